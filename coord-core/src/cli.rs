@@ -1,0 +1,207 @@
+//! The runner: everything between `main` and a tool's own work.
+//!
+//! ```no_run
+//! use coord_core::{Status, cli::{self, Failure, Tool}, log::{Defaults, LogArgs}};
+//!
+//! /// Says hello
+//! #[derive(clap::Parser)]
+//! struct Hello {
+//!     #[command(flatten)]
+//!     log: LogArgs,
+//! }
+//!
+//! impl Tool for Hello {
+//!     const NAME: &'static str = "hello";
+//!     const LOG: Defaults = Defaults { env_prefix: "HELLO", level: log::LevelFilter::Warn, crates: &["hello"] };
+//!
+//!     fn log_args(&self) -> LogArgs {
+//!         self.log
+//!     }
+//!
+//!     fn run(self) -> Result<Status, Failure> {
+//!         cli::print("hello\n")?;
+//!         Ok(Status::DONE)
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     cli::main::<Hello>()
+//! }
+//! ```
+
+use std::{
+    error::Error,
+    fmt::{self, Write as _},
+    io::{self, Write as _},
+    panic,
+    process::ExitCode,
+};
+
+use crate::{
+    Errno, HasErrno, Status,
+    log::{self, Defaults, LogArgs},
+};
+
+/// A command line tool: its arguments are the type itself, by way of clap.
+pub trait Tool: clap::Parser {
+    /// The binary's name, which begins each line it writes about itself.
+    const NAME: &'static str;
+    /// What its logging starts from.
+    const LOG: Defaults;
+
+    /// The log options it was given.
+    fn log_args(&self) -> LogArgs;
+
+    /// Does the work.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being done; the runner prints it and turns it into the exit status.
+    fn run(self) -> Result<Status, Failure>;
+}
+
+/// Why a command failed, and the status it ends with.
+#[derive(Debug)]
+pub struct Failure {
+    status: Status,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// A failure whose status is not the error's own, such as [`Status::FAILED`] of a command that runs another.
+    pub fn new(status: Status, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            status,
+            error: error.into(),
+        }
+    }
+
+    /// Arguments that were well formed and make no sense together, or here.
+    pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(Status::USAGE, error)
+    }
+
+    /// The status the process ends with.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+}
+
+impl<E: HasErrno + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(Status::from_errno(error.errno()), error)
+    }
+}
+
+/// The error and its sources on one line, whatever they contain.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.error.to_string();
+        let mut source = self.error.source();
+        while let Some(error) = source {
+            // A String takes whatever is written to it.
+            let _ = write!(text, ": {error}");
+            source = error.source();
+        }
+        text.chars().try_for_each(|c| {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())
+            } else {
+                f.write_char(c)
+            }
+        })
+    }
+}
+
+/// A write to standard output that failed.
+#[derive(Debug)]
+struct StdoutError(io::Error);
+
+impl fmt::Display for StdoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot write to standard output")
+    }
+}
+
+impl Error for StdoutError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl HasErrno for StdoutError {
+    fn errno(&self) -> Errno {
+        self.0.errno()
+    }
+}
+
+/// Runs a tool: parses the arguments, sets logging up, does the work, reports what went wrong.
+///
+/// Wrong usage ends with 64, a panic with 70 and its place on standard error, an error with its errno
+/// ([`Status::from_errno`]) after one line on standard error.
+#[must_use]
+pub fn main<T: Tool>() -> ExitCode {
+    report_panics(T::NAME);
+    panic::catch_unwind(run::<T>).unwrap_or(Status::BUG).into()
+}
+
+/// Writes a result to standard output, at once.
+///
+/// # Errors
+/// The write's own; `EPIPE` when the reader has gone, which the runner turns into status 32 without a word.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| StdoutError(error).into())
+}
+
+fn run<T: Tool>() -> Status {
+    let tool = match T::try_parse() {
+        Ok(tool) => tool,
+        Err(error) => return explain(T::NAME, &error),
+    };
+    let done = log::init(T::LOG, tool.log_args())
+        .map_err(Failure::usage)
+        .and_then(|()| tool.run());
+    done.unwrap_or_else(|failure| report(T::NAME, &failure))
+}
+
+/// Prints clap's answer: help and version on standard output, the rest on standard error.
+fn explain(name: &str, error: &clap::Error) -> Status {
+    if error.use_stderr() {
+        let _ = write!(io::stderr(), "{error}");
+        return Status::USAGE;
+    }
+    print(&error.to_string()).map_or_else(|failure| report(name, &failure), |()| Status::DONE)
+}
+
+fn report(name: &str, failure: &Failure) -> Status {
+    let reader_gone = failure
+        .error
+        .downcast_ref::<StdoutError>()
+        .is_some_and(|e| e.errno() == Errno::EPIPE);
+    if !reader_gone {
+        let _ = writeln!(io::stderr(), "{name}: {failure}");
+    }
+    failure.status
+}
+
+fn report_panics(name: &'static str) {
+    panic::set_hook(Box::new(move |panic| {
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("a panic without a message");
+        let place = panic
+            .location()
+            .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let _ = writeln!(
+            io::stderr(),
+            "{name}: bug: {message:?} at {place}; please report it"
+        );
+    }));
+}

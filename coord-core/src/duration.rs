@@ -1,0 +1,194 @@
+//! Durations as people type them: what Go's `time.ParseDuration` and `humantime` take.
+
+use std::{fmt, time::Duration};
+
+use crate::{Errno, HasErrno};
+
+/// The longest duration taken, a hundred years of 365 days: any clock can be moved on by it without an overflow.
+pub const MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// A text that is not a duration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    text: String,
+    reason: String,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, reason } = self;
+        write!(
+            f,
+            "{text:?} is not a duration: {reason}; write it like 500ms, 5s, 1m30s or 1.5h"
+        )
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl HasErrno for Error {
+    /// Always `EINVAL`.
+    fn errno(&self) -> Errno {
+        Errno::EINVAL
+    }
+}
+
+/// Reads a duration: `500ms`, `5s`, `1m30s`, `1.5h`, `1h 30m`, and `0`.
+///
+/// The units are those of Go (`ns`, `us`, `µs`, `ms`, `s`, `m`, `h`) and of `humantime` (`sec`, `min`, `day`, ...).
+///
+/// # Errors
+/// `EINVAL` for a number without a unit, a negative value, one longer than [`MAX`], and anything else that
+/// is not a duration.
+///
+/// ```
+/// use {coord_core::duration::parse, std::time::Duration};
+/// assert_eq!(parse("1m30s").unwrap(), Duration::from_secs(90));
+/// assert_eq!(parse("30").unwrap_err().to_string(),
+///     r#""30" is not a duration: it has no unit; write it like 500ms, 5s, 1m30s or 1.5h"#);
+/// ```
+pub fn parse(text: &str) -> Result<Duration, Error> {
+    let fail = |reason: &str| Error {
+        text: text.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let trimmed = text.trim();
+    if trimmed == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if trimmed.is_empty() {
+        return Err(fail("it is empty"));
+    }
+    if trimmed.starts_with('-') {
+        return Err(fail("it is negative"));
+    }
+    if trimmed.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return Err(fail("it has no unit"));
+    }
+    let duration = humantime::parse_duration(&spelled_out(trimmed))
+        .map_err(|error| fail(&error.to_string()))?;
+    if duration > MAX {
+        Err(fail("it is longer than 100 years"))
+    } else {
+        Ok(duration)
+    }
+}
+
+/// [`parse`], for places where zero has no meaning.
+///
+/// # Errors
+/// As [`parse`], and `EINVAL` for zero.
+pub fn parse_positive(text: &str) -> Result<Duration, Error> {
+    match parse(text)? {
+        Duration::ZERO => Err(Error {
+            text: text.to_owned(),
+            reason: "it must be longer than zero here".to_owned(),
+        }),
+        duration => Ok(duration),
+    }
+}
+
+/// Spells out what Go takes and `humantime` does not: `.5s`, `5.s`, and the Greek letter for the micro sign.
+fn spelled_out(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            'μ' => out.push('µ'),
+            '.' => {
+                let digit_before = out.ends_with(|c: char| c.is_ascii_digit());
+                let digit_after = chars.peek().is_some_and(char::is_ascii_digit);
+                match (digit_before, digit_after) {
+                    (false, true) => out.push_str("0."),
+                    (true, false) => {}
+                    _ => out.push('.'),
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn takes_what_go_and_humantime_take() {
+        let cases = [
+            ("500ms", 500_000),
+            ("5s", 5_000_000),
+            ("1m30s", 90_000_000),
+            ("1.5h", 5_400_000_000),
+            (".5s", 500_000),
+            ("5.s", 5_000_000),
+            ("2m", 120_000_000),
+            ("1h 30m", 5_400_000_000),
+            ("7us", 7),
+            ("7µs", 7),
+            ("7μs", 7),
+            ("2days", 172_800_000_000),
+            (" 5s ", 5_000_000),
+            ("0", 0),
+            ("0s", 0),
+        ];
+        for (text, micros) in cases {
+            assert_eq!(parse(text), Ok(Duration::from_micros(micros)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_text_the_reason_and_an_example() {
+        let cases = [
+            ("", "empty"),
+            ("  ", "empty"),
+            ("30", "no unit"),
+            ("1.5", "no unit"),
+            ("-5s", "negative"),
+            ("5parsecs", "unknown time unit"),
+            ("s", "expected number"),
+            ("5s!", "invalid character"),
+            ("1..5s", "invalid character"),
+            ("99999999999999999999h", "too large"),
+            ("101years", "longer than 100 years"),
+        ];
+        for (text, reason) in cases {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{text:?} ")), "{message}");
+            assert!(message.contains(reason), "{message}");
+            assert!(
+                message.ends_with("write it like 500ms, 5s, 1m30s or 1.5h"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn zero_is_refused_where_it_has_no_meaning() {
+        assert!(
+            parse_positive("0")
+                .unwrap_err()
+                .to_string()
+                .contains("longer than zero")
+        );
+        assert!(parse_positive("0ms").is_err());
+        assert_eq!(parse_positive("1ns"), Ok(Duration::from_nanos(1)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_humantime_prints_is_read_back(nanos in 1..=MAX.as_nanos()) {
+            let nanos = u64::try_from(nanos).unwrap();
+            let duration = Duration::from_nanos(nanos);
+            prop_assert_eq!(parse(&humantime::format_duration(duration).to_string()), Ok(duration));
+        }
+    }
+}

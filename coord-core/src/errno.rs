@@ -1,0 +1,122 @@
+//! Error numbers as a small type of our own, and the trait that gives each error its number.
+
+use std::{fmt, io};
+
+use nix::errno::Errno as Nix;
+
+/// A Linux error number, `errno(3)`.
+///
+/// ```
+/// use coord_core::Errno;
+/// assert_eq!(Errno::ENOENT.raw(), 2);
+/// assert_eq!(Errno::ENOENT.to_string(), "No such file or directory (ENOENT)");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(i32);
+
+/// An error that knows its error number.
+///
+/// The number is taken where the system call failed and kept; it is never read again later.
+pub trait HasErrno: std::error::Error {
+    /// The error number this error stands for.
+    fn errno(&self) -> Errno;
+}
+
+macro_rules! numbers {
+    ($($name:ident)*) => {
+        impl Errno {
+            $(
+                #[doc = concat!("`", stringify!($name), "`, see `errno(3)`.")]
+                pub const $name: Errno = Errno(Nix::$name as i32);
+            )*
+        }
+    };
+}
+
+numbers! {
+    EPERM ENOENT ESRCH EINTR EIO ENXIO ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EBUSY EEXIST
+    ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY EFBIG ENOSPC EROFS EPIPE ERANGE EDEADLK
+    ENAMETOOLONG ENOSYS ELOOP EPROTO EOVERFLOW EOPNOTSUPP ECONNREFUSED ECONNRESET ETIMEDOUT
+    ESTALE ECANCELED
+}
+
+impl Errno {
+    /// The error number as the kernel counts it.
+    #[must_use]
+    pub const fn raw(self) -> i32 {
+        self.0
+    }
+
+    /// An error number from the kernel's count. Numbers that Linux does not know are kept as they are.
+    #[must_use]
+    pub const fn from_raw(raw: i32) -> Self {
+        Self(raw)
+    }
+}
+
+impl HasErrno for io::Error {
+    /// The operating system's number, or the nearest one for an error that the standard library made up:
+    /// `ETIMEDOUT`, `EINVAL`, `EPIPE`, `ENOENT`, `EEXIST`, `EACCES`, otherwise `EIO`.
+    fn errno(&self) -> Errno {
+        if let Some(raw) = self.raw_os_error() {
+            return Errno(raw);
+        }
+        match self.kind() {
+            io::ErrorKind::TimedOut => Errno::ETIMEDOUT,
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Errno::EINVAL,
+            io::ErrorKind::BrokenPipe => Errno::EPIPE,
+            io::ErrorKind::NotFound => Errno::ENOENT,
+            io::ErrorKind::AlreadyExists => Errno::EEXIST,
+            io::ErrorKind::PermissionDenied => Errno::EACCES,
+            _ => Errno::EIO,
+        }
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Nix::from_raw(self.0) {
+            Nix::UnknownErrno => write!(f, "unknown error {}", self.0),
+            known => write!(f, "{} ({known:?})", known.desc()),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Nix::from_raw(self.0) {
+            Nix::UnknownErrno => write!(f, "Errno({})", self.0),
+            known => write!(f, "{known:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_numbers_have_text_and_name() {
+        assert_eq!(
+            Errno::ETIMEDOUT.to_string(),
+            "Connection timed out (ETIMEDOUT)"
+        );
+        assert_eq!(format!("{:?}", Errno::EEXIST), "EEXIST");
+    }
+
+    #[test]
+    fn unknown_numbers_are_kept() {
+        assert_eq!(Errno::from_raw(4000).raw(), 4000);
+        assert_eq!(Errno::from_raw(4000).to_string(), "unknown error 4000");
+    }
+
+    #[test]
+    fn io_errors_keep_the_kernels_number() {
+        assert_eq!(io::Error::from_raw_os_error(40).errno(), Errno::ELOOP);
+        assert_eq!(
+            io::Error::from(io::ErrorKind::TimedOut).errno(),
+            Errno::ETIMEDOUT
+        );
+        assert_eq!(io::Error::other("odd").errno(), Errno::EIO);
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "coord-core and the tools built on it need Linux: FIFOs, pidfds and /proc are used as Linux has them"
+);
+
+pub mod duration;
+pub mod errno;
+pub mod exit;
+pub mod signal;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod live;
+#[cfg(feature = "cli")]
+pub mod log;
+
+pub use errno::{Errno, HasErrno};
+pub use exit::Status;

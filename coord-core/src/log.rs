@@ -1,0 +1,192 @@
+//! Logging: one line a record on standard error, in every tool the same way.
+//!
+//! A line is the level padded to five, the name of the crate that speaks, and the message:
+//! `[INFO  lockpipes] pipe exists at "example.pipe"`. There is no timestamp: what collects the logs knows the time.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    sync::atomic::Ordering,
+};
+
+use clap::{ArgAction, Args};
+use log::{Level, LevelFilter};
+
+use crate::signal::{LINE_ON_TERMINAL, WIPE};
+
+/// The options `-v` and `-q`, before or after the command.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct LogArgs {
+    /// Log more; may be repeated
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 90)]
+    verbose: u8,
+    /// Log less; may be repeated
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 91)]
+    quiet: u8,
+}
+
+/// What a tool's logging starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// The prefix of the environment variables: `LOCKPIPE` reads `LOCKPIPE_LOG_FILTER` and `LOCKPIPE_LOG_STYLE`.
+    pub env_prefix: &'static str,
+    /// The level when nothing else is asked for.
+    pub level: LevelFilter,
+    /// The crates whose names a filter may give alone, without `=level`.
+    pub crates: &'static [&'static str],
+}
+
+/// Sets the process's logger up. `-v` and `-q` shift the default level and win over the environment.
+///
+/// # Errors
+/// A sentence that names the environment variable whose value cannot be used, and what would be right.
+pub fn init(defaults: Defaults, args: LogArgs) -> Result<(), String> {
+    let colour = colour_wanted(defaults.env_prefix)?;
+    let filter = filter(defaults, args)?;
+    let _ = env_logger::Builder::new()
+        .parse_filters(&filter)
+        .format(move |out, record| {
+            let wipe = if LINE_ON_TERMINAL.load(Ordering::Relaxed) {
+                WIPE
+            } else {
+                ""
+            };
+            let name = record.target().split("::").next().unwrap_or_default();
+            let (on, off) = if colour {
+                paint(record.level())
+            } else {
+                ("", "")
+            };
+            writeln!(
+                out,
+                "{wipe}[{on}{:<5}{off} {name}] {}",
+                record.level(),
+                record.args()
+            )
+        })
+        .try_init();
+    Ok(())
+}
+
+fn filter(defaults: Defaults, args: LogArgs) -> Result<String, String> {
+    if args.verbose != args.quiet {
+        return Ok(shifted(defaults.level, args).to_string());
+    }
+    let variable = format!("{}_LOG_FILTER", defaults.env_prefix);
+    match variable_text(&variable)? {
+        None => Ok(defaults.level.to_string()),
+        Some(text) => check_filter(&text, defaults.crates).map(|()| text.clone()).map_err(|reason| {
+            format!("{variable}={text:?}: {reason}; use off, error, warn, info, debug, trace or a directive like crate=debug")
+        }),
+    }
+}
+
+fn shifted(level: LevelFilter, args: LogArgs) -> LevelFilter {
+    let wanted = level as usize + usize::from(args.verbose);
+    let wanted = wanted
+        .saturating_sub(usize::from(args.quiet))
+        .min(LevelFilter::Trace as usize);
+    LevelFilter::iter().nth(wanted).unwrap_or(level)
+}
+
+/// `env_filter` takes any single word for the name of a crate, so that a misspelt level would silence everything else:
+/// a word alone must be a level or a crate that can speak.
+fn check_filter(text: &str, crates: &[&str]) -> Result<(), String> {
+    env_filter::Builder::new()
+        .try_parse(text)
+        .map_err(|error| error.to_string())?;
+    let directives = text
+        .split('/')
+        .next()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim);
+    for word in directives.filter(|directive| !directive.contains('=')) {
+        let is_level = word.parse::<LevelFilter>().is_ok();
+        let is_crate = crates.contains(&word.split("::").next().unwrap_or_default());
+        if !is_level && !is_crate {
+            return Err(format!(
+                "{word:?} is neither a level nor a crate of this program"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn colour_wanted(env_prefix: &str) -> Result<bool, String> {
+    let variable = format!("{env_prefix}_LOG_STYLE");
+    match variable_text(&variable)?.as_deref() {
+        None | Some("auto") => {
+            let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            Ok(io::stderr().is_terminal()
+                && !unwanted
+                && env::var_os("TERM").is_none_or(|term| term != "dumb"))
+        }
+        Some("always") => Ok(true),
+        Some("never") => Ok(false),
+        Some(other) => Err(format!(
+            "{variable}={other:?} is not a style; use auto, always or never"
+        )),
+    }
+}
+
+/// A variable that is unset or empty is none.
+fn variable_text(name: &str) -> Result<Option<String>, String> {
+    match env::var(name) {
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(text)) => Err(format!("{name}={text:?} is not UTF-8 text")),
+    }
+}
+
+/// ECMA-48 select graphic rendition: the colour for a level, and what ends it.
+fn paint(level: Level) -> (&'static str, &'static str) {
+    let on = match level {
+        Level::Error => "\x1b[1;31m",
+        Level::Warn => "\x1b[33m",
+        Level::Info => "\x1b[32m",
+        Level::Debug => "\x1b[34m",
+        Level::Trace => "\x1b[36m",
+    };
+    (on, "\x1b[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_shift_the_default_level_and_stop_at_the_ends() {
+        let level = |verbose, quiet| shifted(LevelFilter::Info, LogArgs { verbose, quiet });
+        assert_eq!(level(1, 0), LevelFilter::Debug);
+        assert_eq!(level(2, 0), LevelFilter::Trace);
+        assert_eq!(level(200, 0), LevelFilter::Trace);
+        assert_eq!(level(0, 1), LevelFilter::Warn);
+        assert_eq!(level(0, 200), LevelFilter::Off);
+    }
+
+    #[test]
+    fn filters_are_levels_directives_or_known_crates() {
+        for good in [
+            "debug",
+            "OFF",
+            "lockpipes",
+            "lockpipes=trace,warn",
+            "other=info",
+            "info/word",
+            "lockpipes::read",
+        ] {
+            assert_eq!(check_filter(good, &["lockpipes"]), Ok(()), "{good:?}");
+        }
+        for bad in [
+            "verbose",
+            "lockpipes=loud",
+            "a=b=c",
+            "info/a/b",
+            "debgu,lockpipes",
+        ] {
+            assert!(check_filter(bad, &["lockpipes"]).is_err(), "{bad:?}");
+        }
+    }
+}

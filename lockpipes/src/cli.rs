@@ -1,0 +1,138 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, builder::TypedValueParser as _};
+use coord_core::{
+    Status,
+    cli::{Failure, Tool},
+    duration, exit,
+    live::LiveLine,
+    log::{Defaults, LogArgs},
+    signal,
+};
+use lockpipes::LockPipe;
+use nix::sys::stat::{Mode, umask};
+
+/// Wait on a named pipe, as a commitment-free alternative to sleep
+///
+/// `read` blocks until somebody opens the pipe for writing, `write` until somebody opens it for reading. One write lets
+/// every waiting reader go, one read every waiting writer. TERM, INT and HUP end a wait at once, also as PID 1.
+#[derive(Parser)]
+#[command(name = "lockpipe", version, after_help = exit::HELP)]
+pub(crate) struct LockPipeCli {
+    /// The pipe; may stand before or after the command
+    #[arg(short, long, global = true, env = "LOCKPIPE_PATH", default_value = "/run/forever", value_name = "PATH", value_parser = path())]
+    path: PathBuf,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the pipe; one that is there already is fine
+    #[command(visible_alias = "c")]
+    Create {
+        /// The permissions of the pipe, whatever the umask
+        #[arg(long, value_name = "OCTAL", default_value = "0600", value_parser = mode)]
+        mode: u32,
+    },
+    /// Wait for a writer, and discard what is written until the last writer has closed
+    #[command(visible_alias = "r")]
+    Read(Wait),
+    /// Wait for a reader, and write nothing
+    #[command(visible_alias = "w")]
+    Write(Wait),
+    /// Say whether the pipe is there: status 0 yes, 1 no, 17 something else is there
+    #[command(visible_alias = "e")]
+    Exists,
+    /// Remove the pipe; nothing there is fine
+    #[command(visible_alias = "d")]
+    Delete,
+}
+
+#[derive(Args)]
+struct Wait {
+    /// Give up after this long, with status 110: 500ms, 5s, 1m30s
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    timeout: Option<Duration>,
+}
+
+impl Tool for LockPipeCli {
+    const NAME: &'static str = "lockpipe";
+    const LOG: Defaults = Defaults {
+        env_prefix: "LOCKPIPE",
+        level: log::LevelFilter::Info,
+        crates: &["lockpipes"],
+    };
+
+    fn log_args(&self) -> LogArgs {
+        self.log
+    }
+
+    fn run(self) -> Result<Status, Failure> {
+        signal::end_on_termination();
+        let pipe = LockPipe::new(self.path);
+        match self.command {
+            Command::Create { mode } => {
+                // The mode is what was asked for, as mkfifo(1) has it, from the first moment on.
+                umask(Mode::empty());
+                pipe.with_mode(mode).create()?;
+            }
+            Command::Read(wait) => wait.read(&pipe)?,
+            Command::Write(wait) => wait.write(&pipe)?,
+            Command::Exists => {
+                return Ok(if pipe.exists()? {
+                    Status::DONE
+                } else {
+                    Status::NO
+                });
+            }
+            Command::Delete => {
+                pipe.delete()?;
+            }
+        }
+        Ok(Status::DONE)
+    }
+}
+
+impl Wait {
+    fn read(&self, pipe: &LockPipe) -> Result<(), lockpipes::Error> {
+        let _line = LiveLine::start(
+            format!("waiting for a writer at {:?}", pipe.path()),
+            self.timeout,
+        );
+        self.timeout
+            .map_or_else(|| pipe.read(), |limit| pipe.read_timeout(limit))
+    }
+
+    fn write(&self, pipe: &LockPipe) -> Result<(), lockpipes::Error> {
+        let _line = LiveLine::start(
+            format!("waiting for a reader at {:?}", pipe.path()),
+            self.timeout,
+        );
+        self.timeout
+            .map_or_else(|| pipe.write(), |limit| pipe.write_timeout(limit))
+    }
+}
+
+fn path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    clap::builder::OsStringValueParser::new().try_map(|text: OsString| {
+        if text.is_empty() {
+            Err("the path is empty; name a file, like /run/forever")
+        } else {
+            Ok(PathBuf::from(text))
+        }
+    })
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(mode),
+        _ => Err(format!(
+            "{text:?} is not a mode; write permission bits in octal, like 0600 or 0666"
+        )),
+    }
+}

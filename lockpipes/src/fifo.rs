@@ -1,0 +1,170 @@
+//! A FIFO that has been looked at before it is opened.
+//!
+//! Opening a file can do things: a device acts, a writer's open of a regular file would be the first step to damage. So a path
+//! is opened with `O_PATH`, which touches nothing (`open(2)`), and only the very file that proved to be a FIFO is
+//! opened for reading or writing, through `/proc/self/fd`.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
+
+use crate::error::Kind;
+
+/// A FIFO, held by a descriptor that can neither read nor write.
+#[derive(Debug)]
+pub(crate) struct Fifo {
+    handle: File,
+    path: PathBuf,
+    id: FileId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// Which end to open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// At once, whether there is a writer or not.
+    ReadNow,
+    /// At once, or `ENXIO` without a reader.
+    WriteNow,
+    /// As soon as there is a reader.
+    Write,
+}
+
+impl Fifo {
+    /// Finds the FIFO at the path, following symbolic links; none where nothing is there.
+    pub(crate) fn find(path: &Path) -> Result<Option<Self>, Kind> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlag::O_PATH.bits());
+        let handle = match options.open(path) {
+            Ok(handle) => handle,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing_at(path),
+            Err(error) => return Err(error.into()),
+        };
+        let metadata = handle.metadata()?;
+        if !metadata.file_type().is_fifo() {
+            return Err(Kind::NotFifo(describe(metadata.file_type())));
+        }
+        Ok(Some(Self {
+            handle,
+            path: path.to_owned(),
+            id: FileId::of(&metadata),
+        }))
+    }
+
+    /// Opens one end of this very file.
+    ///
+    /// Without `/proc` the path is opened again and the file compared afterwards: whatever was put there in between
+    /// is opened, but neither read, written nor truncated.
+    pub(crate) fn open(&self, end: End) -> Result<File, Kind> {
+        let this_file = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
+        match open_interruptibly(Path::new(&this_file), end) {
+            Err(Errno::ENOENT) => {
+                let file = open_interruptibly(&self.path, end)?;
+                if FileId::of(&file.metadata()?) == self.id {
+                    Ok(file)
+                } else {
+                    Err(Kind::Removed)
+                }
+            }
+            opened => Ok(opened?),
+        }
+    }
+
+    /// Fails when the path no longer names this file. What cannot be found out is no reason to stop waiting.
+    pub(crate) fn still_there(&self) -> Result<(), Kind> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if FileId::of(&metadata) != self.id => Err(Kind::Removed),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Err(Kind::Removed)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl FileId {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+impl End {
+    /// No `O_CREAT`, no `O_TRUNC`.
+    fn flags(self) -> OFlag {
+        match self {
+            Self::ReadNow => OFlag::O_RDONLY | OFlag::O_NONBLOCK,
+            Self::WriteNow => OFlag::O_WRONLY | OFlag::O_NONBLOCK,
+            Self::Write => OFlag::O_WRONLY,
+        }
+    }
+}
+
+/// The standard library would begin again after a signal, and a wait could not be given up.
+fn open_interruptibly(path: &Path, end: End) -> nix::Result<File> {
+    open(path, end.flags() | OFlag::O_CLOEXEC, Mode::empty()).map(File::from)
+}
+
+/// Fails unless the path itself, not what a symbolic link leads to, is a FIFO.
+pub(crate) fn check_is_no_link(path: &Path) -> Result<(), Kind> {
+    let file_type = fs::symlink_metadata(path)?.file_type();
+    if file_type.is_fifo() {
+        Ok(())
+    } else {
+        Err(Kind::NotFifo(describe(file_type)))
+    }
+}
+
+/// `ENOENT` means that nothing is there, or a symbolic link to nothing.
+fn nothing_at(path: &Path) -> Result<Option<Fifo>, Kind> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_symlink() => {
+            Err(Kind::NotFifo("a dangling symbolic link"))
+        }
+        // Something appeared in between; whoever asked tries to create or asks again.
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn describe(file_type: fs::FileType) -> &'static str {
+    match file_type {
+        t if t.is_dir() => "a directory",
+        t if t.is_symlink() => "a symbolic link",
+        t if t.is_socket() => "a socket",
+        t if t.is_char_device() => "a character device",
+        t if t.is_block_device() => "a block device",
+        t if t.is_file() => "a regular file",
+        _ => "something that is not a named pipe",
+    }
+}
+
+/// Whether a failed [`End::WriteNow`] only means that there is no reader yet.
+pub(crate) fn lacks_reader(kind: &Kind) -> bool {
+    matches!(kind, Kind::Io(error) if error.raw_os_error() == Some(Errno::ENXIO as i32))
+}

@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod fifo;
+mod pipe;
+mod read;
+mod write;
+
+pub use error::Error;
+pub use pipe::LockPipe;

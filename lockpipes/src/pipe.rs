@@ -1,0 +1,192 @@
+//! The pipe as its users see it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use log::{debug, info, warn};
+use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
+
+use crate::{
+    error::{Action, Error, Kind},
+    fifo::{self, Fifo},
+    read::drain,
+    write::meet_reader,
+};
+
+/// A named pipe that processes wait on. Nothing is opened or made before a method is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockPipe {
+    path: PathBuf,
+    mode: u32,
+}
+
+impl LockPipe {
+    /// A pipe at this path, made with mode 0600 where a method makes it.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            mode: 0o600,
+        }
+    }
+
+    /// The permission bits of a pipe that is made from now on, less the process's umask (`mkfifo(3)`).
+    /// Bits other than 0777 are dropped.
+    #[must_use]
+    pub fn with_mode(mut self, mode: u32) -> Self {
+        self.mode = mode & 0o777;
+        self
+    }
+
+    /// The path it was made with.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the FIFO. True if it was made, false if one was there already.
+    ///
+    /// # Errors
+    /// `EEXIST` when something other than a FIFO is at the path, which is left alone, and those of `mkfifo(3)`: `ENOENT`, `ENOTDIR`,
+    /// `EACCES`, `EROFS`, `ENOSPC`, `ENAMETOOLONG`, `ELOOP`.
+    pub fn create(&self) -> Result<bool, Error> {
+        let made = self
+            .make()
+            .map_err(|kind| kind.at(Action::Create, &self.path))?;
+        if !made {
+            warn!("pipe already exists at {:?}", self.path);
+        }
+        Ok(made)
+    }
+
+    /// Whether a FIFO is at the path.
+    ///
+    /// # Errors
+    /// `EEXIST` when something else is there, and those of `open(2)`: `ENOTDIR`, `EACCES`, `ENAMETOOLONG`, `ELOOP`.
+    pub fn exists(&self) -> Result<bool, Error> {
+        debug!("checking if pipe exists at {:?}", self.path);
+        let found = Fifo::find(&self.path)
+            .map_err(|kind| kind.at(Action::Check, &self.path))?
+            .is_some();
+        info!(
+            "pipe {} at {:?}",
+            if found { "exists" } else { "does not exist" },
+            self.path
+        );
+        Ok(found)
+    }
+
+    /// Waits for a writer, then discards what is written until the last writer has closed. Makes the FIFO if it is missing.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create); `EACCES` without the right to read; `ENOENT` when the FIFO is removed or replaced
+    /// before a writer has come, noticed within a second.
+    pub fn read(&self) -> Result<(), Error> {
+        self.read_within(None)
+    }
+
+    /// [`read`](Self::read), for at most this long, the discarding included.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), and `ETIMEDOUT`.
+    pub fn read_timeout(&self, limit: Duration) -> Result<(), Error> {
+        self.read_within(Some(limit))
+    }
+
+    /// Waits for a reader, and writes nothing. Makes the FIFO if it is missing.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create); `EACCES` without the right to write; `ENOENT` when the FIFO is removed or replaced
+    /// before a reader has come, noticed within a second.
+    pub fn write(&self) -> Result<(), Error> {
+        self.write_within(None)
+    }
+
+    /// [`write`](Self::write), for at most this long.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write), and `ETIMEDOUT`.
+    pub fn write_timeout(&self, limit: Duration) -> Result<(), Error> {
+        self.write_within(Some(limit))
+    }
+
+    /// Removes the FIFO. True if it was removed, false if nothing was there.
+    ///
+    /// The check and the removal are two steps: another file put at the path between them is removed in the FIFO's place.
+    ///
+    /// # Errors
+    /// `EEXIST` when something else is there, which is left alone, a symbolic link to a FIFO included; and those of `unlink(2)`:
+    /// `EACCES`, `EROFS`, `ENOTDIR`, `EBUSY`.
+    pub fn delete(&self) -> Result<bool, Error> {
+        let deleted = self
+            .unlink()
+            .map_err(|kind| kind.at(Action::Delete, &self.path))?;
+        if deleted {
+            info!("deleted pipe at {:?}", self.path);
+        } else {
+            warn!("pipe does not exist at {:?}", self.path);
+        }
+        Ok(deleted)
+    }
+
+    fn read_within(&self, limit: Option<Duration>) -> Result<(), Error> {
+        let read = || {
+            let fifo = self.ensure()?;
+            debug!("reading from pipe at {:?}", self.path);
+            drain(&fifo, limit)
+        };
+        read().map_err(|kind| kind.at(Action::Read, &self.path))?;
+        info!("read from pipe at {:?}", self.path);
+        Ok(())
+    }
+
+    fn write_within(&self, limit: Option<Duration>) -> Result<(), Error> {
+        let write = || {
+            let fifo = self.ensure()?;
+            debug!("writing to pipe at {:?}", self.path);
+            meet_reader(fifo, limit)
+        };
+        write().map_err(|kind| kind.at(Action::Write, &self.path))?;
+        info!("wrote to pipe at {:?}", self.path);
+        Ok(())
+    }
+
+    /// The FIFO at the path, made if missing. Whoever loses the race to make it takes the winner's.
+    fn ensure(&self) -> Result<Fifo, Kind> {
+        debug!("ensuring pipe exists at {:?}", self.path);
+        if let Some(fifo) = Fifo::find(&self.path)? {
+            info!("pipe exists at {:?}", self.path);
+            return Ok(fifo);
+        }
+        warn!("pipe does not exist at {:?}", self.path);
+        if !self.make()? {
+            info!("pipe exists at {:?}", self.path);
+        }
+        Fifo::find(&self.path)?.ok_or(Kind::Removed)
+    }
+
+    fn make(&self) -> Result<bool, Kind> {
+        debug!("creating pipe at {:?}", self.path);
+        match mkfifo(&self.path, Mode::from_bits_truncate(self.mode)) {
+            Ok(()) => {
+                info!("created pipe at {:?}", self.path);
+                Ok(true)
+            }
+            Err(Errno::EEXIST) => Fifo::find(&self.path)?.map(|_| false).ok_or(Kind::Removed),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn unlink(&self) -> Result<bool, Kind> {
+        if Fifo::find(&self.path)?.is_none() {
+            return Ok(false);
+        }
+        fifo::check_is_no_link(&self.path)?;
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            removed => Ok(removed.map(|()| true)?),
+        }
+    }
+}

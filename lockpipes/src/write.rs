@@ -1,0 +1,151 @@
+//! The writer's side.
+//!
+//! Only a blocking open meets every reader: trying again and again without blocking would miss one that another writer lets
+//! go between two tries, and opening for reading and writing would let other waiters go. So a thread blocks in the open, and
+//! a signal interrupts it when the wait is over. The signal is URG, which is ignored by default and which every program
+//! must bear at any time (`signal(7)`); it goes to that thread alone.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::thread::JoinHandleExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    libc,
+    sys::{
+        pthread::pthread_kill,
+        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    },
+};
+
+use crate::{
+    error::Kind,
+    fifo::{End, Fifo, lacks_reader},
+    read::{next_wake, passed},
+};
+
+const INTERRUPT: Signal = Signal::SIGURG;
+
+/// Waits until a reader has the FIFO open.
+pub(crate) fn meet_reader(fifo: Fifo, limit: Option<Duration>) -> Result<(), Kind> {
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    match fifo.open(End::WriteNow) {
+        Err(kind) if lacks_reader(&kind) => {}
+        opened => return opened.map(drop),
+    }
+    let fifo = Arc::new(fifo);
+    let opener = Opener::start(fifo.clone())?;
+    loop {
+        if let Some(opened) = opener.wait(next_wake(deadline)) {
+            return opened.map(drop);
+        }
+        let over = match limit {
+            Some(limit) if passed(deadline) => Err(Kind::TimedOut(limit)),
+            _ => fifo.still_there(),
+        };
+        if let Err(kind) = over {
+            // A reader that came at the last moment has been let go, so the wait has succeeded.
+            return opener.cancel().map_or(Err(kind), |opened| opened.map(drop));
+        }
+    }
+}
+
+/// A thread that blocks in the open.
+struct Opener {
+    thread: JoinHandle<()>,
+    opened: Receiver<Option<Result<File, Kind>>>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Opener {
+    fn start(fifo: Arc<Fifo>) -> Result<Self, Kind> {
+        make_interruptible()?;
+        let (sender, opened) = mpsc::sync_channel(1);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let seen = cancelled.clone();
+        let thread = thread::Builder::new()
+            .name("fifo open".to_owned())
+            .spawn(move || {
+                // Nobody listens any more only if the waiting thread panicked.
+                let _ = sender.send(open_unless_cancelled(&fifo, &seen));
+            })?;
+        Ok(Self {
+            thread,
+            opened,
+            cancelled,
+        })
+    }
+
+    /// The outcome of the open, if it comes within this time.
+    fn wait(&self, time: Duration) -> Option<Result<(), Kind>> {
+        match self.opened.recv_timeout(time) {
+            Ok(outcome) => outcome.map(|opened| opened.map(drop)),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                Some(Err(io::Error::other("the opening thread died").into()))
+            }
+        }
+    }
+
+    /// Ends the open, unless it has just succeeded or failed: then returns that.
+    ///
+    /// A signal that comes just before the thread enters the open is lost, hence one every millisecond.
+    fn cancel(self) -> Option<Result<(), Kind>> {
+        self.cancelled.store(true, Ordering::SeqCst);
+        loop {
+            // It cannot fail: the signal is a valid one, and the thread has not been joined.
+            let _ = pthread_kill(self.thread.as_pthread_t(), INTERRUPT);
+            match self.opened.recv_timeout(Duration::from_millis(1)) {
+                Ok(outcome) => return outcome.map(|opened| opened.map(drop)),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+/// None if the wait was given up before the open came to an end.
+fn open_unless_cancelled(fifo: &Fifo, cancelled: &AtomicBool) -> Option<Result<File, Kind>> {
+    loop {
+        match fifo.open(End::Write) {
+            Err(Kind::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                if cancelled.load(Ordering::SeqCst) {
+                    return None;
+                }
+            }
+            opened => return Some(opened),
+        }
+    }
+}
+
+/// Makes the signal interrupt system calls. A handler that the program has set for it already stays, and only no longer
+/// has interrupted calls restarted.
+fn make_interruptible() -> io::Result<()> {
+    let ours = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: a handler that does nothing is safe in any context.
+    let before = unsafe { sigaction(INTERRUPT, &ours) }?;
+    if !matches!(before.handler(), SigHandler::SigDfl | SigHandler::SigIgn) {
+        let kept = SigAction::new(
+            before.handler(),
+            before.flags() - SaFlags::SA_RESTART,
+            before.mask(),
+        );
+        // SAFETY: the handler is the one that the program itself had set.
+        unsafe { sigaction(INTERRUPT, &kept) }?;
+    }
+    Ok(())
+}
+
+extern "C" fn nothing(_: libc::c_int) {}
