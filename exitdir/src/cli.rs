@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr as _, thread, time::Duration};
+use std::{ffi::OsString, str::FromStr as _, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coord_core::{
@@ -21,7 +21,7 @@ use nix::sys::signal::Signal;
 pub(crate) struct ExitDirCli {
     /// The directory; may stand before or after the command. Without one nothing is signalled, and commands just run
     #[arg(short, long, global = true, env = "EXIT_DIR", value_name = "DIR")]
-    dir: Option<PathBuf>,
+    dir: Option<OsString>,
     #[command(flatten)]
     log: LogArgs,
     #[command(subcommand)]
@@ -133,7 +133,7 @@ impl Tool for ExitDirCli {
 
     fn run(self) -> Result<Status, Failure> {
         signal::end_on_termination();
-        let dir = self.dir.filter(|dir| !dir.as_os_str().is_empty()).map(ExitDir::new);
+        let dir = self.dir.filter(|dir| !dir.is_empty()).map(ExitDir::new);
         match self.command {
             Command::Exit { status, name } => {
                 let record = Record { name, ..Record::exited(status) };

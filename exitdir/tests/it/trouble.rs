@@ -60,16 +60,20 @@ fn an_unreadable_directory_is_an_error() {
 #[test]
 fn without_inotify_it_looks_and_says_so() {
     let dir = tempdir().unwrap();
-    let script = "echo 0 > /proc/sys/fs/inotify/max_inotify_instances || exit 99; exec \"$0\" wait";
+    let script = "echo 0 > /proc/sys/user/max_inotify_instances || exit 99; exec \"$0\" wait";
     let waiter = Command::new("unshare")
         .args(["--user", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_exitdir")])
         .env("EXIT_DIR", dir.path())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
+    // Not before it has looked: it would have no need to watch.
+    until("it runs", || fs::read_to_string(format!("/proc/{}/comm", waiter.id())).is_ok_and(|name| name == "exitdir\n"));
+    thread::sleep(std::time::Duration::from_millis(300));
     run(dir.path(), &["exit"]);
     let output = waiter.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("four times a second"), "{output:?}");
 }
 
 #[test]
