@@ -1,6 +1,6 @@
 //! Directories that are not what they should be, and a kernel that has no more to give.
 
-use std::{fs, process::Command, thread};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, thread};
 
 use tempfile::tempdir;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,7 @@ fn a_directory_made_again_is_followed() {
 #[test]
 fn an_unreadable_directory_is_an_error() {
     let dir = tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let status = Command::new("setpriv")
         .args(["--reuid", "65534", "--clear-groups", "--inh-caps=-all", env!("CARGO_BIN_EXE_exitdir"), "wait"])
         .env("EXIT_DIR", dir.path())
