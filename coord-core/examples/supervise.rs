@@ -18,7 +18,10 @@ fn main() -> ExitCode {
 fn run() -> Result<Status, Error> {
     let mut arguments: Vec<String> = env::args().skip(1).collect();
     let mut option = |name: &str| {
-        let at = arguments.iter().take(8).position(|argument| argument == name)?;
+        let at = arguments
+            .iter()
+            .take(8)
+            .position(|argument| argument == name)?;
         let value = arguments.remove(at + 1);
         arguments.remove(at);
         Some(value)
@@ -30,7 +33,9 @@ fn run() -> Result<Status, Error> {
         Some("leave") => Orphans::Leave,
         _ => Orphans::End,
     };
-    let plan = Plan::new(arguments).grace(grace.unwrap_or(Duration::from_secs(5))).orphans(orphans);
+    let plan = Plan::new(arguments)
+        .grace(grace.unwrap_or(Duration::from_secs(5)))
+        .orphans(orphans);
     let guard = Guard::start(plan)?;
     let running = guard.spawn([("SUPERVISED", "yes")])?;
     let ender = running.ender();

@@ -19,14 +19,16 @@ pub fn aware(parent: &CancellationToken) -> CancellationToken {
         token.cancel();
         return token;
     };
-    thread::spawn(move || match Watcher::from_env().wait_or(None, Some(reader.as_fd())) {
-        Ok(Ended::Cancelled) => {}
-        Ok(Ended::Signalled(_) | Ended::LeaderDied) => watched.cancel(),
-        Err(error) => {
-            log::error!("{error}");
-            watched.cancel();
-        }
-    });
+    thread::spawn(
+        move || match Watcher::from_env().wait_or(None, Some(reader.as_fd())) {
+            Ok(Ended::Cancelled) => {}
+            Ok(Ended::Signalled(_) | Ended::LeaderDied) => watched.cancel(),
+            Err(error) => {
+                log::error!("{error}");
+                watched.cancel();
+            }
+        },
+    );
     let cancelled = token.clone();
     tokio::spawn(async move {
         cancelled.cancelled().await;

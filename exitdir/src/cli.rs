@@ -136,15 +136,24 @@ impl Tool for ExitDirCli {
         let dir = self.dir.filter(|dir| !dir.is_empty()).map(ExitDir::new);
         match self.command {
             Command::Exit { status, name } => {
-                let record = Record { name, ..Record::exited(status) };
+                let record = Record {
+                    name,
+                    ..Record::exited(status)
+                };
                 dir.map_or(Ok(true), |dir| dir.exit(&record))?;
                 Ok(Status::DONE)
             }
-            Command::Wait { timeout, leader_status, watch } => wait(dir, timeout, leader_status, &watch),
+            Command::Wait {
+                timeout,
+                leader_status,
+                watch,
+            } => wait(dir, timeout, leader_status, &watch),
             Command::Lead { clear, name, run } => lead(dir, clear, name, run),
             Command::Follow { watch, run } => follow(dir, &watch, run),
             Command::Status { output } => status(dir, output),
-            Command::Clear => Ok(dir.map_or(Ok(()), |dir| dir.clear()).map(|()| Status::DONE)?),
+            Command::Clear => Ok(dir
+                .map_or(Ok(()), |dir| dir.clear())
+                .map(|()| Status::DONE)?),
         }
     }
 }
@@ -152,8 +161,11 @@ impl Tool for ExitDirCli {
 impl Watch {
     fn watcher(&self, dir: ExitDir) -> Watcher {
         let watcher = Watcher::new(dir);
-        let watcher = self.leader_by.map_or(watcher.clone(), |limit| watcher.leader_by(limit));
-        self.poll.map_or(watcher.clone(), |every| watcher.poll(every))
+        let watcher = self
+            .leader_by
+            .map_or(watcher.clone(), |limit| watcher.leader_by(limit));
+        self.poll
+            .map_or(watcher.clone(), |every| watcher.poll(every))
     }
 }
 
@@ -164,12 +176,22 @@ impl Run {
             OrphansArg::Wait => Orphans::Wait,
             OrphansArg::Leave => Orphans::Leave,
         };
-        Plan::new(self.command).grace(self.grace).signal(self.signal).orphans(orphans)
+        Plan::new(self.command)
+            .grace(self.grace)
+            .signal(self.signal)
+            .orphans(orphans)
     }
 }
 
-fn wait(dir: Option<ExitDir>, timeout: Option<Duration>, leader_status: bool, watch: &Watch) -> Result<Status, Failure> {
-    let what = dir.as_ref().map_or("waiting".to_owned(), |dir| format!("waiting for an exit in {:?}", dir.path()));
+fn wait(
+    dir: Option<ExitDir>,
+    timeout: Option<Duration>,
+    leader_status: bool,
+    watch: &Watch,
+) -> Result<Status, Failure> {
+    let what = dir.as_ref().map_or("waiting".to_owned(), |dir| {
+        format!("waiting for an exit in {:?}", dir.path())
+    });
     let watcher = dir.map_or_else(Watcher::from_env, |dir| watch.watcher(dir));
     let _line = LiveLine::start(what, timeout);
     match watcher.wait_or(timeout, None) {
@@ -177,7 +199,9 @@ fn wait(dir: Option<ExitDir>, timeout: Option<Duration>, leader_status: bool, wa
         Ok(Ended::LeaderDied) => Ok(Status::from_errno(Errno::ESRCH)),
         Ok(Ended::Signalled(record)) if leader_status => Ok(status_of(&record)),
         Ok(_) => Ok(Status::DONE),
-        Err(error) if leader_status && error.errno() == Errno::ETIMEDOUT => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
+        Err(error) if leader_status && error.errno() == Errno::ETIMEDOUT => {
+            Err(Failure::new(Status::WAIT_TIMED_OUT, error))
+        }
         Err(error) if leader_status => Err(failed(error)),
         Err(error) => Err(error.into()),
     }
@@ -193,7 +217,12 @@ fn status_of(record: &Record) -> Status {
 
 /// Runs CMD as the leader. The guard is forked before the lock is taken and handed the lock then: it is free when CMD's tree is gone,
 /// whatever happens to us.
-fn lead(dir: Option<ExitDir>, clear: bool, name: Option<String>, run: Run) -> Result<Status, Failure> {
+fn lead(
+    dir: Option<ExitDir>,
+    clear: bool,
+    name: Option<String>,
+    run: Run,
+) -> Result<Status, Failure> {
     let guard = Guard::start(run.plan()).map_err(supervision)?;
     let Some(dir) = dir else {
         return Ok(run_to_the_end(guard)?.status());
@@ -203,10 +232,15 @@ fn lead(dir: Option<ExitDir>, clear: bool, name: Option<String>, run: Run) -> Re
         dir.clear_as(&leader).map_err(failed)?;
     }
     if dir.signalled().map_err(failed)?.is_some() {
-        let text = format!("exit directory {:?} is signalled already; --clear empties it", dir.path());
+        let text = format!(
+            "exit directory {:?} is signalled already; --clear empties it",
+            dir.path()
+        );
         return Err(Failure::new(Status::FAILED, text));
     }
-    guard.keep(std::os::fd::AsFd::as_fd(&leader)).map_err(supervision)?;
+    guard
+        .keep(std::os::fd::AsFd::as_fd(&leader))
+        .map_err(supervision)?;
     let ended = run_to_the_end(guard);
     let record = match &ended {
         Ok(Exit::Code(status)) => Record::exited(*status),
@@ -276,8 +310,15 @@ fn supervision(error: coord_core::supervise::Error) -> Failure {
 
 fn signal_number(text: &str) -> Result<i32, String> {
     let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
-    let number = text.parse().ok().and_then(|number: i32| Signal::try_from(number).ok());
+    let name = if upper.starts_with("SIG") {
+        upper
+    } else {
+        format!("SIG{upper}")
+    };
+    let number = text
+        .parse()
+        .ok()
+        .and_then(|number: i32| Signal::try_from(number).ok());
     number
         .or_else(|| Signal::from_str(&name).ok())
         .map(|signal| signal as i32)

@@ -53,7 +53,10 @@ pub fn exit() -> Result<(), Error> {
 pub fn on_exit() -> Result<ExitGuard, Error> {
     let dir = ExitDir::from_env();
     let leader = dir.as_ref().map(ExitDir::lead).transpose()?;
-    Ok(ExitGuard { dir, _leader: leader })
+    Ok(ExitGuard {
+        dir,
+        _leader: leader,
+    })
 }
 
 impl ExitDir {
@@ -65,7 +68,9 @@ impl ExitDir {
     /// The directory of `EXIT_DIR`; none if that is unset or empty.
     #[must_use]
     pub fn from_env() -> Option<Self> {
-        env::var_os("EXIT_DIR").filter(|dir| !dir.is_empty()).map(Self::new)
+        env::var_os("EXIT_DIR")
+            .filter(|dir| !dir.is_empty())
+            .map(Self::new)
     }
 
     /// Its path.
@@ -111,7 +116,8 @@ impl ExitDir {
     /// `EBUSY` while a leader lives, and those of `unlink(2)`.
     pub fn clear(&self) -> Result<(), Error> {
         let _leader = self.lead()?;
-        self.empty().map_err(|error| Kind::Io("clear", error).at(&self.0))
+        self.empty()
+            .map_err(|error| Kind::Io("clear", error).at(&self.0))
     }
 
     /// Removes every entry; the caller leads the directory.
@@ -119,7 +125,8 @@ impl ExitDir {
     /// # Errors
     /// Those of `unlink(2)`.
     pub fn clear_as(&self, _leader: &Leader) -> Result<(), Error> {
-        self.empty().map_err(|error| Kind::Io("clear", error).at(&self.0))
+        self.empty()
+            .map_err(|error| Kind::Io("clear", error).at(&self.0))
     }
 
     pub(crate) fn look(&self) -> Result<Option<Record>, Kind> {
@@ -135,7 +142,9 @@ impl ExitDir {
 
     fn names(&self) -> io::Result<Vec<OsString>> {
         let names = fs::read_dir(&self.0)?.map(|entry| entry.map(|entry| entry.file_name()));
-        names.filter(|name| !matches!(name, Ok(name) if name == OsStr::new("lost+found"))).collect()
+        names
+            .filter(|name| !matches!(name, Ok(name) if name == OsStr::new("lost+found")))
+            .collect()
     }
 
     /// A record that cannot be read is one that says nothing.
@@ -151,19 +160,33 @@ impl ExitDir {
 
     fn write(&self, line: &[u8]) -> io::Result<()> {
         let target = self.0.join(FILE);
-        let nameless = File::options().write(true).mode(0o644).custom_flags(libc::O_TMPFILE).open(&self.0);
+        let nameless = File::options()
+            .write(true)
+            .mode(0o644)
+            .custom_flags(libc::O_TMPFILE)
+            .open(&self.0);
         match nameless {
             Ok(mut file) => {
                 file.write_all(line)?;
                 let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-                let link = linkat(AT_FDCWD, source.as_str(), AT_FDCWD, &target, AtFlags::AT_SYMLINK_FOLLOW);
+                let link = linkat(
+                    AT_FDCWD,
+                    source.as_str(),
+                    AT_FDCWD,
+                    &target,
+                    AtFlags::AT_SYMLINK_FOLLOW,
+                );
                 match link {
-                    Err(nix::Error::ENOENT) if !Path::new(&source).exists() => create(&target, line),
+                    Err(nix::Error::ENOENT) if !Path::new(&source).exists() => {
+                        create(&target, line)
+                    }
                     other => Ok(other?),
                 }
             }
             // What filesystems and kernels without O_TMPFILE answer, open(2).
-            Err(error) if [Errno::EOPNOTSUPP, Errno::EISDIR].contains(&error.errno()) => create(&target, line),
+            Err(error) if [Errno::EOPNOTSUPP, Errno::EISDIR].contains(&error.errno()) => {
+                create(&target, line)
+            }
             Err(error) => Err(error),
         }
     }
@@ -177,7 +200,13 @@ impl ExitDir {
             } else {
                 fs::remove_file(&path)
             };
-            removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+            removed.or_else(|error| {
+                if error.kind() == io::ErrorKind::NotFound {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })?;
         }
         Ok(())
     }
@@ -190,7 +219,11 @@ impl ExitDir {
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
-        let record = if thread::panicking() { Record::exited(101) } else { Record::exited(0) };
+        let record = if thread::panicking() {
+            Record::exited(101)
+        } else {
+            Record::exited(0)
+        };
         if let Some(Err(error)) = self.dir.as_ref().map(|dir| dir.exit(&record)) {
             log::error!("{error}");
         }
@@ -198,5 +231,10 @@ impl Drop for ExitGuard {
 }
 
 fn create(target: &Path, line: &[u8]) -> io::Result<()> {
-    File::options().write(true).create_new(true).mode(0o644).open(target)?.write_all(line)
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(target)?
+        .write_all(line)
 }

@@ -42,7 +42,10 @@ impl Kind {
     }
 
     pub(crate) fn at(self, dir: &Path) -> Error {
-        Error { dir: dir.to_owned(), kind: self }
+        Error {
+            dir: dir.to_owned(),
+            kind: self,
+        }
     }
 }
 

@@ -24,10 +24,13 @@ pub struct Leader(Flock<File>);
 impl Leader {
     pub(crate) fn of(dir: &Path) -> Result<Self, Kind> {
         let file = open(dir)?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-            Errno::EWOULDBLOCK => Kind::Led,
-            error => Kind::io("lock")(error),
-        })?;
+        let lock =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(
+                |(_, error)| match error {
+                    Errno::EWOULDBLOCK => Kind::Led,
+                    error => Kind::io("lock")(error),
+                },
+            )?;
         fcntl(&*lock, FcntlArg::F_OFD_SETLK(&whole(libc::F_RDLCK))).map_err(Kind::io("lock"))?;
         Ok(Self(lock))
     }
@@ -43,7 +46,11 @@ impl AsFd for Leader {
 /// Opens the directory, and nothing else.
 pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
     use std::os::unix::fs::OpenOptionsExt;
-    File::options().read(true).custom_flags(libc::O_DIRECTORY).open(dir).map_err(Kind::io("open"))
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY)
+        .open(dir)
+        .map_err(Kind::io("open"))
 }
 
 /// Whether a leader lives.

@@ -21,13 +21,19 @@ impl Record {
     /// A leader that exited with this status.
     #[must_use]
     pub fn exited(status: u8) -> Self {
-        Self { status: Some(status), ..Self::default() }
+        Self {
+            status: Some(status),
+            ..Self::default()
+        }
     }
 
     /// A leader that was ended by this signal.
     #[must_use]
     pub fn killed(signal: i32) -> Self {
-        Self { signal: Some(signal), ..Self::default() }
+        Self {
+            signal: Some(signal),
+            ..Self::default()
+        }
     }
 
     /// The same, with a name.
@@ -40,13 +46,21 @@ impl Record {
     /// One line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let Self { name, status, signal, time } = self;
+        let Self {
+            name,
+            status,
+            signal,
+            time,
+        } = self;
         json!({ "name": name, "status": status, "signal": signal, "time": time }).to_string()
     }
 
     pub(crate) fn now(&self) -> Self {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        Self { time: Some(now), ..self.clone() }
+        Self {
+            time: Some(now),
+            ..self.clone()
+        }
     }
 
     /// What a file says. Anything that is not a record says that the leader is done, no more.
@@ -57,7 +71,9 @@ impl Record {
         Self {
             name: text("name"),
             status: number("status").and_then(|status| u8::try_from(status).ok()),
-            signal: number("signal").and_then(|signal| i32::try_from(signal).ok()).filter(|n| (1..=64).contains(n)),
+            signal: number("signal")
+                .and_then(|signal| i32::try_from(signal).ok())
+                .filter(|n| (1..=64).contains(n)),
             time: text("time"),
         }
     }
@@ -76,8 +92,18 @@ mod tests {
 
     #[test]
     fn foreign_bytes_mean_done_with_status_unknown() {
-        for bytes in ["", "bye", "[1]", "\u{0}", r#"{"status":4711,"signal":99,"name":1}"#] {
-            assert_eq!(Record::parse(bytes.as_bytes()), Record::default(), "{bytes}");
+        for bytes in [
+            "",
+            "bye",
+            "[1]",
+            "\u{0}",
+            r#"{"status":4711,"signal":99,"name":1}"#,
+        ] {
+            assert_eq!(
+                Record::parse(bytes.as_bytes()),
+                Record::default(),
+                "{bytes}"
+            );
         }
     }
 }

@@ -50,13 +50,21 @@ impl Watcher {
     /// Watches this directory.
     #[must_use]
     pub fn new(dir: ExitDir) -> Self {
-        Self { dir: Some(dir), leader_by: None, poll: None }
+        Self {
+            dir: Some(dir),
+            leader_by: None,
+            poll: None,
+        }
     }
 
     /// Watches the directory of `EXIT_DIR`. Without one, a wait never ends by a signal.
     #[must_use]
     pub fn from_env() -> Self {
-        Self { dir: ExitDir::from_env(), leader_by: None, poll: None }
+        Self {
+            dir: ExitDir::from_env(),
+            leader_by: None,
+            poll: None,
+        }
     }
 
     /// Takes a leader for dead that was not seen alive within this time.
@@ -93,9 +101,15 @@ impl Watcher {
     ///
     /// # Errors
     /// As for [`wait_timeout`](Self::wait_timeout).
-    pub fn wait_or(&self, limit: Option<Duration>, cancel: Option<BorrowedFd<'_>>) -> Result<Ended, Error> {
+    pub fn wait_or(
+        &self,
+        limit: Option<Duration>,
+        cancel: Option<BorrowedFd<'_>>,
+    ) -> Result<Ended, Error> {
         let started = Instant::now();
-        let Some(dir) = &self.dir else { return never(limit, cancel) };
+        let Some(dir) = &self.dir else {
+            return never(limit, cancel);
+        };
         let wait = || {
             let mut watch = Watch::new(dir, self.poll.is_none())?;
             loop {
@@ -129,22 +143,35 @@ impl<'a> Watch<'a> {
     fn new(dir: &'a ExitDir, with_events: bool) -> Result<Self, Kind> {
         let file = dir.open()?;
         let events = if with_events { events(dir)? } else { None };
-        Ok(Self { dir, file, events, leader_seen: false, gone_since: None })
+        Ok(Self {
+            dir,
+            file,
+            events,
+            leader_seen: false,
+            gone_since: None,
+        })
     }
 
     /// The lock is asked about first and the entry looked for then: a leader signals before it lets the lock go.
-    fn look(&mut self, leader_by: Option<Duration>, started: Instant) -> Result<Option<Ended>, Kind> {
+    fn look(
+        &mut self,
+        leader_by: Option<Duration>,
+        started: Instant,
+    ) -> Result<Option<Ended>, Kind> {
         self.drain();
         let lives = leader::lives(&self.file)?;
         self.leader_seen |= lives;
         match self.dir.look() {
             Ok(Some(record)) => return Ok(Some(Ended::Signalled(record))),
             Ok(None) => {}
-            Err(Kind::Io(_, error)) if error.kind() == std::io::ErrorKind::NotFound => return self.missing(),
+            Err(Kind::Io(_, error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                return self.missing();
+            }
             Err(error) => return Err(error),
         }
         self.gone_since = None;
-        let overdue = !self.leader_seen && leader_by.is_some_and(|limit| started.elapsed() >= limit);
+        let overdue =
+            !self.leader_seen && leader_by.is_some_and(|limit| started.elapsed() >= limit);
         if !lives && (self.leader_seen || overdue) {
             return Ok(Some(Ended::LeaderDied));
         }
@@ -153,25 +180,42 @@ impl<'a> Watch<'a> {
 
     fn missing(&mut self) -> Result<Option<Ended>, Kind> {
         let since = *self.gone_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < GONE { Ok(None) } else { Err(Kind::Removed) }
+        if since.elapsed() < GONE {
+            Ok(None)
+        } else {
+            Err(Kind::Removed)
+        }
     }
 
     /// Goes on with the directory that is at the path now. The lock of a living leader is still on the old one.
     fn follow(&mut self) -> Result<Option<Ended>, Kind> {
         let identity = |entry: fs::Metadata| (entry.dev(), entry.ino());
         let now = fs::metadata(self.dir.path()).map(identity);
-        let (Ok(now), Ok(watched)) = (now, self.file.metadata().map(identity)) else { return Ok(None) };
+        let (Ok(now), Ok(watched)) = (now, self.file.metadata().map(identity)) else {
+            return Ok(None);
+        };
         if now != watched && !self.leader_seen {
-            debug!("exit directory {:?} was replaced; following the new one", self.dir.path());
+            debug!(
+                "exit directory {:?} was replaced; following the new one",
+                self.dir.path()
+            );
             self.file = self.dir.open()?;
-            self.events = if self.events.is_some() { events(self.dir)? } else { None };
+            self.events = if self.events.is_some() {
+                events(self.dir)?
+            } else {
+                None
+            };
             return Ok(self.dir.look()?.map(Ended::Signalled));
         }
         Ok(None)
     }
 
     fn drain(&self) {
-        while self.events.as_ref().is_some_and(|events| events.read_events().is_ok()) {}
+        while self
+            .events
+            .as_ref()
+            .is_some_and(|events| events.read_events().is_ok())
+        {}
     }
 }
 
@@ -188,8 +232,13 @@ fn events(dir: &ExitDir) -> Result<Option<Inotify>, Kind> {
     };
     match watch() {
         Ok(events) => Ok(Some(events)),
-        Err(error @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC | Errno::ENOMEM | Errno::ENOSYS)) => {
-            warn!("no events for {:?}, looking four times a second: {error}", dir.path());
+        Err(
+            error @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC | Errno::ENOMEM | Errno::ENOSYS),
+        ) => {
+            warn!(
+                "no events for {:?}, looking four times a second: {error}",
+                dir.path()
+            );
             Ok(None)
         }
         Err(error) => Err(Kind::io("watch")(error)),
@@ -197,7 +246,11 @@ fn events(dir: &ExitDir) -> Result<Option<Inotify>, Kind> {
 }
 
 /// True when the caller's descriptor is readable.
-fn sleep(pause: Duration, events: Option<BorrowedFd<'_>>, cancel: Option<BorrowedFd<'_>>) -> Result<bool, Kind> {
+fn sleep(
+    pause: Duration,
+    events: Option<BorrowedFd<'_>>,
+    cancel: Option<BorrowedFd<'_>>,
+) -> Result<bool, Kind> {
     let fds = cancel.into_iter().chain(events);
     let mut polled: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     let millis = u16::try_from(pause.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
@@ -213,7 +266,9 @@ fn never(limit: Option<Duration>, cancel: Option<BorrowedFd<'_>>) -> Result<Ende
     let started = Instant::now();
     let none = std::path::Path::new("");
     loop {
-        let left = limit.map_or(Duration::MAX, |limit| limit.saturating_sub(started.elapsed()));
+        let left = limit.map_or(Duration::MAX, |limit| {
+            limit.saturating_sub(started.elapsed())
+        });
         if let (Some(limit), Duration::ZERO) = (limit, left) {
             return Err(Kind::TimedOut(limit).at(none));
         }

@@ -28,7 +28,9 @@ use nix::{
 };
 
 use super::{
-    Orphans, Plan, boottime, terminal::Terminal, tree,
+    Orphans, Plan, boottime,
+    terminal::Terminal,
+    tree,
     wire::{Cause, Link, Order, Report},
 };
 
@@ -61,20 +63,40 @@ struct Ending {
 
 impl Warden {
     /// Becomes the guard. To be called in a process that has just been forked and has one thread.
-    pub(crate) fn new(plan: Plan, link: Link, client: Pid, client_died: Option<OwnedFd>) -> io::Result<Self> {
+    pub(crate) fn new(
+        plan: Plan,
+        link: Link,
+        client: Pid,
+        client_died: Option<OwnedFd>,
+    ) -> io::Result<Self> {
         prctl::set_child_subreaper(true)?;
         prctl::set_name(c"guard")?;
         // Out of the way of what is meant for the client's group, yet in its session, or CMD could not have the terminal.
         setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         let mut mask = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut mask))?;
+        sigprocmask(
+            SigmaskHow::SIG_SETMASK,
+            Some(&SigSet::all()),
+            Some(&mut mask),
+        )?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let children = SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), flags)?;
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?;
         Ok(Self {
-            plan, link, client, client_died, mask, children, timer, kept: Vec::new(),
-            cmd: None, status: None, deadline: None, ending: None, client_gone: false,
+            plan,
+            link,
+            client,
+            client_died,
+            mask,
+            children,
+            timer,
+            kept: Vec::new(),
+            cmd: None,
+            status: None,
+            deadline: None,
+            ending: None,
+            client_gone: false,
         })
     }
 
@@ -100,7 +122,10 @@ impl Warden {
     fn wait(&mut self) -> io::Result<(bool, bool)> {
         self.set_timer()?;
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut polled = vec![readable(self.children.as_fd()), readable(self.timer.as_fd())];
+        let mut polled = vec![
+            readable(self.children.as_fd()),
+            readable(self.timer.as_fd()),
+        ];
         if !self.client_gone {
             polled.push(readable(self.link.as_fd()));
             polled.extend(self.client_died.as_ref().map(|fd| readable(fd.as_fd())));
@@ -122,9 +147,14 @@ impl Warden {
             (None, Some(deadline)) => Some(deadline.saturating_sub(self.plan.grace)),
             (None, None) => None,
         };
-        let Some(wake) = wake.filter(|_| self.cmd.is_some()) else { return self.timer.unset() };
+        let Some(wake) = wake.filter(|_| self.cmd.is_some()) else {
+            return self.timer.unset();
+        };
         let wake = TimeSpec::from_duration(wake.max(Duration::from_nanos(1)));
-        self.timer.set(Expiration::OneShot(wake), TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+        self.timer.set(
+            Expiration::OneShot(wake),
+            TimerSetTimeFlags::TFD_TIMER_ABSTIME,
+        )
     }
 
     fn obey(&mut self) -> io::Result<()> {
@@ -154,14 +184,23 @@ impl Warden {
                 self.cmd = Some(Pid::from_raw(pid));
                 self.link.report(Report::Started(pid)).or(Ok(()))
             }
-            Err(error) => self.link.report(Report::NotStarted(error.raw_os_error().unwrap_or(libc::EINVAL))),
+            Err(error) => self.link.report(Report::NotStarted(
+                error.raw_os_error().unwrap_or(libc::EINVAL),
+            )),
         }
     }
 
     /// Sends a signal to CMD; it has not been reaped while its status is unknown, so that nobody else can have its ID.
     fn signal(&self, number: i32, group: bool) {
-        let (Some(cmd), None, Ok(signal)) = (self.cmd, self.status, Signal::try_from(number)) else { return };
-        let _ = if group { killpg(cmd, signal) } else { kill(cmd, signal) };
+        let (Some(cmd), None, Ok(signal)) = (self.cmd, self.status, Signal::try_from(number))
+        else {
+            return;
+        };
+        let _ = if group {
+            killpg(cmd, signal)
+        } else {
+            kill(cmd, signal)
+        };
     }
 
     fn move_deadline(&mut self, at: Option<Duration>) {
@@ -181,19 +220,32 @@ impl Warden {
         if self.ending.is_some() || self.cmd.is_none() {
             return;
         }
-        let cause = if self.status.is_some() { Cause::Own } else { cause };
+        let cause = if self.status.is_some() {
+            Cause::Own
+        } else {
+            cause
+        };
         let kill_at = boottime() + self.plan.grace;
-        let kill_at = self.deadline.map_or(kill_at, |deadline| kill_at.min(deadline));
+        let kill_at = self
+            .deadline
+            .map_or(kill_at, |deadline| kill_at.min(deadline));
         self.ending = Some(Ending { cause, kill_at });
         tree::signal_all(self.plan.signal as i32, &mut HashSet::new());
     }
 
     fn keep_time(&mut self) {
         let now = boottime();
-        if self.deadline.is_some_and(|deadline| now >= deadline.saturating_sub(self.plan.grace)) {
+        if self
+            .deadline
+            .is_some_and(|deadline| now >= deadline.saturating_sub(self.plan.grace))
+        {
             self.end(Cause::Deadline);
         }
-        if self.ending.as_ref().is_some_and(|ending| now >= ending.kill_at) {
+        if self
+            .ending
+            .as_ref()
+            .is_some_and(|ending| now >= ending.kill_at)
+        {
             tree::signal_all(libc::SIGKILL, &mut HashSet::new());
         }
     }
@@ -233,8 +285,13 @@ impl Warden {
 
     /// A client that has died hears nothing.
     fn report_the_end(&self) -> io::Result<()> {
-        let cause = self.ending.as_ref().map_or(Cause::Own, |ending| ending.cause);
-        self.link.report(Report::Over(self.status.unwrap_or(0), cause)).or(Ok(()))
+        let cause = self
+            .ending
+            .as_ref()
+            .map_or(Cause::Own, |ending| ending.cause);
+        self.link
+            .report(Report::Over(self.status.unwrap_or(0), cause))
+            .or(Ok(()))
     }
 }
 

@@ -241,7 +241,11 @@ impl Guard {
             .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         // SAFETY: this process has one thread, so that no lock can be held for ever in the child.
         match unsafe { fork() }.map_err(Kind::io("fork the guard"))? {
-            ForkResult::Parent { child } => Ok(Self { link: Arc::new(ours), process: child, plan }),
+            ForkResult::Parent { child } => Ok(Self {
+                link: Arc::new(ours),
+                process: child,
+                plan,
+            }),
             ForkResult::Child => {
                 drop(ours);
                 guard(plan, theirs, client, client_died)
@@ -254,8 +258,12 @@ impl Guard {
     /// # Errors
     /// Those of `sendmsg(2)`.
     pub fn keep(&self, fd: BorrowedFd<'_>) -> Result<(), Error> {
-        let fd = fd.try_clone_to_owned().map_err(Kind::io("copy a descriptor"))?;
-        self.link.order(&Order::Keep(fd)).map_err(Kind::io("reach the guard"))
+        let fd = fd
+            .try_clone_to_owned()
+            .map_err(Kind::io("copy a descriptor"))?;
+        self.link
+            .order(&Order::Keep(fd))
+            .map_err(Kind::io("reach the guard"))
     }
 
     /// Sets the `CLOCK_BOOTTIME` by which the tree must be gone, see [`Ender::set_deadline`].
@@ -263,7 +271,9 @@ impl Guard {
     /// # Errors
     /// Those of `sendmsg(2)`.
     pub fn set_deadline(&self, at: Option<Duration>) -> Result<(), Error> {
-        self.link.order(&Order::Deadline(at)).map_err(Kind::io("reach the guard"))
+        self.link
+            .order(&Order::Deadline(at))
+            .map_err(Kind::io("reach the guard"))
     }
 
     /// Starts CMD with these variables beside the environment. From here on, signals are passed on to it.
@@ -274,10 +284,19 @@ impl Guard {
         self,
         vars: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Running, Error> {
-        let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let vars = vars
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         let caught = Caught::new()?;
-        self.link.order(&Order::Start(vars)).map_err(Kind::io("reach the guard"))?;
-        match self.link.next_report().map_err(Kind::io("hear the guard"))? {
+        self.link
+            .order(&Order::Start(vars))
+            .map_err(Kind::io("reach the guard"))?;
+        match self
+            .link
+            .next_report()
+            .map_err(Kind::io("hear the guard"))?
+        {
             Some(Report::Started(pid)) => Ok(Running {
                 guard: self,
                 cmd: Pid::from_raw(pid),
@@ -310,7 +329,10 @@ impl Running {
     /// What ends the command, or moves its deadline, from another thread.
     #[must_use]
     pub fn ender(&self) -> Ender {
-        Ender { link: self.guard.link.clone(), reason: self.reason.clone() }
+        Ender {
+            link: self.guard.link.clone(),
+            reason: self.reason.clone(),
+        }
     }
 
     /// CMD's process ID, which is also its group's.
@@ -332,7 +354,12 @@ impl Running {
             if !self.link_is_ready()? {
                 continue;
             }
-            match self.guard.link.next_report().map_err(Kind::io("hear the guard"))? {
+            match self
+                .guard
+                .link
+                .next_report()
+                .map_err(Kind::io("hear the guard"))?
+            {
                 Some(Report::Stopped(signal)) => self.stop_too(signal),
                 Some(Report::Over(status, cause)) => return Ok(self.finish(status, cause)),
                 Some(_) => {}
@@ -343,7 +370,10 @@ impl Running {
 
     fn sleep(&self) -> Result<(), Error> {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut polled = [readable(self.caught.as_fd()), readable(self.guard.link.as_fd())];
+        let mut polled = [
+            readable(self.caught.as_fd()),
+            readable(self.guard.link.as_fd()),
+        ];
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) | Err(nix::Error::EINTR) => Ok(()),
             Err(error) => Err(Kind::io("wait")(error)),
@@ -371,7 +401,10 @@ impl Running {
     }
 
     fn send(&self, signal: Signal, group: bool) {
-        let _ = self.guard.link.order(&Order::Signal { number: signal as i32, group });
+        let _ = self.guard.link.order(&Order::Signal {
+            number: signal as i32,
+            group,
+        });
     }
 
     /// CMD was stopped: by its terminal, then our job is stopped, and both continue together; or by somebody, who will know.
@@ -392,7 +425,10 @@ impl Running {
             (Cause::Deadline, _) => End::Deadline,
             _ => End::Own,
         };
-        Outcome { exit: Exit::from_wait(status), end }
+        Outcome {
+            exit: Exit::from_wait(status),
+            end,
+        }
     }
 
     /// The guard is dead, and what it had below it has come to us.
@@ -411,8 +447,10 @@ impl Running {
                 tree::signal_all(libc::SIGKILL, &mut HashSet::new());
             }
             let pause = u16::try_from(left.as_millis()).unwrap_or(u16::MAX).max(100);
-            let mut polled: Vec<_> =
-                children.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+            let mut polled: Vec<_> = children
+                .iter()
+                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+                .collect();
             let _ = poll(&mut polled, PollTimeout::from(pause));
         }
     }
@@ -422,7 +460,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         if !self.over {
             let _ = self.guard.link.order(&Order::End);
-            while !matches!(self.guard.link.next_report(), Ok(None | Some(Report::Over(..))) | Err(_)) {}
+            while !matches!(
+                self.guard.link.next_report(),
+                Ok(None | Some(Report::Over(..))) | Err(_)
+            ) {}
         }
         self.terminal.take_back(self.cmd);
     }
@@ -442,7 +483,9 @@ impl Ender {
     /// # Errors
     /// Those of `sendmsg(2)`; `EAGAIN` when the guard does not read, because somebody has stopped it.
     pub fn set_deadline(&self, at: Option<Duration>) -> Result<(), Error> {
-        self.link.order(&Order::Deadline(at)).map_err(Kind::io("reach the guard"))
+        self.link
+            .order(&Order::Deadline(at))
+            .map_err(Kind::io("reach the guard"))
     }
 }
 

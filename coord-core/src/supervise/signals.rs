@@ -10,7 +10,7 @@ use nix::{
     fcntl::OFlag,
     libc,
     sys::signal::{
-        SaFlags, SigAction, SigHandler, SigSet, Signal, SigmaskHow, kill, sigaction, sigprocmask,
+        SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, sigaction, sigprocmask,
     },
     unistd::{Pid, getpid, pipe2, read},
 };
@@ -52,7 +52,11 @@ impl Caught {
             .map_err(|_| Kind::Busy)?;
         // As PID 1 we inherit orphans of other sessions too.
         let child = (getpid().as_raw() == 1).then_some(Signal::SIGCHLD);
-        let mut caught = Self { reader, _writer: writer, before: Vec::new() };
+        let mut caught = Self {
+            reader,
+            _writer: writer,
+            before: Vec::new(),
+        };
         for signal in FORWARDED.into_iter().chain(child) {
             caught.catch(signal);
         }
@@ -69,9 +73,15 @@ impl Caught {
     }
 
     fn catch(&mut self, signal: Signal) {
-        let action = SigAction::new(SigHandler::SigAction(note), SaFlags::SA_RESTART, SigSet::empty());
+        let action = SigAction::new(
+            SigHandler::SigAction(note),
+            SaFlags::SA_RESTART,
+            SigSet::empty(),
+        );
         // SAFETY: `note` calls only functions that are safe in a signal handler, `signal-safety(7)`.
-        let Ok(before) = (unsafe { sigaction(signal, &action) }) else { return };
+        let Ok(before) = (unsafe { sigaction(signal, &action) }) else {
+            return;
+        };
         if matches!(before.handler(), SigHandler::SigIgn) {
             // SAFETY: no handler is installed.
             let _ = unsafe { sigaction(signal, &before) };
@@ -117,6 +127,12 @@ extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     let from_kernel = unsafe { (*info).si_code } == FROM_KERNEL;
     let bytes = [u8::try_from(number).unwrap_or(0), u8::from(from_kernel)];
     // SAFETY: write is async-signal-safe, and the buffer is valid; two bytes go into a pipe whole.
-    unsafe { libc::write(PIPE.load(Ordering::SeqCst), bytes.as_ptr().cast(), bytes.len()) };
+    unsafe {
+        libc::write(
+            PIPE.load(Ordering::SeqCst),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+        )
+    };
     Errno::set_raw(errno);
 }

@@ -4,7 +4,7 @@ use std::{fs::File, os::unix::fs::OpenOptionsExt};
 
 use nix::{
     libc,
-    sys::signal::{SigSet, Signal, SigmaskHow, sigprocmask},
+    sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask},
     unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp},
 };
 
@@ -14,7 +14,11 @@ pub(crate) struct Terminal(Option<File>);
 
 impl Terminal {
     pub(crate) fn open() -> Self {
-        let tty = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open("/dev/tty");
+        let tty = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY)
+            .open("/dev/tty");
         Self(tty.ok())
     }
 

@@ -28,7 +28,10 @@ struct Process {
 /// A stopped process is continued, since it could not act on the signal otherwise.
 pub(crate) fn signal_all(number: i32, done: &mut HashSet<Identity>) {
     loop {
-        let new: Vec<_> = descendants().into_iter().filter(|process| done.insert(*process)).collect();
+        let new: Vec<_> = descendants()
+            .into_iter()
+            .filter(|process| done.insert(*process))
+            .collect();
         if new.is_empty() {
             return;
         }
@@ -57,7 +60,8 @@ pub(crate) fn reap_strangers() {
     let ours = getsid(None).ok();
     for (pid, process) in processes() {
         let pid = Pid::from_raw(pid);
-        if process.parent == us.as_raw() && process.state == b'Z' && getsid(Some(pid)).ok() != ours {
+        if process.parent == us.as_raw() && process.state == b'Z' && getsid(Some(pid)).ok() != ours
+        {
             let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
         }
     }
@@ -66,7 +70,9 @@ pub(crate) fn reap_strangers() {
 /// A descriptor for each child, which is readable once the child has ended.
 pub(crate) fn children() -> Vec<OwnedFd> {
     let us = getpid().as_raw();
-    let children = processes().into_iter().filter(|(_, process)| process.parent == us);
+    let children = processes()
+        .into_iter()
+        .filter(|(_, process)| process.parent == us);
     children.filter_map(|(pid, _)| open(pid)).collect()
 }
 
@@ -110,7 +116,9 @@ fn open(pid: i32) -> Option<OwnedFd> {
 fn send((pid, started): Identity, number: i32) {
     let Some(process) = open(pid) else { return };
     let same = look(pid).is_some_and(|process| process.started == started);
-    let (true, Some(signal)) = (same, Signal::from_named_raw(number)) else { return };
+    let (true, Some(signal)) = (same, Signal::from_named_raw(number)) else {
+        return;
+    };
     let _ = pidfd_send_signal(&process, signal);
     let _ = pidfd_send_signal(&process, Signal::CONT);
 }

@@ -14,7 +14,9 @@ use nix::{
     cmsg_space,
     errno::Errno,
     libc,
-    sys::socket::{self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType},
+    sys::socket::{
+        self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    },
 };
 
 /// More than the variables of a lock need; the kernel takes about 200 KiB in a packet.
@@ -80,7 +82,9 @@ impl Link {
             Order::Start(vars) => (b'S', encode(vars)),
             Order::End => (b'E', Vec::new()),
             Order::Deadline(at) => {
-                let nanos = at.map_or(u64::MAX, |at| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
+                let nanos = at.map_or(u64::MAX, |at| {
+                    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+                });
                 (b'D', nanos.to_ne_bytes().to_vec())
             }
             Order::Signal { number, group } => (b'K', numbers(*number, i32::from(*group))),
@@ -103,7 +107,10 @@ impl Link {
             }
             (b'K', _) => {
                 let (number, group) = two(rest);
-                Order::Signal { number, group: group != 0 }
+                Order::Signal {
+                    number,
+                    group: group != 0,
+                }
             }
             (b'F', Some(fd)) => Order::Keep(fd),
             _ => Order::End,
@@ -152,7 +159,12 @@ impl Link {
         let mut space = cmsg_space!([i32; 1]);
         let (length, fd) = loop {
             let mut parts = [IoSliceMut::new(&mut buffer)];
-            match socket::recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            match socket::recvmsg::<()>(
+                self.0.as_raw_fd(),
+                &mut parts,
+                Some(&mut space),
+                MsgFlags::MSG_CMSG_CLOEXEC,
+            ) {
                 Ok(message) => break (message.bytes, first_fd(message.cmsgs())),
                 Err(Errno::EINTR) => {}
                 Err(Errno::ECONNRESET) => return Ok(None),
@@ -166,7 +178,10 @@ impl Link {
 
 impl Cause {
     fn from_number(number: i32) -> Self {
-        [Self::Asked, Self::Deadline].into_iter().find(|cause| *cause as i32 == number).unwrap_or(Self::Own)
+        [Self::Asked, Self::Deadline]
+            .into_iter()
+            .find(|cause| *cause as i32 == number)
+            .unwrap_or(Self::Own)
     }
 }
 
@@ -191,18 +206,27 @@ fn numbers(one: i32, other: i32) -> Vec<u8> {
 }
 
 fn two(bytes: &[u8]) -> (i32, i32) {
-    let number = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_ne_bytes);
+    let number = |at: usize| {
+        bytes
+            .get(at..at + 4)
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, i32::from_ne_bytes)
+    };
     (number(0), number(4))
 }
 
 /// Names and values, each ended by a NUL, which neither can contain.
 fn encode(vars: &[(OsString, OsString)]) -> Vec<u8> {
     let texts = vars.iter().flat_map(|(name, value)| [name, value]);
-    texts.flat_map(|text| text.as_bytes().iter().copied().chain([0])).collect()
+    texts
+        .flat_map(|text| text.as_bytes().iter().copied().chain([0]))
+        .collect()
 }
 
 fn decode(bytes: &[u8]) -> Vec<(OsString, OsString)> {
-    let mut texts = bytes.split(|byte| *byte == 0).map(|text| OsString::from_vec(text.to_vec()));
+    let mut texts = bytes
+        .split(|byte| *byte == 0)
+        .map(|text| OsString::from_vec(text.to_vec()));
     let mut vars = Vec::new();
     while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
         vars.push((name, value));

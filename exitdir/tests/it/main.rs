@@ -17,14 +17,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn exitdir(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exitdir"));
-    command.args(arguments).env("EXIT_DIR", dir).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env("EXIT_DIR", dir)
+        .stdin(Stdio::null());
     command
 }
 
 fn run(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = exitdir(dir, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -51,9 +58,13 @@ fn code(mut child: Child) -> Option<i32> {
 /// Whether a process runs whose arguments contain this text; zombies have none.
 fn runs(text: &str) -> bool {
     let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok()).any(|line| {
-        String::from_utf8_lossy(&line).split('\0').any(|argument| argument == text)
-    })
+    entries
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .any(|line| {
+            String::from_utf8_lossy(&line)
+                .split('\0')
+                .any(|argument| argument == text)
+        })
 }
 
 /// A number of seconds to sleep that no other test uses, so that `runs` finds just this test's processes.

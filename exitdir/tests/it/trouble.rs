@@ -8,8 +8,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{code, exitdir, run, until};
 
 fn watches(pid: u32) -> bool {
-    let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
-    entries.filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|info| info.contains("inotify wd"))
+    let entries = fs::read_dir(format!("/proc/{pid}/fdinfo"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .any(|info| info.contains("inotify wd"))
 }
 
 #[test]
@@ -51,7 +56,14 @@ fn an_unreadable_directory_is_an_error() {
     let dir = tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let status = Command::new("setpriv")
-        .args(["--reuid", "65534", "--clear-groups", "--inh-caps=-all", env!("CARGO_BIN_EXE_exitdir"), "wait"])
+        .args([
+            "--reuid",
+            "65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+            env!("CARGO_BIN_EXE_exitdir"),
+            "wait",
+        ])
         .env("EXIT_DIR", dir.path())
         .status()
         .unwrap();
@@ -63,31 +75,48 @@ fn without_inotify_it_looks_and_says_so() {
     let dir = tempdir().unwrap();
     let script = "echo 0 > /proc/sys/user/max_inotify_instances || exit 99; exec \"$0\" wait";
     let waiter = Command::new("unshare")
-        .args(["--user", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_exitdir")])
+        .args([
+            "--user",
+            "--map-root-user",
+            "sh",
+            "-c",
+            script,
+            env!("CARGO_BIN_EXE_exitdir"),
+        ])
         .env("EXIT_DIR", dir.path())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     // Not before it has looked: it would have no need to watch.
-    until("it runs", || fs::read_to_string(format!("/proc/{}/comm", waiter.id())).is_ok_and(|name| name == "exitdir\n"));
+    until("it runs", || {
+        fs::read_to_string(format!("/proc/{}/comm", waiter.id()))
+            .is_ok_and(|name| name == "exitdir\n")
+    });
     thread::sleep(std::time::Duration::from_millis(300));
     run(dir.path(), &["exit"]);
     let output = waiter.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("four times a second"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("four times a second"),
+        "{output:?}"
+    );
 }
 
 #[test]
 fn polling_needs_no_events() {
     let dir = tempdir().unwrap();
-    let waiter = exitdir(dir.path(), &["wait", "--poll", "20ms"]).spawn().unwrap();
+    let waiter = exitdir(dir.path(), &["wait", "--poll", "20ms"])
+        .spawn()
+        .unwrap();
     run(dir.path(), &["exit"]);
     assert_eq!(code(waiter), Some(0));
 }
 
 #[test]
 fn tokens_end_with_their_parent_and_nothing_else_without_a_directory() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let parent = CancellationToken::new();
         let token = exitdir::aware(&parent);
