@@ -34,9 +34,6 @@ use super::{
     wire::{Cause, Link, Order, Report},
 };
 
-/// How often the tree is looked through again while it is being killed.
-const AGAIN: Duration = Duration::from_millis(100);
-
 /// Everything the guard knows.
 pub(crate) struct Warden {
     plan: Plan,
@@ -143,7 +140,7 @@ impl Warden {
     fn set_timer(&self) -> nix::Result<()> {
         let wake = match (&self.ending, self.deadline) {
             (Some(ending), _) if boottime() < ending.kill_at => Some(ending.kill_at),
-            (Some(_), _) => Some(boottime() + AGAIN),
+            (Some(_), _) => Some(boottime() + tree::AGAIN),
             (None, Some(deadline)) => Some(deadline.saturating_sub(self.plan.grace)),
             (None, None) => None,
         };

@@ -36,7 +36,7 @@ use std::{
     fs,
     os::fd::{AsFd, BorrowedFd},
     process,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -120,6 +120,7 @@ pub struct Guard {
     link: Arc<Link>,
     process: Pid,
     plan: Plan,
+    deadline: Arc<Mutex<Option<Duration>>>,
 }
 
 /// A command that runs. Dropping it ends the command's tree, and waits until it is gone.
@@ -138,6 +139,7 @@ pub struct Running {
 pub struct Ender {
     link: Arc<Link>,
     reason: Arc<OnceLock<Reason>>,
+    deadline: Arc<Mutex<Option<Duration>>>,
 }
 
 /// Time since boot, including suspend (`CLOCK_BOOTTIME`): the clock of the deadlines.
@@ -245,6 +247,7 @@ impl Guard {
                 link: Arc::new(ours),
                 process: child,
                 plan,
+                deadline: Arc::default(),
             }),
             ForkResult::Child => {
                 drop(ours);
@@ -271,9 +274,7 @@ impl Guard {
     /// # Errors
     /// Those of `sendmsg(2)`.
     pub fn set_deadline(&self, at: Option<Duration>) -> Result<(), Error> {
-        self.link
-            .order(&Order::Deadline(at))
-            .map_err(Kind::io("reach the guard"))
+        send_deadline(&self.link, &self.deadline, at)
     }
 
     /// Starts CMD with these variables beside the environment. From here on, signals are passed on to it.
@@ -332,6 +333,7 @@ impl Running {
         Ender {
             link: self.guard.link.clone(),
             reason: self.reason.clone(),
+            deadline: self.guard.deadline.clone(),
         }
     }
 
@@ -431,28 +433,28 @@ impl Running {
         }
     }
 
-    /// The guard is dead, and what it had below it has come to us.
+    /// The guard is dead, and what it had below it comes to us: only after the link has closed, so that the tree is gone
+    /// when the kernel says that we have no child, the guard included, and not when we see none.
     fn end_the_rest(&mut self) -> Error {
         self.over = true;
-        let kill_at = boottime() + self.guard.plan.grace;
-        tree::signal_all(self.guard.plan.signal as i32, &mut HashSet::new());
-        loop {
-            while let Ok(Some(_)) = tree::reap() {}
-            let children = tree::children();
-            if children.is_empty() {
-                return Kind::GuardDied.into();
-            }
+        let grace_over = boottime() + self.guard.plan.grace;
+        let deadline = *self
+            .guard
+            .deadline
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let kill_at = deadline.map_or(grace_over, |deadline| deadline.min(grace_over));
+        let mut asked = HashSet::new();
+        while tree::reap_all() {
             let left = kill_at.saturating_sub(boottime());
             if left.is_zero() {
                 tree::signal_all(libc::SIGKILL, &mut HashSet::new());
+            } else {
+                tree::signal_all(self.guard.plan.signal as i32, &mut asked);
             }
-            let pause = u16::try_from(left.as_millis()).unwrap_or(u16::MAX).max(100);
-            let mut polled: Vec<_> = children
-                .iter()
-                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
-                .collect();
-            let _ = poll(&mut polled, PollTimeout::from(pause));
+            tree::await_child(left.clamp(Duration::from_millis(1), tree::AGAIN));
         }
+        Kind::GuardDied.into()
     }
 }
 
@@ -483,10 +485,19 @@ impl Ender {
     /// # Errors
     /// Those of `sendmsg(2)`; `EAGAIN` when the guard does not read, because somebody has stopped it.
     pub fn set_deadline(&self, at: Option<Duration>) -> Result<(), Error> {
-        self.link
-            .order(&Order::Deadline(at))
-            .map_err(Kind::io("reach the guard"))
+        send_deadline(&self.link, &self.deadline, at)
     }
+}
+
+/// The deadline is kept here too, for the case that the guard is killed.
+fn send_deadline(
+    link: &Link,
+    kept: &Mutex<Option<Duration>>,
+    at: Option<Duration>,
+) -> Result<(), Error> {
+    *kept.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    link.order(&Order::Deadline(at))
+        .map_err(Kind::io("reach the guard"))
 }
 
 /// The guard's whole life. It never returns into the caller's code, whatever happens.

@@ -5,15 +5,20 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
 use nix::{
     errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::wait::{WaitPidFlag, WaitStatus, waitpid},
     unistd::{Pid, getpid, getsid},
 };
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// How often a tree is looked through again while it is being ended.
+pub(crate) const AGAIN: Duration = Duration::from_millis(100);
 
 /// A process that cannot be mistaken for a later one with the same ID: the ID, and when it started (in clock ticks since boot).
 pub(crate) type Identity = (i32, u64);
@@ -67,13 +72,30 @@ pub(crate) fn reap_strangers() {
     }
 }
 
-/// A descriptor for each child, which is readable once the child has ended.
-pub(crate) fn children() -> Vec<OwnedFd> {
+/// Reaps every child that has ended; false when no child is left.
+pub(crate) fn reap_all() -> bool {
+    loop {
+        match reap() {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Sleeps until a child ends, or for this long. Who is a child by then was not looked at: the next round does.
+pub(crate) fn await_child(longest: Duration) {
     let us = getpid().as_raw();
     let children = processes()
         .into_iter()
         .filter(|(_, process)| process.parent == us);
-    children.filter_map(|(pid, _)| open(pid)).collect()
+    let children: Vec<_> = children.filter_map(|(pid, _)| open(pid)).collect();
+    let mut polled: Vec<_> = children
+        .iter()
+        .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+        .collect();
+    let millis = u16::try_from(longest.as_millis()).unwrap_or(u16::MAX);
+    let _ = poll(&mut polled, PollTimeout::from(millis));
 }
 
 fn descendants() -> Vec<Identity> {
