@@ -1,5 +1,7 @@
 //! Runs a tool built on this crate as a real process: statuses, messages and logs together.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod log;
 mod runner;
 mod signals;
