@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: what every change must pass.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -27,6 +27,8 @@ pub(crate) enum Step {
     Light,
     /// The binaries link statically and run in an empty root directory
     Static,
+    /// The tools' tests pass with musl, where that target is installed
+    Musl,
     /// `cargo deny` finds nothing, where it is installed
     Deny,
     /// Every crate that is published can be packaged and built from its package
@@ -73,6 +75,7 @@ impl Step {
             Self::Msrv => msrv(),
             Self::Light => light(),
             Self::Static => static_binaries(),
+            Self::Musl => musl(),
             Self::Deny => deny(),
             Self::Package => package(),
         }
@@ -172,37 +175,62 @@ fn light() -> Result {
     ]))
 }
 
-/// Builds with musl where that target is installed, else with glibc linked statically.
+/// Links glibc statically, and musl where that target is installed.
 fn static_binaries() -> Result {
+    let targets = [Some(host()?), installed_musl()?];
+    for target in targets.into_iter().flatten() {
+        let mut build = cargo([
+            "build",
+            "--release",
+            "--package",
+            "lockpipes",
+            "--locked",
+            "--target",
+            &target,
+        ]);
+        process::run(build.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+        run_in_empty_root(&process::target().join(target).join("release/lockpipe"))?;
+    }
+    Ok(())
+}
+
+fn musl() -> Result {
+    let Some(target) = installed_musl()? else {
+        eprintln!(
+            "the musl target is not installed (rustup target add): nothing was tested with it"
+        );
+        return Ok(());
+    };
+    let test = [
+        "test",
+        "--workspace",
+        "--exclude",
+        "xtask",
+        "--all-features",
+        "--locked",
+    ];
+    process::run(cargo(test).args(["--target", &target]))
+}
+
+fn host() -> Result<String> {
     let rustc = process::output(Command::new("rustc").args(["--version", "--verbose"]))?;
-    let host = rustc
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .ok_or("rustc names no host")?;
-    let musl = host.replace("-gnu", "-musl");
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.ok_or("rustc names no host")?.to_owned())
+}
+
+fn installed_musl() -> Result<Option<String>> {
+    let musl = host()?.replace("-gnu", "-musl");
     let sysroot = process::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let has_musl = PathBuf::from(sysroot.trim())
+    let installed = Path::new(sysroot.trim())
         .join("lib/rustlib")
         .join(&musl)
         .join("lib")
         .is_dir();
-    let target = if has_musl { musl.as_str() } else { host };
-    let mut build = cargo([
-        "build",
-        "--release",
-        "--package",
-        "lockpipes",
-        "--locked",
-        "--target",
-        target,
-    ]);
-    process::run(build.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-    let release = process::target().join(target).join("release");
-    run_in_empty_root(&release.join("lockpipe"))
+    Ok(installed.then_some(musl))
 }
 
 /// What a `FROM scratch` image does: nothing is there but the binary.
-fn run_in_empty_root(binary: &PathBuf) -> Result {
+fn run_in_empty_root(binary: &Path) -> Result {
     let root = tempfile::tempdir()?;
     fs::copy(binary, root.path().join("tool"))?;
     let mut command = Command::new("unshare");

@@ -17,7 +17,7 @@ fn a_failure_ends_with_its_errno_and_one_line() {
     let expected = [
         (2, "No such file or directory"),
         (13, "Permission denied"),
-        (110, "Connection timed out"),
+        (17, "File exists"),
     ];
     for (number, text) in expected {
         let line = format!("statuses: {text} (os error {number})\n");

@@ -146,7 +146,6 @@ pub(crate) fn await_reader(reader: Pid, pipe: &Path) {
 /// Waits until a thread of a `write` is inside its blocking open, `proc_pid_syscall(5)`.
 #[track_caller]
 pub(crate) fn await_writer(writer: Pid) {
-    let open = format!("{} ", libc::SYS_openat);
     let tasks = format!("/proc/{writer}/task");
     eventually("the writer blocks in open", || {
         let mut threads = fs::read_dir(&tasks).into_iter().flatten().flatten();
@@ -154,11 +153,23 @@ pub(crate) fn await_writer(writer: Pid) {
             let named = fs::read_to_string(task.path().join("comm"))
                 .is_ok_and(|name| name == "fifo open\n");
             named
-                && fs::read_to_string(task.path().join("syscall"))
-                    .is_ok_and(|call| call.starts_with(&open))
+                && fs::read_to_string(task.path().join("syscall")).is_ok_and(|call| is_open(&call))
         };
         threads.any(opening)
     });
+}
+
+/// glibc opens with `openat`, musl with `open` where the architecture has it.
+fn is_open(call: &str) -> bool {
+    let number = call
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok());
+    #[cfg(target_arch = "x86_64")]
+    let also = number == Some(libc::SYS_open);
+    #[cfg(not(target_arch = "x86_64"))]
+    let also = false;
+    also || number == Some(libc::SYS_openat)
 }
 
 /// `unshare` with what makes it work for root and for others alike.
