@@ -57,7 +57,9 @@ impl Error {
     pub fn errno(&self) -> Errno {
         match &self.kind {
             Kind::Io(_, error) | Kind::Signal(_, _, error) => error.errno(),
-            Kind::Invalid(_) | Kind::NotAFile(_) | Kind::UnknownInit | Kind::NotLeader(_) => Errno::EINVAL,
+            Kind::Invalid(_) | Kind::NotAFile(_) | Kind::UnknownInit | Kind::NotLeader(_) => {
+                Errno::EINVAL
+            }
             Kind::Link => Errno::ELOOP,
             Kind::DanglingLink => Errno::ENOENT,
             Kind::Locked | Kind::Survivors(..) => Errno::EAGAIN,
@@ -76,7 +78,10 @@ impl Error {
 
 impl Kind {
     pub(crate) fn at(self, path: &Path) -> Error {
-        Error { path: path.to_owned(), kind: self }
+        Error {
+            path: path.to_owned(),
+            kind: self,
+        }
     }
 }
 
@@ -104,18 +109,37 @@ impl fmt::Display for Error {
             Kind::Io(doing, _) => write!(f, "cannot {doing} {path:?}"),
             Kind::Invalid(quoted) => write!(f, "{path:?} does not contain a valid pid: {quoted}"),
             Kind::NotAFile(what) => write!(f, "{path:?} is {what}, not a pidfile"),
-            Kind::Link => write!(f, "{path:?} is a symbolic link in a directory that others may write to"),
+            Kind::Link => write!(
+                f,
+                "{path:?} is a symbolic link in a directory that others may write to"
+            ),
             Kind::DanglingLink => write!(f, "{path:?} is a symbolic link to nothing"),
             Kind::Locked => write!(f, "another process is locking {path:?}"),
             Kind::Running(pid) => write!(f, "process {pid} ({path:?}) already exists"),
             Kind::AlreadyIn(pid) => write!(f, "{pid} is already in the pidfile {path:?}"),
             Kind::NoProcess(pid) => write!(f, "cannot claim {path:?}: there is no process {pid}"),
-            Kind::UnknownInit => write!(f, "{path:?} names PID 1, and nothing proves that it was claimed for it"),
-            Kind::NotLeader(pid) => write!(f, "process {pid} ({path:?}) does not lead its process group"),
-            Kind::Signal(signal, pid, _) => write!(f, "cannot send {signal} to process {pid} ({path:?})"),
-            Kind::StillRunning(pids) => write!(f, "still running after the whole schedule: {} ({path:?})", List(pids)),
+            Kind::UnknownInit => write!(
+                f,
+                "{path:?} names PID 1, and nothing proves that it was claimed for it"
+            ),
+            Kind::NotLeader(pid) => write!(
+                f,
+                "process {pid} ({path:?}) does not lead its process group"
+            ),
+            Kind::Signal(signal, pid, _) => {
+                write!(f, "cannot send {signal} to process {pid} ({path:?})")
+            }
+            Kind::StillRunning(pids) => write!(
+                f,
+                "still running after the whole schedule: {} ({path:?})",
+                List(pids)
+            ),
             Kind::Survivors(pid, pids) => {
-                write!(f, "process {pid} is gone, but its lock on {path:?} is still held by {}", List(pids))
+                write!(
+                    f,
+                    "process {pid} is gone, but its lock on {path:?} is still held by {}",
+                    List(pids)
+                )
             }
         }
     }
@@ -134,7 +158,11 @@ struct List<'a>(&'a [Pid]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.len() == 1 { "process" } else { "processes" })?;
+        f.write_str(if self.0.len() == 1 {
+            "process"
+        } else {
+            "processes"
+        })?;
         self.0.iter().try_for_each(|pid| write!(f, " {pid}"))
     }
 }

@@ -13,6 +13,7 @@ mod procfs;
 mod schedule;
 mod target;
 
+pub use claim::Claim;
 pub use error::Error;
 pub use identity::Identity;
 pub use pid::{InvalidPid, Pid};

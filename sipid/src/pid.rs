@@ -34,7 +34,7 @@ impl Pid {
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
-        let number = str::from_utf8(digits).ok()?.parse().ok()?;
+        let number: u32 = str::from_utf8(digits).ok()?.parse().ok()?;
         Self::try_from(number).ok()
     }
 }
@@ -66,7 +66,12 @@ impl fmt::Display for Pid {
 
 impl fmt::Display for InvalidPid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a pid: write a number from 1 to {}", self.0, i32::MAX)
+        write!(
+            f,
+            "{:?} is not a pid: write a number from 1 to {}",
+            self.0,
+            i32::MAX
+        )
     }
 }
 
@@ -90,7 +95,20 @@ mod tests {
         for good in ["1", "17", " 42\n", "2147483647", "007"] {
             assert!(good.parse::<Pid>().is_ok(), "{good:?}");
         }
-        for bad in ["", " ", "0", "-1", "+1", "12abc", "1 2", "2147483648", "4294967297", "99999999999999999999", "1\0", "١"] {
+        for bad in [
+            "",
+            " ",
+            "0",
+            "-1",
+            "+1",
+            "12abc",
+            "1 2",
+            "2147483648",
+            "4294967297",
+            "99999999999999999999",
+            "1\0",
+            "١",
+        ] {
             assert!(bad.parse::<Pid>().is_err(), "{bad:?}");
         }
     }

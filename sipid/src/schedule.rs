@@ -41,7 +41,11 @@ impl Schedule {
     /// TERM, a wait of up to `grace`, then KILL.
     #[must_use]
     pub fn terminate(grace: Duration) -> Self {
-        Self::of(vec![Step::Send(Signal::SIGTERM), Step::Wait(grace), Step::Send(Signal::SIGKILL)])
+        Self::of(vec![
+            Step::Send(Signal::SIGTERM),
+            Step::Wait(grace),
+            Step::Send(Signal::SIGKILL),
+        ])
     }
 
     /// TERM, a wait of up to `grace`, QUIT, on which many runtimes show their stacks, a second for that, then KILL.
@@ -57,7 +61,10 @@ impl Schedule {
     }
 
     fn of(steps: Vec<Step>) -> Self {
-        Self { steps, repeat_from: None }
+        Self {
+            steps,
+            repeat_from: None,
+        }
     }
 
     /// The steps in order, without end where some repeat.
@@ -78,15 +85,25 @@ impl FromStr for Schedule {
     type Err = InvalidSchedule;
 
     fn from_str(text: &str) -> Result<Self, InvalidSchedule> {
-        let fail = |reason: String| InvalidSchedule { text: text.to_owned(), reason };
+        let fail = |reason: String| InvalidSchedule {
+            text: text.to_owned(),
+            reason,
+        };
         if let Ok(wait) = wait(text) {
-            let kill = [Step::Send(Signal::SIGTERM), wait, Step::Send(Signal::SIGKILL), wait];
+            let kill = [
+                Step::Send(Signal::SIGTERM),
+                wait,
+                Step::Send(Signal::SIGKILL),
+                wait,
+            ];
             return Ok(Self::of(kill.to_vec()));
         }
         let mut schedule = Self::of(Vec::new());
         for item in text.split('/') {
             match item {
-                "forever" if schedule.repeat_from.is_some() => return Err(fail("forever stands twice".to_owned())),
+                "forever" if schedule.repeat_from.is_some() => {
+                    return Err(fail("forever stands twice".to_owned()));
+                }
                 "forever" => schedule.repeat_from = Some(schedule.steps.len()),
                 item => schedule.steps.push(step(item).map_err(&fail)?),
             }
@@ -123,7 +140,9 @@ fn step(item: &str) -> Result<Step, String> {
         Err(_) if name.starts_with("SIG") => name.parse().ok(),
         Err(_) => format!("SIG{name}").parse().ok(),
     };
-    signal.map(Step::Send).ok_or_else(|| format!("{item:?} is neither a signal nor a time"))
+    signal
+        .map(Step::Send)
+        .ok_or_else(|| format!("{item:?} is neither a signal nor a time"))
 }
 
 /// A bare number is seconds here, as for start-stop-daemon.
@@ -131,7 +150,11 @@ fn wait(item: &str) -> Result<Step, String> {
     let in_seconds = item.parse::<u32>().ok().filter(|_| !item.starts_with('+'));
     let duration = match in_seconds {
         Some(seconds) => Ok(Duration::from_secs(seconds.into())).and_then(|wait| {
-            if wait > duration::MAX { Err(format!("{item} seconds are too long")) } else { Ok(wait) }
+            if wait > duration::MAX {
+                Err(format!("{item} seconds are too long"))
+            } else {
+                Ok(wait)
+            }
         }),
         None => duration::parse(item).map_err(|error| error.to_string()),
     };
@@ -142,7 +165,11 @@ impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, step) in self.steps.iter().enumerate() {
             f.write_str(if index > 0 { "/" } else { "" })?;
-            f.write_str(if self.repeat_from == Some(index) { "forever/" } else { "" })?;
+            f.write_str(if self.repeat_from == Some(index) {
+                "forever/"
+            } else {
+                ""
+            })?;
             match step {
                 Step::Send(signal) => f.write_str(&signal.as_str()[3..])?,
                 Step::Wait(wait) => write!(f, "{wait:?}")?,
@@ -155,7 +182,10 @@ impl fmt::Display for Schedule {
 impl fmt::Display for InvalidSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { text, reason } = self;
-        write!(f, "{text:?} is not a schedule: {reason}; write it like TERM/20/KILL")
+        write!(
+            f,
+            "{text:?} is not a schedule: {reason}; write it like TERM/20/KILL"
+        )
     }
 }
 
@@ -185,14 +215,30 @@ mod tests {
             ("forever/TERM/1", "forever/TERM/1s"),
         ];
         for (text, shown) in cases {
-            assert_eq!(text.parse::<Schedule>().unwrap().to_string(), shown, "{text:?}");
+            assert_eq!(
+                text.parse::<Schedule>().unwrap().to_string(),
+                shown,
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn refuses_what_makes_no_sense() {
-        for bad in ["", "/", "20/TERM", "TERM//KILL", "NOPE/1", "-0/1", "-65", "forever/TERM", "forever/TERM/0",
-            "TERM/forever/KILL/1/forever/TERM/1", "TERM/-1s", "TERM/+5"] {
+        for bad in [
+            "",
+            "/",
+            "20/TERM",
+            "TERM//KILL",
+            "NOPE/1",
+            "-0/1",
+            "-65",
+            "forever/TERM",
+            "forever/TERM/0",
+            "TERM/forever/KILL/1/forever/TERM/1",
+            "TERM/-1s",
+            "TERM/+5",
+        ] {
             assert!(bad.parse::<Schedule>().is_err(), "{bad:?}");
         }
     }
@@ -200,8 +246,15 @@ mod tests {
     #[test]
     fn forever_repeats() {
         let schedule: Schedule = "INT/forever/TERM/1".parse().unwrap();
-        let signals: Vec<_> = schedule.steps().filter(|step| matches!(step, Step::Send(_))).take(3).collect();
-        assert_eq!(signals, [Signal::SIGINT, Signal::SIGTERM, Signal::SIGTERM].map(Step::Send));
+        let signals: Vec<_> = schedule
+            .steps()
+            .filter(|step| matches!(step, Step::Send(_)))
+            .take(3)
+            .collect();
+        assert_eq!(
+            signals,
+            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGTERM].map(Step::Send)
+        );
     }
 
     proptest! {
