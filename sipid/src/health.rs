@@ -91,13 +91,7 @@ impl Probe {
         if parsed.host().is_none_or(str::is_empty) {
             return Err(bad("it has no host"));
         }
-        let has_port = parsed.port_u16().is_some_and(|port| port > 0);
-        let wants_port = parsed.port().is_some() || parsed.scheme_str() == Some("tcp");
-        if wants_port && !has_port
-            || parsed
-                .authority()
-                .is_some_and(|all| all.as_str().ends_with(':'))
-        {
+        if !has_usable_port(&parsed) {
             return Err(bad("it has no valid port"));
         }
         Ok(Self {
@@ -225,6 +219,19 @@ impl Probe {
                 }))
             }
         }
+    }
+}
+
+/// Whether what stands after the host is a port, or nothing where the scheme has one of its own.
+fn has_usable_port(url: &Uri) -> bool {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let server = authority.rsplit('@').next().unwrap_or_default();
+    match server.strip_prefix(url.host().unwrap_or_default()) {
+        Some("") => url.scheme_str() != Some("tcp"),
+        Some(rest) => rest
+            .strip_prefix(':')
+            .is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)),
+        None => false,
     }
 }
 

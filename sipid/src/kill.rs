@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use log::info;
@@ -21,6 +21,9 @@ use crate::{
     schedule::Step,
     target::Target,
 };
+
+/// How long after a last KILL it is sent again, to what has appeared in the group since.
+const KILL_AGAIN: Duration = Duration::from_secs(1);
 
 impl PidFile {
     /// Ends the process in the file as the schedule says, waits until it is gone, and removes the file. True if there was
@@ -130,8 +133,14 @@ fn follow(schedule: &Schedule, target: &mut Target) -> Result<(), Kind> {
         last = Some(step);
     }
     let killed = last == Some(Step::Send(Signal::SIGKILL));
-    if !target.wait(if killed { None } else { Some(Instant::now()) })? {
-        return Err(Kind::StillRunning(target.pids()));
+    while !target.wait(Some(
+        Instant::now() + if killed { KILL_AGAIN } else { Duration::ZERO },
+    ))? {
+        if !killed {
+            return Err(Kind::StillRunning(target.pids()));
+        }
+        // A member of the group may have forked just before its end.
+        target.send(Signal::SIGKILL)?;
     }
     info!("gone after {:?}", started.elapsed());
     Ok(())

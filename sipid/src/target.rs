@@ -56,7 +56,7 @@ impl Target {
                 return Ok(false);
             }
             self.find_members()?;
-            if self.processes.is_empty() || !self.group {
+            if self.processes.iter().all(|process| !process.is_alive()) {
                 return Ok(true);
             }
         }
