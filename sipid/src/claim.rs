@@ -72,10 +72,10 @@ impl PidFile {
     }
 
     fn why_locked(&self, file: &File) -> Result<Kind, Kind> {
-        if let (Content::Pid(pid), metadata) = file::read_unlocked(file)? {
-            if find(pid, self.identity(&metadata, pid).as_ref())?.is_some() {
-                return Ok(Kind::Running(pid));
-            }
+        if let (Content::Pid(pid), metadata) = file::read_unlocked(file)?
+            && find(pid, self.identity(&metadata, pid).as_ref())?.is_some()
+        {
+            return Ok(Kind::Running(pid));
         }
         Ok(Kind::Locked)
     }

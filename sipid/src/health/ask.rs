@@ -17,7 +17,7 @@ const LONGEST_BODY: u64 = 64 * 1024;
 
 pub(super) enum Asker {
     Tcp(String),
-    Http(Box<Agent>, Probe),
+    Http(Agent, Box<Probe>),
 }
 
 impl Asker {
@@ -35,7 +35,7 @@ impl Asker {
             None => Agent::new_with_config(config),
             Some(path) => agent_for_socket(config, path),
         };
-        Ok(Self::Http(Box::new(agent), probe.clone()))
+        Ok(Self::Http(agent, Box::new(probe.clone())))
     }
 
     /// Asks once.
