@@ -306,7 +306,6 @@ fn watch(done: &PipeReader, process: Option<&Process>, deadline: Instant) -> boo
 }
 
 impl Error {
-    #[cfg(feature = "tls")]
     fn ca_file(path: &Path, error: io::Error) -> Self {
         Self(Kind::CaFile(path.to_owned(), error))
     }

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ureq::{Agent, config::Config, http::Uri, unversioned::transport::Connector as _};
+#[cfg(feature = "tls")]
+use ureq::unversioned::transport::Connector as _;
+use ureq::{Agent, config::Config, http::Uri};
 
 use super::{Error, Probe, unix};
 
@@ -53,6 +55,10 @@ fn configured(probe: &Probe) -> Result<Config, Error> {
         .max_redirects(10)
         .max_idle_connections(1);
     let config = config.user_agent(concat!("sipid/", env!("CARGO_PKG_VERSION")));
+    #[cfg(not(feature = "tls"))]
+    if let Some(path) = &probe.ca_file {
+        return Err(Error::ca_file(path, io::ErrorKind::Unsupported.into()));
+    }
     #[cfg(feature = "tls")]
     let config = if probe.url.scheme_str() == Some("https") || probe.ca_file.is_some() {
         config.tls_config(super::tls::config(probe)?)

@@ -57,7 +57,7 @@ fn kills_looks_and_renames_never_make_two_winners() {
                 .args(["-c", &plain])
                 .stderr(Stdio::null())
                 .status(),
-        )
+        );
     };
     let claim_held = || {
         let args = ["claim", "--pid-file", &file, "--", "bash", "-c", &live];
@@ -88,7 +88,7 @@ fn kills_looks_and_renames_never_make_two_winners() {
     let kills = AtomicU64::new(0);
     let repeat = |action: &(dyn Fn() + Sync)| {
         while !over.load(Ordering::Relaxed) {
-            action()
+            action();
         }
     };
     thread::scope(|scope| {

@@ -75,7 +75,7 @@ fn no_permission() {
         fs::write(dir.path().join("f"), "").unwrap();
         fs::set_permissions(
             dir.path().join("f"),
-            std::os::unix::fs::PermissionsExt::from_mode(0),
+            std::os::unix::fs::PermissionsExt::from_mode(0o0),
         )
         .unwrap();
         assert_eq!(
