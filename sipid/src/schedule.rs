@@ -136,9 +136,9 @@ fn step(item: &str) -> Result<Step, String> {
     }
     let name = item.strip_prefix('-').unwrap_or(item).to_ascii_uppercase();
     let signal = match name.parse::<i32>() {
-        Ok(number) => Signal::try_from(number).ok(),
-        Err(_) if name.starts_with("SIG") => name.parse().ok(),
-        Err(_) => format!("SIG{name}").parse().ok(),
+        Ok(number) if !name.starts_with('+') => Signal::try_from(number).ok(),
+        _ if name.starts_with("SIG") => name.parse().ok(),
+        _ => format!("SIG{name}").parse().ok(),
     };
     signal
         .map(Step::Send)
