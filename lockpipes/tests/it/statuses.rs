@@ -7,6 +7,7 @@ use std::{
         process::CommandExt,
     },
     path::Path,
+    process::Command,
 };
 
 use nix::unistd::geteuid;
@@ -72,11 +73,16 @@ fn create_below_what_is_no_directory() {
 #[test]
 fn create_without_the_right_to() {
     let place = Place::new();
-    // An unprivileged user may not be able to reach the build directory.
+    // An unprivileged user may not be able to reach the build directory. Not fs::copy: a process that another test forks
+    // meanwhile would inherit the open file, and what is open for writing cannot be executed (ETXTBSY).
     let program = place.path().join("lockpipe");
-    fs::copy(env!("CARGO_BIN_EXE_lockpipe"), &program).unwrap();
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_lockpipe"))
+        .arg(&program)
+        .status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    let mut command = std::process::Command::new(program);
+    let mut command = Command::new(program);
     if geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
