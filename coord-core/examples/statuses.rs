@@ -1,1 +1,104 @@
-fn main() {}
+//! A tool that ends in whatever way it is asked to: what the tests of this crate run.
+
+use std::io;
+
+use clap::{Parser, Subcommand};
+use coord_core::{
+    Status,
+    cli::{self, Failure, Tool},
+    duration, exit,
+    log::{Defaults, LogArgs},
+    signal,
+};
+use log::{LevelFilter, debug, error, info, trace, warn};
+
+/// Ends in the way it is asked to
+#[derive(Parser)]
+#[command(version, after_help = exit::HELP, after_long_help = exit::HELP_WRAPPER)]
+struct Statuses {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    end: End,
+}
+
+#[derive(Subcommand)]
+enum End {
+    /// Answer yes
+    Yes,
+    /// Answer no
+    No,
+    /// Fail with an error number
+    Errno { number: i32 },
+    /// Fail in words of any kind
+    Fail { words: String },
+    /// Find the arguments wrong only after they were parsed
+    Usage,
+    /// Have a bug
+    Panic,
+    /// End as a command that runs another would
+    Wrapper { status: u8 },
+    /// Say `waiting`, then wait for a signal
+    Wait,
+    /// Print many lines
+    Print { lines: usize },
+    /// Log a line on each level
+    Log,
+    /// Print a duration in nanoseconds
+    Duration {
+        #[arg(value_parser = duration::parse)]
+        duration: std::time::Duration,
+    },
+}
+
+impl Tool for Statuses {
+    const NAME: &'static str = "statuses";
+    const LOG: Defaults = Defaults {
+        env_prefix: "STATUSES",
+        level: LevelFilter::Warn,
+        crates: &["statuses"],
+    };
+
+    fn log_args(&self) -> LogArgs {
+        self.log
+    }
+
+    fn run(self) -> Result<Status, Failure> {
+        match self.end {
+            End::Yes => {}
+            End::No => return Ok(Status::NO),
+            End::Errno { number } => return Err(io::Error::from_raw_os_error(number).into()),
+            End::Fail { words } => return Err(io::Error::other(words).into()),
+            End::Usage => return Err(Failure::usage("these do not go together")),
+            End::Panic => panic!("on purpose\nin two lines"),
+            End::Wrapper { status } => {
+                return Err(Failure::new(Status::from_code(status), "as asked"));
+            }
+            End::Wait => wait()?,
+            End::Print { lines } => cli::print(&"a line\n".repeat(lines))?,
+            End::Log => log_on_each_level(),
+            End::Duration { duration } => cli::print(&format!("{}\n", duration.as_nanos()))?,
+        }
+        Ok(Status::DONE)
+    }
+}
+
+fn wait() -> Result<(), Failure> {
+    signal::end_on_termination();
+    cli::print("waiting\n")?;
+    loop {
+        std::thread::park();
+    }
+}
+
+fn log_on_each_level() {
+    error!("an error");
+    warn!("a warning");
+    info!("an info");
+    debug!("a debug");
+    trace!("a trace");
+}
+
+fn main() -> std::process::ExitCode {
+    cli::main::<Statuses>()
+}

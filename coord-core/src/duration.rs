@@ -96,11 +96,12 @@ fn spelled_out(text: &str) -> String {
         match c {
             'μ' => out.push('µ'),
             '.' => {
-                let digit_before = out.ends_with(|c: char| c.is_ascii_digit());
-                let digit_after = chars.peek().is_some_and(char::is_ascii_digit);
-                match (digit_before, digit_after) {
-                    (false, true) => out.push_str("0."),
-                    (true, false) => {}
+                let after_digit = out.ends_with(|c: char| c.is_ascii_digit());
+                match chars.peek() {
+                    Some(next) if next.is_ascii_digit() && !after_digit && !out.ends_with('.') => {
+                        out.push_str("0.");
+                    }
+                    Some(next) if next.is_alphabetic() && after_digit => {}
                     _ => out.push('.'),
                 }
             }

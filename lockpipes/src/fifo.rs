@@ -5,11 +5,11 @@
 //! opened for reading or writing, through `/proc/self/fd`.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
     os::{
         fd::AsRawFd,
-        unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+        unix::fs::{FileTypeExt, MetadataExt},
     },
     path::{Path, PathBuf},
 };
@@ -50,11 +50,10 @@ pub(crate) enum End {
 impl Fifo {
     /// Finds the FIFO at the path, following symbolic links; none where nothing is there.
     pub(crate) fn find(path: &Path) -> Result<Option<Self>, Kind> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(OFlag::O_PATH.bits());
-        let handle = match options.open(path) {
-            Ok(handle) => handle,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing_at(path),
+        // Not by the standard library: on musl it would drop O_PATH, which counts as an access mode there.
+        let handle = match open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+            Ok(handle) => File::from(handle),
+            Err(Errno::ENOENT) => return nothing_at(path),
             Err(error) => return Err(error.into()),
         };
         let metadata = handle.metadata()?;

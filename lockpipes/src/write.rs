@@ -102,7 +102,8 @@ impl Opener {
         self.cancelled.store(true, Ordering::SeqCst);
         loop {
             // It cannot fail: the signal is a valid one, and the thread has not been joined.
-            let _ = pthread_kill(self.thread.as_pthread_t(), INTERRUPT);
+            // The cast is for musl, where the standard library has a number and nix a pointer for the same thing.
+            let _ = pthread_kill(self.thread.as_pthread_t() as _, INTERRUPT);
             match self.opened.recv_timeout(Duration::from_millis(1)) {
                 Ok(outcome) => return outcome.map(|opened| opened.map(drop)),
                 Err(RecvTimeoutError::Disconnected) => return None,

@@ -1,1 +1,45 @@
-fn main() {}
+//! Tasks of this workspace: `cargo xtask --help` lists them.
+
+mod ci;
+mod demo;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Tasks of this workspace
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Xtask {
+    /// Build the tools and show them at work on this machine
+    Demo,
+    /// Run every test
+    Test(test::Test),
+    /// Check what every change must pass: all steps, or those named
+    Ci {
+        /// The steps to run, in this order
+        #[arg(value_enum)]
+        steps: Vec<ci::Step>,
+    },
+}
+
+/// Why a task stopped, for people.
+type Error = Box<dyn std::error::Error>;
+type Result<T = ()> = std::result::Result<T, Error>;
+
+fn main() -> ExitCode {
+    let done = match Xtask::parse() {
+        Xtask::Demo => demo::run(),
+        Xtask::Test(test) => test.run(),
+        Xtask::Ci { steps } => ci::run(&steps),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

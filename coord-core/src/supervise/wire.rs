@@ -102,7 +102,7 @@ impl Link {
         let order = match (packet[0], fd) {
             (b'S', _) => Order::Start(decode(rest)),
             (b'D', _) => {
-                let nanos = rest.try_into().map(u64::from_ne_bytes).unwrap_or(0);
+                let nanos = rest.try_into().map_or(0, u64::from_ne_bytes);
                 Order::Deadline((nanos != u64::MAX).then(|| Duration::from_nanos(nanos)))
             }
             (b'K', _) => {

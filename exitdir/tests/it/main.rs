@@ -1,5 +1,7 @@
 //! The binary `exitdir` and the library, with real processes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod follow;
 mod leaders;
 mod trouble;

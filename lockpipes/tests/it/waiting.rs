@@ -1,0 +1,96 @@
+//! A wait ends when its pipe goes, and costs nothing meanwhile.
+
+use std::{fs, path::Path, process::Child};
+
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+use crate::support::{Place, await_reader, await_writer, expect, finish_with, lockpipe, pid};
+
+/// Does something to the pipe under each kind of waiter, which must then end with `ENOENT`.
+#[track_caller]
+fn ends_the_wait(change: impl Fn(&Path)) {
+    let kinds: [&[&str]; 4] = [
+        &["read"],
+        &["read", "--timeout", "1h"],
+        &["write"],
+        &["write", "--timeout", "1h"],
+    ];
+    let started: Vec<(Place, Child)> = kinds
+        .iter()
+        .map(|args| {
+            let place = Place::with_pipe();
+            let waiter = place.start(args);
+            match args[0] {
+                "read" => await_reader(pid(&waiter), &place.pipe()),
+                _ => await_writer(pid(&waiter)),
+            }
+            (place, waiter)
+        })
+        .collect();
+    started.iter().for_each(|(place, _)| change(&place.pipe()));
+    for (_place, waiter) in started {
+        let stderr = finish_with(waiter, 2);
+        assert!(
+            stderr.contains("it was removed or replaced while it was waited on"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_pipe_that_is_deleted_ends_the_wait() {
+    ends_the_wait(|pipe| {
+        let deleted = lockpipe().arg("delete").arg("-p").arg(pipe).output();
+        expect(&deleted.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_pipe_that_is_replaced_ends_the_wait() {
+    ends_the_wait(|pipe| {
+        let other = pipe.with_extension("other");
+        expect(
+            &lockpipe()
+                .arg("create")
+                .arg("-p")
+                .arg(&other)
+                .output()
+                .unwrap(),
+            0,
+        );
+        fs::rename(other, pipe).unwrap();
+    });
+}
+
+#[test]
+fn a_pipe_whose_directory_goes_ends_the_wait() {
+    ends_the_wait(|pipe| fs::remove_dir_all(pipe.parent().unwrap()).unwrap());
+}
+
+#[test]
+fn a_timed_wait_is_not_a_busy_loop() {
+    for command in ["read", "write"] {
+        let place = Place::with_pipe();
+        let waiter = place.start(&[command, "--timeout", "2s"]);
+        // Waits for the end and leaves the process to be asked.
+        waitid(
+            Id::Pid(pid(&waiter)),
+            WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
+        )
+        .unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", waiter.id())).unwrap();
+        // Fields 14 and 15 of proc_pid_stat(5), user and system time in ticks of 10 ms; the 3rd follows the name in brackets.
+        let after_name: Vec<&str> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
+        let ticks: u64 = after_name[11..13]
+            .iter()
+            .map(|ticks| ticks.parse::<u64>().unwrap())
+            .sum();
+        assert!(ticks <= 10, "{command}: {ticks} ticks");
+        finish_with(waiter, 110);
+    }
+}

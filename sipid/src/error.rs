@@ -1,0 +1,168 @@
+//! What can go wrong, with the pidfile it was about.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use coord_core::{Errno, HasErrno};
+use nix::sys::signal::Signal;
+
+use crate::Pid;
+
+/// An operation on a pidfile that failed: on which file, and why.
+#[derive(Debug)]
+pub struct Error {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// A system call failed, while doing this.
+    Io(&'static str, io::Error),
+    /// The content is no PID; the start of it, quoted.
+    Invalid(String),
+    /// Not a regular file; says what.
+    NotAFile(&'static str),
+    /// A symbolic link in a directory that others may write to.
+    Link,
+    /// A symbolic link to nothing.
+    DanglingLink,
+    /// Somebody holds the lock.
+    Locked,
+    /// The process in the file runs.
+    Running(Pid),
+    /// The very process that was to be claimed for is in the file.
+    AlreadyIn(Pid),
+    /// There is no such process to claim for.
+    NoProcess(Pid),
+    /// PID 1, without an identity that says it is the one that was claimed.
+    UnknownInit,
+    /// The process does not lead its group.
+    NotLeader(Pid),
+    /// The signal could not be sent.
+    Signal(Signal, Pid, io::Error),
+    /// The schedule has ended, and the process has not.
+    StillRunning(Vec<Pid>),
+    /// The process is gone, and these, which inherited its lock, are not.
+    Survivors(Pid, Vec<Pid>),
+}
+
+impl Error {
+    /// The error number: `EEXIST` when the process runs, `EAGAIN` when somebody else holds the lock, `EINVAL` for content
+    /// that is no PID, `ELOOP` for an untrusted symbolic link, `ESRCH` when there is no process to claim for, `ETIMEDOUT`
+    /// when a schedule ended before the process did, or that of the system call that failed.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        match &self.kind {
+            Kind::Io(_, error) | Kind::Signal(_, _, error) => error.errno(),
+            Kind::Invalid(_) | Kind::NotAFile(_) | Kind::UnknownInit | Kind::NotLeader(_) => {
+                Errno::EINVAL
+            }
+            Kind::Link => Errno::ELOOP,
+            Kind::DanglingLink => Errno::ENOENT,
+            Kind::Locked | Kind::Survivors(..) => Errno::EAGAIN,
+            Kind::Running(_) | Kind::AlreadyIn(_) => Errno::EEXIST,
+            Kind::NoProcess(_) => Errno::ESRCH,
+            Kind::StillRunning(_) => Errno::ETIMEDOUT,
+        }
+    }
+
+    /// The path of the pidfile.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Kind {
+    pub(crate) fn at(self, path: &Path) -> Error {
+        Error {
+            path: path.to_owned(),
+            kind: self,
+        }
+    }
+}
+
+/// Turns the error of a system call into a [`Kind`], with what it was for.
+pub(crate) trait While<T> {
+    fn during(self, doing: &'static str) -> Result<T, Kind>;
+}
+
+impl<T, E: Into<io::Error>> While<T> for Result<T, E> {
+    fn during(self, doing: &'static str) -> Result<T, Kind> {
+        self.map_err(|error| Kind::Io(doing, error.into()))
+    }
+}
+
+impl HasErrno for Error {
+    fn errno(&self) -> Errno {
+        self.errno()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, kind } = self;
+        match kind {
+            Kind::Io(doing, _) => write!(f, "cannot {doing} {path:?}"),
+            Kind::Invalid(quoted) => write!(f, "{path:?} does not contain a valid pid: {quoted}"),
+            Kind::NotAFile(what) => write!(f, "{path:?} is {what}, not a pidfile"),
+            Kind::Link => write!(
+                f,
+                "{path:?} is a symbolic link in a directory that others may write to"
+            ),
+            Kind::DanglingLink => write!(f, "{path:?} is a symbolic link to nothing"),
+            Kind::Locked => write!(f, "another process is locking {path:?}"),
+            Kind::Running(pid) => write!(f, "process {pid} ({path:?}) already exists"),
+            Kind::AlreadyIn(pid) => write!(f, "{pid} is already in the pidfile {path:?}"),
+            Kind::NoProcess(pid) => write!(f, "cannot claim {path:?}: there is no process {pid}"),
+            Kind::UnknownInit => write!(
+                f,
+                "{path:?} names PID 1, and nothing proves that it was claimed for it"
+            ),
+            Kind::NotLeader(pid) => write!(
+                f,
+                "process {pid} ({path:?}) does not lead its process group"
+            ),
+            Kind::Signal(signal, pid, _) => {
+                write!(f, "cannot send {signal} to process {pid} ({path:?})")
+            }
+            Kind::StillRunning(pids) => write!(
+                f,
+                "still running after the whole schedule: {} ({path:?})",
+                List(pids)
+            ),
+            Kind::Survivors(pid, pids) => {
+                write!(
+                    f,
+                    "process {pid} is gone, but its lock on {path:?} is still held by {}",
+                    List(pids)
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            Kind::Io(_, error) | Kind::Signal(_, _, error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+struct List<'a>(&'a [Pid]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.len() == 1 {
+            "process"
+        } else {
+            "processes"
+        })?;
+        self.0.iter().try_for_each(|pid| write!(f, " {pid}"))
+    }
+}

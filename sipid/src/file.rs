@@ -1,0 +1,204 @@
+//! The pidfile on disk: opened with care, locked on the inode that the path names.
+
+use std::{
+    fs::{self, DirBuilder, File, Metadata, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::libc;
+
+use crate::{
+    Pid,
+    error::{Kind, While},
+};
+
+/// How long a lock that somebody holds is tried for: longer than a passing `status` or `kill` holds it.
+const LOCK_PATIENCE: Duration = Duration::from_millis(200);
+const LOCK_RETRY: Duration = Duration::from_millis(2);
+
+/// No pidfile is longer, white space included.
+const LONGEST: usize = 64;
+
+/// What a pidfile says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Empty,
+    Pid(Pid),
+    /// Anything else; the start of it, quoted.
+    Invalid(String),
+}
+
+/// Opens the pidfile for reading; none when it is missing.
+pub(crate) fn open(path: &Path) -> Result<Option<File>, Kind> {
+    match open_with(OpenOptions::new().read(true), path) {
+        Err(Kind::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+            match path.symlink_metadata() {
+                Ok(link) if link.is_symlink() => Err(Kind::DanglingLink),
+                _ => Ok(None),
+            }
+        }
+        opened => opened.map(Some),
+    }
+}
+
+/// Opens the pidfile for a claim, made with mode 0600 if it is missing, in a directory made with 0700 if that is.
+pub(crate) fn create(path: &Path) -> Result<File, Kind> {
+    let directory = directory(path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .during("make the directory of")?;
+    open_with(
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600),
+        path,
+    )
+}
+
+fn open_with(options: &mut OpenOptions, path: &Path) -> Result<File, Kind> {
+    // Not blocking: opening a FIFO must not wait for its other end.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = match options.custom_flags(flags | libc::O_NOFOLLOW).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            check_directory_is_safe(path)?;
+            options.custom_flags(flags).open(path)
+        }
+        opened => opened,
+    }
+    .during("open")?;
+    let kind = file.metadata().during("examine")?.file_type();
+    match () {
+        () if kind.is_file() => Ok(file),
+        () if kind.is_dir() => Err(Kind::Io("use", io::Error::from_raw_os_error(libc::EISDIR))),
+        () if kind.is_fifo() => Err(Kind::NotAFile("a FIFO")),
+        () => Err(Kind::NotAFile("a device")),
+    }
+}
+
+/// A link is followed only where nobody but root and the caller could have put it.
+fn check_directory_is_safe(path: &Path) -> Result<(), Kind> {
+    let directory = fs::metadata(directory(path)).during("examine the directory of")?;
+    let owned = [0, nix::unistd::geteuid().as_raw()].contains(&directory.uid());
+    if owned && directory.mode() & 0o022 == 0 {
+        Ok(())
+    } else {
+        Err(Kind::Link)
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Takes the exclusive lock, trying for a moment. False when somebody else keeps it.
+pub(crate) fn lock(file: &File) -> Result<bool, Kind> {
+    let patience = Instant::now() + LOCK_PATIENCE;
+    while !is_locked_now(fs2::FileExt::try_lock_exclusive(file))? {
+        if Instant::now() >= patience {
+            return Ok(false);
+        }
+        thread::sleep(LOCK_RETRY);
+    }
+    Ok(true)
+}
+
+/// Takes a shared lock if nobody holds the exclusive one.
+pub(crate) fn lock_shared(file: &File) -> Result<bool, Kind> {
+    is_locked_now(fs2::FileExt::try_lock_shared(file))
+}
+
+fn is_locked_now(locked: io::Result<()>) -> Result<bool, Kind> {
+    match locked {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
+        Err(error) => Err(Kind::Io("lock", error)),
+    }
+}
+
+/// Whether the path still names this file.
+pub(crate) fn is_at(file: &File, path: &Path) -> Result<bool, Kind> {
+    let ours = file.metadata().during("examine")?;
+    match fs::metadata(path) {
+        Ok(theirs) => Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Kind::Io("examine", error)),
+    }
+}
+
+/// Reads the content and what the file was when it was read. Wants the lock, or patience: see [`read_unlocked`].
+pub(crate) fn read(file: &File) -> Result<(Content, Metadata), Kind> {
+    let mut buffer = [0; LONGEST + 1];
+    let mut length = 0;
+    loop {
+        let count = file
+            .read_at(&mut buffer[length..], length as u64)
+            .during("read")?;
+        length += count;
+        if count == 0 || length == buffer.len() {
+            return Ok((parse(&buffer[..length]), file.metadata().during("examine")?));
+        }
+    }
+}
+
+/// Reads until two reads agree, since a write may be under way where the lock is not ours.
+pub(crate) fn read_unlocked(file: &File) -> Result<(Content, Metadata), Kind> {
+    let mut last = read(file)?;
+    loop {
+        thread::sleep(Duration::from_millis(1));
+        let now = read(file)?;
+        if now.0 == last.0 && same_version(&now.1, &last.1) {
+            return Ok(now);
+        }
+        last = now;
+    }
+}
+
+/// Whether both are the same inode with the same time of change.
+pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
+    let version = |file: &Metadata| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec());
+    version(one) == version(other)
+}
+
+fn parse(bytes: &[u8]) -> Content {
+    match Pid::from_bytes(bytes) {
+        Some(pid) if bytes.len() <= LONGEST => Content::Pid(pid),
+        _ if bytes.len() <= LONGEST && bytes.trim_ascii().is_empty() => Content::Empty,
+        _ => {
+            let more = if bytes.len() > LONGEST { "..." } else { "" };
+            Content::Invalid(format!(
+                "\"{}\"{more}",
+                bytes[..bytes.len().min(LONGEST)].escape_ascii()
+            ))
+        }
+    }
+}
+
+/// Writes a PID over whatever is there, with the lock held.
+///
+/// One write of at least the old length, padded with blanks, then the blanks are cut off: at no moment do digits of the
+/// old PID stand behind the new one, and on a full disk the old content stays.
+pub(crate) fn write(file: &File, pid: Pid) -> Result<(), Kind> {
+    let digits = pid.to_string();
+    let old_length =
+        usize::try_from(file.metadata().during("examine")?.len()).unwrap_or(usize::MAX);
+    let padded = format!("{digits:<width$}", width = old_length.min(LONGEST));
+    let written = file.write_at(padded.as_bytes(), 0).during("write to")?;
+    if written < digits.len() {
+        return Err(Kind::Io(
+            "write to",
+            io::Error::from_raw_os_error(libc::ENOSPC),
+        ));
+    }
+    file.set_len(digits.len() as u64).during("write to")
+}

@@ -1,0 +1,147 @@
+//! Ending the process in a pidfile, and only that one.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    time::{Duration, Instant},
+};
+
+use log::info;
+use nix::sys::signal::Signal;
+
+use crate::{
+    Error, Pid, PidFile, Schedule,
+    error::{Kind, While},
+    file::{self, Content},
+    identity,
+    pidfile::{Snapshot, find},
+    process::Process,
+    procfs,
+    schedule::Step,
+    target::Target,
+};
+
+/// How long after a last KILL it is sent again, to what has appeared in the group since.
+const KILL_AGAIN: Duration = Duration::from_secs(1);
+
+impl PidFile {
+    /// Ends the process in the file as the schedule says, waits until it is gone, and removes the file. True if there was
+    /// one; with no file, or none alive, there is nothing to do but to remove the file.
+    ///
+    /// After a KILL at the end of the schedule the wait has no limit.
+    ///
+    /// # Errors
+    /// `EINVAL` when the content is no PID, or is PID 1 without an identity, `EACCES` or `EPERM` without the right to signal it,
+    /// `ETIMEDOUT` when the schedule ends before the process, `EAGAIN` when what inherited the lock survives. The file stays then.
+    pub fn kill(&self, schedule: &Schedule) -> Result<bool, Error> {
+        self.end(schedule, false)
+            .map_err(|kind| kind.at(&self.path))
+    }
+
+    /// [`kill`](Self::kill), for the whole process group that the process leads.
+    ///
+    /// # Errors
+    /// As for [`kill`](Self::kill), and `EINVAL` when the process does not lead its group.
+    pub fn kill_group(&self, schedule: &Schedule) -> Result<bool, Error> {
+        self.end(schedule, true).map_err(|kind| kind.at(&self.path))
+    }
+
+    fn end(&self, schedule: &Schedule, group: bool) -> Result<bool, Kind> {
+        let Some(snapshot) = self.snapshot()? else {
+            info!("no pidfile at {:?}", self.path);
+            return Ok(false);
+        };
+        let pid = match &snapshot.content {
+            Content::Invalid(quoted) => return Err(Kind::Invalid(quoted.clone())),
+            Content::Empty => None,
+            Content::Pid(pid) => Some(*pid),
+        };
+        let process = pid
+            .map(|pid| self.killable(pid, &snapshot))
+            .transpose()?
+            .flatten();
+        let running = process.is_some();
+        if let Some(process) = process {
+            follow(schedule, &mut Target::new(process, group)?)?;
+        }
+        self.remove(&snapshot, pid)?;
+        Ok(running)
+    }
+
+    /// The process to end. This very process cannot be it: a pidfile that names it is from an earlier owner of its PID.
+    fn killable(&self, pid: Pid, snapshot: &Snapshot) -> Result<Option<Process>, Kind> {
+        let identity = self.identity(&snapshot.metadata, pid);
+        let process = find(pid, identity.as_ref())?.filter(|process| process.pid() != Pid::own());
+        let known = identity.is_some() || pid != Pid::INIT;
+        if process.is_some() && !known {
+            Err(Kind::UnknownInit)
+        } else {
+            Ok(process)
+        }
+    }
+
+    /// Removes the file, unless it is another's by now.
+    fn remove(&self, snapshot: &Snapshot, pid: Option<Pid>) -> Result<(), Kind> {
+        let file = &snapshot.file;
+        let locked = file::lock(file)?;
+        let (content, metadata) = if locked {
+            file::read(file)?
+        } else {
+            file::read_unlocked(file)?
+        };
+        let unchanged =
+            content == snapshot.content && file::same_version(&metadata, &snapshot.metadata);
+        if !unchanged || !file::is_at(file, &self.path)? {
+            info!("{:?} has a new owner, and is left alone", self.path);
+            return Ok(());
+        }
+        match pid {
+            _ if locked => self.remove_locked(file),
+            None => Err(Kind::Locked),
+            Some(pid) => Err(Kind::Survivors(
+                pid,
+                procfs::having_open(metadata.dev(), metadata.ino()),
+            )),
+        }
+    }
+
+    /// Removes the file, whose lock is held, if the path still names it. The identity goes first, since a claimant may make
+    /// both anew as soon as the file is gone.
+    pub(crate) fn remove_locked(&self, file: &File) -> Result<(), Kind> {
+        if !file::is_at(file, &self.path)? {
+            return Ok(());
+        }
+        identity::remove(&identity::path_beside(&self.path))
+            .during("remove the identity beside")?;
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.during("remove"),
+        }
+    }
+}
+
+fn follow(schedule: &Schedule, target: &mut Target) -> Result<(), Kind> {
+    let started = Instant::now();
+    let mut last = None;
+    for step in schedule.steps() {
+        match step {
+            Step::Send(signal) => target.send(signal)?,
+            Step::Wait(wait) if target.wait(Some(Instant::now() + wait))? => break,
+            Step::Wait(_) => {}
+        }
+        last = Some(step);
+    }
+    let killed = last == Some(Step::Send(Signal::SIGKILL));
+    while !target.wait(Some(
+        Instant::now() + if killed { KILL_AGAIN } else { Duration::ZERO },
+    ))? {
+        if !killed {
+            return Err(Kind::StillRunning(target.pids()));
+        }
+        // A member of the group may have forked just before its end.
+        target.send(Signal::SIGKILL)?;
+    }
+    info!("gone after {:?}", started.elapsed());
+    Ok(())
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod claim;
+mod error;
+mod file;
+pub mod health;
+mod identity;
+mod kill;
+mod pid;
+mod pidfile;
+mod process;
+mod procfs;
+mod schedule;
+mod target;
+
+pub use claim::Claim;
+pub use error::Error;
+pub use identity::Identity;
+pub use pid::{InvalidPid, Pid};
+pub use pidfile::{PidFile, State};
+pub use schedule::{InvalidSchedule, Schedule};

@@ -1,0 +1,165 @@
+//! A handle to one process, which stays with that process when its PID is reused.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::Signal,
+};
+use rustix::process as sys;
+
+use crate::{Pid, procfs};
+
+/// How often a process is looked at where the kernel or a sandbox has no pidfds.
+const FALLBACK_POLL: Duration = Duration::from_millis(10);
+
+/// The longest single poll, below the limit of `poll(2)`'s milliseconds.
+const LONGEST_POLL: Duration = Duration::from_secs(60 * 60);
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: Pid,
+    start: Option<u64>,
+    handle: Option<OwnedFd>,
+}
+
+impl Process {
+    /// The process with this PID, or none: a zombie is dead, and a thread is no process.
+    pub(crate) fn find(pid: Pid) -> io::Result<Option<Self>> {
+        let handle = match sys::pidfd_open(raw(pid), sys::PidfdFlags::empty()) {
+            Ok(handle) => Some(handle),
+            // A sandbox that does not know the call says EPERM, which the call itself never does.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => None,
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self::with(pid, handle))
+    }
+
+    fn with(pid: Pid, handle: Option<OwnedFd>) -> Option<Self> {
+        let start = procfs::is_ours()
+            .then(|| procfs::stat(pid))
+            .flatten()
+            .map(|stat| stat.start);
+        // Alive after its start was read: so it was this process's start.
+        Some(Self { pid, start, handle }).filter(Self::is_alive)
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Clock ticks from boot to its start; none where `/proc` hides it.
+    pub(crate) fn start(&self) -> Option<u64> {
+        self.start
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        match &self.handle {
+            Some(handle) => !readable(handle, Duration::ZERO),
+            None => self.is_alive_by_number(),
+        }
+    }
+
+    /// EPERM means alive: there is a process, and no right to signal it.
+    fn is_alive_by_number(&self) -> bool {
+        let exists = !matches!(
+            sys::test_kill_process(raw(self.pid)),
+            Err(rustix::io::Errno::SRCH)
+        );
+        let unchanged = match (self.start, procfs::stat(self.pid)) {
+            (Some(start), Some(now)) => now.start == start && !matches!(now.state, 'Z' | 'X'),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        exists && unchanged
+    }
+
+    /// Sends a signal; none is sent, and false returned, when the process is gone.
+    pub(crate) fn send(&self, signal: Signal) -> io::Result<bool> {
+        // The numbers are the kernel's in both crates.
+        let Some(number) = sys::Signal::from_named_raw(signal as i32) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let sent = match &self.handle {
+            Some(handle) => sys::pidfd_send_signal(handle, number),
+            // Without pidfds the moment between this look and the signal remains.
+            None if self.is_alive_by_number() => sys::kill_process(raw(self.pid), number),
+            None => return Ok(false),
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::SRCH) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A stopped process takes its signals only once it goes on.
+    pub(crate) fn is_stopped(&self) -> bool {
+        procfs::stat(self.pid).is_some_and(|stat| stat.state == 'T')
+    }
+
+    /// Waits until the process is gone, or until the deadline. True if it is gone.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
+        while self.is_alive() {
+            let left = deadline.map_or(LONGEST_POLL, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                return false;
+            }
+            match &self.handle {
+                Some(handle) => {
+                    readable(handle, left);
+                }
+                None => thread::sleep(left.min(FALLBACK_POLL)),
+            }
+        }
+        true
+    }
+
+    /// What to poll to learn of its end, where the kernel has it.
+    pub(crate) fn handle(&self) -> Option<&OwnedFd> {
+        self.handle.as_ref()
+    }
+}
+
+/// A pidfd is readable once the whole process is dead, `pidfd_open(2)`.
+fn readable(handle: &OwnedFd, wait: Duration) -> bool {
+    // Rounded up, so that the last part of a millisecond is not spent spinning.
+    let wait = wait.min(LONGEST_POLL) + Duration::from_micros(999);
+    let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
+    let mut files = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+    matches!(poll(&mut files, timeout), Ok(ready) if ready > 0)
+}
+
+fn raw(pid: Pid) -> sys::Pid {
+    sys::Pid::from_raw(pid.raw()).expect("a Pid is never zero")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn works_without_pidfds_too() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = Process::with(child.id().try_into().unwrap(), None).unwrap();
+        assert!(!process.wait(Some(Instant::now() + Duration::from_millis(20))));
+        assert!(process.send(Signal::SIGTERM).unwrap());
+        // A zombie, until it is waited for: dead already.
+        assert!(process.wait(None));
+        assert!(!process.send(Signal::SIGTERM).unwrap());
+        child.wait().unwrap();
+        assert!(!process.is_alive());
+    }
+}

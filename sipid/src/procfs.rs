@@ -1,0 +1,115 @@
+//! What `/proc` says about processes, `proc(5)`.
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+use crate::Pid;
+
+/// The inode of the initial PID namespace, `PROC_PID_INIT_INO` of the kernel.
+pub(crate) const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// The fields of `/proc/PID/stat` that are of use here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) state: char,
+    pub(crate) group: i32,
+    /// Clock ticks from boot to the start of the process.
+    pub(crate) start: u64,
+}
+
+/// Reads `/proc/PID/stat`; none when the process is gone or hidden.
+pub(crate) fn stat(pid: Pid) -> Option<Stat> {
+    // A command name is any bytes, parentheses and invalid UTF-8 included.
+    let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(&String::from_utf8_lossy(&bytes))
+}
+
+/// The fields are counted from the last parenthesis, since the command name before it may hold any character.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (_, fields) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    Some(Stat {
+        state: fields.first()?.chars().next()?,
+        group: fields.get(2)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// Whether `/proc` shows the PID namespace this process lives in.
+pub(crate) fn is_ours() -> bool {
+    fs::read_link("/proc/self").is_ok_and(|own| own == Path::new(&Pid::own().to_string()))
+}
+
+/// The id of this boot of the machine.
+pub(crate) fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
+/// The inode of the PID namespace of a process, or our own.
+pub(crate) fn namespace(pid: Option<Pid>) -> Option<u64> {
+    let pid = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+    fs::metadata(format!("/proc/{pid}/ns/pid"))
+        .ok()
+        .map(|namespace| namespace.ino())
+}
+
+/// Every process that `/proc` shows.
+pub(crate) fn processes() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The process that is known as `pid` in the PID namespace `namespace` and started at `start`, by the PID it has here.
+pub(crate) fn in_namespace(pid: Pid, namespace: u64, start: u64) -> Option<Pid> {
+    processes().find(|&here| {
+        stat(here).is_some_and(|stat| stat.start == start)
+            && self::namespace(Some(here)) == Some(namespace)
+            && innermost(here) == Some(pid)
+    })
+}
+
+/// The last number of `NSpid` in `/proc/PID/status`.
+fn innermost(pid: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
+/// The processes that have this file open.
+pub(crate) fn having_open(device: u64, inode: u64) -> Vec<Pid> {
+    let has_open = |pid: &Pid| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        files
+            .filter_map(|file| fs::metadata(file.path()).ok())
+            .any(|file| file.dev() == device && file.ino() == inode)
+    };
+    processes()
+        .filter(|&pid| pid != Pid::own())
+        .filter(has_open)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_name_cannot_fake_fields() {
+        let text = "42 (a) R 1 2 3) S 1 77 78 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 99 0\n";
+        assert_eq!(
+            parse_stat(text),
+            Some(Stat {
+                state: 'S',
+                group: 77,
+                start: 99
+            })
+        );
+        assert_eq!(parse_stat("42 (short) S 1 2"), None);
+        assert_eq!(parse_stat(""), None);
+    }
+}

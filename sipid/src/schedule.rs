@@ -1,0 +1,268 @@
+//! The signals a kill sends, and how long it waits after each.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use coord_core::{Errno, HasErrno, duration};
+use nix::sys::signal::Signal;
+
+/// What [`kill`](crate::PidFile::kill) does: `TERM/20/KILL` sends TERM, waits up to 20 seconds, then sends KILL.
+///
+/// It is written as for `start-stop-daemon(8)`'s `--retry`: signal names with or without `SIG` or a `-`, signal numbers
+/// with a `-`, numbers of seconds or durations such as `500ms`, joined by `/`; `forever/` repeats what comes after it.
+/// A time alone, `20`, is `TERM/20/KILL/20`.
+///
+/// ```
+/// let schedule: sipid::Schedule = "TERM/20/QUIT/1s/KILL".parse()?;
+/// assert_eq!(schedule.to_string(), "TERM/20s/QUIT/1s/KILL");
+/// # Ok::<(), sipid::InvalidSchedule>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    steps: Vec<Step>,
+    /// The first step that is repeated for ever, where there is one.
+    repeat_from: Option<usize>,
+}
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Send(Signal),
+    Wait(Duration),
+}
+
+/// A text that is no schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidSchedule {
+    text: String,
+    reason: String,
+}
+
+impl Schedule {
+    /// TERM, a wait of up to `grace`, then KILL.
+    #[must_use]
+    pub fn terminate(grace: Duration) -> Self {
+        Self::of(vec![
+            Step::Send(Signal::SIGTERM),
+            Step::Wait(grace),
+            Step::Send(Signal::SIGKILL),
+        ])
+    }
+
+    /// TERM, a wait of up to `grace`, QUIT, on which many runtimes show their stacks, a second for that, then KILL.
+    #[must_use]
+    pub fn terminate_showing_stacks(grace: Duration) -> Self {
+        Self::of(vec![
+            Step::Send(Signal::SIGTERM),
+            Step::Wait(grace),
+            Step::Send(Signal::SIGQUIT),
+            Step::Wait(Duration::from_secs(1)),
+            Step::Send(Signal::SIGKILL),
+        ])
+    }
+
+    fn of(steps: Vec<Step>) -> Self {
+        Self {
+            steps,
+            repeat_from: None,
+        }
+    }
+
+    /// The steps in order, without end where some repeat.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = Step> {
+        let repeated = self.repeat_from.map_or(&[][..], |from| &self.steps[from..]);
+        self.steps.iter().chain(repeated.iter().cycle()).copied()
+    }
+}
+
+impl Default for Schedule {
+    /// TERM, 20 seconds, KILL.
+    fn default() -> Self {
+        Self::terminate(Duration::from_secs(20))
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = InvalidSchedule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSchedule> {
+        let fail = |reason: String| InvalidSchedule {
+            text: text.to_owned(),
+            reason,
+        };
+        if let Ok(wait) = wait(text) {
+            let kill = [
+                Step::Send(Signal::SIGTERM),
+                wait,
+                Step::Send(Signal::SIGKILL),
+                wait,
+            ];
+            return Ok(Self::of(kill.to_vec()));
+        }
+        let mut schedule = Self::of(Vec::new());
+        for item in text.split('/') {
+            match item {
+                "forever" if schedule.repeat_from.is_some() => {
+                    return Err(fail("forever stands twice".to_owned()));
+                }
+                "forever" => schedule.repeat_from = Some(schedule.steps.len()),
+                item => schedule.steps.push(step(item).map_err(&fail)?),
+            }
+        }
+        schedule.check().map_err(|reason| fail(reason.to_owned()))?;
+        Ok(schedule)
+    }
+}
+
+impl Schedule {
+    fn check(&self) -> Result<(), &'static str> {
+        if !matches!(self.steps.first(), Some(Step::Send(_))) {
+            return Err("it must begin with a signal");
+        }
+        let Some(repeated) = self.repeat_from.map(|from| &self.steps[from..]) else {
+            return Ok(());
+        };
+        let pauses = |step: &Step| matches!(step, Step::Wait(wait) if !wait.is_zero());
+        if repeated.iter().any(pauses) {
+            Ok(())
+        } else {
+            Err("what repeats for ever needs a time to wait")
+        }
+    }
+}
+
+fn step(item: &str) -> Result<Step, String> {
+    if item.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return wait(item);
+    }
+    let name = item.strip_prefix('-').unwrap_or(item).to_ascii_uppercase();
+    let signal = match name.parse::<i32>() {
+        Ok(number) if !name.starts_with('+') => Signal::try_from(number).ok(),
+        _ if name.starts_with("SIG") => name.parse().ok(),
+        _ => format!("SIG{name}").parse().ok(),
+    };
+    signal
+        .map(Step::Send)
+        .ok_or_else(|| format!("{item:?} is neither a signal nor a time"))
+}
+
+/// A bare number is seconds here, as for start-stop-daemon.
+fn wait(item: &str) -> Result<Step, String> {
+    let in_seconds = item.parse::<u32>().ok().filter(|_| !item.starts_with('+'));
+    let duration = match in_seconds {
+        Some(seconds) => Ok(Duration::from_secs(seconds.into())).and_then(|wait| {
+            if wait > duration::MAX {
+                Err(format!("{item} seconds are too long"))
+            } else {
+                Ok(wait)
+            }
+        }),
+        None => duration::parse(item).map_err(|error| error.to_string()),
+    };
+    duration.map(Step::Wait)
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, step) in self.steps.iter().enumerate() {
+            f.write_str(if index > 0 { "/" } else { "" })?;
+            f.write_str(if self.repeat_from == Some(index) {
+                "forever/"
+            } else {
+                ""
+            })?;
+            match step {
+                Step::Send(signal) => f.write_str(&signal.as_str()[3..])?,
+                Step::Wait(wait) => write!(f, "{wait:?}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for InvalidSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, reason } = self;
+        write!(
+            f,
+            "{text:?} is not a schedule: {reason}; write it like TERM/20/KILL"
+        )
+    }
+}
+
+impl std::error::Error for InvalidSchedule {}
+
+impl HasErrno for InvalidSchedule {
+    /// Always `EINVAL`.
+    fn errno(&self) -> Errno {
+        Errno::EINVAL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_start_stop_daemon_reads() {
+        let cases = [
+            ("20", "TERM/20s/KILL/20s"),
+            ("TERM/20/KILL", "TERM/20s/KILL"),
+            ("-TERM/20/-KILL/5", "TERM/20s/KILL/5s"),
+            ("-15/1.5s/-9", "TERM/1.5s/KILL"),
+            ("sigquit/forever/USR1/500ms", "QUIT/forever/USR1/500ms"),
+            ("forever/TERM/1", "forever/TERM/1s"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(
+                text.parse::<Schedule>().unwrap().to_string(),
+                shown,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_what_makes_no_sense() {
+        for bad in [
+            "",
+            "/",
+            "20/TERM",
+            "TERM//KILL",
+            "NOPE/1",
+            "-0/1",
+            "-65",
+            "forever/TERM",
+            "forever/TERM/0",
+            "TERM/forever/KILL/1/forever/TERM/1",
+            "TERM/-1s",
+            "TERM/+5",
+        ] {
+            assert!(bad.parse::<Schedule>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn forever_repeats() {
+        let schedule: Schedule = "INT/forever/TERM/1".parse().unwrap();
+        let signals: Vec<_> = schedule
+            .steps()
+            .filter(|step| matches!(step, Step::Send(_)))
+            .take(3)
+            .collect();
+        assert_eq!(
+            signals,
+            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGTERM].map(Step::Send)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[-+/0-9a-zA-Z.]{0,24}") {
+            if let Ok(schedule) = text.parse::<Schedule>() {
+                prop_assert_eq!(schedule.to_string().parse::<Schedule>(), Ok(schedule));
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a kill ends: one process, or the process group it leads.
+
+use std::time::Instant;
+
+use log::info;
+use nix::sys::signal::Signal;
+
+use crate::{
+    Pid,
+    error::{Kind, While},
+    process::Process,
+    procfs,
+};
+
+pub(crate) struct Target {
+    leader: Pid,
+    processes: Vec<Process>,
+    group: bool,
+}
+
+impl Target {
+    pub(crate) fn new(process: Process, group: bool) -> Result<Self, Kind> {
+        let leader = process.pid();
+        if group && procfs::stat(leader).is_none_or(|stat| stat.group != leader.raw()) {
+            return Err(Kind::NotLeader(leader));
+        }
+        Ok(Self {
+            leader,
+            processes: vec![process],
+            group,
+        })
+    }
+
+    /// Sends the signal to whatever is left, and CONT to what is stopped, which would not see it otherwise.
+    pub(crate) fn send(&mut self, signal: Signal) -> Result<(), Kind> {
+        self.find_members()?;
+        for process in &self.processes {
+            let pid = process.pid();
+            let failed = |error| Kind::Signal(signal, pid, error);
+            if process.send(signal).map_err(failed)? {
+                info!("sent {signal} to process {pid}");
+            }
+            if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGCONT)
+                && process.is_stopped()
+            {
+                process.send(Signal::SIGCONT).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all is gone, or until the deadline. True if all is gone.
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, Kind> {
+        loop {
+            if !self.processes.iter().all(|process| process.wait(deadline)) {
+                return Ok(false);
+            }
+            self.find_members()?;
+            if self.processes.iter().all(|process| !process.is_alive()) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The PIDs of what is left.
+    pub(crate) fn pids(&self) -> Vec<Pid> {
+        self.processes
+            .iter()
+            .filter(|process| process.is_alive())
+            .map(Process::pid)
+            .collect()
+    }
+
+    /// Looks for members of the group that were not known. While one of those known lives, the group's number is not
+    /// reused; after that, by a new group only once the kernel has been through all other numbers.
+    fn find_members(&mut self) -> Result<(), Kind> {
+        if !self.group {
+            return Ok(());
+        }
+        self.processes.retain(Process::is_alive);
+        let is_member =
+            |pid: Pid| procfs::stat(pid).is_some_and(|stat| stat.group == self.leader.raw());
+        let mut found = Vec::new();
+        for pid in procfs::processes().filter(|&pid| is_member(pid)) {
+            let known = self.processes.iter().any(|process| process.pid() == pid);
+            let process = Process::find(pid).during("look for the process of")?;
+            // Looked at again: the handle may be to a later process with the PID.
+            found.extend(process.filter(|process| !known && is_member(process.pid())));
+        }
+        self.processes.extend(found);
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! Races between claims, kills, renames and SIGKILL.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{Kept, SIPID, claim, eventually, in_namespace, kill, sleeper, status_of};
+
+#[test]
+fn of_a_hundred_claimants_exactly_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    let mut processes: Vec<Kept> = (0..100).map(|_| sleeper()).collect();
+    for round in 0..200 {
+        let start = |process: &Kept| {
+            let mut command = Command::new(SIPID);
+            command
+                .args(["claim", "--pid", &process.pid(), "--pid-file"])
+                .arg(&file);
+            command.stderr(Stdio::null()).spawn().unwrap()
+        };
+        let claims: Vec<_> = processes.iter().map(start).collect();
+        let codes: Vec<_> = claims
+            .into_iter()
+            .map(|mut claim| claim.wait().unwrap().code().unwrap())
+            .collect();
+        let winners: Vec<_> = (0..100).filter(|&i| codes[i] == 0).collect();
+        assert_eq!(winners.len(), 1, "round {round}: {codes:?}");
+        assert!(
+            codes.iter().all(|code| [0, 11, 17].contains(code)),
+            "round {round}: {codes:?}"
+        );
+        assert_eq!(
+            fs::read_to_string(&file).unwrap(),
+            processes[winners[0]].pid()
+        );
+        processes[winners[0]] = sleeper();
+    }
+}
+
+/// A winner holds a lock on `check` while it lives: whoever wins and finds it held has met another winner alive.
+#[test]
+fn kills_looks_and_renames_never_make_two_winners() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (file, check, bad, won) = (path("x.pid"), path("check"), path("bad"), path("won"));
+    let live =
+        format!("exec 9>{check}; flock -n 9 || echo two >>{bad}; echo >>{won}; exec sleep 1000");
+    let plain = format!("{SIPID} claim --pid $$ --pid-file {file} || exit; {live}");
+    let claim_plain = || {
+        drop(
+            Command::new("bash")
+                .args(["-c", &plain])
+                .stderr(Stdio::null())
+                .status(),
+        );
+    };
+    let claim_held = || {
+        let args = ["claim", "--pid-file", &file, "--", "bash", "-c", &live];
+        drop(
+            Command::new(SIPID)
+                .args(args)
+                .stderr(Stdio::null())
+                .status(),
+        );
+    };
+    let end = || drop(kill(file.as_ref(), &["--retry", "KILL"]));
+    let look = || {
+        status_of(&["status", "--pid-file", &file]);
+    };
+    let rename = || {
+        let script = format!(
+            "flock {file} -c '[ {file} -ef /proc/self/fd/3 ] && cp {file} {file}.new && mv {file}.new {file}' 3<{file}"
+        );
+        // The shell's own descriptor 3 shows whether the lock was on the file that the path still names.
+        drop(
+            Command::new("bash")
+                .args(["-c", &script])
+                .stderr(Stdio::null())
+                .status(),
+        );
+    };
+    let over = AtomicBool::new(false);
+    let kills = AtomicU64::new(0);
+    let repeat = |action: &(dyn Fn() + Sync)| {
+        while !over.load(Ordering::Relaxed) {
+            action();
+        }
+    };
+    thread::scope(|scope| {
+        for action in [
+            &claim_plain as &(dyn Fn() + Sync),
+            &claim_plain,
+            &claim_held,
+            &look,
+            &rename,
+        ] {
+            scope.spawn(move || repeat(action));
+        }
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(15) {
+            end();
+            kills.fetch_add(1, Ordering::Relaxed);
+        }
+        over.store(true, Ordering::Relaxed);
+        // The last winners' shells are waited for by their threads.
+        while scope_is_busy(&file) {
+            end();
+        }
+        for _ in 0..50 {
+            end();
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert!(!fs::exists(&bad).unwrap(), "two winners were alive at once");
+    assert!(
+        fs::read_to_string(&won).unwrap().len() > 20,
+        "hardly anybody won"
+    );
+}
+
+fn scope_is_busy(file: &str) -> bool {
+    status_of(&["status", "--pid-file", file]) == 0
+}
+
+#[test]
+fn a_claimant_killed_at_any_moment_blocks_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    let (first, second) = (sleeper(), sleeper());
+    for round in 0..400 {
+        let mut command = Command::new(SIPID);
+        command
+            .args(["claim", "--pid", &first.pid(), "--pid-file"])
+            .arg(&file);
+        let mut claimant = command.stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_micros(round * 97 % 4000));
+        claimant.kill().unwrap();
+        let won = claimant.wait().unwrap().code() == Some(0);
+        let code = claim(&second.pid(), &file);
+        let content = fs::read_to_string(&file).unwrap();
+        match code {
+            0 => assert!(!won && content == second.pid(), "round {round}: {content}"),
+            17 => assert_eq!(content, first.pid(), "round {round}"),
+            other => panic!("round {round}: status {other}, content {content}"),
+        }
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn a_command_keeps_the_lock_and_its_children_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    let mut command = Command::new(SIPID);
+    command.args(["claim", "--pid-file"]).arg(&file).args([
+        "--",
+        "bash",
+        "-c",
+        "sleep 1000 & echo $! >&2; wait",
+    ]);
+    let mut holder = Kept(command.stderr(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(holder.0.stderr.take().unwrap()),
+        &mut line,
+    )
+    .unwrap();
+    let other = sleeper();
+    assert_eq!(claim(&other.pid(), &file), 17);
+    let killed = kill(&file, &[]);
+    assert_eq!(killed.status.code(), Some(11), "{killed:?}");
+    assert!(
+        String::from_utf8_lossy(&killed.stderr).contains(line.trim()),
+        "{killed:?}"
+    );
+    assert_eq!(claim(&other.pid(), &file), 11);
+    assert!(
+        Command::new("kill")
+            .arg(line.trim())
+            .status()
+            .unwrap()
+            .success()
+    );
+    eventually("the lock is free", || claim(&other.pid(), &file) == 0);
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_or_the_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "set -e; mount -t tmpfs -o size=16k none $2; cd $2; sleep 1000 & P=$!; printf 9999999 >old; : >empty
+        dd if=/dev/zero of=fill bs=1k 2>/dev/null || true
+        set +e; for f in old empty new; do $1 claim --pid $P --pid-file $f 2>/dev/null; c=$?; echo $f $c $([ \"$(cat $f)\" = $P ] && echo new || wc -c <$f); done";
+    let output = in_namespace(script, dir.path());
+    let lines: Vec<_> = output.lines().collect();
+    assert_eq!(lines[0], "old 0 new", "{output}");
+    assert_eq!(lines[1..], ["empty 28 0", "new 28 0"], "{output}");
+}
+
+#[test]
+fn only_a_live_process_can_be_claimed_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("made/x.pid");
+    for bad in ["0", "-1", "4294967297", "x", ""] {
+        let pid = format!("--pid={bad}");
+        assert_eq!(
+            status_of(&["claim", &pid, "--pid-file", file.to_str().unwrap()]),
+            22,
+            "{bad:?}"
+        );
+    }
+    let mut gone = sleeper();
+    gone.0.kill().unwrap();
+    eventually("a zombie is dead", || claim(&gone.pid(), &file) == 3);
+    let process = sleeper();
+    assert_eq!(claim(&process.pid(), &file), 0);
+    assert_eq!(claim(&process.pid(), &file), 17);
+}

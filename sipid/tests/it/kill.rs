@@ -1,0 +1,154 @@
+//! Ends of all kinds.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    Kept, claim, eventually, in_namespace, kill, ready_shell, sleeper, status_of,
+};
+
+fn claimed(process: &Kept) -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    assert_eq!(claim(&process.pid(), &file), 0);
+    (dir, file)
+}
+
+#[test]
+fn one_that_exits_on_term_and_is_left_a_zombie() {
+    let mut process = sleeper();
+    let (_dir, file) = claimed(&process);
+    let started = Instant::now();
+    let output = kill(&file, &["-v"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("sent SIGTERM to process"));
+    assert!(!file.exists() && !file.with_file_name(".x.pid.sipid").exists());
+    assert!(!process.is_alive());
+    assert!(kill(&file, &[]).status.success(), "no file: nothing to do");
+}
+
+#[test]
+fn a_zombie_is_dead_and_so_is_what_is_gone() {
+    let mut process = sleeper();
+    let (_dir, file) = claimed(&process);
+    process.0.kill().unwrap();
+    eventually("a zombie", || {
+        status_of(&["status", "--pid-file", file.to_str().unwrap()]) == 1
+    });
+    assert!(kill(&file, &[]).status.success());
+    assert!(!file.exists());
+}
+
+#[test]
+fn one_that_shows_its_stacks_on_quit() {
+    let dir = tempfile::tempdir().unwrap();
+    let stacks = dir.path().join("stacks");
+    let mut process = ready_shell(&format!(
+        "trap : TERM; trap 'echo stack >{}; exit' QUIT; echo; while :; do sleep 0.05; done",
+        stacks.display()
+    ));
+    let (_dir, file) = claimed(&process);
+    let output = kill(&file, &["--show-stacks", "--timeout", "100ms"]);
+    assert!(output.status.success(), "{output:?}");
+    eventually("gone", || !process.is_alive());
+    assert_eq!(fs::read_to_string(stacks).unwrap(), "stack\n");
+}
+
+#[test]
+fn one_that_never_ends_by_itself() {
+    let mut process = ready_shell("trap '' TERM QUIT; echo; while :; do sleep 0.05; done");
+    let (_dir, file) = claimed(&process);
+    let output = kill(&file, &["--retry", "TERM/0.2s"]);
+    assert_eq!(output.status.code(), Some(110), "{output:?}");
+    assert!(file.exists() && process.is_alive());
+    assert!(
+        kill(&file, &["-v", "--retry", "TERM/0.1s/QUIT/0.1s/KILL"])
+            .status
+            .success()
+    );
+    assert!(!process.is_alive() && !file.exists());
+}
+
+#[test]
+fn a_stopped_one_sees_its_term() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = dir.path().join("ended");
+    let mut process = ready_shell(&format!(
+        "trap 'echo >{}; exit' TERM; echo; kill -STOP $$; while :; do sleep 0.05; done",
+        ended.display()
+    ));
+    let (_dir, file) = claimed(&process);
+    assert!(kill(&file, &["--timeout", "60s"]).status.success());
+    eventually("gone", || !process.is_alive());
+    assert!(ended.exists());
+}
+
+#[test]
+fn a_group_ends_with_its_children() {
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    let check = dir.path().join("check");
+    let script = format!(
+        "exec 9>{}; flock 9; trap '' TERM; sleep 1000 & sleep 1000 & wait",
+        check.display()
+    );
+    let mut process = Kept(
+        Command::new("bash")
+            .args(["-c", &script])
+            .process_group(0)
+            .spawn()
+            .unwrap(),
+    );
+    let (_dir, file) = claimed(&process);
+    let is_locked = || {
+        !Command::new("flock")
+            .arg("-n")
+            .arg(&check)
+            .arg("true")
+            .status()
+            .unwrap()
+            .success()
+    };
+    eventually("the lock is held", is_locked);
+    let output = kill(&file, &["--group", "--retry", "TERM/0.2s/KILL"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!process.is_alive() && !is_locked());
+    let mut member = sleeper();
+    let (_dir, file) = claimed(&member);
+    assert_eq!(kill(&file, &["--group"]).status.code(), Some(22));
+    assert!(member.is_alive());
+}
+
+#[test]
+fn one_that_respawns_keeps_its_new_claim() {
+    let first = ready_shell("trap 'sleep 0.3; exit' TERM; echo; while :; do sleep 0.05; done");
+    let (_dir, file) = claimed(&first);
+    let mut killer = Kept(
+        Command::new(crate::support::SIPID)
+            .args(["kill", "--pid-file"])
+            .arg(&file)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let mut second = sleeper();
+    eventually("the new one claims", || claim(&second.pid(), &file) == 0);
+    assert!(killer.0.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(&file).unwrap(), second.pid());
+    assert_eq!(
+        status_of(&["status", "--pid-file", file.to_str().unwrap()]),
+        0
+    );
+    assert!(second.is_alive());
+}
+
+#[test]
+fn a_claimed_first_process_of_a_container_can_be_killed_from_inside() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "trap 'echo ended; exit 0' TERM; cd $2; $1 claim --pid 1 --pid-file x; $1 kill --pid-file x & wait";
+    assert_eq!(in_namespace(script, dir.path()), "ended\n");
+}

@@ -1,0 +1,104 @@
+//! What the tests share.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) const SIPID: &str = env!("CARGO_BIN_EXE_sipid");
+
+/// A child that is ended when the test ends.
+pub(crate) struct Kept(pub(crate) Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Kept {
+    pub(crate) fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+pub(crate) fn sipid(args: &[&str]) -> Output {
+    Command::new(SIPID).args(args).output().unwrap()
+}
+
+pub(crate) fn status_of(args: &[&str]) -> i32 {
+    sipid(args).status.code().unwrap()
+}
+
+pub(crate) fn claim(pid: &str, file: &Path) -> i32 {
+    status_of(&["claim", "--pid", pid, "--pid-file", file.to_str().unwrap()])
+}
+
+pub(crate) fn kill(file: &Path, more: &[&str]) -> Output {
+    let mut args = vec!["kill", "--pid-file", file.to_str().unwrap()];
+    args.extend(more);
+    sipid(&args)
+}
+
+pub(crate) fn sleeper() -> Kept {
+    Kept(Command::new("sleep").arg("1000").spawn().unwrap())
+}
+
+/// A shell script, which has said a line once it is ready.
+pub(crate) fn ready_shell(script: &str) -> Kept {
+    use std::io::BufRead;
+    let mut child = Command::new("bash")
+        .args(["-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    Kept(child)
+}
+
+/// A script as PID 1 of its own PID and mount namespace, with what it wrote. `$1` is sipid, `$2` the directory.
+pub(crate) fn in_namespace(script: &str, directory: &Path) -> String {
+    let root = nix::unistd::geteuid().is_root();
+    let user: &[&str] = if root {
+        &[]
+    } else {
+        &["--user", "--map-root-user"]
+    };
+    let output = Command::new("unshare")
+        .args(user)
+        .args([
+            "--pid",
+            "--mount",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "bash",
+            "-c",
+            script,
+            "bash",
+            SIPID,
+        ])
+        .arg(directory)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within a minute: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,290 @@
+//! `cargo xtask ci`: what every change must pass.
+
+use std::{fs, path::Path, process::Command};
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::{
+    Result,
+    process::{self, cargo},
+    test::Test,
+};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Step {
+    /// The code is formatted
+    Fmt,
+    /// Clippy finds nothing
+    Clippy,
+    /// The documentation builds without a warning
+    Doc,
+    /// Every test passes
+    Test,
+    /// No package in Cargo.lock needs a newer Rust than the manifest declares
+    Msrv,
+    /// A library user of lockpipes gets no command line, and few crates
+    Light,
+    /// The binaries link statically and run in an empty root directory
+    Static,
+    /// The tools' tests pass with musl, where that target is installed
+    Musl,
+    /// `cargo deny` finds nothing, where it is installed
+    Deny,
+    /// Every crate that is published can be packaged and built from its package
+    Package,
+}
+
+pub(crate) fn run(steps: &[Step]) -> Result {
+    let steps = if steps.is_empty() {
+        Step::value_variants()
+    } else {
+        steps
+    };
+    steps.iter().try_for_each(|step| {
+        step.run()
+            .map_err(|error| format!("{step:?}: {error}").into())
+    })
+}
+
+impl Step {
+    fn run(self) -> Result {
+        match self {
+            Self::Fmt => process::run(&mut cargo(["fmt", "--all", "--check"])),
+            Self::Clippy => {
+                let lint = [
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--all-features",
+                    "--locked",
+                ];
+                process::run(cargo(lint).args(["--", "-D", "warnings"]))
+            }
+            Self::Doc => {
+                let doc = [
+                    "doc",
+                    "--workspace",
+                    "--no-deps",
+                    "--all-features",
+                    "--locked",
+                ];
+                process::run(cargo(doc).env("RUSTDOCFLAGS", "-D warnings"))
+            }
+            Self::Test => Test::everything().run(),
+            Self::Msrv => msrv(),
+            Self::Light => light(),
+            Self::Static => static_binaries(),
+            Self::Musl => musl(),
+            Self::Deny => deny(),
+            Self::Package => package(),
+        }
+    }
+}
+
+/// Clippy's `incompatible_msrv` looks at our own code; this looks at everybody else's.
+fn msrv() -> Result {
+    let metadata = metadata()?;
+    let packages = metadata["packages"]
+        .as_array()
+        .ok_or("cargo metadata lists no packages")?;
+    let needs = |package: &Value| package["rust_version"].as_str().map(version);
+    let own = |package: &Value| package["source"].is_null();
+    let declared = packages
+        .iter()
+        .filter(|package| own(package))
+        .map(needs)
+        .min()
+        .flatten();
+    let declared = declared.ok_or("a crate of the workspace declares no rust-version")?;
+    let newer = packages
+        .iter()
+        .filter(|package| needs(package).is_some_and(|needed| needed > declared));
+    let newer: Vec<&str> = newer
+        .filter_map(|package| package["name"].as_str())
+        .collect();
+    eprintln!(
+        "rust-version {declared:?}: {} packages looked at",
+        packages.len()
+    );
+    if newer.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("newer than {declared:?}: {}", newer.join(", ")).into())
+    }
+}
+
+/// `1.89` and `1.89.0` are the same, and missing parts are zero.
+fn version(text: &str) -> Vec<u32> {
+    let mut parts: Vec<u32> = text
+        .split('.')
+        .map_while(|part| part.parse().ok())
+        .collect();
+    parts.resize(3, 0);
+    parts
+}
+
+fn light() -> Result {
+    const MOST: usize = 40;
+    let tree = [
+        "tree",
+        "--package",
+        "lockpipes",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--locked",
+    ];
+    let crates = |more: &[&str]| -> Result<Vec<String>> {
+        let text = process::output(cargo(tree).args(more))?;
+        let mut names: Vec<String> = text
+            .lines()
+            .filter_map(|line| line.split(' ').next().map(str::to_owned))
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    };
+    let binary = crates(&[])?;
+    let library = crates(&["--no-default-features"])?;
+    eprintln!(
+        "lockpipes: {} crates, {} of them for the library",
+        binary.len(),
+        library.len()
+    );
+    if binary.len() > MOST {
+        return Err(format!(
+            "lockpipes needs more than {MOST} crates: {}",
+            binary.join(" ")
+        )
+        .into());
+    }
+    if library
+        .iter()
+        .any(|name| name.starts_with("clap") || name == "env_logger")
+    {
+        return Err("the library of lockpipes pulls in the command line".into());
+    }
+    process::run(&mut cargo([
+        "check",
+        "--package",
+        "lockpipes",
+        "--no-default-features",
+        "--locked",
+    ]))
+}
+
+/// Links glibc statically, and musl where that target is installed.
+fn static_binaries() -> Result {
+    let targets = [Some(host()?), installed_musl()?];
+    for target in targets.into_iter().flatten() {
+        let mut build = cargo([
+            "build",
+            "--release",
+            "--package",
+            "lockpipes",
+            "--locked",
+            "--target",
+            &target,
+        ]);
+        process::run(build.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+        run_in_empty_root(&process::target().join(target).join("release/lockpipe"))?;
+    }
+    Ok(())
+}
+
+fn musl() -> Result {
+    let Some(target) = installed_musl()? else {
+        eprintln!(
+            "the musl target is not installed (rustup target add): nothing was tested with it"
+        );
+        return Ok(());
+    };
+    let test = [
+        "test",
+        "--workspace",
+        "--exclude",
+        "xtask",
+        "--all-features",
+        "--locked",
+    ];
+    // What is written in C below us needs no C library, so that no compiler for musl is needed either.
+    let compiler = format!("CC_{}", target.replace('-', "_"));
+    process::run(cargo(test).args(["--target", &target]).env(compiler, "cc"))
+}
+
+fn host() -> Result<String> {
+    let rustc = process::output(Command::new("rustc").args(["--version", "--verbose"]))?;
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.ok_or("rustc names no host")?.to_owned())
+}
+
+fn installed_musl() -> Result<Option<String>> {
+    let musl = host()?.replace("-gnu", "-musl");
+    let sysroot = process::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let installed = Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(&musl)
+        .join("lib")
+        .is_dir();
+    Ok(installed.then_some(musl))
+}
+
+/// What a `FROM scratch` image does: nothing is there but the binary.
+fn run_in_empty_root(binary: &Path) -> Result {
+    let root = tempfile::tempdir()?;
+    fs::copy(binary, root.path().join("tool"))?;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--root"])
+        .arg(root.path())
+        .args(["/tool", "-p", "/pipe", "create"]);
+    process::run(&mut command)
+}
+
+fn deny() -> Result {
+    if cargo(["deny", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        return process::run(&mut cargo(["deny", "--locked", "check"]));
+    }
+    eprintln!(
+        "cargo deny is not installed (cargo install cargo-deny): licences and advisories were not checked"
+    );
+    Ok(())
+}
+
+fn package() -> Result {
+    let all = [
+        "package",
+        "--workspace",
+        "--exclude",
+        "xtask",
+        "--locked",
+        "--allow-dirty",
+    ];
+    process::run(&mut cargo(all))
+}
+
+fn metadata() -> Result<Value> {
+    let text = process::output(&mut cargo([
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+    ]))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert_eq!(version("1.89"), version("1.89.0"));
+        assert!(version("1.100") > version("1.89.1"));
+    }
+}
