@@ -16,6 +16,8 @@ pub mod cli;
 pub mod live;
 #[cfg(feature = "cli")]
 pub mod log;
+#[cfg(feature = "supervise")]
+pub mod supervise;
 
 pub use errno::{Errno, HasErrno};
 pub use exit::Status;

@@ -5,6 +5,7 @@
 mod log;
 mod runner;
 mod signals;
+mod supervise;
 
 use std::{
     path::PathBuf,

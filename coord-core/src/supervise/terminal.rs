@@ -1,0 +1,50 @@
+//! The controlling terminal, and whose turn it is to read from it.
+
+use std::{fs::File, os::unix::fs::OpenOptionsExt};
+
+use nix::{
+    libc,
+    sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask},
+    unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp},
+};
+
+/// The terminal of this process; nothing for a process without one.
+#[derive(Debug)]
+pub(crate) struct Terminal(Option<File>);
+
+impl Terminal {
+    pub(crate) fn open() -> Self {
+        let tty = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY)
+            .open("/dev/tty");
+        Self(tty.ok())
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Makes `to` the foreground group, if `from` is it now.
+    pub(crate) fn pass(&self, from: Pid, to: Pid) {
+        let Some(tty) = &self.0 else { return };
+        if tcgetpgrp(tty) == Ok(from) {
+            // From the background, the change itself would stop us, tcsetpgrp(3).
+            let ttou = SigSet::from(Signal::SIGTTOU);
+            let mut before = SigSet::empty();
+            let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ttou), Some(&mut before));
+            let _ = tcsetpgrp(tty, to);
+            let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+        }
+    }
+
+    /// Gives CMD's group the terminal, if it is ours to give.
+    pub(crate) fn give(&self, to: Pid) {
+        self.pass(getpgrp(), to);
+    }
+
+    pub(crate) fn take_back(&self, from: Pid) {
+        self.pass(from, getpgrp());
+    }
+}

@@ -1,0 +1,235 @@
+//! What client and guard say to each other: one packet a message, over a socket pair that keeps packets whole.
+
+use std::{
+    ffi::OsString,
+    io::{self, IoSlice, IoSliceMut},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    time::Duration,
+};
+
+use nix::{
+    cmsg_space,
+    errno::Errno,
+    libc,
+    sys::socket::{
+        self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    },
+};
+
+/// More than the variables of a lock need; the kernel takes about 200 KiB in a packet.
+const LARGEST: usize = 64 * 1024;
+
+/// One end of the pair.
+#[derive(Debug)]
+pub(crate) struct Link(OwnedFd);
+
+/// From the client to the guard.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Start CMD, with these variables beside the environment.
+    Start(Vec<(OsString, OsString)>),
+    /// End the tree.
+    End,
+    /// The tree must be gone by this `CLOCK_BOOTTIME`; none lifts the deadline.
+    Deadline(Option<Duration>),
+    /// Send CMD, or its whole process group, a signal.
+    Signal { number: i32, group: bool },
+    /// Keep this descriptor open until the tree is gone.
+    Keep(OwnedFd),
+}
+
+/// From the guard to the client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Report {
+    /// CMD runs; its process ID is that of its group too.
+    Started(i32),
+    /// CMD could not be started: the errno.
+    NotStarted(i32),
+    /// CMD was stopped by this signal.
+    Stopped(i32),
+    /// The tree is gone: CMD's status as `wait(2)` has it, and why it was ended.
+    Over(i32, Cause),
+}
+
+/// Why CMD was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It ended by itself.
+    Own,
+    /// The client asked for it, or died.
+    Asked,
+    /// The deadline was near.
+    Deadline,
+}
+
+impl Link {
+    pub(crate) fn pair() -> nix::Result<(Self, Self)> {
+        let (one, other) = socket::socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// Never blocks: a guard that is stopped must not stop the client.
+    pub(crate) fn order(&self, order: &Order) -> io::Result<()> {
+        let (tag, rest) = match order {
+            Order::Start(vars) => (b'S', encode(vars)),
+            Order::End => (b'E', Vec::new()),
+            Order::Deadline(at) => {
+                let nanos = at.map_or(u64::MAX, |at| {
+                    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+                });
+                (b'D', nanos.to_ne_bytes().to_vec())
+            }
+            Order::Signal { number, group } => (b'K', numbers(*number, i32::from(*group))),
+            Order::Keep(fd) => return self.send(b'F', &[], Some(fd.as_fd())),
+        };
+        self.send(tag, &rest, None)
+    }
+
+    /// The next order; none when the client has closed its end.
+    pub(crate) fn next_order(&self) -> io::Result<Option<Order>> {
+        let Some((packet, fd)) = self.receive()? else {
+            return Ok(None);
+        };
+        let rest = &packet[1..];
+        let order = match (packet[0], fd) {
+            (b'S', _) => Order::Start(decode(rest)),
+            (b'D', _) => {
+                let nanos = rest.try_into().map_or(0, u64::from_ne_bytes);
+                Order::Deadline((nanos != u64::MAX).then(|| Duration::from_nanos(nanos)))
+            }
+            (b'K', _) => {
+                let (number, group) = two(rest);
+                Order::Signal {
+                    number,
+                    group: group != 0,
+                }
+            }
+            (b'F', Some(fd)) => Order::Keep(fd),
+            _ => Order::End,
+        };
+        Ok(Some(order))
+    }
+
+    pub(crate) fn report(&self, report: Report) -> io::Result<()> {
+        let (tag, one, other) = match report {
+            Report::Started(pid) => (b's', pid, 0),
+            Report::NotStarted(errno) => (b'n', errno, 0),
+            Report::Stopped(signal) => (b't', signal, 0),
+            Report::Over(status, cause) => (b'o', status, cause as i32),
+        };
+        self.send(tag, &numbers(one, other), None)
+    }
+
+    /// The next report; none when the guard has died.
+    pub(crate) fn next_report(&self) -> io::Result<Option<Report>> {
+        let Some((packet, _)) = self.receive()? else {
+            return Ok(None);
+        };
+        let (one, other) = two(&packet[1..]);
+        Ok(Some(match packet[0] {
+            b's' => Report::Started(one),
+            b'n' => Report::NotStarted(one),
+            b't' => Report::Stopped(one),
+            _ => Report::Over(one, Cause::from_number(other)),
+        }))
+    }
+
+    fn send(&self, tag: u8, rest: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        if rest.len() >= LARGEST {
+            return Err(io::Error::from_raw_os_error(libc::E2BIG));
+        }
+        let raw = fd.map(|fd| [fd.as_raw_fd()]);
+        let rights = raw.as_ref().map(|raw| ControlMessage::ScmRights(raw));
+        let parts = [IoSlice::new(std::slice::from_ref(&tag)), IoSlice::new(rest)];
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        socket::sendmsg::<()>(self.0.as_raw_fd(), &parts, rights.as_slice(), flags, None)?;
+        Ok(())
+    }
+
+    fn receive(&self) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+        let mut buffer = vec![0; LARGEST];
+        let mut space = cmsg_space!([i32; 1]);
+        let (length, fd) = loop {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            match socket::recvmsg::<()>(
+                self.0.as_raw_fd(),
+                &mut parts,
+                Some(&mut space),
+                MsgFlags::MSG_CMSG_CLOEXEC,
+            ) {
+                Ok(message) => break (message.bytes, first_fd(message.cmsgs())),
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        buffer.truncate(length);
+        Ok((length > 0).then_some((buffer, fd)))
+    }
+}
+
+impl Cause {
+    fn from_number(number: i32) -> Self {
+        [Self::Asked, Self::Deadline]
+            .into_iter()
+            .find(|cause| *cause as i32 == number)
+            .unwrap_or(Self::Own)
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn first_fd(messages: nix::Result<socket::CmsgIterator<'_>>) -> Option<OwnedFd> {
+    messages.ok()?.find_map(|message| match message {
+        ControlMessageOwned::ScmRights(fds) => {
+            // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
+            fds.first().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) })
+        }
+        _ => None,
+    })
+}
+
+fn numbers(one: i32, other: i32) -> Vec<u8> {
+    [one.to_ne_bytes(), other.to_ne_bytes()].concat()
+}
+
+fn two(bytes: &[u8]) -> (i32, i32) {
+    let number = |at: usize| {
+        bytes
+            .get(at..at + 4)
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, i32::from_ne_bytes)
+    };
+    (number(0), number(4))
+}
+
+/// Names and values, each ended by a NUL, which neither can contain.
+fn encode(vars: &[(OsString, OsString)]) -> Vec<u8> {
+    let texts = vars.iter().flat_map(|(name, value)| [name, value]);
+    texts
+        .flat_map(|text| text.as_bytes().iter().copied().chain([0]))
+        .collect()
+}
+
+fn decode(bytes: &[u8]) -> Vec<(OsString, OsString)> {
+    let mut texts = bytes
+        .split(|byte| *byte == 0)
+        .map(|text| OsString::from_vec(text.to_vec()));
+    let mut vars = Vec::new();
+    while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+        vars.push((name, value));
+    }
+    vars
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "tokio")]
+mod aware;
+mod dir;
+mod error;
+mod leader;
+mod record;
+mod watch;
+
+#[cfg(feature = "tokio")]
+pub use aware::aware;
+pub use dir::{ExitDir, ExitGuard, exit, on_exit};
+pub use error::Error;
+pub use leader::Leader;
+pub use record::Record;
+pub use watch::{Ended, Watcher};

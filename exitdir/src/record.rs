@@ -1,0 +1,109 @@
+//! The record: what `exitFile` says about the leader's end.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+/// How a leader ended. Nothing is known about one that left an empty file, as older programs do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// What the leader calls itself.
+    pub name: Option<String>,
+    /// Its exit status.
+    pub status: Option<u8>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// When, RFC 3339.
+    pub time: Option<String>,
+}
+
+impl Record {
+    /// A leader that exited with this status.
+    #[must_use]
+    pub fn exited(status: u8) -> Self {
+        Self {
+            status: Some(status),
+            ..Self::default()
+        }
+    }
+
+    /// A leader that was ended by this signal.
+    #[must_use]
+    pub fn killed(signal: i32) -> Self {
+        Self {
+            signal: Some(signal),
+            ..Self::default()
+        }
+    }
+
+    /// The same, with a name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// One line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let Self {
+            name,
+            status,
+            signal,
+            time,
+        } = self;
+        json!({ "name": name, "status": status, "signal": signal, "time": time }).to_string()
+    }
+
+    pub(crate) fn now(&self) -> Self {
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        Self {
+            time: Some(now),
+            ..self.clone()
+        }
+    }
+
+    /// What a file says. Anything that is not a record says that the leader is done, no more.
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let text = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let number = |key| value.get(key).and_then(Value::as_i64);
+        Self {
+            name: text("name"),
+            status: number("status").and_then(|status| u8::try_from(status).ok()),
+            signal: number("signal")
+                .and_then(|signal| i32::try_from(signal).ok())
+                .filter(|n| (1..=64).contains(n)),
+            time: text("time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let record = Record::exited(7).named("a \"b\"\n").now();
+        assert_eq!(Record::parse(record.to_json().as_bytes()), record);
+        assert!(!record.to_json().contains('\n'));
+    }
+
+    #[test]
+    fn foreign_bytes_mean_done_with_status_unknown() {
+        for bytes in [
+            "",
+            "bye",
+            "[1]",
+            "\u{0}",
+            r#"{"status":4711,"signal":99,"name":1}"#,
+        ] {
+            assert_eq!(
+                Record::parse(bytes.as_bytes()),
+                Record::default(),
+                "{bytes}"
+            );
+        }
+    }
+}
