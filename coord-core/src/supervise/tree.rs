@@ -12,10 +12,13 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::wait::{WaitPidFlag, WaitStatus, waitpid},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::{Pid, getpid, getsid},
 };
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
 /// How often a tree is looked through again while it is being ended.
 pub(crate) const AGAIN: Duration = Duration::from_millis(100);
@@ -31,7 +34,7 @@ struct Process {
 
 /// Sends a signal to every descendant that `done` does not name yet, and notes it there; looks again until there is no new one.
 /// A stopped process is continued, since it could not act on the signal otherwise.
-pub(crate) fn signal_all(number: i32, done: &mut HashSet<Identity>) {
+pub(crate) fn signal_all(signal: Signal, done: &mut HashSet<Identity>) {
     loop {
         let new: Vec<_> = descendants()
             .into_iter()
@@ -41,8 +44,16 @@ pub(crate) fn signal_all(number: i32, done: &mut HashSet<Identity>) {
             return;
         }
         for process in new {
-            send(process, number);
+            send(process, signal);
         }
+    }
+}
+
+/// Sends a signal to this child, which has not been reaped, before the search for the others begins.
+pub(crate) fn signal_child(child: Pid, signal: Signal, done: &mut HashSet<Identity>) {
+    if let Some(process) = look(child.as_raw()) {
+        done.insert((child.as_raw(), process.started));
+        send((child.as_raw(), process.started), signal);
     }
 }
 
@@ -135,12 +146,19 @@ fn open(pid: i32) -> Option<OwnedFd> {
 }
 
 /// The descriptor is opened first and the start compared then, so that no process that got the same ID is hit.
-fn send((pid, started): Identity, number: i32) {
-    let Some(process) = open(pid) else { return };
-    let same = look(pid).is_some_and(|process| process.started == started);
-    let (true, Some(signal)) = (same, Signal::from_named_raw(number)) else {
+/// Where a filter forbids pidfds, what is left is the ID alone, the moment after the comparison.
+fn send((pid, started): Identity, signal: Signal) {
+    let process = open(pid);
+    if look(pid).is_none_or(|process| process.started != started) {
+        return;
+    }
+    let Some(process) = process else {
+        let _ = kill(Pid::from_raw(pid), signal);
+        let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
         return;
     };
-    let _ = pidfd_send_signal(&process, signal);
-    let _ = pidfd_send_signal(&process, Signal::CONT);
+    if let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) {
+        let _ = pidfd_send_signal(&process, signal);
+        let _ = pidfd_send_signal(&process, rustix::process::Signal::CONT);
+    }
 }

@@ -15,9 +15,12 @@ use nix::{
     errno::Errno,
     libc,
     sys::socket::{
-        self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+        self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag,
+        SockType,
     },
 };
+
+use super::Exit;
 
 /// More than the variables of a lock need; the kernel takes about 200 KiB in a packet.
 const LARGEST: usize = 64 * 1024;
@@ -50,8 +53,8 @@ pub(crate) enum Report {
     NotStarted(i32),
     /// CMD was stopped by this signal.
     Stopped(i32),
-    /// The tree is gone: CMD's status as `wait(2)` has it, and why it was ended.
-    Over(i32, Cause),
+    /// The tree is gone: how CMD ended, and why.
+    Over(Exit, Cause),
 }
 
 /// Why CMD was ended.
@@ -123,7 +126,8 @@ impl Link {
             Report::Started(pid) => (b's', pid, 0),
             Report::NotStarted(errno) => (b'n', errno, 0),
             Report::Stopped(signal) => (b't', signal, 0),
-            Report::Over(status, cause) => (b'o', status, cause as i32),
+            Report::Over(Exit::Code(code), cause) => (b'o', i32::from(code), cause as i32),
+            Report::Over(Exit::Signal(signal), cause) => (b'o', -signal, cause as i32),
         };
         self.send(tag, &numbers(one, other), None)
     }
@@ -138,8 +142,17 @@ impl Link {
             b's' => Report::Started(one),
             b'n' => Report::NotStarted(one),
             b't' => Report::Stopped(one),
-            _ => Report::Over(one, Cause::from_number(other)),
+            _ => {
+                let exit = u8::try_from(one).map_or(Exit::Signal(-one), Exit::Code);
+                Report::Over(exit, Cause::from_number(other))
+            }
         }))
+    }
+
+    /// Ends the conversation, for all copies of this end.
+    pub(crate) fn close(&self) {
+        // It fails only for a socket that is not connected.
+        let _ = socket::shutdown(self.0.as_raw_fd(), Shutdown::Both);
     }
 
     fn send(&self, tag: u8, rest: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -166,8 +179,8 @@ impl Link {
                 MsgFlags::MSG_CMSG_CLOEXEC,
             ) {
                 Ok(message) => break (message.bytes, first_fd(message.cmsgs())),
-                Err(Errno::EINTR) => {}
-                Err(Errno::ECONNRESET) => return Ok(None),
+                // The other end is closed, and had not read all; what it wrote before is still to be read.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(error) => return Err(error.into()),
             }
         };
