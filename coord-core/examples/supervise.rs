@@ -1,7 +1,7 @@
 //! Runs a command under the supervisor: `supervise [OPTION VALUE]... CMD...`. What the tests run.
 //!
-//! `--grace MS`, `--orphans end|wait|leave`; `--deadline MS` and `--end MS` from now, told by another thread, which then prints a line;
-//! `--keep FILE` has the guard hold an exclusive `flock(2)` on the file.
+//! `--grace MS`, `--orphans end|wait|leave`; `--keep FILE` has the guard hold an exclusive `flock(2)` on the file. By another thread:
+//! `--deadline MS` from now, which prints a line when it is told; `--end MS` from now, or `--end-on FIFO` when somebody writes to it.
 
 use std::{env, fs::File, os::fd::AsFd, process::ExitCode, thread, time::Duration};
 
@@ -16,6 +16,7 @@ struct Options {
     grace: Option<Duration>,
     deadline: Option<Duration>,
     end: Option<Duration>,
+    end_on: Option<String>,
     keep: Option<String>,
     orphans: Orphans,
 }
@@ -44,17 +45,22 @@ fn run() -> Result<Status, Error> {
     }
     let mut running = guard.spawn([("SUPERVISED", "yes")])?;
     let ender = running.ender();
-    thread::spawn(move || tell(&ender, options.deadline, options.end));
+    thread::spawn(move || tell(&ender, &options));
     Ok(running.wait()?.status())
 }
 
-fn tell(ender: &Ender, deadline: Option<Duration>, end: Option<Duration>) {
-    if let Some(deadline) = deadline {
+fn tell(ender: &Ender, options: &Options) {
+    if let Some(deadline) = options.deadline {
         let told = ender.set_deadline(Some(boottime() + deadline));
         println!("deadline {told:?}");
     }
-    if let Some(end) = end {
+    if let Some(fifo) = &options.end_on {
+        File::open(fifo).expect("the FIFO can be opened");
+    }
+    if let Some(end) = options.end {
         thread::sleep(end);
+    }
+    if options.end.is_some() || options.end_on.is_some() {
         ender.end(Reason::new("it was time", Status::LOST));
     }
 }
@@ -69,6 +75,7 @@ impl Options {
                 "--grace" => options.grace = millis(),
                 "--deadline" => options.deadline = millis(),
                 "--end" => options.end = millis(),
+                "--end-on" => options.end_on = Some(value),
                 "--keep" => options.keep = Some(value),
                 "--orphans" if value == "wait" => options.orphans = Orphans::Wait,
                 "--orphans" if value == "leave" => options.orphans = Orphans::Leave,

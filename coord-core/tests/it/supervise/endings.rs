@@ -1,8 +1,19 @@
 //! How a command ends, and what becomes of what it had started.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs::File,
+    os::unix::fs::OpenOptionsExt,
+    process::{Command, Stdio},
+};
 
-use nix::sys::signal::{Signal, kill};
+use nix::{
+    libc,
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::mkfifo,
+};
 
 use super::{
     eventually, example, ignoring, sleeps, start, status, supervise, unique, with_argument,
@@ -23,13 +34,28 @@ fn statuses_are_those_of_the_command_or_the_reason() {
     );
 }
 
+/// What it left behind is waited for, and is ended then.
 #[test]
-fn a_command_that_ends_by_itself_keeps_its_status_although_it_is_to_end() {
-    let script = "trap '' TERM; (trap '' TERM; sleep 1; echo done) & exit 3";
-    let mut supervised = start(&mut supervise(&["--end", "0", "sh", "-c", script]));
-    // Whether the end was asked for before or after CMD's exit, the tree is waited for.
-    assert_eq!(supervised.line(), "done");
-    assert!([Some(3), Some(122)].contains(&supervised.finish().code()));
+fn a_command_that_has_ended_keeps_its_status_when_the_end_is_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let long = unique();
+    // The kernel knows the command until the guard has reaped it.
+    let orphan = format!("while kill -0 $$; do sleep 0.02; done; echo alone; exec sleep {long}");
+    let script = format!("(trap : TERM; {orphan}) 2>/dev/null & exit 3");
+    let options = ["--orphans", "wait", "--end-on", fifo.to_str().unwrap()];
+    let mut supervised = start(&mut supervise(
+        &[&options[..], &["sh", "-c", &script]].concat(),
+    ));
+    supervised.says("alone");
+    eventually("the orphan sleeps", || sleeps(&long));
+    // Not blocking: nobody reads before the thread that ends the command is ready.
+    let mut open = File::options();
+    open.write(true).custom_flags(libc::O_NONBLOCK);
+    eventually("the end is asked for", || open.open(&fifo).is_ok());
+    assert_eq!(supervised.finish().code(), Some(3));
+    assert!(!sleeps(&long));
 }
 
 #[test]
@@ -43,26 +69,26 @@ fn orphans_are_ended_waited_for_or_let_be() {
         start(command.stdin(Stdio::piped()))
     };
     let mut ended = run("end");
-    assert_eq!(ended.line(), "ready");
+    ended.says("ready");
     drop(ended.child.stdin.take());
     assert_eq!(ended.finish().code(), Some(3));
-    assert_eq!(ended.line(), "");
+    assert_eq!(ended.line(), None);
     assert!(!sleeps(&long));
 
     let mut waits = run("wait");
-    assert_eq!(waits.line(), "ready");
+    waits.says("ready");
     drop(waits.child.stdin.take());
-    assert_eq!(waits.line(), "done");
+    waits.says("done");
     eventually("the orphan sleeps on", || sleeps(&long));
     assert_eq!(waits.child.try_wait().unwrap(), None);
     kill(with_argument(&long)[0], Signal::SIGKILL).unwrap();
     assert_eq!(waits.finish().code(), Some(3));
 
     let mut leaves = run("leave");
-    assert_eq!(leaves.line(), "ready");
+    leaves.says("ready");
     drop(leaves.child.stdin.take());
     assert_eq!(leaves.finish().code(), Some(3));
-    assert_eq!(leaves.line(), "done");
+    leaves.says("done");
     eventually("the orphan sleeps on", || sleeps(&long));
     kill(with_argument(&long)[0], Signal::SIGKILL).unwrap();
 }
@@ -75,7 +101,7 @@ fn what_ignores_the_signal_is_killed_after_the_grace_period() {
     let mut supervised = start(&mut supervise(&[
         "--grace", "300", "--end", "200", "sh", "-c", &script,
     ]));
-    assert_eq!(supervised.line(), "ready");
+    supervised.says("ready");
     assert_eq!(supervised.finish().code(), Some(122));
     assert!(!sleeps(&long));
 }

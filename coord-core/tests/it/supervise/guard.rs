@@ -14,7 +14,7 @@ use nix::{
 };
 use tempfile::tempdir;
 
-use super::{Supervised, eventually, example, pid, sleeps, start, supervise, unique};
+use super::{Supervised, eventually, example, sleeps, start, supervise, unique};
 
 /// A user who is not root, and owns nothing here.
 const NOBODY: u32 = 65534;
@@ -29,7 +29,7 @@ fn start_family(prefix: &[&str], long: &str) -> (Supervised, Pid) {
     let script = family(long);
     let words = [prefix, &["sh", "-c", &script]].concat();
     let mut supervised = start(&mut supervise(&words));
-    let guard = pid(&supervised.line());
+    let guard = supervised.says_pid();
     (supervised, guard)
 }
 
@@ -95,7 +95,7 @@ fn a_setuid_command_is_ended_with_the_client_and_with_the_guard() {
             .gid(NOBODY)
             .current_dir("/");
         let mut supervised = start(&mut command);
-        let guard = pid(&supervised.line());
+        let guard = supervised.says_pid();
         eventually("the set-user-ID program runs as root", || {
             super::with_argument(&long).iter().any(|sleep| {
                 fs::read_to_string(format!("/proc/{sleep}/status"))
@@ -125,8 +125,7 @@ fn a_stopped_client_does_not_outlive_the_deadline() {
         "-c",
         &script,
     ]));
-    let lines = [supervised.line(), supervised.line()];
-    assert!(lines.contains(&"deadline Ok(())".to_owned()), "{lines:?}");
+    deadline_and_guard(&mut supervised);
     supervised.send(Signal::SIGSTOP);
     eventually("the guard has ended the tree", || !sleeps(&long));
     supervised.send(Signal::SIGCONT);
@@ -146,12 +145,8 @@ fn a_stopped_guard_is_continued_by_the_deadline() {
         "-c",
         &script,
     ]));
-    let lines = [supervised.line(), supervised.line()];
-    let guard = lines
-        .iter()
-        .find(|line| !line.contains("deadline"))
-        .unwrap();
-    kill(pid(guard), Signal::SIGSTOP).unwrap();
+    let guard = deadline_and_guard(&mut supervised);
+    kill(guard, Signal::SIGSTOP).unwrap();
     assert_eq!(supervised.finish().code(), Some(122));
     assert!(!sleeps(&long));
 }
@@ -167,10 +162,19 @@ fn an_order_that_the_guard_does_not_read_loses_no_status() {
     assert_eq!(supervised.finish().code(), Some(137));
 }
 
+/// Two lines, in any order: that the deadline is told, and the guard's ID. Returns that.
+fn deadline_and_guard(supervised: &mut Supervised) -> Pid {
+    let lines = [supervised.line().unwrap(), supervised.line().unwrap()];
+    assert!(lines.contains(&"deadline Ok(())".to_owned()), "{lines:?}");
+    let guard = lines.iter().find_map(|line| line.parse().ok()).unwrap();
+    Pid::from_raw(guard)
+}
+
 /// The guard's children, the command first.
 fn supervised_command(guard: Pid) -> Vec<Pid> {
     let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
-    children.split_whitespace().map(pid).collect()
+    let pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    pids.map(Pid::from_raw).collect()
 }
 
 #[test]
@@ -191,7 +195,7 @@ fn what_the_guard_keeps_is_kept_until_the_tree_is_gone() {
         &script,
     ];
     let mut supervised = start(&mut supervise(&keep));
-    assert_eq!(supervised.line(), "ready");
+    supervised.says("ready");
     assert!(!free());
     supervised.send(Signal::SIGKILL);
     supervised.finish();

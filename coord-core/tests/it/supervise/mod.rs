@@ -10,8 +10,11 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -24,10 +27,10 @@ use nix::{
 /// Longer than anything here takes on a loaded machine: what is not over by then hangs.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// A supervisor that runs, and what its command says.
+/// A supervisor that runs, and what its tree says. It does not outlive the test, however that ends.
 struct Supervised {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 fn example(name: &str) -> PathBuf {
@@ -49,16 +52,37 @@ fn status(arguments: &[&str]) -> Option<i32> {
 
 fn start(command: &mut Command) -> Supervised {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap());
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        stdout
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+    });
     Supervised { child, lines }
 }
 
 impl Supervised {
-    /// The next line, which somebody in the tree, or the supervisor, is about to print.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+    /// The next line that somebody in the tree, or the supervisor, prints; none when all of them are gone.
+    #[track_caller]
+    fn line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(WATCHDOG) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line"),
+        }
+    }
+
+    #[track_caller]
+    fn says(&mut self, line: &str) {
+        assert_eq!(self.line().as_deref(), Some(line));
+    }
+
+    /// The process ID that the next line is.
+    #[track_caller]
+    fn says_pid(&mut self) -> Pid {
+        Pid::from_raw(self.line().unwrap().parse().unwrap())
     }
 
     fn pid(&self) -> Pid {
@@ -71,6 +95,13 @@ impl Supervised {
 
     fn finish(&mut self) -> ExitStatus {
         finish(&mut self.child)
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -129,8 +160,4 @@ fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{}.{next}", 200_000 + std::process::id())
-}
-
-fn pid(line: &str) -> Pid {
-    Pid::from_raw(line.parse().unwrap())
 }

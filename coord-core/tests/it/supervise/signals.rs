@@ -21,24 +21,24 @@ const COUNTS: &str = r#"
 #[test]
 fn each_signal_reaches_the_command_once() {
     let mut supervised = start(&mut supervise(&["sh", "-c", COUNTS]));
-    let command = super::pid(&supervised.line());
-    assert_eq!(supervised.line(), "end");
+    let command = supervised.says_pid();
+    supervised.says("end");
     for name in [
         "TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT", "WINCH",
     ] {
         supervised.send(format!("SIG{name}").parse().unwrap());
-        assert_eq!(supervised.line(), name);
+        supervised.says(name);
     }
     kill(command, Signal::SIGKILL).unwrap();
     assert_eq!(supervised.finish().code(), Some(137));
     // Nothing came twice: nothing is left to read.
-    assert_eq!(supervised.line(), "");
+    assert_eq!(supervised.line(), None);
 }
 
 #[test]
 fn a_command_that_dies_of_a_signal_passed_on_is_told_by_the_status() {
     let mut supervised = start(&mut supervise(&["sh", "-c", "echo ready; exec sleep 1000"]));
-    assert_eq!(supervised.line(), "ready");
+    supervised.says("ready");
     supervised.send(Signal::SIGTERM);
     let ended = supervised.finish();
     assert_eq!((ended.code(), ended.signal()), (Some(143), None));
@@ -49,7 +49,7 @@ fn a_hup_that_the_parent_ignores_is_not_passed_on() {
     let mut command = supervise(&["sh", "-c", "echo ready; read -r _; exit 4"]);
     ignoring(&mut command, Signal::SIGHUP);
     let mut supervised = start(command.stdin(Stdio::piped()));
-    assert_eq!(supervised.line(), "ready");
+    supervised.says("ready");
     supervised.send(Signal::SIGHUP);
     drop(supervised.child.stdin.take());
     assert_eq!(supervised.finish().code(), Some(4));
@@ -63,7 +63,7 @@ fn a_command_stopped_by_somebody_is_waited_for_and_goes_on() {
         "-c",
         "echo $$; kill -STOP $$; exit 6",
     ]));
-    let command = super::pid(&supervised.line());
+    let command = supervised.says_pid();
     eventually("the command is stopped", || {
         fs::read_to_string(format!("/proc/{command}/stat")).is_ok_and(|stat| stat.contains(") T "))
     });
@@ -88,7 +88,7 @@ fn as_pid_1(script: &str) -> Command {
 fn as_pid_1_signals_arrive() {
     let script = "trap 'echo term; exit 9' TERM; kill -TERM 1; while :; do sleep 0.02; done";
     let mut supervised = start(&mut as_pid_1(script));
-    assert_eq!(supervised.line(), "term");
+    supervised.says("term");
     assert_eq!(supervised.finish().code(), Some(9));
 }
 
@@ -104,8 +104,8 @@ fn as_pid_1_it_reaps_what_the_tree_and_others_leave_behind() {
     let gate = place.path().join("gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut supervised = start(as_pid_1(&script).env("GATE", &gate));
-    supervised.line();
-    assert_eq!(supervised.line(), "clean");
+    supervised.line().unwrap();
+    supervised.says("clean");
 
     // Somebody enters the container, as `docker exec` does, and leaves a process behind, which goes to PID 1.
     let children = format!("/proc/{0}/task/{0}/children", supervised.pid());
@@ -121,16 +121,16 @@ fn as_pid_1_it_reaps_what_the_tree_and_others_leave_behind() {
         .unwrap();
     assert!(entered.success());
     fs::write(&gate, "\n").unwrap();
-    assert_eq!(supervised.line(), "clean again");
+    supervised.says("clean again");
     assert_eq!(supervised.finish().code(), Some(0));
 }
 
 #[test]
 fn a_client_that_is_killed_as_pid_1_takes_everything_with_it() {
     let mut supervised = start(&mut as_pid_1("echo ready; exec sleep 1000"));
-    assert_eq!(supervised.line(), "ready");
+    supervised.says("ready");
     kill(supervised.pid(), Signal::SIGKILL).unwrap();
     supervised.finish();
     // The pipe closes when the last process is gone.
-    assert_eq!(supervised.line(), "");
+    assert_eq!(supervised.line(), None);
 }

@@ -19,13 +19,14 @@ struct Session {
 }
 
 impl Session {
-    /// `$0` of the script is the supervisor.
+    /// `$0` of the script is the supervisor. The shell stays until [`end`](Self::end): with it, what the screen has yet to show goes.
     fn start(script: &str) -> Self {
+        let script = format!("{script}; read -r _");
         let pty = openpty(None, None).unwrap();
         let (screen, terminal): (OwnedFd, OwnedFd) = (pty.master, pty.slave);
         let stream = || Stdio::from(terminal.try_clone().unwrap());
         let mut shell = Command::new("bash");
-        shell.args(["-mc", script]).arg(example("supervise"));
+        shell.args(["-mc", &script]).arg(example("supervise"));
         shell.stdin(stream()).stdout(stream()).stderr(stream());
         let lead = || {
             setsid()?;
@@ -62,6 +63,11 @@ impl Session {
             self.seen += &String::from_utf8_lossy(&buffer[..length]).replace('\r', "");
         }
     }
+
+    fn end(mut self) {
+        self.types("\n");
+        assert!(finish(&mut self.shell).success());
+    }
 }
 
 #[test]
@@ -79,7 +85,7 @@ fn ctrl_c_reaches_the_command_once_and_the_terminal_comes_back() {
     session.shows("status 5");
     session.types("that\n");
     session.shows("shell read that");
-    assert!(finish(&mut session.shell).success());
+    session.end();
 }
 
 #[test]
@@ -89,7 +95,7 @@ fn ctrl_c_ends_a_command_that_does_not_catch_it() {
     session.shows("ready");
     session.types("\x03");
     session.shows("status 130");
-    finish(&mut session.shell);
+    session.end();
 }
 
 #[test]
@@ -104,7 +110,7 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
     session.types("this\n");
     session.shows("read this");
     session.shows("status 5");
-    finish(&mut session.shell);
+    session.end();
 }
 
 #[test]
@@ -121,7 +127,7 @@ fn in_the_background_the_terminal_is_not_taken() {
     session.types("this\n");
     session.shows("shell read this");
     session.shows("status 5");
-    finish(&mut session.shell);
+    session.end();
 }
 
 /// The command is a shell that gives the terminal to a job of its own and is killed by it.
@@ -135,5 +141,5 @@ fn a_terminal_left_to_a_group_that_is_gone_comes_back() {
     session.shows("status 137");
     session.types("that\n");
     session.shows("shell read that");
-    finish(&mut session.shell);
+    session.end();
 }
