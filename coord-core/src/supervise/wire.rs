@@ -246,3 +246,57 @@ fn decode(bytes: &[u8]) -> Vec<(OsString, OsString)> {
     }
     vars
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_word_is_heard_although_an_order_was_not_read() {
+        let (client, guard) = Link::pair().unwrap();
+        let number = libc::SIGUSR1;
+        let order = Order::Signal {
+            number,
+            group: false,
+        };
+        client.order(&order).unwrap();
+        guard
+            .report(Report::Over(Exit::Signal(9), Cause::Own))
+            .unwrap();
+        drop(guard);
+        let heard = client.next_report().unwrap();
+        assert!(
+            matches!(heard, Some(Report::Over(Exit::Signal(9), Cause::Own))),
+            "{heard:?}"
+        );
+        assert!(client.next_report().unwrap().is_none());
+    }
+
+    #[test]
+    fn orders_arrive_as_they_were_given() {
+        let (client, guard) = Link::pair().unwrap();
+        let vars = vec![("A".into(), "1 2\n".into()), ("EMPTY".into(), "".into())];
+        client.order(&Order::Start(vars.clone())).unwrap();
+        client.order(&Order::Start(Vec::new())).unwrap();
+        let deadline = Some(Duration::from_nanos(12_345_678_901));
+        client.order(&Order::Deadline(deadline)).unwrap();
+        client.order(&Order::Deadline(None)).unwrap();
+        client.order(&Order::End).unwrap();
+        let next = || guard.next_order().unwrap().unwrap();
+        assert!(matches!(next(), Order::Start(found) if found == vars));
+        assert!(matches!(next(), Order::Start(found) if found.is_empty()));
+        assert!(matches!(next(), Order::Deadline(at) if at == deadline));
+        assert!(matches!(next(), Order::Deadline(None)));
+        assert!(matches!(next(), Order::End));
+    }
+
+    #[test]
+    fn variables_that_do_not_fit_are_refused() {
+        let (client, _guard) = Link::pair().unwrap();
+        let huge = "x".repeat(LARGEST);
+        let error = client
+            .order(&Order::Start(vec![("A".into(), huge.into())]))
+            .unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::E2BIG));
+    }
+}

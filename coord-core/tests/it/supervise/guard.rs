@@ -151,30 +151,12 @@ fn a_stopped_guard_is_continued_by_the_deadline() {
     assert!(!sleeps(&long));
 }
 
-#[test]
-fn an_order_that_the_guard_does_not_read_loses_no_status() {
-    let (mut supervised, guard) = start_family(&[], &unique());
-    let mut command = supervised_command(guard);
-    kill(guard, Signal::SIGSTOP).unwrap();
-    kill(command.remove(0), Signal::SIGKILL).unwrap();
-    // Passed on to the guard, which is continued with both the order and CMD's end before it.
-    supervised.send(Signal::SIGUSR1);
-    assert_eq!(supervised.finish().code(), Some(137));
-}
-
 /// Two lines, in any order: that the deadline is told, and the guard's ID. Returns that.
 fn deadline_and_guard(supervised: &mut Supervised) -> Pid {
     let lines = [supervised.line().unwrap(), supervised.line().unwrap()];
     assert!(lines.contains(&"deadline Ok(())".to_owned()), "{lines:?}");
     let guard = lines.iter().find_map(|line| line.parse().ok()).unwrap();
     Pid::from_raw(guard)
-}
-
-/// The guard's children, the command first.
-fn supervised_command(guard: Pid) -> Vec<Pid> {
-    let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
-    let pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
-    pids.map(Pid::from_raw).collect()
 }
 
 #[test]

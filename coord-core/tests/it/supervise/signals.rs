@@ -94,17 +94,14 @@ fn as_pid_1_signals_arrive() {
 
 #[test]
 fn as_pid_1_it_reaps_what_the_tree_and_others_leave_behind() {
-    let zombies = "grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l";
-    let script = format!(
-        r#"i=0; while [ $i -lt 100 ]; do (setsid true &); i=$((i+1)); done; echo $PPID
-        until [ "$({zombies})" = 0 ]; do sleep 0.02; done; echo clean; read -r _ < "$GATE"
-        until [ "$({zombies})" = 0 ]; do sleep 0.02; done; echo clean again"#
-    );
+    // A zombie has an entry in /proc until it is reaped.
+    let script = r#"i=0; while [ $i -lt 100 ]; do pids="$pids $(setsid true >/dev/null & echo $!)"; i=$((i+1)); done
+        gone() { for pid in "$@"; do while [ -e /proc/$pid ]; do sleep 0.02; done; done; }
+        gone $pids; echo clean; read -r stranger < "$GATE"; gone $stranger; echo clean again"#;
     let place = tempfile::tempdir().unwrap();
     let gate = place.path().join("gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut supervised = start(as_pid_1(&script).env("GATE", &gate));
-    supervised.line().unwrap();
+    let mut supervised = start(as_pid_1(script).env("GATE", &gate));
     supervised.says("clean");
 
     // Somebody enters the container, as `docker exec` does, and leaves a process behind, which goes to PID 1.
@@ -116,11 +113,11 @@ fn as_pid_1_it_reaps_what_the_tree_and_others_leave_behind() {
     }
     let entered = nsenter
         .args(["--target", first.trim(), "--pid", "--mount"])
-        .args(["setsid", "sh", "-c", "(sleep 0.1 &)"])
-        .status()
+        .args(["setsid", "sh", "-c", "sleep 0.1 >/dev/null & echo $!"])
+        .output()
         .unwrap();
-    assert!(entered.success());
-    fs::write(&gate, "\n").unwrap();
+    assert!(entered.status.success());
+    fs::write(&gate, entered.stdout).unwrap();
     supervised.says("clean again");
     assert_eq!(supervised.finish().code(), Some(0));
 }
