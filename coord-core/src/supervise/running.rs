@@ -1,7 +1,6 @@
 //! A command that runs, from the client's side.
 
 use std::{
-    collections::HashSet,
     os::fd::AsFd,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -164,13 +163,13 @@ impl Running {
         let grace_over = boottime() + self.guard.plan.grace;
         let deadline = self.guard.process.deadline();
         let kill_at = deadline.map_or(grace_over, |deadline| deadline.min(grace_over));
-        let mut asked = HashSet::new();
+        let mut asked = tree::Asked::new();
         while tree::reap_all() {
             let left = kill_at.saturating_sub(boottime());
             if left.is_zero() {
-                tree::signal_all(Signal::SIGKILL, &mut HashSet::new());
+                tree::kill_all();
             } else {
-                tree::signal_all(self.guard.plan.signal, &mut asked);
+                asked.ask(self.guard.plan.signal);
             }
             tree::await_child(left.clamp(Duration::from_millis(1), tree::AGAIN));
         }

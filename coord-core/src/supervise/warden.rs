@@ -2,7 +2,6 @@
 //! client is gone.
 
 use std::{
-    collections::HashSet,
     io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -228,11 +227,7 @@ impl Warden {
             .deadline
             .map_or(kill_at, |deadline| kill_at.min(deadline));
         self.ending = Some(Ending { cause, kill_at });
-        let mut done = HashSet::new();
-        if let (Some(cmd), None) = (self.cmd, self.exit) {
-            tree::signal_child(cmd, self.plan.signal, &mut done);
-        }
-        tree::signal_all(self.plan.signal, &mut done);
+        tree::Asked::new().ask(self.plan.signal);
     }
 
     fn keep_time(&mut self) {
@@ -248,7 +243,7 @@ impl Warden {
             .as_ref()
             .is_some_and(|ending| now >= ending.kill_at)
         {
-            tree::signal_all(Signal::SIGKILL, &mut HashSet::new());
+            tree::kill_all();
         }
     }
 

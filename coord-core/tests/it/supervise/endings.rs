@@ -134,3 +134,16 @@ fn a_process_with_threads_cannot_fork_a_guard() {
     );
     assert_eq!(error.status(), coord_core::Status::FAILED);
 }
+
+/// The shell's trap starts a process after the signal: it is not asked to end, but given the grace period.
+#[test]
+fn a_clean_up_that_the_signal_starts_may_finish() {
+    for _ in 0..20 {
+        let script = r#"trap 'sh -c "sleep 0.05; echo cleaned"; exit 3' TERM; echo ready; while :; do sleep 0.01; done"#;
+        let mut supervised = start(&mut supervise(&["--grace", "30000", "sh", "-c", script]));
+        supervised.says("ready");
+        // The guard ends the tree when the client is killed.
+        supervised.send(Signal::SIGKILL);
+        supervised.says("cleaned");
+    }
+}

@@ -3,30 +3,46 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     process::{Child, Command, Stdio},
 };
 
-use nix::{libc, pty::openpty, unistd::setsid};
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    pty::openpty,
+    unistd::setsid,
+};
 
-use super::{example, finish};
+use super::{WATCHDOG, example, finish};
 
-/// A shell with job control, whose terminal the test holds the other end of.
+/// A shell whose terminal the test holds the other end of.
 struct Session {
     shell: Child,
     screen: File,
     seen: String,
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
 impl Session {
     /// `$0` of the script is the supervisor. The shell stays until [`end`](Self::end): with it, what the screen has yet to show goes.
-    fn start(script: &str) -> Self {
+    /// `flags` are `-c`, and `m` for job control.
+    fn start(flags: &str, script: &str) -> Self {
         let script = format!("{script}; read -r _");
         let pty = openpty(None, None).unwrap();
         let (screen, terminal): (OwnedFd, OwnedFd) = (pty.master, pty.slave);
         let stream = || Stdio::from(terminal.try_clone().unwrap());
         let mut shell = Command::new("bash");
-        shell.args(["-mc", &script]).arg(example("supervise"));
+        shell.args([flags, &script]).arg(example("supervise"));
         shell.stdin(stream()).stdout(stream()).stderr(stream());
         let lead = || {
             setsid()?;
@@ -53,6 +69,10 @@ impl Session {
     /// Waits until the screen shows this line. The terminal may have echoed a key just before it.
     fn shows(&mut self, line: &str) {
         while !self.seen.lines().any(|seen| seen.ends_with(line)) {
+            let mut readable = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
+            let timeout = PollTimeout::try_from(WATCHDOG).unwrap();
+            let ready = poll(&mut readable, timeout).unwrap();
+            assert!(ready > 0, "not in time: {line:?}: {}", self.seen);
             let mut buffer = [0; 1024];
             let length = self.screen.read(&mut buffer).unwrap_or(0);
             assert!(
@@ -77,7 +97,7 @@ fn ctrl_c_reaches_the_command_once_and_the_terminal_comes_back() {
     let script = format!(
         r#""$0" sh -c '{command}'; echo "status $?"; read -r line; echo "shell read $line""#
     );
-    let mut session = Session::start(&script);
+    let mut session = Session::start("-c", &script);
     session.shows("ready");
     session.types("\x03");
     session.types("this\n");
@@ -90,8 +110,10 @@ fn ctrl_c_reaches_the_command_once_and_the_terminal_comes_back() {
 
 #[test]
 fn ctrl_c_ends_a_command_that_does_not_catch_it() {
-    let mut session =
-        Session::start(r#""$0" sh -c 'echo ready; exec sleep 1000'; echo "status $?""#);
+    let mut session = Session::start(
+        "-mc",
+        r#""$0" sh -c 'echo ready; exec sleep 1000'; echo "status $?""#,
+    );
     session.shows("ready");
     session.types("\x03");
     session.shows("status 130");
@@ -103,7 +125,7 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
     let command = r#"echo ready; read -r line; echo "read $line"; exit 5"#;
     let script =
         format!(r#""$0" sh -c '{command}'; echo "stopped $?"; fg >/dev/null; echo "status $?""#);
-    let mut session = Session::start(&script);
+    let mut session = Session::start("-mc", &script);
     session.shows("ready");
     session.types("\x1a");
     session.shows("stopped 148");
@@ -122,7 +144,7 @@ fn in_the_background_the_terminal_is_not_taken() {
         r#"export GATE={}; "$0" sh -c '{command}' & read -r line; echo "shell read $line"; : > $GATE; wait $!; echo "status $?""#,
         gate.display()
     );
-    let mut session = Session::start(&script);
+    let mut session = Session::start("-mc", &script);
     session.shows("ready");
     session.types("this\n");
     session.shows("shell read this");
@@ -137,7 +159,7 @@ fn a_terminal_left_to_a_group_that_is_gone_comes_back() {
     let script = format!(
         r#""$0" bash -mc '{job}; :'; echo "status $?"; read -r line; echo "shell read $line""#
     );
-    let mut session = Session::start(&script);
+    let mut session = Session::start("-c", &script);
     session.shows("status 137");
     session.types("that\n");
     session.shows("shell read that");
