@@ -3,7 +3,7 @@
 use std::{
     fs,
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -42,89 +42,63 @@ fn of_a_hundred_claimants_exactly_one_wins() {
     }
 }
 
-/// A winner holds a lock on `check` while it lives: whoever wins and finds it held has met another winner alive.
+/// A winner becomes a process that holds a lock on `check` while it lives and has no children: whoever wins and finds it
+/// held has met another winner alive.
 #[test]
 fn kills_looks_and_renames_never_make_two_winners() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (file, check, bad, won) = (path("x.pid"), path("check"), path("bad"), path("won"));
-    let live =
-        format!("exec 9>{check}; flock -n 9 || echo two >>{bad}; echo >>{won}; exec sleep 1000");
-    let plain = format!("{SIPID} claim --pid $$ --pid-file {file} || exit; {live}");
-    let claim_plain = || {
-        drop(
-            Command::new("bash")
-                .args(["-c", &plain])
-                .stderr(Stdio::null())
-                .status(),
-        );
+    let (file, check, won) = (path("x.pid"), path("check"), path("won"));
+    let note = format!("echo >>{won}; exec sleep 1000");
+    let live = ["flock", "--no-fork", "-nE", "99", &check, "sh", "-c", &note];
+    let plain = format!("{SIPID} claim --pid $$ --pid-file {file} || exit; exec \"$@\"");
+    let met = AtomicBool::new(false);
+    let run = |command: &mut Command| {
+        let ended = command.stderr(Stdio::null()).status().unwrap();
+        if ended.code() == Some(99) {
+            met.store(true, Ordering::Relaxed);
+        }
     };
+    let claim_plain = || run(Command::new("sh").args(["-c", &plain, "sh"]).args(live));
     let claim_held = || {
-        let args = ["claim", "--pid-file", &file, "--", "bash", "-c", &live];
-        drop(
-            Command::new(SIPID)
-                .args(args)
-                .stderr(Stdio::null())
-                .status(),
-        );
+        let args = ["claim", "--pid-file", &file, "--"];
+        run(Command::new(SIPID).args(args).args(live));
     };
     let end = || drop(kill(file.as_ref(), &["--retry", "KILL"]));
     let look = || {
         status_of(&["status", "--pid-file", &file]);
     };
-    let rename = || {
-        let script = format!(
-            "flock {file} -c '[ {file} -ef /proc/self/fd/3 ] && cp {file} {file}.new && mv {file}.new {file}' 3<{file}"
-        );
-        // The shell's own descriptor 3 shows whether the lock was on the file that the path still names.
-        drop(
-            Command::new("bash")
-                .args(["-c", &script])
-                .stderr(Stdio::null())
-                .status(),
-        );
-    };
+    // A writer that keeps to the lock: it replaces the file by its copy, if the path still names what it has locked.
+    let replace =
+        format!("[ {file} -ef /proc/self/fd/3 ] && cp {file} {file}.new && mv {file}.new {file}");
+    let replace = format!("flock {file} -c '{replace}' 3<{file}");
+    let rename = || run(Command::new("sh").args(["-c", &replace]));
     let over = AtomicBool::new(false);
-    let kills = AtomicU64::new(0);
     let repeat = |action: &(dyn Fn() + Sync)| {
         while !over.load(Ordering::Relaxed) {
             action();
         }
     };
     thread::scope(|scope| {
-        for action in [
-            &claim_plain as &(dyn Fn() + Sync),
-            &claim_plain,
-            &claim_held,
-            &look,
-            &rename,
-        ] {
-            scope.spawn(move || repeat(action));
-        }
+        let mixed_in: [&(dyn Fn() + Sync); 5] =
+            [&claim_plain, &claim_plain, &claim_held, &look, &rename];
+        let busy: Vec<_> = mixed_in
+            .into_iter()
+            .map(|action| scope.spawn(move || repeat(action)))
+            .collect();
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(15) {
             end();
-            kills.fetch_add(1, Ordering::Relaxed);
         }
         over.store(true, Ordering::Relaxed);
-        // The last winners' shells are waited for by their threads.
-        while scope_is_busy(&file) {
+        // The last winners live until they are ended.
+        while !busy.iter().all(thread::ScopedJoinHandle::is_finished) {
             end();
-        }
-        for _ in 0..50 {
-            end();
-            thread::sleep(Duration::from_millis(20));
         }
     });
-    assert!(!fs::exists(&bad).unwrap(), "two winners were alive at once");
-    assert!(
-        fs::read_to_string(&won).unwrap().len() > 20,
-        "hardly anybody won"
-    );
-}
-
-fn scope_is_busy(file: &str) -> bool {
-    status_of(&["status", "--pid-file", file]) == 0
+    assert!(!met.into_inner(), "two winners were alive at once");
+    let winners = fs::read_to_string(&won).unwrap().len();
+    assert!(winners > 20, "only {winners} have won");
 }
 
 #[test]
