@@ -269,7 +269,10 @@ fn in_words(file: &PidFile, state: &State) -> String {
 
 fn in_json(state: &State) -> String {
     let identity = state.identity.as_ref().map(|identity| {
-        serde_json::json!({"start": identity.start, "boot": identity.boot, "pid_namespace": identity.namespace})
+        serde_json::json!({
+            "pidfd_inode": identity.pidfd, "start": identity.start, "boot": identity.boot,
+            "pid_namespace": identity.namespace,
+        })
     });
     let state = serde_json::json!({
         "pid": state.pid.map(Pid::raw), "running": state.running, "locked": state.locked, "identity": identity,

@@ -59,12 +59,10 @@ pub(crate) fn processes() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The process that is known as `pid` in the PID namespace `namespace` and started at `start`, by the PID it has here.
-pub(crate) fn in_namespace(pid: Pid, namespace: u64, start: u64) -> Option<Pid> {
+/// The process that is known as `pid` in the PID namespace `namespace`, by the PID it has here.
+pub(crate) fn in_namespace(pid: Pid, namespace: u64) -> Option<Pid> {
     processes().find(|&here| {
-        stat(here).is_some_and(|stat| stat.start == start)
-            && self::namespace(Some(here)) == Some(namespace)
-            && innermost(here) == Some(pid)
+        self::namespace(Some(here)) == Some(namespace) && innermost(here) == Some(pid)
     })
 }
 
