@@ -13,7 +13,10 @@ use coord_core::{
     log::{Defaults, LogArgs},
     signal,
 };
-use sipid::{Pid, PidFile, Schedule, State, health::Probe};
+use sipid::{
+    Pid, PidFile, Schedule, State,
+    health::{Probe, Proxies},
+};
 
 /// Pidfiles that survive races, PID reuse and bad input
 #[derive(Parser)]
@@ -209,6 +212,7 @@ impl Wait {
         if let Some(path) = self.unix_socket {
             probe = probe.unix_socket(path);
         }
+        probe = probe.proxies(Proxies::from_variables(|name| std::env::var(name).ok()));
         if let Some(path) = self.pid_file {
             probe = probe.watch(PidFile::new(path));
         }

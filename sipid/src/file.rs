@@ -187,18 +187,21 @@ fn parse(bytes: &[u8]) -> Content {
 /// Writes a PID over whatever is there, with the lock held.
 ///
 /// One write of at least the old length, padded with blanks, then the blanks are cut off: at no moment do digits of the
-/// old PID stand behind the new one, and on a full disk the old content stays.
+/// old PID stand behind the new one. Where there is no room for the whole PID, the old content stays.
 pub(crate) fn write(file: &File, pid: Pid) -> Result<(), Kind> {
     let digits = pid.to_string();
-    let old_length =
-        usize::try_from(file.metadata().during("examine")?.len()).unwrap_or(usize::MAX);
-    let padded = format!("{digits:<width$}", width = old_length.min(LONGEST));
+    let mut old = [0; LONGEST];
+    let old_start = file.read_at(&mut old, 0).during("read")?;
+    let old_length = file.metadata().during("examine")?.len();
+    let padded = format!("{digits:<old_start$}");
     let written = file.write_at(padded.as_bytes(), 0).during("write to")?;
-    if written < digits.len() {
-        return Err(Kind::Io(
-            "write to",
-            io::Error::from_raw_os_error(libc::ENOSPC),
-        ));
+    if written >= digits.len() {
+        return file.set_len(digits.len() as u64).during("write to");
     }
-    file.set_len(digits.len() as u64).during("write to")
+    // There was room for as much as was written, so there is room for what stood there.
+    file.write_at(&old[..old_start.min(written)], 0)
+        .and_then(|_| file.set_len(old_length))
+        .during("put back the content of")?;
+    let no_room = io::Error::from_raw_os_error(libc::ENOSPC);
+    Err(Kind::Io("write to", no_room))
 }

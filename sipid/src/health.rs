@@ -1,6 +1,8 @@
 //! Waits until a URL answers well.
 
 mod ask;
+mod proxy;
+mod redirect;
 #[cfg(feature = "tls")]
 mod tls;
 mod unix;
@@ -26,6 +28,7 @@ use ureq::http::{HeaderName, HeaderValue, Uri};
 
 use crate::{PidFile, process::Process};
 use ask::Asker;
+pub use proxy::Proxies;
 
 /// Where a wait without a pidfd looks whether the watched process is gone, and the longest single wait otherwise.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -42,6 +45,7 @@ pub struct Probe {
     ca_file: Option<PathBuf>,
     insecure: bool,
     unix_socket: Option<PathBuf>,
+    proxies: Proxies,
     watched: Option<PidFile>,
 }
 
@@ -53,6 +57,7 @@ pub struct Error(Kind);
 enum Kind {
     BadUrl(String, String),
     BadHeader(String),
+    BadProxy(String),
     CaFile(PathBuf, io::Error),
     NotHealthy {
         url: String,
@@ -103,6 +108,7 @@ impl Probe {
             ca_file: None,
             insecure: false,
             unix_socket: None,
+            proxies: Proxies::default(),
             watched: None,
         })
     }
@@ -128,7 +134,7 @@ impl Probe {
         self
     }
 
-    /// A header to send with each try.
+    /// A header to send with each try. A redirect to another host, or from https to http, is followed without it.
     ///
     /// # Errors
     /// `EINVAL` for what HTTP does not allow in a header.
@@ -161,6 +167,14 @@ impl Probe {
         self
     }
 
+    /// Asks through these proxies, where they are for the URL or what it redirects to. Without, every URL is asked directly,
+    /// and so is every one on a Unix socket.
+    #[must_use]
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// Stops waiting as soon as the process in this pidfile is gone.
     #[must_use]
     pub fn watch(mut self, pidfile: PidFile) -> Self {
@@ -173,8 +187,8 @@ impl Probe {
     /// The asking is done in a thread of its own, so that nothing a server or resolver does can make this longer.
     ///
     /// # Errors
-    /// `ETIMEDOUT` when the time is over, `ESRCH` when the watched process is gone, those of the pidfile, of the CA file, and
-    /// `EAGAIN` when there can be no thread.
+    /// `ETIMEDOUT` when the time is over, `ESRCH` when the watched process is gone, those of the pidfile, of the CA file,
+    /// `EINVAL` for a proxy that cannot be used, and `EAGAIN` when there can be no thread.
     pub fn wait(&self) -> Result<(), Error> {
         let deadline = Instant::now() + self.timeout;
         let watched = self.watched.as_ref().map(process).transpose()?;
@@ -314,7 +328,7 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.0 {
-            Kind::BadUrl(..) | Kind::BadHeader(_) => Errno::EINVAL,
+            Kind::BadUrl(..) | Kind::BadHeader(_) | Kind::BadProxy(_) => Errno::EINVAL,
             Kind::CaFile(_, error) | Kind::Io(error) => error.errno(),
             Kind::NotHealthy { .. } => Errno::ETIMEDOUT,
             Kind::Gone(_) => Errno::ESRCH,
@@ -340,6 +354,7 @@ impl fmt::Display for Error {
         match &self.0 {
             Kind::BadUrl(url, reason) => write!(f, "{url:?} is not a URL to ask: {reason}"),
             Kind::BadHeader(header) => write!(f, "{header:?} is not a header"),
+            Kind::BadProxy(reason) => f.write_str(reason),
             Kind::CaFile(path, _) => write!(f, "cannot read the CA file {path:?}"),
             Kind::NotHealthy {
                 url,
