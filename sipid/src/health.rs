@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coord_core::{Errno, HasErrno};
+use coord_core::{Errno, HasErrno, duration};
 use log::{debug, info};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ureq::http::{HeaderName, HeaderValue, Uri};
@@ -32,6 +32,9 @@ pub use proxy::Proxies;
 
 /// Where a wait without a pidfd looks whether the watched process is gone, and the longest single wait otherwise.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// The reason when a try took too long.
+const NO_ANSWER: &str = "no answer in time";
 
 /// Asks a URL until it answers with the expected status: `http://`, `https://` (feature `tls`), or `tcp://host:port`, for
 /// which a connection is enough.
@@ -116,14 +119,14 @@ impl Probe {
     /// How long to ask at most.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(duration::MAX);
         self
     }
 
     /// How long from one try to the next. A single try takes no longer than this, or a second where this is less.
     #[must_use]
     pub fn polling_frequency(mut self, frequency: Duration) -> Self {
-        self.frequency = frequency;
+        self.frequency = frequency.min(duration::MAX);
         self
     }
 
@@ -220,12 +223,7 @@ impl Probe {
             }
             Some(pidfile) if gone => Err(Error(Kind::Gone(pidfile.path().to_owned()))),
             _ => {
-                let reason = if reason.is_empty() {
-                    "no answer in time"
-                } else {
-                    reason
-                }
-                .to_owned();
+                let reason = if reason.is_empty() { NO_ANSWER } else { reason }.to_owned();
                 Err(Error(Kind::NotHealthy {
                     url: self.url.to_string(),
                     attempts: *attempts,
@@ -270,13 +268,16 @@ fn ask_until(
             return;
         }
         seen.lock().unwrap_or_else(PoisonError::into_inner).attempts += 1;
-        let answer = asker.ask(left.min(frequency.max(Duration::from_secs(1))));
+        let limit = frequency.max(Duration::from_secs(1));
+        let answer = asker.ask(left.min(limit));
         let mut progress = seen.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Ok(()) => {
                 progress.healthy = true;
                 return;
             }
+            // A last try that the end of the wait has cut short tells less than the one before.
+            Err(reason) if reason == NO_ANSWER && left < limit && !progress.reason.is_empty() => {}
             Err(reason) => {
                 debug!("attempt {}: {reason}", progress.attempts);
                 progress.reason = reason;

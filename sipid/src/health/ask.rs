@@ -19,7 +19,7 @@ use ureq::{
 
 #[cfg(feature = "tls")]
 use super::tls::Trust;
-use super::{Error, Kind, Probe, redirect, unix};
+use super::{Error, Kind, NO_ANSWER, Probe, redirect, unix};
 
 /// What is read of an answer's body, so that the connection can be used again; the rest is never read.
 const LONGEST_BODY: u64 = 64 * 1024;
@@ -162,7 +162,7 @@ fn read_body(answer: &mut Response<Body>) {
 
 fn reason(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::Timeout(_) => NO_ANSWER.to_owned(),
         ureq::Error::Io(error) => error.to_string(),
         error => error.to_string(),
     }

@@ -5,6 +5,9 @@
 mod claim;
 mod content;
 mod health;
+mod https;
 mod kill;
+mod proxy;
 mod reuse;
+mod server;
 mod support;
