@@ -4,10 +4,12 @@
 
 mod claim;
 mod content;
+mod examples;
 mod health;
 mod https;
 mod kill;
 mod proxy;
 mod reuse;
 mod server;
+mod status;
 mod support;
