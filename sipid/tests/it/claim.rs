@@ -52,7 +52,8 @@ fn kills_looks_and_renames_never_make_two_winners() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (file, check, won) = (path("x.pid"), path("check"), path("won"));
-    let note = format!("echo >>{won}; exec sleep 1000");
+    // One that nobody can find any more, which would be a mistake too, ends at last.
+    let note = format!("echo >>{won}; exec sleep 60");
     let live = ["flock", "--no-fork", "-nE", "99", &check, "sh", "-c", &note];
     let plain = format!("{SIPID} claim --pid $$ --pid-file {file} || exit; exec \"$@\"");
     let met = AtomicBool::new(false);
@@ -90,7 +91,7 @@ fn kills_looks_and_renames_never_make_two_winners() {
             .map(|action| scope.spawn(move || repeat(action)))
             .collect();
         let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(15) {
+        while started.elapsed() < Duration::from_secs(15) && !met.load(Ordering::Relaxed) {
             end();
         }
         over.store(true, Ordering::Relaxed);
