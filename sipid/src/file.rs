@@ -47,12 +47,18 @@ pub(crate) fn open(path: &Path) -> Result<Option<File>, Kind> {
 
 /// Opens the pidfile for a claim, made with mode 0600 if it is missing, in a directory made with 0700 if that is.
 pub(crate) fn create(path: &Path) -> Result<File, Kind> {
-    let directory = directory(path);
-    DirBuilder::new()
+    let made = DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(directory)
-        .during("make the directory of")?;
+        .create(directory(path));
+    match made {
+        // EEXIST is kept for a process that runs.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(io::Error::from_raw_os_error(libc::ENOTDIR))
+        }
+        made => made,
+    }
+    .during("make the directory of")?;
     open_with(
         OpenOptions::new()
             .read(true)

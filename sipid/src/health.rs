@@ -362,12 +362,13 @@ impl fmt::Display for Error {
                 attempts,
                 reason,
             } => {
+                let s = if *attempts == 1 { "" } else { "s" };
                 write!(
                     f,
-                    "{url} was not healthy after {attempts} attempts: {reason}"
+                    "{url} was not healthy after {attempts} attempt{s}: {reason}"
                 )
             }
-            Kind::Gone(path) => write!(f, "the process in {path:?} is gone"),
+            Kind::Gone(path) => write!(f, "no process runs that {path:?} names"),
             Kind::PidFile(_) => f.write_str("cannot watch the process"),
             Kind::Io(_) => f.write_str("cannot start to ask"),
         }

@@ -221,3 +221,55 @@ fn the_end_of_the_watched_process_ends_the_wait() {
     assert_eq!(waiting.join().unwrap().status.code(), Some(3));
     assert!(started.elapsed() < Duration::from_secs(30));
 }
+
+/// A try that gets no answer is given up for the next one, and the first is made at once.
+#[test]
+fn each_try_has_its_own_deadline() {
+    let address = serve(local(), |mut stream, number| {
+        while request(&mut stream) {
+            if number > 0 {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    let started = Instant::now();
+    let options = ["-v", "--timeout", "10m", "--polling-frequency", "1s"];
+    let output = wait(&format!("http://{address}"), &options);
+    assert!(output.status.success(), "{output:?}");
+    assert!(started.elapsed() < Duration::from_secs(300));
+
+    let options = ["--timeout", "10m", "--polling-frequency", "9m"];
+    let output = wait(&format!("http://{}", answering("200 OK")), &options);
+    assert!(output.status.success() && started.elapsed() < Duration::from_secs(500));
+}
+
+#[test]
+fn headers_are_sent_and_statuses_chosen() {
+    let address = serve(local(), |mut stream, _| {
+        let mut head = String::new();
+        let mut lines = BufReader::new(&stream);
+        while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).is_ok_and(|n| n > 0) {}
+        let known = head.to_lowercase().contains("\r\nx-key: a: b\r\n");
+        let status = if known { "302 Found" } else { "401 Who" };
+        let _ =
+            stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    });
+    let url = format!("http://{address}/");
+    let quick = ["--timeout", "2s", "--expect-status", "300-399"];
+    let refused = wait(&url, &quick);
+    assert_eq!(refused.status.code(), Some(110));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(
+        said,
+        format!("sipid: {url} was not healthy after 1 attempt: status 401\n")
+    );
+    let with_key = [&quick[..], &["--header", "X-Key: a: b"]].concat();
+    assert!(wait(&url, &with_key).status.success());
+    for bad in [
+        ["--header", "no-colon"],
+        ["--expect-status", "20x"],
+        ["--timeout", "5"],
+    ] {
+        assert_eq!(wait(&url, &bad).status.code(), Some(64), "{bad:?}");
+    }
+}

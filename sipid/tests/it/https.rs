@@ -82,7 +82,12 @@ fn https_trusts_only_what_it_should() {
     ];
     let (_good, url) = https(dir, "good", "IP:127.0.0.1", "-days 30");
     assert!(wait(&url, &["--ca-file", ca]).status.success());
-    assert!(wait(&url, &["--insecure"]).status.success());
+    let insecure = wait(&url, &["--insecure"]);
+    let warned = String::from_utf8(insecure.stderr).unwrap();
+    assert!(
+        insecure.status.success() && warned.contains("any certificate is trusted"),
+        "{warned}"
+    );
     let refused = |output: Output, reason: &str| {
         let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
         assert!(

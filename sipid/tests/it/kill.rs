@@ -25,7 +25,12 @@ fn one_that_exits_on_term_and_is_left_a_zombie() {
     let output = kill(&file, &["-v"]);
     assert!(output.status.success(), "{output:?}");
     assert!(started.elapsed() < Duration::from_secs(10));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("sent SIGTERM to process"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let sent = format!("[INFO  sipid] sent SIGTERM to process {}\n", process.pid());
+    assert!(
+        said.contains(&sent) && said.contains("[INFO  sipid] gone after "),
+        "{said}"
+    );
     assert!(!file.exists() && !file.with_file_name(".x.pid.sipid").exists());
     assert!(!process.is_alive());
     assert!(kill(&file, &[]).status.success(), "no file: nothing to do");
@@ -71,6 +76,21 @@ fn one_that_never_ends_by_itself() {
             .success()
     );
     assert!(!process.is_alive() && !file.exists());
+}
+
+#[test]
+fn one_that_ends_when_it_has_been_asked_often() {
+    let process =
+        "n=0; trap 'n=$((n + 1)); [ $n -lt 3 ] || exit' USR1; echo; while :; do sleep 0.05; done";
+    let mut process = ready_shell(process);
+    let (_dir, file) = claimed(&process);
+    let schedule = ["-v", "--retry", "CONT/forever/USR1/0.5s"];
+    let output = kill(&file, &schedule);
+    assert!(output.status.success() && !process.is_alive(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.matches("sent SIGUSR1").count() >= 3, "{said}");
+    let bad = kill(&file, &["--retry", "20/TERM"]);
+    assert_eq!(bad.status.code(), Some(64), "{bad:?}");
 }
 
 #[test]

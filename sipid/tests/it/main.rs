@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests, and their helpers")]
 
 mod claim;
+mod command;
 mod content;
 mod examples;
 mod health;
