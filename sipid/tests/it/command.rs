@@ -213,3 +213,16 @@ fn has_open(process: &Kept, file: &Path) -> bool {
     let mut links = links.into_iter().flatten().flatten();
     links.any(|link| fs::read_link(link.path()).is_ok_and(|target| target == file))
 }
+
+#[test]
+fn a_claim_that_is_given_up_takes_only_its_own_file() {
+    let (dir, file) = place();
+    let pidfile = sipid::PidFile::new(&file);
+    pidfile.claim_and_hold().unwrap().release().unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    let claim = pidfile.claim_and_hold().unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "another's").unwrap();
+    claim.release().unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "another's");
+}
