@@ -191,7 +191,7 @@ fn a_command_keeps_the_lock_and_its_children_too() {
         "--",
         "bash",
         "-c",
-        "sleep 1000 & echo $! >&2; wait",
+        "exec >/dev/null; sleep 1000 2>&1 & echo $! >&2; wait",
     ]);
     let mut holder = Kept(command.stderr(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
