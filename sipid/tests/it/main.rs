@@ -13,4 +13,5 @@ mod proxy;
 mod reuse;
 mod server;
 mod status;
+mod steps;
 mod support;
