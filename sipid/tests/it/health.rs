@@ -221,15 +221,14 @@ fn each_try_has_its_own_deadline() {
             }
         }
     });
-    let started = Instant::now();
-    let options = ["-v", "--timeout", "10m", "--polling-frequency", "1s"];
+    let options = ["--timeout", "2m", "--polling-frequency", "1s"];
     let output = wait(&format!("http://{address}"), &options);
     assert!(output.status.success(), "{output:?}");
-    assert!(started.elapsed() < Duration::from_secs(300));
 
-    let options = ["--timeout", "10m", "--polling-frequency", "9m"];
+    let started = Instant::now();
+    let options = ["--timeout", "3m", "--polling-frequency", "2m"];
     let output = wait(&format!("http://{}", answering("200 OK")), &options);
-    assert!(output.status.success() && started.elapsed() < Duration::from_secs(500));
+    assert!(output.status.success() && started.elapsed() < Duration::from_secs(110));
 }
 
 #[test]
