@@ -87,6 +87,19 @@ fn a_restarted_container_is_not_its_earlier_life() {
     assert_eq!(again, format!("{first}claim 0\nkill 0\nalive\n"));
 }
 
+/// Two containers may share a volume: a PID of the one is not the other's, even where nothing else tells them apart.
+#[test]
+fn a_pid_of_another_container_is_not_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = in_namespace(
+        "cd $2; sleep 1000 & $1 claim --pid $! --pid-file x
+        sed -i 's/ pidfd=[0-9]*//' .x.sipid; $1 status --pid-file x >/dev/null; echo status $?
+        sed -i 's/ pidns=[0-9]*/ pidns=1/' .x.sipid; $1 status --pid-file x >/dev/null; echo status $?",
+        dir.path(),
+    );
+    assert_eq!(output, "status 0\nstatus 1\n");
+}
+
 #[test]
 fn the_host_finds_a_containers_process() {
     let dir = tempfile::tempdir().unwrap();
