@@ -3,6 +3,7 @@
 mod ci;
 mod demo;
 mod process;
+mod serve;
 mod test;
 
 use std::process::ExitCode;
@@ -15,6 +16,9 @@ use clap::Parser;
 enum Xtask {
     /// Build the tools and show them at work on this machine
     Demo,
+    /// Serve HTTP, for the demo
+    #[command(hide = true)]
+    ServeHttp,
     /// Run every test
     Test(test::Test),
     /// Check what every change must pass: all steps, or those named
@@ -32,6 +36,7 @@ type Result<T = ()> = std::result::Result<T, Error>;
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo => demo::run(),
+        Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
