@@ -1,9 +1,14 @@
 //! `cargo xtask demo`: the tools at work on this machine, in a directory that is gone afterwards.
 
+mod exitdir;
 mod lockpipe;
 mod sipid;
 
-use std::process::{Child, Command};
+use std::{
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Result,
@@ -12,10 +17,13 @@ use crate::{
 
 pub(crate) fn run() -> Result {
     let build = ["build", "--release", "--locked"];
-    process::run(cargo(build).args(["--package", "lockpipes", "--package", "sipid"]))?;
+    let tools = ["lockpipes", "exitdir", "sipid"].map(|tool| ["--package", tool]);
+    let what = ["--bins", "--examples"];
+    process::run(cargo(build).args(tools.as_flattened()).args(what))?;
     let tools = process::target().join("release");
     let place = tempfile::tempdir()?;
     lockpipe::show(&tools.join("lockpipe"), place.path())?;
+    exitdir::show(&tools, place.path())?;
     sipid::show(&tools.join("sipid"), place.path())
 }
 
@@ -43,5 +51,17 @@ fn expect(command: &mut Command, expected: i32) -> Result {
         return Err(format!("{}: {status}, and not {expected}", shown(command)).into());
     }
     eprintln!("  status {expected}");
+    Ok(())
+}
+
+/// Waits until something is so.
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> Result {
+    let started = Instant::now();
+    while !is_so() {
+        if started.elapsed() > Duration::from_secs(10) {
+            return Err(format!("not so after ten seconds: {what}").into());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }
