@@ -113,6 +113,11 @@ impl Lease {
         }
     }
 
+    /// Takes over what this crate does not know in an older state of the lease.
+    pub(crate) fn keep_unknown(&mut self, older: &Self) {
+        self.other = older.other.clone();
+    }
+
     /// How long it lasts from when it was written; none when it does not say, or has no end.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
