@@ -182,9 +182,7 @@ impl Machine {
             return self.wake_by(Some(write_at));
         }
         acquiring.write_at = None;
-        let nonce = self.nonce();
-        let mut lease = edit::lease(&self.me.id, self.now.store, self.me.length, nonce.clone());
-        lease.alive = self.me.alive;
+        let (lease, nonce) = self.new_lease();
         let object = self.with_lease(lease);
         self.send_write(object, Some(nonce), false);
     }
@@ -204,10 +202,8 @@ impl Machine {
             (Some(token), _) | (None, Ok(token)) => token,
             (None, Err(error)) => return self.give_up(Kind::Store(error)),
         };
-        let nonce = self.nonce();
-        let mut longer = edit::lease(&self.me.id, self.now.store, self.me.length, nonce.clone());
+        let (mut longer, nonce) = self.new_lease();
         longer.token = Some(token);
-        longer.alive = self.me.alive;
         let object = self.with_lease(longer);
         self.send_write(object, Some(nonce), true);
     }

@@ -140,6 +140,9 @@ impl Machine {
             return;
         };
         let error = self.error(kind);
-        self.tell(leaving.after.map_or(News::NotReleased(error), News::Failed));
+        if let Some(after) = leaving.after {
+            self.tell(News::Failed(after));
+        }
+        self.tell(News::NotReleased(error));
     }
 }
