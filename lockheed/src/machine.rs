@@ -45,6 +45,8 @@ pub(crate) struct Machine {
     pending: Option<Pending>,
     /// Writes that may still be done.
     doubts: Vec<Write>,
+    /// The nonces of the leases that this attempt has made, and has to take back if it fails.
+    made: Vec<String>,
     watch: WatchState,
     pause_until: Option<Duration>,
     backoff: Backoff,
@@ -121,6 +123,7 @@ impl Machine {
             sightings: Sightings::default(),
             pending: None,
             doubts: Vec::new(),
+            made: Vec::new(),
             watch: WatchState::Off,
             pause_until: None,
             backoff: Backoff::new(longest.min(Duration::from_secs(5))),

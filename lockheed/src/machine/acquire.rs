@@ -183,6 +183,7 @@ impl Machine {
         }
         acquiring.write_at = None;
         let (lease, nonce) = self.new_lease();
+        self.made.push(nonce.clone());
         let object = self.with_lease(lease);
         self.send_write(object, Some(nonce), false);
     }
@@ -204,8 +205,15 @@ impl Machine {
         };
         let (mut longer, nonce) = self.new_lease();
         longer.token = Some(token);
+        let made = lease
+            .nonce
+            .as_ref()
+            .is_some_and(|nonce| self.made.contains(nonce));
+        if made {
+            self.made.push(nonce.clone());
+        }
         let object = self.with_lease(longer);
-        self.send_write(object, Some(nonce), true);
+        self.send_write(object, Some(nonce), !made);
     }
 
     /// Whether the lease is from a write of ours that was in doubt, and lasts long enough to begin with.
