@@ -6,7 +6,10 @@ use lockheed::sim::{Flaw, run};
 fn no_promise_is_broken() {
     for seed in 0..300 {
         let outcome = run(seed, None, false);
-        assert_eq!(outcome.violation, None, "seed {seed}: replay it with `cargo xtask sim --seed {seed}`");
+        assert_eq!(
+            outcome.violation, None,
+            "seed {seed}: replay it with `cargo xtask sim --seed {seed}`"
+        );
         assert!(outcome.acquired > 0, "seed {seed}");
     }
 }
