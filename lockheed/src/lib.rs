@@ -24,6 +24,6 @@ pub use event::Event;
 pub use held::Held;
 pub use lock::Lock;
 pub use name::{InvalidName, LockName};
-pub use record::{Lease, Record};
+pub use record::{InvalidRecord, Lease, Record};
 pub use store::{DirStore, MemoryStore, Store, Token};
 pub use time::{InvalidTimestamp, Timestamp};

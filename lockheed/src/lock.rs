@@ -167,7 +167,7 @@ impl<S: Store> Lock<S> {
         loop {
             match self.attempt(Goal::Acquire, Wait::No).await {
                 Err(error) if tries > 0 && error.errno() != coord_core::Errno::ECANCELED => {
-                    tries -= 1
+                    tries -= 1;
                 }
                 done => return done,
             }

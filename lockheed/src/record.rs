@@ -1,7 +1,8 @@
 //! What is written into a lock: the record, shared with Go programs.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
+use coord_core::{Errno, HasErrno};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -17,7 +18,7 @@ pub(crate) const MUTEX: &str = "mutex";
 /// let record = Record::from_json(r#"{"name":"deploy","lockType":"","leases":null,"colour":"red"}"#)?;
 /// assert!(record.leases.is_empty());
 /// assert_eq!(record.to_json(), r#"{"name":"deploy","lockType":"","leases":{},"colour":"red"}"#);
-/// # Ok::<(), serde_json::Error>(())
+/// # Ok::<(), lockheed::InvalidRecord>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -73,6 +74,24 @@ pub struct Lease {
     other: Map<String, Value>,
 }
 
+/// A text that is not the JSON of a lock. Its errno is `EINVAL`.
+#[derive(Debug)]
+pub struct InvalidRecord(serde_json::Error);
+
+impl fmt::Display for InvalidRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for InvalidRecord {}
+
+impl HasErrno for InvalidRecord {
+    fn errno(&self) -> Errno {
+        Errno::EINVAL
+    }
+}
+
 impl Record {
     /// An empty mutex.
     #[must_use]
@@ -87,9 +106,9 @@ impl Record {
     /// Reads the JSON.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    /// `EINVAL`: what is wrong with it, and where.
+    pub fn from_json(text: &str) -> Result<Self, InvalidRecord> {
+        serde_json::from_str(text).map_err(InvalidRecord)
     }
 
     /// The JSON, on one line.

@@ -5,14 +5,15 @@
 //! and abandon the lock. Then faults stop, and everybody must be served.
 
 mod check;
+mod fate;
 mod go;
 mod network;
 mod node;
+mod server;
 mod world;
 
 use std::time::Duration;
 
-use crate::machine;
 pub use check::Violation;
 use world::World;
 
@@ -20,11 +21,11 @@ use world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// Writes replace whatever is there.
-    NoVersion,
+    Blind,
     /// A holder believes on when its lease is over.
-    NoDeadline,
+    Stubborn,
     /// Reservations are not deferred to.
-    NoReservation,
+    Rude,
 }
 
 /// What came of one seed.
@@ -47,19 +48,9 @@ pub struct Outcome {
 /// Plays the history of a seed.
 #[must_use]
 pub fn run(seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
-    let mut world = World::new(seed, flaw.map(Flaw::inner), trace);
+    let mut world = World::new(seed, flaw, trace);
     let violation = world.play().err();
     world.outcome(violation)
-}
-
-impl Flaw {
-    fn inner(self) -> machine::Flaw {
-        match self {
-            Self::NoVersion => machine::Flaw::NoVersion,
-            Self::NoDeadline => machine::Flaw::NoDeadline,
-            Self::NoReservation => machine::Flaw::NoReservation,
-        }
-    }
 }
 
 /// When faults stop.

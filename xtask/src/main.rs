@@ -3,6 +3,7 @@
 mod ci;
 mod demo;
 mod process;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -17,6 +18,8 @@ enum Xtask {
     Demo,
     /// Run every test
     Test(test::Test),
+    /// Play lockheed's locking logic through many histories of failures, each from a seed
+    Sim(sim::Sim),
     /// Check what every change must pass: all steps, or those named
     Ci {
         /// The steps to run, in this order
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo => demo::run(),
         Xtask::Test(test) => test.run(),
+        Xtask::Sim(sim) => sim.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
     match done {

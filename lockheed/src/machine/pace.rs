@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same from the same seed.
+/// `SplitMix64` (Steele, Lea and Flood, 2014): small, and the same from the same seed.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{SKEW, network::millis, world::Tag};
+use super::{Flaw, SKEW, network::millis, world::Tag};
 use crate::{
     LockName,
-    machine::{Flaw, Goal, Input, Machine, Random, Settings, Wait},
+    machine::{Goal, Input, Machine, Random, Settings, Wait},
 };
 
 #[derive(Debug)]

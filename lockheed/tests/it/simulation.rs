@@ -33,15 +33,15 @@ fn breaks(flaw: Flaw, promise: &str) -> bool {
 
 #[test]
 fn a_lock_that_skips_the_version_is_caught() {
-    assert!(breaks(Flaw::NoVersion, "acquired the lock while"));
+    assert!(breaks(Flaw::Blind, "acquired the lock while"));
 }
 
 #[test]
 fn a_lock_that_skips_the_deadline_is_caught() {
-    assert!(breaks(Flaw::NoDeadline, "acquired the lock while"));
+    assert!(breaks(Flaw::Stubborn, "acquired the lock while"));
 }
 
 #[test]
 fn a_lock_that_skips_reservations_is_caught() {
-    assert!(breaks(Flaw::NoReservation, "over a fresh reservation"));
+    assert!(breaks(Flaw::Rude, "over a fresh reservation"));
 }
