@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: the tools at work on this machine, in a directory that is gone afterwards.
 
+mod lockheed;
+
 use std::{
     fs,
     path::Path,
@@ -20,9 +22,13 @@ pub(crate) fn run() -> Result {
         "--locked",
         "--package",
         "lockpipes",
+        "--package",
+        "lockheed",
     ]))?;
     let place = tempfile::tempdir()?;
-    lockpipe(&process::target().join("release/lockpipe"), place.path())
+    let tools = process::target().join("release");
+    lockpipe(&tools.join("lockpipe"), place.path())?;
+    lockheed::show(&tools.join("lockheed"), place.path())
 }
 
 /// A container's main process that waits, and is let go.
