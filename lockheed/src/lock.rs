@@ -53,8 +53,7 @@ type Cancel = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<S: Store> Lock<S> {
     /// The lock of this name: a lease without an end, a random ID, nothing renewed by itself.
-    pub fn new(store: impl Into<Arc<S>>, name: LockName) -> Self {
-        let store = store.into();
+    pub fn new(store: S, name: LockName) -> Self {
         let settings = Settings {
             name,
             id: random_id(),
@@ -71,7 +70,7 @@ impl<S: Store> Lock<S> {
             flaw: None,
         };
         Self {
-            store,
+            store: Arc::new(store),
             settings,
             timeout: None,
             retries: 0,
