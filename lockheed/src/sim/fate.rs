@@ -63,7 +63,11 @@ impl World {
 
     /// Works for a while, and then gives the lock back, or dies.
     pub(super) fn use_lock(&mut self, node: usize, life: u32) {
-        let longest = if self.faulty() { 12_000 } else { 2000 };
+        let longest = match (self.faulty(), self.eager) {
+            (true, _) => 12_000,
+            (_, true) => 60,
+            _ => 2000,
+        };
         let after = millis(&mut self.random, longest);
         if self.faulty() && chance(&mut self.random, 15) {
             self.put(after, Event::Crash(node, life));

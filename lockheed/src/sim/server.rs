@@ -20,6 +20,7 @@ use crate::{
 impl World {
     pub(super) fn send(&mut self, number: usize, life: u32, request: Request) {
         self.outcome.requests += 1;
+        self.writes += u64::from(!matches!(request, Request::Read));
         let cut_off = self.nodes[number].cut_off_until > self.now;
         let fate = if self.faulty() {
             Fate::ill(&mut self.random, cut_off)
@@ -117,7 +118,8 @@ impl World {
             boot: self.now,
             store: self.clocks.now(0, self.now),
         };
-        self.check.written(writer, object, now)?;
+        let free = self.check.written(writer, object, now)?;
+        self.note_hand_off(free);
         self.broadcast(&Change::Written(object.clone()));
         Ok(())
     }

@@ -34,6 +34,14 @@ pub(super) struct World {
     pub(super) check: Check,
     pub(super) outcome: Outcome,
     pub(super) traced: bool,
+    pub(super) faults_end: Duration,
+    /// Everybody always wants the lock, and holds it for a moment.
+    pub(super) eager: bool,
+    /// Writes that nodes sent.
+    pub(super) writes: u64,
+    freed_at: Option<Duration>,
+    /// How long the lock was free each time before somebody had it.
+    pub(super) hand_offs: Vec<Duration>,
 }
 
 /// A watch at the server.
@@ -129,6 +137,11 @@ impl World {
                 trace: Vec::new(),
             },
             traced,
+            faults_end: FAULTS_END,
+            eager: false,
+            writes: 0,
+            freed_at: None,
+            hand_offs: Vec::new(),
         }
     }
 
@@ -164,11 +177,51 @@ impl World {
                 );
             }
             self.happen(event)?;
-            if at > FAULTS_END + Duration::from_secs(40) && self.unserved().is_empty() {
+            if at > self.faults_end + Duration::from_secs(40) && self.unserved().is_empty() {
                 return Ok(());
             }
         }
         violated(self.now, "nothing happens any more".to_owned())
+    }
+
+    /// As many contenders, and nothing that goes wrong: each wants the lock again and again.
+    pub(super) fn crowd(contenders: usize, seed: u64) -> Self {
+        let mut world = Self::new(seed, None, false);
+        world.faults_end = Duration::ZERO;
+        world.eager = true;
+        world.goes.clear();
+        let node = |number| {
+            let mut node = Node::new(number, &mut world.random);
+            node.length = Duration::from_secs(600);
+            node.timeout = Duration::from_secs(10);
+            node
+        };
+        world.nodes = (0..contenders).map(node).collect();
+        world
+    }
+
+    /// Until the lock has been handed over so often.
+    pub(super) fn play_hand_offs(&mut self, count: usize) -> Result<(), Violation> {
+        for node in 0..self.nodes.len() {
+            self.put(Duration::ZERO, Event::Begin(node));
+        }
+        while let Some((Reverse((at, _)), event)) = self.events.pop_last() {
+            self.now = at;
+            self.happen(event)?;
+            if self.hand_offs.len() >= count {
+                return Ok(());
+            }
+        }
+        violated(self.now, "nothing happens any more".to_owned())
+    }
+
+    /// Notes when the lock is free, and for how long it was.
+    pub(super) fn note_hand_off(&mut self, free: bool) {
+        if free {
+            self.freed_at = Some(self.now);
+        } else if let Some(freed) = self.freed_at.take() {
+            self.hand_offs.push(self.now - freed);
+        }
     }
 
     fn unserved(&self) -> Vec<String> {
@@ -180,7 +233,7 @@ impl World {
     }
 
     pub(super) fn faulty(&self) -> bool {
-        self.now < FAULTS_END
+        self.now < self.faults_end
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
@@ -218,9 +271,9 @@ impl World {
     }
 
     fn begin(&mut self, number: usize) -> Result<(), Violation> {
-        let flaw = self.flaw;
+        let (flaw, calm) = (self.flaw, !self.faulty());
         let node = &mut self.nodes[number];
-        node.begin(&self.name, self.now, flaw, &mut self.random);
+        node.begin(&self.name, self.now, flaw, calm, &mut self.random);
         let life = node.life;
         self.handle(number, life, Tag::None, Input::Time)
     }
@@ -273,7 +326,8 @@ impl World {
         self.set_alarm(number, wake);
         if done {
             self.nodes[number].machine = None;
-            let after = Duration::from_millis(1) + millis(&mut self.random, 3000);
+            let longest = if self.eager { 5 } else { 3000 };
+            let after = Duration::from_millis(1) + millis(&mut self.random, longest);
             self.put(after, Event::Begin(number));
         }
         Ok(())

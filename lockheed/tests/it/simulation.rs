@@ -1,6 +1,6 @@
 //! The simulation finds nothing wrong with the lock, and does find what is wrong with broken ones.
 
-use lockheed::sim::{Flaw, run};
+use lockheed::sim::{Flaw, hand_offs, run};
 
 #[test]
 fn no_promise_is_broken() {
@@ -44,4 +44,16 @@ fn a_lock_that_skips_the_deadline_is_caught() {
 #[test]
 fn a_lock_that_skips_reservations_is_caught() {
     assert!(breaks(Flaw::Rude, "over a fresh reservation"));
+}
+
+/// Attempts grow far slower than contenders, and nobody waits long for a free lock.
+#[test]
+fn many_waiters_do_not_storm_the_store() {
+    for (contenders, attempts, median) in [(2, 1.5, 4.0), (10, 4.0, 4.0), (100, 10.0, 12.0)] {
+        let seen = hand_offs(contenders, 1);
+        assert!(
+            seen.attempts <= attempts && seen.median <= median,
+            "{contenders} contenders: {seen:?}"
+        );
+    }
 }
