@@ -183,12 +183,15 @@ impl<S: Store> Lock<S> {
         self.attempt(Goal::Acquire, Wait::Forever).await
     }
 
-    /// Acquires the lock, and waits so long at most.
+    /// Acquires the lock, and waits so long at most. Zero is as [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
     /// `ETIMEDOUT`; those of [`acquire`](Self::acquire).
     pub async fn acquire_within(&self, limit: Duration) -> Result<Held, Error> {
-        self.attempt(Goal::Acquire, Wait::For(limit)).await
+        match limit {
+            Duration::ZERO => self.try_acquire().await,
+            limit => self.attempt(Goal::Acquire, Wait::For(limit)).await,
+        }
     }
 
     /// Renews the lease of this ID, which somebody acquired before and left.
