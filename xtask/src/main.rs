@@ -3,6 +3,7 @@
 mod ci;
 mod demo;
 mod process;
+mod serve;
 mod sim;
 mod test;
 
@@ -16,6 +17,9 @@ use clap::Parser;
 enum Xtask {
     /// Build the tools and show them at work on this machine
     Demo,
+    /// Serve HTTP, for the demo
+    #[command(hide = true)]
+    ServeHttp,
     /// Run every test
     Test(test::Test),
     /// Play lockheed's locking logic through many histories of failures, each from a seed
@@ -35,6 +39,7 @@ type Result<T = ()> = std::result::Result<T, Error>;
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo => demo::run(),
+        Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
         Xtask::Ci { steps } => ci::run(&steps),

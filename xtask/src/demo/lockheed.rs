@@ -1,14 +1,12 @@
 //! Four contenders for one lock in a directory: one at a time, and the lock of one that dies is free at once.
 
 use std::{
-    fs,
     path::Path,
     process::{Child, Command},
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use super::{Ended, title};
+use super::{Ended, eventually, title};
 use crate::{
     Result,
     process::{self, shown},
@@ -46,7 +44,7 @@ pub(super) fn show(tool: &Path, place: &Path) -> Result {
     let mut holder = run("five", &forever);
     eprintln!("$ {} &", shown(&holder));
     let mut holder = Ended(holder.spawn()?);
-    wait_for(&begun)?;
+    eventually("the holder has begun", || begun.exists())?;
     process::run(&mut lockheed(&["list"]))?;
     eprintln!("  the holder is killed with SIGKILL, its lease would last 30 s");
     let killed = Instant::now();
@@ -57,15 +55,4 @@ pub(super) fn show(tool: &Path, place: &Path) -> Result {
         killed.elapsed()
     );
     process::run(&mut lockheed(&["delete", "deploy"]))
-}
-
-fn wait_for(file: &Path) -> Result {
-    let started = Instant::now();
-    while !fs::exists(file)? {
-        if started.elapsed() > Duration::from_secs(30) {
-            return Err("the holder did not begin".into());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }
