@@ -101,7 +101,18 @@ fn a_clock_that_steps_while_it_holds_loses_nothing() {
         begun.display(),
         end.display()
     );
-    let mut holder = lockheed(&["run", "x", "--duration", "2s", "--", "sh", "-c", &script]);
+    let mut holder = lockheed(&[
+        "run",
+        "x",
+        "--duration",
+        "20s",
+        "--renew-interval",
+        "300ms",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
     holder
         .env("LOCKHEED_STORE", place.store())
         .stderr(Stdio::piped());
