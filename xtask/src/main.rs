@@ -4,6 +4,7 @@ mod ci;
 mod demo;
 mod process;
 mod serve;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Xtask {
     ServeHttp,
     /// Run every test
     Test(test::Test),
+    /// Play lockheed's locking logic through many histories of failures, each from a seed
+    Sim(sim::Sim),
     /// Check what every change must pass: all steps, or those named
     Ci {
         /// The steps to run, in this order
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Xtask::Demo => demo::run(),
         Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
+        Xtask::Sim(sim) => sim.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
     match done {

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod clock;
+mod condition;
+mod driver;
+mod error;
+mod event;
+mod held;
+mod lock;
+mod machine;
+mod name;
+mod record;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim;
+pub mod store;
+mod time;
+
+pub use admin::{State, break_lock, delete_lock, inspect, locks};
+pub use condition::{Condition, InvalidCondition};
+pub use error::{Error, Lost};
+pub use event::Event;
+pub use held::Held;
+pub use lock::Lock;
+pub use name::{InvalidName, LockName};
+pub use record::{InvalidRecord, Lease, Record};
+pub use store::{DirStore, MemoryStore, Store, Token};
+pub use time::{InvalidTimestamp, Timestamp};

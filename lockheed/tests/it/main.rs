@@ -1,0 +1,16 @@
+//! The binary `lockheed` and the library, with real processes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[cfg(not(target_env = "musl"))]
+mod clocks;
+mod commands;
+mod conformance;
+mod contention;
+mod failures;
+mod foreign;
+mod library;
+mod listing;
+mod simulation;
+mod support;
+mod trouble;
