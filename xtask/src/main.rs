@@ -2,6 +2,7 @@
 
 mod ci;
 mod demo;
+mod kube;
 mod process;
 mod test;
 
@@ -15,7 +16,10 @@ use clap::Parser;
 enum Xtask {
     /// Build the tools and show them at work on this machine
     Demo,
-    /// Run every test
+    /// A Kubernetes API server on this machine, with RBAC on
+    #[command(subcommand)]
+    Kube(kube::Kube),
+    /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
     /// Check what every change must pass: all steps, or those named
     Ci {
@@ -26,12 +30,13 @@ enum Xtask {
 }
 
 /// Why a task stopped, for people.
-type Error = Box<dyn std::error::Error>;
+type Error = testkit::Error;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo => demo::run(),
+        Xtask::Kube(kube) => kube.run(),
         Xtask::Test(test) => test.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
