@@ -44,7 +44,6 @@ use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{prctl, signal::Signal, wait::waitpid},
-    time::{ClockId, clock_gettime},
     unistd::{ForkResult, Pid, fork, getpid},
 };
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -142,12 +141,7 @@ pub struct Ender {
     deadline: Arc<Mutex<Option<Duration>>>,
 }
 
-/// Time since boot, including suspend (`CLOCK_BOOTTIME`): the clock of the deadlines.
-#[must_use]
-pub fn boottime() -> Duration {
-    // It fails only for a clock that the kernel does not have; this one came with Linux 2.6.39.
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
-}
+pub use crate::boottime::boottime;
 
 impl Plan {
     /// A program and its arguments; TERM and ten seconds of grace, nothing is left behind.
