@@ -39,7 +39,7 @@ impl ClientArgs {
             check_namespace("--namespace", namespace)?;
         }
         let mut config = match self.origin(Environment::read())? {
-            Some(origin) => self.from_kubeconfig(&origin)?,
+            Some(origin) => self.of_kubeconfig(&origin)?,
             None => Config::incluster_env()
                 .map_err(|error| Error::config("the Pod's service account", error))?,
         };
@@ -67,7 +67,7 @@ impl ClientArgs {
         Ok(Some(Origin::Home(path)))
     }
 
-    fn from_kubeconfig(&self, origin: &Origin) -> Result<Config, Error> {
+    fn of_kubeconfig(&self, origin: &Origin) -> Result<Config, Error> {
         let named = |error| Error::config(origin.name(), error);
         let mut kubeconfig = origin.load().map_err(named)?;
         if let Some(context) = &self.context {

@@ -259,7 +259,8 @@ fn of_answer(status: &Status) -> Errno {
 
 /// Of a request that got no answer, or none that could be read.
 fn of_connection(error: &::kube::Error) -> Errno {
-    if let Some(error) = io_error(error) {
+    // One that only wraps another error says nothing itself.
+    if let Some(error) = io_error(error).filter(|error| error.kind() != io::ErrorKind::Other) {
         return match error.kind() {
             io::ErrorKind::ConnectionRefused => Errno::ECONNREFUSED,
             io::ErrorKind::TimedOut => Errno::ETIMEDOUT,
