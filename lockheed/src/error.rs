@@ -1,0 +1,124 @@
+//! What can go wrong, with the lock it was about.
+
+use std::{fmt, time::Duration};
+
+use coord_core::{Errno, HasErrno};
+
+use crate::{LockName, Timestamp, store::StoreError};
+
+/// An operation on a lock that failed.
+#[derive(Debug)]
+pub struct Error {
+    lock: LockName,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// Somebody else holds the lock.
+    Held { by: String, until: Timestamp },
+    /// It was not to be had within this time; what was in the way.
+    TimedOut(Duration, String),
+    /// The lock was held and is no longer; why.
+    Lost(Lost),
+    /// The caller wanted no more.
+    Cancelled,
+    /// What is kept under this name cannot be read as a lock.
+    Record(String),
+    /// What was asked for cannot be.
+    Asked(String),
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// Why a lock is held no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The lease is over: it could not be renewed in time.
+    Expired,
+    /// Somebody ended the lease, or took the lock over by a condition.
+    Taken,
+    /// Somebody deleted the lock.
+    Deleted,
+}
+
+impl Error {
+    /// The lock's name.
+    #[must_use]
+    pub fn lock(&self) -> &LockName {
+        &self.lock
+    }
+
+    /// Why the lock was lost, if that is what happened.
+    #[must_use]
+    pub fn lost(&self) -> Option<Lost> {
+        match self.kind {
+            Kind::Lost(why) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+impl Kind {
+    pub(crate) fn of(self, lock: &LockName) -> Error {
+        Error {
+            lock: lock.clone(),
+            kind: self,
+        }
+    }
+}
+
+impl HasErrno for Error {
+    /// `EBUSY` when somebody else holds the lock, `ETIMEDOUT`, `ESTALE` for a lock that was lost, `ECANCELED`, `EINVAL` for what cannot be
+    /// read or cannot be, or that of the store.
+    fn errno(&self) -> Errno {
+        match &self.kind {
+            Kind::Held { .. } => Errno::EBUSY,
+            Kind::TimedOut(..) => Errno::ETIMEDOUT,
+            Kind::Lost(_) => Errno::ESTALE,
+            Kind::Cancelled => Errno::ECANCELED,
+            Kind::Record(_) | Kind::Asked(_) => Errno::EINVAL,
+            Kind::Store(error) => error.errno(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lock = &self.lock;
+        match &self.kind {
+            Kind::Held { by, until } if until.is_never() => {
+                write!(f, "lock {lock} is held by {by:?}, without an end")
+            }
+            Kind::Held { by, until } => write!(f, "lock {lock} is held by {by:?} until {until}"),
+            Kind::TimedOut(limit, why) => {
+                let limit = humantime::format_duration(*limit);
+                write!(f, "lock {lock} was not to be had within {limit}: {why}")
+            }
+            Kind::Lost(why) => write!(f, "lock {lock} was lost: {why}"),
+            Kind::Cancelled => write!(f, "waiting for lock {lock} was cancelled"),
+            Kind::Record(reason) => write!(f, "lock {lock} cannot be read: {reason}"),
+            Kind::Asked(reason) => write!(f, "lock {lock}: {reason}"),
+            Kind::Store(_) => write!(f, "lock {lock}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            Kind::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "its lease ran out",
+            Self::Taken => "its lease was ended by somebody else",
+            Self::Deleted => "it was deleted",
+        })
+    }
+}

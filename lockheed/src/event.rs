@@ -1,0 +1,72 @@
+//! What happens to a lock while it is wanted or held, for whoever wants to know.
+
+use std::{fmt, time::Duration};
+
+use crate::{Lost, Token};
+
+/// Something that has happened, with the code that Go programs give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The lock was acquired. 213.
+    Acquired(Token),
+    /// It was not; why. 513.
+    NotAcquired(String),
+    /// The lease was renewed, and lasts until this `CLOCK_BOOTTIME`. 211.
+    Renewed(Option<Duration>),
+    /// A renewal failed, and is tried again; why. 511.
+    NotRenewed(String),
+    /// The lock is held no more, without having been released. 511.
+    Lost(Lost),
+    /// The lease was ended. 212.
+    Released,
+    /// The lease could not be ended, and will run out; why. 512.
+    NotReleased(String),
+    /// From now on the lease is renewed by itself. 214.
+    Maintained,
+    /// From now on it is not. 215.
+    NotMaintained,
+    /// The lock is waited for; what is in the way. 299.
+    Waiting(String),
+    /// The store does not answer, and is tried again; why. 299.
+    Unreachable(String),
+    /// The store answers again. 299.
+    Reachable,
+}
+
+impl Event {
+    /// The number: 2xx when it is well, 5xx when something failed.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Renewed(_) => 211,
+            Self::NotRenewed(_) | Self::Lost(_) => 511,
+            Self::Released => 212,
+            Self::NotReleased(_) => 512,
+            Self::Acquired(_) => 213,
+            Self::NotAcquired(_) => 513,
+            Self::Maintained => 214,
+            Self::NotMaintained => 215,
+            Self::Waiting(_) | Self::Unreachable(_) | Self::Reachable => 299,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acquired(token) => write!(f, "acquired, with token {token}"),
+            Self::NotAcquired(why) => write!(f, "not acquired: {why}"),
+            Self::Renewed(_) => f.write_str("renewed"),
+            Self::NotRenewed(why) => write!(f, "not renewed, trying again: {why}"),
+            Self::Lost(why) => write!(f, "lost: {why}"),
+            Self::Released => f.write_str("released"),
+            Self::NotReleased(why) => write!(f, "not released, the lease will run out: {why}"),
+            Self::Maintained => f.write_str("the lease is renewed by itself"),
+            Self::NotMaintained => f.write_str("the lease is no longer renewed"),
+            Self::Waiting(why) => write!(f, "waiting: {why}"),
+            Self::Unreachable(why) => write!(f, "the store does not answer, trying again: {why}"),
+            Self::Reachable => f.write_str("the store answers again"),
+        }
+    }
+}

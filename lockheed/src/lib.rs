@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+mod clock;
+mod condition;
+mod driver;
+mod error;
+mod event;
+mod held;
+mod lock;
+mod machine;
+mod name;
+mod record;
+pub mod store;
+mod time;
+
+pub use condition::{Condition, InvalidCondition};
+pub use error::{Error, Lost};
+pub use event::Event;
+pub use held::Held;
+pub use lock::Lock;
+pub use name::{InvalidName, LockName};
+pub use record::{Lease, Record};
+pub use store::{MemoryStore, Store, Token};
+pub use time::{InvalidTimestamp, Timestamp};

@@ -1,0 +1,424 @@
+//! The locking logic: what to do when what happens, without clocks, waiting or I/O of its own.
+//!
+//! Whoever drives it hands in what has happened ([`Input`]) with the time, carries out what comes back ([`Action`]), and comes again at
+//! [`Machine::wake_at`]. One request is under way at a time, and one watch. The same machine runs in the driver, over a real store and
+//! real clocks, and in the simulation, over a store that loses answers and clocks that stop.
+//!
+//! Invariants: a belief ends by `sent + length` on `CLOCK_BOOTTIME`, where `sent` is from before the write that it rests on; nothing is
+//! written but on top of the version that was judged; and who gives up leaves no write behind that may still be done.
+
+mod acquire;
+mod edit;
+mod hold;
+mod leave;
+mod pace;
+mod sight;
+mod signal;
+
+use std::{collections::VecDeque, time::Duration};
+
+pub(crate) use pace::{Backoff, Random};
+pub(crate) use sight::{Moment, Sightings, Verdict};
+#[cfg(feature = "sim")]
+pub(crate) use signal::Flaw;
+pub(crate) use signal::{Action, Goal, Input, News, Settings, Wait};
+
+use crate::{
+    Record, Timestamp,
+    error::{Error, Kind},
+    store::{Change, Object, RECORD, StoreError, StoreErrorKind, Version},
+};
+use pace::Crowd;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    me: Settings,
+    phase: Phase,
+    now: Moment,
+    /// None until the store has told its time.
+    clock_known: bool,
+    latest: Latest,
+    /// What is known may be out of date.
+    stale: bool,
+    sightings: Sightings,
+    pending: Option<Pending>,
+    /// Writes that may still be done.
+    doubts: Vec<Write>,
+    watch: WatchState,
+    pause_until: Option<Duration>,
+    backoff: Backoff,
+    crowd: Crowd,
+    random: Random,
+    unreachable: bool,
+    wake: Option<Duration>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Acquiring(acquire::Acquiring),
+    Holding(hold::Holding),
+    Lost,
+    Leaving(leave::Leaving),
+    Done,
+}
+
+/// The lock as it was last seen.
+#[derive(Debug)]
+enum Latest {
+    Unknown,
+    /// There is none; the version of its deletion, if that is known.
+    Absent(Option<Version>),
+    There(Box<Object>, Result<Record, String>),
+}
+
+#[derive(Debug)]
+enum Pending {
+    Read { sent: Duration },
+    Write(Write),
+}
+
+/// A write of ours.
+#[derive(Clone, Debug)]
+struct Write {
+    /// From before it was sent.
+    sent: Duration,
+    /// In the lease that it makes; none for one that makes no lease.
+    nonce: Option<String>,
+    /// The version that it is to replace; none for a creation.
+    base: Option<Version>,
+    /// A lease of this ID was there before, so that it does no harm when it is done late.
+    extends: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum WatchState {
+    Off,
+    On,
+    /// It may not be had; what it is for goes on without it.
+    Denied,
+}
+
+impl Machine {
+    /// Begins at this `CLOCK_BOOTTIME`; all that is random follows from the seed.
+    pub(crate) fn new(me: Settings, boot: Duration, seed: u64) -> Self {
+        let phase = match me.goal {
+            Goal::Release => Phase::Leaving(leave::Leaving::by_id(boot, me.length)),
+            _ => Phase::Acquiring(acquire::Acquiring::new(boot, me.wait)),
+        };
+        let longest = me
+            .length
+            .map_or(Duration::from_secs(5), |length| length / 8);
+        let store = Timestamp::from_unix(Duration::ZERO);
+        Self {
+            me,
+            phase,
+            now: Moment { boot, store },
+            clock_known: false,
+            latest: Latest::Unknown,
+            stale: true,
+            sightings: Sightings::default(),
+            pending: None,
+            doubts: Vec::new(),
+            watch: WatchState::Off,
+            pause_until: None,
+            backoff: Backoff::new(longest.min(Duration::from_secs(5))),
+            crowd: Crowd::new(),
+            random: Random::new(seed),
+            unreachable: false,
+            wake: None,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Something has happened, at this `CLOCK_BOOTTIME`.
+    pub(crate) fn handle(&mut self, input: Input, boot: Duration) {
+        self.advance(boot);
+        self.end_belief_in_time();
+        match input {
+            Input::Time => {}
+            Input::Read(answer) => self.read(answer),
+            Input::Written(answer) => self.written(answer),
+            Input::Changed(change) => self.changed(change),
+            Input::WatchEnded(error) => self.watch_ended(error),
+            Input::Renew => self.renew_now(),
+            Input::Release => self.leave(leave::Leaving::by_id(boot, self.me.length)),
+            Input::Cancel => self.give_up(Kind::Cancelled),
+            Input::Abandoned => match self.phase {
+                Phase::Acquiring(_) => self.give_up(Kind::Cancelled),
+                _ => self.leave(leave::Leaving::by_id(boot, self.me.length)),
+            },
+        }
+        self.decide();
+    }
+
+    /// What is to be done next; none when everything is under way.
+    pub(crate) fn action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to come again with [`Input::Time`], if nothing happens before.
+    pub(crate) fn wake_at(&self) -> Option<Duration> {
+        self.wake
+    }
+
+    /// Nothing will happen any more.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
+    }
+
+    fn advance(&mut self, boot: Duration) {
+        let passed = boot.saturating_sub(self.now.boot);
+        self.now.boot += passed;
+        self.now.store = self.now.store.plus(passed);
+    }
+
+    fn decide(&mut self) {
+        self.wake = None;
+        match self.phase {
+            Phase::Acquiring(_) => self.acquire(),
+            Phase::Holding(_) => self.hold(),
+            Phase::Leaving(_) => self.go(),
+            Phase::Lost | Phase::Done => {}
+        }
+    }
+
+    fn read(&mut self, answer: Result<(Option<Object>, Timestamp), StoreError>) {
+        let Some(Pending::Read { sent }) = self.pending.take() else {
+            return;
+        };
+        match answer {
+            Ok((object, store)) => {
+                self.now.store = store;
+                self.clock_known = true;
+                self.answered(sent);
+                self.stale = false;
+                match object {
+                    Some(object) => self.learn(object),
+                    None => self.learn_absent(None),
+                }
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn written(&mut self, answer: Result<Object, StoreError>) {
+        let Some(Pending::Write(write)) = self.pending.take() else {
+            return;
+        };
+        match answer {
+            Ok(object) => {
+                self.answered(write.sent);
+                self.doubts.clear();
+                self.learn(object.clone());
+                self.done(&write, &object);
+            }
+            Err(error) => match error.kind() {
+                StoreErrorKind::Conflict | StoreErrorKind::Exists | StoreErrorKind::NotFound => {
+                    self.answered(write.sent);
+                    self.collided();
+                }
+                StoreErrorKind::Unknown => {
+                    self.doubts.push(write);
+                    self.stale = true;
+                    self.failed(error);
+                }
+                _ => self.failed(error),
+            },
+        }
+    }
+
+    /// Somebody else has written since: it is read and judged again.
+    fn collided(&mut self) {
+        self.crowd.collided();
+        self.stale = true;
+        if let Phase::Acquiring(acquiring) = &mut self.phase {
+            acquiring.waited = true;
+        }
+    }
+
+    /// A write of ours was done, and said so.
+    fn done(&mut self, write: &Write, object: &Object) {
+        match self.phase {
+            Phase::Acquiring(_) => self.acquired_by(write, object),
+            Phase::Holding(_) => self.renewed_by(write),
+            Phase::Leaving(_) => self.left(),
+            Phase::Lost | Phase::Done => {}
+        }
+    }
+
+    /// A request was not answered, or refused.
+    fn failed(&mut self, error: StoreError) {
+        let pause = self.backoff.pause(&mut self.random, error.wanted_wait());
+        self.pause_until = Some(self.now.boot + pause);
+        let final_ = matches!(
+            error.kind(),
+            StoreErrorKind::Denied | StoreErrorKind::Invalid
+        );
+        match self.phase {
+            Phase::Acquiring(_) if final_ => self.give_up(Kind::Store(error)),
+            Phase::Leaving(_) if final_ => self.stay(Kind::Store(error)),
+            Phase::Acquiring(_) => self.not_answered(error),
+            Phase::Holding(_) => self.not_renewed(error),
+            Phase::Leaving(_) => self.unreachable(&error),
+            Phase::Lost | Phase::Done => {}
+        }
+    }
+
+    fn answered(&mut self, sent: Duration) {
+        self.backoff.reset();
+        self.pause_until = None;
+        self.crowd
+            .answered_after(self.now.boot.saturating_sub(sent));
+        if let Phase::Acquiring(acquiring) = &mut self.phase {
+            acquiring.answered = true;
+        }
+        if std::mem::take(&mut self.unreachable) {
+            self.tell(News::Reachable);
+        }
+    }
+
+    fn changed(&mut self, change: Change) {
+        match change {
+            Change::Written(object) => self.learn(object),
+            Change::Deleted(object) => {
+                if !self.is_old(&object.version) {
+                    self.learn_absent(Some(object.version));
+                }
+            }
+        }
+    }
+
+    fn watch_ended(&mut self, error: Option<StoreError>) {
+        self.watch = WatchState::Off;
+        self.stale = true;
+        match error {
+            Some(error) if error.kind() == StoreErrorKind::Denied => {
+                self.watch = WatchState::Denied;
+                if matches!(self.phase, Phase::Acquiring(_)) {
+                    self.give_up(Kind::Store(error));
+                }
+            }
+            Some(error) => self.failed(error),
+            None => {
+                let pause = self.backoff.pause(&mut self.random, None);
+                self.pause_until = Some(self.now.boot + pause);
+            }
+        }
+    }
+
+    fn learn(&mut self, object: Object) {
+        if self.is_old(&object.version) {
+            return;
+        }
+        let text = object.data.get(RECORD);
+        let record = text
+            .ok_or_else(|| format!("it has no {RECORD:?} entry"))
+            .and_then(|text| Record::from_json(text).map_err(|error| error.to_string()));
+        if let Ok(record) = &record {
+            self.sightings.look(&object, record, self.now);
+        }
+        self.latest = Latest::There(Box::new(object), record);
+    }
+
+    fn learn_absent(&mut self, version: Option<Version>) {
+        self.sightings.forget();
+        self.latest = Latest::Absent(version);
+    }
+
+    /// Whether something newer is known. What a read says is never older than what was known when it was sent.
+    fn is_old(&self, version: &Version) -> bool {
+        match &self.latest {
+            Latest::There(object, _) => version.is_before(&object.version),
+            Latest::Absent(Some(deleted)) => version.is_before(deleted),
+            _ => false,
+        }
+    }
+
+    /// The lock as it was last seen; what cannot be read is an error.
+    fn view(&self) -> Result<Option<(&Object, &Record)>, Kind> {
+        match &self.latest {
+            Latest::There(object, Ok(record))
+                if record.lock_type.is_empty() || record.lock_type == crate::record::MUTEX =>
+            {
+                Ok(Some((object, record)))
+            }
+            Latest::There(_, Ok(record)) => Err(Kind::Record(format!(
+                "its type {:?} is not known",
+                record.lock_type
+            ))),
+            Latest::There(_, Err(reason)) => Err(Kind::Record(reason.clone())),
+            Latest::Absent(_) | Latest::Unknown => Ok(None),
+        }
+    }
+
+    fn send_read(&mut self) {
+        self.pending = Some(Pending::Read {
+            sent: self.now.boot,
+        });
+        self.actions.push_back(Action::Read);
+    }
+
+    fn send_write(&mut self, object: Object, nonce: Option<String>, extends: bool) {
+        let creates = matches!(self.latest, Latest::Absent(_));
+        let base = (!creates).then(|| object.version.clone());
+        self.pending = Some(Pending::Write(Write {
+            sent: self.now.boot,
+            nonce,
+            base,
+            extends,
+        }));
+        self.actions.push_back(if creates {
+            Action::Create(object)
+        } else {
+            Action::Update(object)
+        });
+    }
+
+    /// Watches the lock, if that is not so already.
+    fn see(&mut self) {
+        let since = match &self.latest {
+            Latest::There(object, _) => Some(object.version.clone()),
+            Latest::Absent(_) => None,
+            Latest::Unknown => return,
+        };
+        if self.watch == WatchState::Off {
+            self.watch = WatchState::On;
+            self.actions.push_back(Action::Watch(since));
+        }
+    }
+
+    /// Whether a pause after a failure lasts still; then nothing is sent before it is over.
+    fn pausing(&mut self) -> bool {
+        let pausing = self.pause_until.is_some_and(|until| until > self.now.boot);
+        if pausing {
+            self.wake_by(self.pause_until);
+        } else {
+            self.pause_until = None;
+        }
+        pausing
+    }
+
+    fn wake_by(&mut self, at: Option<Duration>) {
+        self.wake = [self.wake, at].into_iter().flatten().min();
+    }
+
+    fn unreachable(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.unreachable, true) {
+            self.tell(News::Unreachable(error.to_string()));
+        }
+    }
+
+    fn nonce(&mut self) -> String {
+        format!("{:016x}", self.random.number())
+    }
+
+    fn tell(&mut self, news: News) {
+        self.actions.push_back(Action::Tell(news));
+    }
+
+    fn error(&self, kind: Kind) -> Error {
+        kind.of(&self.me.name)
+    }
+}

@@ -1,0 +1,88 @@
+//! What is written: a lock with a lease of ours, without it, or only moved on.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::sight::{RESERVED_BY, RESERVED_UNTIL};
+use crate::{
+    Lease, Record, Timestamp,
+    record::MUTEX,
+    store::{Object, RECORD},
+};
+
+/// The annotation that changes when nothing else does, so that an older write in flight must fail.
+const SETTLED: &str = "lockheed/settled";
+
+/// A lock that we hold from now on: our lease alone, those that were over are dropped.
+pub(crate) fn acquired(
+    object: &Object,
+    record: &Record,
+    lease: Lease,
+    tags: &[String],
+    reset: bool,
+) -> Object {
+    let mut record = record.clone();
+    if record.lock_type.is_empty() {
+        record.lock_type = MUTEX.to_owned();
+    }
+    if record.name.is_empty() {
+        record.name = object.name.to_string();
+    }
+    if reset {
+        record.tags.clear();
+    }
+    let mut known: BTreeSet<String> = record.tags.iter().cloned().collect();
+    let new = tags.iter().filter(|tag| known.insert((*tag).clone()));
+    record.tags.extend(new.cloned());
+    record.leases.clear();
+    record.leases.insert(lease.holder.clone(), lease);
+    with(object, &record)
+}
+
+/// The same with our lease renewed; all else is left as it is.
+pub(crate) fn renewed(object: &Object, record: &Record, mut lease: Lease) -> Object {
+    let mut record = record.clone();
+    if let Some(older) = record.leases.get(&lease.holder) {
+        lease.keep_unknown(older);
+    }
+    record.leases.insert(lease.holder.clone(), lease);
+    with(object, &record)
+}
+
+/// The same without the lease of this ID.
+pub(crate) fn released(object: &Object, record: &Record, id: &str) -> Object {
+    let mut record = record.clone();
+    record.leases.remove(id);
+    with(object, &record)
+}
+
+/// The same with another version to be.
+pub(crate) fn moved(object: &Object, nonce: &str) -> Object {
+    let mut object = object.clone();
+    object
+        .annotations
+        .insert(SETTLED.to_owned(), nonce.to_owned());
+    object
+}
+
+/// A new lock that nobody holds.
+pub(crate) fn empty(object: &Object) -> Object {
+    with(object, &Record::mutex(object.name.as_str()))
+}
+
+/// A lease of ours from now on.
+pub(crate) fn lease(id: &str, now: Timestamp, length: Option<Duration>, nonce: String) -> Lease {
+    let expires = length.map_or(Timestamp::NEVER, |length| now.plus(length));
+    let mut lease = Lease::new(id, expires, length);
+    lease.nonce = Some(nonce);
+    lease
+}
+
+/// What announces somebody's write, or marks one of ours as settled, is out of date once the lock is written.
+fn with(object: &Object, record: &Record) -> Object {
+    let mut object = object.clone();
+    for key in [RESERVED_BY, RESERVED_UNTIL, SETTLED] {
+        object.annotations.remove(key);
+    }
+    object.data.insert(RECORD.to_owned(), record.to_json());
+    object
+}

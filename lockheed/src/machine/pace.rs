@@ -1,0 +1,127 @@
+//! How long to wait before a try: random, backing off, and wider the more contenders collide.
+
+use std::time::Duration;
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same from the same seed.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+/// The pauses after failures, each about twice as long as the one before.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+    most: Duration,
+}
+
+/// How far to spread out when a lock becomes free, so that of many waiters few try at once.
+///
+/// Everybody waits a random part of its window, and sees by its watch if another was first. Colliding doubles the window; being
+/// spared narrows it, slowly when it is wide: with n waiters it settles where about n/14 of them collide at a hand-off.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    /// In round trips.
+    window: f64,
+    round_trip: Duration,
+}
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From zero to one.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        // The upper 32 bits fit a double exactly.
+        f64::from(u32::try_from(self.number() >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+    }
+}
+
+impl Backoff {
+    pub(crate) fn new(most: Duration) -> Self {
+        Self {
+            next: Self::FIRST.min(most),
+            most,
+        }
+    }
+
+    const FIRST: Duration = Duration::from_millis(50);
+
+    /// The next pause, at least as long as the store asked for, if that is not absurd.
+    pub(crate) fn pause(&mut self, random: &mut Random, wanted: Option<Duration>) -> Duration {
+        let pause = self.next.mul_f64(0.5 + random.fraction());
+        self.next = (self.next * 2).min(self.most);
+        pause.max(wanted.unwrap_or_default().min(self.most))
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.next = Self::FIRST.min(self.most);
+    }
+}
+
+impl Crowd {
+    const FIRST: f64 = 2.0;
+    const WIDEST: f64 = 4096.0;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            window: Self::FIRST,
+            round_trip: Duration::from_millis(1),
+        }
+    }
+
+    /// A request was answered after this long.
+    pub(crate) fn answered_after(&mut self, took: Duration) {
+        let took = took.clamp(Duration::from_micros(100), Duration::from_secs(1));
+        self.round_trip = (self.round_trip * 3 + took) / 4;
+    }
+
+    pub(crate) fn collided(&mut self) {
+        self.window = (self.window * 2.0).min(Self::WIDEST);
+    }
+
+    pub(crate) fn spared(&mut self) {
+        let narrower = if self.window > 4.0 { 0.95 } else { 0.7 };
+        self.window = (self.window * narrower).max(0.5);
+    }
+
+    pub(crate) fn pause(&self, random: &mut Random) -> Duration {
+        let pause = self.round_trip.mul_f64(self.window * random.fraction());
+        pause.min(Duration::from_secs(5))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_start_again() {
+        let (mut random, mut backoff) = (Random::new(1), Backoff::new(Duration::from_secs(1)));
+        let pauses: Vec<_> = (0..10).map(|_| backoff.pause(&mut random, None)).collect();
+        assert!(pauses[0] < Duration::from_millis(76) && pauses[0] >= Duration::from_millis(25));
+        assert!(
+            pauses[9] >= Duration::from_millis(500) && pauses[9] <= Duration::from_millis(1500)
+        );
+        backoff.reset();
+        assert!(backoff.pause(&mut random, None) < Duration::from_millis(76));
+        let asked = backoff.pause(&mut random, Some(Duration::from_secs(3600)));
+        assert_eq!(asked, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_numbers_again() {
+        let numbers = |seed| {
+            let mut random = Random::new(seed);
+            [random.number(), random.number(), random.number()]
+        };
+        assert_eq!(numbers(7), numbers(7));
+        assert_ne!(numbers(7), numbers(8));
+    }
+}

@@ -1,0 +1,3 @@
+//! `lockheed`: named locks for Kubernetes, or for one machine.
+
+fn main() {}

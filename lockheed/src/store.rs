@@ -1,0 +1,333 @@
+//! Where locks are kept: a small interface, and what stands behind it.
+//!
+//! All locking logic stands above [`Store`], which only has to keep objects, number their versions and compare them.
+
+mod memory;
+
+use std::{
+    collections::BTreeMap, error::Error, fmt, future::Future, num::NonZeroU64, time::Duration,
+};
+
+use coord_core::{Errno, HasErrno};
+use serde::{Deserialize, Serialize};
+
+pub use memory::MemoryStore;
+
+use crate::{LockName, Timestamp};
+
+/// The entry of [`Object::data`] that has the lock's JSON.
+pub const RECORD: &str = "lock";
+
+/// A place that keeps locks.
+///
+/// A call may take as long as it likes and may be dropped at any time: whoever calls sets a limit, and finds out by reading again what
+/// became of a write whose answer it has not seen. An implementation never repeats a write by itself.
+pub trait Store: Send + Sync + 'static {
+    /// See [`Store::watch`].
+    type Watch: Watch;
+
+    /// The object as it is now, not as a cache remembers it.
+    ///
+    /// # Errors
+    /// [`NotFound`](StoreErrorKind::NotFound) when there is none; `Denied`, `Invalid`, `Unavailable`.
+    fn get(&self, name: &LockName) -> impl Future<Output = Result<Object, StoreError>> + Send;
+
+    /// Creates it; `uid` and `version` are the store's to choose, and are in the answer.
+    ///
+    /// # Errors
+    /// [`Exists`](StoreErrorKind::Exists) when there is one; `Denied`, `Invalid`, `Unavailable`, `Unknown`.
+    fn create(&self, object: &Object) -> impl Future<Output = Result<Object, StoreError>> + Send;
+
+    /// Replaces it, if it still has this version and UID; the answer has the new version.
+    ///
+    /// # Errors
+    /// [`Conflict`](StoreErrorKind::Conflict) when it was changed, `NotFound` when it is gone; `Denied`, `Invalid`, `Unavailable`, `Unknown`.
+    fn update(&self, object: &Object) -> impl Future<Output = Result<Object, StoreError>> + Send;
+
+    /// Removes it, if it still has this version and UID.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn delete(&self, object: &Object) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Every lock, in the order of the names.
+    ///
+    /// # Errors
+    /// `Denied`, `Unavailable`.
+    fn list(&self) -> impl Future<Output = Result<Vec<Object>, StoreError>> + Send;
+
+    /// Begins to watch. What was written or deleted after `since` is told, in order, though of several versions in between some may be
+    /// left out. Without `since`, which is how a lock is watched that does not exist, the objects that there are come first.
+    ///
+    /// # Errors
+    /// `Denied`, `Unavailable`. A version too old to begin from is no error here: such a watch has just [ended](Watch::next).
+    fn watch(
+        &self,
+        scope: &Scope,
+        since: Option<&Version>,
+    ) -> impl Future<Output = Result<Self::Watch, StoreError>> + Send;
+
+    /// The store's clock: what [`expires`](crate::Lease::expires) is written from and compared with. It is never this machine's wall clock, and a
+    /// step of that does not move it.
+    ///
+    /// # Errors
+    /// `Denied`, `Unavailable`, where it must be asked for and has not answered.
+    fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
+
+    /// How far [`now`](Self::now) may be from what another contender takes it for.
+    fn clock_skew(&self) -> Duration;
+}
+
+/// The changes of one lock or of all.
+pub trait Watch: Send + 'static {
+    /// The next change; none when the watch has ended, and what it was for must be read again.
+    /// Dropping the future loses no change.
+    ///
+    /// # Errors
+    /// `Denied`, `Unavailable`; the watch has ended then too.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
+}
+
+/// What is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One lock, whether it exists or not.
+    Lock(LockName),
+    /// Every lock of the store.
+    All,
+}
+
+/// What a watch tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The object was created or replaced, and is now so.
+    Written(Object),
+    /// The object was deleted; its version is that of the deletion, where the store has one, or its last.
+    Deleted(Object),
+}
+
+/// A lock as a store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The lock's name.
+    pub name: LockName,
+    /// Tells this object from an earlier one of that name. Empty before it is created.
+    pub uid: String,
+    /// Which of its states this is. Empty before it is created.
+    pub version: Version,
+    /// Texts by key; [`RECORD`] has the lock. The others are somebody's, and are kept.
+    pub data: BTreeMap<String, String>,
+    /// Annotations by key. Those that are not about the lock are somebody's, and are kept.
+    pub annotations: BTreeMap<String, String>,
+    /// Whatever else the store has there, in a form of its own: it goes back as it came.
+    pub rest: String,
+}
+
+/// One state of an object. Versions of one store are compared for equality, and are numbers where [`token`](Version::token) is needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Version(String);
+
+/// A fencing token: a number that rises with every acquisition of a lock, also across its deletion.
+///
+/// A resource that keeps the highest token it has seen, and refuses lower ones, is safe from a holder that has lost its lock unawares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(NonZeroU64);
+
+/// A store's call that failed.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    errno: Errno,
+    text: String,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What the locking logic makes of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// There is no such object. `ENOENT`.
+    NotFound,
+    /// There is one already. `EEXIST`.
+    Exists,
+    /// It is not in the state that the call was for. `EAGAIN`.
+    Conflict,
+    /// Nothing was changed and nothing will be, and the same call may work later: overload, a refused connection, a failed read.
+    Unavailable,
+    /// A write may have been done, or may still be: its answer is lost.
+    Unknown,
+    /// Not allowed; the same call will not work until somebody changes the rights. `EACCES`.
+    Denied,
+    /// It cannot work: what was sent, or what is there, makes no sense, or does not fit.
+    Invalid,
+}
+
+impl Object {
+    /// One that is yet to be created.
+    #[must_use]
+    pub fn new(name: &LockName) -> Self {
+        Self {
+            name: name.clone(),
+            uid: String::new(),
+            version: Version::default(),
+            data: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            rest: String::new(),
+        }
+    }
+}
+
+impl Scope {
+    /// Whether it takes in the lock of this name.
+    #[must_use]
+    pub fn covers(&self, name: &LockName) -> bool {
+        match self {
+            Self::Lock(one) => one == name,
+            Self::All => true,
+        }
+    }
+}
+
+impl Change {
+    /// What it is about.
+    #[must_use]
+    pub fn object(&self) -> &Object {
+        match self {
+            Self::Written(object) | Self::Deleted(object) => object,
+        }
+    }
+}
+
+impl Version {
+    /// A version as the store writes it.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The store's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The version as a number, for stores whose versions rise, as those of Kubernetes (since 1.35) and of a directory do.
+    ///
+    /// # Errors
+    /// `Invalid` (`EPROTO`) when it is not one: the store is not fit to fence with.
+    pub fn token(&self) -> Result<Token, StoreError> {
+        self.number().map(Token).ok_or_else(|| {
+            let text = format!(
+                "the store's version {:?} is not a number, and cannot be a fencing token",
+                self.0
+            );
+            StoreError::new(StoreErrorKind::Invalid, Errno::EPROTO, text)
+        })
+    }
+
+    /// Whether this state is known to be an earlier one than that.
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
+        matches!((self.number(), other.number()), (Some(this), Some(that)) if this < that)
+    }
+
+    fn number(&self) -> Option<NonZeroU64> {
+        let digits = self.0.bytes().all(|byte| byte.is_ascii_digit());
+        self.0.parse().ok().filter(|_| digits)
+    }
+}
+
+impl Token {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StoreError {
+    /// A failure, with the error number it stands for and a text that names what it was about.
+    pub fn new(kind: StoreErrorKind, errno: Errno, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            errno,
+            text: text.into(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// Adds what caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds how long the store wants to be left alone.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// What to make of it.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// How long the store wants to be left alone, if it said so.
+    #[must_use]
+    pub fn wanted_wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl HasErrno for StoreError {
+    fn errno(&self) -> Errno {
+        self.errno
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_a_positive_decimal_number() {
+        assert_eq!(Version::new("42").token().unwrap().get(), 42);
+        for bad in ["", "0", "-1", "+1", "1.0", "abc", "18446744073709551616"] {
+            assert_eq!(
+                Version::new(bad).token().unwrap_err().errno(),
+                Errno::EPROTO,
+                "{bad:?}"
+            );
+        }
+        assert!(Version::new("9").is_before(&Version::new("10")));
+        assert!(!Version::new("x").is_before(&Version::new("10")));
+    }
+}

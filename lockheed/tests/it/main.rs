@@ -1,0 +1,1 @@
+//! The binary `lockheed` and the library, with real processes.
