@@ -20,5 +20,7 @@ pub use held::Held;
 pub use lock::Lock;
 pub use name::{InvalidName, LockName};
 pub use record::{Lease, Record};
+#[cfg(feature = "kube")]
+pub use store::KubeStore;
 pub use store::{MemoryStore, Store, Token};
 pub use time::{InvalidTimestamp, Timestamp};

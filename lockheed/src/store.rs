@@ -2,6 +2,8 @@
 //!
 //! All locking logic stands above [`Store`], which only has to keep objects, number their versions and compare them.
 
+#[cfg(feature = "kube")]
+mod kube;
 mod memory;
 
 use std::{
@@ -11,6 +13,8 @@ use std::{
 use coord_core::{Errno, HasErrno};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "kube")]
+pub use self::kube::{KubeStore, KubeWatch};
 pub use memory::MemoryStore;
 
 use crate::{LockName, Timestamp};

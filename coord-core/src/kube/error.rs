@@ -160,8 +160,8 @@ impl Error {
         match &self.kind {
             Kind::Config(..) | Kind::NoCluster => false,
             Kind::Answer(_, status) => matches!(status.code, 408 | 429 | 500 | 502..=504),
-            Kind::TimedOut(..) | Kind::Silent(..) => true,
-            Kind::Failed(_, error) => of_connection(error) != Errno::EIO,
+            // Names that cannot be resolved just now, answers that make no sense: none of it is final.
+            Kind::TimedOut(..) | Kind::Silent(..) | Kind::Failed(..) => true,
         }
     }
 
@@ -198,7 +198,10 @@ impl fmt::Display for Error {
             Kind::NoCluster => f.write_str(
                 "no cluster to talk to: there is no --kubeconfig, no KUBECONFIG, no service account of a Pod and no ~/.kube/config",
             ),
-            Kind::Answer(action, status) if status.code == 403 => {
+            // A namespace that is about to go, and a quota, are 403 too.
+            Kind::Answer(action, status)
+                if status.code == 403 && status.message.contains(" cannot ") =>
+            {
                 let rule = Rule::new(action.verb, action.resource);
                 let text = Text(status);
                 match &action.namespace {
@@ -311,7 +314,11 @@ mod tests {
     use super::*;
 
     fn answered(code: u16, reason: &str) -> Error {
-        let status = Status::failure("said so", reason).with_code(code);
+        answered_with(code, reason, "said so")
+    }
+
+    fn answered_with(code: u16, reason: &str, text: &str) -> Error {
+        let status = Status::failure(text, reason).with_code(code);
         let action = Action::new("update", "configmaps").within("ci").on("lock");
         Error::of(action, ::kube::Error::Api(status.boxed()))
     }
@@ -348,11 +355,14 @@ mod tests {
 
     #[test]
     fn a_refused_request_names_the_missing_rule() {
+        let refused = "User \"u\" cannot update resource \"configmaps\"";
         assert_eq!(
-            answered(403, "Forbidden").to_string(),
+            answered_with(403, "Forbidden", refused).to_string(),
             "not allowed to update configmaps \"lock\" in namespace \"ci\": a Role in \"ci\" must have the rule \
-             {apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"update\"]}: the server answered 403: said so"
+             {apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"update\"]}: the server answered 403: User \"u\" cannot update resource \"configmaps\""
         );
+        let going = answered_with(403, "Forbidden", "namespace ci is being terminated");
+        assert!(!going.to_string().contains("rule"), "{going}");
     }
 
     #[test]

@@ -3,9 +3,8 @@
 use std::{fmt::Debug, pin::Pin, time::Duration};
 
 use ::kube::{
-    Resource,
+    Api,
     api::{WatchEvent, WatchParams},
-    core::NamespaceResourceScope,
 };
 use futures::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
@@ -13,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{Action, Cluster, Error};
 
 /// How long a watch may last. The server then ends it, and the caller begins another one where it ended.
-const LASTS: Duration = Duration::from_secs(60);
+const LASTS: Duration = Duration::from_secs(30);
 
 /// The changes of objects of one kind since a version.
 ///
@@ -43,22 +42,16 @@ impl Cluster {
     /// As [`call`](Self::call); `ESTALE` when the server does not know the version any more.
     pub async fn watch<K>(
         &self,
+        api: &Api<K>,
         action: Action,
         selection: &WatchParams,
         version: &str,
     ) -> Result<Watch<K>, Error>
     where
-        K: Resource<Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + 'static,
-        K::DynamicType: Default,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let seconds = u32::try_from(LASTS.as_secs()).unwrap_or(u32::MAX);
         let selection = selection.clone().timeout(seconds);
-        let api = self.api::<K>();
         let events = self
             .call(action.clone(), api.watch(&selection, version))
             .await?;
@@ -66,7 +59,7 @@ impl Cluster {
             action,
             // The server may take as long to say that it ends as to answer anything else.
             idle: LASTS + self.timeout(),
-            events: Box::pin(events),
+            events: Box::pin(events.fuse()),
         })
     }
 }

@@ -214,7 +214,7 @@ async fn a_watch_tells_what_happens_and_notices_silence() {
     let only = WatchParams::default().fields("metadata.name=x");
     let action = cluster.action("watch", "configmaps").on("x");
     let mut watch = cluster
-        .watch::<ConfigMap>(action.clone(), &only, "0")
+        .watch(&api, action.clone(), &only, "0")
         .await
         .unwrap();
     api.create(&PostParams::default(), &config_map("y"))
@@ -237,7 +237,7 @@ async fn a_watch_tells_what_happens_and_notices_silence() {
 
     proxy.set(Fault::Silence);
     let error = cluster
-        .watch::<ConfigMap>(action, &only, "0")
+        .watch(&api, action, &only, "0")
         .await
         .map(drop)
         .unwrap_err();
