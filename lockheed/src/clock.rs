@@ -13,7 +13,7 @@ use nix::{
     },
     time::{ClockId, clock_gettime},
 };
-use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Time since boot, including suspend.
 pub(crate) fn boottime() -> Duration {
@@ -23,14 +23,29 @@ pub(crate) fn boottime() -> Duration {
 
 /// A timer on that clock. The runtime's own stands still during suspend, and would be late by that.
 #[derive(Debug)]
-pub(crate) struct Timer(AsyncFd<Fd>);
+pub(crate) struct Timer(AsyncFd<Pollable<TimerFd>>);
 
+/// A descriptor of one of nix's types, for the runtime to wait on.
 #[derive(Debug)]
-struct Fd(TimerFd);
+pub(crate) struct Pollable<T>(T);
 
-impl AsRawFd for Fd {
+impl<T: AsFd> AsRawFd for Pollable<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl<T: AsFd> Pollable<T> {
+    /// Must be called in a runtime with I/O.
+    pub(crate) fn register(inner: T) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the value owns its descriptor, and nothing replaces or closes that before the value is dropped.
+        let registered =
+            unsafe { AsyncFd::register_with_interest(Self(inner), Interest::READABLE) };
+        registered.map_err(io::Error::from)
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        &self.0
     }
 }
 
@@ -39,7 +54,7 @@ impl Timer {
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(TimerClock::CLOCK_BOOTTIME, flags)?;
-        Ok(Self(AsyncFd::new(Fd(timer))?))
+        Ok(Self(Pollable::register(timer)?))
     }
 
     /// Returns at this time, or never. A timer that cannot be waited for returns at once, so that nothing is late.
@@ -55,12 +70,12 @@ impl Timer {
     }
 
     async fn expire(&mut self, at: Duration) -> io::Result<()> {
-        let timer = &self.0.get_ref().0;
+        let timer = self.0.get_ref().get();
         let at = Expiration::OneShot(TimeSpec::from_duration(at));
         timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
         let mut ready = self.0.readable().await?;
         // Reading makes it unreadable; it may be so already, when it was set anew.
-        let _ = ready.get_inner().0.wait();
+        let _ = ready.get_inner().get().wait();
         ready.clear_ready();
         Ok(())
     }

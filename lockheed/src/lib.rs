@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod clock;
 mod condition;
 mod driver;
@@ -13,6 +14,7 @@ mod record;
 pub mod store;
 mod time;
 
+pub use admin::{State, break_lock, delete_lock, inspect, locks};
 pub use condition::{Condition, InvalidCondition};
 pub use error::{Error, Lost};
 pub use event::Event;
@@ -22,5 +24,5 @@ pub use name::{InvalidName, LockName};
 pub use record::{Lease, Record};
 #[cfg(feature = "kube")]
 pub use store::KubeStore;
-pub use store::{MemoryStore, Store, Token};
+pub use store::{DirStore, MemoryStore, Store, Token};
 pub use time::{InvalidTimestamp, Timestamp};

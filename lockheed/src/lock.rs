@@ -1,6 +1,11 @@
 //! Wanting a lock: the builder.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use coord_core::HasErrno;
 use tokio::sync::oneshot;
@@ -12,7 +17,7 @@ use crate::{
     error::Kind,
     held::{self, Handler, Strings},
     machine::{Goal, Machine, Settings, Wait},
-    store::StoreErrorKind,
+    store::{ProofOfLife, StoreErrorKind},
 };
 
 /// A lock as somebody wants it.
@@ -41,8 +46,10 @@ pub struct Lock<S> {
     retries: u32,
     delay: Duration,
     handler: Option<Handler>,
-    cancel: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    cancel: Mutex<Option<Cancel>>,
 }
+
+type Cancel = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<S: Store> Lock<S> {
     /// The lock of this name: a lease without an end, a random ID, nothing renewed by itself.
@@ -70,7 +77,7 @@ impl<S: Store> Lock<S> {
             retries: 0,
             delay: Duration::ZERO,
             handler: None,
-            cancel: None,
+            cancel: Mutex::default(),
         }
     }
 
@@ -127,7 +134,7 @@ impl<S: Store> Lock<S> {
 
     /// Gives up waiting when this future ends: the acquisition fails with `ECANCELED`. It counts for one acquisition.
     pub fn cancel_on(mut self, cancel: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.cancel = Some(Box::pin(cancel));
+        self.cancel = Mutex::new(Some(Box::pin(cancel)));
         self
     }
 
@@ -144,8 +151,10 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    pub(crate) fn proof_of_life(mut self, number: u64) -> Self {
-        self.settings.alive = Some(number);
+    /// Lets the lease be over as soon as nobody has this descriptor any more, in this process or another: for a
+    /// [`DirStore`](crate::DirStore), whose holders then free their locks by dying.
+    pub fn proof_of_life(mut self, proof: &ProofOfLife) -> Self {
+        self.settings.alive = Some(proof.number());
         self
     }
 
@@ -153,7 +162,7 @@ impl<S: Store> Lock<S> {
     ///
     /// # Errors
     /// `EBUSY` when it is held; those of [`acquire`](Self::acquire).
-    pub async fn try_acquire(&mut self) -> Result<Held, Error> {
+    pub async fn try_acquire(&self) -> Result<Held, Error> {
         let mut tries = self.retries;
         loop {
             match self.attempt(Goal::Acquire, Wait::No).await {
@@ -171,7 +180,7 @@ impl<S: Store> Lock<S> {
     /// # Errors
     /// `ECANCELED` by [`cancel_on`](Self::cancel_on); `EINVAL` when what is kept under the name is no lock; `EACCES`; that of the store when it
     /// has never answered within 30 s.
-    pub async fn acquire(&mut self) -> Result<Held, Error> {
+    pub async fn acquire(&self) -> Result<Held, Error> {
         self.attempt(Goal::Acquire, Wait::Forever).await
     }
 
@@ -179,7 +188,7 @@ impl<S: Store> Lock<S> {
     ///
     /// # Errors
     /// `ETIMEDOUT`; those of [`acquire`](Self::acquire).
-    pub async fn acquire_within(&mut self, limit: Duration) -> Result<Held, Error> {
+    pub async fn acquire_within(&self, limit: Duration) -> Result<Held, Error> {
         self.attempt(Goal::Acquire, Wait::For(limit)).await
     }
 
@@ -187,7 +196,7 @@ impl<S: Store> Lock<S> {
     ///
     /// # Errors
     /// `ESTALE` when it is not there, or is over; those of [`acquire`](Self::acquire).
-    pub async fn renew(&mut self) -> Result<Held, Error> {
+    pub async fn renew(&self) -> Result<Held, Error> {
         self.attempt(Goal::Renew, Wait::No).await
     }
 
@@ -195,7 +204,7 @@ impl<S: Store> Lock<S> {
     ///
     /// # Errors
     /// That of the store; `EINVAL` when what is kept under the name is no lock.
-    pub async fn release(&mut self) -> Result<(), Error> {
+    pub async fn release(&self) -> Result<(), Error> {
         let settings = Settings {
             goal: Goal::Release,
             ..self.settings.clone()
@@ -204,25 +213,31 @@ impl<S: Store> Lock<S> {
         self.outcome(strings.begun.await).map(|_| ())
     }
 
-    async fn attempt(&mut self, goal: Goal, wait: Wait) -> Result<Held, Error> {
+    async fn attempt(&self, goal: Goal, wait: Wait) -> Result<Held, Error> {
         let settings = Settings {
             goal,
             wait,
             ..self.settings.clone()
         };
         let mut strings = self.start(settings)?;
+        let mut cancel = self.cancel().take();
         let begun = tokio::select! {
             begun = &mut strings.begun => begun,
-            () = cancelled(&mut self.cancel) => {
+            () = cancelled(&mut cancel) => {
                 let _ = strings.orders.send(Order::Cancel);
                 (&mut strings.begun).await
             }
         };
+        *self.cancel() = cancel;
         let token = self
             .outcome(begun)?
             .ok_or_else(|| Kind::Cancelled.of(&self.settings.name))?;
         let (name, id) = (self.settings.name.clone(), self.settings.id.clone());
         Ok(Held::new(name, id, token, strings))
+    }
+
+    fn cancel(&self) -> MutexGuard<'_, Option<Cancel>> {
+        self.cancel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the driver has said; one that is gone without a word went with its runtime.
@@ -265,7 +280,7 @@ impl<S: Store> Lock<S> {
     }
 }
 
-async fn cancelled(cancel: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+async fn cancelled(cancel: &mut Option<Cancel>) {
     match cancel {
         Some(future) => future.await,
         None => return std::future::pending().await,

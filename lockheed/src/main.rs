@@ -1,3 +1,7 @@
 //! `lockheed`: named locks for Kubernetes, or for one machine.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    coord_core::cli::main::<cli::LockheedCli>()
+}

@@ -2,6 +2,7 @@
 //!
 //! All locking logic stands above [`Store`], which only has to keep objects, number their versions and compare them.
 
+mod dir;
 #[cfg(feature = "kube")]
 mod kube;
 mod memory;
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "kube")]
 pub use self::kube::{KubeStore, KubeWatch};
-pub use memory::MemoryStore;
+pub use dir::{DirStore, DirWatch, ProofOfLife};
+pub use memory::{MemoryStore, MemoryWatch};
 
 use crate::{LockName, Timestamp};
 
@@ -61,7 +63,8 @@ pub trait Store: Send + Sync + 'static {
     fn list(&self) -> impl Future<Output = Result<Vec<Object>, StoreError>> + Send;
 
     /// Begins to watch. What was written or deleted after `since` is told, in order, though of several versions in between some may be
-    /// left out. Without `since`, which is how a lock is watched that does not exist, the objects that there are come first.
+    /// left out. The state at the beginning may be told once more. A watch that may be dead, because nothing was heard of the store for long,
+    /// ends by itself. Without `since`, which is how a lock is watched that does not exist, the objects that there are come first.
     ///
     /// # Errors
     /// `Denied`, `Unavailable`. A version too old to begin from is no error here: such a watch has just [ended](Watch::next).

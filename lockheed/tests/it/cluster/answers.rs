@@ -120,7 +120,7 @@ async fn who_gives_up_with_a_write_under_way_leaves_no_lease_behind() {
         Fault::Delay(Duration::from_secs(6)),
     );
     let store = place.behind(&proxy).await;
-    let mut wanted = lock(store, "x", "us").request_timeout(Duration::from_secs(1));
+    let wanted = lock(store, "x", "us").request_timeout(Duration::from_secs(1));
     let result = wanted.acquire_within(Duration::from_secs(2)).await;
     if let Ok(held) = result {
         // It was not given up: another write came through in time.

@@ -1,0 +1,180 @@
+//! Looking at locks, and ending other people's leases.
+
+use std::{future::Future, time::Duration};
+
+use crate::{
+    Condition, Error, Lease, LockName, Record, Store, Timestamp,
+    driver::silent,
+    error::Kind,
+    store::{Object, RECORD, StoreError, StoreErrorKind, Version},
+};
+
+/// How long one request may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How often somebody may be faster before that is an error.
+const TRIES: u32 = 50;
+
+/// A lock as it was at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Its name.
+    pub name: LockName,
+    /// What is written into it.
+    pub record: Record,
+    /// Which of its states this is.
+    pub version: Version,
+    /// The store's clock at that moment.
+    pub now: Timestamp,
+}
+
+impl State {
+    /// The leases that are not over, by their own word.
+    pub fn holders(&self) -> impl Iterator<Item = &Lease> {
+        self.record
+            .leases
+            .values()
+            .filter(|lease| !lease.is_expired(self.now))
+    }
+
+    /// Whether somebody holds it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.holders().next().is_some()
+    }
+
+    /// Whether the condition holds for it.
+    #[must_use]
+    pub fn matches(&self, condition: &Condition) -> bool {
+        condition.holds(&self.record, self.is_held())
+    }
+
+    fn read(object: &Object, now: Timestamp) -> Result<Self, Error> {
+        let text = object.data.get(RECORD);
+        let text = text.ok_or_else(|| format!("it has no {RECORD:?} entry"));
+        let record =
+            text.and_then(|text| Record::from_json(text).map_err(|error| error.to_string()));
+        Ok(Self {
+            name: object.name.clone(),
+            record: record.map_err(|reason| Kind::Record(reason).of(&object.name))?,
+            version: object.version.clone(),
+            now,
+        })
+    }
+}
+
+/// One lock, as it is now.
+///
+/// # Errors
+/// `ENOENT`; `EINVAL` when it cannot be read; that of the store.
+pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<State, Error> {
+    Ok(look(store, name).await?.1)
+}
+
+/// Every lock that the condition holds for, by name; each that cannot be read is an error of its own.
+///
+/// # Errors
+/// That of the store.
+pub async fn locks<S: Store>(
+    store: &S,
+    condition: Option<&Condition>,
+) -> Result<Vec<Result<State, Error>>, StoreError> {
+    let found = within(store.list()).await?;
+    let now = within(store.now()).await?;
+    let mut states: Vec<_> = found
+        .iter()
+        .map(|object| State::read(object, now))
+        .collect();
+    if let Some(condition) = condition {
+        states.retain(|state| {
+            state
+                .as_ref()
+                .map_or(true, |state| state.matches(condition))
+        });
+    }
+    Ok(states)
+}
+
+/// Ends every lease of a lock, whoever holds it, and returns those that were not over. Holders that watch the lock learn of it at once;
+/// until then they believe to hold it. None when the condition does not hold.
+///
+/// # Errors
+/// As [`inspect`]; `EAGAIN` when others are always faster.
+pub async fn break_lock<S: Store>(
+    store: &S,
+    name: &LockName,
+    condition: Option<&Condition>,
+) -> Result<Option<Vec<Lease>>, Error> {
+    for _ in 0..TRIES {
+        let (object, state) = look(store, name).await?;
+        if condition.is_some_and(|condition| !state.matches(condition)) {
+            return Ok(None);
+        }
+        let holders: Vec<_> = state.holders().cloned().collect();
+        if holders.is_empty() {
+            return Ok(Some(holders));
+        }
+        let (mut free, mut object) = (state.record, object);
+        free.leases.clear();
+        object.data.insert(RECORD.to_owned(), free.to_json());
+        match within(store.update(&object)).await {
+            Ok(_) => return Ok(Some(holders)),
+            Err(error) if error.kind() == StoreErrorKind::Conflict => {}
+            Err(error) => return Err(Kind::Store(error).of(name)),
+        }
+    }
+    Err(busy(name))
+}
+
+/// Removes a lock that nobody holds; its tokens rise on if it is made again. False when the condition does not hold.
+///
+/// # Errors
+/// `EBUSY` when it is held; as [`break_lock`].
+pub async fn delete_lock<S: Store>(
+    store: &S,
+    name: &LockName,
+    condition: Option<&Condition>,
+) -> Result<bool, Error> {
+    for _ in 0..TRIES {
+        let (object, state) = look(store, name).await?;
+        if condition.is_some_and(|condition| !state.matches(condition)) {
+            return Ok(false);
+        }
+        let surely = |lease: &&Lease| {
+            !lease.expires.is_never() && lease.expires.plus(store.clock_skew()) <= state.now
+        };
+        if let Some(lease) = state.record.leases.values().find(|lease| !surely(lease)) {
+            let (by, until) = (lease.holder.clone(), lease.expires);
+            return Err(Kind::Held { by, until }.of(name));
+        }
+        match within(store.delete(&object)).await {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == StoreErrorKind::Conflict => {}
+            Err(error) => return Err(Kind::Store(error).of(name)),
+        }
+    }
+    Err(busy(name))
+}
+
+async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, State), Error> {
+    let of_lock = |error| Kind::Store(error).of(name);
+    let object = within(store.get(name)).await.map_err(of_lock)?;
+    let now = within(store.now()).await.map_err(of_lock)?;
+    let state = State::read(&object, now)?;
+    Ok((object, state))
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let answer = tokio::time::timeout(LIMIT, call).await;
+    answer.unwrap_or_else(|_| Err(silent(StoreErrorKind::Unknown)))
+}
+
+fn busy(name: &LockName) -> Error {
+    let text = format!("lock {name} was changed by others {TRIES} times in a row");
+    Kind::Store(StoreError::new(
+        StoreErrorKind::Conflict,
+        coord_core::Errno::EAGAIN,
+        text,
+    ))
+    .of(name)
+}

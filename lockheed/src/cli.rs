@@ -1,0 +1,131 @@
+//! The command line.
+
+mod admin;
+mod backend;
+mod hold;
+mod report;
+mod run;
+mod show;
+mod signals;
+mod times;
+
+use std::future::Future;
+
+use clap::{Parser, Subcommand};
+use coord_core::{
+    Errno, Status,
+    cli::{Failure, Tool},
+    exit,
+    log::{Defaults, LogArgs},
+    signal,
+};
+use lockheed::LockName;
+use tokio::runtime::{Builder, Runtime};
+
+use backend::{Backend, StoreArg};
+
+/// Named locks with leases: in a Kubernetes namespace, or in a directory of this machine
+#[derive(Parser)]
+#[command(name = "lockheed", version, after_help = exit::HELP)]
+pub(crate) struct LockheedCli {
+    /// Where the locks are: kube, or dir:PATH
+    #[arg(
+        long,
+        global = true,
+        env = "LOCKHEED_STORE",
+        value_name = "STORE",
+        default_value = "kube",
+        display_order = 80
+    )]
+    store: StoreArg,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
+    #[command(after_help = exit::HELP_WRAPPER)]
+    Run(run::Run),
+    /// Acquire a lock and leave it held, for scripts; prints the fencing token. Status 16 held by somebody else, 110 the wait ran out
+    Acquire(hold::Acquire),
+    /// Renew a lease that was acquired before: status 116 when it is not there, or is over
+    Renew(hold::Renew),
+    /// End a lease that was acquired before; none is fine
+    Release(hold::Release),
+    /// List the locks
+    List(show::List),
+    /// Show one lock whole: status 2 when there is none
+    Inspect(show::Inspect),
+    /// End somebody's lease, and say whose: status 1 when the condition does not hold
+    Break(admin::Break),
+    /// Remove a lock that nobody holds: status 16 when it is held, 1 when the condition does not hold
+    Delete(admin::Delete),
+}
+
+impl Tool for LockheedCli {
+    const NAME: &'static str = "lockheed";
+    const LOG: Defaults = Defaults {
+        env_prefix: "LOCKHEED",
+        level: log::LevelFilter::Warn,
+        crates: &["lockheed"],
+    };
+
+    fn log_args(&self) -> LogArgs {
+        self.log
+    }
+
+    fn run(self) -> Result<Status, Failure> {
+        let store = self.store;
+        match self.command {
+            // These two hold what must be given back, and see to signals themselves.
+            Command::Run(run) => return run.run(&store),
+            Command::Acquire(acquire) => return acquire.run(&store),
+            _ => signal::end_on_termination(),
+        }
+        match self.command {
+            Command::Renew(renew) => renew.run(&store),
+            Command::Release(release) => release.run(&store),
+            Command::List(list) => list.run(&store),
+            Command::Inspect(inspect) => inspect.run(&store),
+            Command::Break(arguments) => arguments.run(&store),
+            Command::Delete(delete) => delete.run(&store),
+            Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
+        }
+    }
+}
+
+/// One thread for the lock, so that it is renewed whatever the main thread does.
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    runtime.map_err(|error| Failure::new(Status::FAILED, error))
+}
+
+/// Does the work, and does not wait for what blocks still.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
+/// Not an argument parser's error: a bad name is 22.
+fn name(text: &str) -> Result<LockName, Failure> {
+    Ok(text.parse::<LockName>()?)
+}
+
+/// The holder's ID where none is given: this machine's name, which is the Pod's in a Pod.
+fn default_id() -> Result<String, Failure> {
+    let name = nix::unistd::gethostname().map_err(std::io::Error::from)?;
+    name.into_string().map_err(|name| {
+        Failure::new(
+            Status::from_errno(Errno::EINVAL),
+            format!("host name {name:?} is not UTF-8 text; give an --id"),
+        )
+    })
+}

@@ -1,0 +1,145 @@
+//! The durations of a lease: defaults that follow its length, and whether they leave time to end a command before it is over.
+
+use std::time::Duration;
+
+use clap::Args;
+use coord_core::{cli::Failure, duration};
+
+/// Where a lease has no end, and nothing follows from its length.
+const GRACE: Duration = Duration::from_secs(10);
+const REQUEST: Duration = Duration::from_secs(10);
+
+#[derive(Args)]
+pub(crate) struct LeaseArgs {
+    /// How long the lease is; 0 for one without an end
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) duration: Option<Duration>,
+    /// How long one request may take [default: a sixth of the lease]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    request_timeout: Option<Duration>,
+}
+
+/// The durations as they are used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Times {
+    /// Zero for a lease without an end.
+    pub(crate) duration: Duration,
+    /// Zero for never.
+    pub(crate) renew_interval: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) grace: Duration,
+    /// How long before the end of the lease nothing may be left, for KILL to be carried out in.
+    pub(crate) margin: Duration,
+}
+
+impl LeaseArgs {
+    /// For a lease that is held across commands.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        let lease = self.duration.filter(|duration| !duration.is_zero());
+        self.request_timeout
+            .unwrap_or_else(|| lease.map_or(REQUEST, |lease| lease / 6))
+    }
+
+    /// For a command that must have ended when the lease does.
+    pub(crate) fn times(
+        &self,
+        default: Duration,
+        renew: Option<Duration>,
+        grace: Option<Duration>,
+    ) -> Result<Times, Failure> {
+        let duration = self.duration.unwrap_or(default);
+        if duration.is_zero() {
+            return self.endless(renew, grace);
+        }
+        let times = Times {
+            duration,
+            renew_interval: renew.unwrap_or(duration / 3),
+            request_timeout: self.request_timeout.unwrap_or(duration / 6),
+            grace: grace.unwrap_or(duration / 4),
+            margin: (duration / 20).min(Duration::from_millis(500)),
+        };
+        let needed = times.renew_interval + times.request_timeout + times.grace + times.margin;
+        if needed < duration {
+            Ok(times)
+        } else {
+            Err(Failure::usage(too_short(&times, needed)))
+        }
+    }
+
+    fn endless(&self, renew: Option<Duration>, grace: Option<Duration>) -> Result<Times, Failure> {
+        if renew.is_some_and(|renew| !renew.is_zero()) {
+            return Err(Failure::usage(
+                "a lease without an end (--duration 0) is not renewed: leave --renew-interval out",
+            ));
+        }
+        Ok(Times {
+            duration: Duration::ZERO,
+            renew_interval: Duration::ZERO,
+            request_timeout: self.request_timeout.unwrap_or(REQUEST),
+            grace: grace.unwrap_or(GRACE),
+            margin: Duration::ZERO,
+        })
+    }
+}
+
+fn too_short(times: &Times, needed: Duration) -> String {
+    let shown = humantime::format_duration;
+    format!(
+        "a lease of {} leaves no time to end the command before it is over: renew interval {}, request timeout {}, grace period {} and a margin of {} \
+         are {} together, and must be less",
+        shown(times.duration),
+        shown(times.renew_interval),
+        shown(times.request_timeout),
+        shown(times.grace),
+        shown(times.margin),
+        shown(needed),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use coord_core::Status;
+
+    use super::*;
+
+    fn times(duration: u64, renew: Option<u64>, grace: Option<u64>) -> Result<Times, Failure> {
+        let arguments = LeaseArgs {
+            duration: Some(Duration::from_secs(duration)),
+            request_timeout: None,
+        };
+        arguments.times(
+            Duration::ZERO,
+            renew.map(Duration::from_secs),
+            grace.map(Duration::from_secs),
+        )
+    }
+
+    #[test]
+    fn defaults_follow_the_lease_and_leave_time() {
+        for seconds in [1, 2, 30, 3600] {
+            let lease = Duration::from_secs(seconds);
+            let times = times(seconds, None, None).unwrap();
+            assert_eq!(times.renew_interval, lease / 3);
+            assert_eq!(times.request_timeout, lease / 6);
+            assert_eq!(times.grace, lease / 4);
+        }
+        let endless = times(0, None, None).unwrap();
+        assert_eq!(endless.renew_interval, Duration::ZERO);
+    }
+
+    #[test]
+    fn values_that_leave_no_time_are_refused() {
+        for (renew, grace) in [
+            (Some(30), None),
+            (None, Some(30)),
+            (Some(15), Some(10)),
+            (None, Some(14)),
+        ] {
+            let failure = times(30, renew, grace).unwrap_err();
+            assert_eq!(failure.status(), Status::USAGE);
+            assert!(failure.to_string().contains("leaves no time"), "{failure}");
+        }
+        assert!(times(30, Some(10), Some(14)).is_err() && times(30, Some(10), Some(13)).is_ok());
+        assert!(times(0, Some(10), None).is_err());
+    }
+}
