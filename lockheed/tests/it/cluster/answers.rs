@@ -190,7 +190,6 @@ async fn a_silent_server_costs_the_lock_at_the_deadline_and_not_before() {
     let deadline = held.deadline().unwrap();
     let waiting = wanted(place.store().await, "other");
     let next = tokio::spawn(async move {
-        let mut waiting = waiting;
         let held = waiting.acquire().await.unwrap();
         (coord_core::boottime(), held)
     });
@@ -214,7 +213,7 @@ async fn a_short_silence_costs_nothing() {
     let place = Place::new();
     let proxy = Proxy::start(&place.user);
     let length = Duration::from_secs(9);
-    let mut wanted = lock(place.behind(&proxy).await, "x", "us")
+    let wanted = lock(place.behind(&proxy).await, "x", "us")
         .duration(length)
         .renew_interval(length / 3);
     let held = wanted.acquire().await.unwrap();
@@ -259,7 +258,7 @@ async fn api_servers_whose_clocks_differ_exclude_all_the_same() {
             .acquire()
             .await
             .unwrap();
-        let mut waiting = lock(place.behind(waiter).await, "x", "other")
+        let waiting = lock(place.behind(waiter).await, "x", "other")
             .duration(length)
             .renew_interval(Duration::ZERO);
         // Renewed three times, it stays held.

@@ -74,7 +74,7 @@ async fn what_is_not_ours_is_kept() {
     object["binaryData"] = json!({"bytes": "AAE="});
     object["metadata"]["labels"]["team"] = "ours".into();
     place.namespace.apply(&object);
-    let mut wanted = lock(place.store().await, "x", "us").tags(["new"]);
+    let wanted = lock(place.store().await, "x", "us").tags(["new"]);
     let held = wanted.acquire().await.unwrap();
     held.renew().await.unwrap();
     let check = || {
