@@ -87,7 +87,7 @@ impl Cluster {
         let api: Api<SelfSubjectAccessReview> = Api::all(self.client().clone());
         let action = Action::new("create", "selfsubjectaccessreviews");
         let params = PostParams::default();
-        let answer = self.call(action, api.create(&params, &review)).await?;
+        let answer = self.call(action, || api.create(&params, &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 }

@@ -32,6 +32,8 @@ enum Kind {
     NoCluster,
     /// The server answered, and this is its answer.
     Answer(Action, Box<Status>),
+    /// The server refused, and is not ready.
+    Starting(Action, Box<Status>),
     /// The server did not answer in time.
     TimedOut(Action, Duration),
     /// There was no answer, or none that could be read.
@@ -90,6 +92,10 @@ impl Error {
         Kind::NoCluster.into()
     }
 
+    pub(super) fn starting(action: Action, status: Box<Status>) -> Self {
+        Kind::Starting(action, status).into()
+    }
+
     pub(super) fn timed_out(action: Action, after: Duration) -> Self {
         Kind::TimedOut(action, after).into()
     }
@@ -117,7 +123,7 @@ impl Error {
     /// | 409 because it exists | `EEXIST` |
     /// | 409 because it has changed | `EAGAIN` |
     /// | 410 | `ESTALE` |
-    /// | 429, 503 | `EAGAIN` |
+    /// | 429, 503; 403 of a server that is not ready | `EAGAIN` |
     /// | 408, 504, no answer in time | `ETIMEDOUT` |
     /// | connection refused | `ECONNREFUSED` |
     /// | connection lost | `ECONNRESET` |
@@ -130,6 +136,7 @@ impl Error {
             Kind::Config(_, source) => io_error(&**source).map_or(Errno::EINVAL, HasErrno::errno),
             Kind::NoCluster => Errno::ENOENT,
             Kind::Answer(_, status) => of_answer(status),
+            Kind::Starting(..) => Errno::EAGAIN,
             Kind::TimedOut(..) | Kind::Silent(..) => Errno::ETIMEDOUT,
             Kind::Failed(_, error) => of_connection(error),
         }
@@ -139,7 +146,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match &self.kind {
-            Kind::Answer(_, status) => Some(status.code),
+            Kind::Answer(_, status) | Kind::Starting(_, status) => Some(status.code),
             _ => None,
         }
     }
@@ -161,7 +168,7 @@ impl Error {
             Kind::Config(..) | Kind::NoCluster => false,
             Kind::Answer(_, status) => matches!(status.code, 408 | 429 | 500 | 502..=504),
             // Names that cannot be resolved just now, answers that make no sense: none of it is final.
-            Kind::TimedOut(..) | Kind::Silent(..) | Kind::Failed(..) => true,
+            Kind::Starting(..) | Kind::TimedOut(..) | Kind::Silent(..) | Kind::Failed(..) => true,
         }
     }
 
@@ -171,7 +178,7 @@ impl Error {
     #[must_use]
     pub fn had_no_effect(&self) -> bool {
         match &self.kind {
-            Kind::Config(..) | Kind::NoCluster => true,
+            Kind::Config(..) | Kind::NoCluster | Kind::Starting(..) => true,
             Kind::Answer(_, status) => (400..500).contains(&status.code) && status.code != 408,
             Kind::TimedOut(..) | Kind::Silent(..) => false,
             Kind::Failed(_, error) => of_connection(error) == Errno::ECONNREFUSED,
@@ -213,6 +220,11 @@ impl fmt::Display for Error {
                 write!(f, "cannot {action}: the server does not accept these credentials: {}", Text(status))
             }
             Kind::Answer(action, status) => write!(f, "cannot {action}: {}", Text(status)),
+            Kind::Starting(action, status) => write!(
+                f,
+                "cannot {action}: the server is not ready: {}",
+                Text(status)
+            ),
             Kind::TimedOut(action, after) => write!(f, "cannot {action}: no answer within {after:?}"),
             Kind::Silent(action, after) => write!(f, "cannot {action}: the server has been silent for {after:?}"),
             Kind::Failed(action, _) => write!(f, "cannot {action}"),

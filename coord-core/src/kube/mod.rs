@@ -7,14 +7,15 @@
 //! # async fn example() -> Result<(), coord_core::kube::Error> {
 //! let cluster = Cluster::connect(&ClientArgs::default(), concat!("example/", env!("CARGO_PKG_VERSION"))).await?;
 //! let api = cluster.api::<ConfigMap>();
-//! let settings = cluster.call(cluster.action("get", "configmaps").on("settings"), api.get("settings")).await?;
+//! let settings = cluster.call(cluster.action("get", "configmaps").on("settings"), || api.get("settings")).await?;
 //! println!("{:?} at {:?}", settings.data, cluster.clock().now());
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # Guarantees
-//! - A request is sent once. Nothing here repeats one, since the server may have acted on it before its answer was lost.
+//! - A request that the server may have acted on is sent once: nothing here repeats one because its answer was lost. Only a refusal (403)
+//!   is not believed before the server says that it is ready, since one that has just started knows no rights yet.
 //! - Each request has a deadline, [`Cluster::with_timeout`], and each [`Watch`] one for its silence: a server that does not answer is
 //!   `ETIMEDOUT`.
 //! - Each error has an errno ([`Error::errno`]) and names the verb, the resource and the namespace; for a refused one (403) it
@@ -31,6 +32,7 @@ mod clock;
 mod config;
 mod error;
 mod observe;
+mod starting;
 mod watch;
 
 use std::{future::Future, time::Duration};
@@ -59,6 +61,7 @@ pub struct Cluster {
     namespace: String,
     timeout: Duration,
     clock: ClusterClock,
+    starting: starting::Starting,
 }
 
 impl Cluster {
@@ -101,6 +104,7 @@ impl Cluster {
             namespace: namespace.to_owned(),
             timeout: DEFAULT_TIMEOUT,
             clock,
+            starting: starting::Starting::default(),
         })
     }
 
@@ -156,15 +160,26 @@ impl Cluster {
     /// # Errors
     /// Whatever the server or the connection says, see [`Error::errno`]; `ETIMEDOUT` when the deadline comes first. The server
     /// may act on the request even then.
-    pub async fn call<T>(
-        &self,
-        action: Action,
-        request: impl Future<Output = ::kube::Result<T>>,
-    ) -> Result<T, Error> {
-        match tokio::time::timeout(self.timeout, request).await {
-            Ok(answer) => answer.map_err(|error| Error::of(action, error)),
-            Err(_) => Err(Error::timed_out(action, self.timeout)),
-        }
+    pub async fn call<T, F>(&self, action: Action, request: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = ::kube::Result<T>>,
+    {
+        let whole = async {
+            let answer = request().await;
+            match answer {
+                Err(::kube::Error::Api(status)) if status.code == 403 => {
+                    self.refused(&action, status, request).await
+                }
+                answer => {
+                    if answer.is_ok() {
+                        self.starting.end();
+                    }
+                    answer.map_err(|error| Error::of(action.clone(), error))
+                }
+            }
+        };
+        let answer = tokio::time::timeout(self.timeout, whole).await;
+        answer.unwrap_or_else(|_| Err(Error::timed_out(action.clone(), self.timeout)))
     }
 }
 

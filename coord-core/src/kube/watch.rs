@@ -53,7 +53,7 @@ impl Cluster {
         let seconds = u32::try_from(LASTS.as_secs()).unwrap_or(u32::MAX);
         let selection = selection.clone().timeout(seconds);
         let events = self
-            .call(action.clone(), api.watch(&selection, version))
+            .call(action.clone(), || api.watch(&selection, version))
             .await?;
         Ok(Watch {
             action,

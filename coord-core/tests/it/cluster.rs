@@ -69,10 +69,9 @@ async fn errors_are_told_apart_by_their_errno() {
 
     let object = config_map("x");
     let create = || {
-        cluster.call(
-            cluster.action("create", "configmaps").on("x"),
-            api.create(&params, &object),
-        )
+        cluster.call(cluster.action("create", "configmaps").on("x"), || {
+            api.create(&params, &object)
+        })
     };
     let mut made = create().await.unwrap();
     assert_eq!(create().await.unwrap_err().errno(), Errno::EEXIST);
@@ -83,7 +82,11 @@ async fn errors_are_told_apart_by_their_errno() {
         let api = &api;
         let (params, action) = (&params, cluster.action("update", "configmaps").on("x"));
         let cluster = &cluster;
-        async move { cluster.call(action, api.replace("x", params, object)).await }
+        async move {
+            cluster
+                .call(action, || api.replace("x", params, object))
+                .await
+        }
     };
     let mut newer = update(&made).await.unwrap();
     newer.metadata.resource_version = old;
@@ -96,10 +99,9 @@ async fn errors_are_told_apart_by_their_errno() {
 
     let bad = config_map("Not A Name");
     let refused = cluster
-        .call(
-            cluster.action("create", "configmaps"),
-            api.create(&params, &bad),
-        )
+        .call(cluster.action("create", "configmaps"), || {
+            api.create(&params, &bad)
+        })
         .await;
     assert_eq!(refused.unwrap_err().errno(), Errno::EINVAL);
 }
@@ -182,10 +184,9 @@ async fn a_write_whose_answer_is_lost_may_have_been_done() {
         config_map("x"),
     );
     let lost = cluster
-        .call(
-            cluster.action("create", "configmaps"),
-            api.create(&params, &object),
-        )
+        .call(cluster.action("create", "configmaps"), || {
+            api.create(&params, &object)
+        })
         .await;
     let lost = lost.unwrap_err();
     assert_eq!(lost.errno(), Errno::ECONNRESET, "{lost:?}");

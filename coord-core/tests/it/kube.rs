@@ -27,7 +27,7 @@ pub(crate) async fn connect(kubeconfig: &Path) -> Cluster {
 pub(crate) async fn get(cluster: &Cluster, name: &str) -> Result<ConfigMap, Error> {
     let api = cluster.api::<ConfigMap>();
     let action = cluster.action("get", "configmaps").on(name);
-    cluster.call(action, api.get(name)).await
+    cluster.call(action, || api.get(name)).await
 }
 
 async fn get_from(server: &str) -> Error {
@@ -43,6 +43,11 @@ async fn get_from(server: &str) -> Error {
 
 /// Does this with each connection, after it has read the head of a request.
 fn server(then: impl Fn(TcpStream) + Send + 'static) -> String {
+    server_by_path(move |connection, _| then(connection))
+}
+
+/// The same, given the request's path.
+fn server_by_path(then: impl Fn(TcpStream, &str) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -56,7 +61,8 @@ fn server(then: impl Fn(TcpStream) + Send + 'static) -> String {
                 }
                 head.extend(byte);
             }
-            then(connection);
+            let head = String::from_utf8(head).unwrap();
+            then(connection, head.split(' ').nth(1).unwrap_or_default());
         }
     });
     format!("http://{address}")
@@ -191,4 +197,44 @@ async fn nothing_is_sent_twice() {
     });
     assert_eq!(get_from(&busy).await.errno(), Errno::EAGAIN);
     assert_eq!(counted.try_iter().count(), 1);
+}
+
+/// What an API server does that has not read yet who may do what.
+#[tokio::test]
+async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
+    let answer = |mut connection: TcpStream, status: &str, body: &str| {
+        let length = body.len();
+        let text = format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        connection.write_all(text.as_bytes()).unwrap();
+    };
+    let starting =
+        server_by_path(move |connection, _| answer(connection, "403 Forbidden", "cannot yet"));
+    let error = get_from(&starting).await;
+    assert_eq!((error.errno(), error.status()), (Errno::EAGAIN, Some(403)));
+    assert!(error.is_transient() && error.had_no_effect());
+    assert!(
+        error.to_string().contains("the server is not ready"),
+        "{error}"
+    );
+
+    // Ready by the time it is asked for that: the request is repeated, and its second answer counts.
+    let asked = std::sync::atomic::AtomicBool::new(false);
+    let ready = server_by_path(move |connection, path| match path {
+        "/readyz" => answer(connection, "200 OK", "ok"),
+        _ if asked.swap(true, std::sync::atomic::Ordering::Relaxed) => {
+            answer(connection, "404 Not Found", "none")
+        }
+        _ => answer(connection, "403 Forbidden", "cannot yet"),
+    });
+    assert_eq!(get_from(&ready).await.errno(), Errno::ENOENT);
+
+    let refusing = server_by_path(move |connection, path| match path {
+        "/readyz" => answer(connection, "200 OK", "ok"),
+        _ => answer(connection, "403 Forbidden", "u cannot get"),
+    });
+    let error = get_from(&refusing).await;
+    assert_eq!(error.errno(), Errno::EACCES);
+    assert!(error.to_string().contains("must have the rule"), "{error}");
 }

@@ -147,7 +147,7 @@ impl Store for KubeStore {
 
     async fn get(&self, lock: &LockName) -> Result<Object, StoreError> {
         let name = self.name_of(lock)?;
-        let request = self.api.get(&name);
+        let request = || self.api.get(&name);
         let found = self
             .cluster
             .call(self.action("get").on(&name), request)
@@ -159,7 +159,7 @@ impl Store for KubeStore {
         let name = self.name_of(&object.name)?;
         let new = wire::write(&name, self.cluster.namespace(), object)?;
         let parameters = PostParams::default();
-        let request = self.api.create(&parameters, &new);
+        let request = || self.api.create(&parameters, &new);
         let made = self
             .cluster
             .call(self.action("create").on(&name), request)
@@ -171,7 +171,7 @@ impl Store for KubeStore {
         let name = self.name_of(&object.name)?;
         let new = wire::write(&name, self.cluster.namespace(), object)?;
         let parameters = PostParams::default();
-        let request = self.api.replace(&name, &parameters, &new);
+        let request = || self.api.replace(&name, &parameters, &new);
         let done = self
             .cluster
             .call(self.action("update").on(&name), request)
@@ -188,7 +188,7 @@ impl Store for KubeStore {
             }),
             ..DeleteParams::default()
         };
-        let request = self.api.delete(&name, &parameters);
+        let request = || self.api.delete(&name, &parameters);
         let done = self
             .cluster
             .call(self.action("delete").on(&name), request)
@@ -198,7 +198,7 @@ impl Store for KubeStore {
 
     async fn list(&self) -> Result<Vec<Object>, StoreError> {
         let parameters = ListParams::default().labels(LABEL);
-        let request = self.api.list(&parameters);
+        let request = || self.api.list(&parameters);
         let found = self.cluster.call(self.action("list"), request).await;
         let found = found.map_err(of_read)?.items;
         let locks = found.into_iter().filter_map(|found| {
@@ -225,7 +225,7 @@ impl Store for KubeStore {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         if self.cluster.clock().now().is_none() {
             // Every answer has a date, a refusal too.
-            let version = self.cluster.client().apiserver_version();
+            let version = || self.cluster.client().apiserver_version();
             let action = Action::new("get", "/version");
             let answer = self.cluster.call(action, version).await;
             if let (Err(error), None) = (answer, self.cluster.clock().now()) {

@@ -1,14 +1,15 @@
 //! Wall clocks that are wrong, and are set while a lock is held.
 
 use std::{
+    ffi::OsString,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use coord_core::boottime;
-use testkit::{Proxy, eventually};
+use testkit::Proxy;
 
 use super::{Kept, Place, is_alive, lockheed, number_in};
 
@@ -24,84 +25,121 @@ fn library() -> PathBuf {
         .expect("install Debian's package faketime")
 }
 
-/// The program with another wall clock, which is read from this file each time. The monotonic clocks are left alone.
-fn faked<'a>(command: &'a mut Command, file: &Path) -> &'a mut Command {
-    command
-        .env("LD_PRELOAD", library())
-        .env("FAKETIME_TIMESTAMP_FILE", file)
-        .env("FAKETIME_NO_CACHE", "1")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+/// Goes before libfaketime, which shifts timers of the boot-time clock too, as if it was the wall clock.
+const TIMERS_LEFT_ALONE: &str = r"#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+int timerfd_settime(int fd, int flags, const struct itimerspec *new, struct itimerspec *old) {
+    return syscall(SYS_timerfd_settime, fd, flags, new, old);
+}";
+
+/// Wall clocks that can be set, each by the text of a file. The other clocks are left alone.
+struct WallClocks {
+    directory: tempfile::TempDir,
+    preload: OsString,
+}
+
+impl WallClocks {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, shim) = (
+            directory.path().join("timers.c"),
+            directory.path().join("timers.so"),
+        );
+        fs::write(&source, TIMERS_LEFT_ALONE).unwrap();
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&shim, &source])
+            .status();
+        assert!(compiled.unwrap().success());
+        let mut preload = shim.into_os_string();
+        preload.push(":");
+        preload.push(library());
+        Self { directory, preload }
+    }
+
+    /// What libfaketime takes: `+3600` is an hour ahead.
+    fn set(&self, whose: &str, shift: &str) {
+        // It is read at any time: it is whole at each.
+        let new = self.directory.path().join("new");
+        fs::write(&new, format!("{shift}\n")).unwrap();
+        fs::rename(new, self.directory.path().join(whose)).unwrap();
+    }
+
+    fn of<'a>(&self, command: &'a mut Command, whose: &str) -> &'a mut Command {
+        command
+            .env("LD_PRELOAD", &self.preload)
+            .env("FAKETIME_TIMESTAMP_FILE", self.directory.path().join(whose))
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    }
 }
 
 /// The wall clock is used for one thing, the validity of certificates: those of the cluster last ten years.
 #[test]
 #[ignore = "no cluster"]
 fn a_shift_is_visible_to_the_program() {
-    let place = Place::new();
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let (place, clocks) = (Place::new(), WallClocks::new());
     let list = || {
         let mut command = lockheed(&place.user);
-        let output = faked(&mut command, file.path())
-            .arg("list")
-            .output()
-            .unwrap();
+        let output = clocks.of(&mut command, "its").arg("list").output().unwrap();
         (
             output.status.success(),
             String::from_utf8(output.stderr).unwrap(),
         )
     };
-    fs::write(file.path(), "+0\n").unwrap();
+    clocks.set("its", "+0");
     assert!(list().0, "{:?}", list());
-    fs::write(file.path(), "+30y\n").unwrap();
+    clocks.set("its", "+30y");
     let (done, error) = list();
     assert!(!done && error.contains("expired"), "{error}");
 }
+
+/// Writes down when it began, as a `CLOCK_BOOTTIME` in hundredths of a second, if the one before does not run.
+const NEXT: &str = r#"if kill -0 $(cat pid) 2>/dev/null; then echo -1 >next; exit 1; fi
+cut -d' ' -f1 /proc/uptime | tr -d . >next"#;
 
 #[test]
 #[ignore = "no cluster"]
 fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late() {
     const LEASE: Duration = Duration::from_secs(4);
-    let place = Place::new();
+    let (place, clocks) = (Place::new(), WallClocks::new());
     // It serves plain HTTP, so that the certificates do not matter.
     let proxy = Proxy::start(&place.user);
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
     for (name, of_holder, of_waiter) in [
-        ("ahead", "+0\n", "+3600\n"),
-        ("behind", "+0\n", "-3600\n"),
-        ("both", "+3600\n", "-3600\n"),
+        ("ahead", "+0", "+3600"),
+        ("behind", "+0", "-3600"),
+        ("both", "+3600", "-3600"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let at = |file: &str| directory.path().join(file);
-        fs::write(at("holder"), of_holder).unwrap();
-        fs::write(at("waiter"), of_waiter).unwrap();
-        let run = |file: &str, command: &str| {
+        clocks.set("holder", of_holder);
+        clocks.set("waiter", of_waiter);
+        let run = |whose: &str, command: &str| {
             let mut lockheed = lockheed(&kubeconfig);
             lockheed.args(["run", name, "--duration", "4s", "--", "sh", "-c", command]);
             Kept::spawn(
-                faked(&mut lockheed, &at(file))
+                clocks
+                    .of(&mut lockheed, whose)
                     .current_dir(directory.path())
                     .stderr(Stdio::null()),
             )
         };
         let mut holder = run("holder", "echo $$ >pid; exec sleep 1000");
         let pid = number_in(&at("pid"));
-        let mut waiter = run("waiter", "cut -d' ' -f1 /proc/uptime | tr -d . >next");
+        let mut waiter = run("waiter", NEXT);
         // While it is held, it is renewed, and the clocks are set to and fro.
-        for step in ["-3600\n", "+7200\n", of_holder] {
-            fs::write(at("holder"), step).unwrap();
+        for step in ["-3600", "+7200", of_holder] {
+            clocks.set("holder", step);
             std::thread::sleep(LEASE);
             assert!(is_alive(pid) && !at("next").exists(), "{name}, {step}");
         }
         holder.signal(nix::sys::signal::Signal::SIGKILL);
         let killed = boottime();
         holder.0.wait().unwrap();
-        eventually("the command is gone", || !is_alive(pid));
-        let over = boottime();
-        let next = Duration::from_millis(10 * u64::try_from(number_in(&at("next"))).unwrap());
-        assert!(
-            next + Duration::from_millis(10) >= over.min(killed),
-            "{name}: it began while the command ran"
-        );
+        let next = u64::try_from(number_in(&at("next")));
+        let next = Duration::from_millis(10 * next.expect("it began while the command ran"));
         assert!(
             next <= killed + LEASE + Duration::from_secs(2),
             "{name}: {:?} too late",
