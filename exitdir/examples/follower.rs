@@ -6,16 +6,17 @@ use coord_core::{Errno, HasErrno};
 use exitdir::Watcher;
 
 fn main() -> Result<(), exitdir::Error> {
-    let watcher = Watcher::from_env();
-    for tick in 0.. {
-        println!("[Follower] Tick {tick}");
+    let mut watcher = Watcher::from_env()?;
+    let mut ticks = 0..;
+    loop {
         match watcher.wait_timeout(Duration::from_secs(1)) {
-            Err(error) if error.errno() == Errno::ETIMEDOUT => {}
+            Err(error) if error.errno() == Errno::ETIMEDOUT => {
+                println!("[Follower] Tick {}", ticks.next().unwrap_or(0));
+            }
             ended => {
                 println!("[Follower] Exiting...");
                 return ended.map(drop);
             }
         }
     }
-    Ok(())
 }

@@ -12,27 +12,37 @@ use crate::{Ended, Watcher};
 /// An error of the watch is logged, and cancels: a program that can no longer be told must not run for ever.
 #[must_use]
 pub fn aware(parent: &CancellationToken) -> CancellationToken {
+    match Watcher::from_env() {
+        Ok(watcher) => aware_of(watcher, parent),
+        Err(error) => cancelled_for(&parent.child_token(), &error),
+    }
+}
+
+/// The same for a watcher that the caller has made. To be called within a runtime.
+#[must_use]
+pub fn aware_of(mut watcher: Watcher, parent: &CancellationToken) -> CancellationToken {
     let token = parent.child_token();
-    let watched = token.clone();
-    let Ok((reader, writer)) = pipe() else {
-        log::error!("cannot open a pipe, and so cannot watch for the exit");
-        token.cancel();
-        return token;
+    let (reader, writer) = match pipe() {
+        Ok(pipe) => pipe,
+        Err(error) => return cancelled_for(&token, &error),
     };
-    thread::spawn(
-        move || match Watcher::from_env().wait_or(None, Some(reader.as_fd())) {
-            Ok(Ended::Cancelled) => {}
-            Ok(Ended::Signalled(_) | Ended::LeaderDied) => watched.cancel(),
-            Err(error) => {
-                log::error!("{error}");
-                watched.cancel();
-            }
-        },
-    );
+    let watched = token.clone();
+    thread::spawn(move || match watcher.wait_or(None, Some(reader.as_fd())) {
+        Ok(Ended::Cancelled) => {}
+        Ok(Ended::Signalled(_) | Ended::LeaderDied) => watched.cancel(),
+        Err(error) => drop(cancelled_for(&watched, &error)),
+    });
     let cancelled = token.clone();
+    // Ends the thread with the token, or with the runtime.
     tokio::spawn(async move {
         cancelled.cancelled().await;
         drop(writer);
     });
     token
+}
+
+fn cancelled_for(token: &CancellationToken, error: &dyn std::error::Error) -> CancellationToken {
+    log::error!("cannot watch for the exit: {error}");
+    token.cancel();
+    token.clone()
 }

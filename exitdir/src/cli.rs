@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, str::FromStr as _, thread, time::Duration};
+use std::{ffi::OsString, os::fd::AsFd, str::FromStr as _, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coord_core::{
@@ -51,6 +51,8 @@ enum Command {
         watch: Watch,
     },
     /// Run a command, and signal with its status when it is over
+    ///
+    /// Refuses a directory that is signalled already, and one that another leader leads. The command is over when all that it started is.
     #[command(after_help = exit::HELP_WRAPPER)]
     Lead {
         /// Empty the directory first
@@ -62,7 +64,10 @@ enum Command {
         #[command(flatten)]
         run: Run,
     },
-    /// Run a command until it is time to exit, then end all of it: status 0 then, 122 when the leader died without a word
+    /// Run a command until it is time to exit, then end all of it
+    ///
+    /// The status is 0 then, 122 when the leader died without a word, and otherwise the command's own. When it is time already, the
+    /// command is not run.
     #[command(after_help = exit::HELP_WRAPPER)]
     Follow {
         #[command(flatten)]
@@ -159,13 +164,18 @@ impl Tool for ExitDirCli {
 }
 
 impl Watch {
-    fn watcher(&self, dir: ExitDir) -> Watcher {
-        let watcher = Watcher::new(dir);
-        let watcher = self
-            .leader_by
-            .map_or(watcher.clone(), |limit| watcher.leader_by(limit));
-        self.poll
-            .map_or(watcher.clone(), |every| watcher.poll(every))
+    fn watcher(&self, dir: Option<ExitDir>) -> Result<Watcher, Error> {
+        let mut watcher = match dir {
+            Some(dir) => Watcher::new(dir)?,
+            None => Watcher::idle(),
+        };
+        if let Some(limit) = self.leader_by {
+            watcher = watcher.leader_by(limit);
+        }
+        if let Some(every) = self.poll {
+            watcher = watcher.poll(every);
+        }
+        Ok(watcher)
     }
 }
 
@@ -192,9 +202,11 @@ fn wait(
     let what = dir.as_ref().map_or("waiting".to_owned(), |dir| {
         format!("waiting for an exit in {:?}", dir.path())
     });
-    let watcher = dir.map_or_else(Watcher::from_env, |dir| watch.watcher(dir));
     let _line = LiveLine::start(what, timeout);
-    match watcher.wait_or(timeout, None) {
+    let ended = watch
+        .watcher(dir)
+        .and_then(|mut watcher| watcher.wait_or(timeout, None));
+    match ended {
         Ok(Ended::LeaderDied) if leader_status => Ok(Status::LOST),
         Ok(Ended::LeaderDied) => Ok(Status::from_errno(Errno::ESRCH)),
         Ok(Ended::Signalled(record)) if leader_status => Ok(status_of(&record)),
@@ -225,48 +237,55 @@ fn lead(
 ) -> Result<Status, Failure> {
     let guard = Guard::start(run.plan()).map_err(supervision)?;
     let Some(dir) = dir else {
-        return Ok(run_to_the_end(guard)?.status());
+        return just_run(guard);
     };
     let leader = dir.lead().map_err(failed)?;
     if clear {
-        dir.clear_as(&leader).map_err(failed)?;
+        leader.clear().map_err(failed)?;
     }
-    if dir.signalled().map_err(failed)?.is_some() {
-        let text = format!(
-            "exit directory {:?} is signalled already; --clear empties it",
-            dir.path()
-        );
+    if leader.dir().signalled().map_err(failed)?.is_some() {
+        let path = leader.dir().path();
+        let text = format!("exit directory {path:?} is signalled already; --clear empties it");
         return Err(Failure::new(Status::FAILED, text));
     }
-    guard
-        .keep(std::os::fd::AsFd::as_fd(&leader))
-        .map_err(supervision)?;
-    let ended = run_to_the_end(guard);
-    let record = match &ended {
+    guard.keep(leader.as_fd()).map_err(supervision)?;
+    let (outcome, _running) = match guard.spawn::<OsString, OsString>([]) {
+        Ok(mut running) => (running.wait(), Some(running)),
+        Err(error) => (Err(error), None),
+    };
+    // While `_running` lives, a second TERM does not end this process before the record is written.
+    let exit = outcome.map(|outcome| outcome.exit).map_err(supervision);
+    let record = match &exit {
         Ok(Exit::Code(status)) => Record::exited(*status),
         Ok(Exit::Signal(number)) => Record::killed(*number),
         Err(failure) => Record::exited(failure.status().code()),
     };
-    dir.exit(&Record { name, ..record }).map_err(failed)?;
-    Ok(ended?.status())
+    leader
+        .dir()
+        .exit(&Record { name, ..record })
+        .map_err(failed)?;
+    Ok(exit?.status())
 }
 
-fn run_to_the_end(guard: Guard) -> Result<Exit, Failure> {
-    let running = guard.spawn::<OsString, OsString>([]).map_err(supervision)?;
-    Ok(running.wait().map_err(supervision)?.exit)
+/// Without a directory nothing is signalled, and nothing signals.
+fn just_run(guard: Guard) -> Result<Status, Failure> {
+    let mut running = guard.spawn::<OsString, OsString>([]).map_err(supervision)?;
+    Ok(running.wait().map_err(supervision)?.status())
 }
 
 /// Runs CMD until it is time to exit. When that has been so from the start, CMD is not run.
 fn follow(dir: Option<ExitDir>, watch: &Watch, run: Run) -> Result<Status, Failure> {
     let guard = Guard::start(run.plan()).map_err(supervision)?;
     let Some(dir) = dir else {
-        return Ok(run_to_the_end(guard)?.status());
+        return just_run(guard);
     };
     if dir.signalled().map_err(failed)?.is_some() {
+        log::info!("it is time to exit already, and the command is not run");
         return Ok(Status::DONE);
     }
-    let running = guard.spawn::<OsString, OsString>([]).map_err(supervision)?;
-    let (watcher, ender) = (watch.watcher(dir), running.ender());
+    let mut watcher = watch.watcher(Some(dir)).map_err(failed)?;
+    let mut running = guard.spawn::<OsString, OsString>([]).map_err(supervision)?;
+    let ender = running.ender();
     thread::spawn(move || ender.end(reason(watcher.wait())));
     Ok(running.wait().map_err(supervision)?.status())
 }

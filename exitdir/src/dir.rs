@@ -4,11 +4,11 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use coord_core::{Errno, HasErrno};
@@ -19,12 +19,16 @@ use nix::{
     unistd::linkat,
 };
 
-use crate::{Error, Leader, Record, error::Kind, leader};
+use crate::{Error, Leader, Record, error::Kind};
 
-const FILE: &str = "exitFile";
+/// The leader's entry.
+pub(crate) const FILE: &str = "exitFile";
 
 /// How long an empty record may be one that is being written.
-const WRITING: Duration = Duration::from_millis(100);
+pub(crate) const WRITING: Duration = Duration::from_millis(200);
+
+/// More than any record; what is longer is none.
+const LONGEST: u64 = 64 * 1024;
 
 /// A directory in which an entry means: time to exit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +37,17 @@ pub struct ExitDir(PathBuf);
 /// Signals when it is dropped, in a panic too.
 #[derive(Debug)]
 #[must_use = "it signals when it is dropped"]
-pub struct ExitGuard {
-    dir: Option<ExitDir>,
-    _leader: Option<Leader>,
+pub struct ExitGuard(Option<Leader>);
+
+/// What is in the directory.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing that counts.
+    Nothing,
+    /// It is time to exit.
+    Signal(Record),
+    /// An empty record: an older leader's, or one that is being written.
+    Empty,
 }
 
 /// Signals that it is time to exit, in the directory of `EXIT_DIR`. Without one, nothing happens.
@@ -51,12 +63,10 @@ pub fn exit() -> Result<(), Error> {
 /// # Errors
 /// See [`ExitDir::lead`].
 pub fn on_exit() -> Result<ExitGuard, Error> {
-    let dir = ExitDir::from_env();
-    let leader = dir.as_ref().map(ExitDir::lead).transpose()?;
-    Ok(ExitGuard {
-        dir,
-        _leader: leader,
-    })
+    ExitDir::from_env()
+        .map(ExitDir::lead)
+        .transpose()
+        .map(ExitGuard)
 }
 
 impl ExitDir {
@@ -97,17 +107,25 @@ impl ExitDir {
     /// Becomes the directory's leader: followers notice when it dies without a word.
     ///
     /// # Errors
-    /// `EBUSY` when another leader lives, and those of `open(2)`.
-    pub fn lead(&self) -> Result<Leader, Error> {
-        Leader::of(&self.0).map_err(|kind| kind.at(&self.0))
+    /// `EBUSY` when another leader lives, and those of `open(2)`: `ENOENT`, `ENOTDIR`, `EACCES`.
+    pub fn lead(self) -> Result<Leader, Error> {
+        Leader::of(self)
     }
 
-    /// Whether it is time to exit, and what the leader said.
+    /// Whether it is time to exit, and what the leader said. A record that is just being written is waited for, for 0.2 s.
     ///
     /// # Errors
     /// Those of `opendir(3)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EMFILE`.
     pub fn signalled(&self) -> Result<Option<Record>, Error> {
-        self.look().map_err(|kind| kind.at(&self.0))
+        let started = Instant::now();
+        loop {
+            match self.look().map_err(|kind| kind.at(&self.0))? {
+                Found::Nothing => return Ok(None),
+                Found::Signal(record) => return Ok(Some(record)),
+                Found::Empty if started.elapsed() >= WRITING => return Ok(Some(Record::default())),
+                Found::Empty => thread::sleep(WRITING / 20),
+            }
+        }
     }
 
     /// Removes every entry, for a restart.
@@ -115,29 +133,41 @@ impl ExitDir {
     /// # Errors
     /// `EBUSY` while a leader lives, and those of `unlink(2)`.
     pub fn clear(&self) -> Result<(), Error> {
-        let _leader = self.lead()?;
-        self.empty()
-            .map_err(|error| Kind::Io("clear", error).at(&self.0))
+        self.clone().lead()?.clear()
     }
 
-    /// Removes every entry; the caller leads the directory.
-    ///
-    /// # Errors
-    /// Those of `unlink(2)`.
-    pub fn clear_as(&self, _leader: &Leader) -> Result<(), Error> {
-        self.empty()
-            .map_err(|error| Kind::Io("clear", error).at(&self.0))
-    }
-
-    pub(crate) fn look(&self) -> Result<Option<Record>, Kind> {
-        let mut found = false;
-        for name in self.names().map_err(Kind::io("read"))? {
-            if name == FILE {
-                return Ok(Some(self.read()));
-            }
-            found = true;
+    pub(crate) fn look(&self) -> Result<Found, Kind> {
+        let names = self.names().map_err(Kind::io("read"))?;
+        if names.is_empty() {
+            return Ok(Found::Nothing);
         }
-        Ok(found.then(Record::default))
+        if !names.iter().any(|name| name == FILE) {
+            return Ok(Found::Signal(Record::default()));
+        }
+        Ok(match self.read() {
+            Ok(bytes) if bytes.is_empty() => Found::Empty,
+            Ok(bytes) => Found::Signal(Record::parse(&bytes)),
+            // Nobody can tell what it says, but it is there.
+            Err(_) => Found::Signal(Record::default()),
+        })
+    }
+
+    /// Removes every entry; what is gone meanwhile is fine.
+    pub(crate) fn empty(&self) -> io::Result<()> {
+        for name in self.names()? {
+            let path = self.0.join(name);
+            debug!("removing {path:?}");
+            let removed = if fs::symlink_metadata(&path).is_ok_and(|entry| entry.is_dir()) {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
@@ -147,15 +177,19 @@ impl ExitDir {
             .collect()
     }
 
-    /// A record that cannot be read is one that says nothing.
-    fn read(&self) -> Record {
-        let read = || fs::read(self.0.join(FILE)).unwrap_or_default();
-        let mut bytes = read();
-        if bytes.is_empty() {
-            thread::sleep(WRITING);
-            bytes = read();
+    /// Not blocking, whatever somebody has put there in a record's place.
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut options = File::options();
+        let file = options
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(self.0.join(FILE))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidData.into());
         }
-        Record::parse(&bytes)
+        let mut bytes = Vec::new();
+        file.take(LONGEST).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn write(&self, line: &[u8]) -> io::Result<()> {
@@ -190,31 +224,6 @@ impl ExitDir {
             Err(error) => Err(error),
         }
     }
-
-    fn empty(&self) -> io::Result<()> {
-        for name in self.names()? {
-            let path = self.0.join(name);
-            debug!("removing {path:?}");
-            let removed = if fs::symlink_metadata(&path).is_ok_and(|entry| entry.is_dir()) {
-                fs::remove_dir_all(&path)
-            } else {
-                fs::remove_file(&path)
-            };
-            removed.or_else(|error| {
-                if error.kind() == io::ErrorKind::NotFound {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The directory itself, for its lock and its identity.
-    pub(crate) fn open(&self) -> Result<File, Kind> {
-        leader::open(&self.0)
-    }
 }
 
 impl Drop for ExitGuard {
@@ -224,17 +233,22 @@ impl Drop for ExitGuard {
         } else {
             Record::exited(0)
         };
-        if let Some(Err(error)) = self.dir.as_ref().map(|dir| dir.exit(&record)) {
+        // There is nobody to return the error to: followers learn that the leader died.
+        if let Some(Err(error)) = self.0.as_ref().map(|leader| leader.dir().exit(&record)) {
             log::error!("{error}");
         }
     }
 }
 
+/// Where the filesystem has no nameless files. A record that cannot be written is taken away again.
 fn create(target: &Path, line: &[u8]) -> io::Result<()> {
-    File::options()
+    let mut options = File::options();
+    let mut file = options
         .write(true)
         .create_new(true)
         .mode(0o644)
-        .open(target)?
-        .write_all(line)
+        .open(target)?;
+    file.write_all(line).inspect_err(|_| {
+        let _ = fs::remove_file(target);
+    })
 }

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// The directory.
+    /// The directory; empty for a wait without one.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -67,6 +67,12 @@ impl fmt::Display for Error {
         match &self.kind {
             Kind::Io(what, _) => write!(f, "cannot {what} exit directory {dir:?}"),
             Kind::Led => write!(f, "exit directory {dir:?} has a leader that lives"),
+            Kind::TimedOut(limit) if dir.as_os_str().is_empty() => {
+                write!(
+                    f,
+                    "nothing can signal without a directory; waited {limit:?}"
+                )
+            }
             Kind::TimedOut(limit) => {
                 write!(f, "no exit was signalled in {dir:?} within {limit:?}")
             }

@@ -5,7 +5,10 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd, BorrowedFd},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::Path,
 };
 
@@ -15,37 +18,48 @@ use nix::{
     libc,
 };
 
-use crate::error::Kind;
+use crate::{Error, ExitDir, error::Kind};
 
 /// A living leader of a directory, as long as this lives.
 #[derive(Debug)]
-pub struct Leader(Flock<File>);
+pub struct Leader {
+    dir: ExitDir,
+    lock: Flock<File>,
+}
 
 impl Leader {
-    pub(crate) fn of(dir: &Path) -> Result<Self, Kind> {
-        let file = open(dir)?;
-        let lock =
-            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(
-                |(_, error)| match error {
-                    Errno::EWOULDBLOCK => Kind::Led,
-                    error => Kind::io("lock")(error),
-                },
-            )?;
-        fcntl(&*lock, FcntlArg::F_OFD_SETLK(&whole(libc::F_RDLCK))).map_err(Kind::io("lock"))?;
-        Ok(Self(lock))
+    pub(crate) fn of(dir: ExitDir) -> Result<Self, Error> {
+        match lock(dir.path()) {
+            Ok(lock) => Ok(Self { dir, lock }),
+            Err(kind) => Err(kind.at(dir.path())),
+        }
+    }
+
+    /// The directory it leads.
+    #[must_use]
+    pub fn dir(&self) -> &ExitDir {
+        &self.dir
+    }
+
+    /// Removes every entry, for a restart.
+    ///
+    /// # Errors
+    /// Those of `unlink(2)`.
+    pub fn clear(&self) -> Result<(), Error> {
+        let emptied = self.dir.empty().map_err(Kind::io("clear"));
+        emptied.map_err(|kind| kind.at(self.dir.path()))
     }
 }
 
-/// For a process that is to hold the lock too.
+/// For a process that is to hold the locks too.
 impl AsFd for Leader {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.lock.as_fd()
     }
 }
 
 /// Opens the directory, and nothing else.
 pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
-    use std::os::unix::fs::OpenOptionsExt;
     File::options()
         .read(true)
         .custom_flags(libc::O_DIRECTORY)
@@ -60,6 +74,17 @@ pub(crate) fn lives(dir: &File) -> Result<bool, Kind> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
+fn lock(dir: &Path) -> Result<Flock<File>, Kind> {
+    let lock = Flock::lock(open(dir)?, FlockArg::LockExclusiveNonblock);
+    let lock = lock.map_err(|(_, error)| match error {
+        Errno::EWOULDBLOCK => Kind::Led,
+        error => Kind::io("lock")(error),
+    })?;
+    fcntl(&*lock, FcntlArg::F_OFD_SETLK(&whole(libc::F_RDLCK))).map_err(Kind::io("lock"))?;
+    Ok(lock)
+}
+
+/// A lock of this kind on the whole file.
 fn whole(kind: i32) -> libc::flock {
     libc::flock {
         l_type: i16::try_from(kind).unwrap_or_default(),

@@ -5,12 +5,13 @@
 mod aware;
 mod dir;
 mod error;
+mod events;
 mod leader;
 mod record;
 mod watch;
 
 #[cfg(feature = "tokio")]
-pub use aware::aware;
+pub use aware::{aware, aware_of};
 pub use dir::{ExitDir, ExitGuard, exit, on_exit};
 pub use error::Error;
 pub use leader::Leader;

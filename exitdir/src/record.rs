@@ -46,13 +46,9 @@ impl Record {
     /// One line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let Self {
-            name,
-            status,
-            signal,
-            time,
-        } = self;
-        json!({ "name": name, "status": status, "signal": signal, "time": time }).to_string()
+        let (name, status) = (json!(self.name), json!(self.status));
+        let (signal, time) = (json!(self.signal), json!(self.time));
+        format!(r#"{{"name":{name},"status":{status},"signal":{signal},"time":{time}}}"#)
     }
 
     pub(crate) fn now(&self) -> Self {

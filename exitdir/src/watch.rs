@@ -5,21 +5,28 @@
 
 use std::{
     fs::{self, File},
+    io,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::fs::MetadataExt,
     },
+    path::Path,
     time::{Duration, Instant},
 };
 
-use log::{debug, warn};
+use log::debug;
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::inotify::{AddWatchFlags, InitFlags, Inotify},
 };
 
-use crate::{Error, ExitDir, Record, error::Kind, leader};
+use crate::{
+    Error, ExitDir, Record,
+    dir::{Found, WRITING},
+    error::Kind,
+    events::Events,
+    leader,
+};
 
 /// How often the leader and the directory are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -27,10 +34,11 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long a directory may be gone before it counts as removed.
 const GONE: Duration = Duration::from_secs(1);
 
-/// Waits for the signal in a directory.
-#[derive(Clone, Debug)]
+/// Waits for the signal in a directory. It remembers from wait to wait whether it has seen the leader alive.
+#[derive(Debug)]
 pub struct Watcher {
-    dir: Option<ExitDir>,
+    watch: Option<Watch>,
+    since: Instant,
     leader_by: Option<Duration>,
     poll: Option<Duration>,
 }
@@ -46,35 +54,51 @@ pub enum Ended {
     Cancelled,
 }
 
+/// A directory under watch.
+#[derive(Debug)]
+struct Watch {
+    dir: ExitDir,
+    file: File,
+    events: Option<Events>,
+    leader_seen: bool,
+    gone_since: Option<Instant>,
+    empty_since: Option<Instant>,
+}
+
 impl Watcher {
-    /// Watches this directory.
-    #[must_use]
-    pub fn new(dir: ExitDir) -> Self {
-        Self {
-            dir: Some(dir),
-            leader_by: None,
-            poll: None,
-        }
+    /// Watches this directory from now on.
+    ///
+    /// # Errors
+    /// Those of `open(2)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EMFILE`.
+    pub fn new(dir: ExitDir) -> Result<Self, Error> {
+        let path = dir.path().to_owned();
+        let watch = Watch::new(dir).map_err(|kind| kind.at(&path))?;
+        Ok(Self::with(Some(watch)))
     }
 
     /// Watches the directory of `EXIT_DIR`. Without one, a wait never ends by a signal.
-    #[must_use]
-    pub fn from_env() -> Self {
-        Self {
-            dir: ExitDir::from_env(),
-            leader_by: None,
-            poll: None,
-        }
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn from_env() -> Result<Self, Error> {
+        ExitDir::from_env().map_or_else(|| Ok(Self::idle()), Self::new)
     }
 
-    /// Takes a leader for dead that was not seen alive within this time.
+    /// Watches nothing: its wait ends by its limit or the caller's descriptor alone.
+    #[must_use]
+    pub fn idle() -> Self {
+        Self::with(None)
+    }
+
+    /// Takes a leader for dead that was not seen alive within this time from now.
     #[must_use]
     pub fn leader_by(mut self, limit: Duration) -> Self {
+        self.since = Instant::now();
         self.leader_by = Some(limit);
         self
     }
 
-    /// Looks this often, and uses no events.
+    /// Looks this often, and uses no events, for filesystems that have none.
     #[must_use]
     pub fn poll(mut self, every: Duration) -> Self {
         self.poll = Some(every);
@@ -84,8 +108,8 @@ impl Watcher {
     /// Waits until it is time to exit.
     ///
     /// # Errors
-    /// `ENOENT` when there is no such directory or it was removed for more than a second, `ENOTDIR`, `EACCES`.
-    pub fn wait(&self) -> Result<Ended, Error> {
+    /// `ENOENT` when the directory is gone for more than a second, `ENOTDIR` or `EACCES` when it is no longer what it was.
+    pub fn wait(&mut self) -> Result<Ended, Error> {
         self.wait_or(None, None)
     }
 
@@ -93,7 +117,7 @@ impl Watcher {
     ///
     /// # Errors
     /// As for [`wait`](Self::wait), and `ETIMEDOUT`.
-    pub fn wait_timeout(&self, limit: Duration) -> Result<Ended, Error> {
+    pub fn wait_timeout(&mut self, limit: Duration) -> Result<Ended, Error> {
         self.wait_or(Some(limit), None)
     }
 
@@ -102,80 +126,116 @@ impl Watcher {
     /// # Errors
     /// As for [`wait_timeout`](Self::wait_timeout).
     pub fn wait_or(
-        &self,
+        &mut self,
         limit: Option<Duration>,
         cancel: Option<BorrowedFd<'_>>,
     ) -> Result<Ended, Error> {
+        let ended = self.wait_for(limit, cancel);
+        let path = self
+            .watch
+            .as_ref()
+            .map_or(Path::new(""), |watch| watch.dir.path());
+        ended.map_err(|kind| kind.at(path))
+    }
+
+    fn with(watch: Option<Watch>) -> Self {
+        Self {
+            watch,
+            since: Instant::now(),
+            leader_by: None,
+            poll: None,
+        }
+    }
+
+    fn wait_for(
+        &mut self,
+        limit: Option<Duration>,
+        cancel: Option<BorrowedFd<'_>>,
+    ) -> Result<Ended, Kind> {
         let started = Instant::now();
-        let Some(dir) = &self.dir else {
-            return never(limit, cancel);
-        };
-        let wait = || {
-            let mut watch = Watch::new(dir, self.poll.is_none())?;
-            loop {
-                if let Some(ended) = watch.look(self.leader_by, started)? {
-                    return Ok(ended);
-                }
-                let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
-                if let (Some(limit), Some(Duration::ZERO)) = (limit, left) {
-                    return Err(Kind::TimedOut(limit));
-                }
-                let pause = self.poll.unwrap_or(LOOK).min(left.unwrap_or(Duration::MAX));
-                if sleep(pause, watch.events.as_ref().map(AsFd::as_fd), cancel)? {
-                    return Ok(Ended::Cancelled);
-                }
+        if let (Some(watch), None) = (&mut self.watch, self.poll) {
+            watch.arm()?;
+        }
+        loop {
+            let overdue = self
+                .leader_by
+                .is_some_and(|limit| self.since.elapsed() >= limit);
+            if let Some(watch) = &mut self.watch
+                && let Some(ended) = watch.look(overdue)?
+            {
+                return Ok(ended);
             }
-        };
-        wait().map_err(|kind| kind.at(dir.path()))
+            let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
+            if let (Some(limit), Some(Duration::ZERO)) = (limit, left) {
+                return Err(Kind::TimedOut(limit));
+            }
+            let pause = self.watch.as_ref().map(|watch| watch.pause(self.poll));
+            let pause = pause.into_iter().chain(left).min();
+            let events = self.watch.as_ref().and_then(|watch| watch.events.as_ref());
+            if sleep(pause, events.map(AsFd::as_fd), cancel)? {
+                return Ok(Ended::Cancelled);
+            }
+        }
     }
 }
 
-/// A directory under watch.
-struct Watch<'a> {
-    dir: &'a ExitDir,
-    file: File,
-    events: Option<Inotify>,
-    leader_seen: bool,
-    gone_since: Option<Instant>,
-}
-
-impl<'a> Watch<'a> {
-    fn new(dir: &'a ExitDir, with_events: bool) -> Result<Self, Kind> {
-        let file = dir.open()?;
-        let events = if with_events { events(dir)? } else { None };
+impl Watch {
+    /// Whether the leader lives is asked first of all: it may die before the first wait.
+    fn new(dir: ExitDir) -> Result<Self, Kind> {
+        let file = leader::open(dir.path())?;
+        let leader_seen = leader::lives(&file)?;
         Ok(Self {
             dir,
             file,
-            events,
-            leader_seen: false,
+            events: None,
+            leader_seen,
             gone_since: None,
+            empty_since: None,
         })
     }
 
+    fn arm(&mut self) -> Result<(), Kind> {
+        if self.events.is_none() {
+            self.events = Events::of(self.dir.path())?;
+        }
+        Ok(())
+    }
+
+    fn pause(&self, poll: Option<Duration>) -> Duration {
+        let look = poll.unwrap_or(LOOK);
+        if self.empty_since.is_some() {
+            look.min(WRITING)
+        } else {
+            look
+        }
+    }
+
     /// The lock is asked about first and the entry looked for then: a leader signals before it lets the lock go.
-    fn look(
-        &mut self,
-        leader_by: Option<Duration>,
-        started: Instant,
-    ) -> Result<Option<Ended>, Kind> {
-        self.drain();
+    fn look(&mut self, overdue: bool) -> Result<Option<Ended>, Kind> {
+        let written = self.events.as_ref().is_some_and(Events::drain);
         let lives = leader::lives(&self.file)?;
         self.leader_seen |= lives;
         match self.dir.look() {
-            Ok(Some(record)) => return Ok(Some(Ended::Signalled(record))),
-            Ok(None) => {}
-            Err(Kind::Io(_, error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Found::Signal(record)) => return Ok(Some(Ended::Signalled(record))),
+            Ok(Found::Empty) => return Ok(self.empty(written)),
+            Ok(Found::Nothing) => {}
+            Err(Kind::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
                 return self.missing();
             }
             Err(error) => return Err(error),
         }
         self.gone_since = None;
-        let overdue =
-            !self.leader_seen && leader_by.is_some_and(|limit| started.elapsed() >= limit);
+        self.empty_since = None;
         if !lives && (self.leader_seen || overdue) {
             return Ok(Some(Ended::LeaderDied));
         }
         self.follow()
+    }
+
+    /// An older leader's record, or one that is being written.
+    fn empty(&mut self, written: bool) -> Option<Ended> {
+        let since = *self.empty_since.get_or_insert_with(Instant::now);
+        (written || since.elapsed() >= WRITING).then(|| Ended::Signalled(Record::default()))
     }
 
     fn missing(&mut self) -> Result<Option<Ended>, Kind> {
@@ -194,86 +254,41 @@ impl<'a> Watch<'a> {
         let (Ok(now), Ok(watched)) = (now, self.file.metadata().map(identity)) else {
             return Ok(None);
         };
-        if now != watched && !self.leader_seen {
-            debug!(
-                "exit directory {:?} was replaced; following the new one",
-                self.dir.path()
-            );
-            self.file = self.dir.open()?;
-            self.events = if self.events.is_some() {
-                events(self.dir)?
-            } else {
-                None
-            };
-            return Ok(self.dir.look()?.map(Ended::Signalled));
+        if now == watched || self.leader_seen {
+            return Ok(None);
         }
-        Ok(None)
-    }
-
-    fn drain(&self) {
-        while self
-            .events
-            .as_ref()
-            .is_some_and(|events| events.read_events().is_ok())
-        {}
-    }
-}
-
-/// Events of the directory; none, with a warning, when inotify is used up.
-fn events(dir: &ExitDir) -> Result<Option<Inotify>, Kind> {
-    let watch = || {
-        let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let wanted = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_MOVED_TO
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR;
-        events.add_watch(dir.path(), wanted).map(|_| events)
-    };
-    match watch() {
-        Ok(events) => Ok(Some(events)),
-        Err(
-            error @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC | Errno::ENOMEM | Errno::ENOSYS),
-        ) => {
-            warn!(
-                "no events for {:?}, looking four times a second: {error}",
-                dir.path()
-            );
-            Ok(None)
+        debug!(
+            "exit directory {:?} was replaced; following the new one",
+            self.dir.path()
+        );
+        self.file = leader::open(self.dir.path())?;
+        if self.events.take().is_some() {
+            self.arm()?;
         }
-        Err(error) => Err(Kind::io("watch")(error)),
+        // An entry, or a leader, may have come between.
+        self.look(false)
     }
 }
 
 /// True when the caller's descriptor is readable.
 fn sleep(
-    pause: Duration,
+    pause: Option<Duration>,
     events: Option<BorrowedFd<'_>>,
     cancel: Option<BorrowedFd<'_>>,
 ) -> Result<bool, Kind> {
     let fds = cancel.into_iter().chain(events);
     let mut polled: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-    let millis = u16::try_from(pause.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
-    match poll(&mut polled, PollTimeout::from(millis)) {
+    // Rounded up, so that a wait is never shorter than was asked for.
+    let millis = pause.map(|pause| i32::try_from(pause.as_nanos().div_ceil(1_000_000)));
+    let timeout = millis.map_or(PollTimeout::NONE, |millis| {
+        millis
+            .ok()
+            .and_then(|millis| PollTimeout::try_from(millis).ok())
+            .unwrap_or(PollTimeout::MAX)
+    });
+    match poll(&mut polled, timeout) {
         Ok(_) => Ok(cancel.is_some() && polled[0].any().unwrap_or(false)),
         Err(Errno::EINTR) => Ok(false),
         Err(error) => Err(Kind::io("watch")(error)),
-    }
-}
-
-/// Without a directory nothing ever signals.
-fn never(limit: Option<Duration>, cancel: Option<BorrowedFd<'_>>) -> Result<Ended, Error> {
-    let started = Instant::now();
-    let none = std::path::Path::new("");
-    loop {
-        let left = limit.map_or(Duration::MAX, |limit| {
-            limit.saturating_sub(started.elapsed())
-        });
-        if let (Some(limit), Duration::ZERO) = (limit, left) {
-            return Err(Kind::TimedOut(limit).at(none));
-        }
-        if sleep(left, None, cancel).map_err(|kind| kind.at(none))? {
-            return Ok(Ended::Cancelled);
-        }
     }
 }

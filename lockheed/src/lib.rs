@@ -11,6 +11,9 @@ mod lock;
 mod machine;
 mod name;
 mod record;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim;
 pub mod store;
 mod time;
 

@@ -15,7 +15,7 @@ mod pace;
 mod sight;
 mod signal;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 pub(crate) use pace::{Backoff, Random};
 pub(crate) use sight::{Moment, Sightings, Verdict};
@@ -24,7 +24,7 @@ pub(crate) use signal::Flaw;
 pub(crate) use signal::{Action, Goal, Input, News, Settings, Wait};
 
 use crate::{
-    Record, Timestamp,
+    Lease, Record, Timestamp,
     error::{Error, Kind},
     store::{Change, Object, RECORD, StoreError, StoreErrorKind, Version},
 };
@@ -36,8 +36,8 @@ pub(crate) struct Machine {
     me: Settings,
     phase: Phase,
     now: Moment,
-    /// None until the store has told its time.
-    clock_known: bool,
+    /// How much later than `now.store` it may be at the store: the answer that told its time may have been under way for so long.
+    slack: Duration,
     latest: Latest,
     /// What is known may be out of date.
     stale: bool,
@@ -45,6 +45,8 @@ pub(crate) struct Machine {
     pending: Option<Pending>,
     /// Writes that may still be done.
     doubts: Vec<Write>,
+    /// The nonces of the leases that this attempt has made, and has to take back if it fails.
+    made: Vec<String>,
     watch: WatchState,
     pause_until: Option<Duration>,
     backoff: Backoff,
@@ -115,12 +117,13 @@ impl Machine {
             me,
             phase,
             now: Moment { boot, store },
-            clock_known: false,
+            slack: Duration::ZERO,
             latest: Latest::Unknown,
             stale: true,
             sightings: Sightings::default(),
             pending: None,
             doubts: Vec::new(),
+            made: Vec::new(),
             watch: WatchState::Off,
             pause_until: None,
             backoff: Backoff::new(longest.min(Duration::from_secs(5))),
@@ -174,13 +177,20 @@ impl Machine {
         self.now.store = self.now.store.plus(passed);
     }
 
+    /// What to do next; a phase that has just begun decides too.
     fn decide(&mut self) {
-        self.wake = None;
-        match self.phase {
-            Phase::Acquiring(_) => self.acquire(),
-            Phase::Holding(_) => self.hold(),
-            Phase::Leaving(_) => self.go(),
-            Phase::Lost | Phase::Done => {}
+        loop {
+            let phase = mem::discriminant(&self.phase);
+            self.wake = None;
+            match self.phase {
+                Phase::Acquiring(_) => self.acquire(),
+                Phase::Holding(_) => self.hold(),
+                Phase::Leaving(_) => self.go(),
+                Phase::Lost | Phase::Done => {}
+            }
+            if mem::discriminant(&self.phase) == phase {
+                return;
+            }
         }
     }
 
@@ -191,7 +201,7 @@ impl Machine {
         match answer {
             Ok((object, store)) => {
                 self.now.store = store;
-                self.clock_known = true;
+                self.slack = self.now.boot.saturating_sub(sent);
                 self.answered(sent);
                 self.stale = false;
                 match object {
@@ -274,7 +284,7 @@ impl Machine {
         if let Phase::Acquiring(acquiring) = &mut self.phase {
             acquiring.answered = true;
         }
-        if std::mem::take(&mut self.unreachable) {
+        if mem::take(&mut self.unreachable) {
             self.tell(News::Reachable);
         }
     }
@@ -405,9 +415,18 @@ impl Machine {
     }
 
     fn unreachable(&mut self, error: &StoreError) {
-        if !std::mem::replace(&mut self.unreachable, true) {
+        if !mem::replace(&mut self.unreachable, true) {
             self.tell(News::Unreachable(error.to_string()));
         }
+    }
+
+    /// A lease of ours from now on. What it says of its end is rather too late than too early, or others would take it for over.
+    fn new_lease(&mut self) -> (Lease, String) {
+        let nonce = format!("{:016x}", self.random.number());
+        let latest = self.now.store.plus(self.slack);
+        let mut lease = edit::lease(&self.me.id, latest, self.me.length, nonce.clone());
+        lease.alive = self.me.alive;
+        (lease, nonce)
     }
 
     fn nonce(&mut self) -> String {

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "kube")]
 pub use self::kube::{KubeStore, KubeWatch};
 pub use dir::{DirStore, DirWatch, ProofOfLife};
+#[cfg(feature = "sim")]
+pub(crate) use memory::Objects;
 pub use memory::{MemoryStore, MemoryWatch};
 
 use crate::{LockName, Timestamp};
@@ -74,7 +76,7 @@ pub trait Store: Send + Sync + 'static {
         since: Option<&Version>,
     ) -> impl Future<Output = Result<Self::Watch, StoreError>> + Send;
 
-    /// The store's clock: what [`expires`](crate::Lease::expires) is written from and compared with. It is never this machine's wall clock, and a
+    /// The store's clock, or somewhat less: it may be behind by as long as the last answer was under way, and is never ahead. It is what [`expires`](crate::Lease::expires) is written from and compared with, is never this machine's wall clock, and a
     /// step of that does not move it.
     ///
     /// # Errors

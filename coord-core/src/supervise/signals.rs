@@ -2,7 +2,10 @@
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicI32, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use nix::{
@@ -12,7 +15,7 @@ use nix::{
     sys::signal::{
         SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, sigaction, sigprocmask,
     },
-    unistd::{Pid, getpid, pipe2, read},
+    unistd::{Pid, getpid, pipe2, read, write},
 };
 
 use super::error::{Error, Kind};
@@ -32,14 +35,22 @@ const FORWARDED: [Signal; 9] = [
 /// `SI_KERNEL` of `sigaction(2)`: not sent by a process. Such a TERM, INT or QUIT comes from the terminal.
 const FROM_KERNEL: i32 = 0x80;
 
-/// Where the handler writes to; -1 while there is none.
-static PIPE: AtomicI32 = AtomicI32::new(-1);
+/// What the handler writes into. It is never closed, so that a handler that runs late, or a thread, writes into nothing else.
+static PIPE: OnceLock<Pipe> = OnceLock::new();
 
-/// The handlers, as long as this lives.
+/// Whether there is a [`Caught`].
+static BUSY: AtomicBool = AtomicBool::new(false);
+
+#[derive(Debug)]
+struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+/// The handlers, as long as this lives; there is one at a time.
 #[derive(Debug)]
 pub(crate) struct Caught {
-    reader: OwnedFd,
-    _writer: OwnedFd,
+    pipe: &'static Pipe,
     before: Vec<(Signal, SigAction)>,
 }
 
@@ -48,15 +59,16 @@ impl Caught {
     pub(crate) fn new() -> Result<Self, Error> {
         let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let (reader, writer) = pipe2(flags).map_err(Kind::io("open a pipe"))?;
-        PIPE.compare_exchange(-1, writer.as_raw_fd(), Ordering::SeqCst, Ordering::SeqCst)
-            .map_err(|_| Kind::Busy)?;
-        // As PID 1 we inherit orphans of other sessions too.
-        let child = (getpid().as_raw() == 1).then_some(Signal::SIGCHLD);
+        if BUSY.swap(true, Ordering::SeqCst) {
+            return Err(Kind::Busy.into());
+        }
         let mut caught = Self {
-            reader,
-            _writer: writer,
+            pipe: PIPE.get_or_init(|| Pipe { reader, writer }),
             before: Vec::new(),
         };
+        while caught.next().is_some() {}
+        // As PID 1 we inherit orphans of other sessions too.
+        let child = (getpid().as_raw() == 1).then_some(Signal::SIGCHLD);
         for signal in FORWARDED.into_iter().chain(child) {
             caught.catch(signal);
         }
@@ -66,10 +78,12 @@ impl Caught {
     /// The next signal, and whether it came from the terminal; none when there is none.
     pub(crate) fn next(&self) -> Option<(Signal, bool)> {
         let mut bytes = [0; 2];
-        match read(&self.reader, &mut bytes) {
-            Ok(2) => Some((Signal::try_from(i32::from(bytes[0])).ok()?, bytes[1] == 1)),
-            _ => None,
+        while read(&self.pipe.reader, &mut bytes) == Ok(2) {
+            if let Ok(signal) = Signal::try_from(i32::from(bytes[0])) {
+                return Some((signal, bytes[1] == 1));
+            }
         }
+        None
     }
 
     fn catch(&mut self, signal: Signal) {
@@ -94,7 +108,7 @@ impl Caught {
 
 impl AsFd for Caught {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
+        self.pipe.reader.as_fd()
     }
 }
 
@@ -104,7 +118,14 @@ impl Drop for Caught {
             // SAFETY: this is what was installed before.
             let _ = unsafe { sigaction(*signal, action) };
         }
-        PIPE.store(-1, Ordering::SeqCst);
+        BUSY.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Wakes the thread that waits for signals, without one.
+pub(crate) fn nudge() {
+    if let Some(pipe) = PIPE.get() {
+        let _ = write(&pipe.writer, &[0; 2]);
     }
 }
 
@@ -122,17 +143,12 @@ pub(crate) fn stop_ourselves() {
 }
 
 extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    let Some(pipe) = PIPE.get() else { return };
     let errno = Errno::last_raw();
     // SAFETY: the kernel hands a valid siginfo to a handler installed with SA_SIGINFO.
     let from_kernel = unsafe { (*info).si_code } == FROM_KERNEL;
     let bytes = [u8::try_from(number).unwrap_or(0), u8::from(from_kernel)];
     // SAFETY: write is async-signal-safe, and the buffer is valid; two bytes go into a pipe whole.
-    unsafe {
-        libc::write(
-            PIPE.load(Ordering::SeqCst),
-            bytes.as_ptr().cast(),
-            bytes.len(),
-        )
-    };
+    unsafe { libc::write(pipe.writer.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
     Errno::set_raw(errno);
 }

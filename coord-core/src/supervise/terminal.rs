@@ -3,8 +3,9 @@
 use std::{fs::File, os::unix::fs::OpenOptionsExt};
 
 use nix::{
+    errno::Errno,
     libc,
-    sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask},
+    sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask},
     unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp},
 };
 
@@ -44,7 +45,14 @@ impl Terminal {
         self.pass(getpgrp(), to);
     }
 
+    /// Takes the terminal back from CMD's group, or from one of CMD's that has ended without giving it back.
     pub(crate) fn take_back(&self, from: Pid) {
-        self.pass(from, getpgrp());
+        let Some(tty) = &self.0 else { return };
+        let gone = |group| killpg(group, None) == Err(Errno::ESRCH);
+        if let Ok(group) = tcgetpgrp(tty)
+            && (group == from || gone(group))
+        {
+            self.pass(group, getpgrp());
+        }
     }
 }

@@ -3,45 +3,82 @@
 //! The process that asks is a child subreaper, so that whatever its descendants orphan stays below it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fs,
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     time::Duration,
 };
 
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::wait::{WaitPidFlag, WaitStatus, waitpid},
-    unistd::{Pid, getpid, getsid},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{Pid, SysconfVar, getpid, getsid, sysconf},
 };
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use super::boottime;
 
 /// How often a tree is looked through again while it is being ended.
 pub(crate) const AGAIN: Duration = Duration::from_millis(100);
 
 /// A process that cannot be mistaken for a later one with the same ID: the ID, and when it started (in clock ticks since boot).
-pub(crate) type Identity = (i32, u64);
+type Identity = (i32, u64);
 
-struct Process {
-    parent: i32,
+/// Who has been asked to end.
+pub(crate) struct Asked {
+    since: u64,
+    done: HashSet<Identity>,
+}
+
+/// What `proc_pid_stat(5)` says about a process.
+struct Stat {
     state: u8,
+    parent: i32,
     started: u64,
 }
 
-/// Sends a signal to every descendant that `done` does not name yet, and notes it there; looks again until there is no new one.
-/// A stopped process is continued, since it could not act on the signal otherwise.
-pub(crate) fn signal_all(number: i32, done: &mut HashSet<Identity>) {
+impl Asked {
+    /// Nobody yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            since: ticks(boottime()),
+            done: HashSet::new(),
+        }
+    }
+
+    /// Sends the signal once to every descendant. Who was overlooked because the tree changed meanwhile is found by looking again; who
+    /// starts only then is a reaction, such as the clean-up in a shell's trap, and is left to its parent.
+    pub(crate) fn ask(&mut self, signal: Signal) {
+        loop {
+            let first = self.done.is_empty();
+            let mut new = descendants();
+            new.retain(|process| (first || process.1 < self.since) && self.done.insert(*process));
+            if new.is_empty() {
+                return;
+            }
+            for process in new {
+                send(process, signal);
+            }
+        }
+    }
+}
+
+/// Kills every descendant; looks again until there is no new one.
+pub(crate) fn kill_all() {
+    let mut done = HashSet::new();
     loop {
-        let new: Vec<_> = descendants()
-            .into_iter()
-            .filter(|process| done.insert(*process))
-            .collect();
+        let mut new = descendants();
+        new.retain(|process| done.insert(*process));
         if new.is_empty() {
             return;
         }
         for process in new {
-            send(process, number);
+            send(process, Signal::SIGKILL);
         }
     }
 }
@@ -61,13 +98,11 @@ pub(crate) fn reap() -> nix::Result<Option<WaitStatus>> {
 /// Reaps the zombies that PID 1 has inherited from other sessions, such as those of `docker exec`. Children of this session are
 /// the program's own, and are waited for where they were started.
 pub(crate) fn reap_strangers() {
-    let us = getpid();
     let ours = getsid(None).ok();
-    for (pid, process) in processes() {
-        let pid = Pid::from_raw(pid);
-        if process.parent == us.as_raw() && process.state == b'Z' && getsid(Some(pid)).ok() != ours
-        {
-            let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+    for pid in children_of(getpid().as_raw()) {
+        let process = Pid::from_raw(pid);
+        if stat(pid).is_some_and(|stat| stat.state == b'Z') && getsid(Some(process)).ok() != ours {
+            let _ = waitpid(process, Some(WaitPidFlag::WNOHANG));
         }
     }
 }
@@ -83,13 +118,10 @@ pub(crate) fn reap_all() -> bool {
     }
 }
 
-/// Sleeps until a child ends, or for this long. Who is a child by then was not looked at: the next round does.
+/// Sleeps until a child ends, or for this long. Who becomes a child meanwhile is not looked at: the next round does.
 pub(crate) fn await_child(longest: Duration) {
-    let us = getpid().as_raw();
-    let children = processes()
-        .into_iter()
-        .filter(|(_, process)| process.parent == us);
-    let children: Vec<_> = children.filter_map(|(pid, _)| open(pid)).collect();
+    let children = children_of(getpid().as_raw());
+    let children: Vec<_> = children.into_iter().filter_map(open).collect();
     let mut polled: Vec<_> = children
         .iter()
         .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
@@ -98,49 +130,147 @@ pub(crate) fn await_child(longest: Duration) {
     let _ = poll(&mut polled, PollTimeout::from(millis));
 }
 
+/// Parents come before their children.
 fn descendants() -> Vec<Identity> {
-    let all = processes();
-    let mut below = vec![getpid().as_raw()];
     let mut found = Vec::new();
+    let mut below = vec![getpid().as_raw()];
     while let Some(parent) = below.pop() {
-        for (pid, process) in all.iter().filter(|(_, process)| process.parent == parent) {
-            below.push(*pid);
-            found.push((*pid, process.started));
+        for child in children_of(parent) {
+            if let Some(stat) = stat(child) {
+                found.push((child, stat.started));
+                below.push(child);
+            }
         }
     }
     found
 }
 
-fn processes() -> HashMap<i32, Process> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter_map(|pid| Some((pid, look(pid)?))).collect()
+fn children_of(parent: i32) -> Vec<i32> {
+    listed_children(parent).unwrap_or_else(|| searched_children(parent))
 }
 
-/// `proc_pid_stat(5)`: the name in parentheses may contain anything, so the fields are counted from its end.
-fn look(pid: i32) -> Option<Process> {
+/// From `proc_tid_children(5)`, which kernels may be built without; none then.
+fn listed_children(parent: i32) -> Option<Vec<i32>> {
+    let mut children = Vec::new();
+    for task in fs::read_dir(format!("/proc/{parent}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        match fs::read_to_string(task.path().join("children")) {
+            Ok(list) => children.extend(
+                list.split_whitespace()
+                    .filter_map(|pid| pid.parse::<i32>().ok()),
+            ),
+            // The thread has ended, or there is no such file at all.
+            Err(_) if Path::new("/proc/thread-self/children").exists() => {}
+            Err(_) => return None,
+        }
+    }
+    Some(children)
+}
+
+fn searched_children(parent: i32) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent))
+        .collect()
+}
+
+/// The name in parentheses may contain anything, so the fields are counted from its end.
+fn stat(pid: i32) -> Option<Stat> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 2..)?).ok()?;
     let fields: Vec<_> = rest.split(' ').collect();
-    Some(Process {
+    Some(Stat {
         state: *fields.first()?.as_bytes().first()?,
         parent: fields.get(1)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
 }
 
+/// In the unit of a process's start, `sysconf(3)`.
+fn ticks(time: Duration) -> u64 {
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten();
+    let per_second = per_second
+        .and_then(|ticks| u32::try_from(ticks).ok())
+        .unwrap_or(100);
+    (time * per_second).as_secs()
+}
+
 fn open(pid: i32) -> Option<OwnedFd> {
     pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
 }
 
-/// The descriptor is opened first and the start compared then, so that no process that got the same ID is hit.
-fn send((pid, started): Identity, number: i32) {
-    let Some(process) = open(pid) else { return };
-    let same = look(pid).is_some_and(|process| process.started == started);
-    let (true, Some(signal)) = (same, Signal::from_named_raw(number)) else {
+/// The descriptor is opened first and the start compared then, so that no process that got the same ID is hit. Where a filter forbids
+/// pidfds, what is left is the ID alone, the moment after the comparison. A stopped process is continued, since it could not act on
+/// the signal otherwise.
+fn send((pid, started): Identity, signal: Signal) {
+    let process = open(pid);
+    if stat(pid).is_none_or(|stat| stat.started != started) {
+        return;
+    }
+    let Some(process) = process else {
+        let _ = kill(Pid::from_raw(pid), signal);
+        let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
         return;
     };
-    let _ = pidfd_send_signal(&process, signal);
-    let _ = pidfd_send_signal(&process, Signal::CONT);
+    if let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) {
+        let _ = pidfd_send_signal(&process, signal);
+        let _ = pidfd_send_signal(&process, rustix::process::Signal::CONT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_list_and_the_search_find_the_same_children() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "sleep 1000 & sleep 1000 & echo ready; wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        BufReader::new(shell.stdout.take().unwrap())
+            .read_line(&mut String::new())
+            .unwrap();
+        let pid = i32::try_from(shell.id()).unwrap();
+        let sorted = |mut pids: Vec<i32>| {
+            pids.sort_unstable();
+            pids
+        };
+        let searched = sorted(searched_children(pid));
+        assert_eq!(searched.len(), 2);
+        if let Some(listed) = listed_children(pid) {
+            assert_eq!(sorted(listed), searched);
+        }
+        assert!(children_of(getpid().as_raw()).contains(&pid));
+        let all = descendants();
+        for child in searched.into_iter().chain([pid]) {
+            assert!(all.iter().any(|(found, _)| *found == child));
+            kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
+        }
+        shell.wait().unwrap();
+    }
+
+    #[test]
+    fn starts_and_the_clock_have_the_same_unit() {
+        let before = ticks(boottime());
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let started = stat(i32::try_from(child.id()).unwrap()).unwrap().started;
+        let after = ticks(boottime());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(
+            (before..=after).contains(&started),
+            "{before} {started} {after}"
+        );
+    }
 }

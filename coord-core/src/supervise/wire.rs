@@ -15,9 +15,12 @@ use nix::{
     errno::Errno,
     libc,
     sys::socket::{
-        self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+        self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag,
+        SockType,
     },
 };
+
+use super::Exit;
 
 /// More than the variables of a lock need; the kernel takes about 200 KiB in a packet.
 const LARGEST: usize = 64 * 1024;
@@ -50,8 +53,8 @@ pub(crate) enum Report {
     NotStarted(i32),
     /// CMD was stopped by this signal.
     Stopped(i32),
-    /// The tree is gone: CMD's status as `wait(2)` has it, and why it was ended.
-    Over(i32, Cause),
+    /// The tree is gone: how CMD ended, and why.
+    Over(Exit, Cause),
 }
 
 /// Why CMD was ended.
@@ -123,7 +126,8 @@ impl Link {
             Report::Started(pid) => (b's', pid, 0),
             Report::NotStarted(errno) => (b'n', errno, 0),
             Report::Stopped(signal) => (b't', signal, 0),
-            Report::Over(status, cause) => (b'o', status, cause as i32),
+            Report::Over(Exit::Code(code), cause) => (b'o', i32::from(code), cause as i32),
+            Report::Over(Exit::Signal(signal), cause) => (b'o', -signal, cause as i32),
         };
         self.send(tag, &numbers(one, other), None)
     }
@@ -138,8 +142,17 @@ impl Link {
             b's' => Report::Started(one),
             b'n' => Report::NotStarted(one),
             b't' => Report::Stopped(one),
-            _ => Report::Over(one, Cause::from_number(other)),
+            _ => {
+                let exit = u8::try_from(one).map_or(Exit::Signal(-one), Exit::Code);
+                Report::Over(exit, Cause::from_number(other))
+            }
         }))
+    }
+
+    /// Ends the conversation, for all copies of this end.
+    pub(crate) fn close(&self) {
+        // It fails only for a socket that is not connected.
+        let _ = socket::shutdown(self.0.as_raw_fd(), Shutdown::Both);
     }
 
     fn send(&self, tag: u8, rest: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -166,8 +179,8 @@ impl Link {
                 MsgFlags::MSG_CMSG_CLOEXEC,
             ) {
                 Ok(message) => break (message.bytes, first_fd(message.cmsgs())),
-                Err(Errno::EINTR) => {}
-                Err(Errno::ECONNRESET) => return Ok(None),
+                // The other end is closed, and had not read all; what it wrote before is still to be read.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(error) => return Err(error.into()),
             }
         };
@@ -232,4 +245,58 @@ fn decode(bytes: &[u8]) -> Vec<(OsString, OsString)> {
         vars.push((name, value));
     }
     vars
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_word_is_heard_although_an_order_was_not_read() {
+        let (client, guard) = Link::pair().unwrap();
+        let number = libc::SIGUSR1;
+        let order = Order::Signal {
+            number,
+            group: false,
+        };
+        client.order(&order).unwrap();
+        guard
+            .report(Report::Over(Exit::Signal(9), Cause::Own))
+            .unwrap();
+        drop(guard);
+        let heard = client.next_report().unwrap();
+        assert!(
+            matches!(heard, Some(Report::Over(Exit::Signal(9), Cause::Own))),
+            "{heard:?}"
+        );
+        assert!(client.next_report().unwrap().is_none());
+    }
+
+    #[test]
+    fn orders_arrive_as_they_were_given() {
+        let (client, guard) = Link::pair().unwrap();
+        let vars = vec![("A".into(), "1 2\n".into()), ("EMPTY".into(), "".into())];
+        client.order(&Order::Start(vars.clone())).unwrap();
+        client.order(&Order::Start(Vec::new())).unwrap();
+        let deadline = Some(Duration::from_nanos(12_345_678_901));
+        client.order(&Order::Deadline(deadline)).unwrap();
+        client.order(&Order::Deadline(None)).unwrap();
+        client.order(&Order::End).unwrap();
+        let next = || guard.next_order().unwrap().unwrap();
+        assert!(matches!(next(), Order::Start(found) if found == vars));
+        assert!(matches!(next(), Order::Start(found) if found.is_empty()));
+        assert!(matches!(next(), Order::Deadline(at) if at == deadline));
+        assert!(matches!(next(), Order::Deadline(None)));
+        assert!(matches!(next(), Order::End));
+    }
+
+    #[test]
+    fn variables_that_do_not_fit_are_refused() {
+        let (client, _guard) = Link::pair().unwrap();
+        let huge = "x".repeat(LARGEST);
+        let error = client
+            .order(&Order::Start(vec![("A".into(), huge.into())]))
+            .unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::E2BIG));
+    }
 }

@@ -146,28 +146,34 @@ impl RunOn<'_> {
         if let Some(status) = signals.status() {
             running.ender().end(Reason::new("a signal", status));
         }
-        let status = until_over(running, &held, deadline, margin).await;
+        let (running, status) = until_over(running, &held, deadline, margin).await?;
         released(held).await;
+        // Until here a signal did not end this process before the lock was given back.
+        drop(running);
         status
     }
 }
 
 /// Waits until the command's tree is gone; meanwhile tells the guard each new deadline, and ends the command when the lock is lost.
 async fn until_over(
-    running: Running,
+    mut running: Running,
     held: &Held,
     deadline: Option<Duration>,
     margin: Duration,
-) -> Result<Status, Failure> {
+) -> Result<(Running, Result<Status, Failure>), Failure> {
     let ender = running.ender();
-    let over = tokio::task::spawn_blocking(move || running.wait());
+    let over = tokio::task::spawn_blocking(move || {
+        let outcome = running.wait();
+        (running, outcome)
+    });
     tokio::pin!(over);
-    let outcome = tokio::select! {
-        outcome = &mut over => outcome,
+    let done = tokio::select! {
+        done = &mut over => done,
         () = follow(held, &ender, deadline, margin) => over.await,
     };
-    let outcome = outcome.map_err(|error| Failure::new(Status::FAILED, error))?;
-    Ok(outcome.map_err(supervision)?.status())
+    let (running, outcome) = done.map_err(failed)?;
+    let status = outcome.map(|outcome| outcome.status());
+    Ok((running, status.map_err(supervision)))
 }
 
 /// Returns when the lock is lost.

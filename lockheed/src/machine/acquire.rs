@@ -182,9 +182,8 @@ impl Machine {
             return self.wake_by(Some(write_at));
         }
         acquiring.write_at = None;
-        let nonce = self.nonce();
-        let mut lease = edit::lease(&self.me.id, self.now.store, self.me.length, nonce.clone());
-        lease.alive = self.me.alive;
+        let (lease, nonce) = self.new_lease();
+        self.made.push(nonce.clone());
         let object = self.with_lease(lease);
         self.send_write(object, Some(nonce), false);
     }
@@ -204,12 +203,17 @@ impl Machine {
             (Some(token), _) | (None, Ok(token)) => token,
             (None, Err(error)) => return self.give_up(Kind::Store(error)),
         };
-        let nonce = self.nonce();
-        let mut longer = edit::lease(&self.me.id, self.now.store, self.me.length, nonce.clone());
+        let (mut longer, nonce) = self.new_lease();
         longer.token = Some(token);
-        longer.alive = self.me.alive;
+        let made = lease
+            .nonce
+            .as_ref()
+            .is_some_and(|nonce| self.made.contains(nonce));
+        if made {
+            self.made.push(nonce.clone());
+        }
         let object = self.with_lease(longer);
-        self.send_write(object, Some(nonce), true);
+        self.send_write(object, Some(nonce), !made);
     }
 
     /// Whether the lease is from a write of ours that was in doubt, and lasts long enough to begin with.

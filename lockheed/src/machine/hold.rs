@@ -112,10 +112,8 @@ impl Machine {
         let Some(token) = self.holding().map(|holding| holding.token) else {
             return;
         };
-        let nonce = self.nonce();
-        let mut lease = edit::lease(&self.me.id, self.now.store, self.me.length, nonce.clone());
+        let (mut lease, nonce) = self.new_lease();
         lease.token = Some(token);
-        lease.alive = self.me.alive;
         match self.view() {
             Ok(Some((object, record))) => {
                 let object = edit::renewed(object, record, lease);

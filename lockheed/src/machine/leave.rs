@@ -100,15 +100,15 @@ impl Machine {
         }
     }
 
-    /// Whether a lease of ours is there: any of our ID, or only one that a write in doubt has made.
+    /// Whether a lease of ours is there: any of our ID, or only one that this attempt has made.
     pub(super) fn lease_there(&self, by_id: bool) -> bool {
         let Ok(Some((_, record))) = self.view() else {
             return false;
         };
         let ours = |nonce: &Option<String>| {
-            self.doubts
-                .iter()
-                .any(|write| nonce.is_some() && write.nonce == *nonce)
+            nonce
+                .as_ref()
+                .is_some_and(|nonce| self.made.contains(nonce))
         };
         let lease = record.leases.get(&self.me.id);
         lease.is_some_and(|lease| by_id || ours(&lease.nonce))
@@ -140,6 +140,9 @@ impl Machine {
             return;
         };
         let error = self.error(kind);
-        self.tell(leaving.after.map_or(News::NotReleased(error), News::Failed));
+        if let Some(after) = leaving.after {
+            self.tell(News::Failed(after));
+        }
+        self.tell(News::NotReleased(error));
     }
 }

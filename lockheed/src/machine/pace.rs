@@ -67,7 +67,8 @@ impl Backoff {
 
 impl Crowd {
     const FIRST: f64 = 2.0;
-    const WIDEST: f64 = 4096.0;
+    /// Enough for hundreds; a wider one would let those who came later pass for ever.
+    const WIDEST: f64 = 64.0;
 
     pub(crate) fn new() -> Self {
         Self {

@@ -108,6 +108,11 @@ impl Objects {
         Ok(())
     }
 
+    #[cfg(feature = "sim")]
+    pub(crate) fn last_version(&self) -> Version {
+        Version::new(self.last.to_string())
+    }
+
     fn compare(&self, object: &Object) -> Result<Object, StoreError> {
         let there = self.get(&object.name)?;
         if there.version == object.version && there.uid == object.uid {
@@ -126,7 +131,7 @@ impl Objects {
     }
 
     /// What there is beyond `since`, as changes.
-    fn beyond(&self, scope: &Scope, since: Option<&Version>) -> Vec<Change> {
+    pub(crate) fn beyond(&self, scope: &Scope, since: Option<&Version>) -> Vec<Change> {
         let newer = |object: &&Object| since.is_none_or(|since| since.is_before(&object.version));
         let found: Vec<_> = self
             .kept

@@ -1,8 +1,7 @@
-//! The guard process: CMD's parent and subreaper, which ends the tree when it is told to, when the deadline is near, or when the
+//! The guard process from the inside: CMD's parent and subreaper, which ends the tree when it is told to, when the deadline is near, or when the
 //! client is gone.
 
 use std::{
-    collections::HashSet,
     io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -28,7 +27,7 @@ use nix::{
 };
 
 use super::{
-    Orphans, Plan, boottime,
+    Exit, Orphans, Plan, boottime,
     terminal::Terminal,
     tree,
     wire::{Cause, Link, Order, Report},
@@ -46,7 +45,7 @@ pub(crate) struct Warden {
     timer: TimerFd,
     kept: Vec<OwnedFd>,
     cmd: Option<Pid>,
-    status: Option<i32>,
+    exit: Option<Exit>,
     deadline: Option<Duration>,
     ending: Option<Ending>,
     client_gone: bool,
@@ -90,7 +89,7 @@ impl Warden {
             timer,
             kept: Vec::new(),
             cmd: None,
-            status: None,
+            exit: None,
             deadline: None,
             ending: None,
             client_gone: false,
@@ -102,8 +101,10 @@ impl Warden {
         while !(self.client_gone && self.cmd.is_none()) {
             let (asked, died) = self.wait()?;
             let childless = self.reap();
-            if self.status.is_some() && (childless || self.leaves_orphans()) {
-                return self.report_the_end();
+            if let Some(exit) = self.exit
+                && (childless || self.leaves_orphans())
+            {
+                return self.report_the_end(exit);
             }
             if died {
                 self.lose_client();
@@ -189,8 +190,7 @@ impl Warden {
 
     /// Sends a signal to CMD; it has not been reaped while its status is unknown, so that nobody else can have its ID.
     fn signal(&self, number: i32, group: bool) {
-        let (Some(cmd), None, Ok(signal)) = (self.cmd, self.status, Signal::try_from(number))
-        else {
+        let (Some(cmd), None, Ok(signal)) = (self.cmd, self.exit, Signal::try_from(number)) else {
             return;
         };
         let _ = if group {
@@ -217,7 +217,7 @@ impl Warden {
         if self.ending.is_some() || self.cmd.is_none() {
             return;
         }
-        let cause = if self.status.is_some() {
+        let cause = if self.exit.is_some() {
             Cause::Own
         } else {
             cause
@@ -227,7 +227,7 @@ impl Warden {
             .deadline
             .map_or(kill_at, |deadline| kill_at.min(deadline));
         self.ending = Some(Ending { cause, kill_at });
-        tree::signal_all(self.plan.signal as i32, &mut HashSet::new());
+        tree::Asked::new().ask(self.plan.signal);
     }
 
     fn keep_time(&mut self) {
@@ -243,7 +243,7 @@ impl Warden {
             .as_ref()
             .is_some_and(|ending| now >= ending.kill_at)
         {
-            tree::signal_all(libc::SIGKILL, &mut HashSet::new());
+            tree::kill_all();
         }
     }
 
@@ -256,7 +256,7 @@ impl Warden {
                 Err(_) => return true,
             }
         }
-        if self.status.is_some() && self.plan.orphans == Orphans::End {
+        if self.exit.is_some() && self.plan.orphans == Orphans::End {
             self.end(Cause::Own);
         }
         false
@@ -267,8 +267,10 @@ impl Warden {
             return;
         }
         match status {
-            WaitStatus::Exited(_, code) => self.status = Some(code << 8),
-            WaitStatus::Signaled(_, signal, _) => self.status = Some(signal as i32),
+            WaitStatus::Exited(_, code) => {
+                self.exit = Some(Exit::Code(code.to_le_bytes()[0]));
+            }
+            WaitStatus::Signaled(_, signal, _) => self.exit = Some(Exit::Signal(signal as i32)),
             WaitStatus::Stopped(_, signal) => {
                 let _ = self.link.report(Report::Stopped(signal as i32));
             }
@@ -281,14 +283,12 @@ impl Warden {
     }
 
     /// A client that has died hears nothing.
-    fn report_the_end(&self) -> io::Result<()> {
+    fn report_the_end(&self, exit: Exit) -> io::Result<()> {
         let cause = self
             .ending
             .as_ref()
             .map_or(Cause::Own, |ending| ending.cause);
-        self.link
-            .report(Report::Over(self.status.unwrap_or(0), cause))
-            .or(Ok(()))
+        self.link.report(Report::Over(exit, cause)).or(Ok(()))
     }
 }
 

@@ -1,0 +1,193 @@
+//! A command that runs, from the client's side.
+
+use std::{
+    os::fd::AsFd,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::Signal,
+    unistd::Pid,
+};
+
+use super::{
+    End, Ender, Error, Exit, Guard, Outcome, Reason, boottime,
+    error::Kind,
+    signals::{self, Caught},
+    terminal::Terminal,
+    tree,
+    wire::{Cause, Order, Report},
+};
+
+/// A command that runs. Dropping it ends the command's tree, and waits until it is gone.
+#[derive(Debug)]
+pub struct Running {
+    guard: Guard,
+    cmd: Pid,
+    caught: Caught,
+    terminal: Terminal,
+    reason: Arc<OnceLock<Reason>>,
+    over: bool,
+}
+
+impl Running {
+    pub(crate) fn new(guard: Guard, cmd: Pid, caught: Caught) -> Self {
+        Self {
+            guard,
+            cmd,
+            caught,
+            terminal: Terminal::open(),
+            reason: Arc::default(),
+            over: false,
+        }
+    }
+
+    /// What ends the command, or moves its deadline, from another thread.
+    #[must_use]
+    pub fn ender(&self) -> Ender {
+        Ender {
+            process: self.guard.process.clone(),
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// CMD's process ID, which is also its group's.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.cmd.as_raw()
+    }
+
+    /// Waits until CMD and all it has started are gone, passing signals on meanwhile. To be called once.
+    ///
+    /// Until this value is dropped, the signals that were passed on do not end this process either: there is time to give back what
+    /// CMD was run under.
+    ///
+    /// # Errors
+    /// `ESRCH` when the guard was killed; the tree has been ended then.
+    pub fn wait(&mut self) -> Result<Outcome, Error> {
+        loop {
+            let reported = self.sleep()?;
+            while let Some((signal, from_terminal)) = self.caught.next() {
+                self.pass_on(signal, from_terminal);
+            }
+            if !reported {
+                continue;
+            }
+            match self.guard.process.next_report()? {
+                Some(Report::Stopped(signal)) => self.stop_too(signal),
+                Some(Report::Over(exit, cause)) => return Ok(self.finish(exit, cause)),
+                Some(_) => {}
+                None => {
+                    self.end_the_rest();
+                    return Err(Kind::GuardDied.into());
+                }
+            }
+        }
+    }
+
+    /// True when the guard has something to say.
+    fn sleep(&self) -> Result<bool, Error> {
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut polled = [
+            readable(self.caught.as_fd()),
+            readable(self.guard.process.as_fd()),
+        ];
+        match poll(&mut polled, self.patience()) {
+            Ok(0) => self.guard.process.wake(),
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(Kind::io("wait")(error)),
+        }
+        Ok(polled[1].any().unwrap_or(false))
+    }
+
+    /// When to see to it that the guard is not stopped: it has to act one grace period before the deadline, and at it.
+    fn patience(&self) -> PollTimeout {
+        let Some(deadline) = self.guard.process.deadline() else {
+            return PollTimeout::NONE;
+        };
+        let now = boottime();
+        let term = deadline.saturating_sub(self.guard.plan.grace);
+        let left = [term, deadline]
+            .into_iter()
+            .map(|at| at.saturating_sub(now))
+            .find(|left| !left.is_zero());
+        // A millisecond more, so that the guard's own timer comes first.
+        let left = left.map_or(tree::AGAIN, |left| left + Duration::from_millis(1));
+        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+    }
+
+    /// What the terminal sends is for the whole group, and so is job control; the rest is for CMD, as it would be without us.
+    fn pass_on(&self, signal: Signal, from_terminal: bool) {
+        let job_control = matches!(signal, Signal::SIGTSTP | Signal::SIGCONT | Signal::SIGWINCH);
+        match signal {
+            Signal::SIGCHLD => return tree::reap_strangers(),
+            Signal::SIGCONT => self.terminal.give(self.cmd),
+            _ => {}
+        }
+        self.send(signal, from_terminal || job_control);
+    }
+
+    fn send(&self, signal: Signal, group: bool) {
+        let number = signal as i32;
+        // It fails only when the guard is gone, and CMD with it.
+        let _ = self.guard.process.order(&Order::Signal { number, group });
+    }
+
+    /// CMD was stopped: by its terminal, then our job is stopped, and both continue together; or by somebody, who will know.
+    fn stop_too(&self, signal: i32) {
+        let by_terminal = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
+        if by_terminal && self.terminal.is_there() {
+            signals::stop_ourselves();
+            self.terminal.give(self.cmd);
+            self.send(Signal::SIGCONT, true);
+        }
+    }
+
+    fn finish(&mut self, exit: Exit, cause: Cause) -> Outcome {
+        self.over = true;
+        let end = match (cause, self.reason.get()) {
+            (Cause::Asked, Some(reason)) => End::Asked(*reason),
+            (Cause::Deadline, _) => End::Deadline,
+            _ => End::Own,
+        };
+        Outcome { exit, end }
+    }
+
+    /// The guard is dead, and what it had below it comes to us: only after the link has closed, so that the tree is gone
+    /// when the kernel says that we have no child, the guard included, and not when we see none.
+    fn end_the_rest(&mut self) {
+        self.over = true;
+        let grace_over = boottime() + self.guard.plan.grace;
+        let deadline = self.guard.process.deadline();
+        let kill_at = deadline.map_or(grace_over, |deadline| deadline.min(grace_over));
+        let mut asked = tree::Asked::new();
+        while tree::reap_all() {
+            let left = kill_at.saturating_sub(boottime());
+            if left.is_zero() {
+                tree::kill_all();
+            } else {
+                asked.ask(self.guard.plan.signal);
+            }
+            tree::await_child(left.clamp(Duration::from_millis(1), tree::AGAIN));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = self.guard.process.order(&Order::End);
+        }
+        while !self.over {
+            match self.guard.process.next_report() {
+                Ok(Some(Report::Over(..))) => self.over = true,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => self.end_the_rest(),
+            }
+        }
+        self.terminal.take_back(self.cmd);
+    }
+}

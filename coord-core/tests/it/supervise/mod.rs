@@ -1,0 +1,163 @@
+//! The supervisor, by way of the example that does nothing else.
+
+mod endings;
+mod guard;
+mod signals;
+mod terminal;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{SigHandler, Signal, kill, signal},
+    unistd::Pid,
+};
+
+/// Longer than anything here takes on a loaded machine: what is not over by then hangs.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// A supervisor that runs, and what its tree says. It does not outlive the test, however that ends.
+struct Supervised {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("examples").join(name)
+}
+
+fn supervise(arguments: &[&str]) -> Command {
+    let mut command = Command::new(example("supervise"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// The status of a supervisor that needs nothing from outside to end.
+fn status(arguments: &[&str]) -> Option<i32> {
+    let mut child = supervise(arguments).spawn().unwrap();
+    finish(&mut child).code()
+}
+
+fn start(command: &mut Command) -> Supervised {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        stdout
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+    });
+    Supervised { child, lines }
+}
+
+impl Supervised {
+    /// The next line that somebody in the tree, or the supervisor, prints; none when all of them are gone.
+    #[track_caller]
+    fn line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(WATCHDOG) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line"),
+        }
+    }
+
+    #[track_caller]
+    fn says(&mut self, line: &str) {
+        assert_eq!(self.line().as_deref(), Some(line));
+    }
+
+    /// The process ID that the next line is.
+    #[track_caller]
+    fn says_pid(&mut self) -> Pid {
+        Pid::from_raw(self.line().unwrap().parse().unwrap())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    fn send(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    fn finish(&mut self) -> ExitStatus {
+        finish(&mut self.child)
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[track_caller]
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < WATCHDOG, "not in time: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[track_caller]
+fn finish(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    eventually("the supervisor ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap()
+}
+
+/// Has a program start with this signal ignored, as `nohup(1)` does.
+fn ignoring(command: &mut Command, number: Signal) {
+    let ignore = move || {
+        // SAFETY: no handler is installed.
+        unsafe { signal(number, SigHandler::SigIgn) }?;
+        Ok(())
+    };
+    // SAFETY: signal is async-signal-safe, signal-safety(7).
+    unsafe { command.pre_exec(ignore) };
+}
+
+/// Processes that have this argument; zombies have none.
+fn with_argument(text: &str) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let has = |entry: &fs::DirEntry| {
+        fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
+            line.split(|byte| *byte == 0)
+                .any(|argument| argument == text.as_bytes())
+        })
+    };
+    let pids = entries
+        .filter(has)
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.map(Pid::from_raw).collect()
+}
+
+/// Whether `sleep` with this argument runs; a shell whose script names it has a longer argument.
+fn sleeps(text: &str) -> bool {
+    !with_argument(text).is_empty()
+}
+
+/// A number of seconds that no other test sleeps.
+fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{}.{next}", 200_000 + std::process::id())
+}

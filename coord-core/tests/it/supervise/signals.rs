@@ -1,0 +1,133 @@
+//! Signals that are passed on, also by PID 1.
+
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt,
+    process::{Command, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::geteuid,
+};
+
+use super::{eventually, example, ignoring, start, supervise};
+
+/// Counts each signal until the end of standard input, then says how often each came.
+const COUNTS: &str = r#"
+    for name in TERM INT HUP QUIT USR1 USR2 CONT WINCH; do trap "echo $name" $name; done
+    echo $$; while read -r line; do :; done; echo end; while :; do sleep 0.05; done"#;
+
+#[test]
+fn each_signal_reaches_the_command_once() {
+    let mut supervised = start(&mut supervise(&["sh", "-c", COUNTS]));
+    let command = supervised.says_pid();
+    supervised.says("end");
+    for name in [
+        "TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT", "WINCH",
+    ] {
+        supervised.send(format!("SIG{name}").parse().unwrap());
+        supervised.says(name);
+    }
+    kill(command, Signal::SIGKILL).unwrap();
+    assert_eq!(supervised.finish().code(), Some(137));
+    // Nothing came twice: nothing is left to read.
+    assert_eq!(supervised.line(), None);
+}
+
+#[test]
+fn a_command_that_dies_of_a_signal_passed_on_is_told_by_the_status() {
+    let mut supervised = start(&mut supervise(&["sh", "-c", "echo ready; exec sleep 1000"]));
+    supervised.says("ready");
+    supervised.send(Signal::SIGTERM);
+    let ended = supervised.finish();
+    assert_eq!((ended.code(), ended.signal()), (Some(143), None));
+}
+
+#[test]
+fn a_hup_that_the_parent_ignores_is_not_passed_on() {
+    let mut command = supervise(&["sh", "-c", "echo ready; read -r _; exit 4"]);
+    ignoring(&mut command, Signal::SIGHUP);
+    let mut supervised = start(command.stdin(Stdio::piped()));
+    supervised.says("ready");
+    supervised.send(Signal::SIGHUP);
+    drop(supervised.child.stdin.take());
+    assert_eq!(supervised.finish().code(), Some(4));
+}
+
+/// Sent with kill(1) to CMD alone, as a shell's `kill -STOP` would.
+#[test]
+fn a_command_stopped_by_somebody_is_waited_for_and_goes_on() {
+    let mut supervised = start(&mut supervise(&[
+        "sh",
+        "-c",
+        "echo $$; kill -STOP $$; exit 6",
+    ]));
+    let command = supervised.says_pid();
+    eventually("the command is stopped", || {
+        fs::read_to_string(format!("/proc/{command}/stat")).is_ok_and(|stat| stat.contains(") T "))
+    });
+    supervised.send(Signal::SIGCONT);
+    assert_eq!(supervised.finish().code(), Some(6));
+}
+
+fn as_pid_1(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    if !geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command
+        .arg(example("supervise"))
+        .args(["sh", "-c", script])
+        .stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn as_pid_1_signals_arrive() {
+    let script = "trap 'echo term; exit 9' TERM; kill -TERM 1; while :; do sleep 0.02; done";
+    let mut supervised = start(&mut as_pid_1(script));
+    supervised.says("term");
+    assert_eq!(supervised.finish().code(), Some(9));
+}
+
+#[test]
+fn as_pid_1_it_reaps_what_the_tree_and_others_leave_behind() {
+    // A zombie has an entry in /proc until it is reaped.
+    let script = r#"i=0; while [ $i -lt 100 ]; do pids="$pids $(setsid true >/dev/null & echo $!)"; i=$((i+1)); done
+        gone() { for pid in "$@"; do while [ -e /proc/$pid ]; do sleep 0.02; done; done; }
+        gone $pids; echo clean; read -r stranger < "$GATE"; gone $stranger; echo clean again"#;
+    let place = tempfile::tempdir().unwrap();
+    let gate = place.path().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut supervised = start(as_pid_1(script).env("GATE", &gate));
+    supervised.says("clean");
+
+    // Somebody enters the container, as `docker exec` does, and leaves a process behind, which goes to PID 1.
+    let children = format!("/proc/{0}/task/{0}/children", supervised.pid());
+    let first = fs::read_to_string(children).unwrap();
+    let mut nsenter = Command::new("nsenter");
+    if !geteuid().is_root() {
+        nsenter.args(["--user", "--preserve-credentials"]);
+    }
+    let entered = nsenter
+        .args(["--target", first.trim(), "--pid", "--mount"])
+        .args(["setsid", "sh", "-c", "sleep 0.1 >/dev/null & echo $!"])
+        .output()
+        .unwrap();
+    assert!(entered.status.success());
+    fs::write(&gate, entered.stdout).unwrap();
+    supervised.says("clean again");
+    assert_eq!(supervised.finish().code(), Some(0));
+}
+
+#[test]
+fn a_client_that_is_killed_as_pid_1_takes_everything_with_it() {
+    let mut supervised = start(&mut as_pid_1("echo ready; exec sleep 1000"));
+    supervised.says("ready");
+    kill(supervised.pid(), Signal::SIGKILL).unwrap();
+    supervised.finish();
+    // The pipe closes when the last process is gone.
+    assert_eq!(supervised.line(), None);
+}

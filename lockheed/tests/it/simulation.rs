@@ -1,0 +1,45 @@
+//! The simulation finds nothing wrong with the lock, and does find what is wrong with broken ones.
+
+use lockheed::sim::{Flaw, run};
+
+#[test]
+fn no_promise_is_broken() {
+    for seed in 0..300 {
+        let outcome = run(seed, None, false);
+        assert_eq!(
+            outcome.violation, None,
+            "seed {seed}: replay it with `cargo xtask sim --seed {seed}`"
+        );
+        assert!(outcome.acquired > 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in [1, 2, 3] {
+        let outcome = run(seed, None, true);
+        assert_eq!(run(seed, None, true), outcome);
+        assert_ne!(run(seed + 1, None, false).digest, outcome.digest);
+    }
+}
+
+/// Which promise a broken lock breaks within a few hundred histories.
+fn broken(flaw: Flaw) -> String {
+    let violation = (0..300).find_map(|seed| run(seed, Some(flaw), false).violation);
+    violation.expect("the simulation did not find it").what
+}
+
+#[test]
+fn a_lock_that_skips_the_version_is_caught() {
+    assert!(broken(Flaw::NoVersion).contains("while"));
+}
+
+#[test]
+fn a_lock_that_skips_the_deadline_is_caught() {
+    assert!(broken(Flaw::NoDeadline).contains("while"));
+}
+
+#[test]
+fn a_lock_that_skips_reservations_is_caught() {
+    assert!(broken(Flaw::NoReservation).contains("over a fresh reservation"));
+}
