@@ -14,6 +14,9 @@ mod namespace;
 mod proxy;
 
 #[cfg(feature = "faults")]
+pub use http::Method;
+
+#[cfg(feature = "faults")]
 pub use self::{
     namespace::Namespace,
     proxy::{Fault, Proxy, Seen},

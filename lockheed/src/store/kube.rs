@@ -5,7 +5,10 @@ mod wire;
 
 use std::time::Duration;
 
-use coord_core::kube::{Action, Cluster, Error, Event, Rule};
+use coord_core::{
+    Errno,
+    kube::{Action, Cluster, Error, Event, Rule},
+};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
@@ -90,7 +93,7 @@ impl KubeStore {
             );
             return Err(StoreError::new(
                 StoreErrorKind::Invalid,
-                coord_core::Errno::EINVAL,
+                Errno::EINVAL,
                 text,
             ));
         }
@@ -118,7 +121,7 @@ impl KubeStore {
         let text = format!("{name:?} cannot name a ConfigMap: it is longer than {LONGEST}");
         Err(StoreError::new(
             StoreErrorKind::Invalid,
-            coord_core::Errno::EINVAL,
+            Errno::EINVAL,
             text,
         ))
     }
@@ -169,6 +172,16 @@ impl Store for KubeStore {
 
     async fn update(&self, object: &Object) -> Result<Object, StoreError> {
         let name = self.name_of(&object.name)?;
+        if object.version == Version::default() {
+            // Without a version, the API server would replace whatever is there.
+            self.get(&object.name).await?;
+            let text = format!("ConfigMap {name:?} exists, and was not read");
+            return Err(StoreError::new(
+                StoreErrorKind::Conflict,
+                Errno::EAGAIN,
+                text,
+            ));
+        }
         let new = wire::write(&name, self.cluster.namespace(), object)?;
         let parameters = PostParams::default();
         let request = || self.api.replace(&name, &parameters, &new);
@@ -234,7 +247,7 @@ impl Store for KubeStore {
         }
         let now = self.cluster.clock().now().ok_or_else(|| {
             let text = "the API server's answers have no Date";
-            StoreError::new(StoreErrorKind::Invalid, coord_core::Errno::EPROTO, text)
+            StoreError::new(StoreErrorKind::Invalid, Errno::EPROTO, text)
         })?;
         let since = now.duration_since(std::time::UNIX_EPOCH);
         Ok(Timestamp::from_unix(since.unwrap_or_default()))
@@ -330,5 +343,5 @@ impl Watch for KubeWatch {
 }
 
 fn is_too_old(error: &Error) -> bool {
-    error.errno() == coord_core::Errno::ESTALE
+    error.errno() == Errno::ESTALE
 }

@@ -8,6 +8,7 @@ mod counts;
 mod crash;
 mod go;
 mod rights;
+mod watch;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,8 +22,7 @@ use serde_json::{Value, json};
 use testkit::{Namespace, Proxy};
 
 /// What a holder needs.
-pub(crate) const RULES: [(&str, &[&str]); 1] =
-    [("configmaps", &["get", "list", "watch", "create", "update"])];
+pub(crate) const VERBS: [&str; 5] = ["get", "list", "watch", "create", "update"];
 
 /// A namespace, and a user in it who may do what locks need and nothing else.
 pub(crate) struct Place {
@@ -33,7 +33,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new() -> Self {
         let namespace = Namespace::new();
-        let user = namespace.user("holder", &RULES);
+        let user = holder(&namespace);
         Self { namespace, user }
     }
 
@@ -61,6 +61,13 @@ impl Place {
     pub(crate) fn record(&self, name: &str) -> Record {
         Record::from_json(self.object(name)["data"]["lock"].as_str().unwrap()).unwrap()
     }
+}
+
+/// A user with just the Role that is shipped.
+pub(crate) fn holder(namespace: &Namespace) -> PathBuf {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes/rbac.yaml");
+    namespace.kubectl(&["apply", "-f", shipped], None);
+    namespace.user_with_role("holder", "lockheed")
 }
 
 pub(crate) fn config_map(name: &str, lock: &str, annotations: &Value) -> Value {

@@ -12,7 +12,7 @@ use testkit::{
     cluster::{Binaries, Cluster, Lives},
 };
 
-use super::{Kept, Place, RULES, lockheed};
+use super::{Kept, Place, holder, lockheed};
 
 /// One critical section. The directory would break another one's, the log is appended to (`O_APPEND`), and the counter loses what is
 /// counted at the same time.
@@ -144,7 +144,7 @@ fn the_api_server_and_etcd_may_be_killed_while_ten_contend() {
     let mut cluster =
         Cluster::start(&binaries, &run.path().join("cluster"), Lives::WithThread).unwrap();
     let namespace = Namespace::within(cluster.directory());
-    let user = namespace.user("holder", &RULES);
+    let user = holder(&namespace);
     let start = |number| worker(&user, directory.path(), number, 20);
     let workers: Vec<Kept> = (0..10).map(start).collect();
     for begun in [30, 90] {

@@ -16,7 +16,7 @@ use testkit::{
     eventually,
 };
 
-use super::{Kept, Place, RULES, is_alive, lockheed, number_in};
+use super::{Kept, Place, holder, is_alive, lockheed, number_in};
 
 const LEASE: Duration = Duration::from_secs(6);
 
@@ -188,7 +188,7 @@ fn own() -> Own {
     )
     .unwrap();
     let namespace = Namespace::within(cluster.directory());
-    let user = namespace.user("holder", &RULES);
+    let user = holder(&namespace);
     // It goes with the cluster.
     std::mem::forget(namespace);
     Own {

@@ -4,7 +4,7 @@ use coord_core::{Errno, HasErrno, kube::ClientArgs, kube::Cluster};
 use lockheed::{KubeStore, Lock, Store};
 use serde_json::json;
 
-use super::{Place, RULES, lock, name, store};
+use super::{Place, VERBS, lock, name, store};
 
 /// The error, and what caused it, as a command prints them.
 fn whole(error: &dyn std::error::Error) -> String {
@@ -29,15 +29,10 @@ async fn each_missing_right_is_named() {
         ("update", "free"),
         ("watch", "held"),
     ] {
-        let (resource, verbs) = RULES[0];
-        let verbs: Vec<&str> = verbs
-            .iter()
-            .copied()
-            .filter(|verb| *verb != missing)
-            .collect();
+        let verbs: Vec<&str> = VERBS.into_iter().filter(|verb| *verb != missing).collect();
         let user = place
             .namespace
-            .user(&format!("without-{missing}"), &[(resource, &verbs)]);
+            .user(&format!("without-{missing}"), &[("configmaps", &verbs)]);
         let store = store(&user, "lockheed-tests/0").await;
         let error = lock(store, of, "us").acquire().await.map(drop).unwrap_err();
         assert_eq!(error.errno(), Errno::EACCES, "{missing}: {error}");
