@@ -262,6 +262,8 @@ fn package() -> Result {
         "--workspace",
         "--exclude",
         "xtask",
+        "--exclude",
+        "testkit",
         "--locked",
         "--allow-dirty",
     ];

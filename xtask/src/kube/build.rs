@@ -1,7 +1,7 @@
 //! etcd, kube-apiserver and kubectl, built from Go modules that `xtask/kube/go.sum` pins.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -42,6 +42,10 @@ fn go(modules: &Path, bin: &PathBuf) -> Command {
     go.current_dir(modules)
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off");
+    if env::var_os("GOTOOLCHAIN").is_none() {
+        // Some distributions switch it off: https://go.dev/doc/toolchain.
+        go.env("GOTOOLCHAIN", "auto");
+    }
     go.args(["build", "-trimpath", "-ldflags"])
         .arg(format!(
             "-s -w {variable}Version={whole} {variable}Major={major} {variable}Minor={minor}"
