@@ -153,7 +153,11 @@ impl Held {
     /// # Errors
     /// `ESTALE` when the lock is lost; until then it is tried again. For a lease without an end, the first failure.
     pub async fn renew(&self) -> Result<(), Error> {
-        self.order(Order::Renew, Reply::Renewed).await
+        let renewed = self.order(Order::Renew, Reply::Renewed);
+        tokio::select! {
+            renewed = renewed => renewed,
+            why = self.lost() => Err(Kind::Lost(why).of(&self.name)),
+        }
     }
 
     /// Ends the lease: only this one, and nothing if it is not there any more. To be called when all that the lock protects is over.

@@ -116,9 +116,9 @@ impl DirStore {
         if expected.is_none() {
             new.uid = format!("dir-{number}");
         }
-        self.files
-            .replace(&new.name, &format::write(&new, &self.place.boot))?;
-        Ok(new)
+        let text = format::write(&new, &self.place.boot);
+        self.files.replace(&new.name, &text)?;
+        Ok(format::read(&new.name, &text).object)
     }
 
     fn remove(&self, object: &Object) -> Result<(), StoreError> {

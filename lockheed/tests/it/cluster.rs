@@ -3,6 +3,7 @@
 mod answers;
 mod clocks;
 mod commands;
+mod conformance;
 mod contend;
 mod counts;
 mod crash;

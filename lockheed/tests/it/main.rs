@@ -3,4 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod cluster;
+mod commands;
+mod conformance;
+mod contention;
+mod failures;
+mod foreign;
+mod library;
 mod simulation;
+mod support;
+mod trouble;

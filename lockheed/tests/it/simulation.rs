@@ -23,23 +23,25 @@ fn a_seed_replays_exactly() {
     }
 }
 
-/// Which promise a broken lock breaks within a few hundred histories.
-fn broken(flaw: Flaw) -> String {
-    let violation = (0..300).find_map(|seed| run(seed, Some(flaw), false).violation);
-    violation.expect("the simulation did not find it").what
+/// Whether a broken lock breaks this promise within a few hundred histories.
+fn breaks(flaw: Flaw, promise: &str) -> bool {
+    let broken = |seed| run(seed, Some(flaw), false).violation;
+    (0..500)
+        .filter_map(broken)
+        .any(|violation| violation.what.contains(promise))
 }
 
 #[test]
 fn a_lock_that_skips_the_version_is_caught() {
-    assert!(broken(Flaw::NoVersion).contains("while"));
+    assert!(breaks(Flaw::NoVersion, "acquired the lock while"));
 }
 
 #[test]
 fn a_lock_that_skips_the_deadline_is_caught() {
-    assert!(broken(Flaw::NoDeadline).contains("while"));
+    assert!(breaks(Flaw::NoDeadline, "acquired the lock while"));
 }
 
 #[test]
 fn a_lock_that_skips_reservations_is_caught() {
-    assert!(broken(Flaw::NoReservation).contains("over a fresh reservation"));
+    assert!(breaks(Flaw::NoReservation, "over a fresh reservation"));
 }

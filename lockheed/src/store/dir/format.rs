@@ -18,8 +18,8 @@ struct Around {
     version: u64,
     #[serde(default)]
     uid: String,
-    #[serde(default)]
-    boot: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -50,7 +50,7 @@ pub(super) fn read(name: &LockName, text: &str) -> Read {
     object.rest = Value::Object(around.other).to_string();
     Read {
         object,
-        boot: Some(around.boot),
+        boot: around.boot,
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn write(object: &Object, boot: &str) -> String {
     let around = Around {
         version: object.version.as_str().parse().unwrap_or(0),
         uid: object.uid.clone(),
-        boot: boot.to_owned(),
+        boot: Some(boot.to_owned()),
         annotations: object.annotations.clone(),
         data,
         other: serde_json::from_str(&object.rest).unwrap_or_default(),

@@ -1,0 +1,207 @@
+//! Many processes at once: their critical sections never overlap, and everybody is served.
+
+use std::{fs, process::Stdio};
+
+use crate::support::{Ended, LOCKHEED, Place, eventually};
+
+const WORKERS: usize = 20;
+const SECTIONS: usize = 50;
+
+/// What one worker does, fifty times: say that it wants the lock; under the lock, make a directory that nobody else may have made,
+/// and write down when it began and ended, with `O_APPEND`.
+const WORKER: &str = r#"
+for i in $(seq $SECTIONS); do
+    echo "want $WORKER $i" >>$LOG
+    $LOCKHEED run counter --id w$WORKER --duration 30s -- sh -c '
+        mkdir $BUSY || echo "broken $0 $1" >>$LOG
+        echo "begin $0 $1 $LOCKHEED_TOKEN" >>$LOG
+        n=$(cat $COUNTER); echo $((n + 1)) >$COUNTER
+        echo "end $0 $1 $LOCKHEED_TOKEN" >>$LOG
+        rmdir $BUSY' $WORKER $i || echo "failed $WORKER $i $?" >>$LOG
+done"#;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Line<'a> {
+    what: &'a str,
+    worker: usize,
+    section: usize,
+    token: u64,
+}
+
+fn parse(line: &str) -> Line<'_> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let number = |at: usize| words.get(at).and_then(|word| word.parse().ok());
+    Line {
+        what: words[0],
+        worker: number(1).unwrap_or_else(|| panic!("{line:?}")),
+        section: number(2).unwrap(),
+        token: number(3).unwrap_or(0) as u64,
+    }
+}
+
+#[test]
+fn a_thousand_sections_of_twenty_processes_never_overlap() {
+    let place = Place::new();
+    let log = place.path("log");
+    fs::write(place.path("counter"), "0\n").unwrap();
+    let worker = |number: usize| {
+        let mut command = std::process::Command::new("bash");
+        command
+            .args(["-c", WORKER])
+            .env("LOCKHEED_STORE", place.store())
+            .env("LOCKHEED", LOCKHEED)
+            .env("LOG", &log);
+        command
+            .env("WORKER", number.to_string())
+            .env("SECTIONS", SECTIONS.to_string());
+        command
+            .env("BUSY", place.path("busy"))
+            .env("COUNTER", place.path("counter"));
+        Ended(command.stdin(Stdio::null()).spawn().unwrap())
+    };
+    let workers: Vec<Ended> = (0..WORKERS).map(worker).collect();
+    for worker in workers {
+        assert_eq!(worker.finish().0, 0);
+    }
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<Line<'_>> = text.lines().map(parse).collect();
+    check_sections(&lines);
+    check_contention(&lines);
+    let counted = fs::read_to_string(place.path("counter")).unwrap();
+    assert_eq!(counted, format!("{}\n", WORKERS * SECTIONS));
+    assert!(place.leases("counter").is_empty());
+}
+
+/// Each begin is followed by its own end before anybody else begins, all are there, and tokens strictly rise.
+fn check_sections(lines: &[Line<'_>]) {
+    let bad: Vec<_> = lines
+        .iter()
+        .filter(|line| ["broken", "failed"].contains(&line.what))
+        .collect();
+    assert_eq!(bad, Vec::<&Line<'_>>::new());
+    let sections: Vec<_> = lines.iter().filter(|line| line.what != "want").collect();
+    assert_eq!(sections.len(), WORKERS * SECTIONS * 2);
+    let mut last = 0;
+    for pair in sections.chunks(2) {
+        let (begin, end) = (pair[0], pair[1]);
+        assert_eq!(
+            (begin.what, end.what),
+            ("begin", "end"),
+            "{begin:?} {end:?}"
+        );
+        assert_eq!(
+            (begin.worker, begin.section, begin.token),
+            (end.worker, end.section, end.token)
+        );
+        assert!(begin.token > last, "token {} after {last}", begin.token);
+        last = begin.token;
+    }
+}
+
+/// Most sections were waited for while others had the lock, and it went from hand to hand.
+fn check_contention(lines: &[Line<'_>]) {
+    let begins: Vec<_> = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.what == "begin")
+        .collect();
+    let waited = begins.iter().filter(|(at, begin)| {
+        let wanted = |line: &Line<'_>| {
+            line.what == "want" && (line.worker, line.section) == (begin.worker, begin.section)
+        };
+        let since = lines.iter().position(wanted).unwrap();
+        lines[since..*at]
+            .iter()
+            .any(|line| line.what == "end" && line.worker != begin.worker)
+    });
+    let waited = waited.count();
+    let passed = begins
+        .windows(2)
+        .filter(|pair| pair[0].1.worker != pair[1].1.worker)
+        .count();
+    assert!(
+        waited * 2 > begins.len(),
+        "only {waited} of {} sections were waited for",
+        begins.len()
+    );
+    assert!(
+        passed * 2 > begins.len(),
+        "only {passed} of {} times the lock went to another",
+        begins.len()
+    );
+}
+
+/// The wall clock of one contender is an hour off, and of another steps while it holds: nobody else gets the lock.
+#[test]
+fn wall_clocks_that_are_wrong_or_step_change_nothing() {
+    let shift = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("faketime");
+        command.args(arguments);
+        command
+    };
+    let shifted = shift(&["-f", "+1h", "date", "+%s"]).output();
+    let Ok(shifted) = shifted else {
+        panic!("faketime is needed: apt-get install faketime");
+    };
+    let now: i64 = i64::try_from(
+        std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .as_secs(),
+    )
+    .unwrap();
+    let seen: i64 = String::from_utf8(shifted.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(
+        (seen - now - 3600).abs() < 60,
+        "the shift is not visible: {seen} and {now}"
+    );
+    for by in ["+1h", "-1h"] {
+        let place = Place::new();
+        place.expect(&["acquire", "x", "--id", "a", "--duration", "1h"], 0);
+        let contender = |arguments: &[&str]| {
+            let mut command = shift(&["-f", by, LOCKHEED]);
+            command
+                .args(arguments)
+                .env("LOCKHEED_STORE", place.store())
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            command.output().unwrap().status.code()
+        };
+        assert_eq!(
+            contender(&["acquire", "x", "--id", "b", "--no-wait"]),
+            Some(16),
+            "{by}"
+        );
+        assert_eq!(contender(&["renew", "x", "--id", "a"]), Some(0), "{by}");
+        let json = place.json("x");
+        let expires: lockheed::Timestamp = json["leases"]["a"]["expires"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let since = i64::try_from(expires.since_unix().as_secs()).unwrap();
+        assert!(
+            (since - now - 3600).abs() < 300,
+            "{by}: the lease was written by the wall clock: {expires}"
+        );
+    }
+}
+
+/// A waiter that is killed leaves nothing, and the others go on.
+#[test]
+fn waiters_killed_at_any_moment_block_nobody() {
+    let place = Place::new();
+    for round in 0..40_u64 {
+        let mut waiter = place.start(&["run", "x", "--duration", "30s", "--", "true"]);
+        std::thread::sleep(std::time::Duration::from_micros(round * 397 % 12_000));
+        let _ = waiter.0.kill();
+        let _ = waiter.0.wait();
+        // Its guard may end a moment later.
+        eventually("the lock is free", || {
+            place.run(&["run", "x", "--no-wait", "--", "true"]).0 == 0
+        });
+    }
+}
