@@ -5,6 +5,8 @@ compile_error!(
     "coord-core and the tools built on it need Linux: FIFOs, pidfds and /proc are used as Linux has them"
 );
 
+#[cfg(any(feature = "kube", feature = "supervise"))]
+mod boottime;
 pub mod duration;
 pub mod errno;
 pub mod exit;
@@ -12,6 +14,8 @@ pub mod signal;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "kube")]
+pub mod kube;
 #[cfg(feature = "cli")]
 pub mod live;
 #[cfg(feature = "cli")]
@@ -19,5 +23,7 @@ pub mod log;
 #[cfg(feature = "supervise")]
 pub mod supervise;
 
+#[cfg(any(feature = "kube", feature = "supervise"))]
+pub use boottime::boottime;
 pub use errno::{Errno, HasErrno};
 pub use exit::Status;

@@ -70,14 +70,23 @@ pub fn init(defaults: Defaults, args: LogArgs) -> Result<(), String> {
 
 fn filter(defaults: Defaults, args: LogArgs) -> Result<String, String> {
     if args.verbose != args.quiet {
-        return Ok(shifted(defaults.level, args).to_string());
+        return Ok(by_level(shifted(defaults.level, args)));
     }
     let variable = format!("{}_LOG_FILTER", defaults.env_prefix);
     match variable_text(&variable)? {
-        None => Ok(defaults.level.to_string()),
+        None => Ok(by_level(defaults.level)),
         Some(text) => check_filter(&text, defaults.crates).map(|()| text.clone()).map_err(|reason| {
             format!("{variable}={text:?}: {reason}; use off, error, warn, info, debug, trace or a directive like crate=debug")
         }),
+    }
+}
+
+/// The Kubernetes client logs what it returns as an error anyway: that is for those who look for details.
+fn by_level(level: LevelFilter) -> String {
+    if cfg!(feature = "kube") && level < LevelFilter::Debug {
+        format!("{level},kube_client=off")
+    } else {
+        level.to_string()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod backend;
+mod check;
 mod hold;
 mod report;
 mod run;
@@ -28,15 +29,7 @@ use backend::{Backend, StoreArg};
 #[derive(Parser)]
 #[command(name = "lockheed", version, after_help = exit::HELP)]
 pub(crate) struct LockheedCli {
-    /// Where the locks are: kube, or dir:PATH
-    #[arg(
-        long,
-        global = true,
-        env = "LOCKHEED_STORE",
-        value_name = "STORE",
-        default_value = "kube",
-        display_order = 80
-    )]
+    #[command(flatten)]
     store: StoreArg,
     #[command(flatten)]
     log: LogArgs,
@@ -63,6 +56,8 @@ enum Command {
     Break(admin::Break),
     /// Remove a lock that nobody holds: status 16 when it is held, 1 when the condition does not hold
     Delete(admin::Delete),
+    /// Say whether this user may do what is needed here, and which rules are missing: status 0 yes, 1 no
+    Check,
 }
 
 impl Tool for LockheedCli {
@@ -92,6 +87,7 @@ impl Tool for LockheedCli {
             Command::Inspect(inspect) => inspect.run(&store),
             Command::Break(arguments) => arguments.run(&store),
             Command::Delete(delete) => delete.run(&store),
+            Command::Check => check::run(&store),
             Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
         }
     }

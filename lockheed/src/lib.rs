@@ -25,5 +25,7 @@ pub use held::Held;
 pub use lock::Lock;
 pub use name::{InvalidName, LockName};
 pub use record::{InvalidRecord, Lease, Record};
+#[cfg(feature = "kube")]
+pub use store::KubeStore;
 pub use store::{DirStore, MemoryStore, Store, Token};
 pub use time::{InvalidTimestamp, Timestamp};

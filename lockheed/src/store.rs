@@ -3,6 +3,8 @@
 //! All locking logic stands above [`Store`], which only has to keep objects, number their versions and compare them.
 
 mod dir;
+#[cfg(feature = "kube")]
+mod kube;
 mod memory;
 
 use std::{
@@ -13,6 +15,8 @@ use std::{
 use coord_core::{Errno, HasErrno};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "kube")]
+pub use self::kube::{KubeStore, KubeWatch};
 pub use dir::{DirStore, DirWatch, ProofOfLife};
 #[cfg(feature = "sim")]
 pub(crate) use memory::Objects;

@@ -301,6 +301,8 @@ fn package() -> Result {
         "--workspace",
         "--exclude",
         "xtask",
+        "--exclude",
+        "testkit",
         "--locked",
         "--allow-dirty",
     ];

@@ -2,6 +2,7 @@
 
 mod ci;
 mod demo;
+mod kube;
 mod process;
 mod serve;
 mod sim;
@@ -20,7 +21,10 @@ enum Xtask {
     /// Serve HTTP, for the demo
     #[command(hide = true)]
     ServeHttp,
-    /// Run every test
+    /// A Kubernetes API server on this machine, with RBAC on
+    #[command(subcommand)]
+    Kube(kube::Kube),
+    /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
     /// Play lockheed's locking logic through many histories of failures, each from a seed
     Sim(sim::Sim),
@@ -33,13 +37,14 @@ enum Xtask {
 }
 
 /// Why a task stopped, for people.
-type Error = Box<dyn std::error::Error>;
+type Error = testkit::Error;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo => demo::run(),
         Xtask::ServeHttp => serve::run(),
+        Xtask::Kube(kube) => kube.run(),
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
         Xtask::Ci { steps } => ci::run(&steps),

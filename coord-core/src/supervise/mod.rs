@@ -41,19 +41,9 @@ mod tree;
 mod warden;
 mod wire;
 
-use std::time::Duration;
-
-use nix::time::{ClockId, clock_gettime};
-
+pub use crate::boottime::boottime;
 pub use client::{Ender, Guard};
 pub use error::Error;
 pub use outcome::{End, Exit, Outcome, Reason};
 pub use plan::{Orphans, Plan};
 pub use running::Running;
-
-/// Time since boot, including suspend (`CLOCK_BOOTTIME`, `clock_gettime(2)`): the clock of the deadlines.
-#[must_use]
-pub fn boottime() -> Duration {
-    // It fails only for a clock that the kernel does not have; this one came with Linux 2.6.39.
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
-}

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod cluster;
+mod kube;
 mod log;
 mod runner;
 mod signals;

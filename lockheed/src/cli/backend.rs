@@ -2,15 +2,44 @@
 
 use std::{path::PathBuf, str::FromStr};
 
+use clap::Args;
 use coord_core::cli::Failure;
 use lockheed::{
     DirStore, Store,
     store::{ProofOfLife, StoreError},
 };
 
+/// Where the locks are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StoreArg {
+    /// Where the locks are: kube, or dir:PATH
+    #[arg(
+        long,
+        global = true,
+        env = "LOCKHEED_STORE",
+        value_name = "STORE",
+        default_value = "kube",
+        display_order = 80
+    )]
+    store: Place,
+    /// How the names of the ConfigMaps begin
+    #[cfg(feature = "kube")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PREFIX",
+        default_value = "lockheed",
+        display_order = 81
+    )]
+    prefix: String,
+    #[cfg(feature = "kube")]
+    #[command(flatten)]
+    client: coord_core::kube::ClientArgs,
+}
+
 /// The value of `--store`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum StoreArg {
+pub(crate) enum Place {
     Kube,
     Dir(PathBuf),
 }
@@ -29,7 +58,10 @@ impl Backend for DirStore {
     }
 }
 
-impl FromStr for StoreArg {
+#[cfg(feature = "kube")]
+impl Backend for lockheed::KubeStore {}
+
+impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -49,14 +81,30 @@ pub(crate) trait Work {
 }
 
 impl StoreArg {
+    pub(crate) fn place(&self) -> &Place {
+        &self.store
+    }
+
     /// Opens the store and does the work. A directory is made if it is not there and `makes` says so.
     pub(crate) async fn with<W: Work>(&self, makes: bool, work: W) -> Result<W::Done, Failure> {
-        match self {
-            Self::Dir(path) if makes => work.on(DirStore::create(path)?).await,
-            Self::Dir(path) => work.on(DirStore::open(path)?).await,
-            Self::Kube => Err(Failure::usage(
-                "this build has no Kubernetes client; use --store dir:PATH",
-            )),
+        match &self.store {
+            Place::Dir(path) if makes => work.on(DirStore::create(path)?).await,
+            Place::Dir(path) => work.on(DirStore::open(path)?).await,
+            Place::Kube => work.on(self.kube().await?).await,
         }
+    }
+
+    #[cfg(feature = "kube")]
+    pub(crate) async fn kube(&self) -> Result<lockheed::KubeStore, Failure> {
+        const USER_AGENT: &str = concat!("lockheed/", env!("CARGO_PKG_VERSION"));
+        let cluster = coord_core::kube::Cluster::connect(&self.client, USER_AGENT).await?;
+        Ok(lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?)
+    }
+
+    #[cfg(not(feature = "kube"))]
+    #[allow(clippy::unused_async, reason = "as the one that connects")]
+    pub(crate) async fn kube(&self) -> Result<DirStore, Failure> {
+        let text = "this build has no Kubernetes client; use --store dir:PATH";
+        Err(Failure::usage(text))
     }
 }

@@ -4,6 +4,7 @@
 
 #[cfg(not(target_env = "musl"))]
 mod clocks;
+mod cluster;
 mod commands;
 mod conformance;
 mod contention;

@@ -1,0 +1,347 @@
+//! Locks in ConfigMaps, shared with existing Go programs.
+
+mod error;
+mod wire;
+
+use std::time::Duration;
+
+use coord_core::{
+    Errno,
+    kube::{Action, Cluster, Error, Event, Rule},
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, PostParams, Preconditions, WatchParams},
+    core::{ApiResource, DynamicObject},
+};
+
+use self::{
+    error::{of_create, of_read, of_write},
+    wire::LABEL,
+};
+use super::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
+use crate::{LockName, Timestamp};
+
+const RESOURCE: &str = "configmaps";
+
+/// A store of ConfigMaps in one namespace of a Kubernetes cluster.
+///
+/// Lock `x` is the ConfigMap `lockheed-x`, with the label `lockheed/lock`, and its `data.lock` is the lock as JSON. Whatever else the ConfigMap
+/// has is kept as it is. One that has the name and not the label is somebody else's, and is not touched.
+///
+/// Every write names the `resourceVersion` that was read, so that the API server refuses it (409) when somebody else has written since.
+/// The clock is the API server's ([`coord_core::kube::ClusterClock`]). A [watch](Store::watch) that the server ends, as it does from time to time, is
+/// taken up again where it ended; one that the server cannot take up again (410) has ended.
+#[derive(Clone)]
+pub struct KubeStore {
+    cluster: Cluster,
+    api: Api<DynamicObject>,
+    prefix: String,
+}
+
+/// See [`KubeStore`].
+pub struct KubeWatch {
+    store: KubeStore,
+    scope: Scope,
+    /// The newest version that was told, to go on from.
+    since: Option<Version>,
+    /// None between two watches.
+    watch: Option<coord_core::kube::Watch<DynamicObject>>,
+}
+
+impl KubeStore {
+    /// What the commands need, as rules of a Role; `delete` needs one more.
+    pub const RULES: [Rule; 5] = [
+        Rule::new("get", RESOURCE),
+        Rule::new("list", RESOURCE),
+        Rule::new("watch", RESOURCE),
+        Rule::new("create", RESOURCE),
+        Rule::new("update", RESOURCE),
+    ];
+
+    /// The locks of this namespace, by a client whose retries are off (`kube::Config::default_retry`), since a repeated write is judged by
+    /// whoever knows what it was for. It must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `EINVAL` when that cannot name a namespace.
+    pub fn new(client: Client, namespace: &str) -> Result<Self, StoreError> {
+        let cluster = Cluster::new(client, namespace);
+        cluster.map(Self::of).map_err(of_read)
+    }
+
+    /// The locks of the cluster's namespace.
+    #[must_use]
+    pub fn of(cluster: Cluster) -> Self {
+        let resource = ApiResource::erase::<ConfigMap>(&());
+        let api = Api::namespaced_with(cluster.client().clone(), cluster.namespace(), &resource);
+        Self {
+            cluster,
+            api,
+            prefix: "lockheed".to_owned(),
+        }
+    }
+
+    /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same one exclude each other.
+    ///
+    /// # Errors
+    /// `EINVAL` when a name cannot begin so.
+    pub fn with_prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
+        if prefix.parse::<LockName>().is_err() {
+            let text = format!(
+                "{prefix:?} cannot begin the name of a ConfigMap: use a-z, 0-9, '-' and '.'"
+            );
+            return Err(StoreError::new(
+                StoreErrorKind::Invalid,
+                Errno::EINVAL,
+                text,
+            ));
+        }
+        prefix.clone_into(&mut self.prefix);
+        Ok(self)
+    }
+
+    /// The cluster and the namespace.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    fn action(&self, verb: &'static str) -> Action {
+        self.cluster.action(verb, RESOURCE)
+    }
+
+    /// The ConfigMap's name; it is checked before any request, since it becomes a part of the path.
+    fn name_of(&self, lock: &LockName) -> Result<String, StoreError> {
+        const LONGEST: usize = 253;
+        let name = format!("{}-{lock}", self.prefix);
+        if name.len() <= LONGEST {
+            return Ok(name);
+        }
+        let text = format!("{name:?} cannot name a ConfigMap: it is longer than {LONGEST}");
+        Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            Errno::EINVAL,
+            text,
+        ))
+    }
+
+    /// The lock that a ConfigMap's name is for.
+    fn lock_of(&self, name: &str) -> Option<LockName> {
+        name.strip_prefix(&*self.prefix)?
+            .strip_prefix('-')?
+            .parse()
+            .ok()
+    }
+
+    fn selection(&self, scope: &Scope) -> Result<WatchParams, StoreError> {
+        Ok(match scope {
+            Scope::All => WatchParams::default().labels(LABEL),
+            Scope::Lock(name) => {
+                let name = self.name_of(name)?;
+                WatchParams::default().fields(&format!("metadata.name={name}"))
+            }
+        })
+    }
+}
+
+impl Store for KubeStore {
+    type Watch = KubeWatch;
+
+    async fn get(&self, lock: &LockName) -> Result<Object, StoreError> {
+        let name = self.name_of(lock)?;
+        let request = || self.api.get(&name);
+        let found = self
+            .cluster
+            .call(self.action("get").on(&name), request)
+            .await;
+        wire::read(lock, found.map_err(of_read)?)
+    }
+
+    async fn create(&self, object: &Object) -> Result<Object, StoreError> {
+        let name = self.name_of(&object.name)?;
+        let new = wire::write(&name, self.cluster.namespace(), object)?;
+        let parameters = PostParams::default();
+        let request = || self.api.create(&parameters, &new);
+        let made = self
+            .cluster
+            .call(self.action("create").on(&name), request)
+            .await;
+        wire::read(&object.name, made.map_err(of_create)?)
+    }
+
+    async fn update(&self, object: &Object) -> Result<Object, StoreError> {
+        let name = self.name_of(&object.name)?;
+        if object.version == Version::default() {
+            // Without a version, the API server would replace whatever is there.
+            self.get(&object.name).await?;
+            let text = format!("ConfigMap {name:?} exists, and was not read");
+            return Err(StoreError::new(
+                StoreErrorKind::Conflict,
+                Errno::EAGAIN,
+                text,
+            ));
+        }
+        let new = wire::write(&name, self.cluster.namespace(), object)?;
+        let parameters = PostParams::default();
+        let request = || self.api.replace(&name, &parameters, &new);
+        let done = self
+            .cluster
+            .call(self.action("update").on(&name), request)
+            .await;
+        wire::read(&object.name, done.map_err(of_write)?)
+    }
+
+    async fn delete(&self, object: &Object) -> Result<(), StoreError> {
+        let name = self.name_of(&object.name)?;
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(object.uid.clone()),
+                resource_version: Some(object.version.to_string()),
+            }),
+            ..DeleteParams::default()
+        };
+        let request = || self.api.delete(&name, &parameters);
+        let done = self
+            .cluster
+            .call(self.action("delete").on(&name), request)
+            .await;
+        done.map(drop).map_err(of_write)
+    }
+
+    async fn list(&self) -> Result<Vec<Object>, StoreError> {
+        let parameters = ListParams::default().labels(LABEL);
+        let request = || self.api.list(&parameters);
+        let found = self.cluster.call(self.action("list"), request).await;
+        let found = found.map_err(of_read)?.items;
+        let locks = found.into_iter().filter_map(|found| {
+            let lock = self.lock_of(found.metadata.name.as_deref()?)?;
+            Some(wire::read(&lock, found))
+        });
+        let mut locks: Vec<Object> = locks.collect::<Result<_, _>>()?;
+        locks.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(locks)
+    }
+
+    async fn watch(&self, scope: &Scope, since: Option<&Version>) -> Result<KubeWatch, StoreError> {
+        let mut watch = KubeWatch {
+            store: self.clone(),
+            scope: scope.clone(),
+            since: since.cloned(),
+            watch: None,
+        };
+        watch.begin().await?;
+        Ok(watch)
+    }
+
+    /// Asks the server only if it has never answered anything.
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        if self.cluster.clock().now().is_none() {
+            // Every answer has a date, a refusal too.
+            let version = || self.cluster.client().apiserver_version();
+            let action = Action::new("get", "/version");
+            let answer = self.cluster.call(action, version).await;
+            if let (Err(error), None) = (answer, self.cluster.clock().now()) {
+                return Err(of_read(error));
+            }
+        }
+        let now = self.cluster.clock().now().ok_or_else(|| {
+            let text = "the API server's answers have no Date";
+            StoreError::new(StoreErrorKind::Invalid, Errno::EPROTO, text)
+        })?;
+        let since = now.duration_since(std::time::UNIX_EPOCH);
+        Ok(Timestamp::from_unix(since.unwrap_or_default()))
+    }
+
+    /// `Date` has whole seconds, and the API servers of one cluster need not agree.
+    fn clock_skew(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+impl KubeWatch {
+    /// Begins where it ended; with a version that is too old it has ended for good.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        let selection = self.store.selection(&self.scope)?;
+        let action = match &self.scope {
+            Scope::All => self.store.action("watch"),
+            Scope::Lock(name) => self.store.action("watch").on(&self.store.name_of(name)?),
+        };
+        // Without a version the server begins with what there is at this moment, and not with what it remembers.
+        let since = self.since.as_ref().map_or("", Version::as_str);
+        let (cluster, api) = (&self.store.cluster, &self.store.api);
+        match cluster.watch(api, action, &selection, since).await {
+            Ok(watch) => self.watch = Some(watch),
+            Err(error) => {
+                self.watch = None;
+                if !is_too_old(&error) {
+                    return Err(of_read(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, found: DynamicObject) -> Option<(LockName, DynamicObject)> {
+        self.seen(
+            found
+                .metadata
+                .resource_version
+                .as_deref()
+                .unwrap_or_default(),
+        );
+        let lock = self.store.lock_of(found.metadata.name.as_deref()?)?;
+        Some((lock, found))
+    }
+
+    /// What is there at the beginning comes in no order: the newest counts.
+    fn seen(&mut self, version: &str) {
+        let version = Version::new(version);
+        let older = self
+            .since
+            .as_ref()
+            .is_some_and(|since| version.is_before(since));
+        if !older {
+            self.since = Some(version);
+        }
+    }
+}
+
+impl Watch for KubeWatch {
+    async fn next(&mut self) -> Result<Option<Change>, StoreError> {
+        loop {
+            let Some(watch) = &mut self.watch else {
+                return Ok(None);
+            };
+            match watch.next().await {
+                Ok(Some(Event::Applied(found))) => {
+                    if let Some((lock, found)) = self.told(found) {
+                        return wire::read(&lock, found)
+                            .map(|object| Some(Change::Written(object)));
+                    }
+                }
+                Ok(Some(Event::Deleted(found))) => {
+                    if let Some((lock, found)) = self.told(found) {
+                        return Ok(Some(Change::Deleted(wire::last(&lock, found))));
+                    }
+                }
+                Ok(Some(Event::Bookmark(version))) => self.seen(&version),
+                // The server ends each watch after a while. Dropped here, it comes here again.
+                Ok(None) if self.since.is_some() => self.begin().await?,
+                Ok(None) => self.watch = None,
+                Err(error) => {
+                    self.watch = None;
+                    return if is_too_old(&error) {
+                        Ok(None)
+                    } else {
+                        Err(of_read(error))
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn is_too_old(error: &Error) -> bool {
+    error.errno() == Errno::ESTALE
+}

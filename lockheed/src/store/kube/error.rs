@@ -1,0 +1,70 @@
+//! What the locking logic makes of an answer of the API server.
+
+use std::{error::Error as StdError, fmt};
+
+use coord_core::{Errno, kube::Error};
+
+use super::{StoreError, StoreErrorKind};
+
+/// Of a request that changes nothing.
+pub(super) fn of_read(error: Error) -> StoreError {
+    let kind = match error.errno() {
+        Errno::ENOENT if error.status().is_some() => StoreErrorKind::NotFound,
+        Errno::EACCES if error.status().is_some() => StoreErrorKind::Denied,
+        _ if error.is_transient() => StoreErrorKind::Unavailable,
+        _ => StoreErrorKind::Invalid,
+    };
+    store_error(kind, error)
+}
+
+/// Of a request that changes an object that was there.
+pub(super) fn of_write(error: Error) -> StoreError {
+    let kind = match (error.had_no_effect(), error.errno(), error.status()) {
+        (false, ..) => StoreErrorKind::Unknown,
+        (true, Errno::EEXIST, _) => StoreErrorKind::Exists,
+        (true, _, Some(409)) => StoreErrorKind::Conflict,
+        (true, Errno::ENOENT, Some(_)) => StoreErrorKind::NotFound,
+        (true, Errno::EACCES, Some(_)) => StoreErrorKind::Denied,
+        _ if error.is_transient() => StoreErrorKind::Unavailable,
+        _ => StoreErrorKind::Invalid,
+    };
+    store_error(kind, error)
+}
+
+/// Of a creation, for which there is no namespace when something is not found: to read again does not help.
+pub(super) fn of_create(error: Error) -> StoreError {
+    if error.status() == Some(404) {
+        store_error(StoreErrorKind::Invalid, error)
+    } else {
+        of_write(error)
+    }
+}
+
+fn store_error(kind: StoreErrorKind, error: Error) -> StoreError {
+    let new = StoreError::new(kind, error.errno(), error.to_string());
+    let new = match error.retry_after() {
+        Some(wait) => new.retry_after(wait),
+        None => new,
+    };
+    if StdError::source(&error).is_some() {
+        new.caused_by(Cause(error))
+    } else {
+        new
+    }
+}
+
+/// The source of an error whose own text is told already.
+#[derive(Debug)]
+struct Cause(Error);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        StdError::source(&self.0).map_or(Ok(()), |source| fmt::Display::fmt(source, f))
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        StdError::source(&self.0).and_then(StdError::source)
+    }
+}

@@ -1,0 +1,144 @@
+//! A lock as a ConfigMap.
+
+use std::collections::BTreeMap;
+
+use coord_core::Errno;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::core::{ApiResource, DynamicObject};
+use serde_json::{Map, Value};
+
+use super::{Object, StoreError, StoreErrorKind, Version};
+use crate::LockName;
+
+/// What tells a lock from other ConfigMaps.
+pub(super) const LABEL: &str = "lockheed/lock";
+
+/// What a ConfigMap says of a lock.
+pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, StoreError> {
+    let labels = found.metadata.labels.as_ref();
+    if !labels.is_some_and(|labels| labels.contains_key(LABEL)) {
+        let name = found.metadata.name.as_deref().unwrap_or_default();
+        let text =
+            format!("ConfigMap {name:?} has no label {LABEL:?}: it is no lock, and is left alone");
+        return Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            Errno::EINVAL,
+            text,
+        ));
+    }
+    Ok(last(lock, found))
+}
+
+/// The same of one that is gone, whatever it was.
+pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
+    let metadata = &mut found.metadata;
+    metadata.managed_fields = None;
+    let object = Object {
+        name: lock.clone(),
+        uid: metadata.uid.take().unwrap_or_default(),
+        version: Version::new(metadata.resource_version.take().unwrap_or_default()),
+        annotations: metadata.annotations.take().unwrap_or_default(),
+        data: take_data(&mut found.data),
+        rest: String::new(),
+    };
+    // Strings as keys and no number that JSON has not: it can be written.
+    let rest = serde_json::to_string(&found).unwrap_or_default();
+    Object { rest, ..object }
+}
+
+/// The ConfigMap of a lock; a new one gets the label.
+pub(super) fn write(
+    name: &str,
+    namespace: &str,
+    lock: &Object,
+) -> Result<DynamicObject, StoreError> {
+    let mut new = if lock.rest.is_empty() {
+        let mut new = DynamicObject::new(name, &ApiResource::erase::<ConfigMap>(&()));
+        new.metadata.labels = Some([(LABEL.to_owned(), String::new())].into());
+        new.data = Value::Object(Map::new());
+        new
+    } else {
+        serde_json::from_str(&lock.rest).map_err(|error| {
+            let text = format!("what was kept of ConfigMap {name:?} cannot be read");
+            StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text).caused_by(error)
+        })?
+    };
+    let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let metadata = &mut new.metadata;
+    metadata.name = Some(name.to_owned());
+    metadata.namespace = Some(namespace.to_owned());
+    metadata.uid = set(&lock.uid);
+    metadata.resource_version = set(lock.version.as_str());
+    metadata.annotations = (!lock.annotations.is_empty()).then(|| lock.annotations.clone());
+    let data = lock
+        .data
+        .iter()
+        .map(|(key, text)| (key.clone(), Value::from(text.as_str())));
+    new.data["data"] = Value::Object(data.collect());
+    Ok(new)
+}
+
+fn take_data(whole: &mut Value) -> BTreeMap<String, String> {
+    let data = whole.as_object_mut().and_then(|whole| whole.remove("data"));
+    let Some(Value::Object(data)) = data else {
+        return BTreeMap::new();
+    };
+    // The API server lets nothing but texts in.
+    let texts = data.into_iter().filter_map(|(key, value)| match value {
+        Value::String(text) => Some((key, text)),
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(object: Value) -> DynamicObject {
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_about_the_lock_goes_back_as_it_came() {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "immutable": false, "ofTheFuture": {"a": [1]},
+            "binaryData": {"b": "AAE="},
+            "data": {"lock": "{}", "theirs": "kept"},
+            "metadata": {"name": "lockheed-x", "namespace": "ns", "uid": "u", "resourceVersion": "7",
+                "labels": {LABEL: "", "team": "ours"}, "annotations": {"note": "kept"}, "finalizers": ["f"],
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "p"}]},
+        });
+        let lock: LockName = "x".parse().unwrap();
+        let read = read(&lock, found(object.clone())).unwrap();
+        assert_eq!((&*read.uid, read.version.as_str()), ("u", "7"));
+        assert_eq!(read.data["theirs"], "kept");
+        assert_eq!(read.annotations["note"], "kept");
+        let written = write("lockheed-x", "ns", &read).unwrap();
+        assert_eq!(serde_json::to_value(&written).unwrap(), object);
+    }
+
+    #[test]
+    fn a_new_one_has_the_label_and_nothing_that_the_server_decides() {
+        let lock: LockName = "x".parse().unwrap();
+        let mut new = Object::new(&lock);
+        new.data.insert("lock".to_owned(), "{}".to_owned());
+        let written = write("lockheed-x", "ns", &new).unwrap();
+        let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"lock": "{}"},
+            "metadata": {"name": "lockheed-x", "namespace": "ns", "labels": {LABEL: ""}}});
+        assert_eq!(serde_json::to_value(&written).unwrap(), expected);
+    }
+
+    #[test]
+    fn without_the_label_it_is_no_lock() {
+        let other = json!({"metadata": {"name": "lockheed-x"}, "data": {"lock": "{}"}});
+        let error = read(&"x".parse().unwrap(), found(other)).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Invalid);
+        assert!(
+            error.to_string().contains("\"lockheed-x\" has no label"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! The commands on a cluster: status, standard output and standard error.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Place, lockheed};
+
+/// Status, standard output and standard error.
+fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = lockheed(kubeconfig).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn a_lock_is_held_across_commands_listed_inspected_and_broken() {
+    let place = Place::new();
+    let on = |arguments: &[&str]| run(&place.user, arguments);
+    let (status, token, error) = on(&[
+        "acquire",
+        "a",
+        "--id",
+        "me",
+        "--duration",
+        "1h",
+        "--tag",
+        "prod",
+    ]);
+    assert_eq!((status, &*error), (Some(0), ""));
+    let token: u64 = token.trim().parse().unwrap();
+    // The same ID holds it still, with the same token.
+    let again = on(&["acquire", "a", "--id", "me", "--duration", "1h"]);
+    assert_eq!(again, (Some(0), format!("{token}\n"), String::new()));
+    assert_eq!(
+        on(&["renew", "a", "--id", "me"]),
+        (Some(0), String::new(), String::new())
+    );
+    let (status, _, error) = on(&["acquire", "a", "--id", "you", "--no-wait"]);
+    assert_eq!(status, Some(16), "{error}");
+    assert!(error.contains("lock a is held by \"me\""), "{error}");
+    assert_eq!(on(&["acquire", "b", "--id", "you"]).0, Some(0));
+
+    assert_eq!(
+        on(&["list", "-o", "name"]),
+        (Some(0), "a\nb\n".to_owned(), String::new())
+    );
+    assert_eq!(
+        on(&[
+            "list",
+            "-o",
+            "name",
+            "--where",
+            "tags contains prod and acquired equals true"
+        ])
+        .1,
+        "a\n"
+    );
+    let (_, listed, _) = on(&["list", "-o", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["tags"], &listed[0]["held"]),
+        (&json!("a"), &json!(["prod"]), &json!(true))
+    );
+    assert_eq!(listed[0]["holders"][0]["id"], "me");
+    assert_eq!(listed[0]["holders"][0]["durationSeconds"], 3600.0);
+    let (status, inspected, _) = on(&["inspect", "a", "-o", "json"]);
+    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(
+        (status, &inspected["record"]["lockType"]),
+        (Some(0), &json!("mutex"))
+    );
+    assert_eq!(on(&["inspect", "none"]).0, Some(2));
+
+    assert_eq!(on(&["break", "a"]).0, Some(64));
+    assert_eq!(
+        on(&["break", "a", "--yes", "--if", "tags contains test"]).0,
+        Some(1)
+    );
+    let (status, told, _) = on(&["break", "a", "--yes"]);
+    assert_eq!(status, Some(0));
+    assert!(
+        told.starts_with("ended the lease of \"me\", which would have lasted until "),
+        "{told}"
+    );
+    assert_eq!(on(&["renew", "a", "--id", "me"]).0, Some(116));
+    let (_, higher, _) = on(&["acquire", "a", "--id", "you"]);
+    assert!(higher.trim().parse::<u64>().unwrap() > token);
+    assert_eq!(on(&["release", "a", "--id", "you"]).0, Some(0));
+    assert_eq!(on(&["release", "a", "--id", "you"]).0, Some(0));
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn a_lock_is_taken_over_by_a_condition_alone() {
+    let place = Place::new();
+    let on = |arguments: &[&str]| run(&place.user, arguments);
+    assert_eq!(
+        on(&["acquire", "x", "--id", "me", "--tag", "abandoned"]).0,
+        Some(0)
+    );
+    assert_eq!(
+        on(&[
+            "acquire",
+            "x",
+            "--id",
+            "you",
+            "--no-wait",
+            "--force",
+            "tags contains other"
+        ])
+        .0,
+        Some(16)
+    );
+    assert_eq!(
+        on(&[
+            "acquire",
+            "x",
+            "--id",
+            "you",
+            "--no-wait",
+            "--force",
+            "tags contains abandoned"
+        ])
+        .0,
+        Some(0)
+    );
+    assert_eq!(place.record("x").leases.keys().collect::<Vec<_>>(), ["you"]);
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn delete_needs_one_right_more_and_takes_no_held_lock() {
+    let place = Place::new();
+    let on = |arguments: &[&str]| run(&place.user, arguments);
+    assert_eq!(on(&["acquire", "x", "--id", "me"]).0, Some(0));
+    let admin = lockheed(&place.namespace.admin())
+        .args(["--namespace", place.namespace.name(), "delete", "x"])
+        .output()
+        .unwrap();
+    assert_eq!(admin.status.code(), Some(16), "{admin:?}");
+    assert_eq!(on(&["release", "x", "--id", "me"]).0, Some(0));
+    let (status, _, error) = on(&["delete", "x"]);
+    assert_eq!(status, Some(13), "{error}");
+    assert!(error.contains(r#"verbs: ["delete"]"#), "{error}");
+    let admin = lockheed(&place.namespace.admin())
+        .args(["delete", "x", "--namespace", place.namespace.name()])
+        .output()
+        .unwrap();
+    assert_eq!(admin.status.code(), Some(0), "{admin:?}");
+    assert_eq!(on(&["list", "-o", "name"]).1, "");
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn check_prints_the_rules_that_are_missing() {
+    let place = Place::new();
+    assert_eq!(
+        run(&place.user, &["check"]),
+        (Some(0), String::new(), String::new())
+    );
+    let reader = place
+        .namespace
+        .user("reader", &[("configmaps", &["get", "list", "watch"])]);
+    let (status, rules, error) = run(&reader, &["check"]);
+    assert_eq!(status, Some(1), "{error}");
+    assert_eq!(
+        rules,
+        "rules:\n- {apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"create\"]}\n\
+         - {apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"update\"]}\n"
+    );
+    assert!(error.contains(place.namespace.name()), "{error}");
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn what_cannot_be_used_is_named() {
+    let place = Place::new();
+    let cases: [(&[&str], i32, &str); 4] = [
+        (
+            &["list", "--kubeconfig", "/no/such/file"],
+            2,
+            "--kubeconfig \"/no/such/file\"",
+        ),
+        (&["list", "--context", "none"], 22, "--context \"none\""),
+        (&["list", "--namespace", "a/b"], 22, "--namespace \"a/b\""),
+        (
+            &["acquire", "No/Name"],
+            22,
+            "\"No/Name\" cannot name a lock",
+        ),
+    ];
+    for (arguments, expected, named) in cases {
+        let mut command = lockheed(&place.user);
+        if arguments.contains(&"--kubeconfig") {
+            command = std::process::Command::new(env!("CARGO_BIN_EXE_lockheed"));
+        }
+        let output = command.args(arguments).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{error}");
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn the_command_has_the_token_and_its_own_status_counts() {
+    let place = Place::new();
+    let on = |arguments: &[&str]| run(&place.user, arguments);
+    let (status, token, _) = on(&["run", "x", "--", "sh", "-c", "echo $LOCKHEED_TOKEN; exit 7"]);
+    assert_eq!(status, Some(7));
+    assert!(token.trim().parse::<u64>().unwrap() > 0);
+    assert_eq!(on(&["acquire", "x", "--id", "me"]).0, Some(0));
+    assert_eq!(on(&["run", "x", "--no-wait", "--", "true"]).0, Some(124));
+    assert_eq!(on(&["run", "x", "--wait", "1s", "--", "true"]).0, Some(124));
+    let stranger = place.namespace.user("stranger", &[]);
+    let (status, _, error) = run(&stranger, &["run", "x", "--", "true"]);
+    assert_eq!(status, Some(125), "{error}");
+    assert!(
+        error.contains("not allowed to get configmaps \"lockheed-x\""),
+        "{error}"
+    );
+    assert_eq!(run(&stranger, &["inspect", "x"]).0, Some(13));
+}

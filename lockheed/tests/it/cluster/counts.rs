@@ -1,0 +1,214 @@
+//! What it costs: requests, counted by the API server, and the time of a hand-off.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lockheed::KubeStore;
+use testkit::{audit::Request, eventually};
+use tokio::sync::Mutex;
+
+use super::{Place, lock, store};
+
+/// The verbs of one contender's requests, once there are so many of them.
+fn verbs(place: &Place, agent: &str, at_least: usize) -> Vec<String> {
+    let ours = || -> Vec<Request> {
+        let all = place.namespace.requests().into_iter();
+        all.filter(|request| request.user_agent == agent).collect()
+    };
+    eventually("the requests are in the audit log", || {
+        ours().len() >= at_least
+    });
+    ours().into_iter().map(|request| request.verb).collect()
+}
+
+fn count(verbs: &[String], verb: &str) -> usize {
+    verbs.iter().filter(|other| *other == verb).count()
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_holder_makes_one_request_for_each_thing() {
+    let place = Place::new();
+    let store = store(&place.user, "holder/1").await;
+    for (round, write) in [(1, "create"), (2, "update")] {
+        let before = if round == 1 {
+            0
+        } else {
+            verbs(&place, "holder/1", 0).len()
+        };
+        let held = lock(store.clone(), "x", "us").acquire().await.unwrap();
+        held.renew().await.unwrap();
+        held.renew().await.unwrap();
+        held.release().await.unwrap();
+        let mut all = verbs(&place, "holder/1", before + 6).split_off(before);
+        // A watch is written down when it has begun, which may be a moment later.
+        all.sort();
+        let mut expected = vec!["get", write, "update", "update", "update", "watch"];
+        expected.sort_unstable();
+        assert_eq!(all, expected, "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "no cluster"]
+async fn a_waiter_waits_with_one_watch() {
+    let place = Place::new();
+    let held = lock(place.store().await, "x", "us")
+        .acquire()
+        .await
+        .unwrap();
+    let waiter = store(&place.user, "waiter/1").await;
+    let waiting = tokio::spawn(async move { lock(waiter, "x", "other").acquire().await });
+    verbs(&place, "waiter/1", 2);
+    for _ in 0..5 {
+        held.renew().await.unwrap();
+    }
+    assert!(!waiting.is_finished());
+    assert_eq!(verbs(&place, "waiter/1", 2), ["get", "watch"]);
+    held.release().await.unwrap();
+    let next = waiting.await.unwrap().unwrap();
+    let all = verbs(&place, "waiter/1", 3);
+    assert_eq!(
+        (
+            count(&all, "get"),
+            count(&all, "watch"),
+            count(&all, "update")
+        ),
+        (1, 1, 1),
+        "{all:?}"
+    );
+    next.release().await.unwrap();
+}
+
+/// The moments of each hand-off: when the release began, and when the next one had it.
+#[derive(Default)]
+struct Log {
+    released: Option<Instant>,
+    handoffs: Vec<Duration>,
+}
+
+/// Lets so many wait for a lock that is held, and then hand it on so many times. Gives the times, and the writes that were tried.
+async fn contend(place: &Place, waiters: usize, handoffs: usize) -> (Vec<Duration>, usize) {
+    let log = Arc::new(Mutex::new(Log::default()));
+    let first = lock(place.store().await, "x", "first")
+        .acquire()
+        .await
+        .unwrap();
+    let watches = || watching(place);
+    let before = watches();
+    let mut tasks = Vec::new();
+    for number in 0..waiters {
+        let (store, log) = (store(&place.user, "contender/1").await, Arc::clone(&log));
+        tasks.push(tokio::spawn(contender(store, number, log, handoffs)));
+    }
+    while watches() < before + waiters {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let written = writes(place);
+    log.lock().await.released = Some(Instant::now());
+    first.release().await.unwrap();
+    while log.lock().await.handoffs.len() < handoffs {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Each hand-off has a release, too.
+    let tried = writes(place) - written - handoffs;
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let mut log = log.lock().await;
+    (std::mem::take(&mut log.handoffs), tried)
+}
+
+async fn contender(store: KubeStore, number: usize, log: Arc<Mutex<Log>>, handoffs: usize) {
+    let mut done = false;
+    while !done {
+        let held = lock(store.clone(), "x", &format!("contender-{number}"))
+            .acquire()
+            .await
+            .unwrap();
+        let mut now = log.lock().await;
+        let released = now.released.take();
+        now.handoffs
+            .extend(released.map(|released| released.elapsed()));
+        done = now.handoffs.len() >= handoffs;
+        drop(now);
+        // Long enough for all the others to see who has it now.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        log.lock().await.released = Some(Instant::now());
+        held.release().await.unwrap();
+        // Somebody else has it by then.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How many contenders wait or have waited.
+fn watching(place: &Place) -> usize {
+    let requests = place.namespace.requests();
+    requests
+        .iter()
+        .filter(|it| it.user_agent == "contender/1" && it.verb == "watch")
+        .count()
+}
+
+/// How many writes the server has been asked for.
+fn writes(place: &Place) -> usize {
+    let wrote = |request: &&Request| ["update", "create"].contains(&&*request.verb);
+    place.namespace.requests().iter().filter(wrote).count()
+}
+
+async fn puts(place: &Place) -> Vec<Duration> {
+    let held = lock(place.store().await, "alone", "us")
+        .acquire()
+        .await
+        .unwrap();
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let begun = Instant::now();
+        held.renew().await.unwrap();
+        times.push(begun.elapsed());
+    }
+    held.release().await.unwrap();
+    times
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "no cluster"]
+async fn a_hand_off_among_ten_costs_a_few_writes_of_time() {
+    let place = Place::new();
+    let mut ratios = Vec::new();
+    // Another test may keep this machine busy at one time; a lock that polls would be slow at every time.
+    for _ in 0..5 {
+        let put = median(puts(&place).await);
+        let (handoffs, _) = contend(&place, 10, 60).await;
+        let handoff = median(handoffs);
+        let ratio = handoff.as_secs_f64() / put.as_secs_f64();
+        println!("hand-off p50 {handoff:?}, PUT p50 {put:?}: {ratio:.1}");
+        ratios.push(ratio);
+        if ratio <= 4.0 {
+            return;
+        }
+    }
+    panic!("hand-offs took {ratios:.1?} times a PUT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "no cluster"]
+async fn a_hundred_waiters_do_not_storm_the_server() {
+    const HANDOFFS: usize = 100;
+    let place = Place::new();
+    let (handoffs, tried) = contend(&place, 100, HANDOFFS).await;
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    let each = tried as f64 / HANDOFFS as f64;
+    println!(
+        "p50 {:?}, {each:.1} attempts for each hand-off",
+        median(handoffs)
+    );
+    assert!(each <= 10.0, "{each:.1} write attempts for each hand-off");
+}

@@ -1,0 +1,45 @@
+//! What the tests of several crates share: a real Kubernetes API server of their own, and ways to make it fail.
+//!
+//! [`cluster`] starts etcd and kube-apiserver; it is light, since `cargo xtask` stands on it too. The rest is the feature `faults`: a
+//! [`Namespace`] for each test, with users who may do just what the test gives them, the requests that the API server has
+//! [counted](audit), and a [`Proxy`] before it that cuts, delays and rewrites its answers.
+
+pub mod cluster;
+
+#[cfg(feature = "faults")]
+pub mod audit;
+#[cfg(feature = "faults")]
+mod namespace;
+#[cfg(feature = "faults")]
+mod proxy;
+
+#[cfg(feature = "faults")]
+pub use http::Method;
+
+#[cfg(feature = "faults")]
+pub use self::{
+    namespace::Namespace,
+    proxy::{Fault, Proxy, Seen},
+};
+
+/// Why something could not be set up, for people: nothing here is told apart by a program.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of setting something up.
+pub type Result<T = ()> = std::result::Result<T, Error>;
+
+/// Waits until something is so, and panics if it is not within a minute.
+///
+/// # Panics
+/// After a minute.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !holds() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "not within a minute: {what}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,353 @@
+//! A server between a client and the API server that makes things go wrong.
+
+use std::{
+    convert::Infallible,
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures::{Stream, StreamExt, stream};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::{BodyExt, Either, Full, StreamBody};
+use hyper::{
+    body::{Bytes, Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use kube::{Client, Config, client::Body, config::Kubeconfig};
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
+
+use crate::{Error, Result};
+
+/// What goes wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// The connection is closed, and the API server hears nothing of the request.
+    Cut,
+    /// The API server gets the request and does it; its answer is thrown away and the connection closed.
+    CutAnswer,
+    /// The API server gets the request so much later; the client may have gone by then.
+    Delay(Duration),
+    /// The API server hears nothing of the request, and this is the answer: status, `Retry-After` in seconds, body.
+    Answer(u16, Option<u32>, String),
+    /// Nobody hears anything, until the fault is taken away. The connection stays open.
+    Silence,
+}
+
+/// A request that came to the proxy.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The HTTP method.
+    pub method: Method,
+    /// The path with its query.
+    pub path: String,
+    /// When it came.
+    pub at: Instant,
+    /// What was done to it.
+    pub fault: Fault,
+}
+
+/// An HTTP server on loopback that passes requests on to the API server as one of its users, and lets them go wrong.
+///
+/// It serves plain HTTP, and has the user's credentials itself. It has a thread of its own, and is gone with this value.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// Closed when the proxy is dropped.
+    _alive: oneshot::Sender<Infallible>,
+}
+
+/// What the test and the proxy's thread share.
+struct Shared {
+    state: Mutex<State>,
+    /// The fault of all requests, those included that are on their way and watches that have begun.
+    everything: watch::Sender<Fault>,
+    /// Counts up whenever open connections are to be closed.
+    cuts: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Vec<Rule>,
+    seen: Vec<Seen>,
+    shift: i64,
+}
+
+type Applies = Box<dyn Fn(&Method, &str) -> bool + Send>;
+
+/// The next `left` requests that it applies to go wrong.
+struct Rule {
+    applies: Applies,
+    fault: Fault,
+    left: usize,
+}
+
+/// An answer that never comes: the connection is closed.
+#[derive(Debug)]
+struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cut on purpose")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+type Outgoing = Either<
+    Full<Bytes>,
+    StreamBody<futures::stream::BoxStream<'static, std::result::Result<Frame<Bytes>, Error>>>,
+>;
+
+impl Proxy {
+    /// Starts one that passes requests on as the user of this kubeconfig.
+    ///
+    /// # Panics
+    /// When it cannot be started, which a test cannot go on without.
+    #[must_use]
+    pub fn start(kubeconfig: &Path) -> Self {
+        let kubeconfig = kubeconfig.to_owned();
+        let (everything, _) = watch::channel(Fault::None);
+        let (cuts, _) = watch::channel(0);
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            everything,
+            cuts,
+        });
+        let (alive, gone) = oneshot::channel();
+        let (started, address) = std::sync::mpsc::channel();
+        let of_thread = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let served = runtime.map_err(Error::from).and_then(|runtime| {
+                runtime.block_on(serve(&kubeconfig, &of_thread, started.clone(), gone))
+            });
+            if let Err(error) = served {
+                let _ = started.send(Err(error));
+            }
+        });
+        let address = address.recv().expect("the proxy's thread says where it is");
+        Self {
+            address: address.unwrap_or_else(|error| panic!("the proxy cannot be started: {error}")),
+            shared,
+            _alive: alive,
+        }
+    }
+
+    /// Writes a kubeconfig that leads through the proxy, with this namespace.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn kubeconfig(&self, directory: &Path, namespace: &str) -> PathBuf {
+        let path = directory.join(format!("proxy-{}.kubeconfig", self.address.port()));
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "proxy", "cluster": {"server": format!("http://{}", self.address)}}],
+            "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "namespace": namespace}}],
+            "current-context": "proxy",
+        });
+        fs::write(&path, config.to_string()).expect("a kubeconfig can be written");
+        path
+    }
+
+    /// Lets everything go wrong from now on: new requests, those on their way, and watches that have begun. [`Fault::None`] ends it, and what
+    /// was held back by silence goes on. A rule for some requests comes first.
+    pub fn set(&self, fault: Fault) {
+        self.shared.everything.send_replace(fault);
+    }
+
+    /// Lets the next `times` requests go wrong for which `applies` holds, given the method and the path with its query.
+    pub fn next(
+        &self,
+        times: usize,
+        applies: impl Fn(&Method, &str) -> bool + Send + 'static,
+        fault: Fault,
+    ) {
+        self.shared.state().rules.push(Rule {
+            applies: Box::new(applies),
+            fault,
+            left: times,
+        });
+    }
+
+    /// Closes all connections that are open now, watches above all.
+    pub fn cut_open_connections(&self) {
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Shifts the `Date` of each answer by so many seconds.
+    pub fn shift_date(&self, seconds: i64) {
+        self.shared.state().shift = seconds;
+    }
+
+    /// The requests so far.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.state().seen.clone()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the request, and says what is to go wrong with it; none leaves it to what is to go wrong with everything.
+    fn judge(&self, method: &Method, path: &str) -> Option<Fault> {
+        let mut state = self.state();
+        let mut rules = state.rules.iter_mut();
+        let rule = rules.find(|rule| rule.left > 0 && (rule.applies)(method, path));
+        let fault = rule.map(|rule| {
+            rule.left -= 1;
+            rule.fault.clone()
+        });
+        state.seen.push(Seen {
+            method: method.clone(),
+            path: path.to_owned(),
+            at: Instant::now(),
+            fault: fault
+                .clone()
+                .unwrap_or_else(|| self.everything.borrow().clone()),
+        });
+        fault
+    }
+
+    /// Waits while everything is silent; the fault of everything then.
+    async fn silence_over(&self) -> Fault {
+        let mut everything = self.everything.subscribe();
+        let changed = everything.wait_for(|fault| *fault != Fault::Silence).await;
+        changed.map_or(Fault::Cut, |fault| fault.clone())
+    }
+}
+
+async fn serve(
+    kubeconfig: &Path,
+    shared: &Arc<Shared>,
+    started: std::sync::mpsc::Sender<Result<SocketAddr>>,
+    mut gone: oneshot::Receiver<Infallible>,
+) -> Result {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut config = Config::try_from(Kubeconfig::read_from(kubeconfig)?)?;
+    config.default_retry = false;
+    let client = Client::try_from(config)?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    started.send(Ok(listener.local_addr()?))?;
+    loop {
+        let (connection, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            _ = &mut gone => return Ok(()),
+        };
+        let (shared, client) = (Arc::clone(shared), client.clone());
+        tokio::spawn(async move {
+            let mut cuts = shared.cuts.subscribe();
+            let answer = service_fn(|request| answer(request, &shared, &client));
+            let served = http1::Builder::new().serve_connection(TokioIo::new(connection), answer);
+            tokio::select! {
+                // What goes wrong here was meant to.
+                _ = served => {}
+                _ = cuts.changed() => {}
+            }
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: &Arc<Shared>,
+    client: &Client,
+) -> std::result::Result<Response<Outgoing>, Error> {
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_owned();
+    let own = shared.judge(request.method(), &path);
+    let fault = match own {
+        Some(Fault::Silence) => std::future::pending().await,
+        Some(fault) => fault,
+        None => shared.silence_over().await,
+    };
+    match fault {
+        Fault::Cut => return Err(Closed.into()),
+        Fault::Answer(status, retry_after, body) => return made_up(status, retry_after, body),
+        Fault::Delay(delay) => tokio::time::sleep(delay).await,
+        Fault::None | Fault::CutAnswer | Fault::Silence => {}
+    }
+    // It is passed on by a task, so that a client that goes away in the meantime does not take it back.
+    let (client, request) = (client.clone(), forwarded(request).await?);
+    let answer = tokio::spawn(async move { client.send(request).await }).await??;
+    if fault == Fault::CutAnswer {
+        // The head of the answer says that it is done.
+        return Err(Closed.into());
+    }
+    if shared.silence_over().await == Fault::CutAnswer {
+        return Err(Closed.into());
+    }
+    let (mut head, body) = answer.into_parts();
+    shift(&mut head.headers, shared.state().shift);
+    let body = StreamBody::new(frames(body, Arc::clone(shared)).boxed());
+    Ok(Response::from_parts(head, Either::Right(body)))
+}
+
+async fn forwarded(request: Request<Incoming>) -> Result<Request<Body>> {
+    let (mut head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    for name in [header::HOST, header::CONNECTION] {
+        head.headers.remove(name);
+    }
+    Ok(Request::from_parts(head, Body::from(body)))
+}
+
+fn made_up(
+    status: u16,
+    retry_after: Option<u32>,
+    body: String,
+) -> std::result::Result<Response<Outgoing>, Error> {
+    let mut answer = Response::builder().status(status);
+    if let Some(seconds) = retry_after {
+        answer = answer.header(header::RETRY_AFTER, seconds);
+    }
+    Ok(answer.body(Either::Left(Full::new(body.into())))?)
+}
+
+/// The answer's parts, held back while everything is silent.
+fn frames(
+    body: Body,
+    shared: Arc<Shared>,
+) -> impl Stream<Item = std::result::Result<Frame<Bytes>, Error>> + Send {
+    stream::unfold((body, shared), |(mut body, shared)| async move {
+        let frame = body.frame().await?;
+        match shared.silence_over().await {
+            Fault::Cut | Fault::CutAnswer => Some((Err(Closed.into()), (body, shared))),
+            _ => Some((frame.map_err(Into::into), (body, shared))),
+        }
+    })
+}
+
+fn shift(headers: &mut http::HeaderMap, seconds: i64) {
+    let date = headers
+        .get(header::DATE)
+        .and_then(|date| date.to_str().ok());
+    let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else {
+        return;
+    };
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    let shifted: SystemTime = if seconds < 0 { date - by } else { date + by };
+    if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(shifted)) {
+        headers.insert(header::DATE, value);
+    }
+}

@@ -1,0 +1,104 @@
+//! etcd, kube-apiserver and kubectl, built from Go modules that `xtask/kube/go.sum` pins.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use testkit::cluster::Binaries;
+
+use crate::{Result, process};
+
+/// The version that the API server says it is; `xtask/kube/go.mod` names the modules of this version.
+const VERSION: (&str, &str, &str) = ("v1.36.3", "1", "36");
+
+/// The binaries below `place`, built unless they are there and made from these very modules.
+pub(super) fn binaries(place: &Path) -> Result<Binaries> {
+    let _alone = super::alone()?;
+    let modules = process::root().join("xtask/kube");
+    let recipe = recipe(&modules)?;
+    let made_from = place.join("bin/made-from");
+    let bin = place.join("bin");
+    let same = fs::read_to_string(&made_from).is_ok_and(|made_from| made_from == recipe);
+    if let Some(binaries) = Binaries::in_directory(&bin).filter(|_| same) {
+        return Ok(binaries);
+    }
+    check_go()?;
+    eprintln!("building etcd, kube-apiserver and kubectl, once; it takes some minutes");
+    // What an interrupted build leaves is not taken for a whole one.
+    let _ = fs::remove_file(&made_from);
+    fs::create_dir_all(&bin)?;
+    process::run(&mut go(&modules, &bin))?;
+    fs::rename(bin.join("server"), bin.join("etcd"))?;
+    fs::write(&made_from, recipe)?;
+    Binaries::in_directory(&bin).ok_or_else(|| format!("not all binaries are in {bin:?}").into())
+}
+
+fn go(modules: &Path, bin: &PathBuf) -> Command {
+    let (whole, major, minor) = VERSION;
+    let variable = "-X k8s.io/component-base/version.git";
+    let mut go = Command::new("go");
+    go.current_dir(modules)
+        .env("CGO_ENABLED", "0")
+        .env("GOWORK", "off");
+    if env::var_os("GOTOOLCHAIN").is_none() {
+        // Some distributions switch it off: https://go.dev/doc/toolchain.
+        go.env("GOTOOLCHAIN", "auto");
+    }
+    go.args(["build", "-trimpath", "-ldflags"])
+        .arg(format!(
+            "-s -w {variable}Version={whole} {variable}Major={major} {variable}Minor={minor}"
+        ))
+        .arg("-o")
+        .arg(bin)
+        .args([
+            "k8s.io/kubernetes/cmd/kube-apiserver",
+            "k8s.io/kubernetes/cmd/kubectl",
+        ])
+        // Its binary is called `server`.
+        .arg("go.etcd.io/etcd/server/v3");
+    go
+}
+
+/// All that the binaries depend on, but for the Go toolchain.
+fn recipe(modules: &Path) -> Result<String> {
+    let read = |name: &str| -> Result<String> {
+        let path = modules.join(name);
+        fs::read_to_string(&path).map_err(|error| format!("cannot read {path:?}: {error}").into())
+    };
+    Ok(read("go.mod")? + &read("go.sum")? + &format!("{VERSION:?}"))
+}
+
+/// Any Go since 1.21 fetches the one that go.mod asks for.
+fn check_go() -> Result {
+    const MISSING: &str = "the tests need a Kubernetes API server: install Go 1.21 or newer (https://go.dev/dl), \
+        or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl";
+    let version = process::output(Command::new("go").args(["env", "GOVERSION"]));
+    let version = version.map_err(|_| MISSING)?;
+    if minor(&version) < 21 {
+        return Err(format!("{} is too old; {MISSING}", version.trim()).into());
+    }
+    Ok(())
+}
+
+/// The 26 of `go1.26.8`.
+fn minor(version: &str) -> u32 {
+    let rest = version.trim().strip_prefix("go1.").unwrap_or_default();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    // A Go built from source is called `devel`: it is new.
+    digits.parse().unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::minor;
+
+    #[test]
+    fn go_versions_are_read() {
+        assert_eq!(minor("go1.26.8\n"), 26);
+        assert_eq!(minor("go1.19"), 19);
+        assert_eq!(minor("go1.27rc1"), 27);
+        assert_eq!(minor("devel go1.28-abcdef"), u32::MAX);
+    }
+}
