@@ -17,11 +17,10 @@ use crate::{
 };
 
 pub(crate) fn run() -> Result {
-    let build = ["build", "--release", "--locked"];
-    let tools = ["lockpipes", "exitdir", "sipid"].map(|tool| ["--package", tool]);
-    let what = ["--bins", "--examples"];
-    process::run(cargo(build).args(tools.as_flattened()).args(what))?;
-    process::run(cargo(build).args(["--package", "lockheed", "--bins"]))?;
+    let tools = ["lockpipes", "exitdir", "sipid", "lockheed"].map(|tool| ["--package", tool]);
+    let build = ["build", "--release", "--locked", "--bins"];
+    let examples = ["--example", "leader", "--example", "follower"];
+    process::run(cargo(build).args(tools.as_flattened()).args(examples))?;
     let tools = process::target().join("release");
     let place = tempfile::tempdir()?;
     lockpipe::show(&tools.join("lockpipe"), place.path())?;
