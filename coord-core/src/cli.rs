@@ -171,7 +171,7 @@ fn run<T: Tool>() -> Status {
 /// Prints clap's answer: help and version on standard output, the rest on standard error.
 fn explain(name: &str, error: &clap::Error) -> Status {
     if error.use_stderr() {
-        let _ = write!(io::stderr(), "{error}");
+        complain(&error.to_string());
         return Status::USAGE;
     }
     print(&error.to_string()).map_or_else(|failure| report(name, &failure), |()| Status::DONE)
@@ -183,9 +183,14 @@ fn report(name: &str, failure: &Failure) -> Status {
         .downcast_ref::<StdoutError>()
         .is_some_and(|e| e.errno() == Errno::EPIPE);
     if !reader_gone {
-        let _ = writeln!(io::stderr(), "{name}: {failure}");
+        complain(&format!("{name}: {failure}\n"));
     }
     failure.status
+}
+
+/// In one write, so that the lines of processes that share a standard error do not mix. Where it is closed, nobody can be told.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn report_panics(name: &'static str) {
@@ -199,9 +204,8 @@ fn report_panics(name: &'static str) {
         let place = panic
             .location()
             .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        let _ = writeln!(
-            io::stderr(),
-            "{name}: bug: {message:?} at {place}; please report it"
-        );
+        complain(&format!(
+            "{name}: bug: {message:?} at {place}; please report it\n"
+        ));
     }));
 }

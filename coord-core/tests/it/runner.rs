@@ -1,6 +1,9 @@
 //! Exit statuses and messages.
 
-use std::process::Stdio;
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
+    process::Stdio,
+};
 
 use coord_core::exit;
 
@@ -41,6 +44,24 @@ fn errnos_that_would_read_as_something_else_are_moved() {
 fn a_message_stays_on_one_line_whatever_it_contains() {
     let output = run(&["fail", "a\nb\u{1b}[31mc\té"]);
     assert_output(&output, 5, "", "statuses: a\\nb\\u{1b}[31mc\\té\n");
+}
+
+/// A datagram socket keeps each write apart.
+#[test]
+fn a_message_is_one_write() {
+    for arguments in [&["errno", "2"][..], &["--no-such-flag"], &["panic"]] {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let mut child = statuses()
+            .args(arguments)
+            .stderr(OwnedFd::from(theirs))
+            .spawn()
+            .unwrap();
+        let whole = run(arguments).stderr;
+        let mut message = vec![0; whole.len() + 1];
+        let length = ours.recv(&mut message).unwrap();
+        assert_eq!(message[..length], whole);
+        child.wait().unwrap();
+    }
 }
 
 #[test]
