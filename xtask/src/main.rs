@@ -4,6 +4,8 @@ mod ci;
 mod demo;
 mod kube;
 mod process;
+mod serve;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -16,11 +18,16 @@ use clap::Parser;
 enum Xtask {
     /// Build the tools and show them at work on this machine
     Demo,
+    /// Serve HTTP, for the demo
+    #[command(hide = true)]
+    ServeHttp,
     /// A Kubernetes API server on this machine, with RBAC on
     #[command(subcommand)]
     Kube(kube::Kube),
     /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
+    /// Play lockheed's locking logic through many histories of failures, each from a seed
+    Sim(sim::Sim),
     /// Check what every change must pass: all steps, or those named
     Ci {
         /// The steps to run, in this order
@@ -37,7 +44,9 @@ fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo => demo::run(),
         Xtask::Kube(kube) => kube.run(),
+        Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
+        Xtask::Sim(sim) => sim.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
     match done {

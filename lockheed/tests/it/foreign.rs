@@ -171,7 +171,7 @@ fn what_cannot_be_read_is_an_error_that_says_where_and_is_left_alone() {
             &["renew", "x", "--id", "us"],
         ] {
             let (code, _, stderr) = place.run(command);
-            assert_eq!(code, 22, "{command:?} on {:.40}: {stderr}", bad);
+            assert_eq!(code, 22, "{command:?} on {bad:.40}: {stderr}");
             assert!(stderr.contains("lock x cannot be read: "), "{stderr}");
             assert!(stderr.len() < 1000, "{stderr}");
         }
@@ -229,7 +229,18 @@ fn edits_by_others_are_not_lost() {
         begun.display(),
         end.display()
     );
-    let holder = place.start(&["run", "x", "--duration", "2s", "--", "sh", "-c", &script]);
+    let holder = place.start(&[
+        "run",
+        "x",
+        "--duration",
+        "20s",
+        "--renew-interval",
+        "300ms",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
     crate::support::content(&begun);
     let version = |place: &Place| place.json("x")["store"]["version"].as_u64().unwrap();
     // As another program would: under the guard, with a version of its own.
