@@ -43,8 +43,8 @@ type Result<T = ()> = std::result::Result<T, Error>;
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo => demo::run(),
-        Xtask::ServeHttp => serve::run(),
         Xtask::Kube(kube) => kube.run(),
+        Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
         Xtask::Ci { steps } => ci::run(&steps),
