@@ -283,6 +283,16 @@ impl Machine {
         }
     }
 
+    /// Whether a lease of this attempt is there, or may come to be.
+    fn leaves_something(&self) -> bool {
+        #[cfg(feature = "sim")]
+        if self.me.flaw == Some(crate::sim::Flaw::Careless) {
+            return false;
+        }
+        let mut doubts = self.doubts.iter();
+        self.lease_there(false) || doubts.any(|write| self.may_be_done(write))
+    }
+
     /// Ends the attempt, once no write of it can be done any more.
     pub(super) fn give_up(&mut self, kind: Kind) {
         if !matches!(self.phase, Phase::Acquiring(_)) {
@@ -299,8 +309,7 @@ impl Machine {
             None => {}
         }
         self.doubts.retain(|write| !write.extends);
-        let there = self.lease_there(false);
-        if there || self.doubts.iter().any(|write| self.may_be_done(write)) {
+        if self.leaves_something() {
             self.leave(Leaving::after(error, self.now.boot, self.me.length));
         } else {
             self.tell(News::Failed(error));
