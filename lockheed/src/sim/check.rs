@@ -133,7 +133,8 @@ impl Check {
             .and_then(|text| Record::from_json(text).ok());
         let leases = record.map(|record| record.leases).unwrap_or_default();
         let created = object.uid == format!("memory-{}", object.version);
-        let back = leases.keys().find(|id| self.gone.contains(*id));
+        let back = |id: &&String| self.gone.contains(*id) && !self.leased.contains(*id);
+        let back = leases.keys().find(back);
         if let Some(id) = back.filter(|_| !(created && self.was_deleted)) {
             return violated(at, format!("a lease of {id} came back after {id} had left"));
         }
