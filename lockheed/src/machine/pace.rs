@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// After being passed so often, a waiter waits half as long as one that has just come.
+/// After being passed so often, a waiter waits a quarter as long as one that has just come.
 const PATIENT: f64 = 32.0;
 
 /// No round trip counts as shorter.
@@ -77,7 +77,7 @@ impl Backoff {
 impl Crowd {
     const FIRST: f64 = 4.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
-    const WIDEST: f64 = 400.0;
+    const WIDEST: f64 = 1000.0;
 
     pub(crate) fn new() -> Self {
         Self {
@@ -113,7 +113,7 @@ impl Crowd {
     }
 
     pub(crate) fn pause(&self, random: &mut Random) -> Duration {
-        let share = random.fraction() / (1.0 + self.passed / PATIENT);
+        let share = random.fraction() / (1.0 + self.passed / PATIENT).powi(2);
         let pause = self.round_trip.mul_f64(self.window * share);
         pause.min(Duration::from_secs(5))
     }
