@@ -49,6 +49,10 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
+        self.wrap(store).map_err(as_wrapper)
+    }
+
+    fn wrap(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
         let times = self.lease.times(LEASE, self.renew_interval, self.grace)?;
         let id = self.id.clone().map_or_else(default_id, Ok)?;
@@ -211,6 +215,21 @@ fn not_acquired(error: lockheed::Error, signals: &Signals) -> Result<Status, Fai
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::new(Status::FAILED, error)
+}
+
+/// An errno would read as the command's own status.
+fn as_wrapper(failure: Failure) -> Failure {
+    let of_wrapper = [
+        Status::USAGE,
+        Status::WAIT_TIMED_OUT,
+        Status::CANNOT_EXECUTE,
+        Status::NOT_FOUND,
+    ];
+    if of_wrapper.contains(&failure.status()) {
+        failure
+    } else {
+        Failure::new(Status::FAILED, failure.to_string())
+    }
 }
 
 fn supervision(error: coord_core::supervise::Error) -> Failure {
