@@ -27,11 +27,17 @@ pub fn aware_of(mut watcher: Watcher, parent: &CancellationToken) -> Cancellatio
         Err(error) => return cancelled_for(&token, &error),
     };
     let watched = token.clone();
-    thread::spawn(move || match watcher.wait_or(None, Some(reader.as_fd())) {
+    let wait = move || match watcher.wait_or(None, Some(reader.as_fd())) {
         Ok(Ended::Cancelled) => {}
         Ok(Ended::Signalled(_) | Ended::LeaderDied) => watched.cancel(),
         Err(error) => drop(cancelled_for(&watched, &error)),
-    });
+    };
+    if let Err(error) = thread::Builder::new()
+        .name("exitdir aware".into())
+        .spawn(wait)
+    {
+        return cancelled_for(&token, &error);
+    }
     let cancelled = token.clone();
     // Ends the thread with the token, or with the runtime.
     tokio::spawn(async move {

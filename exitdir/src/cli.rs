@@ -78,7 +78,7 @@ enum Command {
     /// Say whether it is time to exit: status 0 yes, 1 no
     Status {
         /// How to print the record
-        #[arg(short, value_enum, default_value_t = Format::Text)]
+        #[arg(short, long, value_enum, default_value_t = Format::Text)]
         output: Format,
     },
     /// Empty the directory before a restart

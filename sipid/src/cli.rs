@@ -4,7 +4,7 @@ use std::{
     io, os::unix::process::CommandExt, path::PathBuf, process::Command as Process, time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use coord_core::{
     Status,
     cli::{self, Failure, Tool},
@@ -13,7 +13,10 @@ use coord_core::{
     log::{Defaults, LogArgs},
     signal,
 };
-use sipid::{Pid, PidFile, Schedule, State, health::Probe};
+use sipid::{
+    Pid, PidFile, Schedule, State,
+    health::{Probe, Proxies},
+};
 
 /// Pidfiles that survive races, PID reuse and bad input
 #[derive(Parser)]
@@ -28,8 +31,12 @@ pub(crate) struct SipidCli {
 #[derive(Subcommand)]
 enum Command {
     /// Write a PID into a pidfile, unless the process in it runs: status 17 then, 11 when somebody else is claiming
+    #[command(
+        override_usage = "sipid claim [OPTIONS] --pid-file <FILE> --pid <PID>\n       sipid claim [OPTIONS] --pid-file <FILE> -- <CMD>..."
+    )]
     Claim(Claim),
-    /// End the process in a pidfile, wait until it is gone, and remove the file; none running is fine
+    /// End the process in a pidfile, wait until it is gone, and remove the file: status 0, also when none runs; 110 when it
+    /// outlives the schedule, 11 when only its children still hold the lock
     Kill(Kill),
     /// Ask a URL until it answers well: status 110 if it does not in time, 3 if the watched process ends
     WaitUntilHealthy(Wait),
@@ -51,15 +58,16 @@ struct FileArg {
 }
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("whom").required(true))]
 struct Claim {
     #[command(flatten)]
     file: FileArg,
     /// The process to claim for
-    #[arg(long, required_unless_present = "run", conflicts_with = "run")]
+    #[arg(long, group = "whom")]
     pid: Option<String>,
     /// Claim for this process, and become this command, which keeps the lock while it or a child of it lives; 126 and 127
     /// when it cannot be executed or found
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", group = "whom")]
     run: Vec<std::ffi::OsString>,
 }
 
@@ -73,7 +81,7 @@ struct Kill {
     /// How long to wait after TERM
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
     timeout: Duration,
-    /// Signals and waits in turn, as for start-stop-daemon: TERM/20/QUIT/1/KILL
+    /// Signals and waits in turn, as for start-stop-daemon: TERM/20/QUIT/1/KILL, or 20 for TERM/20/KILL/20
     #[arg(long, value_name = "SCHEDULE", conflicts_with_all = ["show_stacks", "timeout"])]
     retry: Option<Schedule>,
     /// End the whole process group that the process leads
@@ -83,7 +91,7 @@ struct Kill {
 
 #[derive(Args)]
 struct Wait {
-    /// What to ask: http://, https:// or tcp://host:port
+    /// What to ask: http://, https:// or tcp://host:port; through a proxy that the environment names, unless it is on loopback
     #[arg(long)]
     url: String,
     /// How long to ask at most
@@ -209,6 +217,7 @@ impl Wait {
         if let Some(path) = self.unix_socket {
             probe = probe.unix_socket(path);
         }
+        probe = probe.proxies(Proxies::from_variables(|name| std::env::var(name).ok()));
         if let Some(path) = self.pid_file {
             probe = probe.watch(PidFile::new(path));
         }
@@ -269,7 +278,10 @@ fn in_words(file: &PidFile, state: &State) -> String {
 
 fn in_json(state: &State) -> String {
     let identity = state.identity.as_ref().map(|identity| {
-        serde_json::json!({"start": identity.start, "boot": identity.boot, "pid_namespace": identity.namespace})
+        serde_json::json!({
+            "pidfd_inode": identity.pidfd, "start": identity.start, "boot": identity.boot,
+            "pid_namespace": identity.namespace,
+        })
     });
     let state = serde_json::json!({
         "pid": state.pid.map(Pid::raw), "running": state.running, "locked": state.locked, "identity": identity,

@@ -47,12 +47,18 @@ pub(crate) fn open(path: &Path) -> Result<Option<File>, Kind> {
 
 /// Opens the pidfile for a claim, made with mode 0600 if it is missing, in a directory made with 0700 if that is.
 pub(crate) fn create(path: &Path) -> Result<File, Kind> {
-    let directory = directory(path);
-    DirBuilder::new()
+    let made = DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(directory)
-        .during("make the directory of")?;
+        .create(directory(path));
+    match made {
+        // EEXIST is kept for a process that runs.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(io::Error::from_raw_os_error(libc::ENOTDIR))
+        }
+        made => made,
+    }
+    .during("make the directory of")?;
     open_with(
         OpenOptions::new()
             .read(true)
@@ -187,18 +193,21 @@ fn parse(bytes: &[u8]) -> Content {
 /// Writes a PID over whatever is there, with the lock held.
 ///
 /// One write of at least the old length, padded with blanks, then the blanks are cut off: at no moment do digits of the
-/// old PID stand behind the new one, and on a full disk the old content stays.
+/// old PID stand behind the new one. Where there is no room for the whole PID, the old content stays.
 pub(crate) fn write(file: &File, pid: Pid) -> Result<(), Kind> {
     let digits = pid.to_string();
-    let old_length =
-        usize::try_from(file.metadata().during("examine")?.len()).unwrap_or(usize::MAX);
-    let padded = format!("{digits:<width$}", width = old_length.min(LONGEST));
+    let mut old = [0; LONGEST];
+    let old_start = file.read_at(&mut old, 0).during("read")?;
+    let old_length = file.metadata().during("examine")?.len();
+    let padded = format!("{digits:<old_start$}");
     let written = file.write_at(padded.as_bytes(), 0).during("write to")?;
-    if written < digits.len() {
-        return Err(Kind::Io(
-            "write to",
-            io::Error::from_raw_os_error(libc::ENOSPC),
-        ));
+    if written >= digits.len() {
+        return file.set_len(digits.len() as u64).during("write to");
     }
-    file.set_len(digits.len() as u64).during("write to")
+    // There was room for as much as was written, so there is room for what stood there.
+    file.write_at(&old[..old_start.min(written)], 0)
+        .and_then(|_| file.set_len(old_length))
+        .during("put back the content of")?;
+    let no_room = io::Error::from_raw_os_error(libc::ENOSPC);
+    Err(Kind::Io("write to", no_room))
 }

@@ -1,6 +1,8 @@
 //! Waits until a URL answers well.
 
 mod ask;
+mod proxy;
+mod redirect;
 #[cfg(feature = "tls")]
 mod tls;
 mod unix;
@@ -19,16 +21,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coord_core::{Errno, HasErrno};
+use coord_core::{Errno, HasErrno, duration};
 use log::{debug, info};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ureq::http::{HeaderName, HeaderValue, Uri};
 
 use crate::{PidFile, process::Process};
 use ask::Asker;
+pub use proxy::Proxies;
 
 /// Where a wait without a pidfd looks whether the watched process is gone, and the longest single wait otherwise.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// The reason when a try took too long.
+const NO_ANSWER: &str = "no answer in time";
 
 /// Asks a URL until it answers with the expected status: `http://`, `https://` (feature `tls`), or `tcp://host:port`, for
 /// which a connection is enough.
@@ -42,6 +48,7 @@ pub struct Probe {
     ca_file: Option<PathBuf>,
     insecure: bool,
     unix_socket: Option<PathBuf>,
+    proxies: Proxies,
     watched: Option<PidFile>,
 }
 
@@ -53,6 +60,7 @@ pub struct Error(Kind);
 enum Kind {
     BadUrl(String, String),
     BadHeader(String),
+    BadProxy(String),
     CaFile(PathBuf, io::Error),
     NotHealthy {
         url: String,
@@ -103,6 +111,7 @@ impl Probe {
             ca_file: None,
             insecure: false,
             unix_socket: None,
+            proxies: Proxies::default(),
             watched: None,
         })
     }
@@ -110,14 +119,14 @@ impl Probe {
     /// How long to ask at most.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(duration::MAX);
         self
     }
 
     /// How long from one try to the next. A single try takes no longer than this, or a second where this is less.
     #[must_use]
     pub fn polling_frequency(mut self, frequency: Duration) -> Self {
-        self.frequency = frequency;
+        self.frequency = frequency.min(duration::MAX);
         self
     }
 
@@ -128,7 +137,7 @@ impl Probe {
         self
     }
 
-    /// A header to send with each try.
+    /// A header to send with each try. A redirect to another host, or from https to http, is followed without it.
     ///
     /// # Errors
     /// `EINVAL` for what HTTP does not allow in a header.
@@ -161,6 +170,14 @@ impl Probe {
         self
     }
 
+    /// Asks through these proxies, where they are for the URL or what it redirects to. Without, every URL is asked directly,
+    /// and so is every one on a Unix socket.
+    #[must_use]
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// Stops waiting as soon as the process in this pidfile is gone.
     #[must_use]
     pub fn watch(mut self, pidfile: PidFile) -> Self {
@@ -173,8 +190,8 @@ impl Probe {
     /// The asking is done in a thread of its own, so that nothing a server or resolver does can make this longer.
     ///
     /// # Errors
-    /// `ETIMEDOUT` when the time is over, `ESRCH` when the watched process is gone, those of the pidfile, of the CA file, and
-    /// `EAGAIN` when there can be no thread.
+    /// `ETIMEDOUT` when the time is over, `ESRCH` when the watched process is gone, those of the pidfile, of the CA file,
+    /// `EINVAL` for a proxy that cannot be used, and `EAGAIN` when there can be no thread.
     pub fn wait(&self) -> Result<(), Error> {
         let deadline = Instant::now() + self.timeout;
         let watched = self.watched.as_ref().map(process).transpose()?;
@@ -206,12 +223,7 @@ impl Probe {
             }
             Some(pidfile) if gone => Err(Error(Kind::Gone(pidfile.path().to_owned()))),
             _ => {
-                let reason = if reason.is_empty() {
-                    "no answer in time"
-                } else {
-                    reason
-                }
-                .to_owned();
+                let reason = if reason.is_empty() { NO_ANSWER } else { reason }.to_owned();
                 Err(Error(Kind::NotHealthy {
                     url: self.url.to_string(),
                     attempts: *attempts,
@@ -256,13 +268,16 @@ fn ask_until(
             return;
         }
         seen.lock().unwrap_or_else(PoisonError::into_inner).attempts += 1;
-        let answer = asker.ask(left.min(frequency.max(Duration::from_secs(1))));
+        let limit = frequency.max(Duration::from_secs(1));
+        let answer = asker.ask(left.min(limit));
         let mut progress = seen.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Ok(()) => {
                 progress.healthy = true;
                 return;
             }
+            // A last try that the end of the wait has cut short tells less than the one before.
+            Err(reason) if reason == NO_ANSWER && left < limit && !progress.reason.is_empty() => {}
             Err(reason) => {
                 debug!("attempt {}: {reason}", progress.attempts);
                 progress.reason = reason;
@@ -314,7 +329,7 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.0 {
-            Kind::BadUrl(..) | Kind::BadHeader(_) => Errno::EINVAL,
+            Kind::BadUrl(..) | Kind::BadHeader(_) | Kind::BadProxy(_) => Errno::EINVAL,
             Kind::CaFile(_, error) | Kind::Io(error) => error.errno(),
             Kind::NotHealthy { .. } => Errno::ETIMEDOUT,
             Kind::Gone(_) => Errno::ESRCH,
@@ -340,18 +355,20 @@ impl fmt::Display for Error {
         match &self.0 {
             Kind::BadUrl(url, reason) => write!(f, "{url:?} is not a URL to ask: {reason}"),
             Kind::BadHeader(header) => write!(f, "{header:?} is not a header"),
+            Kind::BadProxy(reason) => f.write_str(reason),
             Kind::CaFile(path, _) => write!(f, "cannot read the CA file {path:?}"),
             Kind::NotHealthy {
                 url,
                 attempts,
                 reason,
             } => {
+                let s = if *attempts == 1 { "" } else { "s" };
                 write!(
                     f,
-                    "{url} was not healthy after {attempts} attempts: {reason}"
+                    "{url} was not healthy after {attempts} attempt{s}: {reason}"
                 )
             }
-            Kind::Gone(path) => write!(f, "the process in {path:?} is gone"),
+            Kind::Gone(path) => write!(f, "no process runs that {path:?} names"),
             Kind::PidFile(_) => f.write_str("cannot watch the process"),
             Kind::Io(_) => f.write_str("cannot start to ask"),
         }

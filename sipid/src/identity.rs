@@ -14,7 +14,11 @@ use crate::{Pid, process::Process, procfs};
 
 /// Tells a process from every other one that has had, or will have, its PID.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Identity {
+    /// The inode of its pidfd, which no other process of this boot has: `pidfd_open(2)`, of Linux 6.9. None where the
+    /// kernel is older, or not of 64 bits; the start time has to do then.
+    pub pidfd: Option<u64>,
     /// Clock ticks from boot to the start of the process, field 22 of `/proc/PID/stat`.
     pub start: u64,
     /// The boot it belongs to, `/proc/sys/kernel/random/boot_id`.
@@ -27,6 +31,7 @@ impl Identity {
     /// None where `/proc` does not show the process.
     pub(crate) fn of(process: &Process) -> Option<Self> {
         Some(Self {
+            pidfd: process.inode(),
             start: process.start()?,
             boot: procfs::boot_id()?,
             namespace: procfs::namespace(None)?,
@@ -41,15 +46,21 @@ impl Identity {
         let ours = procfs::namespace(None);
         let pid = match ours {
             Some(ours) if ours == self.namespace => Some(pid),
-            Some(procfs::INITIAL_NAMESPACE) => {
-                procfs::in_namespace(pid, self.namespace, self.start)
-            }
+            Some(procfs::INITIAL_NAMESPACE) => procfs::in_namespace(pid, self.namespace),
             // A container's own earlier life.
             Some(_) => None,
             None => Some(pid),
         };
         let process = pid.map(Process::find).transpose()?.flatten();
-        Ok(process.filter(|process| process.start().is_none_or(|start| start == self.start)))
+        Ok(process.filter(|process| self.is_of(process)))
+    }
+
+    /// What cannot be compared does not tell them apart.
+    fn is_of(&self, process: &Process) -> bool {
+        match (self.pidfd, process.inode()) {
+            (Some(ours), Some(its)) => ours == its,
+            _ => process.start().is_none_or(|start| start == self.start),
+        }
     }
 }
 
@@ -103,13 +114,15 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 fn line(pidfile: &fs::Metadata, pid: Pid, identity: &Identity) -> String {
     let Identity {
+        pidfd,
         start,
         boot,
         namespace,
     } = identity;
     let (inode, seconds, nanos) = (pidfile.ino(), pidfile.mtime(), pidfile.mtime_nsec());
+    let pidfd = pidfd.map_or_else(String::new, |inode| format!(" pidfd={inode}"));
     format!(
-        "pid={pid} inode={inode} mtime={seconds}.{nanos:09} start={start} pidns={namespace} boot={boot}\n"
+        "pid={pid} inode={inode} mtime={seconds}.{nanos:09} start={start} pidns={namespace} boot={boot}{pidfd}\n"
     )
 }
 
@@ -120,6 +133,7 @@ fn parse(text: &str) -> Option<Identity> {
             .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
     };
     Some(Identity {
+        pidfd: field("pidfd").map(str::parse).transpose().ok()?,
         start: field("start")?.parse().ok()?,
         boot: field("boot")?.to_owned(),
         namespace: field("pidns")?.parse().ok()?,

@@ -7,6 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(target_pointer_width = "64")]
+use nix::sys::{
+    stat::fstat,
+    statfs::{FsType, fstatfs},
+};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::Signal,
@@ -18,6 +23,11 @@ use crate::{Pid, procfs};
 /// How often a process is looked at where the kernel or a sandbox has no pidfds.
 const FALLBACK_POLL: Duration = Duration::from_millis(10);
 
+/// The type of the file system that pidfds are on since Linux 6.9, `PID_FS_MAGIC` of `linux/magic.h`. Before that they
+/// are all one anonymous inode.
+#[cfg(target_pointer_width = "64")]
+const PIDFS: FsType = FsType(0x5049_4446);
+
 /// The longest single poll, below the limit of `poll(2)`'s milliseconds.
 const LONGEST_POLL: Duration = Duration::from_secs(60 * 60);
 
@@ -25,6 +35,7 @@ const LONGEST_POLL: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Process {
     pid: Pid,
     start: Option<u64>,
+    inode: Option<u64>,
     handle: Option<OwnedFd>,
 }
 
@@ -48,8 +59,15 @@ impl Process {
             .then(|| procfs::stat(pid))
             .flatten()
             .map(|stat| stat.start);
+        let inode = handle.as_ref().and_then(unique_inode);
+        let process = Self {
+            pid,
+            start,
+            inode,
+            handle,
+        };
         // Alive after its start was read: so it was this process's start.
-        Some(Self { pid, start, handle }).filter(Self::is_alive)
+        Some(process).filter(Self::is_alive)
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -59,6 +77,11 @@ impl Process {
     /// Clock ticks from boot to its start; none where `/proc` hides it.
     pub(crate) fn start(&self) -> Option<u64> {
         self.start
+    }
+
+    /// The inode of its pidfd, where no other process of this boot has the same.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        self.inode
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -129,6 +152,20 @@ impl Process {
     pub(crate) fn handle(&self) -> Option<&OwnedFd> {
         self.handle.as_ref()
     }
+}
+
+/// The inode of a pidfd, where the kernel gives each process one of its own.
+#[cfg(target_pointer_width = "64")]
+fn unique_inode(handle: &OwnedFd) -> Option<u64> {
+    let unique = fstatfs(handle).is_ok_and(|system| system.filesystem_type() == PIDFS);
+    let file = unique.then(|| fstat(handle).ok()).flatten();
+    file.map(|file| file.st_ino)
+}
+
+/// Inodes of 32 bits are used again.
+#[cfg(not(target_pointer_width = "64"))]
+fn unique_inode(_: &OwnedFd) -> Option<u64> {
+    None
 }
 
 /// A pidfd is readable once the whole process is dead, `pidfd_open(2)`.

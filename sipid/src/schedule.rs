@@ -43,7 +43,7 @@ impl Schedule {
     pub fn terminate(grace: Duration) -> Self {
         Self::of(vec![
             Step::Send(Signal::SIGTERM),
-            Step::Wait(grace),
+            Step::Wait(grace.min(duration::MAX)),
             Step::Send(Signal::SIGKILL),
         ])
     }
@@ -53,7 +53,7 @@ impl Schedule {
     pub fn terminate_showing_stacks(grace: Duration) -> Self {
         Self::of(vec![
             Step::Send(Signal::SIGTERM),
-            Step::Wait(grace),
+            Step::Wait(grace.min(duration::MAX)),
             Step::Send(Signal::SIGQUIT),
             Step::Wait(Duration::from_secs(1)),
             Step::Send(Signal::SIGKILL),

@@ -35,6 +35,31 @@ pub(crate) enum Step {
     Package,
 }
 
+struct Tool {
+    package: &'static str,
+    binary: &'static str,
+    /// Something that works where nothing else is.
+    alone: &'static [&'static str],
+}
+
+const TOOLS: [Tool; 3] = [
+    Tool {
+        package: "lockpipes",
+        binary: "lockpipe",
+        alone: &["--path", "/pipe", "create"],
+    },
+    Tool {
+        package: "exitdir",
+        binary: "exitdir",
+        alone: &["--dir", "/", "clear"],
+    },
+    Tool {
+        package: "sipid",
+        binary: "sipid",
+        alone: &["--version"],
+    },
+];
+
 pub(crate) fn run(steps: &[Step]) -> Result {
     let steps = if steps.is_empty() {
         Step::value_variants()
@@ -182,14 +207,20 @@ fn static_binaries() -> Result {
         let mut build = cargo([
             "build",
             "--release",
-            "--package",
-            "lockpipes",
             "--locked",
+            "--bins",
             "--target",
             &target,
         ]);
-        process::run(build.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-        run_in_empty_root(&process::target().join(target).join("release/lockpipe"))?;
+        for tool in TOOLS {
+            build.args(["--package", tool.package]);
+        }
+        let build = build.env("RUSTFLAGS", "-C target-feature=+crt-static");
+        process::run(build.env(c_compiler(&target), "cc"))?;
+        let release = process::target().join(target).join("release");
+        for tool in TOOLS {
+            run_in_empty_root(&release.join(tool.binary), tool.alone)?;
+        }
     }
     Ok(())
 }
@@ -209,9 +240,16 @@ fn musl() -> Result {
         "--all-features",
         "--locked",
     ];
-    // What is written in C below us needs no C library, so that no compiler for musl is needed either.
-    let compiler = format!("CC_{}", target.replace('-', "_"));
-    process::run(cargo(test).args(["--target", &target]).env(compiler, "cc"))
+    process::run(
+        cargo(test)
+            .args(["--target", &target])
+            .env(c_compiler(&target), "cc"),
+    )
+}
+
+/// The variable that names the C compiler for a target. What is written in C below us needs no C library, so that the host's will do for musl.
+fn c_compiler(target: &str) -> String {
+    format!("CC_{}", target.replace('-', "_"))
 }
 
 fn host() -> Result<String> {
@@ -232,14 +270,15 @@ fn installed_musl() -> Result<Option<String>> {
 }
 
 /// What a `FROM scratch` image does: nothing is there but the binary.
-fn run_in_empty_root(binary: &Path) -> Result {
+fn run_in_empty_root(binary: &Path, arguments: &[&str]) -> Result {
     let root = tempfile::tempdir()?;
     fs::copy(binary, root.path().join("tool"))?;
     let mut command = Command::new("unshare");
     command
         .args(["--user", "--map-root-user", "--root"])
         .arg(root.path())
-        .args(["/tool", "-p", "/pipe", "create"]);
+        .arg("/tool")
+        .args(arguments);
     process::run(&mut command)
 }
 

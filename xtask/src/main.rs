@@ -4,6 +4,7 @@ mod ci;
 mod demo;
 mod kube;
 mod process;
+mod serve;
 mod test;
 
 use std::process::ExitCode;
@@ -19,6 +20,9 @@ enum Xtask {
     /// A Kubernetes API server on this machine, with RBAC on
     #[command(subcommand)]
     Kube(kube::Kube),
+    /// Serve HTTP, for the demo
+    #[command(hide = true)]
+    ServeHttp,
     /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
     /// Check what every change must pass: all steps, or those named
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo => demo::run(),
         Xtask::Kube(kube) => kube.run(),
+        Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };

@@ -22,7 +22,7 @@
 //!
 //! Should the guard be killed, CMD dies with it (`PR_SET_PDEATHSIG(2const)`), and the client, a subreaper too, ends the rest. A guard that
 //! somebody stops is continued by the client. When both are killed in the same instant, CMD dies and what it had started stays: nobody is
-//! left to end it.
+//! left to end it. The client should have no children of its own: when the guard was killed, all that is below the client is ended.
 //!
 //! Ending is the plan's signal to each process of the tree, and KILL after the grace period. A process that this user may not signal, as
 //! below `sudo`, is waited for. `/proc` is needed to find them.

@@ -55,9 +55,7 @@ impl Asked {
     /// starts only then is a reaction, such as the clean-up in a shell's trap, and is left to its parent.
     pub(crate) fn ask(&mut self, signal: Signal) {
         loop {
-            let first = self.done.is_empty();
-            let mut new = descendants();
-            new.retain(|process| (first || process.1 < self.since) && self.done.insert(*process));
+            let new = self.not_yet(descendants());
             if new.is_empty() {
                 return;
             }
@@ -65,6 +63,12 @@ impl Asked {
                 send(process, signal);
             }
         }
+    }
+
+    fn not_yet(&mut self, mut found: Vec<Identity>) -> Vec<Identity> {
+        let first = self.done.is_empty();
+        found.retain(|process| (first || process.1 < self.since) && self.done.insert(*process));
+        found
     }
 }
 
@@ -230,6 +234,23 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn who_was_overlooked_is_asked_and_who_comes_later_is_not() {
+        let mut asked = Asked {
+            since: 100,
+            done: HashSet::new(),
+        };
+        // The command may have been started in this very tick.
+        assert_eq!(asked.not_yet(vec![(1, 90), (2, 100)]), [(1, 90), (2, 100)]);
+        assert_eq!(
+            asked.not_yet(vec![(1, 90), (2, 100), (3, 99), (4, 100), (5, 101)]),
+            [(3, 99)]
+        );
+        // Another process with an ID that was there before.
+        assert_eq!(asked.not_yet(vec![(1, 95)]), [(1, 95)]);
+        assert_eq!(asked.not_yet(vec![(1, 95)]), []);
+    }
 
     #[test]
     fn the_list_and_the_search_find_the_same_children() {

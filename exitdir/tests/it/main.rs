@@ -2,30 +2,90 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod demo;
+mod directories;
 mod follow;
 mod leaders;
-mod trouble;
+mod records;
+mod tokens;
 
 use std::{
     fs,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-/// Long enough for a loaded machine; a test that passes does not wait for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    libc,
+    sys::signal::{Signal, kill},
+    unistd::{Pid, geteuid},
+};
+
+/// Longer than anything here takes on a loaded machine: what is not over by then hangs.
+const WATCHDOG: Duration = Duration::from_secs(120);
+
+/// A process that does not outlive its test, however that ends.
+struct Process(Child);
+
+impl Process {
+    #[track_caller]
+    fn finish(mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    #[track_caller]
+    fn code(self) -> Option<i32> {
+        self.finish().code()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.0.id().try_into().unwrap())
+    }
+
+    fn send(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Whether it has a watch of inotify, `proc_pid_fdinfo(5)`. It has looked for the leader by then.
+    fn watches(&self) -> bool {
+        let infos = fs::read_dir(format!("/proc/{}/fdinfo", self.pid()));
+        infos.into_iter().flatten().flatten().any(|entry| {
+            fs::read_to_string(entry.path()).is_ok_and(|info| info.contains("inotify wd"))
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 fn exitdir(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exitdir"));
-    command
-        .args(arguments)
-        .env("EXIT_DIR", dir)
-        .stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
+    for variable in ["EXITDIR_LOG_FILTER", "EXITDIR_LOG_STYLE"] {
+        command.env_remove(variable);
+    }
+    command.env("EXIT_DIR", dir);
     command
 }
 
+fn start(dir: &Path, arguments: &[&str]) -> Process {
+    Process(exitdir(dir, arguments).spawn().unwrap())
+}
+
+/// Status, standard output and standard error of a command that ends by itself.
 fn run(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = exitdir(dir, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -36,48 +96,59 @@ fn run(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     )
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+/// What a command that succeeds and says nothing gives.
+fn done() -> (Option<i32>, String, String) {
+    (Some(0), String::new(), String::new())
+}
+
+#[track_caller]
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < PATIENCE, "not in time: {what}");
-        thread::sleep(Duration::from_millis(5));
+    while !is_so() {
+        assert!(started.elapsed() < WATCHDOG, "not in time: {what}");
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
-fn finish(child: &mut Child) -> ExitStatus {
-    let mut status = None;
-    until("the process ends", || {
-        status = child.try_wait().unwrap();
-        status.is_some()
-    });
-    status.unwrap()
-}
-
-fn code(mut child: Child) -> Option<i32> {
-    finish(&mut child).code()
-}
-
-/// Whether a process runs whose arguments contain this text; zombies have none.
-fn runs(text: &str) -> bool {
+/// Whether a process has just these arguments; zombies have none.
+fn runs(arguments: &[&str]) -> bool {
+    let wanted = arguments.join("\0") + "\0";
     let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-        .any(|line| {
-            String::from_utf8_lossy(&line)
-                .split('\0')
-                .any(|argument| argument == text)
-        })
+    let mut lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|line| line == wanted.as_bytes())
 }
 
-/// A number of seconds to sleep that no other test uses, so that `runs` finds just this test's processes.
+fn sleeps(seconds: &str) -> bool {
+    runs(&["sleep", seconds])
+}
+
+/// A number of seconds to sleep that no other test uses, so that [`sleeps`] finds just this test's processes.
 fn unique() -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{}.{next}", 100_000 + std::process::id())
 }
 
-/// Whether a leader of the directory lives, as a follower asks.
-fn led(dir: &Path) -> bool {
-    matches!(exitdir::ExitDir::new(dir).lead(), Err(error) if coord_core::HasErrno::errno(&error) == coord_core::Errno::EBUSY)
+/// Whether a leader of the directory lives, asked as a follower asks: no lock is taken, which could keep a leader out.
+fn is_led(dir: &Path) -> bool {
+    let mut lock = libc::flock {
+        l_type: i16::try_from(libc::F_WRLCK).unwrap(),
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let dir = fs::File::open(dir).unwrap();
+    fcntl(dir, FcntlArg::F_OFD_GETLK(&mut lock)).unwrap();
+    i32::from(lock.l_type) != libc::F_UNLCK
+}
+
+/// `unshare` with a mount namespace, for root and for others alike.
+fn unshare_mounts() -> Command {
+    let mut command = Command::new("unshare");
+    if !geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.arg("--mount").stdin(Stdio::null());
+    command
 }

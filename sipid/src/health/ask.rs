@@ -1,76 +1,150 @@
 //! One try: asks the URL, and says why it is not healthy.
 
 use std::{
-    io::{self, Read},
-    net::{IpAddr, TcpStream, ToSocketAddrs},
-    ops::RangeInclusive,
+    io::{self, Read as _},
+    net::{TcpStream, ToSocketAddrs},
     path::Path,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
 #[cfg(feature = "tls")]
 use ureq::unversioned::transport::Connector as _;
-use ureq::{Agent, config::Config, http::Uri};
+use ureq::{
+    Agent, Body, Proxy, ProxyProtocol,
+    config::{Config, ConfigBuilder},
+    http::{Response, Uri},
+    typestate::AgentScope,
+};
 
-use super::{Error, Probe, unix};
+#[cfg(feature = "tls")]
+use super::tls::Trust;
+use super::{Error, Kind, NO_ANSWER, Probe, redirect, unix};
 
 /// What is read of an answer's body, so that the connection can be used again; the rest is never read.
 const LONGEST_BODY: u64 = 64 * 1024;
 
+/// How many redirects are followed in one try.
+const MOST_REDIRECTS: usize = 10;
+
 pub(super) enum Asker {
     Tcp(String),
-    Http(Agent, Box<Probe>),
+    Http(Box<Http>),
+}
+
+pub(super) struct Http {
+    probe: Probe,
+    plain: Agent,
+    /// Made when TLS is first needed, since it may have to read the platform's roots.
+    secure: OnceLock<Agent>,
+    #[cfg(feature = "tls")]
+    trust: Trust,
 }
 
 impl Asker {
     pub(super) fn new(probe: &Probe) -> Result<Self, Error> {
-        if probe.url.scheme_str() == Some("tcp") {
-            return Ok(Self::Tcp(
-                probe
-                    .url
-                    .authority()
-                    .map_or_else(String::new, ToString::to_string),
-            ));
+        let address = probe.url.authority().map(ToString::to_string);
+        match address {
+            Some(address) if probe.url.scheme_str() == Some("tcp") => Ok(Self::Tcp(address)),
+            _ => Ok(Self::Http(Box::new(Http::new(probe)?))),
         }
-        let config = configured(probe)?;
-        let agent = match &probe.unix_socket {
-            None => Agent::new_with_config(config),
-            Some(path) => agent_for_socket(config, path),
-        };
-        Ok(Self::Http(agent, Box::new(probe.clone())))
     }
 
     /// Asks once.
     pub(super) fn ask(&self, limit: Duration) -> Result<(), String> {
         match self {
             Self::Tcp(address) => connect(address, limit).map_err(|error| error.to_string()),
-            Self::Http(agent, probe) => get(agent, probe, limit),
+            Self::Http(http) => http.ask(Instant::now() + limit),
         }
     }
 }
 
-fn configured(probe: &Probe) -> Result<Config, Error> {
-    let config = Config::builder()
-        .http_status_as_error(false)
-        .max_redirects(10)
-        .max_idle_connections(1);
-    let config = config.user_agent(concat!("sipid/", env!("CARGO_PKG_VERSION")));
-    #[cfg(not(feature = "tls"))]
-    if let Some(path) = &probe.ca_file {
-        return Err(Error::ca_file(path, io::ErrorKind::Unsupported.into()));
+impl Http {
+    fn new(probe: &Probe) -> Result<Self, Error> {
+        #[cfg(not(feature = "tls"))]
+        if let Some(path) = &probe.ca_file {
+            return Err(Error::ca_file(path, io::ErrorKind::Unsupported.into()));
+        }
+        let http = Self {
+            probe: probe.clone(),
+            plain: agent(probe, config().build()),
+            secure: OnceLock::new(),
+            #[cfg(feature = "tls")]
+            trust: Trust::of(probe)?,
+        };
+        http.proxy(&probe.url).map_err(Kind::BadProxy)?;
+        Ok(http)
     }
-    #[cfg(feature = "tls")]
-    let config = if probe.url.scheme_str() == Some("https") || probe.ca_file.is_some() {
-        config.tls_config(super::tls::config(probe)?)
-    } else {
-        config.tls_config(super::tls::plain(probe))
-    };
-    let direct = probe.unix_socket.is_some() || is_loopback(&probe.url);
-    Ok(if direct {
-        config.proxy(None).build()
-    } else {
-        config.build()
-    })
+
+    /// Asks, and follows redirects.
+    fn ask(&self, deadline: Instant) -> Result<(), String> {
+        let mut url = self.probe.url.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let mut answer = self.get(&url, deadline)?;
+            let status = answer.status();
+            if self.probe.expected.contains(&status.as_u16()) {
+                return Ok(());
+            }
+            read_body(&mut answer);
+            let next = redirect::target(&url, status, answer.headers());
+            url = next.ok_or_else(|| format!("status {}", status.as_u16()))?;
+        }
+        Err(format!("more than {MOST_REDIRECTS} redirects"))
+    }
+
+    fn get(&self, url: &Uri, deadline: Instant) -> Result<Response<Body>, String> {
+        let proxy = self.proxy(url)?;
+        let mut request = self.agent(url, proxy.as_ref()).get(url);
+        if redirect::keeps_headers(&self.probe.url, url) {
+            for (name, value) in &self.probe.headers {
+                request = request.header(name, value);
+            }
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let config = request.config().proxy(proxy).timeout_global(Some(left));
+        config.build().call().map_err(|error| reason(&error))
+    }
+
+    fn proxy(&self, url: &Uri) -> Result<Option<Proxy>, String> {
+        if self.probe.unix_socket.is_some() {
+            return Ok(None);
+        }
+        self.probe.proxies.of(url)
+    }
+
+    fn agent(&self, url: &Uri, proxy: Option<&Proxy>) -> &Agent {
+        let proxy = proxy.map(Proxy::protocol);
+        if url.scheme_str() == Some("https") || proxy == Some(ProxyProtocol::Https) {
+            self.secure.get_or_init(|| self.secure_agent())
+        } else {
+            &self.plain
+        }
+    }
+
+    /// In a build without TLS the request itself fails, and says so.
+    fn secure_agent(&self) -> Agent {
+        let config = config();
+        #[cfg(feature = "tls")]
+        let config = config.tls_config(self.trust.config());
+        agent(&self.probe, config.build())
+    }
+}
+
+/// Redirects are followed here, since each may lead to where another proxy is to be used, or none.
+fn config() -> ConfigBuilder<AgentScope> {
+    Config::builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_connections(1)
+        .proxy(None)
+        .user_agent(concat!("sipid/", env!("CARGO_PKG_VERSION")))
+}
+
+fn agent(probe: &Probe, config: Config) -> Agent {
+    match &probe.unix_socket {
+        None => Agent::new_with_config(config),
+        Some(path) => agent_for_socket(config, path),
+    }
 }
 
 fn agent_for_socket(config: Config, path: &Path) -> Agent {
@@ -80,45 +154,15 @@ fn agent_for_socket(config: Config, path: &Path) -> Agent {
     Agent::with_parts(config, connector, unix::NoResolver)
 }
 
-fn is_loopback(url: &Uri) -> bool {
-    let host = url
-        .host()
-        .unwrap_or_default()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    let name = host.trim_end_matches('.').to_ascii_lowercase();
-    let address = host
-        .parse::<IpAddr>()
-        .is_ok_and(|address| address.to_canonical().is_loopback());
-    address || name == "localhost" || name.ends_with(".localhost")
-}
-
-fn get(agent: &Agent, probe: &Probe, limit: Duration) -> Result<(), String> {
-    let mut request = agent.get(&probe.url);
-    for (name, value) in &probe.headers {
-        request = request.header(name, value);
-    }
-    let answer = request.config().timeout_global(Some(limit)).build().call();
-    let mut answer = answer.map_err(|error| reason(&error))?;
-    let status = answer.status().as_u16();
-    if is_expected(&probe.expected, status) {
-        return Ok(());
-    }
-    // Whatever goes wrong here only costs the connection.
-    let _ = io::copy(
-        &mut answer.body_mut().as_reader().take(LONGEST_BODY),
-        &mut io::sink(),
-    );
-    Err(format!("status {status}"))
-}
-
-fn is_expected(expected: &RangeInclusive<u16>, status: u16) -> bool {
-    expected.contains(&status)
+/// Whatever goes wrong here only costs the connection.
+fn read_body(answer: &mut Response<Body>) {
+    let mut body = answer.body_mut().as_reader().take(LONGEST_BODY);
+    let _ = io::copy(&mut body, &mut io::sink());
 }
 
 fn reason(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::Timeout(_) => NO_ANSWER.to_owned(),
         ureq::Error::Io(error) => error.to_string(),
         error => error.to_string(),
     }

@@ -2,13 +2,16 @@
 
 use std::{
     fs,
-    process::{Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::support::{Kept, SIPID, claim, eventually, in_namespace, kill, sleeper, status_of};
+use crate::support::{
+    Kept, Random, SIPID, claim, eventually, in_namespace, kill, sleeper, status_of,
+};
 
 #[test]
 fn of_a_hundred_claimants_exactly_one_wins() {
@@ -42,103 +45,79 @@ fn of_a_hundred_claimants_exactly_one_wins() {
     }
 }
 
-/// A winner holds a lock on `check` while it lives: whoever wins and finds it held has met another winner alive.
+/// A winner becomes a process that holds a lock on `check` while it lives and has no children: whoever wins and finds it
+/// held has met another winner alive.
 #[test]
 fn kills_looks_and_renames_never_make_two_winners() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (file, check, bad, won) = (path("x.pid"), path("check"), path("bad"), path("won"));
-    let live =
-        format!("exec 9>{check}; flock -n 9 || echo two >>{bad}; echo >>{won}; exec sleep 1000");
-    let plain = format!("{SIPID} claim --pid $$ --pid-file {file} || exit; {live}");
-    let claim_plain = || {
-        drop(
-            Command::new("bash")
-                .args(["-c", &plain])
-                .stderr(Stdio::null())
-                .status(),
-        );
+    let (file, check, won) = (path("x.pid"), path("check"), path("won"));
+    // One that nobody can find any more, which would be a mistake too, ends at last.
+    let note = format!("echo >>{won}; exec sleep 60");
+    let live = ["flock", "--no-fork", "-nE", "99", &check, "sh", "-c", &note];
+    let plain = format!("{SIPID} claim --pid $$ --pid-file {file} || exit; exec \"$@\"");
+    let met = AtomicBool::new(false);
+    let run = |command: &mut Command| {
+        let ended = command.stderr(Stdio::null()).status().unwrap();
+        if ended.code() == Some(99) {
+            met.store(true, Ordering::Relaxed);
+        }
     };
+    let claim_plain = || run(Command::new("sh").args(["-c", &plain, "sh"]).args(live));
     let claim_held = || {
-        let args = ["claim", "--pid-file", &file, "--", "bash", "-c", &live];
-        drop(
-            Command::new(SIPID)
-                .args(args)
-                .stderr(Stdio::null())
-                .status(),
-        );
+        let args = ["claim", "--pid-file", &file, "--"];
+        run(Command::new(SIPID).args(args).args(live));
     };
     let end = || drop(kill(file.as_ref(), &["--retry", "KILL"]));
     let look = || {
         status_of(&["status", "--pid-file", &file]);
     };
-    let rename = || {
-        let script = format!(
-            "flock {file} -c '[ {file} -ef /proc/self/fd/3 ] && cp {file} {file}.new && mv {file}.new {file}' 3<{file}"
-        );
-        // The shell's own descriptor 3 shows whether the lock was on the file that the path still names.
-        drop(
-            Command::new("bash")
-                .args(["-c", &script])
-                .stderr(Stdio::null())
-                .status(),
-        );
-    };
+    // A writer that keeps to the lock: it replaces the file by its copy, if the path still names what it has locked.
+    let replace =
+        format!("[ {file} -ef /proc/self/fd/3 ] && cp {file} {file}.new && mv {file}.new {file}");
+    let replace = format!("flock {file} -c '{replace}' 3<{file}");
+    let rename = || run(Command::new("sh").args(["-c", &replace]));
     let over = AtomicBool::new(false);
-    let kills = AtomicU64::new(0);
     let repeat = |action: &(dyn Fn() + Sync)| {
         while !over.load(Ordering::Relaxed) {
             action();
         }
     };
     thread::scope(|scope| {
-        for action in [
-            &claim_plain as &(dyn Fn() + Sync),
-            &claim_plain,
-            &claim_held,
-            &look,
-            &rename,
-        ] {
-            scope.spawn(move || repeat(action));
-        }
+        let mixed_in: [&(dyn Fn() + Sync); 5] =
+            [&claim_plain, &claim_plain, &claim_held, &look, &rename];
+        let busy: Vec<_> = mixed_in
+            .into_iter()
+            .map(|action| scope.spawn(move || repeat(action)))
+            .collect();
         let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(15) {
+        while started.elapsed() < Duration::from_secs(15) && !met.load(Ordering::Relaxed) {
             end();
-            kills.fetch_add(1, Ordering::Relaxed);
         }
         over.store(true, Ordering::Relaxed);
-        // The last winners' shells are waited for by their threads.
-        while scope_is_busy(&file) {
+        // The last winners live until they are ended.
+        while !busy.iter().all(thread::ScopedJoinHandle::is_finished) {
             end();
-        }
-        for _ in 0..50 {
-            end();
-            thread::sleep(Duration::from_millis(20));
         }
     });
-    assert!(!fs::exists(&bad).unwrap(), "two winners were alive at once");
-    assert!(
-        fs::read_to_string(&won).unwrap().len() > 20,
-        "hardly anybody won"
-    );
+    assert!(!met.into_inner(), "two winners were alive at once");
+    let winners = fs::read_to_string(&won).unwrap().len();
+    assert!(winners > 20, "only {winners} have won");
 }
 
-fn scope_is_busy(file: &str) -> bool {
-    status_of(&["status", "--pid-file", file]) == 0
-}
-
+/// The moments are random, between the start of a claim and a little after its usual end. `SIPID_TEST_SEED` repeats them.
 #[test]
 fn a_claimant_killed_at_any_moment_blocks_and_loses_nothing() {
+    let mut random = Random::seeded();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.pid");
     let (first, second) = (sleeper(), sleeper());
-    for round in 0..400 {
-        let mut command = Command::new(SIPID);
-        command
-            .args(["claim", "--pid", &first.pid(), "--pid-file"])
-            .arg(&file);
-        let mut claimant = command.stderr(Stdio::null()).spawn().unwrap();
-        thread::sleep(Duration::from_micros(round * 97 % 4000));
+    let usual = usual_time_of_a_claim(&first.pid(), &file);
+    let (mut before, mut after) = (0, 0);
+    for round in 0..500 {
+        let mut claimant = start_claim(&first.pid(), &file);
+        let moment = Duration::from_nanos(random.below(usual * 3 / 2));
+        thread::sleep(moment);
         claimant.kill().unwrap();
         let won = claimant.wait().unwrap().code() == Some(0);
         let code = claim(&second.pid(), &file);
@@ -146,10 +125,61 @@ fn a_claimant_killed_at_any_moment_blocks_and_loses_nothing() {
         match code {
             0 => assert!(!won && content == second.pid(), "round {round}: {content}"),
             17 => assert_eq!(content, first.pid(), "round {round}"),
-            other => panic!("round {round}: status {other}, content {content}"),
+            other => panic!("round {round}, {moment:?}: status {other}, content {content}"),
         }
+        *(if code == 0 { &mut before } else { &mut after }) += 1;
+        // The owner that the file names is the one that is running, and the one to be killed.
+        assert_eq!(
+            status_of(&["status", "--pid-file", file.to_str().unwrap()]),
+            0
+        );
         fs::remove_file(&file).unwrap();
     }
+    assert!(before > 0 && after > 0, "{before} before, {after} after");
+}
+
+#[test]
+fn a_holder_killed_at_any_moment_blocks_nothing() {
+    let mut random = Random::seeded();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    let mut process = sleeper();
+    let usual = usual_time_of_a_claim(&process.pid(), &file);
+    for round in 0..200 {
+        let mut command = Command::new(SIPID);
+        command.args(["claim", "--pid-file"]).arg(&file);
+        command.args(["--", "sleep", "1000"]);
+        let mut holder = command.stderr(Stdio::null()).spawn().unwrap();
+        let moment = Duration::from_nanos(random.below(usual * 3 / 2));
+        thread::sleep(moment);
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        assert_eq!(claim(&process.pid(), &file), 0, "round {round}, {moment:?}");
+        process = sleeper();
+    }
+}
+
+fn start_claim(pid: &str, file: &Path) -> Child {
+    let mut command = Command::new(SIPID);
+    command
+        .args(["claim", "--pid", pid, "--pid-file"])
+        .arg(file);
+    command.stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// In nanoseconds, the median of some.
+fn usual_time_of_a_claim(pid: &str, file: &Path) -> u64 {
+    let mut times: Vec<Duration> = (0..21)
+        .map(|_| {
+            let started = Instant::now();
+            assert!(start_claim(pid, file).wait().unwrap().success());
+            let took = started.elapsed();
+            fs::remove_file(file).unwrap();
+            took
+        })
+        .collect();
+    times.sort();
+    times[10].as_nanos().try_into().unwrap()
 }
 
 #[test]
@@ -161,7 +191,7 @@ fn a_command_keeps_the_lock_and_its_children_too() {
         "--",
         "bash",
         "-c",
-        "sleep 1000 & echo $! >&2; wait",
+        "exec >/dev/null; sleep 1000 2>&1 & echo $! >&2; wait",
     ]);
     let mut holder = Kept(command.stderr(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
@@ -189,16 +219,55 @@ fn a_command_keeps_the_lock_and_its_children_too() {
     eventually("the lock is free", || claim(&other.pid(), &file) == 0);
 }
 
+/// Each line: the pidfile, what the claim answered, and what is in the file, P being the claimant.
+const CLAIM_EACH: &str = "
+    say() { sed s/$P/P/ $1; echo; }
+    claim() { prlimit --fsize=${2-unlimited} $S claim --pid $P --pid-file $1 2>/dev/null; echo $1 $? \"$(say $1)\"; }
+    S=$1; cd $2; echo 12344 >/proc/sys/kernel/ns_last_pid; sleep 1000 & P=$!";
+
 #[test]
 fn a_full_disk_leaves_the_old_or_the_new() {
     let dir = tempfile::tempdir().unwrap();
-    let script = "set -e; mount -t tmpfs -o size=16k none $2; cd $2; sleep 1000 & P=$!; printf 9999999 >old; : >empty
+    let script = format!(
+        "{CLAIM_EACH}
+        set -e; mount -t tmpfs -o size=16k none .; cd $2; printf 9999999 >old; : >empty
         dd if=/dev/zero of=fill bs=1k 2>/dev/null || true
-        set +e; for f in old empty new; do $1 claim --pid $P --pid-file $f 2>/dev/null; c=$?; echo $f $c $([ \"$(cat $f)\" = $P ] && echo new || wc -c <$f); done";
-    let output = in_namespace(script, dir.path());
-    let lines: Vec<_> = output.lines().collect();
-    assert_eq!(lines[0], "old 0 new", "{output}");
-    assert_eq!(lines[1..], ["empty 28 0", "new 28 0"], "{output}");
+        set +e; claim old; claim empty; claim new"
+    );
+    let output = in_namespace(&script, dir.path());
+    // What is there can be written over; its identity, which cannot be written, is done without.
+    assert_eq!(output, "old 0 P\nempty 28 \nnew 28 \n");
+}
+
+/// On an overlay, as a container's root is, writing to a file needs room for a copy of it.
+#[test]
+fn a_full_overlay_keeps_the_old_pid() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        "{CLAIM_EACH}
+        set -e; mkdir lower upper merged; printf 9999999 >lower/x
+        mount -t tmpfs -o size=24k none upper; mkdir upper/files upper/work
+        dirs=lowerdir=lower,upperdir=upper/files,workdir=upper/work
+        mount -t overlay -o $dirs none merged 2>/dev/null || mount -t overlay -o userxattr,$dirs none merged
+        dd if=/dev/zero of=upper/fill bs=1k 2>/dev/null || true
+        set +e; claim merged/x"
+    );
+    assert_eq!(in_namespace(&script, dir.path()), "merged/x 28 9999999\n");
+}
+
+/// As short a write as a disk's last block may make it: here it is a limit that lets three bytes in, or none.
+#[test]
+fn a_write_cut_short_is_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        "{CLAIM_EACH}
+        trap '' XFSZ; printf 9999999 >old; printf 2 >short; : >empty
+        for f in old short empty new; do claim $f 3; done; claim old 0; claim old"
+    );
+    assert_eq!(
+        in_namespace(&script, dir.path()),
+        "old 28 9999999\nshort 28 2\nempty 28 \nnew 28 \nold 27 9999999\nold 0 P\n"
+    );
 }
 
 #[test]

@@ -59,6 +59,8 @@ fn things_that_are_no_files() {
     check("mkdir f", 21, 21);
     check("mkfifo f", 22, 22);
     check("ln -s nowhere f", 2, 0);
+    check("echo 99999 >to; ln -s to f", 0, 0);
+    check("chmod 1777 .; echo $A >to; ln -s to f", 40, 40);
     check("chmod 1777 .; ln -s nowhere f", 40, 40);
     check("ln -s /dev/null f", 22, 22);
 }
@@ -90,7 +92,10 @@ fn no_permission() {
         U='setpriv --reuid 65534 --regid 65534 --clear-groups'
         $U /tmp/sipid.$$ kill --pid-file f 2>/dev/null; echo kill $?; kill -0 $! && echo alive
         $U /tmp/sipid.$$ claim --pid $! --pid-file f 2>/dev/null; echo claim $?
-        chmod 644 f; $U /tmp/sipid.$$ kill --pid-file f 2>err; echo kill $?; grep -c 'cannot send SIGTERM' err; kill -0 $! && cat f | wc -l; rm /tmp/sipid.$$";
+        chmod 644 f; $U /tmp/sipid.$$ kill --pid-file f 2>err; echo kill $?; grep -c 'cannot send SIGTERM' err; kill -0 $! && cat f | wc -l; $U /tmp/sipid.$$ status --pid-file f >/dev/null; echo status $?; rm /tmp/sipid.$$";
     let output = in_namespace(script, dir.path());
-    assert_eq!(output, "kill 13\nalive\nclaim 13\nkill 13\n1\n1\n");
+    assert_eq!(
+        output,
+        "kill 13\nalive\nclaim 13\nkill 13\n1\n1\nstatus 0\n"
+    );
 }

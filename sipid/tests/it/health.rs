@@ -2,11 +2,10 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
     os::unix::net::UnixListener,
-    path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,48 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Kept, claim, eventually, sipid, sleeper};
+use crate::{
+    server::{answering, hanging, local, request, serve, wait},
+    support::{Kept, SIPID, claim, sleeper, within},
+};
 
 const SLACK: Duration = Duration::from_secs(5);
-
-/// Serves each connection with the closure, and its number, in threads that end with the test binary.
-fn serve(
-    listener: TcpListener,
-    answer: impl Fn(TcpStream, usize) + Send + Sync + 'static,
-) -> String {
-    let address = listener.local_addr().unwrap();
-    let answer = Arc::new(answer);
-    thread::spawn(move || {
-        for (number, stream) in listener.incoming().flatten().enumerate() {
-            let answer = answer.clone();
-            thread::spawn(move || answer(stream, number));
-        }
-    });
-    address.to_string()
-}
-
-fn local() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").unwrap()
-}
-
-/// Reads one request; false at the end.
-fn request(stream: &mut impl Read) -> bool {
-    let mut all = Vec::new();
-    let mut byte = [0];
-    while !all.ends_with(b"\r\n\r\n") {
-        if !matches!(stream.read(&mut byte), Ok(1)) {
-            return false;
-        }
-        all.push(byte[0]);
-    }
-    true
-}
-
-fn wait(url: &str, more: &[&str]) -> Output {
-    let mut args = vec!["wait-until-healthy", "--url", url];
-    args.extend(more);
-    sipid(&args)
-}
 
 fn unhealthy(url: &str, reason: &str) {
     let started = Instant::now();
@@ -83,9 +46,13 @@ fn refused_then_busy_then_healthy_over_one_connection() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let url = format!("http://{address}/health");
-    let waiting =
-        thread::spawn(move || wait(&url, &["--timeout", "60s", "--polling-frequency", "50ms"]));
-    thread::sleep(Duration::from_millis(200));
+    let mut command = Command::new(SIPID);
+    command.args(["-vv", "wait-until-healthy", "--polling-frequency", "50ms"]);
+    command.args(["--url", &url]).stderr(Stdio::piped());
+    let mut waiting = Kept(command.spawn().unwrap());
+    let said = BufReader::new(waiting.0.stderr.take().unwrap()).lines();
+    let mut said = said.map(Result::unwrap);
+    assert!(said.any(|line| line.contains("Connection refused")));
     let served = Arc::new(AtomicUsize::new(0));
     let connections = served.clone();
     serve(TcpListener::bind(address).unwrap(), move |mut stream, _| {
@@ -98,8 +65,9 @@ fn refused_then_busy_then_healthy_over_one_connection() {
             let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nhi");
         }
     });
-    let output = waiting.join().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    assert!(said.any(|line| line.contains("status 503")));
+    assert!(said.any(|line| line.contains("is healthy after")));
+    assert!(waiting.0.wait().unwrap().success());
     assert_eq!(
         connections.load(Ordering::Relaxed),
         1,
@@ -109,24 +77,14 @@ fn refused_then_busy_then_healthy_over_one_connection() {
 
 #[test]
 fn servers_that_misbehave_cannot_stretch_the_wait() {
-    let hang = serve(local(), |stream, _| {
-        thread::sleep(Duration::from_secs(100));
-        drop(stream);
-    });
+    let (hang, _come) = hanging();
     let slow = serve(local(), |mut stream, _| {
         for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" {
             let _ = stream.write_all(&[*byte]);
             thread::sleep(Duration::from_secs(1));
         }
     });
-    let redirects = serve(local(), |mut stream, _| {
-        while request(&mut stream) {
-            let _ = write!(
-                stream,
-                "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"
-            );
-        }
-    });
+    let redirects = answering("302 Found\r\nLocation: /again");
     let closing = serve(local(), |stream, _| drop(stream));
     thread::scope(|scope| {
         scope.spawn(|| unhealthy(&format!("http://{hang}"), "no answer in time"));
@@ -154,37 +112,26 @@ fn memory_and_descriptors_stay_flat() {
             );
         }
     });
-    let start = |address: &str| {
-        let mut command = Command::new(crate::support::SIPID);
-        command.args([
-            "wait-until-healthy",
-            "--timeout",
-            "5m",
-            "--polling-frequency",
-            "100us",
-            "--url",
-        ]);
-        Kept(
-            command
-                .arg(format!("http://{address}"))
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap(),
-        )
+    let start = |address: &str, frequency: &str| {
+        let mut command = Command::new(SIPID);
+        command.args(["wait-until-healthy", "--timeout", "1h"]);
+        command.args(["--polling-frequency", frequency]);
+        command.args(["--url", &format!("http://{address}")]);
+        Kept(command.stderr(Stdio::null()).spawn().unwrap())
     };
-    let (mut reader, mut poller) = (start(&endless), start(&busy));
-    eventually("10,000 polls", || polls.load(Ordering::Relaxed) > 10_000);
-    let files = fs::read_dir(format!("/proc/{}/fd", poller.pid()))
-        .unwrap()
-        .count();
-    assert!(files < 20, "{files} descriptors");
-    let status = fs::read_to_string(format!("/proc/{}/status", reader.pid())).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak < 64 * 1024, "{peak} kB");
+    let (mut reader, mut poller) = (start(&endless, "50ms"), start(&busy, "100us"));
+    within(Duration::from_secs(600), "10,000 polls", || {
+        polls.load(Ordering::Relaxed) > 10_000
+    });
+    for process in [&reader, &poller] {
+        let about = format!("/proc/{}", process.pid());
+        let files = fs::read_dir(format!("{about}/fd")).unwrap().count();
+        assert!(files < 20, "{files} descriptors");
+        let status = fs::read_to_string(format!("{about}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.unwrap().trim().trim_end_matches(" kB");
+        assert!(peak.parse::<u64>().unwrap() < 64 * 1024, "{peak} kB");
+    }
     assert!(reader.is_alive() && poller.is_alive());
 }
 
@@ -238,10 +185,7 @@ fn bad_urls_are_errors_at_once() {
 
 #[test]
 fn the_end_of_the_watched_process_ends_the_wait() {
-    let hang = serve(local(), |stream, _| {
-        thread::sleep(Duration::from_secs(100));
-        drop(stream);
-    });
+    let (hang, come) = hanging();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.pid");
     let mut process = sleeper();
@@ -260,98 +204,60 @@ fn the_end_of_the_watched_process_ends_the_wait() {
             ],
         )
     });
-    thread::sleep(Duration::from_millis(300));
+    come.recv().unwrap();
     let started = Instant::now();
     process.0.kill().unwrap();
     assert_eq!(waiting.join().unwrap().status.code(), Some(3));
     assert!(started.elapsed() < Duration::from_secs(30));
 }
 
-fn openssl(dir: &Path, args: &str) {
-    let output = Command::new("openssl")
-        .args(args.split(' '))
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{args}: {output:?}");
-}
-
-/// A server with a certificate of our CA for this name, valid for so many days.
-fn https(dir: &Path, file: &str, name: &str, days: &str) -> (Kept, String) {
-    openssl(
-        dir,
-        &format!("req -newkey rsa:2048 -nodes -keyout {file}.key -out {file}.csr -subj /CN=server"),
-    );
-    fs::write(
-        dir.join(format!("{file}.ext")),
-        format!("subjectAltName={name}\nbasicConstraints=CA:FALSE\n"),
-    )
-    .unwrap();
-    openssl(
-        dir,
-        &format!(
-            "x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {file}.pem -extfile {file}.ext {days}"
-        ),
-    );
-    let port = local().local_addr().unwrap().port();
-    let mut command = Command::new("openssl");
-    command
-        .args([
-            "s_server",
-            "-www",
-            "-quiet",
-            "-accept",
-            &port.to_string(),
-            "-cert",
-        ])
-        .arg(format!("{file}.pem"));
-    command
-        .args(["-key", &format!("{file}.key")])
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let server = Kept(command.stderr(Stdio::null()).spawn().unwrap());
-    eventually("the server listens", || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
+/// A try that gets no answer is given up for the next one, and the first is made at once.
+#[test]
+fn each_try_has_its_own_deadline() {
+    let address = serve(local(), |mut stream, number| {
+        while request(&mut stream) {
+            if number > 0 {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
     });
-    (server, format!("https://127.0.0.1:{port}/"))
+    let options = ["--timeout", "2m", "--polling-frequency", "1s"];
+    let output = wait(&format!("http://{address}"), &options);
+    assert!(output.status.success(), "{output:?}");
+
+    let started = Instant::now();
+    let options = ["--timeout", "3m", "--polling-frequency", "2m"];
+    let output = wait(&format!("http://{}", answering("200 OK")), &options);
+    assert!(output.status.success() && started.elapsed() < Duration::from_secs(110));
 }
 
 #[test]
-fn https_trusts_only_what_it_should() {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
-    openssl(
-        dir,
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 30",
-    );
-    let ca = dir.join("ca.pem");
-    let ca = ca.to_str().unwrap();
-    let short = [
-        "--timeout",
-        "2s",
-        "--polling-frequency",
-        "1s",
-        "--ca-file",
-        ca,
-    ];
-    let (_good, url) = https(dir, "good", "IP:127.0.0.1", "-days 30");
-    assert!(wait(&url, &["--ca-file", ca]).status.success());
-    assert!(wait(&url, &["--insecure"]).status.success());
-    let refused = |output: Output, reason: &str| {
-        let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
-        assert!(
-            output.status.code() == Some(110) && text.contains(reason),
-            "{reason}: {output:?}"
-        );
-    };
-    refused(wait(&url, &short[..4]), "unknownissuer");
-    let (_wrong, url) = https(dir, "wrong", "DNS:elsewhere", "-days 30");
-    refused(wait(&url, &short), "not valid for");
-    let (_old, url) = https(dir, "old", "IP:127.0.0.1", "-days -1");
-    refused(wait(&url, &short), "expired");
+fn headers_are_sent_and_statuses_chosen() {
+    let address = serve(local(), |mut stream, _| {
+        let mut head = String::new();
+        let mut lines = BufReader::new(&stream);
+        while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).is_ok_and(|n| n > 0) {}
+        let known = head.to_lowercase().contains("\r\nx-key: a: b\r\n");
+        let status = if known { "302 Found" } else { "401 Who" };
+        let _ =
+            stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    });
+    let url = format!("http://{address}/");
+    let quick = ["--timeout", "2s", "--expect-status", "300-399"];
+    let refused = wait(&url, &quick);
+    assert_eq!(refused.status.code(), Some(110));
+    let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(
-        wait(&url, &["--ca-file", "/nonexistent"]).status.code(),
-        Some(2)
+        said,
+        format!("sipid: {url} was not healthy after 1 attempt: status 401\n")
     );
+    let with_key = [&quick[..], &["--header", "X-Key: a: b"]].concat();
+    assert!(wait(&url, &with_key).status.success());
+    for bad in [
+        ["--header", "no-colon"],
+        ["--expect-status", "20x"],
+        ["--timeout", "5"],
+    ] {
+        assert_eq!(wait(&url, &bad).status.code(), Some(64), "{bad:?}");
+    }
 }

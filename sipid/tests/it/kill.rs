@@ -2,12 +2,12 @@
 
 use std::{
     fs,
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use crate::support::{
-    Kept, claim, eventually, in_namespace, kill, ready_shell, sleeper, status_of,
+    Kept, SIPID, claim, eventually, in_namespace, kill, ready_shell, sipid, sleeper, status_of,
 };
 
 fn claimed(process: &Kept) -> (tempfile::TempDir, std::path::PathBuf) {
@@ -25,7 +25,12 @@ fn one_that_exits_on_term_and_is_left_a_zombie() {
     let output = kill(&file, &["-v"]);
     assert!(output.status.success(), "{output:?}");
     assert!(started.elapsed() < Duration::from_secs(10));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("sent SIGTERM to process"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let sent = format!("[INFO  sipid] sent SIGTERM to process {}\n", process.pid());
+    assert!(
+        said.contains(&sent) && said.contains("[INFO  sipid] gone after "),
+        "{said}"
+    );
     assert!(!file.exists() && !file.with_file_name(".x.pid.sipid").exists());
     assert!(!process.is_alive());
     assert!(kill(&file, &[]).status.success(), "no file: nothing to do");
@@ -71,6 +76,21 @@ fn one_that_never_ends_by_itself() {
             .success()
     );
     assert!(!process.is_alive() && !file.exists());
+}
+
+#[test]
+fn one_that_ends_when_it_has_been_asked_often() {
+    let process =
+        "n=0; trap 'n=$((n + 1)); [ $n -lt 3 ] || exit' USR1; echo; while :; do sleep 0.05; done";
+    let mut process = ready_shell(process);
+    let (_dir, file) = claimed(&process);
+    let schedule = ["-v", "--retry", "CONT/forever/USR1/0.5s"];
+    let output = kill(&file, &schedule);
+    assert!(output.status.success() && !process.is_alive(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.matches("sent SIGUSR1").count() >= 3, "{said}");
+    let bad = kill(&file, &["--retry", "20/TERM"]);
+    assert_eq!(bad.status.code(), Some(64), "{bad:?}");
 }
 
 #[test]
@@ -123,27 +143,82 @@ fn a_group_ends_with_its_children() {
     assert!(member.is_alive());
 }
 
+/// The kill is stopped while the old process ends and a new one claims, so that its own end comes after both.
 #[test]
 fn one_that_respawns_keeps_its_new_claim() {
-    let first = ready_shell("trap 'sleep 0.3; exit' TERM; echo; while :; do sleep 0.05; done");
+    let dir = tempfile::tempdir().unwrap();
+    let marker = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (asked, go) = (marker("asked"), marker("go"));
+    let wait = format!("while [ ! -e {go} ]; do sleep 0.05; done");
+    let mut first = ready_shell(&format!(
+        "trap 'echo >{asked}; {wait}; exit' TERM; echo; while :; do sleep 0.05; done"
+    ));
     let (_dir, file) = claimed(&first);
-    let mut killer = Kept(
-        Command::new(crate::support::SIPID)
-            .args(["kill", "--pid-file"])
-            .arg(&file)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
+    let mut command = Command::new(SIPID);
+    command
+        .args(["kill", "--timeout", "10m", "--pid-file"])
+        .arg(&file);
+    let mut killer = Kept(command.spawn().unwrap());
+    eventually("it is asked to end", || fs::exists(&asked).unwrap());
     let mut second = sleeper();
-    eventually("the new one claims", || claim(&second.pid(), &file) == 0);
+    assert_eq!(claim(&second.pid(), &file), 17, "the old one is not gone");
+    signal("STOP", &killer);
+    eventually("the kill has stopped", || state(&killer) == 'T');
+    fs::write(&go, "").unwrap();
+    eventually("the old one is gone", || !first.is_alive());
+    assert_eq!(claim(&second.pid(), &file), 0, "the kill is not over");
+    signal("CONT", &killer);
     assert!(killer.0.wait().unwrap().success());
     assert_eq!(fs::read_to_string(&file).unwrap(), second.pid());
-    assert_eq!(
-        status_of(&["status", "--pid-file", file.to_str().unwrap()]),
-        0
+    let args = ["status", "--pid-file", file.to_str().unwrap()];
+    assert!(
+        String::from_utf8(sipid(&args).stdout)
+            .unwrap()
+            .contains("identity known")
     );
     assert!(second.is_alive());
+}
+
+/// Many at once, and each that finds the process gone removes a file only if it is still the old one's.
+#[test]
+fn of_many_kills_none_takes_the_next_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    for round in 0..50 {
+        let process = sleeper();
+        assert_eq!(claim(&process.pid(), &file), 0, "round {round}");
+        let mut kills: Vec<Kept> = (0..10)
+            .map(|_| {
+                let mut command = Command::new(SIPID);
+                command.args(["kill", "--pid-file"]).arg(&file);
+                Kept(command.spawn().unwrap())
+            })
+            .collect();
+        let mut next = sleeper();
+        eventually("the next one claims", || claim(&next.pid(), &file) == 0);
+        for kill in &mut kills {
+            assert!(kill.0.wait().unwrap().success(), "round {round}");
+        }
+        // A kill that came after the claim has ended the next one; otherwise its claim stands.
+        let content = fs::read_to_string(&file).ok();
+        assert_eq!(content.is_some(), next.is_alive(), "round {round}");
+        assert!(
+            content.is_none_or(|content| content == next.pid()),
+            "round {round}"
+        );
+        kill(&file, &[]);
+    }
+}
+
+fn signal(name: &str, process: &Kept) {
+    let mut kill = Command::new("kill");
+    kill.args([format!("-{name}"), process.pid()]);
+    assert!(kill.status().unwrap().success());
+}
+
+fn state(process: &Kept) -> char {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.pid())).unwrap();
+    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }
 
 #[test]

@@ -3,8 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "tests, and their helpers")]
 
 mod claim;
+mod command;
 mod content;
+mod examples;
 mod health;
+mod https;
 mod kill;
+mod proxy;
 mod reuse;
+mod server;
+mod status;
+mod steps;
 mod support;

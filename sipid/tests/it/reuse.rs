@@ -2,22 +2,74 @@
 
 use crate::support::in_namespace;
 
-/// The start time has a resolution of a clock tick, a hundredth of a second, so the reuse comes some ticks later.
+/// Shell functions: `start_of PID` is field 22 of its stat; `claimed` claims `x` for a process that has ended since, whose
+/// PID is P and whose start was S; `reused` gives P to another process, with another start.
+const FUNCTIONS: &str = "
+    start_of() { sed 's/.*) //' /proc/$1/stat | cut -d ' ' -f 20; }
+    end() { kill $1; wait $1 2>/dev/null; }
+    claimed() {
+        sleep 1000 & P=$!; S=$(start_of $P); $1 claim --pid $P --pid-file x || exit 1; end $P
+    }
+    reused() {
+        until echo $((P - 1)) >/proc/sys/kernel/ns_last_pid; sleep 1000 & R=$!
+            [ $R = $P ] && [ $(start_of $R) != $S ]; do end $R; done
+    }
+    cd $2\n";
+
+/// What a claim, a status and a kill make of a pidfile whose PID is another process's by now, after `change`.
+fn answers_after(change: &str) -> String {
+    let script = format!(
+        "{FUNCTIONS} claimed $1; reused; {change}
+        $1 status --pid-file x >/dev/null; echo status $?
+        $1 kill --pid-file x; echo kill $?; kill -0 $R && echo alive; end $R
+        claimed $1; reused; {change}
+        sleep 1000 & $1 claim --pid $! --pid-file x; echo claim $?"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    in_namespace(&script, dir.path())
+}
+
+const NOT_THE_PROCESS: &str = "status 1\nkill 0\nalive\nclaim 0\n";
+
 #[test]
 fn a_reused_pid_is_not_the_process() {
-    let dir = tempfile::tempdir().unwrap();
-    let output = in_namespace(
-        "cd $2; sleep 1000 & P=$!; sleep 1000 & Q=$!
-        $1 claim --pid $P --pid-file x || exit 1; sleep 0.05; kill $P; wait $P 2>/dev/null
-        until echo $((P-1)) >/proc/sys/kernel/ns_last_pid; sleep 1000 & R=$!; [ $R = $P ]; do kill $R; done
-        $1 status --pid-file x >/dev/null; echo status $?
-        $1 claim --pid $Q --pid-file x; echo claim $?; kill $Q; wait $Q 2>/dev/null
-        rm x; kill $R; wait $R 2>/dev/null; sleep 1000 & P=$!; $1 claim --pid $P --pid-file x; sleep 0.05; kill $P; wait $P 2>/dev/null
-        until echo $((P-1)) >/proc/sys/kernel/ns_last_pid; sleep 1000 & R=$!; [ $R = $P ]; do kill $R; done
-        $1 kill --pid-file x; echo kill $?; kill -0 $R && echo alive",
-        dir.path(),
+    assert_eq!(answers_after(""), NOT_THE_PROCESS);
+}
+
+/// What an older kernel's claim leaves.
+#[test]
+fn without_the_pidfd_the_start_time_tells() {
+    let without = "sed -i 's/ pidfd=[0-9]*//' .x.sipid; grep -c pidfd .x.sipid >&2";
+    assert_eq!(answers_after(without), format!("{NOT_THE_PROCESS}0\n0\n"));
+}
+
+/// As if the PID had been reused within one clock tick.
+#[test]
+fn a_reuse_at_the_same_start_is_told_apart_where_pidfds_have_inodes() {
+    let same_start = "sed -i \"s/start=[0-9]*/start=$(start_of $R)/\" .x.sipid";
+    let script = format!(
+        "{FUNCTIONS} claimed $1; reused; {same_start}; grep -c pidfd= .x.sipid
+        $1 status --pid-file x >/dev/null; echo status $?"
     );
-    assert_eq!(output, "status 1\nclaim 0\nkill 0\nalive\n");
+    let dir = tempfile::tempdir().unwrap();
+    let output = in_namespace(&script, dir.path());
+    if has_pidfs() {
+        assert_eq!(output, "1\nstatus 1\n");
+        assert_eq!(answers_after(same_start), NOT_THE_PROCESS);
+    } else {
+        // Documented: the start time alone cannot tell.
+        assert_eq!(output, "0\nstatus 0\n");
+    }
+}
+
+/// Since Linux 6.9, where it can still be configured away.
+fn has_pidfs() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.trim().parse::<u32>().ok());
+    let version = (numbers.next().unwrap(), numbers.next().unwrap_or(0));
+    cfg!(target_pointer_width = "64") && version >= (6, 9)
 }
 
 #[test]
@@ -35,6 +87,19 @@ fn a_restarted_container_is_not_its_earlier_life() {
     assert_eq!(again, format!("{first}claim 0\nkill 0\nalive\n"));
 }
 
+/// Two containers may share a volume: a PID of the one is not the other's, even where nothing else tells them apart.
+#[test]
+fn a_pid_of_another_container_is_not_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = in_namespace(
+        "cd $2; sleep 1000 & $1 claim --pid $! --pid-file x
+        sed -i 's/ pidfd=[0-9]*//' .x.sipid; $1 status --pid-file x >/dev/null; echo status $?
+        sed -i 's/ pidns=[0-9]*/ pidns=1/' .x.sipid; $1 status --pid-file x >/dev/null; echo status $?",
+        dir.path(),
+    );
+    assert_eq!(output, "status 0\nstatus 1\n");
+}
+
 #[test]
 fn the_host_finds_a_containers_process() {
     let dir = tempfile::tempdir().unwrap();
@@ -42,10 +107,8 @@ fn the_host_finds_a_containers_process() {
     let script = "cd $2; sleep 1000 & $1 claim --pid $! --pid-file x; wait $!; echo ended $?";
     let path = dir.path().to_owned();
     let container = std::thread::spawn(move || in_namespace(script, &path));
-    if nix::unistd::geteuid().is_root()
-        && std::fs::metadata("/proc/self/ns/pid")
-            .is_ok_and(|ns| std::os::unix::fs::MetadataExt::ino(&ns) == 0xEFFF_FFFC)
-    {
+    let own = std::fs::metadata("/proc/self/ns/pid").unwrap();
+    if std::os::unix::fs::MetadataExt::ino(&own) == 0xEFFF_FFFC {
         crate::support::eventually("the host sees it", || {
             crate::support::status_of(&["status", "--pid-file", file.to_str().unwrap()]) == 0
                 && dir.path().join(".x.sipid").exists()

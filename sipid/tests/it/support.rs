@@ -95,10 +95,40 @@ pub(crate) fn in_namespace(script: &str, directory: &Path) -> String {
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
 }
 
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    within(Duration::from_secs(60), what, holds);
+}
+
+pub(crate) fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !holds() {
-        assert!(Instant::now() < deadline, "not within a minute: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Random numbers that a seed repeats. A test that fails shows the seed, since it is printed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// The seed is that of the environment variable `SIPID_TEST_SEED`, or the time.
+    pub(crate) fn seeded() -> Self {
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let seed = std::env::var("SIPID_TEST_SEED").map_or_else(
+            |_| u64::from(now.subsec_nanos()),
+            |seed| seed.parse().expect("SIPID_TEST_SEED is a number"),
+        );
+        println!("SIPID_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A number below the limit, by `SplitMix64`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % limit
     }
 }

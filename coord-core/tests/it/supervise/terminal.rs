@@ -92,7 +92,9 @@ impl Session {
 
 #[test]
 fn ctrl_c_reaches_the_command_once_and_the_terminal_comes_back() {
-    let command = r#"trap "n=\$((n+1))" INT; n=0; echo ready
+    // The eighth field is the terminal's foreground group, proc_pid_stat(5).
+    let command = r#"trap "n=\$((n+1))" INT; n=0
+        read -r _ _ _ _ _ _ _ foreground _ < /proc/$$/stat; [ $foreground = $$ ] && echo ready
         while [ $n = 0 ]; do sleep 0.02; done; read -r line; echo "read $line after $n"; exit 5"#;
     let script = format!(
         r#""$0" sh -c '{command}'; echo "status $?"; read -r line; echo "shell read $line""#

@@ -1,0 +1,179 @@
+//! Directories that are not what they should be, and a kernel that has no more to give.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use exitdir::{Ended, ExitDir, Watcher};
+use tempfile::tempdir;
+
+use crate::{Process, eventually, exitdir, run, start};
+
+/// A follower that watches; `wait` and `follow` take the same way.
+fn watching(dir: &Path, arguments: &[&str]) -> Process {
+    let process = start(dir, arguments);
+    eventually("it watches", || process.watches());
+    process
+}
+
+#[test]
+fn a_directory_that_is_not_there_or_is_a_file_is_an_error() {
+    let outer = tempdir().unwrap();
+    let dir = outer.path().join("dir");
+    let follow = ["follow", "--", "true"];
+    assert_eq!(run(&dir, &["wait"]).0, Some(2));
+    assert_eq!(run(&dir, &follow).0, Some(125));
+    assert_eq!(run(&dir, &["status"]).0, Some(2));
+    fs::write(&dir, "").unwrap();
+    let not_a_directory =
+        format!("exitdir: cannot open exit directory {dir:?}: Not a directory (os error 20)\n");
+    assert_eq!(
+        run(&dir, &["wait"]),
+        (Some(20), String::new(), not_a_directory)
+    );
+    assert_eq!(run(&dir, &follow).0, Some(125));
+}
+
+#[test]
+fn a_directory_that_is_removed_or_becomes_a_file_is_reported() {
+    let outer = tempdir().unwrap();
+    let dir = outer.path().join("dir");
+    for (replace, code) in [(false, 2), (true, 20)] {
+        fs::create_dir(&dir).unwrap();
+        let waiter = watching(&dir, &["wait"]);
+        let follower = watching(&dir, &["follow", "--", "sleep", "1000"]);
+        fs::remove_dir(&dir).unwrap();
+        if replace {
+            fs::write(&dir, "").unwrap();
+        }
+        assert_eq!(waiter.code(), Some(code));
+        assert_eq!(follower.code(), Some(125));
+    }
+}
+
+#[test]
+fn a_directory_made_again_is_followed() {
+    let outer = tempdir().unwrap();
+    let dir = outer.path().join("dir");
+    fs::create_dir(&dir).unwrap();
+    let waiter = watching(&dir, &["wait"]);
+    fs::create_dir(outer.path().join("new")).unwrap();
+    fs::remove_dir(&dir).unwrap();
+    fs::rename(outer.path().join("new"), &dir).unwrap();
+    assert_eq!(run(&dir, &["exit"]).0, Some(0));
+    assert_eq!(waiter.code(), Some(0));
+}
+
+#[test]
+fn a_leader_of_the_directory_made_again_is_followed() {
+    let outer = tempdir().unwrap();
+    let dir = outer.path().join("dir");
+    fs::create_dir(&dir).unwrap();
+    let mut watcher = Watcher::new(ExitDir::new(&dir)).unwrap();
+    fs::remove_dir(&dir).unwrap();
+    fs::create_dir(&dir).unwrap();
+    let leader = ExitDir::new(&dir).lead().unwrap();
+    watcher
+        .wait_timeout(std::time::Duration::from_millis(1))
+        .unwrap_err();
+    drop(leader);
+    assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
+}
+
+/// Its leader lives on, in a directory that nobody can find any more.
+#[test]
+fn a_directory_removed_under_its_leader_is_reported() {
+    let outer = tempdir().unwrap();
+    let dir = outer.path().join("dir");
+    fs::create_dir(&dir).unwrap();
+    let leader = ExitDir::new(&dir).lead().unwrap();
+    let waiter = watching(&dir, &["wait"]);
+    fs::remove_dir(&dir).unwrap();
+    assert_eq!(waiter.code(), Some(2));
+    drop(leader);
+}
+
+/// Root may read everything, so it is somebody else who may not.
+#[test]
+fn a_directory_that_may_not_be_read_or_written_is_an_error() {
+    let place = tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let tool = place.path().join("exitdir");
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_exitdir"))
+        .arg(&tool)
+        .status();
+    assert!(copied.unwrap().success());
+    let dir = place.path().join("dir");
+    fs::create_dir(&dir).unwrap();
+    let as_nobody = |mode: u32, arguments: &[&str]| {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = if nix::unistd::geteuid().is_root() {
+            let mut setpriv = Command::new("setpriv");
+            setpriv
+                .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+                .arg(&tool);
+            setpriv
+        } else {
+            Command::new(&tool)
+        };
+        let output = command
+            .args(arguments)
+            .env("EXIT_DIR", &dir)
+            .output()
+            .unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        output.status.code()
+    };
+    // A directory of one's own may be read-only too: for who is not root here, the owner's rights are what counts.
+    assert_eq!(as_nobody(0o000, &["wait"]), Some(13));
+    assert_eq!(as_nobody(0o000, &["follow", "--", "true"]), Some(125));
+    assert_eq!(as_nobody(0o000, &["status"]), Some(13));
+    assert_eq!(as_nobody(0o555, &["exit"]), Some(13));
+    assert_eq!(as_nobody(0o555, &["status"]), Some(1));
+}
+
+#[test]
+fn without_inotify_it_looks_and_says_so() {
+    for (limit, error) in [
+        ("max_inotify_instances", "EMFILE"),
+        ("max_inotify_watches", "ENOSPC"),
+    ] {
+        let dir = tempdir().unwrap();
+        let script = format!("echo 0 > /proc/sys/user/{limit} && exec \"$0\" wait");
+        let mut waiter = Process(
+            Command::new("unshare")
+                .args(["--user", "--map-root-user", "sh", "-c", &script])
+                .arg(env!("CARGO_BIN_EXE_exitdir"))
+                .env("EXIT_DIR", dir.path())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        );
+        let mut line = String::new();
+        BufReader::new(waiter.0.stderr.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let start = format!(
+            "[WARN  exitdir] no events for {:?}, looking four times a second: {error}",
+            dir.path()
+        );
+        assert!(line.starts_with(&start), "{line}");
+        run(dir.path(), &["exit"]);
+        assert_eq!(waiter.code(), Some(0));
+    }
+}
+
+#[test]
+fn looking_needs_no_events() {
+    let dir = tempdir().unwrap();
+    let mut command = exitdir(dir.path(), &["-vv", "wait", "--poll", "20ms"]);
+    let waiter = Process(command.spawn().unwrap());
+    run(dir.path(), &["exit"]);
+    assert!(!waiter.watches());
+    assert_eq!(waiter.code(), Some(0));
+}

@@ -1,0 +1,199 @@
+//! The record: it appears whole, and what others leave in its place is understood.
+
+use std::{fs, path::Path};
+
+use exitdir::{ExitDir, Record};
+use nix::{
+    sys::{
+        inotify::{AddWatchFlags, InitFlags, Inotify},
+        stat::Mode,
+    },
+    unistd::mkfifo,
+};
+use tempfile::tempdir;
+
+use crate::{eventually, exitdir, run, start, unshare_mounts};
+
+/// All that inotify has to say about a directory.
+fn observe(dir: &Path) -> Inotify {
+    let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).unwrap();
+    events.add_watch(dir, AddWatchFlags::IN_ALL_EVENTS).unwrap();
+    events
+}
+
+/// The names that these events, so far, were about.
+fn names(events: &Inotify, wanted: AddWatchFlags) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Ok(found) = events.read_events() {
+        let found = found
+            .into_iter()
+            .filter(|event| event.mask.intersects(wanted));
+        names.extend(found.filter_map(|event| event.name?.into_string().ok()));
+    }
+    names
+}
+
+#[test]
+fn the_only_entry_an_older_follower_sees_is_the_whole_record() {
+    let dir = tempdir().unwrap();
+    let entry = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+    let change = AddWatchFlags::IN_MODIFY;
+    let events = observe(dir.path());
+    let lead = ["lead", "--name", "x", "--", "sh", "-c", "exit 7"];
+    assert_eq!(run(dir.path(), &lead).0, Some(7));
+    // The file has no name while it is written: the kernel makes one up for those who want to hear of changes.
+    let mut names = names(&events, entry | change);
+    assert_eq!(names.pop().as_deref(), Some("exitFile"));
+    assert!(names.iter().all(|name| name.starts_with('#')), "{names:?}");
+    let line = fs::read_to_string(dir.path().join("exitFile")).unwrap();
+    let start = r#"{"name":"x","status":7,"signal":null,"time":""#;
+    assert!(line.starts_with(start) && line.ends_with("\"}\n"), "{line}");
+    assert_eq!(
+        run(dir.path(), &["status", "-o", "json"]),
+        (Some(0), line, String::new())
+    );
+}
+
+#[test]
+fn the_first_signal_counts_and_the_others_change_nothing() {
+    let dir = tempdir().unwrap();
+    let events = observe(dir.path());
+    let signals: Vec<_> = (1..=20)
+        .map(|status| {
+            start(
+                dir.path(),
+                &["exit", "--name", "n", "--status", &status.to_string()],
+            )
+        })
+        .collect();
+    for signal in signals {
+        assert_eq!(signal.code(), Some(0));
+    }
+    assert_eq!(names(&events, AddWatchFlags::IN_CREATE).len(), 1);
+    let record = ExitDir::new(dir.path()).signalled().unwrap().unwrap();
+    assert!((1..=20).contains(&record.status.unwrap()));
+    assert!(!ExitDir::new(dir.path()).exit(&Record::exited(0)).unwrap());
+    assert_eq!(ExitDir::new(dir.path()).signalled().unwrap(), Some(record));
+}
+
+#[test]
+fn an_older_leaders_empty_file_means_done_with_status_unknown() {
+    let dir = tempdir().unwrap();
+    let waiter = start(dir.path(), &["wait", "--leader-status"]);
+    eventually("it watches", || waiter.watches());
+    fs::write(dir.path().join("exitFile"), "").unwrap();
+    assert_eq!(waiter.code(), Some(0));
+    let unknown = (
+        Some(0),
+        "the leader exited, status unknown\n".to_owned(),
+        String::new(),
+    );
+    assert_eq!(run(dir.path(), &["status"]), unknown);
+}
+
+#[test]
+fn any_entry_signals_but_lost_and_found() {
+    let dir = tempdir().unwrap();
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    assert_eq!(run(dir.path(), &["status"]).0, Some(1));
+    assert_eq!(
+        run(dir.path(), &["wait", "--timeout", "600ms"]).0,
+        Some(110)
+    );
+    let waiter = start(dir.path(), &["wait"]);
+    fs::write(dir.path().join(".hidden"), "").unwrap();
+    assert_eq!(waiter.code(), Some(0));
+}
+
+#[test]
+fn whatever_stands_in_the_records_place_signals_and_hangs_nobody() {
+    let put: [fn(&Path); 6] = [
+        |path| mkfifo(path, Mode::S_IRWXU).unwrap(),
+        |path| fs::create_dir(path).unwrap(),
+        |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+        |path| std::os::unix::fs::symlink("nowhere", path).unwrap(),
+        |path| fs::write(path, vec![b'7'; 10_000_000]).unwrap(),
+        |path| fs::write(path, b"\0\xff{\"status\":7").unwrap(),
+    ];
+    for put in put {
+        let dir = tempdir().unwrap();
+        put(&dir.path().join("exitFile"));
+        assert_eq!(run(dir.path(), &["wait", "--leader-status"]).0, Some(0));
+        assert_eq!(run(dir.path(), &["clear"]).0, Some(0));
+        assert_eq!(run(dir.path(), &["status"]).0, Some(1));
+    }
+}
+
+/// Without /proc a nameless file cannot be given a name: the record is empty for a moment, as on a filesystem that has no nameless files.
+#[test]
+fn a_record_that_cannot_appear_whole_is_waited_for() {
+    for _ in 0..20 {
+        let dir = tempdir().unwrap();
+        let waiter = start(dir.path(), &["wait", "--leader-status"]);
+        eventually("it watches", || waiter.watches());
+        let events = observe(dir.path());
+        let script = "mount -t tmpfs none /proc && exec \"$0\" exit --status 7";
+        let mut unshare = unshare_mounts();
+        unshare.args(["sh", "-c", script, env!("CARGO_BIN_EXE_exitdir")]);
+        assert!(
+            unshare
+                .env("EXIT_DIR", dir.path())
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(waiter.code(), Some(7));
+        let mut changed = names(&events, AddWatchFlags::IN_MODIFY);
+        changed.retain(|name| name == "exitFile");
+        assert_eq!(changed.len(), 1);
+    }
+}
+
+/// Runs a script on a filesystem of its own, with the tool as `$0`, and returns what it prints.
+fn on_own_filesystem(options: &str, script: &str) -> String {
+    let place = tempdir().unwrap();
+    let mount = format!(
+        "mount -t tmpfs -o {options} none {0} && cd {0} && mkdir d && export EXIT_DIR=$PWD/d",
+        place.path().display()
+    );
+    let mut unshare = unshare_mounts();
+    unshare.args([
+        "sh",
+        "-c",
+        &format!("{mount}; {script}"),
+        env!("CARGO_BIN_EXE_exitdir"),
+    ]);
+    let output = unshare.output().unwrap();
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn on_a_full_disk_nothing_half_written_is_left() {
+    let fill = "head -c 64k /dev/zero > fill 2>/dev/null";
+    let exit = r#""$0" exit --status 7; echo "status $?"; ls d"#;
+    for hide_proc in ["", "mount -t tmpfs none /proc;"] {
+        let said = on_own_filesystem("size=32k", &format!("{fill}; {hide_proc} {exit}"));
+        assert!(said.starts_with("status 28\n"), "{said}");
+        assert!(
+            said.ends_with("No space left on device (os error 28)\n"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_an_error() {
+    let said = on_own_filesystem(
+        "size=32k",
+        r#"mount -o remount,ro . ; "$0" exit; echo "status $?""#,
+    );
+    assert!(said.starts_with("status 30\n"), "{said}");
+    let dir = tempdir().unwrap();
+    fs::remove_dir(dir.path()).unwrap();
+    assert_eq!(run(dir.path(), &["exit"]).0, Some(2));
+    fs::create_dir(dir.path()).unwrap();
+    let status = exitdir(dir.path(), &["exit", "--status", "256"])
+        .output()
+        .unwrap();
+    assert_eq!(status.status.code(), Some(64));
+}

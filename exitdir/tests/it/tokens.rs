@@ -1,0 +1,85 @@
+//! The library beside tokio.
+
+use std::time::Duration;
+
+use exitdir::{ExitDir, Record, Watcher, aware_of};
+use tempfile::tempdir;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::WATCHDOG;
+
+/// Runs in a runtime that then ends, and with it all that the token had started.
+fn in_runtime(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async { timeout(WATCHDOG, test).await.unwrap() });
+}
+
+#[test]
+fn a_token_is_cancelled_by_the_signal_and_its_parent_is_not() {
+    in_runtime(async {
+        let dir = tempdir().unwrap();
+        let parent = CancellationToken::new();
+        let token = aware_of(Watcher::new(ExitDir::new(dir.path())).unwrap(), &parent);
+        timeout(Duration::from_millis(50), token.cancelled())
+            .await
+            .unwrap_err();
+        ExitDir::new(dir.path()).exit(&Record::exited(0)).unwrap();
+        token.cancelled().await;
+        assert!(!parent.is_cancelled());
+    });
+}
+
+#[test]
+fn a_token_is_cancelled_when_the_leader_dies_or_the_directory_goes() {
+    in_runtime(async {
+        let dir = tempdir().unwrap();
+        let leader = ExitDir::new(dir.path()).lead().unwrap();
+        let parent = CancellationToken::new();
+        let token = aware_of(Watcher::new(ExitDir::new(dir.path())).unwrap(), &parent);
+        drop(leader);
+        token.cancelled().await;
+
+        let token = aware_of(Watcher::new(ExitDir::new(dir.path())).unwrap(), &parent);
+        dir.close().unwrap();
+        token.cancelled().await;
+    });
+}
+
+#[test]
+fn a_token_is_cancelled_with_its_parent_and_by_nothing_else_without_a_directory() {
+    in_runtime(async {
+        let parent = CancellationToken::new();
+        let token = aware_of(Watcher::idle(), &parent);
+        timeout(Duration::from_millis(50), token.cancelled())
+            .await
+            .unwrap_err();
+        parent.cancel();
+        token.cancelled().await;
+    });
+}
+
+/// The thread that watches ends with the token, and with the runtime.
+#[test]
+fn no_thread_is_left_behind() {
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap();
+    let watching = || {
+        let names = threads()
+            .flatten()
+            .map(|task| std::fs::read_to_string(task.path().join("comm")));
+        names
+            .filter(|name| matches!(name, Ok(name) if name == "exitdir aware\n"))
+            .count()
+    };
+    let before = watching();
+    let token = CancellationToken::new();
+    in_runtime(async {
+        for _ in 0..10 {
+            drop(aware_of(Watcher::idle(), &token));
+        }
+    });
+    crate::eventually("the threads end", || watching() <= before);
+}

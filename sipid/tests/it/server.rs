@@ -1,0 +1,73 @@
+//! Servers for the health checks, good and bad.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::Output,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
+    thread,
+};
+
+use crate::support::sipid;
+
+/// Serves each connection with the closure, and its number, in threads that end with the test binary.
+pub(crate) fn serve(
+    listener: TcpListener,
+    answer: impl Fn(TcpStream, usize) + Send + Sync + 'static,
+) -> String {
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let answer = answer.clone();
+            thread::spawn(move || answer(stream, number));
+        }
+    });
+    address.to_string()
+}
+
+pub(crate) fn local() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Reads one request; false at the end. Clients here send the next one only after the answer to this one.
+pub(crate) fn request(stream: &mut impl Read) -> bool {
+    let mut all = Vec::new();
+    let mut some = [0; 1024];
+    while !all.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut some) {
+            Ok(count @ 1..) => all.extend_from_slice(&some[..count]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+pub(crate) fn wait(url: &str, more: &[&str]) -> Output {
+    let mut args = vec!["wait-until-healthy", "--url", url];
+    args.extend(more);
+    sipid(&args)
+}
+
+/// Takes connections and never answers; says through the channel when one has come.
+pub(crate) fn hanging() -> (String, Receiver<()>) {
+    let (sender, come) = mpsc::channel();
+    let address = serve(local(), move |mut stream, _| {
+        let _ = sender.send(());
+        while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {}
+    });
+    (address, come)
+}
+
+/// Answers every request with this status line and these headers.
+pub(crate) fn answering(answer: impl Into<String>) -> String {
+    let answer = format!("HTTP/1.1 {}\r\nContent-Length: 0\r\n\r\n", answer.into());
+    serve(local(), move |mut stream, _| {
+        while request(&mut stream) {
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    })
+}
