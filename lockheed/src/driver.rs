@@ -86,40 +86,23 @@ impl<S: Store> Driver<S> {
     fn carry_out(&mut self, action: Action, tell: &mut impl FnMut(News)) {
         match action {
             Action::Read => {
-                self.request = Some(Box::pin(read(
-                    self.store.clone(),
-                    self.name.clone(),
-                    self.timeout,
-                )))
+                let read = read(self.store.clone(), self.name.clone(), self.timeout);
+                self.request = Some(Box::pin(read));
             }
-            Action::Create(object) => {
-                self.request = Some(Box::pin(write(
-                    self.store.clone(),
-                    object,
-                    true,
-                    self.timeout,
-                )))
-            }
-            Action::Update(object) => {
-                self.request = Some(Box::pin(write(
-                    self.store.clone(),
-                    object,
-                    false,
-                    self.timeout,
-                )))
-            }
+            Action::Create(object) => self.write(object, true),
+            Action::Update(object) => self.write(object, false),
             Action::Abandon => self.request = None,
             Action::Watch(since) => {
-                let begin = begin(
-                    self.store.clone(),
-                    Scope::Lock(self.name.clone()),
-                    since,
-                    self.timeout,
-                );
+                let begin = begin(self.store.clone(), self.name.clone(), since, self.timeout);
                 self.watch = Watching::Beginning(Box::pin(begin));
             }
             Action::Tell(news) => tell(news),
         }
+    }
+
+    fn write(&mut self, object: Object, create: bool) {
+        let write = write(self.store.clone(), object, create, self.timeout);
+        self.request = Some(Box::pin(write));
     }
 
     /// What happens next; none when everything is to be left as it is.
@@ -137,11 +120,11 @@ impl<S: Store> Driver<S> {
             }
             input = self.watch.next() => Some(input),
             () = self.timer.until(self.machine.wake_at()) => Some(Input::Time),
-            order = self.orders.recv(), if !self.abandoned => self.ordered(order),
+            order = self.orders.recv(), if !self.abandoned => self.ordered(order.as_ref()),
         }
     }
 
-    fn ordered(&mut self, order: Option<Order>) -> Option<Input> {
+    fn ordered(&mut self, order: Option<&Order>) -> Option<Input> {
         match order {
             Some(Order::Cancel) => Some(Input::Cancel),
             Some(Order::Renew) => Some(Input::Renew),
@@ -213,10 +196,11 @@ async fn write<S: Store>(store: Arc<S>, object: Object, create: bool, limit: Dur
 
 async fn begin<S: Store>(
     store: Arc<S>,
-    scope: Scope,
+    name: LockName,
     since: Option<Version>,
     limit: Duration,
 ) -> Result<S::Watch, StoreError> {
+    let scope = Scope::Lock(name);
     let begun = timeout(limit, store.watch(&scope, since.as_ref())).await;
     begun.unwrap_or_else(|_| Err(silent(StoreErrorKind::Unavailable)))
 }

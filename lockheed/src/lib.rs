@@ -24,7 +24,7 @@ pub use event::Event;
 pub use held::Held;
 pub use lock::Lock;
 pub use name::{InvalidName, LockName};
-pub use record::{Lease, Record};
+pub use record::{InvalidRecord, Lease, Record};
 #[cfg(feature = "kube")]
 pub use store::KubeStore;
 pub use store::{DirStore, MemoryStore, Store, Token};

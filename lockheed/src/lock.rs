@@ -53,8 +53,7 @@ type Cancel = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<S: Store> Lock<S> {
     /// The lock of this name: a lease without an end, a random ID, nothing renewed by itself.
-    pub fn new(store: impl Into<Arc<S>>, name: LockName) -> Self {
-        let store = store.into();
+    pub fn new(store: S, name: LockName) -> Self {
         let settings = Settings {
             name,
             id: random_id(),
@@ -71,7 +70,7 @@ impl<S: Store> Lock<S> {
             flaw: None,
         };
         Self {
-            store,
+            store: Arc::new(store),
             settings,
             timeout: None,
             retries: 0,
@@ -167,7 +166,7 @@ impl<S: Store> Lock<S> {
         loop {
             match self.attempt(Goal::Acquire, Wait::No).await {
                 Err(error) if tries > 0 && error.errno() != coord_core::Errno::ECANCELED => {
-                    tries -= 1
+                    tries -= 1;
                 }
                 done => return done,
             }
@@ -184,12 +183,15 @@ impl<S: Store> Lock<S> {
         self.attempt(Goal::Acquire, Wait::Forever).await
     }
 
-    /// Acquires the lock, and waits so long at most.
+    /// Acquires the lock, and waits so long at most. Zero is as [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
     /// `ETIMEDOUT`; those of [`acquire`](Self::acquire).
     pub async fn acquire_within(&self, limit: Duration) -> Result<Held, Error> {
-        self.attempt(Goal::Acquire, Wait::For(limit)).await
+        match limit {
+            Duration::ZERO => self.try_acquire().await,
+            limit => self.attempt(Goal::Acquire, Wait::For(limit)).await,
+        }
     }
 
     /// Renews the lease of this ID, which somebody acquired before and left.

@@ -1,7 +1,8 @@
 //! What is written into a lock: the record, shared with Go programs.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
+use coord_core::{Errno, HasErrno};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -17,7 +18,7 @@ pub(crate) const MUTEX: &str = "mutex";
 /// let record = Record::from_json(r#"{"name":"deploy","lockType":"","leases":null,"colour":"red"}"#)?;
 /// assert!(record.leases.is_empty());
 /// assert_eq!(record.to_json(), r#"{"name":"deploy","lockType":"","leases":{},"colour":"red"}"#);
-/// # Ok::<(), serde_json::Error>(())
+/// # Ok::<(), lockheed::InvalidRecord>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -73,6 +74,24 @@ pub struct Lease {
     other: Map<String, Value>,
 }
 
+/// A text that is not the JSON of a lock. Its errno is `EINVAL`.
+#[derive(Debug)]
+pub struct InvalidRecord(serde_json::Error);
+
+impl fmt::Display for InvalidRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for InvalidRecord {}
+
+impl HasErrno for InvalidRecord {
+    fn errno(&self) -> Errno {
+        Errno::EINVAL
+    }
+}
+
 impl Record {
     /// An empty mutex.
     #[must_use]
@@ -87,9 +106,9 @@ impl Record {
     /// Reads the JSON.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    /// `EINVAL`: what is wrong with it, and where.
+    pub fn from_json(text: &str) -> Result<Self, InvalidRecord> {
+        serde_json::from_str(text).map_err(InvalidRecord)
     }
 
     /// The JSON, on one line.
@@ -142,6 +161,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// As Go programs leave it, with what they do not know in it.
@@ -157,6 +178,43 @@ mod tests {
         let mut expected: Value = serde_json::from_str(FOREIGN).unwrap();
         expected["leases"]["a1"]["expires"] = "2030-01-02T01:04:05.123456789Z".into();
         assert_eq!(kept, expected);
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            let names = "[a-z]{1,6}";
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map(names, inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_not_known_is_kept(
+            record in prop::collection::btree_map("x[a-z]{0,8}", any_json(), 0..4),
+            lease in prop::collection::btree_map("x[a-z]{0,8}", any_json(), 0..4),
+        ) {
+            let mut before: Value = serde_json::from_str(FOREIGN).unwrap();
+            before["leases"]["a1"]["expires"] = "2030-01-02T01:04:05.123456789Z".into();
+            before.as_object_mut().unwrap().extend(record);
+            before["leases"]["a1"].as_object_mut().unwrap().extend(lease);
+            let after = Record::from_json(&before.to_string()).unwrap().to_json();
+            prop_assert_eq!(serde_json::from_str::<Value>(&after).unwrap(), before);
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in "\\PC{0,60}|[{}\\[\\]\":,a-z0-9]{0,60}") {
+            let _ = Record::from_json(&text);
+        }
     }
 
     #[test]

@@ -5,14 +5,15 @@
 //! and abandon the lock. Then faults stop, and everybody must be served.
 
 mod check;
+mod fate;
 mod go;
 mod network;
 mod node;
+mod server;
 mod world;
 
 use std::time::Duration;
 
-use crate::machine;
 pub use check::Violation;
 use world::World;
 
@@ -20,11 +21,11 @@ use world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// Writes replace whatever is there.
-    NoVersion,
+    Blind,
     /// A holder believes on when its lease is over.
-    NoDeadline,
+    Stubborn,
     /// Reservations are not deferred to.
-    NoReservation,
+    Rude,
 }
 
 /// What came of one seed.
@@ -47,20 +48,46 @@ pub struct Outcome {
 /// Plays the history of a seed.
 #[must_use]
 pub fn run(seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
-    let mut world = World::new(seed, flaw.map(Flaw::inner), trace);
+    let mut world = World::new(seed, flaw, trace);
     let violation = world.play().err();
     world.outcome(violation)
 }
 
-impl Flaw {
-    fn inner(self) -> machine::Flaw {
-        match self {
-            Self::NoVersion => machine::Flaw::NoVersion,
-            Self::NoDeadline => machine::Flaw::NoDeadline,
-            Self::NoReservation => machine::Flaw::NoReservation,
-        }
+/// What hand-offs cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HandOffs {
+    /// How many writes were tried for each, the release not counted.
+    pub attempts: f64,
+    /// How long the lock was free, at the median, in the time that one write takes.
+    pub median: f64,
+    /// The same for the slowest of a hundred.
+    pub slowest: f64,
+}
+
+/// Lets so many contenders hand a lock around, with nothing that goes wrong.
+///
+/// # Panics
+/// When a promise is broken.
+#[must_use]
+pub fn hand_offs(contenders: usize, seed: u64) -> HandOffs {
+    const COUNT: u32 = 300;
+    let mut world = World::crowd(contenders, seed);
+    if let Err(violation) = world.play_hand_offs(COUNT as usize) {
+        panic!("{violation}");
+    }
+    let mut times = std::mem::take(&mut world.hand_offs);
+    times.sort();
+    let in_writes = |at: usize| times[at].as_secs_f64() / WRITE.as_secs_f64();
+    let handed = f64::from(COUNT);
+    HandOffs {
+        attempts: f64::from(u32::try_from(world.writes).unwrap_or(u32::MAX)) / handed - 1.0,
+        median: in_writes(times.len() / 2),
+        slowest: in_writes(times.len() * 99 / 100),
     }
 }
+
+/// What a write takes there and back, on average.
+const WRITE: Duration = Duration::from_millis(11);
 
 /// When faults stop.
 const FAULTS_END: Duration = Duration::from_secs(180);

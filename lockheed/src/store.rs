@@ -8,7 +8,8 @@ mod kube;
 mod memory;
 
 use std::{
-    collections::BTreeMap, error::Error, fmt, future::Future, num::NonZeroU64, time::Duration,
+    collections::BTreeMap, error::Error, fmt, future::Future, num::NonZeroU64, sync::Arc,
+    time::Duration,
 };
 
 use coord_core::{Errno, HasErrno};
@@ -170,6 +171,47 @@ pub enum StoreErrorKind {
     Denied,
     /// It cannot work: what was sent, or what is there, makes no sense, or does not fit.
     Invalid,
+}
+
+/// A store that is shared is the same store.
+impl<S: Store> Store for Arc<S> {
+    type Watch = S::Watch;
+
+    fn get(&self, name: &LockName) -> impl Future<Output = Result<Object, StoreError>> + Send {
+        S::get(self, name)
+    }
+
+    fn create(&self, object: &Object) -> impl Future<Output = Result<Object, StoreError>> + Send {
+        S::create(self, object)
+    }
+
+    fn update(&self, object: &Object) -> impl Future<Output = Result<Object, StoreError>> + Send {
+        S::update(self, object)
+    }
+
+    fn delete(&self, object: &Object) -> impl Future<Output = Result<(), StoreError>> + Send {
+        S::delete(self, object)
+    }
+
+    fn list(&self) -> impl Future<Output = Result<Vec<Object>, StoreError>> + Send {
+        S::list(self)
+    }
+
+    fn watch(
+        &self,
+        scope: &Scope,
+        since: Option<&Version>,
+    ) -> impl Future<Output = Result<S::Watch, StoreError>> + Send {
+        S::watch(self, scope, since)
+    }
+
+    fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send {
+        S::now(self)
+    }
+
+    fn clock_skew(&self) -> Duration {
+        S::clock_skew(self)
+    }
 }
 
 impl Object {

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the tools at work on this machine, in a directory that is gone afterwards.
 
 mod exitdir;
+mod lockheed;
 mod lockpipe;
 mod sipid;
 
@@ -20,11 +21,13 @@ pub(crate) fn run() -> Result {
     let tools = ["lockpipes", "exitdir", "sipid"].map(|tool| ["--package", tool]);
     let what = ["--bins", "--examples"];
     process::run(cargo(build).args(tools.as_flattened()).args(what))?;
+    process::run(cargo(build).args(["--package", "lockheed", "--bins"]))?;
     let tools = process::target().join("release");
     let place = tempfile::tempdir()?;
     lockpipe::show(&tools.join("lockpipe"), place.path())?;
     exitdir::show(&tools, place.path())?;
-    sipid::show(&tools.join("sipid"), place.path())
+    sipid::show(&tools.join("sipid"), place.path())?;
+    lockheed::show(&tools.join("lockheed"), place.path())
 }
 
 fn title(text: &str) {

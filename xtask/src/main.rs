@@ -5,6 +5,7 @@ mod demo;
 mod kube;
 mod process;
 mod serve;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Xtask {
     ServeHttp,
     /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
+    /// Play lockheed's locking logic through many histories of failures, each from a seed
+    Sim(sim::Sim),
     /// Check what every change must pass: all steps, or those named
     Ci {
         /// The steps to run, in this order
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Xtask::Kube(kube) => kube.run(),
         Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
+        Xtask::Sim(sim) => sim.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
     match done {

@@ -45,7 +45,7 @@ impl Report {
         let name = &self.name;
         match event {
             Event::Waiting(why) | Event::Unreachable(why) => {
-                self.show(&format!("waiting for lock {name}: {why}"))
+                self.show(&format!("waiting for lock {name}: {why}"));
             }
             _ => {}
         }
@@ -56,7 +56,7 @@ impl Report {
             | Event::Unreachable(_)
             | Event::Reachable => log::warn!("lock {name}: {event}"),
             Event::Acquired(_) | Event::Released | Event::Waiting(_) => {
-                log::info!("lock {name}: {event}")
+                log::info!("lock {name}: {event}");
             }
             _ => log::debug!("lock {name}: {event} ({})", event.code()),
         }

@@ -133,13 +133,13 @@ mod tests {
             (Some(30), None),
             (None, Some(30)),
             (Some(15), Some(10)),
-            (None, Some(14)),
+            (None, Some(15)),
         ] {
             let failure = times(30, renew, grace).unwrap_err();
             assert_eq!(failure.status(), Status::USAGE);
             assert!(failure.to_string().contains("leaves no time"), "{failure}");
         }
-        assert!(times(30, Some(10), Some(14)).is_err() && times(30, Some(10), Some(13)).is_ok());
+        assert!(times(30, Some(10), Some(15)).is_err() && times(30, Some(10), Some(14)).is_ok());
         assert!(times(0, Some(10), None).is_err());
     }
 }

@@ -119,7 +119,7 @@ impl Machine {
 
     fn deference(&self) -> Option<Verdict> {
         #[cfg(feature = "sim")]
-        if self.me.flaw == Some(super::Flaw::NoReservation) {
+        if self.me.flaw == Some(crate::sim::Flaw::Rude) {
             return None;
         }
         self.sightings.reserved(&self.me.id, self.now)

@@ -56,7 +56,7 @@ impl Machine {
     /// Before anything else: whatever has happened, a belief does not outlive its deadline.
     pub(super) fn end_belief_in_time(&mut self) {
         #[cfg(feature = "sim")]
-        if self.me.flaw == Some(super::Flaw::NoDeadline) {
+        if self.me.flaw == Some(crate::sim::Flaw::Stubborn) {
             return;
         }
         let boot = self.now.boot;

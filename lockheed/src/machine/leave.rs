@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use coord_core::{Errno, HasErrno};
+
 use super::{Action, Latest, Machine, News, Pending, Phase, Write, edit};
 use crate::{
     error::{Error, Kind},
@@ -10,6 +12,9 @@ use crate::{
 
 /// How long it is tried at most. A lease with an end goes by itself soon after.
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// The same, for one who was asked to stop.
+const SOON: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Leaving {
@@ -28,11 +33,18 @@ impl Leaving {
         }
     }
 
-    /// Takes back what an attempt has written.
+    /// Takes back what an attempt has written. Who was asked to stop does so soon, even if something is left.
     pub(crate) fn after(error: Error, now: Duration, length: Option<Duration>) -> Self {
+        let leaving = Self::by_id(now, length);
+        let soon = now + SOON;
+        let cancelled = error.errno() == Errno::ECANCELED;
         Self {
+            until: if cancelled {
+                leaving.until.min(soon)
+            } else {
+                leaving.until
+            },
             after: Some(error),
-            ..Self::by_id(now, length)
         }
     }
 }
@@ -64,7 +76,7 @@ impl Machine {
             let text = "the store did not answer in time";
             let error = StoreError::new(
                 crate::store::StoreErrorKind::Unavailable,
-                coord_core::Errno::ETIMEDOUT,
+                Errno::ETIMEDOUT,
                 text,
             );
             return self.stay(Kind::Store(error));

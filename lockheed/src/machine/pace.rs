@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same from the same seed.
+/// `SplitMix64` (Steele, Lea and Flood, 2014): small, and the same from the same seed.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -16,7 +16,7 @@ pub(crate) struct Backoff {
 /// How far to spread out when a lock becomes free, so that of many waiters few try at once.
 ///
 /// Everybody waits a random part of its window, and sees by its watch if another was first. Colliding doubles the window; being
-/// spared narrows it, slowly when it is wide: with n waiters it settles where about n/14 of them collide at a hand-off.
+/// spared narrows it, the more slowly the wider it is, so that few of many collide, and a few do not wait long.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     /// In round trips.
@@ -66,7 +66,7 @@ impl Backoff {
 }
 
 impl Crowd {
-    const FIRST: f64 = 2.0;
+    const FIRST: f64 = 4.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 64.0;
 
@@ -88,7 +88,11 @@ impl Crowd {
     }
 
     pub(crate) fn spared(&mut self) {
-        let narrower = if self.window > 4.0 { 0.95 } else { 0.7 };
+        let narrower = match self.window {
+            wide if wide > 16.0 => 0.98,
+            wide if wide > 4.0 => 0.95,
+            _ => 0.7,
+        };
         self.window = (self.window * narrower).max(0.5);
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Settings {
     /// Goes into the lease, for stores that can tell whether a holder lives.
     pub(crate) alive: Option<u64>,
     #[cfg(feature = "sim")]
-    pub(crate) flaw: Option<Flaw>,
+    pub(crate) flaw: Option<crate::sim::Flaw>,
 }
 
 /// What is to be done first.
@@ -47,18 +47,6 @@ pub(crate) enum Wait {
     No,
     For(Duration),
     Forever,
-}
-
-/// A mistake made on purpose, to see that the simulation finds it.
-#[cfg(feature = "sim")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    /// The holder believes on when its lease is over.
-    NoDeadline,
-    /// Reservations are not deferred to.
-    NoReservation,
-    /// Writes replace whatever is there; made by the simulated network.
-    NoVersion,
 }
 
 /// What has happened.

@@ -117,13 +117,13 @@ impl Check {
         self.gone.insert(who.to_owned());
     }
 
-    /// Something was written.
+    /// Something was written: whether nobody has a lease now.
     pub(super) fn written(
         &mut self,
         writer: &str,
         object: &Object,
         now: Moment,
-    ) -> Result<(), Violation> {
+    ) -> Result<bool, Violation> {
         let at = now.boot;
         let record = object
             .data
@@ -145,7 +145,7 @@ impl Check {
         }
         self.leased = leases.into_keys().collect();
         self.note_reservation(object, now);
-        Ok(())
+        Ok(self.leased.is_empty())
     }
 
     fn note_reservation(&mut self, object: &Object, now: Moment) {

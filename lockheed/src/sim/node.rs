@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{SKEW, network::millis, world::Tag};
+use super::{Flaw, SKEW, network::millis, world::Tag};
 use crate::{
     LockName,
-    machine::{Flaw, Goal, Input, Machine, Random, Settings, Wait},
+    machine::{Goal, Input, Machine, Random, Settings, Wait},
 };
 
 #[derive(Debug)]
@@ -92,6 +92,7 @@ impl Node {
         name: &LockName,
         at: Duration,
         flaw: Option<Flaw>,
+        calm: bool,
         random: &mut Random,
     ) {
         if self.machine.is_some() {
@@ -102,7 +103,7 @@ impl Node {
         self.watch += 1;
         self.inbox.clear();
         let wait = match random.number() % 4 {
-            _ if at > super::FAULTS_END => Wait::Forever,
+            _ if calm => Wait::Forever,
             0 => Wait::For(millis(random, 20_000)),
             1 => Wait::No,
             _ => Wait::Forever,

@@ -2,48 +2,54 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
-use coord_core::Errno;
-
 use super::{
-    FAULTS_END, Outcome, SERVED_BY,
+    FAULTS_END, Flaw, Outcome, SERVED_BY,
     check::{Check, Violation, violated},
-    go::{Did, Go, Step},
+    go::Go,
     network::{Clocks, Fate, WatchFate, chance, millis},
     node::Node,
 };
 use crate::{
-    LockName, Record,
-    machine::{Action, Flaw, Input, Moment, News, Random},
-    store::{Change, Object, Objects, RECORD, Scope, StoreError, StoreErrorKind, Version},
+    LockName,
+    machine::{Action, Input, Random},
+    store::{Object, Objects, StoreError, Version},
 };
 
 /// More than any history needs: who comes here spins.
 const MOST: u64 = 2_000_000;
 
 pub(super) struct World {
-    random: Random,
-    flaw: Option<Flaw>,
-    now: Duration,
+    pub(super) random: Random,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) now: Duration,
     /// By time, and in the order in which they were put down.
-    events: BTreeMap<Reverse<(Duration, u64)>, Event>,
-    put_down: u64,
-    name: LockName,
-    objects: Objects,
-    clocks: Clocks,
-    nodes: Vec<Node>,
-    goes: Vec<Go>,
-    watches: Vec<Watching>,
-    check: Check,
-    outcome: Outcome,
-    traced: bool,
+    pub(super) events: BTreeMap<Reverse<(Duration, u64)>, Event>,
+    pub(super) put_down: u64,
+    pub(super) name: LockName,
+    pub(super) objects: Objects,
+    pub(super) clocks: Clocks,
+    pub(super) nodes: Vec<Node>,
+    pub(super) goes: Vec<Go>,
+    pub(super) watches: Vec<Watching>,
+    pub(super) check: Check,
+    pub(super) outcome: Outcome,
+    pub(super) traced: bool,
+    pub(super) faults_end: Duration,
+    /// Everybody always wants the lock, and holds it for a moment.
+    pub(super) eager: bool,
+    /// Writes that nodes sent.
+    pub(super) writes: u64,
+    freed_at: Option<Duration>,
+    /// How long the lock was free each time before somebody had it.
+    pub(super) hand_offs: Vec<Duration>,
 }
 
 /// A watch at the server.
-struct Watching {
-    node: usize,
-    number: u64,
-    last: Duration,
-    fate: WatchFate,
+pub(super) struct Watching {
+    pub(super) node: usize,
+    pub(super) number: u64,
+    pub(super) last: Duration,
+    pub(super) fate: WatchFate,
 }
 
 /// Which request or watch an input belongs to: it counts only while that is the last one.
@@ -56,14 +62,14 @@ pub(super) enum Tag {
 }
 
 #[derive(Debug)]
-enum Request {
+pub(super) enum Request {
     Read,
     Create(Object),
     Update(Object),
 }
 
 #[derive(Debug)]
-enum Event {
+pub(super) enum Event {
     Begin(usize),
     Arrive {
         node: usize,
@@ -131,6 +137,11 @@ impl World {
                 trace: Vec::new(),
             },
             traced,
+            faults_end: FAULTS_END,
+            eager: false,
+            writes: 0,
+            freed_at: None,
+            hand_offs: Vec::new(),
         }
     }
 
@@ -166,11 +177,51 @@ impl World {
                 );
             }
             self.happen(event)?;
-            if at > FAULTS_END + Duration::from_secs(40) && self.unserved().is_empty() {
+            if at > self.faults_end + Duration::from_secs(40) && self.unserved().is_empty() {
                 return Ok(());
             }
         }
         violated(self.now, "nothing happens any more".to_owned())
+    }
+
+    /// As many contenders, and nothing that goes wrong: each wants the lock again and again.
+    pub(super) fn crowd(contenders: usize, seed: u64) -> Self {
+        let mut world = Self::new(seed, None, false);
+        world.faults_end = Duration::ZERO;
+        world.eager = true;
+        world.goes.clear();
+        let node = |number| {
+            let mut node = Node::new(number, &mut world.random);
+            node.length = Duration::from_secs(600);
+            node.timeout = Duration::from_secs(10);
+            node
+        };
+        world.nodes = (0..contenders).map(node).collect();
+        world
+    }
+
+    /// Until the lock has been handed over so often.
+    pub(super) fn play_hand_offs(&mut self, count: usize) -> Result<(), Violation> {
+        for node in 0..self.nodes.len() {
+            self.put(Duration::ZERO, Event::Begin(node));
+        }
+        while let Some((Reverse((at, _)), event)) = self.events.pop_last() {
+            self.now = at;
+            self.happen(event)?;
+            if self.hand_offs.len() >= count {
+                return Ok(());
+            }
+        }
+        violated(self.now, "nothing happens any more".to_owned())
+    }
+
+    /// Notes when the lock is free, and for how long it was.
+    pub(super) fn note_hand_off(&mut self, free: bool) {
+        if free {
+            self.freed_at = Some(self.now);
+        } else if let Some(freed) = self.freed_at.take() {
+            self.hand_offs.push(self.now - freed);
+        }
     }
 
     fn unserved(&self) -> Vec<String> {
@@ -181,8 +232,8 @@ impl World {
             .collect()
     }
 
-    fn faulty(&self) -> bool {
-        self.now < FAULTS_END
+    pub(super) fn faulty(&self) -> bool {
+        self.now < self.faults_end
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
@@ -200,7 +251,7 @@ impl World {
                 life,
                 number,
                 since,
-            } => self.watch(node, life, number, since),
+            } => self.watch(node, life, number, since.as_ref()),
             Event::Deliver {
                 node,
                 life,
@@ -220,9 +271,9 @@ impl World {
     }
 
     fn begin(&mut self, number: usize) -> Result<(), Violation> {
-        let flaw = self.flaw;
+        let (flaw, calm) = (self.flaw, !self.faulty());
         let node = &mut self.nodes[number];
-        node.begin(&self.name, self.now, flaw, &mut self.random);
+        node.begin(&self.name, self.now, flaw, calm, &mut self.random);
         let life = node.life;
         self.handle(number, life, Tag::None, Input::Time)
     }
@@ -243,7 +294,7 @@ impl World {
         self.handle(number, life, tag, input)
     }
 
-    fn handle(
+    pub(super) fn handle(
         &mut self,
         number: usize,
         life: u32,
@@ -275,7 +326,8 @@ impl World {
         self.set_alarm(number, wake);
         if done {
             self.nodes[number].machine = None;
-            let after = Duration::from_millis(1) + millis(&mut self.random, 3000);
+            let longest = if self.eager { 5 } else { 3000 };
+            let after = Duration::from_millis(1) + millis(&mut self.random, longest);
             self.put(after, Event::Begin(number));
         }
         Ok(())
@@ -323,382 +375,12 @@ impl World {
                     },
                 );
             }
-            Action::Tell(news) => return self.hear(number, life, news),
+            Action::Tell(news) => return self.hear(number, life, &news),
         }
         Ok(())
     }
 
-    fn send(&mut self, number: usize, life: u32, request: Request) {
-        self.outcome.requests += 1;
-        let cut_off = self.nodes[number].cut_off_until > self.now;
-        let fate = if self.faulty() {
-            Fate::ill(&mut self.random, cut_off)
-        } else {
-            Fate::well(&mut self.random)
-        };
-        let node = &mut self.nodes[number];
-        node.request += 1;
-        let (sent, timeout) = (node.request, node.timeout);
-        let late = match request {
-            Request::Read => Input::Read(Err(silent(StoreErrorKind::Unavailable))),
-            _ => Input::Written(Err(silent(StoreErrorKind::Unknown))),
-        };
-        self.put(
-            timeout,
-            Event::Deliver {
-                node: number,
-                life,
-                tag: Tag::Request(sent),
-                input: late,
-            },
-        );
-        if let Some(there) = fate.there {
-            self.put(
-                there,
-                Event::Arrive {
-                    node: number,
-                    life,
-                    number: sent,
-                    request,
-                    fate,
-                },
-            );
-        }
-    }
-
-    /// At the server.
-    fn serve(
-        &mut self,
-        number: usize,
-        life: u32,
-        sent: u64,
-        request: Request,
-        fate: Fate,
-    ) -> Result<(), Violation> {
-        let writer = format!("node{number}-{life}");
-        let unversioned = self.flaw == Some(Flaw::NoVersion);
-        let refused = || {
-            StoreError::new(
-                StoreErrorKind::Unavailable,
-                Errno::EAGAIN,
-                "too many requests",
-            )
-        };
-        let input = match request {
-            Request::Read if fate.refused => Input::Read(Err(refused())),
-            _ if fate.refused => Input::Written(Err(refused())),
-            Request::Read => {
-                let now = self.clocks.now(number, self.now);
-                Input::Read(Ok((self.objects.get(&self.name).ok(), now)))
-            }
-            Request::Update(object) if unversioned => {
-                Input::Written(Ok(self.objects.overwrite(&object)))
-            }
-            Request::Update(object) => Input::Written(self.objects.update(&object)),
-            Request::Create(object) => Input::Written(self.objects.create(&object)),
-        };
-        if let Input::Written(Ok(object)) = &input {
-            self.written(&writer, &object.clone())?;
-        }
-        if let Some(back) = fate.back {
-            self.put(
-                back,
-                Event::Deliver {
-                    node: number,
-                    life,
-                    tag: Tag::Request(sent),
-                    input,
-                },
-            );
-        }
-        Ok(())
-    }
-
-    /// Something was written: it is checked, and told to whoever watches.
-    fn written(&mut self, writer: &str, object: &Object) -> Result<(), Violation> {
-        if self.traced {
-            let text = object.data.get(RECORD).map_or("", String::as_str);
-            self.outcome.trace.push(format!(
-                "{:?} {writer} wrote version {}: {text} {:?}",
-                self.now, object.version, object.annotations
-            ));
-        }
-        let now = Moment {
-            boot: self.now,
-            store: self.clocks.now(0, self.now),
-        };
-        self.check.written(writer, object, now)?;
-        self.broadcast(&Change::Written(object.clone()));
-        Ok(())
-    }
-
-    fn broadcast(&mut self, change: &Change) {
-        let mut told = Vec::new();
-        for watching in &mut self.watches {
-            if self.nodes[watching.node].watch != watching.number || watching.fate.silent {
-                continue;
-            }
-            let delay = Duration::from_millis(1) + millis(&mut self.random, 15);
-            watching.last = watching.last.max(self.now + delay);
-            told.push((watching.node, watching.number, watching.last - self.now));
-        }
-        for (node, number, after) in told {
-            let life = self.nodes[node].life;
-            let input = Input::Changed(change.clone());
-            self.put(
-                after,
-                Event::Deliver {
-                    node,
-                    life,
-                    tag: Tag::Watch(number),
-                    input,
-                },
-            );
-        }
-    }
-
-    fn watch(&mut self, node: usize, life: u32, number: u64, since: Option<Version>) {
-        if self.nodes[node].watch != number {
-            return;
-        }
-        let fate = if self.faulty() {
-            WatchFate::ill(&mut self.random)
-        } else {
-            WatchFate::well()
-        };
-        self.watches.retain(|watching| watching.node != node);
-        let delay = Duration::from_millis(1);
-        for change in self
-            .objects
-            .beyond(&Scope::Lock(self.name.clone()), since.as_ref())
-        {
-            let input = Input::Changed(change);
-            self.put(
-                delay,
-                Event::Deliver {
-                    node,
-                    life,
-                    tag: Tag::Watch(number),
-                    input,
-                },
-            );
-        }
-        let last = self.now + delay;
-        self.watches.push(Watching {
-            node,
-            number,
-            last,
-            fate,
-        });
-        let ended = Input::WatchEnded(None);
-        self.put(
-            fate.ends_after + delay * 2,
-            Event::Deliver {
-                node,
-                life,
-                tag: Tag::Watch(number),
-                input: ended,
-            },
-        );
-    }
-
-    /// What a machine has to tell to whoever uses the lock.
-    fn hear(&mut self, number: usize, life: u32, news: News) -> Result<(), Violation> {
-        let now = self.now;
-        let node = &mut self.nodes[number];
-        let id = node.id();
-        let until = |deadline: Option<Duration>, node: &Node| {
-            deadline.map(|deadline| node.time_of(deadline))
-        };
-        match news {
-            News::Acquired { token, deadline } => {
-                node.served = true;
-                let until = until(deadline, node).filter(|_| self.flaw != Some(Flaw::NoDeadline));
-                self.outcome.acquired += 1;
-                self.check.acquired(&id, token, until, now)?;
-                self.use_lock(number, life);
-            }
-            News::Renewed { deadline } => {
-                let until = until(deadline, node).filter(|_| self.flaw != Some(Flaw::NoDeadline));
-                self.check.renewed(&id, until, now)?;
-            }
-            News::Lost(_) => {
-                self.outcome.lost += 1;
-                self.check.ended(&id);
-                let after = millis(&mut self.random, 500);
-                self.put(
-                    after,
-                    Event::Deliver {
-                        node: number,
-                        life,
-                        tag: Tag::None,
-                        input: Input::Release,
-                    },
-                );
-            }
-            News::Released | News::Failed(_) => {
-                self.check.ended(&id);
-                self.check.gone(&id);
-            }
-            News::NotReleased(_) => self.check.may_come_back(&id),
-            News::Waiting(_) | News::NotRenewed(_) | News::Unreachable(_) | News::Reachable => {}
-        }
-        Ok(())
-    }
-
-    /// Works for a while, and then gives the lock back, or dies.
-    fn use_lock(&mut self, node: usize, life: u32) {
-        let longest = if self.faulty() { 12_000 } else { 2000 };
-        let after = millis(&mut self.random, longest);
-        if self.faulty() && chance(&mut self.random, 15) {
-            self.put(after, Event::Crash(node, life));
-        } else {
-            self.put(
-                after,
-                Event::Deliver {
-                    node,
-                    life,
-                    tag: Tag::None,
-                    input: Input::Release,
-                },
-            );
-        }
-    }
-
-    fn crash(&mut self, number: usize, life: u32) {
-        let node = &mut self.nodes[number];
-        if node.life != life || node.machine.is_none() {
-            return;
-        }
-        self.check.ended(&node.id());
-        node.die();
-        let after = millis(&mut self.random, 5000);
-        self.put(after, Event::Begin(number));
-    }
-
-    fn resume(&mut self, number: usize) -> Result<(), Violation> {
-        let node = &mut self.nodes[number];
-        if node.paused_until.is_none_or(|until| until > self.now) {
-            return Ok(());
-        }
-        node.paused_until = None;
-        let life = node.life;
-        for (tag, input) in std::mem::take(&mut node.inbox) {
-            self.handle(number, life, tag, input)?;
-        }
-        Ok(())
-    }
-
-    /// Something goes wrong somewhere.
-    fn trouble(&mut self) {
-        if !self.faulty() {
-            return self.recover();
-        }
-        let number = usize::try_from(self.random.number() % self.nodes.len() as u64).unwrap_or(0);
-        let for_long = millis(&mut self.random, 15_000);
-        match self.random.number() % 8 {
-            0 | 1 => {
-                self.nodes[number].paused_until = Some(self.now + for_long);
-                self.put(for_long, Event::Resume(number));
-            }
-            2 | 3 => self.nodes[number].cut_off_until = self.now + for_long,
-            4 => {
-                let life = self.nodes[number].life;
-                self.crash(number, life);
-            }
-            5 => self.clocks.step(&mut self.random),
-            6 if !self.goes.is_empty() => self.goes[0].die(),
-            _ => {}
-        }
-        let next = millis(&mut self.random, 4000);
-        self.put(next, Event::Trouble);
-    }
-
-    /// Faults have stopped. Whoever pauses goes on when the pause is over; the foreign writers are gone.
-    fn recover(&mut self) {
-        for node in &mut self.nodes {
-            node.served = false;
-            node.cut_off_until = Duration::ZERO;
-        }
-        self.goes.clear();
-    }
-
-    fn go(&mut self, number: usize, _: u64) {
-        let Some(go) = self.goes.get_mut(number) else {
-            return;
-        };
-        let (id, now) = (go.id(), self.now);
-        if go.step == Step::Hold {
-            go.step = Step::ReserveToRelease;
-            self.check.ended(&id);
-        }
-        let there = self.objects.get(&self.name).ok();
-        if let Some(object) = go.next(there.as_ref(), now, &mut self.random) {
-            let after = Duration::from_millis(1) + millis(&mut self.random, 20);
-            self.put(after, Event::GoArrives(number, id, object));
-        } else {
-            let after = millis(&mut self.random, 3000);
-            self.put(after, Event::GoStep(number, 0));
-        }
-    }
-
-    fn serve_go(&mut self, number: usize, id: &str, object: &Object) -> Result<(), Violation> {
-        let answer = self.objects.update(object);
-        if let Ok(object) = &answer {
-            if Record::from_json(&object.data[RECORD])
-                .is_ok_and(|record| record.leases.contains_key(id))
-            {
-                self.check.excuse(id);
-            }
-            self.written(id, &object.clone())?;
-        }
-        let after = Duration::from_millis(1) + millis(&mut self.random, 20);
-        self.put(after, Event::GoAnswer(number, id.to_owned(), answer));
-        Ok(())
-    }
-
-    fn answer_go(&mut self, number: usize, id: &str, answer: Result<Object, StoreError>) {
-        let now = self.now;
-        let Some(go) = self.goes.get_mut(number) else {
-            return;
-        };
-        let mut after = millis(&mut self.random, 300);
-        if go.id() == id {
-            let did = match answer {
-                Ok(object) => go.did(&object, now),
-                Err(error) => {
-                    go.failed(&error);
-                    Did::Nothing
-                }
-            };
-            match did {
-                Did::Nothing => {}
-                Did::Took(left) => {
-                    self.check.taken_by_foreigner(id, now + left);
-                    after = millis(&mut self.random, 6000);
-                }
-                Did::Ended => after = millis(&mut self.random, 5000),
-            }
-        }
-        self.put(after, Event::GoStep(number, 0));
-    }
-
-    /// Somebody removes locks that nobody holds.
-    fn tidy(&mut self) {
-        if let Ok(object) = self.objects.get(&self.name) {
-            let free = Record::from_json(&object.data[RECORD])
-                .is_ok_and(|record| record.leases.is_empty());
-            if free && self.objects.delete(&object).is_ok() {
-                self.check.deleted();
-                let version = self.objects.last_version();
-                self.broadcast(&Change::Deleted(Object { version, ..object }));
-            }
-        }
-        let after = millis(&mut self.random, 20_000);
-        self.put(after, Event::Tidy);
-    }
-
-    fn put(&mut self, after: Duration, event: Event) {
+    pub(super) fn put(&mut self, after: Duration, event: Event) {
         self.put_down += 1;
         self.events
             .insert(Reverse((self.now + after, self.put_down)), event);
@@ -709,8 +391,4 @@ impl World {
         self.outcome.digest = (self.outcome.digest ^ mix).wrapping_mul(0x0100_0000_01b3);
         self.outcome.trace.extend(line);
     }
-}
-
-fn silent(kind: StoreErrorKind) -> StoreError {
-    crate::driver::silent(kind)
 }

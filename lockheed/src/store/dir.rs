@@ -104,7 +104,7 @@ impl DirStore {
         let _guard = self.files.guard()?;
         match (self.files.read(&object.name), expected) {
             (Ok(text), Some(expected)) => {
-                compare(&format::read(&expected.name, &text).object, expected)?
+                compare(&format::read(&expected.name, &text).object, expected)?;
             }
             (Ok(_), None) => return Err(refused(StoreErrorKind::Exists, &object.name)),
             (Err(error), None) if error.kind() == StoreErrorKind::NotFound => {}

@@ -195,9 +195,9 @@ fn a_short_trouble_disturbs_nobody() {
         .unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     drop(blocked);
-    let before = place.json("x")["leases"].to_string();
+    let before = place.json("x")["leases"].clone();
     eventually("it is renewed again", || {
-        place.json("x")["leases"].to_string() != before
+        place.json("x")["leases"] != before
     });
     fs::write(&end, "").unwrap();
     assert_eq!(holder.finish().0, 0);

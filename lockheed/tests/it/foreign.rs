@@ -171,7 +171,7 @@ fn what_cannot_be_read_is_an_error_that_says_where_and_is_left_alone() {
             &["renew", "x", "--id", "us"],
         ] {
             let (code, _, stderr) = place.run(command);
-            assert_eq!(code, 22, "{command:?} on {:.40}: {stderr}", bad);
+            assert_eq!(code, 22, "{command:?} on {bad:.40}: {stderr}");
             assert!(stderr.contains("lock x cannot be read: "), "{stderr}");
             assert!(stderr.len() < 1000, "{stderr}");
         }

@@ -11,7 +11,7 @@ use tokio::{runtime::Runtime, time::timeout};
 
 use crate::support::WATCHDOG;
 
-fn lock(store: &Arc<MemoryStore>) -> Lock<MemoryStore> {
+fn lock(store: &Arc<MemoryStore>) -> Lock<Arc<MemoryStore>> {
     Lock::new(store.clone(), "x".parse().unwrap())
 }
 
@@ -238,7 +238,7 @@ fn a_proof_of_life_frees_the_lock_when_it_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(DirStore::open(dir.path()).unwrap());
         let proof = store.prove_life().unwrap();
-        let wanted = |store: &Arc<DirStore>| -> Lock<DirStore> {
+        let wanted = |store: &Arc<DirStore>| -> Lock<Arc<DirStore>> {
             Lock::new(store.clone(), "x".parse().unwrap())
         };
         wanted(&store)

@@ -1,6 +1,6 @@
 //! The simulation finds nothing wrong with the lock, and does find what is wrong with broken ones.
 
-use lockheed::sim::{Flaw, run};
+use lockheed::sim::{Flaw, hand_offs, run};
 
 #[test]
 fn no_promise_is_broken() {
@@ -33,15 +33,27 @@ fn breaks(flaw: Flaw, promise: &str) -> bool {
 
 #[test]
 fn a_lock_that_skips_the_version_is_caught() {
-    assert!(breaks(Flaw::NoVersion, "acquired the lock while"));
+    assert!(breaks(Flaw::Blind, "acquired the lock while"));
 }
 
 #[test]
 fn a_lock_that_skips_the_deadline_is_caught() {
-    assert!(breaks(Flaw::NoDeadline, "acquired the lock while"));
+    assert!(breaks(Flaw::Stubborn, "acquired the lock while"));
 }
 
 #[test]
 fn a_lock_that_skips_reservations_is_caught() {
-    assert!(breaks(Flaw::NoReservation, "over a fresh reservation"));
+    assert!(breaks(Flaw::Rude, "over a fresh reservation"));
+}
+
+/// Attempts grow far slower than contenders, and nobody waits long for a free lock.
+#[test]
+fn many_waiters_do_not_storm_the_store() {
+    for (contenders, attempts, median) in [(2, 1.5, 4.0), (10, 4.0, 4.0), (100, 10.0, 12.0)] {
+        let seen = hand_offs(contenders, 1);
+        assert!(
+            seen.attempts <= attempts && seen.median <= median,
+            "{contenders} contenders: {seen:?}"
+        );
+    }
 }

@@ -1,0 +1,42 @@
+//! `cargo xtask sim`: lockheed's locking logic, in virtual time, over a network that loses and delays.
+
+use clap::Args;
+
+use crate::{Result, process};
+
+#[derive(Args)]
+pub(crate) struct Sim {
+    /// How many histories to play
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    seeds: u64,
+    /// Play just this one, and show all that happens
+    #[arg(long, value_name = "S", conflicts_with = "seeds")]
+    seed: Option<u64>,
+}
+
+impl Sim {
+    pub(crate) fn run(&self) -> Result {
+        let run = [
+            "run",
+            "--profile",
+            "sim",
+            "--locked",
+            "--package",
+            "lockheed",
+        ];
+        let mut cargo = process::cargo(run);
+        cargo.args([
+            "--no-default-features",
+            "--features",
+            "sim",
+            "--example",
+            "sim",
+            "--",
+        ]);
+        match self.seed {
+            Some(seed) => cargo.args(["--seed", &seed.to_string()]),
+            None => cargo.args(["--seeds", &self.seeds.to_string()]),
+        };
+        process::run(&mut cargo)
+    }
+}
