@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use coord_core::{Status, cli::Failure};
+use coord_core::{Status, cli::Failure, lease::block_on};
 use lockheed::DirStore;
 use nix::unistd::{AccessFlags, access};
 
-use super::{StoreArg, backend::Place, block_on};
+use super::{StoreArg, backend::Place};
 
 pub(crate) fn run(store: &StoreArg) -> Result<Status, Failure> {
     match store.place() {
