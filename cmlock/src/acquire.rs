@@ -155,6 +155,9 @@ impl Acquisition {
                 }
             };
             fine(&mut limits, &wanted);
+            if let Some(name) = client.ignored_container(&holder) {
+                wanted.tell(&Event::NoContainer(name.to_owned()));
+            }
             let random = Random::new(wanted.random());
             let owner = OwnerWatch::new(&client)?;
             let (seen, crowd) = (Seen::Nothing, Crowd::new());

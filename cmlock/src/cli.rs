@@ -53,8 +53,7 @@ impl Tool for CmlockCli {
     const LOG: Defaults = Defaults {
         env_prefix: "CMLOCK",
         level: log::LevelFilter::Warn,
-        // The first is the name of the binary and of the library.
-        crates: &["cmlock", "coord_core"],
+        crates: &["cmlock"],
     };
 
     fn log_args(&self) -> LogArgs {

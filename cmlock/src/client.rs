@@ -38,9 +38,17 @@ pub(crate) const PODS: &str = "pods";
 pub struct Client {
     cluster: Cluster,
     pod: PodName,
-    container: Option<String>,
+    container: Option<Container>,
     owner: Arc<tokio::sync::Mutex<Option<(Owner, Option<Run>)>>>,
     sight: Arc<Mutex<Option<Sight>>>,
+}
+
+/// The container that this process is said to be in.
+#[derive(Clone)]
+struct Container {
+    name: String,
+    /// That the Pod has no such container is an error.
+    must_be: bool,
 }
 
 impl Client {
@@ -88,9 +96,21 @@ impl Client {
     }
 
     /// Notes in each lock the container that holds it, and how often that has been restarted: when it is restarted, the lock is free.
+    /// A Pod without a container of this name is an error.
     #[must_use]
-    pub fn with_container(mut self, name: &str) -> Self {
-        self.container = Some(name.to_owned());
+    pub fn with_container(self, name: &str) -> Self {
+        self.in_container(name, true)
+    }
+
+    /// The same if the Pod has a container of this name; else nothing is noted.
+    #[must_use]
+    pub fn with_container_if_any(self, name: &str) -> Self {
+        self.in_container(name, false)
+    }
+
+    fn in_container(mut self, name: &str, must_be: bool) -> Self {
+        let name = name.to_owned();
+        self.container = Some(Container { name, must_be });
         self.owner = Arc::default();
         self
     }
@@ -165,7 +185,7 @@ impl Client {
             return Err(Kind::Finished(self.pod.clone(), phase.to_owned()));
         }
         let run = match &self.container {
-            Some(container) => Some(self.run_of(&pod, container)?),
+            Some(container) => self.run_of(&pod, container)?,
             None => None,
         };
         let uid = pod.metadata.uid.unwrap_or_default();
@@ -179,22 +199,30 @@ impl Client {
     }
 
     /// Before the Pod has a status of the container, it has not been restarted.
-    fn run_of(&self, pod: &Pod, container: &str) -> Result<Run, Kind> {
-        let known = runs(pod).into_iter().find(|run| run.container == container);
+    fn run_of(&self, pod: &Pod, container: &Container) -> Result<Option<Run>, Kind> {
+        let Container { name, must_be } = container;
+        let known = runs(pod).into_iter().find(|run| run.container == *name);
         let spec = pod.spec.iter();
-        let mut names = spec.flat_map(|spec| {
+        let mut all = spec.flat_map(|spec| {
             spec.containers
                 .iter()
                 .chain(spec.init_containers.iter().flatten())
         });
-        match known {
-            Some(run) => Ok(run),
-            None if names.any(|known| known.name == container) => Ok(Run {
-                container: container.to_owned(),
-                restarts: 0,
-            }),
-            None => Err(Kind::NoContainer(self.pod.clone(), container.to_owned())),
+        let first = || Run {
+            container: name.clone(),
+            restarts: 0,
+        };
+        let run = known.or_else(|| all.any(|known| known.name == *name).then(first));
+        match run {
+            None if *must_be => Err(Kind::NoContainer(self.pod.clone(), name.clone())),
+            run => Ok(run),
         }
+    }
+
+    /// The container that was asked for and is not noted, since the Pod has none of that name.
+    pub(crate) fn ignored_container(&self, holder: &Holder) -> Option<&str> {
+        let container = self.container.as_ref().filter(|_| holder.run.is_none())?;
+        Some(&container.name)
     }
 
     /// One object; none when there is none.

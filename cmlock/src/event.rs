@@ -30,6 +30,8 @@ pub enum Event {
     Reachable,
     /// The object is not watched for a while: that it is deleted is noticed later; why.
     NotWatched(String),
+    /// The Pod has no container of this name, so that none is noted.
+    NoContainer(String),
     /// This user may not watch the owner Pod, which is read from time to time instead.
     NotWatchingPods(String),
 }
@@ -51,6 +53,10 @@ impl fmt::Display for Event {
             }
             Self::Reachable => f.write_str("the API server answers again"),
             Self::NotWatched(why) => write!(f, "not watched for a while: {why}"),
+            Self::NoContainer(name) => write!(
+                f,
+                "the Pod has no container {name:?}: a restart of the holder's container does not free the lock"
+            ),
             Self::NotWatchingPods(why) => {
                 write!(f, "the owner Pod is read from time to time: {why}")
             }

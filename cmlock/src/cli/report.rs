@@ -57,7 +57,11 @@ impl Report {
             | Event::NotWatchingPods(_) => {
                 log::warn!("lock {name}: {event}");
             }
-            Event::Acquired(_) | Event::Freeing(_) | Event::Released | Event::Waiting(_) => {
+            Event::NoContainer(_)
+            | Event::Acquired(_)
+            | Event::Freeing(_)
+            | Event::Released
+            | Event::Waiting(_) => {
                 log::info!("lock {name}: {event}")
             }
             _ => log::debug!("lock {name}: {event}"),
