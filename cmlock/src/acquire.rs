@@ -51,7 +51,8 @@ pub(crate) struct Acquisition {
     seen: Seen,
     follow: Option<Follow<ConfigMap>>,
     owner: OwnerWatch,
-    crowd: Crowd,
+    /// None as long as nobody was seen to be faster at a hand-off.
+    crowd: Option<Crowd>,
     random: Random,
     told: Option<Obstacle>,
 }
@@ -160,7 +161,7 @@ impl Acquisition {
             }
             let random = Random::new(wanted.random());
             let owner = OwnerWatch::new(&client)?;
-            let (seen, crowd) = (Seen::Nothing, Crowd::new());
+            let (seen, crowd) = (Seen::Nothing, None);
             let mut acquisition = Self {
                 client,
                 wanted,
@@ -211,8 +212,9 @@ impl Acquisition {
             expires,
         );
         let created = self.client.create(&self.wanted.name, &object).await;
-        self.crowd
-            .answered_after(boottime().saturating_sub(now.local));
+        if let Some(crowd) = &mut self.crowd {
+            crowd.answered_after(boottime().saturating_sub(now.local));
+        }
         match created {
             Ok(object) => {
                 fine(&mut self.clock, &self.wanted);
@@ -220,7 +222,9 @@ impl Acquisition {
             }
             Err(error) if error.status() == Some(409) => {
                 fine(&mut self.clock, &self.wanted);
-                self.crowd.collided();
+                if self.follow.is_some() {
+                    self.crowd.get_or_insert_default().collided();
+                }
                 let heard_by = boottime() + HEARD_WITHIN;
                 self.seen = if self.follow.is_some() {
                     Seen::Unheard(heard_by)
@@ -397,10 +401,10 @@ impl Acquisition {
 
     /// Of many who wait, few try at once: others may be seen to be faster meanwhile.
     async fn spread_out(&mut self) -> Result<(), Kind> {
-        let pause = self.crowd.pause(&mut self.random);
-        let Some(follow) = &mut self.follow else {
+        let (Some(crowd), Some(follow)) = (&mut self.crowd, &mut self.follow) else {
             return Ok(());
         };
+        let pause = crowd.pause(&mut self.random);
         let mut timer = Timer::new().map_err(Kind::Timer)?;
         let heard = self.clock.within(async {
             tokio::select! {
@@ -410,7 +414,7 @@ impl Acquisition {
         });
         match heard.await {
             Ok(Some(Ok(News::Is(object)))) => {
-                self.crowd.spared();
+                crowd.spared();
                 self.seen = Seen::Object(Box::new(object));
             }
             // Whatever else there is to hear is heard again.

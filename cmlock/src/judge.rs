@@ -265,8 +265,8 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(
-            text(&record(Some(NOW)), None),
-            "held by Pod \"web-0\" (holder id-2) until 2030-03-17T17:46:40Z"
+            text(&record(Some(NOW + 1)), None),
+            "held by Pod \"web-0\" (holder id-2) until 2030-03-17T17:46:41Z"
         );
         assert_eq!(
             text(&record(None), None),
