@@ -389,7 +389,7 @@ impl Acquisition {
 
     async fn hear(&mut self, news: News<ConfigMap>) -> Result<(), Kind> {
         match news {
-            News::Is(object) => self.seen = Seen::Object(Box::new(object)),
+            News::Is(object) => self.seen = Seen::Object(object),
             News::Unsure => self.seen = Seen::Unread,
             News::Gone => {
                 self.seen = Seen::Nothing;
@@ -415,7 +415,7 @@ impl Acquisition {
         match heard.await {
             Ok(Some(Ok(News::Is(object)))) => {
                 crowd.spared();
-                self.seen = Seen::Object(Box::new(object));
+                self.seen = Seen::Object(object);
             }
             // Whatever else there is to hear is heard again.
             Ok(Some(_)) => self.seen = Seen::Unread,

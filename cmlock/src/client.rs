@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     Error, PodName,
     error::Kind,
-    holder::{Holder, phase, runs},
+    holder::{Holder, own_run, phase},
     name::can_be_a_name,
     record::{Owner, Record, Run},
     time::Sight,
@@ -39,9 +39,12 @@ pub struct Client {
     cluster: Cluster,
     pod: PodName,
     container: Option<Container>,
-    owner: Arc<tokio::sync::Mutex<Option<(Owner, Option<Run>)>>>,
+    owner: Arc<tokio::sync::Mutex<Option<OwnRun>>>,
     sight: Arc<Mutex<Option<Sight>>>,
 }
+
+/// The Pod, and the run of the container, if that is noted.
+type OwnRun = (Owner, Option<Run>);
 
 /// The container that this process is said to be in.
 #[derive(Clone)]
@@ -173,7 +176,7 @@ impl Client {
         sight.is_some_and(|sight| boottime() < sight.local + FRESH)
     }
 
-    async fn read_owner(&self) -> Result<(Owner, Option<Run>), Kind> {
+    async fn read_owner(&self) -> Result<OwnRun, Kind> {
         if !can_be_a_name(&self.pod.name) {
             return Err(Kind::PodName(self.pod.clone()));
         }
@@ -201,7 +204,7 @@ impl Client {
     /// Before the Pod has a status of the container, it has not been restarted.
     fn run_of(&self, pod: &Pod, container: &Container) -> Result<Option<Run>, Kind> {
         let Container { name, must_be } = container;
-        let known = runs(pod).into_iter().find(|run| run.container == *name);
+        let known = own_run(pod, name);
         let spec = pod.spec.iter();
         let mut all = spec.flat_map(|spec| {
             spec.containers

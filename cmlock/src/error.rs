@@ -10,7 +10,7 @@ use crate::{Obstacle, PodName, record::Malformed};
 #[derive(Debug)]
 pub struct Error {
     lock: String,
-    kind: Kind,
+    kind: Box<Kind>,
 }
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Kind {
     pub(crate) fn of(self, lock: &str) -> Error {
         Error {
             lock: lock.to_owned(),
-            kind: self,
+            kind: Box::new(self),
         }
     }
 }
@@ -92,7 +92,7 @@ impl HasErrno for Error {
     /// `EINVAL` for a name that cannot be one, an object that cannot be read, or a Pod that has ended, `EPROTO` for a server without a clock, or that of
     /// the request ([`coord_core::kube::Error::errno`]).
     fn errno(&self) -> Errno {
-        match &self.kind {
+        match &*self.kind {
             Kind::Name
             | Kind::PodName(_)
             | Kind::Finished(..)
@@ -112,10 +112,10 @@ impl HasErrno for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SET: &str = "set POD_NAME and POD_NAMESPACE to the Pod's metadata.name and metadata.namespace, or give --pod and --namespace";
-        if !self.lock.is_empty() && !matches!(self.kind, Kind::Name) {
+        if !self.lock.is_empty() && !matches!(*self.kind, Kind::Name) {
             write!(f, "lock {}: ", self.lock)?;
         }
-        match &self.kind {
+        match &*self.kind {
             Kind::Name => {
                 let start: String = self.lock.chars().take(80).collect();
                 write!(
@@ -157,7 +157,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
+        match &*self.kind {
             Kind::Cluster(error) => error.source(),
             Kind::Timer(error) => Some(error),
             _ => None,

@@ -16,7 +16,7 @@ use crate::Client;
 #[derive(Debug)]
 pub(crate) enum News<K> {
     /// It is there, new or changed.
-    Is(K),
+    Is(Box<K>),
     /// It was deleted.
     Gone,
     /// Nothing more is heard: it must be read again.
@@ -80,7 +80,7 @@ where
             match heard {
                 Ok(Some(Event::Applied(object))) => {
                     self.seen(&object);
-                    return Ok(News::Is(object));
+                    return Ok(News::Is(Box::new(object)));
                 }
                 Ok(Some(Event::Deleted(object))) => {
                     self.seen(&object);

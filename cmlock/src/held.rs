@@ -28,18 +28,17 @@ pub struct Held {
 }
 
 impl Held {
-    #[allow(clippy::unnecessary_wraps, reason = "what a task gives back")]
-    pub(crate) fn new(client: Client, wanted: Wanted, grant: Grant) -> Result<Self, Error> {
+    pub(crate) fn new(client: Client, wanted: Wanted, grant: Grant) -> Self {
         let (name, id) = (wanted.name.clone(), grant.holder.id.clone());
         let (orders, ordered) = mpsc::unbounded_channel();
         let (belief, believed) = watch::channel(Belief::Held(grant.deadline));
         tokio::spawn(Keeper::new(client, wanted, grant, belief).run(ordered));
-        Ok(Self {
+        Self {
             name,
             id,
             orders,
             belief: believed,
-        })
+        }
     }
 
     /// The lock's name.

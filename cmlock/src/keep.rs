@@ -206,7 +206,10 @@ impl Keeper {
 
     fn hear(&mut self, news: Result<News<ConfigMap>, KubeError>) {
         match news {
-            Ok(News::Is(object)) => self.is(object),
+            Ok(News::Is(object)) => {
+                self.backoff.reset();
+                self.is(*object);
+            }
             Ok(News::Gone) => self.lose(Lost::Deleted),
             Ok(News::Unsure) => self.unwatched(Duration::ZERO),
             Err(error) => {

@@ -162,7 +162,7 @@ impl Lock {
         let (client, wanted) = (self.client.clone(), self.wanted.clone());
         let acquired = tokio::spawn(async move {
             let grant = Acquisition::run(client.clone(), wanted.clone(), Box::pin(cancel)).await?;
-            Held::new(client, wanted, grant)
+            Ok(Held::new(client, wanted, grant))
         });
         match acquired.await {
             Ok(result) => result,

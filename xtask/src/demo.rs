@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the tools at work on this machine, in a directory that is gone afterwards.
 
+mod cmlock;
 mod exitdir;
 mod lockheed;
 mod lockpipe;
@@ -12,22 +13,27 @@ use std::{
 };
 
 use crate::{
-    Result,
+    Result, kube,
     process::{self, cargo, shown},
 };
 
-pub(crate) fn run() -> Result {
+/// cmlock is shown where a cluster is up (`cargo xtask kube up`), or is to be started for it.
+pub(crate) fn run(start: bool) -> Result {
     let build = ["build", "--release", "--locked"];
     let tools = ["lockpipes", "exitdir", "sipid"].map(|tool| ["--package", tool]);
     let what = ["--bins", "--examples"];
     process::run(cargo(build).args(tools.as_flattened()).args(what))?;
-    process::run(cargo(build).args(["--package", "lockheed", "--bins"]))?;
+    process::run(cargo(build).args(["--package", "lockheed", "--package", "cmlock", "--bins"]))?;
     let tools = process::target().join("release");
     let place = tempfile::tempdir()?;
     lockpipe::show(&tools.join("lockpipe"), place.path())?;
     exitdir::show(&tools, place.path())?;
     sipid::show(&tools.join("sipid"), place.path())?;
-    lockheed::show(&tools.join("lockheed"), place.path())
+    lockheed::show(&tools.join("lockheed"), place.path())?;
+    match kube::for_demo(start)? {
+        Some(cluster) => cmlock::show(&tools.join("cmlock"), &cluster),
+        None => Ok(()),
+    }
 }
 
 fn title(text: &str) {

@@ -17,7 +17,11 @@ use clap::Parser;
 #[command(name = "cargo xtask")]
 enum Xtask {
     /// Build the tools and show them at work on this machine
-    Demo,
+    Demo {
+        /// Start a Kubernetes API server, and show cmlock on it
+        #[arg(long)]
+        kube: bool,
+    },
     /// A Kubernetes API server on this machine, with RBAC on
     #[command(subcommand)]
     Kube(kube::Kube),
@@ -42,7 +46,7 @@ type Result<T = ()> = std::result::Result<T, Error>;
 
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
-        Xtask::Demo => demo::run(),
+        Xtask::Demo { kube } => demo::run(kube),
         Xtask::Kube(kube) => kube.run(),
         Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),

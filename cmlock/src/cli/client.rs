@@ -10,10 +10,10 @@ use coord_core::{
 /// Which Pod owns the locks, and where it is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PodArgs {
-    /// The Pod that owns the locks [default: POD_NAME, else this host's name]
+    /// The Pod that owns the locks [default: `POD_NAME`, else this host's name]
     #[arg(long, global = true, value_name = "NAME", display_order = 80)]
     pod: Option<String>,
-    /// The container that this process is in: a lock is free when its holder's container has been restarted [default: CONTAINER_NAME, if the Pod has
+    /// The container that this process is in: a lock is free when its holder's container has been restarted [default: `CONTAINER_NAME`, if the Pod has
     /// such a container]
     #[arg(long, global = true, value_name = "NAME", display_order = 81)]
     container: Option<String>,

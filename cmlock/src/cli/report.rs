@@ -62,7 +62,7 @@ impl Report {
             | Event::Freeing(_)
             | Event::Released
             | Event::Waiting(_) => {
-                log::info!("lock {name}: {event}")
+                log::info!("lock {name}: {event}");
             }
             _ => log::debug!("lock {name}: {event}"),
         }

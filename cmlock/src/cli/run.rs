@@ -23,7 +23,7 @@ pub(crate) struct Run {
     /// How long before the expiry, or after a loss, the command is asked to end before it is killed [default: 10s, at most a quarter of the timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
-    /// The command; it has the holder's ID in CMLOCK_HOLDER
+    /// The command; it has the holder's ID in `CMLOCK_HOLDER`
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }

@@ -99,13 +99,16 @@ async fn what_is_dropped_is_released() {
     soon(gone).await;
 }
 
+/// A name, what is done to an object as it should be, and what is said of it.
+type Case<'a> = (&'a str, &'a dyn Fn(&mut Value), &'a str);
+
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn malformed_objects_are_reported_and_left_alone() {
     let place = Place::with_pods(&["a"]);
     let uid = place.uid("pods", "a");
     let other = json!({"apiVersion": "v1", "kind": "Pod", "name": "b", "uid": "0", "controller": false, "blockOwnerDeletion": false});
-    let cases: [(&str, &dyn Fn(&mut Value), &str); 3] = [
+    let cases: [Case<'_>; 3] = [
         (
             "no-owner",
             &|object| object["metadata"]["ownerReferences"] = json!([]),
@@ -117,7 +120,7 @@ async fn malformed_objects_are_reported_and_left_alone() {
                 object["metadata"]["ownerReferences"]
                     .as_array_mut()
                     .unwrap()
-                    .push(other.clone())
+                    .push(other.clone());
             },
             "2 ownerReferences",
         ),

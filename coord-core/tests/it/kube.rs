@@ -224,7 +224,7 @@ async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
     let ready = server_by_path(move |connection, path| match path {
         "/readyz" => answer(connection, "200 OK", "ok"),
         _ if asked.swap(true, std::sync::atomic::Ordering::Relaxed) => {
-            answer(connection, "404 Not Found", "none")
+            answer(connection, "404 Not Found", "none");
         }
         _ => answer(connection, "403 Forbidden", "cannot yet"),
     });
