@@ -1,11 +1,11 @@
 //! Acquiring a lock: creation decides, what is over is deleted, what is not is waited for.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::time::Duration;
 
 use coord_core::{
     boottime,
     kube::Error as KubeError,
-    lease::{Backoff, Crowd, Random, Timer},
+    lease::{Crowd, Random, Timer},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 
@@ -16,16 +16,11 @@ use crate::{
     follow::{Follow, News},
     holder::Holder,
     judge::{judge, look_again},
+    limits::{Cancel, Ended, LONGEST_PAUSE, Limits},
     lock::Wanted,
     owner::OwnerWatch,
     record,
 };
-
-/// How long a server that has never answered is tried.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The longest pause between two tries of a server that does not answer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the watch may take to tell of an object that is known to be there, before it is read.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
@@ -40,14 +35,12 @@ pub(crate) struct Grant {
     pub(crate) deadline: Option<Duration>,
 }
 
-pub(crate) type Cancel = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// One attempt, from its beginning to its end.
 pub(crate) struct Acquisition {
     client: Client,
     wanted: Wanted,
     holder: Holder,
-    clock: Limits,
+    limits: Limits,
     seen: Seen,
     follow: Option<Follow<ConfigMap>>,
     owner: OwnerWatch,
@@ -55,6 +48,8 @@ pub(crate) struct Acquisition {
     crowd: Option<Crowd>,
     random: Random,
     told: Option<Obstacle>,
+    /// A creation may have been done without an answer.
+    uncertain: bool,
 }
 
 /// What is known of the object.
@@ -69,73 +64,6 @@ enum Seen {
     Object(Box<ConfigMap>),
 }
 
-/// When to stop trying.
-struct Limits {
-    started: Duration,
-    /// The time at which the wait is over, and how long it was.
-    limit: Option<(Duration, Duration)>,
-    cancel: Cancel,
-    cancelled: bool,
-    timer: Timer,
-    backoff: Backoff,
-    /// The server has answered something.
-    answered: bool,
-    /// It does not answer now; why.
-    trouble: Option<String>,
-}
-
-/// Why a request or a pause is not waited for any more.
-enum Ended {
-    Cancelled,
-    Limit,
-}
-
-impl Limits {
-    fn new(wait: Option<Duration>, cancel: Cancel) -> Result<Self, Kind> {
-        let started = boottime();
-        Ok(Self {
-            started,
-            limit: wait
-                .filter(|wait| !wait.is_zero())
-                .map(|wait| (started.saturating_add(wait), wait)),
-            cancel,
-            cancelled: false,
-            timer: Timer::new().map_err(Kind::Timer)?,
-            backoff: Backoff::new(LONGEST_PAUSE),
-            answered: false,
-            trouble: None,
-        })
-    }
-
-    /// Does something that may be left half done.
-    async fn within<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Ended> {
-        if self.cancelled {
-            return Err(Ended::Cancelled);
-        }
-        tokio::select! {
-            done = work => Ok(done),
-            () = &mut self.cancel => {
-                self.cancelled = true;
-                Err(Ended::Cancelled)
-            }
-            () = self.timer.until(self.limit.map(|(at, _)| at)) => Err(Ended::Limit),
-        }
-    }
-
-    /// The error for the end of the wait; `why` says what was in the way.
-    fn error(&self, ended: &Ended, why: Option<&Obstacle>) -> Kind {
-        let text = match (&self.trouble, why) {
-            (Some(trouble), _) => trouble.clone(),
-            (None, Some(obstacle)) => format!("it is {obstacle}"),
-            (None, None) => "the API server has not answered yet".to_owned(),
-        };
-        match (ended, self.limit) {
-            (Ended::Limit, Some((_, wait))) => Kind::TimedOut(wait, text),
-            _ => Kind::Cancelled,
-        }
-    }
-}
-
 impl Acquisition {
     /// Acquires the lock: the outcome, with nothing left behind when that is an error.
     pub(crate) async fn run(
@@ -146,37 +74,26 @@ impl Acquisition {
         let name = wanted.name.clone();
         let run = async {
             let mut limits = Limits::new(wanted.wait, cancel)?;
-            let id = wanted.new_id();
-            let holder = loop {
-                match limits.within(client.holder(&id)).await {
-                    Ok(Ok(holder)) => break holder,
-                    Ok(Err(Kind::Cluster(error))) => trouble(&mut limits, &wanted, error).await?,
-                    Ok(Err(kind)) => return Err(kind),
-                    Err(ended) => return Err(limits.error(&ended, None)),
-                }
-            };
-            fine(&mut limits, &wanted);
-            if let Some(name) = client.ignored_container(&holder) {
-                wanted.tell(&Event::NoContainer(name.to_owned()));
-            }
-            let random = Random::new(wanted.random());
-            let owner = OwnerWatch::new(&client)?;
-            let (seen, crowd) = (Seen::Nothing, None);
-            let mut acquisition = Self {
-                client,
-                wanted,
-                holder,
-                clock: limits,
-                seen,
-                follow: None,
-                owner,
-                crowd,
-                random,
-                told: None,
-            };
-            acquisition.acquire().await
+            let holder = holder(&client, &wanted, &mut limits).await?;
+            Self::new(client, wanted, holder, limits)?.acquire().await
         };
         run.await.map_err(|kind: Kind| kind.of(&name))
+    }
+
+    fn new(client: Client, wanted: Wanted, holder: Holder, limits: Limits) -> Result<Self, Kind> {
+        Ok(Self {
+            owner: OwnerWatch::new(&client)?,
+            random: Random::new(wanted.random()),
+            client,
+            wanted,
+            holder,
+            limits,
+            seen: Seen::Nothing,
+            follow: None,
+            crowd: None,
+            told: None,
+            uncertain: false,
+        })
     }
 
     async fn acquire(&mut self) -> Result<Grant, Kind> {
@@ -217,11 +134,11 @@ impl Acquisition {
         }
         match created {
             Ok(object) => {
-                fine(&mut self.clock, &self.wanted);
+                self.limits.fine(&self.wanted);
                 self.granted(object).await.map(Some)
             }
             Err(error) if error.status() == Some(409) => {
-                fine(&mut self.clock, &self.wanted);
+                self.limits.fine(&self.wanted);
                 if self.follow.is_some() {
                     self.crowd.get_or_insert_default().collided();
                 }
@@ -235,11 +152,9 @@ impl Acquisition {
             }
             Err(error) => {
                 // Unless the server has refused it, it may be there, or may come yet.
-                self.seen = if error.had_no_effect() {
-                    Seen::Nothing
-                } else {
-                    Seen::Unread
-                };
+                let refused = error.had_no_effect();
+                self.uncertain |= !refused;
+                self.seen = if refused { Seen::Nothing } else { Seen::Unread };
                 self.trouble(error).await?;
                 Ok(None)
             }
@@ -251,12 +166,12 @@ impl Acquisition {
         self.follow = None;
         let name = self.wanted.name.clone();
         let read = self
-            .clock
+            .limits
             .within(self.client.get::<ConfigMap>(CONFIGMAPS, &name))
             .await;
         match read {
             Ok(Ok(found)) => {
-                fine(&mut self.clock, &self.wanted);
+                self.limits.fine(&self.wanted);
                 self.is(found);
             }
             Ok(Err(error)) => self.trouble(error).await?,
@@ -317,9 +232,9 @@ impl Acquisition {
     }
 
     async fn read_owner(&mut self) -> Result<(), Kind> {
-        match self.clock.within(self.owner.read()).await {
+        match self.limits.within(self.owner.read()).await {
             Ok(Ok(())) => {
-                fine(&mut self.clock, &self.wanted);
+                self.limits.fine(&self.wanted);
                 Ok(())
             }
             Ok(Err(error)) => self.trouble(error).await,
@@ -330,9 +245,9 @@ impl Acquisition {
     /// Deletes what is over: this version of it, so that nothing that came meanwhile is hit.
     async fn delete(&mut self, record: &Record) -> Result<(), Kind> {
         self.seen = Seen::Unread;
-        match self.clock.within(self.client.delete(record)).await {
+        match self.limits.within(self.client.delete(record)).await {
             Ok(Ok(())) => {
-                fine(&mut self.clock, &self.wanted);
+                self.limits.fine(&self.wanted);
                 self.seen = Seen::Nothing;
                 Ok(())
             }
@@ -346,7 +261,7 @@ impl Acquisition {
     /// Waits for something to happen, or for this time.
     async fn wait(&mut self, until: Option<Duration>) -> Result<(), Kind> {
         let Self {
-            clock,
+            limits,
             follow,
             owner,
             ..
@@ -358,7 +273,7 @@ impl Acquisition {
                 None => std::future::pending().await,
             }
         };
-        let event = clock.within(async {
+        let event = limits.within(async {
             tokio::select! {
                 news = news => Happened::News(news),
                 changed = owner.changed() => Happened::Owner(changed),
@@ -406,7 +321,7 @@ impl Acquisition {
         };
         let pause = crowd.pause(&mut self.random);
         let mut timer = Timer::new().map_err(Kind::Timer)?;
-        let heard = self.clock.within(async {
+        let heard = self.limits.within(async {
             tokio::select! {
                 news = follow.next() => Some(news),
                 () = timer.until(Some(boottime() + pause)) => None,
@@ -431,7 +346,7 @@ impl Acquisition {
             (Some(expires), Some(now)) => Some(now.deadline(expires)),
             _ => None,
         };
-        if self.is_cancelled() {
+        if self.limits.is_cancelled() {
             give_back(&self.client, &self.wanted, &record).await;
             return Err(Kind::Cancelled);
         }
@@ -445,16 +360,9 @@ impl Acquisition {
         })
     }
 
-    fn is_cancelled(&mut self) -> bool {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        self.clock.cancelled =
-            self.clock.cancelled || self.clock.cancel.as_mut().poll(&mut context).is_ready();
-        self.clock.cancelled
-    }
-
     /// The wait is over. A creation that may have been done is looked for.
     async fn ended(&mut self, ended: Ended, why: Option<Obstacle>) -> Kind {
-        if matches!(self.seen, Seen::Unread) {
+        if self.uncertain {
             let name = self.wanted.name.clone();
             if let Ok(Some(object)) = self.client.get::<ConfigMap>(CONFIGMAPS, &name).await
                 && let Ok(record) = Record::read(&object)
@@ -463,12 +371,12 @@ impl Acquisition {
                 give_back(&self.client, &self.wanted, &record).await;
             }
         }
-        self.clock.error(&ended, why.as_ref())
+        self.limits.error(&ended, why.as_ref())
     }
 
     async fn trouble(&mut self, error: KubeError) -> Result<(), Kind> {
-        let done = trouble(&mut self.clock, &self.wanted, error).await;
-        if let (Err(_), true) = (&done, matches!(self.seen, Seen::Unread)) {
+        let done = self.limits.trouble(&self.wanted, error).await;
+        if let (Err(_), true) = (&done, self.uncertain) {
             self.ended(Ended::Cancelled, None).await;
         }
         done
@@ -482,32 +390,26 @@ enum Happened {
     Time,
 }
 
+/// Who we are: the Pod is read, as soon as the server answers.
+async fn holder(client: &Client, wanted: &Wanted, limits: &mut Limits) -> Result<Holder, Kind> {
+    let id = wanted.new_id();
+    let holder = loop {
+        match limits.within(client.holder(&id)).await {
+            Ok(Ok(holder)) => break holder,
+            Ok(Err(Kind::Cluster(error))) => limits.trouble(wanted, error).await?,
+            Ok(Err(kind)) => return Err(kind),
+            Err(ended) => return Err(limits.error(&ended, None)),
+        }
+    };
+    limits.fine(wanted);
+    if let Some(name) = client.ignored_container(&holder) {
+        wanted.tell(&Event::NoContainer(name.to_owned()));
+    }
+    Ok(holder)
+}
+
 async fn give_back(client: &Client, wanted: &Wanted, record: &Record) {
     if let Err(error) = client.delete(record).await {
         wanted.tell(&Event::NotReleased(whole(&error)));
     }
-}
-
-fn fine(limits: &mut Limits, wanted: &Wanted) {
-    limits.answered = true;
-    limits.backoff.reset();
-    if limits.trouble.take().is_some() {
-        wanted.tell(&Event::Reachable);
-    }
-}
-
-/// A request failed: a pause when it may do better later, an error when not.
-async fn trouble(limits: &mut Limits, wanted: &Wanted, error: KubeError) -> Result<(), Kind> {
-    let impatient = !limits.answered && boottime() >= limits.started + PATIENCE;
-    if !error.is_transient() || impatient {
-        return Err(error.into());
-    }
-    if limits.trouble.is_none() {
-        wanted.tell(&Event::Unreachable(whole(&error)));
-    }
-    limits.trouble = Some(whole(&error));
-    let mut random = Random::new(wanted.random());
-    let pause = limits.backoff.pause(&mut random, error.retry_after());
-    let paused = limits.within(tokio::time::sleep(pause)).await;
-    paused.map_err(|ended| limits.error(&ended, None))
 }

@@ -17,14 +17,13 @@ use crate::{
     error::{Kind, whole},
     follow::{Follow, News},
     holder::Holder,
+    limits::LONGEST_PAUSE,
     lock::Wanted,
     record,
 };
 
 /// How long a release is tried where no expiry says when it is over by itself.
 const RELEASE_WITHIN: Duration = Duration::from_secs(30);
-
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where this user may not watch it.
 const REREAD: Duration = Duration::from_secs(10);

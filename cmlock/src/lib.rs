@@ -10,6 +10,7 @@ mod held;
 mod holder;
 mod judge;
 mod keep;
+mod limits;
 mod lock;
 mod name;
 mod owner;
