@@ -74,7 +74,7 @@ impl Acquisition {
         let name = wanted.name.clone();
         let run = async {
             let mut limits = Limits::new(wanted.wait, cancel)?;
-            let holder = holder(&client, &wanted, &mut limits).await?;
+            let holder = limits.holder(&client, &wanted).await?;
             Self::new(client, wanted, holder, limits)?.acquire().await
         };
         run.await.map_err(|kind: Kind| kind.of(&name))
@@ -388,24 +388,6 @@ enum Happened {
     News(Result<News<ConfigMap>, KubeError>),
     Owner(Result<(), KubeError>),
     Time,
-}
-
-/// Who we are: the Pod is read, as soon as the server answers.
-async fn holder(client: &Client, wanted: &Wanted, limits: &mut Limits) -> Result<Holder, Kind> {
-    let id = wanted.new_id();
-    let holder = loop {
-        match limits.within(client.holder(&id)).await {
-            Ok(Ok(holder)) => break holder,
-            Ok(Err(Kind::Cluster(error))) => limits.trouble(wanted, error).await?,
-            Ok(Err(kind)) => return Err(kind),
-            Err(ended) => return Err(limits.error(&ended, None)),
-        }
-    };
-    limits.fine(wanted);
-    if let Some(name) = client.ignored_container(&holder) {
-        wanted.tell(&Event::NoContainer(name.to_owned()));
-    }
-    Ok(holder)
 }
 
 async fn give_back(client: &Client, wanted: &Wanted, record: &Record) {

@@ -9,8 +9,9 @@ use coord_core::{
 };
 
 use crate::{
-    Event, Obstacle,
+    Client, Event, Obstacle,
     error::{Kind, whole},
+    holder::Holder,
     lock::Wanted,
 };
 
@@ -118,5 +119,27 @@ impl Limits {
         let pause = self.backoff.pause(&mut random, error.retry_after());
         let paused = self.within(tokio::time::sleep(pause)).await;
         paused.map_err(|ended| self.error(&ended, None))
+    }
+
+    /// Who we are: the Pod is read, as soon as the server answers.
+    pub(crate) async fn holder(
+        &mut self,
+        client: &Client,
+        wanted: &Wanted,
+    ) -> Result<Holder, Kind> {
+        let id = wanted.new_id();
+        let holder = loop {
+            match self.within(client.holder(&id)).await {
+                Ok(Ok(holder)) => break holder,
+                Ok(Err(Kind::Cluster(error))) => self.trouble(wanted, error).await?,
+                Ok(Err(kind)) => return Err(kind),
+                Err(ended) => return Err(self.error(&ended, None)),
+            }
+        };
+        self.fine(wanted);
+        if let Some(name) = client.ignored_container(&holder) {
+            wanted.tell(&Event::NoContainer(name.to_owned()));
+        }
+        Ok(holder)
     }
 }
