@@ -91,8 +91,8 @@ impl Held {
         self.token
     }
 
-    /// The `CLOCK_BOOTTIME` until which the lock is held if it is not renewed; none for a lease without an end. Whatever the lock
-    /// protects must have ended by then.
+    /// The `CLOCK_BOOTTIME` until which the lock is held if it is not renewed; none for a lease without an end, zero when it is lost.
+    /// Whatever the lock protects must have ended by then.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         match *self.belief.borrow() {

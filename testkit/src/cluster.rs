@@ -12,6 +12,7 @@ use std::{
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -58,6 +59,9 @@ impl Cluster {
     /// # Errors
     /// When `openssl` or a server cannot be started or does not get ready, with the end of its log.
     pub fn start(binaries: &Binaries, directory: &Path, lives: Lives) -> Result<Self> {
+        if Self::is_up(directory)? {
+            return Err(format!("there is a cluster in {directory:?}").into());
+        }
         fs::create_dir_all(directory)?;
         let directory = directory.canonicalize()?;
         certificates::authority(&directory)?;
@@ -70,7 +74,8 @@ impl Cluster {
             match Self::on(Ports::free()?, binaries, &directory, lives) {
                 // Between our look at a port and the server's, somebody else may have taken it.
                 Err(error) if tries < 3 && error.to_string().contains("address already in use") => {
-                    fs::remove_dir_all(directory.join("etcd"))?;
+                    // It may not have come so far as to make it.
+                    let _ = fs::remove_dir_all(directory.join("etcd"));
                 }
                 started => return started,
             }
@@ -234,12 +239,21 @@ impl Drop for Cluster {
 
 impl Ports {
     /// Ports below those that the kernel hands out for outgoing connections, so that a server that is started again finds its
-    /// port as free as it left it.
+    /// port as free as it left it. No two calls in one process look at the same port.
     fn free() -> Result<Self> {
-        let begin = 20_000 + u16::try_from(std::process::id() * 37 % 8_000)?;
-        let mut free =
-            (begin..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        let mut next = || free.next().ok_or("no free port from 20000 to 31999");
+        const RANGE: std::ops::Range<u32> = 20_000..32_000;
+        static LOOKED_AT: AtomicU32 = AtomicU32::new(0);
+        let mut next = || -> Result<u16> {
+            for _ in RANGE {
+                let number =
+                    (std::process::id() % 100_000) * 37 + LOOKED_AT.fetch_add(1, Ordering::Relaxed);
+                let port = u16::try_from(RANGE.start + number % (RANGE.end - RANGE.start))?;
+                if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                    return Ok(port);
+                }
+            }
+            Err(format!("no free port in {RANGE:?}").into())
+        };
         Ok(Self {
             etcd: next()?,
             peer: next()?,

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test of the workspace.
 
+use std::process::Command;
+
 use clap::Args;
 
 use crate::{Result, kube, process};
@@ -28,21 +30,27 @@ impl Test {
     }
 
     pub(crate) fn run(&self) -> Result {
-        let workspace = ["test", "--workspace", "--all-features", "--locked"];
-        let mut test = process::cargo(workspace);
+        let mut test = self.cargo_test();
         if self.no_cluster {
             return process::run(test.args(&self.arguments));
         }
         // Whatever is needed is built first: the cluster is there for the tests alone.
-        process::run(
-            process::cargo(workspace)
-                .arg("--no-run")
-                .args(self.of_cargo()),
-        )?;
+        process::run(self.cargo_test().arg("--no-run").args(self.of_cargo()))?;
         let cluster = kube::of_tests()?;
         test.args(including_ignored(&self.arguments))
             .envs(cluster.environment());
         process::run(&mut test)
+    }
+
+    /// With every package, unless some are named.
+    fn cargo_test(&self) -> Command {
+        let mut test = process::cargo(["test", "--all-features", "--locked"]);
+        let names =
+            |argument: &String| argument.starts_with("-p") || argument.starts_with("--package");
+        if !self.of_cargo().any(names) {
+            test.arg("--workspace");
+        }
+        test
     }
 
     /// The arguments before `--`.

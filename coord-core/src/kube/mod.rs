@@ -27,6 +27,7 @@
 //! That a request had no effect because it failed: only [`Error::had_no_effect`] says so.
 
 mod access;
+mod action;
 mod args;
 mod clock;
 mod config;
@@ -43,9 +44,10 @@ use tower::{BoxError, ServiceBuilder};
 
 pub use self::{
     access::{Access, Rule},
+    action::Action,
     args::ClientArgs,
     clock::ClusterClock,
-    error::{Action, Error},
+    error::Error,
     watch::{Event, Watch},
 };
 

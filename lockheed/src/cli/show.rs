@@ -1,5 +1,7 @@
 //! `list` and `inspect`.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use clap::{Args, ValueEnum};
 use coord_core::{
     HasErrno, Status,
@@ -8,7 +10,7 @@ use coord_core::{
 };
 use lockheed::{
     Condition, LockName, State,
-    store::{Change, Scope, Store, Watch},
+    store::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Watch},
 };
 use serde_json::{Value, json};
 
@@ -49,6 +51,15 @@ enum One {
     Json,
 }
 
+/// Before a watch that has ended is begun again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a watch is followed no more.
+enum Ended {
+    Watching(StoreError),
+    Printing(Failure),
+}
+
 impl List {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         block_on(store.with(false, self))
@@ -81,19 +92,45 @@ impl List {
     }
 
     async fn follow<S: Store>(&self, store: &S) -> Result<Status, Failure> {
+        let mut shown = BTreeMap::new();
         loop {
-            let mut watch = store.watch(&Scope::All, None).await?;
-            while let Some(change) = watch.next().await? {
-                match change {
-                    Change::Written(object) => match lockheed::inspect(store, &object.name).await {
-                        Ok(state) if self.wants(&state) => print(&self.line(&state))?,
-                        Ok(_) => {}
-                        Err(error) => log::warn!("{error}"),
-                    },
-                    Change::Deleted(object) => log::info!("lock {} was deleted", object.name),
+            match self.follow_once(store, &mut shown).await {
+                Ok(()) => {}
+                Err(Ended::Printing(failure)) => return Err(failure),
+                Err(Ended::Watching(error)) if error.kind() == StoreErrorKind::Unavailable => {
+                    log::warn!("the store does not answer, trying again: {error}");
                 }
+                Err(Ended::Watching(error)) => return Err(error.into()),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Until the watch ends.
+    async fn follow_once<S: Store>(
+        &self,
+        store: &S,
+        shown: &mut BTreeMap<LockName, Object>,
+    ) -> Result<(), Ended> {
+        let watch = store.watch(&Scope::All, None).await;
+        let mut watch = watch.map_err(Ended::Watching)?;
+        while let Some(change) = watch.next().await.map_err(Ended::Watching)? {
+            let Change::Written(object) = change else {
+                shown.remove(&change.object().name);
+                continue;
+            };
+            if shown.insert(object.name.clone(), object.clone()).as_ref() == Some(&object) {
+                continue;
+            }
+            match lockheed::inspect(store, &object.name).await {
+                Ok(state) if self.wants(&state) => {
+                    print(&self.line(&state)).map_err(Ended::Printing)?;
+                }
+                Ok(_) => {}
+                Err(error) => log::warn!("{error}"),
             }
         }
+        Ok(())
     }
 }
 

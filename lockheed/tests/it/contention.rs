@@ -131,65 +131,6 @@ fn check_contention(lines: &[Line<'_>]) {
     );
 }
 
-/// The wall clock of one contender is an hour off, and of another steps while it holds: nobody else gets the lock.
-#[test]
-fn wall_clocks_that_are_wrong_or_step_change_nothing() {
-    let shift = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("faketime");
-        command.args(arguments);
-        command
-    };
-    let shifted = shift(&["-f", "+1h", "date", "+%s"]).output();
-    let Ok(shifted) = shifted else {
-        panic!("faketime is needed: apt-get install faketime");
-    };
-    let now: i64 = i64::try_from(
-        std::time::SystemTime::UNIX_EPOCH
-            .elapsed()
-            .unwrap()
-            .as_secs(),
-    )
-    .unwrap();
-    let seen: i64 = String::from_utf8(shifted.stdout)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
-    assert!(
-        (seen - now - 3600).abs() < 60,
-        "the shift is not visible: {seen} and {now}"
-    );
-    for by in ["+1h", "-1h"] {
-        let place = Place::new();
-        place.expect(&["acquire", "x", "--id", "a", "--duration", "1h"], 0);
-        let contender = |arguments: &[&str]| {
-            let mut command = shift(&["-f", by, LOCKHEED]);
-            command
-                .args(arguments)
-                .env("LOCKHEED_STORE", place.store())
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-            command.output().unwrap().status.code()
-        };
-        assert_eq!(
-            contender(&["acquire", "x", "--id", "b", "--no-wait"]),
-            Some(16),
-            "{by}"
-        );
-        assert_eq!(contender(&["renew", "x", "--id", "a"]), Some(0), "{by}");
-        let json = place.json("x");
-        let expires: lockheed::Timestamp = json["leases"]["a"]["expires"]
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        let since = i64::try_from(expires.since_unix().as_secs()).unwrap();
-        assert!(
-            (since - now - 3600).abs() < 300,
-            "{by}: the lease was written by the wall clock: {expires}"
-        );
-    }
-}
-
 /// A waiter that is killed leaves nothing, and the others go on.
 #[test]
 fn waiters_killed_at_any_moment_block_nobody() {

@@ -114,11 +114,8 @@ fn a_lease_of_a_dead_script_ends_with_its_time_and_not_before() {
     let acquired = Instant::now();
     place.expect(&["acquire", "x", "--id", "next"], 0);
     assert!(began.elapsed() >= Duration::from_secs(2));
-    assert!(
-        acquired.elapsed() < Duration::from_secs(4) || cfg!(debug_assertions),
-        "{:?}",
-        acquired.elapsed()
-    );
+    // Two seconds are promised; the rest is for a loaded machine.
+    assert!(acquired.elapsed() < Duration::from_secs(12));
 }
 
 #[test]
@@ -130,10 +127,21 @@ fn a_renewed_lease_outlasts_its_first_length() {
         begun.display(),
         end.display()
     );
-    let holder = place.start(&["run", "x", "--duration", "1s", "--", "sh", "-c", &script]);
+    let holder = place.start(&[
+        "run",
+        "x",
+        "--duration",
+        "4s",
+        "--renew-interval",
+        "200ms",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
     content(&begun);
     let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(2500) {
+    while began.elapsed() < Duration::from_millis(5500) {
         assert_eq!(
             place.run(&["acquire", "x", "--no-wait", "--id", "other"]).0,
             16

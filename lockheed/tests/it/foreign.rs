@@ -229,7 +229,18 @@ fn edits_by_others_are_not_lost() {
         begun.display(),
         end.display()
     );
-    let holder = place.start(&["run", "x", "--duration", "2s", "--", "sh", "-c", &script]);
+    let holder = place.start(&[
+        "run",
+        "x",
+        "--duration",
+        "20s",
+        "--renew-interval",
+        "300ms",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
     crate::support::content(&begun);
     let version = |place: &Place| place.json("x")["store"]["version"].as_u64().unwrap();
     // As another program would: under the guard, with a version of its own.

@@ -99,10 +99,10 @@ fn a_lock_that_is_broken_or_deleted_is_lost_at_once() {
 fn renewal_runs_by_itself_and_by_hand() {
     on_runtime(async {
         let store = Arc::new(MemoryStore::new());
-        let length = Duration::from_millis(300);
+        let length = Duration::from_secs(30);
         let held = lock(&store)
             .duration(length)
-            .renew_interval(length / 6)
+            .renew_interval(Duration::from_millis(20))
             .acquire()
             .await
             .unwrap();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[cfg(not(target_env = "musl"))]
+mod clocks;
 mod cluster;
 mod commands;
 mod conformance;
@@ -9,6 +11,7 @@ mod contention;
 mod failures;
 mod foreign;
 mod library;
+mod listing;
 mod simulation;
 mod support;
 mod trouble;

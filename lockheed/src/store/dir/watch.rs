@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use coord_core::lease::Pollable;
+use coord_core::{Errno, lease::Pollable};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use tokio::{io::unix::AsyncFd, time::sleep};
 
@@ -41,7 +41,10 @@ pub struct DirWatch {
     queue: VecDeque<Change>,
     /// How many of the early looks are to come.
     soon: usize,
+    /// It has been looked at once.
     begun: bool,
+    /// Something may have changed since it was last looked at; kept here, since a look may be given up half-way.
+    due: bool,
 }
 
 impl DirWatch {
@@ -63,6 +66,7 @@ impl DirWatch {
             queue: VecDeque::new(),
             soon: 0,
             begun: false,
+            due: true,
         })
     }
 
@@ -81,6 +85,7 @@ impl DirWatch {
             Ok((last, found))
         };
         let (last, found) = self.store.blocking(look).await?;
+        self.due = false;
         self.compare(last, found);
         Ok(())
     }
@@ -97,45 +102,41 @@ impl DirWatch {
             }
             self.seen.insert(object.name.clone(), object);
         }
-        let version = Version::new(last.to_string());
+        self.queue_gone(before, &Version::new(last.to_string()), first);
+    }
+
+    /// What was there and is not; and a lock that was gone before it was first looked at.
+    fn queue_gone(&mut self, before: BTreeMap<LockName, Object>, version: &Version, first: bool) {
         let mut gone: Vec<_> = before.into_values().collect();
-        if let (true, Scope::Lock(name), Some(since)) =
-            (first && self.seen.is_empty(), &self.scope, &self.since)
-        {
-            let version = since.clone();
-            gone.push(Object {
-                version,
-                ..Object::new(name)
-            });
+        let known = first && self.since.is_some() && self.seen.is_empty();
+        if let (true, Scope::Lock(name)) = (known, &self.scope) {
+            gone.push(Object::new(name));
         }
-        let gone = gone.into_iter().map(|object| {
-            Change::Deleted(Object {
-                version: version.clone(),
-                ..object
-            })
+        let deleted = gone.into_iter().map(|object| {
+            let version = version.clone();
+            Change::Deleted(Object { version, ..object })
         });
-        self.queue.extend(gone);
+        self.queue.extend(deleted);
     }
 
     /// Returns when it is time to look again.
     async fn wait(&mut self) -> Result<(), StoreError> {
         let pause = match (self.soon.checked_sub(1), &self.events) {
-            (Some(left), _) => {
-                self.soon = left;
-                SOON[SOON.len() - 1 - left]
-            }
+            (Some(left), _) => SOON[SOON.len() - 1 - left],
             (None, Some(_)) => SELDOM,
             (None, None) => OFTEN,
         };
-        tokio::select! {
-            () = sleep(pause) => Ok(()),
-            told = told(self.events.as_ref(), &self.store) => {
-                if told? {
-                    self.soon = SOON.len();
-                }
-                Ok(())
-            }
-        }
+        let may_be_dead = tokio::select! {
+            () = sleep(pause) => false,
+            told = told(self.events.as_ref(), &self.store, &self.scope) => told?,
+        };
+        self.soon = if may_be_dead {
+            SOON.len()
+        } else {
+            self.soon.saturating_sub(1)
+        };
+        self.due = true;
+        Ok(())
     }
 }
 
@@ -145,7 +146,7 @@ impl Watch for DirWatch {
             if let Some(change) = self.queue.pop_front() {
                 return Ok(Some(change));
             }
-            if self.begun {
+            if !self.due {
                 self.wait().await?;
             }
             self.look().await?;
@@ -175,39 +176,32 @@ fn inotify(store: &DirStore) -> Result<AsyncFd<Pollable<Inotify>>, StoreError> {
 async fn told(
     events: Option<&AsyncFd<Pollable<Inotify>>>,
     store: &DirStore,
+    scope: &Scope,
 ) -> Result<bool, StoreError> {
     let Some(events) = events else {
         return std::future::pending().await;
     };
+    let error = |error| failed("watch", store.path(), error);
     loop {
-        let mut ready = events
-            .readable()
-            .await
-            .map_err(|error| failed("watch", store.path(), error))?;
+        let mut ready = events.readable().await.map_err(error)?;
         let told = match ready.get_inner().get().read_events() {
             Ok(told) => told,
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {
                 ready.clear_ready();
                 continue;
             }
-            Err(error) => return Err(failed("watch", store.path(), error.into())),
+            Err(failure) => return Err(error(failure.into())),
         };
-        match judge(&told) {
+        match judge(&told, scope) {
             Told::Nothing => {}
             Told::Changed => return Ok(false),
             Told::MaybeDead => return Ok(true),
-            Told::Gone => {
-                let text = format!("{:?} was removed while it was watched", store.path());
-                return Err(StoreError::new(
-                    StoreErrorKind::NotFound,
-                    coord_core::Errno::ENOENT,
-                    text,
-                ));
-            }
+            Told::Gone => return Err(gone(store)),
         }
     }
 }
 
+#[derive(PartialEq)]
 enum Told {
     Nothing,
     Changed,
@@ -215,26 +209,26 @@ enum Told {
     Gone,
 }
 
-fn judge(events: &[InotifyEvent]) -> Told {
-    let name = |event: &InotifyEvent| {
-        event
-            .name
-            .as_ref()
-            .and_then(|name| name.to_str().map(str::to_owned))
-    };
+fn judge(events: &[InotifyEvent], scope: &Scope) -> Told {
+    let all = || events.iter().map(|event| meaning(event, scope));
+    let order = [Told::Gone, Told::MaybeDead, Told::Changed];
+    let most = order.into_iter().find(|told| all().any(|one| one == *told));
+    most.unwrap_or(Told::Nothing)
+}
+
+fn meaning(event: &InotifyEvent, scope: &Scope) -> Told {
     let gone = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED;
-    let mut told = Told::Nothing;
-    for event in events {
-        if event.mask.intersects(gone) {
-            return Told::Gone;
-        }
-        match name(event) {
-            Some(file) if file == ".holders" => told = Told::MaybeDead,
-            Some(file) if Files::name_of(&file).is_none() => {}
-            // Also when events were lost, and no name is told.
-            _ if matches!(told, Told::Nothing) => told = Told::Changed,
-            _ => {}
-        }
+    let file = event.name.as_ref().and_then(|name| name.to_str());
+    match file {
+        _ if event.mask.intersects(gone) => Told::Gone,
+        Some(".holders") => Told::MaybeDead,
+        Some(file) if Files::name_of(file).is_none_or(|name| !scope.covers(&name)) => Told::Nothing,
+        // Also when events were lost, and no name is told.
+        _ => Told::Changed,
     }
-    told
+}
+
+fn gone(store: &DirStore) -> StoreError {
+    let text = format!("{:?} was removed while it was watched", store.path());
+    StoreError::new(StoreErrorKind::NotFound, Errno::ENOENT, text)
 }
