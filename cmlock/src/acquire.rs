@@ -319,6 +319,7 @@ impl Acquisition {
         let (Some(crowd), Some(follow)) = (&mut self.crowd, &mut self.follow) else {
             return Ok(());
         };
+        let begun = boottime();
         let pause = crowd.pause(&mut self.random);
         let mut timer = Timer::new().map_err(Kind::Timer)?;
         let heard = self.limits.within(async {
@@ -329,7 +330,7 @@ impl Acquisition {
         });
         match heard.await {
             Ok(Some(Ok(News::Is(object)))) => {
-                crowd.spared();
+                crowd.spared(boottime().saturating_sub(begun));
                 self.seen = Seen::Object(object);
             }
             // Whatever else there is to hear is heard again.

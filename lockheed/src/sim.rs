@@ -26,6 +26,8 @@ pub enum Flaw {
     Stubborn,
     /// Reservations are not deferred to.
     Rude,
+    /// Who gives up does not see to writes that may still be done.
+    Careless,
 }
 
 /// What came of one seed.

@@ -243,7 +243,7 @@ impl Ports {
     fn free() -> Result<Self> {
         const RANGE: std::ops::Range<u32> = 20_000..32_000;
         static LOOKED_AT: AtomicU32 = AtomicU32::new(0);
-        let mut next = || -> Result<u16> {
+        let next = || -> Result<u16> {
             for _ in RANGE {
                 let number =
                     (std::process::id() % 100_000) * 37 + LOOKED_AT.fetch_add(1, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use coord_core::{
     Errno, HasErrno, Status,
     cli::Failure,
     duration,
-    lease::{Signals, Times, Under, failed, not_started, runtime},
+    lease::{Signals, Times, Under, as_wrapper, failed, not_started, runtime},
     supervise::{Guard, Plan},
 };
 
@@ -30,6 +30,10 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
+        self.wrap(pod).map_err(as_wrapper)
+    }
+
+    fn wrap(self, pod: &PodArgs) -> Result<Status, Failure> {
         let times = self.times()?;
         // Before there are threads.
         let plan = Plan::new(self.command.clone()).grace(times.grace);
@@ -58,10 +62,7 @@ impl Run {
         report: &Report,
     ) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
-        let client = pod
-            .client()
-            .await
-            .map_err(|failure| Failure::new(Status::FAILED, failure.to_string()))?;
+        let client = pod.client().await?;
         let client = client.with_timeout(times.request_timeout.min(Times::DEFAULT));
         let lock = self
             .wanted

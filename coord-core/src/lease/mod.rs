@@ -20,7 +20,7 @@ pub use pace::{Backoff, Crowd, Random};
 pub use timer::{Pollable, Timer};
 
 #[cfg(all(feature = "cli", feature = "supervise"))]
-pub use under::{Under, failed, not_started};
+pub use under::{Under, as_wrapper, failed, not_started};
 #[cfg(feature = "cli")]
 pub use {
     runtime::{block_on, runtime},

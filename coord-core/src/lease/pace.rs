@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// After being passed so often, a waiter waits a quarter as long as one that has just come.
+const PATIENT: f64 = 32.0;
+
+/// No round trip counts as shorter.
+const SHORTEST: Duration = Duration::from_micros(100);
+
 /// `SplitMix64` (Steele, Lea and Flood, 2014): small, and the same from the same seed.
 #[derive(Debug)]
 pub struct Random(u64);
@@ -15,13 +21,16 @@ pub struct Backoff {
 
 /// How far to spread out when a lock becomes free, so that of many waiters few try at once.
 ///
-/// Everybody waits a random part of its window, and sees by its watch if another was first. Colliding doubles the window; being
-/// spared narrows it, the more slowly the wider it is, so that few of many collide, and a few do not wait long.
+/// Everybody waits a random part of its window, and sees by its watch if another was first. Colliding triples the window; being
+/// spared narrows it, the more slowly the wider it is, so that few of many collide, and a few do not wait long. Whoever was passed
+/// often waits a smaller part, so that everybody gets its turn.
 #[derive(Debug)]
 pub struct Crowd {
     /// In round trips.
     window: f64,
     round_trip: Duration,
+    /// How often somebody else was first: the more often, the less this one waits.
+    passed: f64,
 }
 
 impl Random {
@@ -74,7 +83,7 @@ impl Backoff {
 impl Crowd {
     const FIRST: f64 = 4.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
-    const WIDEST: f64 = 64.0;
+    const WIDEST: f64 = 1000.0;
 
     /// Alone, so far.
     #[must_use]
@@ -82,24 +91,30 @@ impl Crowd {
         Self {
             window: Self::FIRST,
             round_trip: Duration::from_millis(1),
+            passed: 0.0,
         }
     }
 
     /// A request was answered after this long.
     pub fn answered_after(&mut self, took: Duration) {
-        let took = took.clamp(Duration::from_micros(100), Duration::from_secs(1));
+        let took = took.clamp(SHORTEST, Duration::from_secs(1));
         self.round_trip = (self.round_trip * 3 + took) / 4;
     }
 
     /// Others tried as well, and one of them was first.
     pub fn collided(&mut self) {
-        self.window = (self.window * 2.0).min(Self::WIDEST);
+        self.window = (self.window * 3.0).min(Self::WIDEST);
     }
 
-    /// Another was seen to be first, before a try.
-    pub fn spared(&mut self) {
+    /// Somebody else had the lock so long after it had become free. A round trip that was measured long ago and is much longer
+    /// than that is not believed any more, or whoever measured it would never get its turn.
+    pub fn spared(&mut self, after: Duration) {
+        self.passed += 1.0;
+        if self.round_trip > after.max(SHORTEST) * 8 {
+            self.round_trip /= 2;
+        }
         let narrower = match self.window {
-            wide if wide > 16.0 => 0.98,
+            wide if wide > 16.0 => 0.993,
             wide if wide > 4.0 => 0.95,
             _ => 0.7,
         };
@@ -108,7 +123,8 @@ impl Crowd {
 
     /// How long to wait before a try.
     pub fn pause(&self, random: &mut Random) -> Duration {
-        let pause = self.round_trip.mul_f64(self.window * random.fraction());
+        let share = random.fraction() / (1.0 + self.passed / PATIENT).powi(2);
+        let pause = self.round_trip.mul_f64(self.window * share);
         pause.min(Duration::from_secs(5))
     }
 }

@@ -53,6 +53,22 @@ pub fn failed(error: impl Error + Send + Sync + 'static) -> Failure {
     Failure::new(Status::FAILED, error)
 }
 
+/// A failure of a tool that runs a command, whose errno would read as the command's own status: 125 instead.
+#[must_use]
+pub fn as_wrapper(failure: Failure) -> Failure {
+    let of_wrapper = [
+        Status::USAGE,
+        Status::WAIT_TIMED_OUT,
+        Status::CANNOT_EXECUTE,
+        Status::NOT_FOUND,
+    ];
+    if of_wrapper.contains(&failure.status()) {
+        failure
+    } else {
+        Failure::new(Status::FAILED, failure.to_string())
+    }
+}
+
 /// The command could not be started, or is not supervised any more: the status that [`supervise::Error::status`] says.
 #[must_use]
 pub fn not_started(error: supervise::Error) -> Failure {

@@ -7,7 +7,7 @@ use coord_core::{
     Errno, HasErrno, Status,
     cli::Failure,
     duration,
-    lease::{Signals, Times, Under, failed, not_started, runtime},
+    lease::{Signals, Times, Under, as_wrapper, failed, not_started, runtime},
     supervise::{Guard, Plan},
 };
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
@@ -43,6 +43,10 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
+        self.wrap(store).map_err(as_wrapper)
+    }
+
+    fn wrap(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
         let times = self.lease.times(LEASE, self.renew_interval, self.grace)?;
         let id = self.id.clone().map_or_else(default_id, Ok)?;

@@ -27,8 +27,8 @@ pub(crate) struct Acquiring {
     told: Option<Verdict>,
     /// It was waited for, so that others may be waiting too.
     pub(crate) waited: bool,
-    /// When to write, since it became free.
-    write_at: Option<Duration>,
+    /// Since when it is free, and when to write then.
+    free: Option<(Duration, Duration)>,
     last_failure: Option<StoreError>,
 }
 
@@ -40,7 +40,7 @@ impl Acquiring {
             answered: false,
             told: None,
             waited: false,
-            write_at: None,
+            free: None,
             last_failure: None,
         }
     }
@@ -151,14 +151,15 @@ impl Machine {
             return;
         };
         acquiring.waited = true;
-        let spared = acquiring.write_at.take().is_some();
+        let free = acquiring.free.take();
         let news = acquiring
             .told
             .as_ref()
             .is_none_or(|told| !told.is_like(&obstacle));
         acquiring.told = Some(obstacle.clone());
-        if spared {
-            self.crowd.spared();
+        if let Some((since, _)) = free {
+            let taken_after = self.now.boot.saturating_sub(since);
+            self.crowd.spared(taken_after);
         }
         if news {
             self.tell(News::Waiting(obstacle));
@@ -177,11 +178,11 @@ impl Machine {
         } else {
             Duration::ZERO
         };
-        let write_at = *acquiring.write_at.get_or_insert(boot + pause);
+        let (_, write_at) = *acquiring.free.get_or_insert((boot, boot + pause));
         if write_at > boot {
             return self.wake_by(Some(write_at));
         }
-        acquiring.write_at = None;
+        acquiring.free = None;
         let (lease, nonce) = self.new_lease();
         self.made.push(nonce.clone());
         let object = self.with_lease(lease);
@@ -278,8 +279,18 @@ impl Machine {
         self.unreachable(&error);
         if let Some(acquiring) = self.acquiring() {
             acquiring.last_failure = Some(error);
-            acquiring.write_at = None;
+            acquiring.free = None;
         }
+    }
+
+    /// Whether a lease of this attempt is there, or may come to be.
+    fn leaves_something(&self) -> bool {
+        #[cfg(feature = "sim")]
+        if self.me.flaw == Some(crate::sim::Flaw::Careless) {
+            return false;
+        }
+        let mut doubts = self.doubts.iter();
+        self.lease_there(false) || doubts.any(|write| self.may_be_done(write))
     }
 
     /// Ends the attempt, once no write of it can be done any more.
@@ -298,8 +309,7 @@ impl Machine {
             None => {}
         }
         self.doubts.retain(|write| !write.extends);
-        let there = self.lease_there(false);
-        if there || self.doubts.iter().any(|write| self.may_be_done(write)) {
+        if self.leaves_something() {
             self.leave(Leaving::after(error, self.now.boot, self.me.length));
         } else {
             self.tell(News::Failed(error));

@@ -118,6 +118,9 @@ impl Machine {
 
     pub(super) fn watch_ended(&mut self, error: Option<StoreError>) {
         self.watch = WatchState::Off;
+        if !matches!(self.phase, Phase::Acquiring(_) | Phase::Holding(_)) {
+            return;
+        }
         self.stale = true;
         match error {
             Some(error) if error.kind() == StoreErrorKind::Denied => {
@@ -126,10 +129,13 @@ impl Machine {
                     self.give_up(Kind::Store(error));
                 }
             }
-            Some(error) => self.failed(error),
-            None => {
-                let pause = self.backoff.pause(&mut self.random, None);
+            error => {
+                let wanted = error.as_ref().and_then(StoreError::wanted_wait);
+                let pause = self.backoff.pause(&mut self.random, wanted);
                 self.pause_until = Some(self.now.boot + pause);
+                if let Some(error) = error {
+                    self.unreachable(&error);
+                }
             }
         }
     }

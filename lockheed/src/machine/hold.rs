@@ -68,7 +68,6 @@ impl Machine {
 
     /// What to do next; comes here after everything that happens.
     pub(super) fn hold(&mut self) {
-        self.see();
         if let Some(why) = self.lost() {
             return self.lose(why);
         }
@@ -83,6 +82,7 @@ impl Machine {
         if self.stale {
             return self.send_read();
         }
+        self.see();
         if self.renewed_by_doubt() {
             return self.hold();
         }

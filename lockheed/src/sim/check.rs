@@ -26,6 +26,9 @@ pub(super) struct Check {
     foreign: BTreeSet<String>,
     highest: Option<Token>,
     gone: BTreeSet<String>,
+    /// It was deleted once: a creation that had failed in doubt, since the lock was there, may be done after all. That is the one thing that
+    /// cannot be prevented, and is documented.
+    was_deleted: bool,
     reservation: Option<(String, Duration)>,
     /// Whose leases there are.
     leased: BTreeSet<String>,
@@ -87,12 +90,11 @@ impl Check {
         self.believers.insert(who.to_owned(), Some(until));
     }
 
-    /// The lock was deleted, with whatever was reserved. A creation whose answer was lost, and which failed since the lock was there, may
-    /// be done yet: the one thing that cannot be prevented, and is documented.
+    /// The lock was deleted, with whatever was reserved.
     pub(super) fn deleted(&mut self) {
         self.reservation = None;
         self.leased.clear();
-        self.gone.clear();
+        self.was_deleted = true;
     }
 
     /// Whoever believes to hold the lock while a foreign writer takes it is excused, and not yet told.
@@ -130,7 +132,10 @@ impl Check {
             .get("lock")
             .and_then(|text| Record::from_json(text).ok());
         let leases = record.map(|record| record.leases).unwrap_or_default();
-        if let Some(id) = leases.keys().find(|id| self.gone.contains(*id)) {
+        let created = object.uid == format!("memory-{}", object.version);
+        let back = |id: &&String| self.gone.contains(*id) && !self.leased.contains(*id);
+        let back = leases.keys().find(back);
+        if let Some(id) = back.filter(|_| !(created && self.was_deleted)) {
             return violated(at, format!("a lease of {id} came back after {id} had left"));
         }
         if let (Some((by, since)), true) = (&self.reservation, leases.contains_key(writer)) {

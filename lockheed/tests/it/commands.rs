@@ -280,6 +280,9 @@ fn a_directory_is_made_by_who_acquires_and_by_nobody_else() {
         2
     );
     assert!(!place.path("new").exists());
+    let nowhere = lockheed(&["--store", "dir:/proc/none", "run", "x", "--", "true"]).output();
+    let (code, _, stderr) = outcome(nowhere.unwrap());
+    assert_eq!(code, 125, "{stderr}");
     assert_eq!(
         outcome(
             lockheed(&["--store", &store, "run", "x", "--", "true"])
@@ -344,9 +347,15 @@ fn wrong_usage_is_64_and_a_bad_name_22() {
         assert_eq!(place.run(arguments).0, 64, "{arguments:?}");
     }
     for name in ["X", "", "../x", "a_b"] {
-        let (code, _, stderr) = place.run(&["run", name, "--", "true"]);
-        assert_eq!(code, 22, "{name:?}");
-        assert!(stderr.contains("cannot name a lock"), "{stderr}");
+        for (command, status) in [
+            (&["run", name, "--", "true"][..], 125),
+            (&["acquire", name], 22),
+            (&["inspect", name], 22),
+        ] {
+            let (code, _, stderr) = place.run(command);
+            assert_eq!(code, status, "{command:?}");
+            assert!(stderr.contains("cannot name a lock"), "{stderr}");
+        }
     }
     let (_, _, stderr) = place.run(&["list", "--where", "tags contains x and"]);
     assert!(

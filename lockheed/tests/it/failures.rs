@@ -121,25 +121,7 @@ fn a_lease_of_a_dead_script_ends_with_its_time_and_not_before() {
 #[test]
 fn a_renewed_lease_outlasts_its_first_length() {
     let place = Place::new();
-    let (begun, end) = (place.path("begun"), place.path("end"));
-    let script = format!(
-        "echo >{}; while [ ! -e {} ]; do sleep 0.05; done",
-        begun.display(),
-        end.display()
-    );
-    let holder = place.start(&[
-        "run",
-        "x",
-        "--duration",
-        "4s",
-        "--renew-interval",
-        "200ms",
-        "--",
-        "sh",
-        "-c",
-        &script,
-    ]);
-    content(&begun);
+    let holder = place.hold("4s");
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(5500) {
         assert_eq!(
@@ -147,7 +129,7 @@ fn a_renewed_lease_outlasts_its_first_length() {
             16
         );
     }
-    fs::write(&end, "").unwrap();
+    place.let_go();
     assert_eq!(holder.finish().0, 0);
 }
 
@@ -158,10 +140,7 @@ fn a_store_that_does_not_answer_costs_the_lock_in_time() {
     let (script, seconds) = lasting(&place, false);
     let holder = place.start(&["run", "x", "--duration", "2s", "--", "sh", "-c", &script]);
     content(&place.path("begun"));
-    let guard = fs::File::open(place.locks().join(".guard")).unwrap();
-    let blocked = nix::fcntl::Flock::lock(guard, nix::fcntl::FlockArg::LockExclusive)
-        .map_err(|(_, error)| error)
-        .unwrap();
+    let blocked = place.guard();
     let (code, _, stderr) = {
         eventually("the work has ended", || !runs(&seconds));
         drop(blocked);
@@ -178,36 +157,16 @@ fn a_store_that_does_not_answer_costs_the_lock_in_time() {
 #[test]
 fn a_short_trouble_disturbs_nobody() {
     let place = Place::new();
-    let (begun, end) = (place.path("begun"), place.path("end"));
-    let script = format!(
-        "echo >{}; while [ ! -e {} ]; do sleep 0.05; done",
-        begun.display(),
-        end.display()
-    );
-    let holder = place.start(&[
-        "run",
-        "x",
-        "--duration",
-        "20s",
-        "--renew-interval",
-        "200ms",
-        "--",
-        "sh",
-        "-c",
-        &script,
-    ]);
-    content(&begun);
-    let guard = fs::File::open(place.locks().join(".guard")).unwrap();
-    let blocked = nix::fcntl::Flock::lock(guard, nix::fcntl::FlockArg::LockExclusive)
-        .map_err(|(_, error)| error)
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
-    drop(blocked);
+    let holder = place.hold("1m");
+    let blocked = place.guard();
+    let log = || fs::read_to_string(place.path("stderr")).unwrap();
+    eventually("a renewal has failed", || log().contains("not renewed"));
     let before = place.json("x")["leases"].clone();
+    drop(blocked);
     eventually("it is renewed again", || {
         place.json("x")["leases"] != before
     });
-    fs::write(&end, "").unwrap();
+    place.let_go();
     assert_eq!(holder.finish().0, 0);
 }
 

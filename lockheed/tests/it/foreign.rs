@@ -223,31 +223,10 @@ fn leases_of_another_boot_are_void() {
 #[test]
 fn edits_by_others_are_not_lost() {
     let place = Place::new();
-    let (begun, end) = (place.path("begun"), place.path("end"));
-    let script = format!(
-        "echo >{}; while [ ! -e {} ]; do sleep 0.05; done",
-        begun.display(),
-        end.display()
-    );
-    let holder = place.start(&[
-        "run",
-        "x",
-        "--duration",
-        "20s",
-        "--renew-interval",
-        "300ms",
-        "--",
-        "sh",
-        "-c",
-        &script,
-    ]);
-    crate::support::content(&begun);
+    let holder = place.hold("20s");
     let version = |place: &Place| place.json("x")["store"]["version"].as_u64().unwrap();
     // As another program would: under the guard, with a version of its own.
-    let guard = std::fs::File::open(place.locks().join(".guard")).unwrap();
-    let guard = nix::fcntl::Flock::lock(guard, nix::fcntl::FlockArg::LockExclusive)
-        .map_err(|(_, error)| error)
-        .unwrap();
+    let guard = place.guard();
     let edited = version(&place) + 1;
     let mut json = place.json("x");
     json["note"] = "kept".into();
@@ -257,7 +236,7 @@ fn edits_by_others_are_not_lost() {
     drop(guard);
     eventually("it is renewed", || version(&place) > edited);
     assert_eq!(place.json("x")["note"], "kept");
-    std::fs::write(&end, "").unwrap();
+    place.let_go();
     assert_eq!(holder.finish().0, 0);
     assert_eq!(place.json("x")["note"], "kept");
 }

@@ -46,6 +46,11 @@ fn a_lock_that_skips_reservations_is_caught() {
     assert!(breaks(Flaw::Rude, "over a fresh reservation"));
 }
 
+#[test]
+fn a_lock_that_leaves_writes_in_flight_is_caught() {
+    assert!(breaks(Flaw::Careless, "came back after"));
+}
+
 /// Attempts grow far slower than contenders, and nobody waits long for a free lock.
 #[test]
 fn many_waiters_do_not_storm_the_store() {

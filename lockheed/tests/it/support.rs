@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a loaded machine: what is not over by then hangs.
@@ -60,6 +61,31 @@ impl Place {
                 .spawn()
                 .unwrap(),
         )
+    }
+
+    /// Holds lock `x` until [`let_go`](Self::let_go), with a lease of so long; what it logs is in `stderr`. Returns when it holds.
+    pub(crate) fn hold(&self, duration: &str) -> Ended {
+        let (begun, end) = (self.path("begun"), self.path("end"));
+        let wait = r#"echo >"$0"; while [ ! -e "$1" ]; do sleep 0.05; done"#;
+        let mut command = self.lockheed(&["run", "x", "--duration", duration]);
+        command.args(["--renew-interval", "200ms", "--request-timeout", "1s"]);
+        command.args(["--", "sh", "-c", wait]).args([&begun, &end]);
+        let log = fs::File::create(self.path("stderr")).unwrap();
+        let holder = Ended(command.stderr(log).spawn().unwrap());
+        content(&begun);
+        holder
+    }
+
+    pub(crate) fn let_go(&self) {
+        fs::write(self.path("end"), "").unwrap();
+    }
+
+    /// Keeps all others from writing, as long as it lives.
+    pub(crate) fn guard(&self) -> Flock<fs::File> {
+        let guard = fs::File::open(self.locks().join(".guard")).unwrap();
+        Flock::lock(guard, FlockArg::LockExclusive)
+            .map_err(|(_, error)| error)
+            .unwrap()
     }
 
     /// Runs it to its end: status, standard output, standard error.
