@@ -7,10 +7,7 @@ mod hold;
 mod report;
 mod run;
 mod show;
-mod signals;
 mod times;
-
-use std::future::Future;
 
 use clap::{Parser, Subcommand};
 use coord_core::{
@@ -21,7 +18,6 @@ use coord_core::{
     signal,
 };
 use lockheed::LockName;
-use tokio::runtime::{Builder, Runtime};
 
 use backend::{Backend, StoreArg};
 
@@ -91,23 +87,6 @@ impl Tool for LockheedCli {
             Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
         }
     }
-}
-
-/// One thread for the lock, so that it is renewed whatever the main thread does.
-fn runtime() -> Result<Runtime, Failure> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
-    runtime.map_err(|error| Failure::new(Status::FAILED, error))
-}
-
-/// Does the work, and does not wait for what blocks still.
-fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = runtime()?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_background();
-    done
 }
 
 /// Not an argument parser's error: a bad name is 22.

@@ -2,12 +2,11 @@
 
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
-use coord_core::Errno;
+use coord_core::{Errno, boottime, lease::Timer};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     LockName,
-    clock::{Timer, boottime},
     machine::{Action, Input, Machine, News},
     store::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch},
 };

@@ -2,15 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use coord_core::{
+    boottime,
+    lease::{Lease, Timer},
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{
-    Error, Event, LockName, Lost, Token,
-    clock::{Timer, boottime},
-    driver::Order,
-    error::Kind,
-    machine::News,
-};
+use crate::{Error, Event, LockName, Lost, Token, driver::Order, error::Kind, machine::News};
 
 pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -191,6 +189,16 @@ impl Held {
             Belief::Held(Some(deadline)) if deadline <= boottime() => Some(Lost::Expired),
             Belief::Held(_) | Belief::Wanted => None,
         }
+    }
+}
+
+impl Lease for Held {
+    fn deadline(&self) -> Option<Duration> {
+        self.deadline()
+    }
+
+    async fn deadline_after(&self, known: Option<Duration>) -> Option<Option<Duration>> {
+        self.deadline_after(known).await.ok()
     }
 }
 

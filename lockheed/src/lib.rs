@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod admin;
-mod clock;
 mod condition;
 mod driver;
 mod error;

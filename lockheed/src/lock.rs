@@ -7,12 +7,11 @@ use std::{
     time::Duration,
 };
 
-use coord_core::HasErrno;
+use coord_core::{HasErrno, boottime};
 use tokio::sync::oneshot;
 
 use crate::{
     Condition, Error, Event, Held, LockName, Store,
-    clock::boottime,
     driver::{Driver, Order},
     error::Kind,
     held::{self, Handler, Strings},

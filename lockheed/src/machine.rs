@@ -12,13 +12,12 @@ mod answers;
 mod edit;
 mod hold;
 mod leave;
-mod pace;
 mod sight;
 mod signal;
 
 use std::{collections::VecDeque, mem, time::Duration};
 
-pub(crate) use pace::{Backoff, Random};
+pub(crate) use coord_core::lease::{Backoff, Random};
 pub(crate) use sight::{Moment, Sightings, Verdict};
 pub(crate) use signal::{Action, Goal, Input, News, Settings, Wait};
 
@@ -27,7 +26,7 @@ use crate::{
     error::{Error, Kind},
     store::{Object, Version},
 };
-use pace::Crowd;
+use coord_core::lease::Crowd;
 
 /// See the module.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the tools at work on this machine, in a directory that is gone afterwards.
 
+mod cmlock;
 mod exitdir;
 mod lockheed;
 mod lockpipe;
@@ -12,12 +13,14 @@ use std::{
 };
 
 use crate::{
-    Result,
+    Result, kube,
     process::{self, cargo, shown},
 };
 
-pub(crate) fn run() -> Result {
-    let tools = ["lockpipes", "exitdir", "sipid", "lockheed"].map(|tool| ["--package", tool]);
+/// cmlock is shown where a cluster is up (`cargo xtask kube up`), or is to be started for it.
+pub(crate) fn run(start: bool) -> Result {
+    let tools = ["lockpipes", "exitdir", "sipid", "lockheed", "cmlock"];
+    let tools = tools.map(|tool| ["--package", tool]);
     let build = ["build", "--release", "--locked", "--bins"];
     let examples = ["--example", "leader", "--example", "follower"];
     process::run(cargo(build).args(tools.as_flattened()).args(examples))?;
@@ -26,7 +29,11 @@ pub(crate) fn run() -> Result {
     lockpipe::show(&tools.join("lockpipe"), place.path())?;
     exitdir::show(&tools, place.path())?;
     sipid::show(&tools.join("sipid"), place.path())?;
-    lockheed::show(&tools.join("lockheed"), place.path())
+    lockheed::show(&tools.join("lockheed"), place.path())?;
+    match kube::for_demo(start)? {
+        Some(cluster) => cmlock::show(&tools.join("cmlock"), &cluster),
+        None => Ok(()),
+    }
 }
 
 fn title(text: &str) {

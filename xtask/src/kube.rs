@@ -43,6 +43,35 @@ pub(crate) struct OfTests {
     binaries: Binaries,
 }
 
+/// What the demo shows things on.
+pub(crate) struct ForDemo {
+    /// It is gone with this value, if it was started for it.
+    _started: Option<OfTests>,
+    /// By which programs find it.
+    pub(crate) environment: Vec<(&'static str, PathBuf)>,
+    pub(crate) kubectl: PathBuf,
+}
+
+/// The cluster that is up; else one of the demo's own, if it is to be started.
+pub(crate) fn for_demo(start: bool) -> Result<Option<ForDemo>> {
+    let directory = place().join("up");
+    if !start && !Cluster::is_up(&directory)? {
+        return Ok(None);
+    }
+    let started = if start { Some(of_tests()?) } else { None };
+    let binaries = binaries()?;
+    let environment = match &started {
+        Some(cluster) => cluster.environment(),
+        None => environment(&directory, &binaries),
+    };
+    let kubectl = binaries.kubectl().to_owned();
+    Ok(Some(ForDemo {
+        _started: started,
+        environment,
+        kubectl,
+    }))
+}
+
 /// Starts a cluster for one run of the tests.
 pub(crate) fn of_tests() -> Result<OfTests> {
     let binaries = binaries()?;

@@ -17,13 +17,17 @@ use clap::Parser;
 #[command(name = "cargo xtask")]
 enum Xtask {
     /// Build the tools and show them at work on this machine
-    Demo,
-    /// Serve HTTP, for the demo
-    #[command(hide = true)]
-    ServeHttp,
+    Demo {
+        /// Start a Kubernetes API server, and show cmlock on it
+        #[arg(long)]
+        kube: bool,
+    },
     /// A Kubernetes API server on this machine, with RBAC on
     #[command(subcommand)]
     Kube(kube::Kube),
+    /// Serve HTTP, for the demo
+    #[command(hide = true)]
+    ServeHttp,
     /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
     /// Play lockheed's locking logic through many histories of failures, each from a seed
@@ -42,7 +46,7 @@ type Result<T = ()> = std::result::Result<T, Error>;
 
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
-        Xtask::Demo => demo::run(),
+        Xtask::Demo { kube } => demo::run(kube),
         Xtask::Kube(kube) => kube.run(),
         Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),

@@ -70,6 +70,28 @@ impl Cluster {
         Ok(answers)
     }
 
+    /// What a tool's `check` does: prints the rules that a Role must still have, as YAML; status 0 when there are none, else 1.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    #[cfg(feature = "cli")]
+    pub async fn check(&self, rules: &[Rule]) -> Result<crate::Status, crate::cli::Failure> {
+        let access = self.access(rules).await?;
+        let missing = access.iter().filter(|access| !access.allowed);
+        let missing: Vec<String> = missing
+            .map(|access| format!("- {}\n", access.rule))
+            .collect();
+        if missing.is_empty() {
+            return Ok(crate::Status::DONE);
+        }
+        log::warn!(
+            "in namespace {:?}, a Role of this user must still have the rules printed",
+            self.namespace()
+        );
+        crate::cli::print(&format!("rules:\n{}", missing.concat()))?;
+        Ok(crate::Status::NO)
+    }
+
     async fn may(&self, rule: Rule) -> Result<bool, Error> {
         let attributes = ResourceAttributes {
             namespace: Some(self.namespace().to_owned()),

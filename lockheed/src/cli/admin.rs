@@ -4,10 +4,11 @@ use clap::Args;
 use coord_core::{
     Status,
     cli::{Failure, print},
+    lease::block_on,
 };
 use lockheed::{Condition, LockName};
 
-use super::{Backend, StoreArg, backend::Work, block_on, hold::condition, name};
+use super::{Backend, StoreArg, backend::Work, hold::condition, name};
 
 #[derive(Args)]
 pub(crate) struct Break {

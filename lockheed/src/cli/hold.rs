@@ -7,13 +7,11 @@ use coord_core::{
     Errno, HasErrno, Status,
     cli::{Failure, print},
     duration,
+    lease::{Signals, block_on, runtime},
 };
 use lockheed::{Condition, Held, Lock, LockName, Store};
 
-use super::{
-    Backend, StoreArg, backend::Work, block_on, default_id, name, report::Report, runtime,
-    signals::Signals, times::LeaseArgs,
-};
+use super::{Backend, StoreArg, backend::Work, default_id, name, report::Report, times::LeaseArgs};
 
 /// What `run` and `acquire` have in common.
 #[derive(Args)]

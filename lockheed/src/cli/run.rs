@@ -7,20 +7,14 @@ use coord_core::{
     Errno, HasErrno, Status,
     cli::Failure,
     duration,
-    supervise::{Ender, Guard, Plan, Reason, Running},
+    lease::{Signals, Times, Under, as_wrapper, failed, not_started, runtime},
+    supervise::{Guard, Plan},
 };
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
 
 use super::{
-    Backend, StoreArg,
-    backend::Work,
-    default_id,
-    hold::Wanted,
-    name,
-    report::Report,
-    runtime,
-    signals::Signals,
-    times::{LeaseArgs, Times},
+    Backend, StoreArg, backend::Work, default_id, hold::Wanted, name, report::Report,
+    times::LeaseArgs,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -58,7 +52,7 @@ impl Run {
         let id = self.id.clone().map_or_else(default_id, Ok)?;
         // Before there are threads.
         let plan = Plan::new(self.command.clone()).grace(times.grace);
-        let guard = Guard::start(plan).map_err(supervision)?;
+        let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
         let report = Report::waiting(&name, self.wanted.limit());
         let work = RunOn {
@@ -94,7 +88,7 @@ impl Work for RunOn<'_> {
         if let Some(proof) = &proof {
             self.guard
                 .keep(std::os::fd::AsFd::as_fd(proof))
-                .map_err(supervision)?;
+                .map_err(not_started)?;
         }
         let lock = self.lock(store, proof.as_ref(), &signals);
         let held = match self.arguments.wanted.acquire(&lock).await {
@@ -132,72 +126,12 @@ impl RunOn<'_> {
     }
 
     async fn supervise(self, held: Held, signals: &Signals) -> Result<Status, Failure> {
-        let deadline = held.deadline();
-        let margin = self.times.margin;
-        let token = held.token().to_string();
-        let started = self
-            .guard
-            .set_deadline(told(deadline, margin))
-            .and_then(|()| self.guard.spawn([("LOCKHEED_TOKEN", token)]));
-        let running = match started {
-            Ok(running) => running,
-            Err(error) => {
-                released(held).await;
-                return Err(supervision(error));
-            }
-        };
-        // One that came before it could be passed on.
-        if let Some(status) = signals.status() {
-            running.ender().end(Reason::new("a signal", status));
-        }
-        let (running, status) = until_over(running, &held, deadline, margin).await?;
-        released(held).await;
+        let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
+        let over = Under::run(self.guard, &held, self.times.margin, token, signals).await;
         // Until here a signal did not end this process before the lock was given back.
-        drop(running);
-        status
+        released(held).await;
+        over.status
     }
-}
-
-/// Waits until the command's tree is gone; meanwhile tells the guard each new deadline, and ends the command when the lock is lost.
-async fn until_over(
-    mut running: Running,
-    held: &Held,
-    deadline: Option<Duration>,
-    margin: Duration,
-) -> Result<(Running, Result<Status, Failure>), Failure> {
-    let ender = running.ender();
-    let over = tokio::task::spawn_blocking(move || {
-        let outcome = running.wait();
-        (running, outcome)
-    });
-    tokio::pin!(over);
-    let done = tokio::select! {
-        done = &mut over => done,
-        () = follow(held, &ender, deadline, margin) => over.await,
-    };
-    let (running, outcome) = done.map_err(failed)?;
-    let status = outcome.map(|outcome| outcome.status());
-    Ok((running, status.map_err(supervision)))
-}
-
-/// Returns when the lock is lost.
-async fn follow(held: &Held, ender: &Ender, mut deadline: Option<Duration>, margin: Duration) {
-    loop {
-        match held.deadline_after(deadline).await {
-            Ok(later) => {
-                deadline = later;
-                if let Err(error) = ender.set_deadline(told(later, margin)) {
-                    log::warn!("the guard was not told that the lease was renewed: {error}");
-                }
-            }
-            Err(_) => return ender.end(Reason::new("the lock was lost", Status::LOST)),
-        }
-    }
-}
-
-/// What the guard is told: a little less, since KILL takes a moment too.
-fn told(deadline: Option<Duration>, margin: Duration) -> Option<Duration> {
-    deadline.map(|deadline| deadline.saturating_sub(margin))
 }
 
 /// What comes of it is in the log; the command's status is what counts.
@@ -211,29 +145,6 @@ fn not_acquired(error: lockheed::Error, signals: &Signals) -> Result<Status, Fai
         Errno::ETIMEDOUT | Errno::EBUSY => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
         _ => Err(failed(error)),
     }
-}
-
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::new(Status::FAILED, error)
-}
-
-/// An errno would read as the command's own status.
-fn as_wrapper(failure: Failure) -> Failure {
-    let of_wrapper = [
-        Status::USAGE,
-        Status::WAIT_TIMED_OUT,
-        Status::CANNOT_EXECUTE,
-        Status::NOT_FOUND,
-    ];
-    if of_wrapper.contains(&failure.status()) {
-        failure
-    } else {
-        Failure::new(Status::FAILED, failure.to_string())
-    }
-}
-
-fn supervision(error: coord_core::supervise::Error) -> Failure {
-    Failure::new(error.status(), error)
 }
 
 /// Enough to tell runs of one host apart.

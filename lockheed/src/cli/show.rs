@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use coord_core::{
     HasErrno, Status,
     cli::{Failure, print},
+    lease::block_on,
 };
 use lockheed::{
     Condition, LockName, State,
@@ -13,7 +14,7 @@ use lockheed::{
 };
 use serde_json::{Value, json};
 
-use super::{Backend, StoreArg, backend::Work, block_on, hold::condition, name};
+use super::{Backend, StoreArg, backend::Work, hold::condition, name};
 
 #[derive(Args)]
 pub(crate) struct List {

@@ -1,13 +1,9 @@
-//! The durations of a lease: defaults that follow its length, and whether they leave time to end a command before it is over.
+//! The durations of a lease, as arguments.
 
 use std::time::Duration;
 
 use clap::Args;
-use coord_core::{cli::Failure, duration};
-
-/// Where a lease has no end, and nothing follows from its length.
-const GRACE: Duration = Duration::from_secs(10);
-const REQUEST: Duration = Duration::from_secs(10);
+use coord_core::{cli::Failure, duration, lease::Times};
 
 #[derive(Args)]
 pub(crate) struct LeaseArgs {
@@ -19,25 +15,12 @@ pub(crate) struct LeaseArgs {
     request_timeout: Option<Duration>,
 }
 
-/// The durations as they are used.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Times {
-    /// Zero for a lease without an end.
-    pub(crate) duration: Duration,
-    /// Zero for never.
-    pub(crate) renew_interval: Duration,
-    pub(crate) request_timeout: Duration,
-    pub(crate) grace: Duration,
-    /// How long before the end of the lease nothing may be left, for KILL to be carried out in.
-    pub(crate) margin: Duration,
-}
-
 impl LeaseArgs {
     /// For a lease that is held across commands.
     pub(crate) fn request_timeout(&self) -> Duration {
         let lease = self.duration.filter(|duration| !duration.is_zero());
         self.request_timeout
-            .unwrap_or_else(|| lease.map_or(REQUEST, |lease| lease / 6))
+            .unwrap_or_else(|| lease.map_or(Times::DEFAULT, |lease| lease / 6))
     }
 
     /// For a command that must have ended when the lease does.
@@ -51,19 +34,7 @@ impl LeaseArgs {
         if duration.is_zero() {
             return self.endless(renew, grace);
         }
-        let times = Times {
-            duration,
-            renew_interval: renew.unwrap_or(duration / 3),
-            request_timeout: self.request_timeout.unwrap_or(duration / 6),
-            grace: grace.unwrap_or(duration / 4),
-            margin: (duration / 20).min(Duration::from_millis(500)),
-        };
-        let needed = times.renew_interval + times.request_timeout + times.grace + times.margin;
-        if needed < duration {
-            Ok(times)
-        } else {
-            Err(Failure::usage(too_short(&times, needed)))
-        }
+        Times::of(duration, renew, self.request_timeout, grace)
     }
 
     fn endless(&self, renew: Option<Duration>, grace: Option<Duration>) -> Result<Times, Failure> {
@@ -72,28 +43,8 @@ impl LeaseArgs {
                 "a lease without an end (--duration 0) is not renewed: leave --renew-interval out",
             ));
         }
-        Ok(Times {
-            duration: Duration::ZERO,
-            renew_interval: Duration::ZERO,
-            request_timeout: self.request_timeout.unwrap_or(REQUEST),
-            grace: grace.unwrap_or(GRACE),
-            margin: Duration::ZERO,
-        })
+        Ok(Times::endless(self.request_timeout, grace))
     }
-}
-
-fn too_short(times: &Times, needed: Duration) -> String {
-    let shown = humantime::format_duration;
-    format!(
-        "a lease of {} leaves no time to end the command before it is over: renew interval {}, request timeout {}, grace period {} and a margin of {} \
-         are {} together, and must be less",
-        shown(times.duration),
-        shown(times.renew_interval),
-        shown(times.request_timeout),
-        shown(times.grace),
-        shown(times.margin),
-        shown(needed),
-    )
 }
 
 #[cfg(test)]

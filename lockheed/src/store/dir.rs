@@ -21,7 +21,7 @@ use std::{
 use coord_core::{Errno, HasErrno};
 
 use super::{Object, Scope, Store, StoreError, StoreErrorKind, Version};
-use crate::{LockName, Timestamp, clock};
+use crate::{LockName, Timestamp};
 pub use alive::ProofOfLife;
 use files::Files;
 use place::Place;
@@ -176,7 +176,9 @@ impl Store for DirStore {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        Ok(Timestamp::from_unix(self.place.epoch + clock::boottime()))
+        Ok(Timestamp::from_unix(
+            self.place.epoch + coord_core::boottime(),
+        ))
     }
 
     fn clock_skew(&self) -> Duration {

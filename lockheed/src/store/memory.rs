@@ -10,7 +10,7 @@ use coord_core::Errno;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
-use crate::{LockName, Timestamp, clock};
+use crate::{LockName, Timestamp};
 
 /// Changes that a slow watcher may be behind before its watch ends.
 const BEHIND: usize = 1024;
@@ -46,7 +46,9 @@ impl MemoryStore {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             objects: Arc::default(),
-            epoch: since.unwrap_or_default().saturating_sub(clock::boottime()),
+            epoch: since
+                .unwrap_or_default()
+                .saturating_sub(coord_core::boottime()),
         }
     }
 
@@ -192,7 +194,7 @@ impl Store for MemoryStore {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        Ok(Timestamp::from_unix(self.epoch + clock::boottime()))
+        Ok(Timestamp::from_unix(self.epoch + coord_core::boottime()))
     }
 
     fn clock_skew(&self) -> Duration {

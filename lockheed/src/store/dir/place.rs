@@ -6,15 +6,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use coord_core::Errno;
+use coord_core::{Errno, boottime};
 use nix::sys::statfs::{FsType, statfs};
 use serde::{Deserialize, Serialize};
 
 use super::{failed, files::Files};
-use crate::{
-    clock::boottime,
-    store::{StoreError, StoreErrorKind},
-};
+use crate::store::{StoreError, StoreErrorKind};
 
 const CLOCK: &str = ".clock";
 

@@ -5,14 +5,13 @@ use std::{
     time::Duration,
 };
 
-use coord_core::Errno;
+use coord_core::{Errno, lease::Pollable};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use tokio::{io::unix::AsyncFd, time::sleep};
 
 use super::{DirStore, failed, files::Files};
 use crate::{
     LockName,
-    clock::Pollable,
     store::{Change, Object, Scope, StoreError, StoreErrorKind, Version, Watch},
 };
 

@@ -6,22 +6,26 @@ use std::{
     sync::atomic::{AtomicI32, Ordering},
 };
 
-use coord_core::{Status, cli::Failure};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
 };
 
+use crate::{Status, cli::Failure};
+
 /// The first of the signals that came, if one did.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Signals {
+pub struct Signals {
     number: Arc<AtomicI32>,
     came: Arc<Notify>,
 }
 
 impl Signals {
     /// Must be called in a runtime, before it holds anything. A signal that is ignored, by `nohup(1)` for one, stays ignored.
-    pub(crate) fn catch() -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// When a handler cannot be installed: status 125.
+    pub fn catch() -> Result<Self, Failure> {
         let signals = Self::default();
         let ignored = ignored();
         let kinds = [
@@ -51,14 +55,15 @@ impl Signals {
     }
 
     /// Returns when one has come.
-    pub(crate) async fn came(self) {
+    pub async fn came(self) {
         while self.status().is_none() {
             self.came.notified().await;
         }
     }
 
     /// The status that stands for the signal that came.
-    pub(crate) fn status(&self) -> Option<Status> {
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
         let number = self.number.load(Ordering::SeqCst);
         (number != 0).then(|| Status::from_signal(number))
     }

@@ -1,4 +1,4 @@
-//! The clock of the deadlines: `CLOCK_BOOTTIME`, which runs during suspend and is never set.
+//! A timer on the clock of the deadlines, `CLOCK_BOOTTIME`, which runs during suspend and is never set.
 
 use std::{
     io,
@@ -6,28 +6,21 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::{
-        time::TimeSpec,
-        timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
-    },
-    time::{ClockId, clock_gettime},
+use nix::sys::{
+    time::TimeSpec,
+    timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Time since boot, including suspend.
-pub(crate) fn boottime() -> Duration {
-    // It fails only for a clock that the kernel does not have; this one came with Linux 2.6.39.
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
-}
+use crate::boottime;
 
 /// A timer on that clock. The runtime's own stands still during suspend, and would be late by that.
 #[derive(Debug)]
-pub(crate) struct Timer(AsyncFd<Pollable<TimerFd>>);
+pub struct Timer(AsyncFd<Pollable<TimerFd>>);
 
 /// A descriptor of one of nix's types, for the runtime to wait on.
 #[derive(Debug)]
-pub(crate) struct Pollable<T>(T);
+pub struct Pollable<T>(T);
 
 impl<T: AsFd> AsRawFd for Pollable<T> {
     fn as_raw_fd(&self) -> RawFd {
@@ -37,28 +30,35 @@ impl<T: AsFd> AsRawFd for Pollable<T> {
 
 impl<T: AsFd> Pollable<T> {
     /// Must be called in a runtime with I/O.
-    pub(crate) fn register(inner: T) -> io::Result<AsyncFd<Self>> {
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    pub fn register(inner: T) -> io::Result<AsyncFd<Self>> {
         // SAFETY: the value owns its descriptor, and nothing replaces or closes that before the value is dropped.
         let registered =
             unsafe { AsyncFd::register_with_interest(Self(inner), Interest::READABLE) };
         registered.map_err(io::Error::from)
     }
 
-    pub(crate) fn get(&self) -> &T {
+    /// What the descriptor belongs to.
+    pub fn get(&self) -> &T {
         &self.0
     }
 }
 
 impl Timer {
     /// Must be called in a runtime with I/O.
-    pub(crate) fn new() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Those of `timerfd_create(2)`.
+    pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(TimerClock::CLOCK_BOOTTIME, flags)?;
         Ok(Self(Pollable::register(timer)?))
     }
 
     /// Returns at this time, or never. A timer that cannot be waited for returns at once, so that nothing is late.
-    pub(crate) async fn until(&mut self, at: Option<Duration>) {
+    pub async fn until(&mut self, at: Option<Duration>) {
         let Some(at) = at else {
             return std::future::pending().await;
         };

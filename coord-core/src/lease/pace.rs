@@ -10,11 +10,11 @@ const SHORTEST: Duration = Duration::from_micros(100);
 
 /// `SplitMix64` (Steele, Lea and Flood, 2014): small, and the same from the same seed.
 #[derive(Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 /// The pauses after failures, each about twice as long as the one before.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
     most: Duration,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Backoff {
 /// spared narrows it, the more slowly the wider it is, so that few of many collide, and a few do not wait long. Whoever was passed
 /// often waits a smaller part, so that everybody gets its turn.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub struct Crowd {
     /// In round trips.
     window: f64,
     round_trip: Duration,
@@ -34,11 +34,14 @@ pub(crate) struct Crowd {
 }
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// From a seed, which should differ from process to process.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn number(&mut self) -> u64 {
+    /// Any number.
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -46,30 +49,33 @@ impl Random {
     }
 
     /// From zero to one.
-    pub(crate) fn fraction(&mut self) -> f64 {
+    pub fn fraction(&mut self) -> f64 {
         // The upper 32 bits fit a double exactly.
         f64::from(u32::try_from(self.number() >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
     }
 }
 
 impl Backoff {
-    pub(crate) fn new(most: Duration) -> Self {
+    const FIRST: Duration = Duration::from_millis(50);
+
+    /// From 50 ms to this long.
+    #[must_use]
+    pub fn new(most: Duration) -> Self {
         Self {
             next: Self::FIRST.min(most),
             most,
         }
     }
 
-    const FIRST: Duration = Duration::from_millis(50);
-
     /// The next pause, at least as long as the store asked for, if that is not absurd.
-    pub(crate) fn pause(&mut self, random: &mut Random, wanted: Option<Duration>) -> Duration {
+    pub fn pause(&mut self, random: &mut Random, wanted: Option<Duration>) -> Duration {
         let pause = self.next.mul_f64(0.5 + random.fraction());
         self.next = (self.next * 2).min(self.most);
         pause.max(wanted.unwrap_or_default().min(self.most))
     }
 
-    pub(crate) fn reset(&mut self) {
+    /// It went well: the next pause is the first again.
+    pub fn reset(&mut self) {
         self.next = Self::FIRST.min(self.most);
     }
 }
@@ -79,7 +85,9 @@ impl Crowd {
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
 
-    pub(crate) fn new() -> Self {
+    /// Alone, so far.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             window: Self::FIRST,
             round_trip: Duration::from_millis(1),
@@ -88,18 +96,19 @@ impl Crowd {
     }
 
     /// A request was answered after this long.
-    pub(crate) fn answered_after(&mut self, took: Duration) {
+    pub fn answered_after(&mut self, took: Duration) {
         let took = took.clamp(SHORTEST, Duration::from_secs(1));
         self.round_trip = (self.round_trip * 3 + took) / 4;
     }
 
-    pub(crate) fn collided(&mut self) {
+    /// Others tried as well, and one of them was first.
+    pub fn collided(&mut self) {
         self.window = (self.window * 3.0).min(Self::WIDEST);
     }
 
     /// Somebody else had the lock so long after it had become free. A round trip that was measured long ago and is much longer
     /// than that is not believed any more, or whoever measured it would never get its turn.
-    pub(crate) fn spared(&mut self, after: Duration) {
+    pub fn spared(&mut self, after: Duration) {
         self.passed += 1.0;
         if self.round_trip > after.max(SHORTEST) * 8 {
             self.round_trip /= 2;
@@ -112,10 +121,17 @@ impl Crowd {
         self.window = (self.window * narrower).max(0.5);
     }
 
-    pub(crate) fn pause(&self, random: &mut Random) -> Duration {
+    /// How long to wait before a try.
+    pub fn pause(&self, random: &mut Random) -> Duration {
         let share = random.fraction() / (1.0 + self.passed / PATIENT).powi(2);
         let pause = self.round_trip.mul_f64(self.window * share);
         pause.min(Duration::from_secs(5))
+    }
+}
+
+impl Default for Crowd {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

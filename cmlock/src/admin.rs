@@ -1,0 +1,108 @@
+//! Locks that are looked at, and released by their name.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+
+use crate::{
+    Client, Error, Obstacle, Record, Verdict,
+    client::{CONFIGMAPS, PODS},
+    error::Kind,
+    holder::OwnerState,
+    judge::judge,
+    name::can_be_a_name,
+};
+
+/// A lock's object, and what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// What it says.
+    pub record: Record,
+    /// What it means, now.
+    pub verdict: Verdict,
+}
+
+impl State {
+    /// Who holds it, if somebody does.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&Obstacle> {
+        match &self.verdict {
+            Verdict::Held(obstacle) => Some(obstacle),
+            _ => None,
+        }
+    }
+}
+
+/// One lock; none when there is no object.
+///
+/// # Errors
+/// `EINVAL` for a name that cannot be one, and for an object that is no lock; those of the requests.
+pub async fn status(client: &Client, name: &str) -> Result<Option<State>, Error> {
+    let state = async {
+        let object = read(client, name).await?;
+        match object {
+            Some(object) => state(client, &object).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    state.await.map_err(|kind| kind.of(name))
+}
+
+/// All locks of the namespace, by name: ConfigMaps that a Pod owns as their controller, or that have what only locks have. One that cannot be
+/// read is an error beside the others.
+///
+/// # Errors
+/// Those of the requests.
+pub async fn locks(client: &Client) -> Result<Vec<Result<State, Error>>, Error> {
+    let objects = client
+        .list()
+        .await
+        .map_err(|error| Kind::from(error).of(""))?;
+    let mut locks = Vec::new();
+    for object in objects.iter().filter(|object| Record::looks_like(object)) {
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        locks.push(state(client, object).await.map_err(|kind| kind.of(name)));
+    }
+    Ok(locks)
+}
+
+/// Deletes the lock's object if the client's Pod owns it and, where an ID is given, that holder of it has it. None is fine.
+///
+/// # Errors
+/// `EBUSY` when it is somebody else's, whom the text names; `EINVAL` when it cannot be read; those of the requests.
+pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<(), Error> {
+    let released = async {
+        let holder = client.holder(id.unwrap_or_default()).await?;
+        loop {
+            let Some(object) = read(client, name).await? else {
+                return Ok(());
+            };
+            let record = Record::read(&object)?;
+            let ours = record.owner.uid == holder.owner.uid
+                && (id.is_none() || record.is_held_by(&holder));
+            if !ours {
+                return Err(Kind::Held(Obstacle::of(&record)));
+            }
+            match client.delete(&record).await {
+                Ok(()) => return Ok(()),
+                // It has changed since.
+                Err(error) if error.status() == Some(409) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    released.await.map_err(|kind: Kind| kind.of(name))
+}
+
+async fn read(client: &Client, name: &str) -> Result<Option<ConfigMap>, Kind> {
+    if !can_be_a_name(name) {
+        return Err(Kind::Name);
+    }
+    Ok(client.get(CONFIGMAPS, name).await?)
+}
+
+async fn state(client: &Client, object: &ConfigMap) -> Result<State, Kind> {
+    let record = Record::read(object)?;
+    let pod: Option<Pod> = client.get(PODS, &record.owner.name).await?;
+    let owner = OwnerState::of(&record.owner, pod.as_ref());
+    let verdict = judge(&record, &owner, client.now(), None);
+    Ok(State { record, verdict })
+}

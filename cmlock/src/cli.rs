@@ -1,0 +1,84 @@
+//! The command line.
+
+mod client;
+mod hold;
+mod report;
+mod run;
+mod show;
+
+use clap::{Parser, Subcommand};
+use cmlock::Client;
+use coord_core::{
+    Status,
+    cli::{Failure, Tool},
+    exit,
+    lease::block_on,
+    log::{Defaults, LogArgs},
+    signal,
+};
+
+use client::PodArgs;
+
+/// Locks for Pods: each is owned by the Pod that holds it, and is gone when the Pod is gone
+#[derive(Parser)]
+#[command(name = "cmlock", version, after_help = exit::HELP)]
+pub(crate) struct CmlockCli {
+    #[command(flatten)]
+    pod: PodArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
+    #[command(after_help = exit::HELP_WRAPPER)]
+    Run(run::Run),
+    /// Acquire a lock and leave it held, for scripts; prints the holder's ID. Status 16 held by somebody else, 110 the wait ran out
+    Acquire(hold::Acquire),
+    /// Release a lock that this Pod holds; none is fine. Status 16 held by somebody else
+    Release(hold::Release),
+    /// Say who holds a lock: status 0 held, 1 free
+    Status(show::Show),
+    /// List the locks
+    List(show::List),
+    /// Say whether this user may do what is needed here, and which rules are missing: status 0 yes, 1 no
+    Check,
+}
+
+impl Tool for CmlockCli {
+    const NAME: &'static str = "cmlock";
+    const LOG: Defaults = Defaults {
+        env_prefix: "CMLOCK",
+        level: log::LevelFilter::Warn,
+        crates: &["cmlock"],
+    };
+
+    fn log_args(&self) -> LogArgs {
+        self.log
+    }
+
+    fn run(self) -> Result<Status, Failure> {
+        let pod = self.pod;
+        match self.command {
+            // These two hold what must be given back, and see to signals themselves.
+            Command::Run(run) => return run.run(&pod),
+            Command::Acquire(acquire) => return acquire.run(&pod),
+            _ => signal::end_on_termination(),
+        }
+        match self.command {
+            Command::Release(release) => block_on(release.run(&pod)),
+            Command::Status(status) => block_on(status.run(&pod)),
+            Command::List(list) => block_on(list.run(&pod)),
+            Command::Check => block_on(check(&pod)),
+            Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
+        }
+    }
+}
+
+async fn check(pod: &PodArgs) -> Result<Status, Failure> {
+    let client = pod.client().await?;
+    client.cluster().check(&Client::RULES).await
+}

@@ -1,0 +1,50 @@
+//! Which Pod, and in which cluster.
+
+use clap::Args;
+use cmlock::{Client, PodName};
+use coord_core::{
+    cli::Failure,
+    kube::{ClientArgs, Cluster},
+};
+
+/// Which Pod owns the locks, and where it is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PodArgs {
+    /// The Pod that owns the locks [default: `POD_NAME`, else this host's name]
+    #[arg(long, global = true, value_name = "NAME", display_order = 80)]
+    pod: Option<String>,
+    /// The container that this process is in: a lock is free when its holder's container has been restarted [default: `CONTAINER_NAME`, if the Pod has
+    /// such a container]
+    #[arg(long, global = true, value_name = "NAME", display_order = 81)]
+    container: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl PodArgs {
+    pub(crate) async fn client(&self) -> Result<Client, Failure> {
+        const USER_AGENT: &str = concat!("cmlock/", env!("CARGO_PKG_VERSION"));
+        let cluster = Cluster::connect(&self.arguments(), USER_AGENT).await?;
+        let pod = self.pod.clone().or_else(PodName::name_of_this_pod);
+        let client = Client::of(cluster, &pod.unwrap_or_default());
+        Ok(match (&self.container, variable("CONTAINER_NAME")) {
+            (Some(name), _) => client.with_container(name),
+            // Others than Pods have variables of that name, too.
+            (None, Some(name)) => client.with_container_if_any(&name),
+            (None, None) => client,
+        })
+    }
+
+    /// `POD_NAMESPACE` is where the Pod says that it is; what is given goes before it.
+    fn arguments(&self) -> ClientArgs {
+        let mut arguments = self.client.clone();
+        if arguments.namespace.is_none() {
+            arguments.namespace = variable("POD_NAMESPACE");
+        }
+        arguments
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,139 @@
+//! `acquire` and `release`: a lock that scripts hold across steps.
+
+use std::time::Duration;
+
+use clap::Args;
+use cmlock::{Client, Held, Lock};
+use coord_core::{
+    Errno, HasErrno, Status,
+    cli::{Failure, print},
+    duration,
+    lease::{Signals, runtime},
+};
+
+use super::{client::PodArgs, report::Report};
+
+/// What `run` and `acquire` have in common.
+#[derive(Args)]
+pub(crate) struct Wanted {
+    /// Wait so long at most, and let the lock expire so long after it was acquired [default: wait for ever, no expiry]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    pub(crate) timeout: Option<Duration>,
+    /// Wait so long at most, or `forever`, whatever the timeout is
+    #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait")]
+    wait: Option<Wait>,
+    /// Do not wait for whoever holds the lock
+    #[arg(long)]
+    no_wait: bool,
+    /// Put a label on the lock's ConfigMap; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy)]
+enum Wait {
+    For(Duration),
+    Forever,
+}
+
+#[derive(Args)]
+pub(crate) struct Acquire {
+    /// The lock
+    name: String,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+#[derive(Args)]
+pub(crate) struct Release {
+    /// The lock
+    name: String,
+    /// The holder's ID, as acquire printed it [default: whoever holds it in this Pod]
+    #[arg(long, value_name = "ID")]
+    holder: Option<String>,
+}
+
+impl Wanted {
+    /// How long the wait is, where it has an end.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        match self.wait {
+            Some(Wait::For(limit)) => Some(limit),
+            Some(Wait::Forever) => None,
+            None => self.timeout,
+        }
+    }
+
+    pub(crate) fn lock(&self, client: &Client, name: &str, report: &Report) -> Lock {
+        let lock = Lock::new(client, name, self.timeout)
+            .with_labels(self.labels.clone())
+            .on_event(report.handler());
+        match self.wait {
+            _ if self.no_wait => lock.wait(Duration::ZERO),
+            Some(Wait::For(limit)) => lock.wait(limit),
+            Some(Wait::Forever) => lock.wait_for_ever(),
+            None => lock,
+        }
+    }
+}
+
+impl Acquire {
+    pub(crate) fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
+        let runtime = runtime()?;
+        let report = Report::waiting(&self.name, self.wanted.limit());
+        let done = runtime.block_on(self.acquire(pod, &report));
+        runtime.shutdown_background();
+        report.done_waiting();
+        done
+    }
+
+    async fn acquire(&self, pod: &PodArgs, report: &Report) -> Result<Status, Failure> {
+        let signals = Signals::catch()?;
+        let lock = self.wanted.lock(&pod.client().await?, &self.name, report);
+        let held = match lock.acquire_unless(signals.clone().came()).await {
+            Ok(held) => held,
+            Err(error) if error.errno() == Errno::ECANCELED => {
+                return Ok(signals.status().unwrap_or(Status::FAILED));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        report.done_waiting();
+        leave(held, &signals).await
+    }
+}
+
+/// Leaves the lock held when its ID has been told, which is all that can release it.
+async fn leave(held: Held, signals: &Signals) -> Result<Status, Failure> {
+    if let Some(status) = signals.status() {
+        held.release().await?;
+        return Ok(status);
+    }
+    let printed = print(&format!("{}\n", held.id()));
+    if printed.is_ok() {
+        held.detach();
+    } else {
+        held.release().await?;
+    }
+    printed.map(|()| Status::DONE)
+}
+
+impl Release {
+    pub(crate) async fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
+        let client = pod.client().await?;
+        cmlock::release(&client, &self.name, self.holder.as_deref()).await?;
+        Ok(Status::DONE)
+    }
+}
+
+fn wait(text: &str) -> Result<Wait, duration::Error> {
+    match text {
+        "forever" => Ok(Wait::Forever),
+        _ => duration::parse(text).map(Wait::For),
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+        return Err("write KEY=VALUE, such as team=db".to_owned());
+    };
+    Ok((key.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,99 @@
+//! `run`: a command that runs while the lock is held, and has ended when it is not.
+
+use std::{ffi::OsString, time::Duration};
+
+use clap::Args;
+use cmlock::Held;
+use coord_core::{
+    Errno, HasErrno, Status,
+    cli::Failure,
+    duration,
+    lease::{Signals, Times, Under, as_wrapper, failed, not_started, runtime},
+    supervise::{Guard, Plan},
+};
+
+use super::{client::PodArgs, hold::Wanted, report::Report};
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// The lock
+    name: String,
+    #[command(flatten)]
+    wanted: Wanted,
+    /// How long before the expiry, or after a loss, the command is asked to end before it is killed [default: 10s, at most a quarter of the timeout]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    grace: Option<Duration>,
+    /// The command; it has the holder's ID in `CMLOCK_HOLDER`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    pub(crate) fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
+        self.wrap(pod).map_err(as_wrapper)
+    }
+
+    fn wrap(self, pod: &PodArgs) -> Result<Status, Failure> {
+        let times = self.times()?;
+        // Before there are threads.
+        let plan = Plan::new(self.command.clone()).grace(times.grace);
+        let guard = Guard::start(plan).map_err(not_started)?;
+        let runtime = runtime()?;
+        let report = Report::waiting(&self.name, self.wanted.limit());
+        let done = runtime.block_on(self.hold(pod, guard, times, &report));
+        runtime.shutdown_background();
+        report.done_waiting();
+        done
+    }
+
+    fn times(&self) -> Result<Times, Failure> {
+        let Some(timeout) = self.wanted.timeout else {
+            return Ok(Times::endless(None, self.grace));
+        };
+        let grace = self.grace.unwrap_or(Times::DEFAULT.min(timeout / 4));
+        Times::of(timeout, None, None, Some(grace))
+    }
+
+    async fn hold(
+        &self,
+        pod: &PodArgs,
+        guard: Guard,
+        times: Times,
+        report: &Report,
+    ) -> Result<Status, Failure> {
+        let signals = Signals::catch()?;
+        let client = pod.client().await?;
+        let client = client.with_timeout(times.request_timeout.min(Times::DEFAULT));
+        let lock = self
+            .wanted
+            .lock(&client, &self.name, report)
+            .extend_every(times.renew_interval);
+        let held = match lock.acquire_unless(signals.clone().came()).await {
+            Ok(held) => held,
+            Err(error) => return not_acquired(error, &signals),
+        };
+        report.done_waiting();
+        if let Some(status) = signals.status() {
+            released(held).await;
+            return Ok(status);
+        }
+        let holder = ("CMLOCK_HOLDER", held.id().into());
+        let over = Under::run(guard, &held, times.margin, holder, &signals).await;
+        // Until here a signal did not end this process before the lock was given back.
+        released(held).await;
+        over.status
+    }
+}
+
+/// What comes of it is in the log; the command's status is what counts.
+async fn released(held: Held) {
+    let _ = held.release().await;
+}
+
+fn not_acquired(error: cmlock::Error, signals: &Signals) -> Result<Status, Failure> {
+    match error.errno() {
+        Errno::ECANCELED => Ok(signals.status().unwrap_or(Status::FAILED)),
+        Errno::ETIMEDOUT | Errno::EBUSY => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
+        _ => Err(failed(error)),
+    }
+}

@@ -1,0 +1,323 @@
+//! The requests, on behalf of one Pod.
+
+use std::{
+    fmt::Debug,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use coord_core::{
+    Errno, boottime,
+    kube::{Action, Cluster, Error as KubeError, Rule},
+};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Pod},
+};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, PostParams, Preconditions, PropagationPolicy},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Error, PodName,
+    error::Kind,
+    holder::{Holder, own_run, phase},
+    name::can_be_a_name,
+    record::{Owner, Record, Run},
+    time::Sight,
+};
+
+pub(crate) const CONFIGMAPS: &str = "configmaps";
+pub(crate) const PODS: &str = "pods";
+
+/// A client of the API server that locks on behalf of one Pod. Clones share the connections, the clock, and what is known of the Pod.
+#[derive(Clone)]
+pub struct Client {
+    cluster: Cluster,
+    pod: PodName,
+    container: Option<Container>,
+    owner: Arc<tokio::sync::Mutex<Option<OwnRun>>>,
+    sight: Arc<Mutex<Option<Sight>>>,
+}
+
+/// The Pod, and the run of the container, if that is noted.
+type OwnRun = (Owner, Option<Run>);
+
+/// The container that this process is said to be in.
+#[derive(Clone)]
+struct Container {
+    name: String,
+    /// That the Pod has no such container is an error.
+    must_be: bool,
+}
+
+impl Client {
+    /// What the commands need, as rules of a Role.
+    ///
+    /// `update` is for `run` with a timeout, `list` for `list`. Without `watch` on pods the owner Pod is read every ten seconds.
+    pub const RULES: [Rule; 8] = [
+        Rule::new("get", CONFIGMAPS),
+        Rule::new("list", CONFIGMAPS),
+        Rule::new("watch", CONFIGMAPS),
+        Rule::new("create", CONFIGMAPS),
+        Rule::new("update", CONFIGMAPS),
+        Rule::new("delete", CONFIGMAPS),
+        Rule::new("get", PODS),
+        Rule::new("watch", PODS),
+    ];
+
+    /// The locks of this Pod, by a client whose retries are off (`kube::Config::default_retry`): a repeated write is judged by whoever knows what
+    /// it was for. It must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `EINVAL` when that cannot name a namespace.
+    pub fn new(client: kube::Client, pod: &PodName) -> Result<Self, Error> {
+        let cluster = Cluster::new(client, &pod.namespace);
+        Ok(Self::of(
+            cluster.map_err(|error| Kind::from(error).of(""))?,
+            &pod.name,
+        ))
+    }
+
+    /// The locks of the Pod of this name in the cluster's namespace.
+    #[must_use]
+    pub fn of(cluster: Cluster, pod: &str) -> Self {
+        let pod = PodName {
+            namespace: cluster.namespace().to_owned(),
+            name: pod.to_owned(),
+        };
+        Self {
+            cluster,
+            pod,
+            container: None,
+            owner: Arc::default(),
+            sight: Arc::default(),
+        }
+    }
+
+    /// Notes in each lock the container that holds it, and how often that has been restarted: when it is restarted, the lock is free.
+    /// A Pod without a container of this name is an error.
+    #[must_use]
+    pub fn with_container(self, name: &str) -> Self {
+        self.in_container(name, true)
+    }
+
+    /// The same if the Pod has a container of this name; else nothing is noted.
+    #[must_use]
+    pub fn with_container_if_any(self, name: &str) -> Self {
+        self.in_container(name, false)
+    }
+
+    fn in_container(mut self, name: &str, must_be: bool) -> Self {
+        let name = name.to_owned();
+        self.container = Some(Container { name, must_be });
+        self.owner = Arc::default();
+        self
+    }
+
+    /// With another deadline for each request than 10 s.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.cluster = self.cluster.with_timeout(timeout);
+        self
+    }
+
+    /// The cluster and the namespace.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The Pod.
+    #[must_use]
+    pub fn pod(&self) -> &PodName {
+        &self.pod
+    }
+
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        self.cluster.api()
+    }
+
+    pub(crate) fn action(&self, verb: &'static str, resource: &'static str, name: &str) -> Action {
+        self.cluster.action(verb, resource).on(name)
+    }
+
+    /// What is known of the server's clock, at this moment.
+    pub(crate) fn now(&self) -> Option<Sight> {
+        let sight = *self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(sight?.at(boottime()))
+    }
+
+    /// A holder of this Pod with this ID. The Pod is read once, and again when no answer has told the server's clock for a minute.
+    pub(crate) async fn holder(&self, id: &str) -> Result<Holder, Kind> {
+        let mut known = self.owner.lock().await;
+        let (owner, run) = match known.clone().filter(|_| self.knows_the_time()) {
+            Some(known) => known,
+            None => known.insert(self.read_owner().await?).clone(),
+        };
+        Ok(Holder {
+            id: id.to_owned(),
+            owner,
+            run,
+        })
+    }
+
+    /// Two clocks do not stay together for ever, and the server's may be set.
+    fn knows_the_time(&self) -> bool {
+        const FRESH: Duration = Duration::from_secs(60);
+        let sight = *self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        sight.is_some_and(|sight| boottime() < sight.local + FRESH)
+    }
+
+    async fn read_owner(&self) -> Result<OwnRun, Kind> {
+        if !can_be_a_name(&self.pod.name) {
+            return Err(Kind::PodName(self.pod.clone()));
+        }
+        let pod: Pod = self
+            .get(PODS, &self.pod.name)
+            .await?
+            .ok_or_else(|| Kind::NoPod(self.pod.clone()))?;
+        if let phase @ ("Failed" | "Succeeded") = phase(&pod) {
+            return Err(Kind::Finished(self.pod.clone(), phase.to_owned()));
+        }
+        let run = match &self.container {
+            Some(container) => self.run_of(&pod, container)?,
+            None => None,
+        };
+        let uid = pod.metadata.uid.unwrap_or_default();
+        Ok((
+            Owner {
+                name: self.pod.name.clone(),
+                uid,
+            },
+            run,
+        ))
+    }
+
+    /// Before the Pod has a status of the container, it has not been restarted.
+    fn run_of(&self, pod: &Pod, container: &Container) -> Result<Option<Run>, Kind> {
+        let Container { name, must_be } = container;
+        let known = own_run(pod, name);
+        let spec = pod.spec.iter();
+        let mut all = spec.flat_map(|spec| {
+            spec.containers
+                .iter()
+                .chain(spec.init_containers.iter().flatten())
+        });
+        let first = || Run {
+            container: name.clone(),
+            restarts: 0,
+        };
+        let run = known.or_else(|| all.any(|known| known.name == *name).then(first));
+        match run {
+            None if *must_be => Err(Kind::NoContainer(self.pod.clone(), name.clone())),
+            run => Ok(run),
+        }
+    }
+
+    /// The container that was asked for and is not noted, since the Pod has none of that name.
+    pub(crate) fn ignored_container(&self, holder: &Holder) -> Option<&str> {
+        let container = self.container.as_ref().filter(|_| holder.run.is_none())?;
+        Some(&container.name)
+    }
+
+    /// One object; none when there is none.
+    pub(crate) async fn get<K>(
+        &self,
+        resource: &'static str,
+        name: &str,
+    ) -> Result<Option<K>, KubeError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let api = self.api::<K>();
+        match self
+            .call(self.action("get", resource, name), || api.get(name))
+            .await
+        {
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+            Ok(found) => Ok(Some(found)),
+        }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        object: &ConfigMap,
+    ) -> Result<ConfigMap, KubeError> {
+        let (api, parameters) = (self.api(), PostParams::default());
+        self.call(self.action("create", CONFIGMAPS, name), || {
+            api.create(&parameters, object)
+        })
+        .await
+    }
+
+    /// It has the `resourceVersion` that was read, so that the server refuses it (409) when somebody else has written since.
+    pub(crate) async fn update(
+        &self,
+        name: &str,
+        object: &ConfigMap,
+    ) -> Result<ConfigMap, KubeError> {
+        let (api, parameters) = (self.api(), PostParams::default());
+        self.call(self.action("update", CONFIGMAPS, name), || {
+            api.replace(name, &parameters, object)
+        })
+        .await
+    }
+
+    /// Deletes this version of this object, and nothing else of this name. One that is gone already is fine.
+    pub(crate) async fn delete(&self, record: &Record) -> Result<(), KubeError> {
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(record.uid.clone()),
+                resource_version: Some(record.version.clone()),
+            }),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        let (api, name) = (self.api::<ConfigMap>(), &record.name);
+        match self
+            .call(self.action("delete", CONFIGMAPS, name), || {
+                api.delete(name, &parameters)
+            })
+            .await
+        {
+            Err(error) if error.errno() == Errno::ENOENT && error.status().is_some() => Ok(()),
+            deleted => deleted.map(drop),
+        }
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<ConfigMap>, KubeError> {
+        let (api, parameters) = (self.api::<ConfigMap>(), ListParams::default());
+        let found = self
+            .call(self.cluster.action("list", CONFIGMAPS), || {
+                api.list(&parameters)
+            })
+            .await?;
+        Ok(found.items)
+    }
+
+    async fn call<T, F>(&self, action: Action, request: impl Fn() -> F) -> Result<T, KubeError>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let sent = boottime();
+        let answer = self.cluster.call(action, request).await;
+        let now = boottime();
+        // A request that was not answered says nothing of the server's clock; neither does one that was answered by somebody before it.
+        if let (Some(shown), true) = (self.cluster.clock().now(), answer.is_ok()) {
+            let sight = Sight::new(now, now.saturating_sub(sent), shown);
+            *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(sight);
+        }
+        answer
+    }
+}

@@ -1,0 +1,184 @@
+//! What can go wrong, with the lock it was about.
+
+use std::{fmt, time::Duration};
+
+use coord_core::{Errno, HasErrno};
+
+use crate::{Obstacle, PodName, record::Malformed};
+
+/// An operation on a lock that failed.
+#[derive(Debug)]
+pub struct Error {
+    lock: String,
+    kind: Box<Kind>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// The name cannot be a lock's, or a Pod's.
+    Name,
+    PodName(PodName),
+    /// There is no such Pod.
+    NoPod(PodName),
+    /// The Pod has ended, with this phase.
+    Finished(PodName, String),
+    /// The Pod has no container of this name.
+    NoContainer(PodName, String),
+    /// Somebody else has it.
+    Held(Obstacle),
+    /// It was not to be had within this time; what was in the way.
+    TimedOut(Duration, String),
+    /// The caller wanted no more.
+    Cancelled,
+    Malformed(Malformed),
+    /// The server's answers have no `Date`.
+    NoClock,
+    Cluster(coord_core::kube::Error),
+    Timer(std::io::Error),
+}
+
+/// Why a lock is held no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It has expired: it was not extended in time.
+    Expired,
+    /// Its object is somebody else's now.
+    Taken,
+    /// Its object was deleted.
+    Deleted,
+}
+
+impl Error {
+    /// The lock's name; empty where none was about it.
+    #[must_use]
+    pub fn lock(&self) -> &str {
+        &self.lock
+    }
+}
+
+impl Kind {
+    /// For an event about the lock.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Cluster(error) => whole(error),
+            Self::Held(obstacle) => format!("it is {obstacle}"),
+            Self::Malformed(malformed) => malformed.to_string(),
+            _ => "it could not be".to_owned(),
+        }
+    }
+
+    pub(crate) fn of(self, lock: &str) -> Error {
+        Error {
+            lock: lock.to_owned(),
+            kind: Box::new(self),
+        }
+    }
+}
+
+impl From<coord_core::kube::Error> for Kind {
+    fn from(error: coord_core::kube::Error) -> Self {
+        Self::Cluster(error)
+    }
+}
+
+impl From<Malformed> for Kind {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl HasErrno for Error {
+    /// `EBUSY` when somebody else has the lock, `ETIMEDOUT`, `ECANCELED`, `ENOENT` for a Pod that is not there,
+    /// `EINVAL` for a name that cannot be one, an object that cannot be read, or a Pod that has ended, `EPROTO` for a server without a clock, or that of
+    /// the request ([`coord_core::kube::Error::errno`]).
+    fn errno(&self) -> Errno {
+        match &*self.kind {
+            Kind::Name
+            | Kind::PodName(_)
+            | Kind::Finished(..)
+            | Kind::NoContainer(..)
+            | Kind::Malformed(_) => Errno::EINVAL,
+            Kind::NoPod(_) => Errno::ENOENT,
+            Kind::Held(_) => Errno::EBUSY,
+            Kind::TimedOut(..) => Errno::ETIMEDOUT,
+            Kind::Cancelled => Errno::ECANCELED,
+            Kind::NoClock => Errno::EPROTO,
+            Kind::Cluster(error) => error.errno(),
+            Kind::Timer(error) => error.errno(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SET: &str = "set POD_NAME and POD_NAMESPACE to the Pod's metadata.name and metadata.namespace, or give --pod and --namespace";
+        if !self.lock.is_empty() && !matches!(*self.kind, Kind::Name) {
+            write!(f, "lock {}: ", self.lock)?;
+        }
+        match &*self.kind {
+            Kind::Name => {
+                let start: String = self.lock.chars().take(80).collect();
+                write!(
+                    f,
+                    "{start:?} cannot name a lock: use up to 253 of a-z, 0-9, '-' and '.', with a letter or digit at each end and beside each '.'"
+                )
+            }
+            Kind::PodName(pod) => write!(f, "{:?} cannot be the name of a Pod: {SET}", pod.name),
+            Kind::NoPod(pod) => write!(
+                f,
+                "there is no Pod {:?} in namespace {:?} to own it: {SET}",
+                pod.name, pod.namespace
+            ),
+            Kind::Finished(pod, phase) => {
+                write!(f, "Pod {pod} has ended ({phase}) and cannot own it: {SET}")
+            }
+            Kind::NoContainer(pod, name) => {
+                write!(
+                    f,
+                    "Pod {pod} has no container {name:?}: set CONTAINER_NAME or --container to the name of the one that this process is in"
+                )
+            }
+            Kind::Held(obstacle) => write!(f, "it is {obstacle}"),
+            Kind::TimedOut(limit, why) => {
+                let limit = humantime::format_duration(*limit);
+                write!(f, "it was not to be had within {limit}: {why}")
+            }
+            Kind::Cancelled => f.write_str("the wait was cancelled"),
+            Kind::Malformed(malformed) => write!(
+                f,
+                "the ConfigMap of this name is no lock, and is left alone: {malformed}"
+            ),
+            Kind::NoClock => f.write_str("the API server's answers have no Date"),
+            Kind::Cluster(error) => write!(f, "{error}"),
+            Kind::Timer(_) => f.write_str("no timer"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.kind {
+            Kind::Cluster(error) => error.source(),
+            Kind::Timer(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "it expired",
+            Self::Taken => "its object is somebody else's now",
+            Self::Deleted => "its object was deleted",
+        })
+    }
+}
+
+/// The error and its sources, in one line.
+pub(crate) fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(error.source(), |&error| error.source());
+    chain.fold(error.to_string(), |text, source| {
+        format!("{text}: {source}")
+    })
+}

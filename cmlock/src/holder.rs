@@ -1,0 +1,106 @@
+//! Who holds a lock.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+
+use crate::record::{Owner, Run};
+
+/// Who wants a lock, or holds it: two of one Pod differ in their IDs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) id: String,
+    pub(crate) owner: Owner,
+    pub(crate) run: Option<Run>,
+}
+
+/// The owner Pod, as far as a lock is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OwnerState {
+    /// Nobody has looked yet.
+    Unknown,
+    /// It is not there any more, or another one has its name.
+    Gone,
+    /// All its containers have ended and are not started again: its phase.
+    Finished(String),
+    /// It is there.
+    Alive(Vec<Run>),
+}
+
+impl OwnerState {
+    pub(crate) fn of(owner: &Owner, pod: Option<&Pod>) -> Self {
+        let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(&owner.uid)) else {
+            return Self::Gone;
+        };
+        match phase(pod) {
+            phase @ ("Failed" | "Succeeded") => Self::Finished(phase.to_owned()),
+            _ => Self::Alive(runs(pod)),
+        }
+    }
+}
+
+pub(crate) fn phase(pod: &Pod) -> &str {
+    let status = pod.status.as_ref();
+    status
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or_default()
+}
+
+/// The run of a container that this process is in. A status that says that the container does not run is older than this process: it is of
+/// the run before, or of none. To note a count that is too high costs time, to note one that is too low would cost the lock.
+pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<Run> {
+    let status = statuses(pod).find(|status| status.name == container)?;
+    let state = status.state.as_ref();
+    let ended = |state: &ContainerState| state.terminated.is_some();
+    let before = status.last_state.as_ref().is_some_and(ended) || status.restart_count > 0;
+    let behind = state.is_some_and(|state| ended(state) || (state.waiting.is_some() && before));
+    Some(Run {
+        container: container.to_owned(),
+        restarts: status.restart_count + i32::from(behind),
+    })
+}
+
+/// How often each container has been restarted. An init container can hold locks, too.
+pub(crate) fn runs(pod: &Pod) -> Vec<Run> {
+    let run = |status: &ContainerStatus| Run {
+        container: status.name.clone(),
+        restarts: status.restart_count,
+    };
+    statuses(pod).map(run).collect()
+}
+
+fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| {
+        let all = [&status.container_statuses, &status.init_container_statuses];
+        all.into_iter().flatten().flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_status_that_is_behind_counts_one_restart_more() {
+        let noted = |count: i32, state: Value, last: Value| {
+            let status = json!({"name": "main", "restartCount": count, "state": state, "lastState": last, "image": "", "imageID": "", "ready": false});
+            let pod = json!({"metadata": {}, "status": {"containerStatuses": [status]}});
+            own_run(&serde_json::from_value(pod).unwrap(), "main")
+                .unwrap()
+                .restarts
+        };
+        let (running, waiting) = (
+            json!({"running": {}}),
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+        );
+        let ended = json!({"terminated": {"exitCode": 1}});
+        assert_eq!(noted(0, json!({}), json!({})), 0);
+        assert_eq!(noted(0, waiting.clone(), json!({})), 0);
+        assert_eq!(noted(0, running.clone(), json!({})), 0);
+        assert_eq!(noted(3, running, ended.clone()), 3);
+        assert_eq!(noted(0, ended.clone(), json!({})), 1);
+        assert_eq!(noted(0, waiting.clone(), ended.clone()), 1);
+        assert_eq!(noted(3, waiting, json!({})), 4);
+    }
+}

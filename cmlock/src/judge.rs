@@ -1,0 +1,293 @@
+//! Is this lock free, and if not, why not, and when to look again. No clocks and no requests here.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    Time,
+    holder::{Holder, OwnerState},
+    record::{Owner, Record, Run},
+    time::Sight,
+};
+
+/// What an object means for somebody who wants the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the one that was written for this holder.
+    Ours,
+    /// Nobody holds it: it may be deleted, this very version of it.
+    Free(Freed),
+    /// Somebody holds it.
+    Held(Obstacle),
+}
+
+/// Why the object of a lock means nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freed {
+    /// It was held until this time.
+    Expired(Time),
+    /// The owner Pod is not there any more, or another one has its name.
+    OwnerGone(Owner),
+    /// The owner Pod's phase is `Failed` or `Succeeded`.
+    OwnerFinished(Owner, String),
+    /// The holder's container has been restarted since.
+    Restarted(Owner, Run),
+}
+
+/// What is in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    owner: Owner,
+    holder: Option<String>,
+    expires: Option<Time>,
+    /// It is about to go.
+    going: bool,
+    /// The same Pod, and nobody knows whether its holder's container was restarted.
+    same_pod: bool,
+}
+
+/// Judges an object by its owner Pod and the server's clock; without a sight of the clock nothing has expired.
+pub(crate) fn judge(
+    record: &Record,
+    owner: &OwnerState,
+    now: Option<Sight>,
+    us: Option<&Holder>,
+) -> Verdict {
+    if us.is_some_and(|us| record.is_held_by(us)) && !record.going {
+        return Verdict::Ours;
+    }
+    match freed(record, owner, now) {
+        // It cannot be deleted twice; when it has gone, that is seen.
+        Some(freed) if !record.going => Verdict::Free(freed),
+        _ => {
+            let same_pod =
+                record.run.is_none() && us.is_some_and(|us| us.owner.uid == record.owner.uid);
+            Verdict::Held(Obstacle {
+                same_pod,
+                ..Obstacle::of(record)
+            })
+        }
+    }
+}
+
+/// The local time at which this object must be looked at again, even if nothing happens to it.
+pub(crate) fn look_again(record: &Record, now: Option<Sight>) -> Option<Duration> {
+    Some(now?.look_again(record.expires?)).filter(|_| !record.going)
+}
+
+fn freed(record: &Record, owner: &OwnerState, now: Option<Sight>) -> Option<Freed> {
+    let whose = || record.owner.clone();
+    match owner {
+        OwnerState::Gone => return Some(Freed::OwnerGone(whose())),
+        OwnerState::Finished(phase) => return Some(Freed::OwnerFinished(whose(), phase.clone())),
+        OwnerState::Alive(runs) => {
+            let restarted = |before: &Run| {
+                let now = runs.iter().find(|now| now.container == before.container);
+                now.is_some_and(|now| now.restarts > before.restarts)
+            };
+            if let Some(run) = record.run.as_ref().filter(|run| restarted(run)) {
+                return Some(Freed::Restarted(whose(), run.clone()));
+            }
+        }
+        OwnerState::Unknown => {}
+    }
+    let expires = record.expires?;
+    now?.is_past(expires).then_some(Freed::Expired(expires))
+}
+
+impl Obstacle {
+    pub(crate) fn of(record: &Record) -> Self {
+        Self {
+            owner: record.owner.clone(),
+            holder: record.holder.clone(),
+            expires: record.expires,
+            going: record.going,
+            same_pod: false,
+        }
+    }
+}
+
+impl fmt::Display for Freed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired(at) => write!(f, "it expired at {at}"),
+            Self::OwnerGone(owner) => write!(f, "its Pod {:?} is gone", owner.name),
+            Self::OwnerFinished(owner, phase) => {
+                write!(f, "its Pod {:?} has ended ({phase})", owner.name)
+            }
+            Self::Restarted(owner, run) => {
+                write!(
+                    f,
+                    "container {:?} of Pod {:?} has been restarted since",
+                    run.container, owner.name
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "held by Pod {:?}", self.owner.name)?;
+        if let Some(holder) = &self.holder {
+            write!(f, " (holder {holder})")?;
+        }
+        match self.expires {
+            _ if self.going => return f.write_str(", about to be deleted: a finalizer keeps it"),
+            Some(at) => write!(f, " until {at}")?,
+            None => f.write_str(", without expiry")?,
+        }
+        if self.same_pod {
+            // It may be a dead process of the same container, which nothing in the object tells.
+            f.write_str("; that is this Pod itself: unless another process of it holds the lock, end it with `cmlock release`, and give --container from now on")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use k8s_openapi::api::core::v1::Pod;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::record::tests::holder;
+
+    const NOW: u64 = 1_900_000_000;
+
+    fn now() -> Option<Sight> {
+        Some(Sight::new(
+            Duration::from_secs(5),
+            Duration::ZERO,
+            UNIX_EPOCH + Duration::from_secs(NOW),
+        ))
+    }
+
+    fn record(expires: Option<u64>) -> Record {
+        let other = Holder {
+            id: "id-2".to_owned(),
+            ..holder()
+        };
+        let object = crate::record::new(
+            "x",
+            &std::collections::BTreeMap::new(),
+            &other,
+            expires.map(Time::from_secs),
+        );
+        Record::read(&object).unwrap()
+    }
+
+    fn pod(uid: &str, status: &Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {"name": "web-0", "uid": uid}, "status": status}))
+            .unwrap()
+    }
+
+    fn owner(status: &Value) -> OwnerState {
+        OwnerState::of(&holder().owner, Some(&pod("p1", status)))
+    }
+
+    fn alive() -> OwnerState {
+        owner(
+            &json!({"phase": "Running", "containerStatuses": [{"name": "main", "restartCount": 2, "image": "", "imageID": "", "ready": true}]}),
+        )
+    }
+
+    #[test]
+    fn the_owner_decides() {
+        for phase in ["Pending", "Running", "Unknown"] {
+            let verdict = judge(&record(None), &owner(&json!({"phase": phase})), now(), None);
+            assert!(matches!(verdict, Verdict::Held(_)), "{phase}");
+        }
+        for phase in ["Succeeded", "Failed"] {
+            let verdict = judge(&record(None), &owner(&json!({"phase": phase})), now(), None);
+            assert!(
+                matches!(verdict, Verdict::Free(Freed::OwnerFinished(..))),
+                "{phase}"
+            );
+        }
+        let another = pod("p2", &json!({"phase": "Running"}));
+        for pod in [None, Some(&another)] {
+            let verdict = judge(
+                &record(None),
+                &OwnerState::of(&holder().owner, pod),
+                now(),
+                None,
+            );
+            assert!(matches!(verdict, Verdict::Free(Freed::OwnerGone(_))));
+        }
+    }
+
+    #[test]
+    fn a_higher_restart_count_of_the_same_container_frees_it() {
+        let with = |name: &str, count: i32| {
+            let status = json!({"phase": "Running", "containerStatuses": [{"name": name, "restartCount": count, "image": "", "imageID": "", "ready": true}]});
+            judge(&record(None), &owner(&status), now(), None)
+        };
+        assert!(matches!(
+            with("main", 3),
+            Verdict::Free(Freed::Restarted(..))
+        ));
+        for (name, count) in [("main", 2), ("main", 1), ("other", 9)] {
+            assert!(
+                matches!(with(name, count), Verdict::Held(_)),
+                "{name} {count}"
+            );
+        }
+    }
+
+    #[test]
+    fn ours_is_ours_and_one_that_goes_is_nobodys_to_delete() {
+        let other = Holder {
+            id: "id-2".to_owned(),
+            ..holder()
+        };
+        assert_eq!(
+            judge(&record(Some(1)), &OwnerState::Gone, now(), Some(&other)),
+            Verdict::Ours
+        );
+        let mut going = record(Some(1));
+        going.going = true;
+        for us in [None, Some(&other)] {
+            assert!(matches!(
+                judge(&going, &OwnerState::Gone, now(), us),
+                Verdict::Held(_)
+            ));
+        }
+        assert_eq!(look_again(&going, now()), None);
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let text = |record: &Record, us| match judge(record, &alive(), now(), us) {
+            Verdict::Held(obstacle) => obstacle.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            text(&record(Some(NOW + 1)), None),
+            "held by Pod \"web-0\" (holder id-2) until 2030-03-17T17:46:41Z"
+        );
+        assert_eq!(
+            text(&record(None), None),
+            "held by Pod \"web-0\" (holder id-2), without expiry"
+        );
+        let mut without = record(None);
+        without.run = None;
+        assert!(text(&without, Some(&holder())).contains("cmlock release"));
+    }
+
+    proptest! {
+        /// Only the owner's end frees a lock without expiry.
+        #[test]
+        fn time_frees_just_what_has_an_expiry(expires in proptest::option::of(NOW - 100..NOW + 100), seen in any::<bool>()) {
+            let record = record(expires);
+            let now = now().filter(|_| seen);
+            let verdict = judge(&record, &alive(), now, None);
+            let over = seen && expires.is_some_and(|at| at <= NOW);
+            prop_assert_eq!(matches!(verdict, Verdict::Free(Freed::Expired(_))), over);
+            prop_assert_eq!(matches!(verdict, Verdict::Held(_)), !over);
+            prop_assert_eq!(look_again(&record, now).is_some(), seen && expires.is_some());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod acquire;
+mod admin;
+mod client;
+mod error;
+mod event;
+mod follow;
+mod held;
+mod holder;
+mod judge;
+mod keep;
+mod limits;
+mod lock;
+mod name;
+mod owner;
+mod record;
+mod time;
+
+pub use admin::{State, locks, release, status};
+pub use client::Client;
+pub use error::{Error, Lost};
+pub use event::Event;
+pub use held::Held;
+pub use judge::{Freed, Obstacle, Verdict};
+pub use lock::Lock;
+pub use name::{NoPod, PodName};
+pub use record::{Malformed, Owner, Record, Run};
+pub use time::Time;

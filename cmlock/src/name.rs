@@ -1,0 +1,115 @@
+//! Names of locks, and of the Pods that own them.
+
+use std::{env, fmt, fs};
+
+use coord_core::{Errno, HasErrno};
+
+/// Where a Pod finds its namespace: the service account's volume.
+const NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The Pod that owns the locks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodName {
+    /// The Pod's namespace, which is that of its locks.
+    pub namespace: String,
+    /// The Pod's name.
+    pub name: String,
+}
+
+/// What does not name a Pod, and what to set. Its errno is `ENOENT`.
+#[derive(Debug)]
+pub struct NoPod(String);
+
+impl PodName {
+    /// The Pod that this process runs in: `POD_NAME`, else the host's name, in the namespace `POD_NAMESPACE`, else that of the service account.
+    ///
+    /// # Errors
+    /// `ENOENT` when neither is there; the text says what to set.
+    pub fn of_this_pod() -> Result<Self, NoPod> {
+        let namespace = Self::namespace_of_this_pod()
+            .ok_or_else(|| NoPod(format!("no namespace: set POD_NAMESPACE to the Pod's metadata.namespace (there is no {NAMESPACE})")))?;
+        let name = Self::name_of_this_pod()
+            .ok_or_else(|| NoPod("no Pod: set POD_NAME to the Pod's metadata.name".to_owned()))?;
+        Ok(Self { namespace, name })
+    }
+
+    /// `POD_NAME`, else the host's name.
+    #[must_use]
+    pub fn name_of_this_pod() -> Option<String> {
+        let host = || {
+            Some(
+                fs::read_to_string("/proc/sys/kernel/hostname")
+                    .ok()?
+                    .trim()
+                    .to_owned(),
+            )
+        };
+        variable("POD_NAME")
+            .or_else(host)
+            .filter(|name| !name.is_empty())
+    }
+
+    /// `POD_NAMESPACE`, else that of the service account.
+    #[must_use]
+    pub fn namespace_of_this_pod() -> Option<String> {
+        let mounted = || Some(fs::read_to_string(NAMESPACE).ok()?.trim().to_owned());
+        variable("POD_NAMESPACE")
+            .or_else(mounted)
+            .filter(|namespace| !namespace.is_empty())
+    }
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for NoPod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoPod {}
+
+impl HasErrno for NoPod {
+    fn errno(&self) -> Errno {
+        Errno::ENOENT
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether a ConfigMap or a Pod can have this name: a DNS subdomain name (RFC 1123), up to 253 bytes. It becomes a part of a request's path.
+pub(crate) fn can_be_a_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+fn is_label(label: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = [label.bytes().next(), label.bytes().last()];
+    ends.iter().all(|end| end.is_some_and(plain))
+        && label.bytes().all(|byte| plain(byte) || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::can_be_a_name;
+
+    #[test]
+    fn names_are_those_of_config_maps() {
+        for good in ["a", "0", "a-b", "a.b", "a--b", &"x".repeat(253)] {
+            assert!(can_be_a_name(good), "{good:?}");
+        }
+        let long = "x".repeat(254);
+        for bad in [
+            "", ".", "a.", ".a", "a..b", "-a", "a-", "A", "a_b", "a/b", "../x", "ä", "a b", "a\n",
+            &long,
+        ] {
+            assert!(!can_be_a_name(bad), "{bad:?}");
+        }
+    }
+}

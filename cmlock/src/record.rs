@@ -1,0 +1,353 @@
+//! A lock as a ConfigMap: what is read of it, and what is written.
+
+use std::{collections::BTreeMap, fmt};
+
+use k8s_openapi::{
+    api::core::v1::ConfigMap,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+
+use crate::{Time, holder::Holder};
+
+/// The key in `data` of the time at which the lock is over.
+pub(crate) const EXPIRES_AT: &str = "expiresAt";
+
+const HOLDER: &str = "cmlock/holder";
+const CONTAINER: &str = "cmlock/container";
+const RESTARTS: &str = "cmlock/restarts";
+
+/// The Pod that an object belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The Pod's name.
+    pub name: String,
+    /// The Pod's UID.
+    pub uid: String,
+}
+
+/// One run of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The container's name.
+    pub container: String,
+    /// How often it had been restarted.
+    pub restarts: i32,
+}
+
+/// A lock as it is kept, read from its ConfigMap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The lock's name.
+    pub name: String,
+    /// The owner Pod.
+    pub owner: Owner,
+    /// When the lock is over; none for one without expiry.
+    pub expires: Option<Time>,
+    /// The holder's ID; none in what Go programs write.
+    pub holder: Option<String>,
+    /// The holder's container, if it noted that.
+    pub run: Option<Run>,
+    /// The object is about to be deleted, and something (a finalizer) keeps it.
+    pub going: bool,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    pub(crate) uid: String,
+    pub(crate) version: String,
+}
+
+/// What is wrong with an object that has a lock's name. It is reported, and left as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed(String);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Record {
+    pub(crate) fn read(object: &ConfigMap) -> Result<Self, Malformed> {
+        let meta = &object.metadata;
+        let annotation = |key: &str| meta.annotations.as_ref()?.get(key).cloned();
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        Ok(Self {
+            name: text(&meta.name),
+            owner: owner(meta.owner_references.as_deref().unwrap_or_default())?,
+            expires: expires(object)?,
+            holder: annotation(HOLDER),
+            run: run(annotation(CONTAINER), annotation(RESTARTS))?,
+            going: meta.deletion_timestamp.is_some(),
+            labels: meta.labels.clone().unwrap_or_default(),
+            uid: text(&meta.uid),
+            version: text(&meta.resource_version),
+        })
+    }
+
+    /// Whether an object looks like a lock, be it a malformed one: it belongs to a Pod as its controller's does, or says what only locks say.
+    pub(crate) fn looks_like(object: &ConfigMap) -> bool {
+        let meta = &object.metadata;
+        let of_pod = meta
+            .owner_references
+            .iter()
+            .flatten()
+            .any(|owner| owner.kind == "Pod" && owner.controller == Some(true));
+        let has = |map: &Option<BTreeMap<String, String>>, key| {
+            map.as_ref().is_some_and(|map| map.contains_key(key))
+        };
+        of_pod || has(&object.data, EXPIRES_AT) || has(&meta.annotations, HOLDER)
+    }
+
+    pub(crate) fn is_held_by(&self, holder: &Holder) -> bool {
+        self.owner.uid == holder.owner.uid && self.holder.as_deref() == Some(&*holder.id)
+    }
+}
+
+/// The object that a holder creates.
+pub(crate) fn new(
+    name: &str,
+    labels: &BTreeMap<String, String>,
+    holder: &Holder,
+    expires: Option<Time>,
+) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: (!labels.is_empty()).then(|| labels.clone()),
+            annotations: Some(annotations(holder)),
+            owner_references: Some(vec![reference(&holder.owner)]),
+            ..ObjectMeta::default()
+        },
+        data: expires.map(|at| data(Some(at))),
+        ..ConfigMap::default()
+    }
+}
+
+/// What is in the object's `data`.
+pub(crate) fn data(expires: Option<Time>) -> BTreeMap<String, String> {
+    expires
+        .map(|at| (EXPIRES_AT.to_owned(), at.as_secs().to_string()))
+        .into_iter()
+        .collect()
+}
+
+fn annotations(holder: &Holder) -> BTreeMap<String, String> {
+    let mut annotations = BTreeMap::from([(HOLDER.to_owned(), holder.id.clone())]);
+    if let Some(run) = &holder.run {
+        annotations.insert(CONTAINER.to_owned(), run.container.clone());
+        annotations.insert(RESTARTS.to_owned(), run.restarts.to_string());
+    }
+    annotations
+}
+
+/// The garbage collector deletes the object when this Pod is gone.
+fn reference(owner: &Owner) -> OwnerReference {
+    OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        name: owner.name.clone(),
+        uid: owner.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    }
+}
+
+fn owner(references: &[OwnerReference]) -> Result<Owner, Malformed> {
+    let owner = match references {
+        [owner] => owner,
+        [] => {
+            return Err(Malformed(
+                "it has no ownerReference, and a lock has exactly one, to a Pod".to_owned(),
+            ));
+        }
+        many => {
+            return Err(Malformed(format!(
+                "it has {} ownerReferences, and a lock has exactly one, to a Pod",
+                many.len()
+            )));
+        }
+    };
+    if (&*owner.api_version, &*owner.kind) != ("v1", "Pod") {
+        return Err(Malformed(format!(
+            "it belongs to {:?} of {:?}, and a lock belongs to a \"Pod\" of \"v1\"",
+            owner.kind, owner.api_version
+        )));
+    }
+    if owner.uid.is_empty() || !crate::name::can_be_a_name(&owner.name) {
+        return Err(Malformed(format!(
+            "its ownerReference to Pod {:?} with UID {:?} cannot be one",
+            owner.name, owner.uid
+        )));
+    }
+    Ok(Owner {
+        name: owner.name.clone(),
+        uid: owner.uid.clone(),
+    })
+}
+
+fn expires(object: &ConfigMap) -> Result<Option<Time>, Malformed> {
+    let Some(text) = object.data.as_ref().and_then(|data| data.get(EXPIRES_AT)) else {
+        return Ok(None);
+    };
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(seconds) if digits => Ok(Some(Time::from_secs(seconds))),
+        _ => Err(Malformed(format!(
+            "its data.{EXPIRES_AT} is {:?}, and should be a Unix time in decimal seconds",
+            start_of(text)
+        ))),
+    }
+}
+
+fn run(container: Option<String>, restarts: Option<String>) -> Result<Option<Run>, Malformed> {
+    let (Some(container), Some(restarts)) = (container, restarts) else {
+        return Ok(None);
+    };
+    match restarts.parse() {
+        Ok(restarts) => Ok(Some(Run {
+            container,
+            restarts,
+        })),
+        Err(_) => Err(Malformed(format!(
+            "its annotation {RESTARTS} is {:?}, and should be a number",
+            start_of(&restarts)
+        ))),
+    }
+}
+
+/// Enough of it to recognise it.
+fn start_of(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// As the Go program writes it.
+    fn of_go() -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"expiresAt": "1900000000"},
+            "metadata": {"name": "migrate", "namespace": "ci", "uid": "c1", "resourceVersion": "7", "labels": {"team": "db"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "web-0", "uid": "p1", "controller": true, "blockOwnerDeletion": false}]}})
+    }
+
+    fn read(object: &Value) -> Result<Record, Malformed> {
+        Record::read(&serde_json::from_value(object.clone()).unwrap())
+    }
+
+    pub(crate) fn holder() -> Holder {
+        Holder {
+            id: "id-1".to_owned(),
+            owner: Owner {
+                name: "web-0".to_owned(),
+                uid: "p1".to_owned(),
+            },
+            run: Some(Run {
+                container: "main".to_owned(),
+                restarts: 2,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_a_go_program_writes_is_read() {
+        let record = read(&of_go()).unwrap();
+        assert_eq!(
+            record.owner,
+            Owner {
+                name: "web-0".to_owned(),
+                uid: "p1".to_owned()
+            }
+        );
+        assert_eq!(record.expires, Some(Time::from_secs(1_900_000_000)));
+        assert_eq!(
+            (record.holder, record.run, record.going),
+            (None, None, false)
+        );
+        let mut endless = of_go();
+        endless["data"] = Value::Null;
+        assert_eq!(read(&endless).unwrap().expires, None);
+    }
+
+    #[test]
+    fn what_is_written_is_what_a_go_program_reads() {
+        let labels = BTreeMap::from([("team".to_owned(), "db".to_owned())]);
+        let written = new(
+            "migrate",
+            &labels,
+            &holder(),
+            Some(Time::from_secs(1_900_000_000)),
+        );
+        let json = serde_json::to_value(&written).unwrap();
+        let go = of_go();
+        assert_eq!(
+            json["metadata"]["ownerReferences"],
+            go["metadata"]["ownerReferences"]
+        );
+        assert_eq!(
+            (&json["data"], &json["metadata"]["labels"]),
+            (&go["data"], &go["metadata"]["labels"])
+        );
+        let back = Record::read(&written).unwrap();
+        assert!(back.is_held_by(&holder()));
+        assert_eq!(back.run, holder().run);
+        assert_eq!(new("x", &BTreeMap::new(), &holder(), None).data, None);
+    }
+
+    #[test]
+    fn malformed_objects_say_what_is_wrong() {
+        let one = of_go()["metadata"]["ownerReferences"][0].clone();
+        let with = |path: &str, value: Value| {
+            let mut object = of_go();
+            *object.pointer_mut(path).unwrap() = value;
+            read(&object).unwrap_err().to_string()
+        };
+        assert!(with("/metadata/ownerReferences", json!([])).contains("no ownerReference"));
+        assert!(with("/metadata/ownerReferences", Value::Null).contains("no ownerReference"));
+        assert!(with("/metadata/ownerReferences", json!([one, one])).contains("2 ownerReferences"));
+        assert!(with("/metadata/ownerReferences/0/kind", json!("Job")).contains("\"Job\""));
+        assert!(with("/metadata/ownerReferences/0/uid", json!("")).contains("cannot be one"));
+        assert!(
+            with("/metadata/ownerReferences/0/name", json!("../../pods")).contains("cannot be one")
+        );
+        for text in [
+            "",
+            "soon",
+            "-1",
+            "+1",
+            "1.5",
+            " 1",
+            "99999999999999999999999",
+        ] {
+            assert!(
+                with("/data/expiresAt", json!(text)).contains("decimal seconds"),
+                "{text:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_expiry_is_read_or_malformed(text in ".{0,30}") {
+            let mut object = of_go();
+            object["data"]["expiresAt"] = json!(text);
+            match read(&object) {
+                Ok(record) => prop_assert!(text.bytes().all(|byte| byte.is_ascii_digit()) && record.expires.is_some()),
+                Err(malformed) => prop_assert!(malformed.to_string().contains("expiresAt")),
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(seconds in any::<Option<u32>>(), restarts in 0..i32::MAX, id in "[a-z0-9-]{1,40}") {
+            let mut holder = holder();
+            holder.id = id;
+            holder.run.as_mut().unwrap().restarts = restarts;
+            let expires = seconds.map(|seconds| Time::from_secs(seconds.into()));
+            let record = Record::read(&new("x", &BTreeMap::new(), &holder, expires)).unwrap();
+            prop_assert!(record.is_held_by(&holder));
+            prop_assert_eq!((record.expires, record.run), (expires, holder.run));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The commands: status, standard output and standard error.
+
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::support::{Kept, Place};
+
+#[test]
+#[ignore = "no cluster"]
+fn a_lock_is_held_across_commands_shown_and_released() {
+    let place = Place::with_pods(&["a", "b"]);
+    let silent = |status| (status, String::new(), String::new());
+    assert_eq!(
+        place.run("a", &["status", "x"]),
+        (1, "lock x is free\n".to_owned(), String::new())
+    );
+    let (status, id, error) = place.run(
+        "a",
+        &["acquire", "x", "--timeout", "1h", "--label", "team=db"],
+    );
+    assert_eq!((status, &*error), (0, ""));
+    let id = id.trim();
+    let (status, said, _) = place.run("b", &["status", "x"]);
+    assert_eq!(status, 0);
+    assert!(
+        said.starts_with(&format!("lock x is held by Pod \"a\" (holder {id}) until ")),
+        "{said}"
+    );
+    let (status, json, _) = place.run("b", &["status", "x", "-o", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (status, &json["held"], &json["pod"], &json["holder"]),
+        (0, &json!(true), &json!("a"), &json!(id))
+    );
+    assert_eq!(json["labels"], json!({"team": "db"}));
+
+    let (status, _, error) = place.run("b", &["acquire", "x", "--no-wait"]);
+    assert_eq!(status, 16);
+    assert!(
+        error.starts_with("cmlock: lock x: it is held by Pod \"a\""),
+        "{error}"
+    );
+    assert_eq!(place.run("b", &["acquire", "x", "--wait", "1s"]).0, 110);
+    assert_eq!(
+        place.run("b", &["run", "x", "--no-wait", "--", "true"]).0,
+        124
+    );
+    assert_eq!(
+        place
+            .run("b", &["run", "x", "--wait", "1s", "--", "true"])
+            .0,
+        124
+    );
+    assert_eq!(place.run("b", &["release", "x"]).0, 16);
+    assert_eq!(place.run("a", &["release", "x", "--holder", "other"]).0, 16);
+
+    place.put("free", "a", Some(1));
+    place.namespace.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "b"}}));
+    assert_eq!(
+        place.run("a", &["list", "-o", "name"]),
+        (0, "free\nx\n".to_owned(), String::new())
+    );
+    let (_, table, _) = place.run("a", &["list"]);
+    assert!(
+        table.contains("free: it expired at 1970-01-01T00:00:01Z") && table.contains("held"),
+        "{table}"
+    );
+    let (_, list, _) = place.run("a", &["list", "-o", "json"]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(
+        (&list[0]["held"], &list[1]["held"]),
+        (&json!(false), &json!(true))
+    );
+
+    assert_eq!(place.run("a", &["release", "x", "--holder", id]), silent(0));
+    assert_eq!(place.run("a", &["release", "x"]), silent(0));
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn the_commands_own_status_counts() {
+    let place = Place::with_pods(&["a"]);
+    let (status, said, error) = place.run(
+        "a",
+        &["run", "x", "--", "sh", "-c", "echo $CMLOCK_HOLDER; exit 7"],
+    );
+    assert_eq!((status, said.trim().len(), &*error), (7, 32, ""));
+    assert_eq!(
+        place.run("a", &["run", "x", "--", "no-such-program"]).0,
+        127
+    );
+    assert_eq!(place.run("a", &["run", "x", "--", "/etc"]).0, 126);
+    assert_eq!(
+        place
+            .run(
+                "a",
+                &["run", "x", "--timeout", "2s", "--grace", "2s", "--", "true"]
+            )
+            .0,
+        64
+    );
+    assert_eq!(place.run("a", &["acquire", "x", "--label", "wrong"]).0, 64);
+    assert_eq!(place.run("a", &["acquire", "x", "--wait", "1"]).0, 64);
+    assert_eq!(place.run("a", &["acquire", "No/Name"]).0, 22);
+    assert!(!place.exists("x"));
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn a_signal_ends_a_wait() {
+    let place = Place::with_pods(&["a", "b"]);
+    place.put("x", "b", None);
+    for arguments in [&["acquire", "x"][..], &["run", "x", "--", "true"]] {
+        let before = place.requests("cmlock/0.1.0", 0).len();
+        let mut waiter = Kept(place.cmlock("a", arguments).spawn().unwrap());
+        let watches = || {
+            place
+                .requests("cmlock/0.1.0", before)
+                .split_off(before)
+                .iter()
+                .any(|it| it.verb == "watch")
+        };
+        eventually("it waits", watches);
+        waiter.signal(nix::sys::signal::Signal::SIGTERM);
+        assert_eq!(waiter.status(), 143);
+    }
+    assert!(place.exists("x"));
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn the_shipped_examples_are_accepted() {
+    let place = Place::with_pods(&[]);
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes");
+    let (namespace, labels) = (
+        place.namespace.name(),
+        "pod-security.kubernetes.io/enforce=restricted",
+    );
+    place
+        .namespace
+        .kubectl(&["label", "namespace", namespace, labels], None);
+    place.namespace.kubectl(&["apply", "-f", examples], None);
+    for pod in ["migrate-a", "migrate-b"] {
+        let _ = place.uid("pods", pod);
+    }
+}

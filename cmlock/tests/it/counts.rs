@@ -1,0 +1,119 @@
+//! What it costs: requests, counted by the API server, and the time of a hand-off.
+
+use std::time::{Duration, Instant};
+
+use cmlock::Lock;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, api::PostParams};
+use serde_json::json;
+
+use crate::support::{Place, client, waiting};
+
+/// Between two things that are measured.
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// The verbs of one contender's requests, sorted.
+fn verbs(place: &Place, agent: &str, at_least: usize) -> Vec<String> {
+    let requests = place.requests(agent, at_least);
+    let mut verbs: Vec<_> = requests
+        .iter()
+        .map(|it| format!("{} {}", it.verb, it.resource))
+        .collect();
+    verbs.sort();
+    verbs
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_free_lock_takes_one_request_and_its_release_one() {
+    let place = Place::with_pods(&["a"]);
+    let client = client(&place.user, "a", "holder/1").await;
+    let lock = Lock::new(&client, "x", Some(Duration::from_secs(60)));
+    for round in 1..=3 {
+        let held = lock.acquire().await.unwrap();
+        // A watch is written down when it has begun, which is before it is cut off.
+        verbs(&place, "holder/1", 1 + round * 3 - 1);
+        held.release().await.unwrap();
+    }
+    let mut expected = vec!["get pods"];
+    for request in ["create configmaps", "delete configmaps", "watch configmaps"] {
+        expected.extend([request; 3]);
+    }
+    expected.sort_unstable();
+    assert_eq!(verbs(&place, "holder/1", 10), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn a_waiter_watches_the_lock_and_its_owner_and_does_not_poll() {
+    let place = Place::with_pods(&["a", "b"]);
+    let held = Lock::new(&place.client("a").await, "x", None)
+        .acquire()
+        .await
+        .unwrap();
+    let waits = client(&place.user, "b", "waiter/1").await;
+    let (waiter, _) = waiting(Lock::new(&waits, "x", None)).await;
+    let expected = [
+        "create configmaps",
+        "get configmaps",
+        "get pods",
+        "get pods",
+        "watch configmaps",
+        "watch pods",
+    ];
+    assert_eq!(verbs(&place, "waiter/1", 6), expected);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(verbs(&place, "waiter/1", 6), expected);
+    held.release().await.unwrap();
+    waiter.await.unwrap().release().await.unwrap();
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// The time of one write to an object that is there.
+async fn write(api: &Api<ConfigMap>, number: usize) -> Duration {
+    let mut object = api.get("measure").await.unwrap();
+    object.data = Some([("number".to_owned(), number.to_string())].into());
+    tokio::time::sleep(PAUSE).await;
+    let begun = Instant::now();
+    api.replace("measure", &PostParams::default(), &object)
+        .await
+        .unwrap();
+    begun.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn a_hand_off_takes_no_longer_than_four_writes() {
+    let place = Place::with_pods(&["a", "b"]);
+    place
+        .namespace
+        .apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "measure"}}));
+    let (a, b) = (place.client("a").await, place.client("b").await);
+    let api: Api<ConfigMap> = place.client("a").await.cluster().api();
+    let (mut times, mut writes) = (Vec::new(), Vec::new());
+    let mut held = Lock::new(&a, "x", None).acquire().await.unwrap();
+    for round in 0..60 {
+        let next = if round % 2 == 0 { &b } else { &a };
+        let (waiter, _) = waiting(Lock::new(next, "x", None)).await;
+        let taken = tokio::spawn(async move { (waiter.await.unwrap(), Instant::now()) });
+        // As busy as the machine is at this moment. Meanwhile the waiter's watches have begun.
+        writes.push(write(&api, round).await);
+        tokio::time::sleep(PAUSE).await;
+        let begun = Instant::now();
+        held.release().await.unwrap();
+        let (next, at) = taken.await.unwrap();
+        times.push(at - begun);
+        held = next;
+    }
+    held.release().await.unwrap();
+    let (hand_off, write) = (median(times), median(writes));
+    println!("hand-off {hand_off:?}, one PUT {write:?}");
+    assert!(
+        hand_off <= write * 4,
+        "hand-off {hand_off:?}, one PUT {write:?}"
+    );
+}

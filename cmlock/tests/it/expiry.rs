@@ -1,0 +1,124 @@
+//! Locks with an expiry, and without.
+
+use std::time::Duration;
+
+use cmlock::Lock;
+use coord_core::{Errno, HasErrno, boottime};
+use testkit::{Fault, eventually};
+
+use crate::support::{AGENT, Place, soon, unix_time, waiting};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn two_waiters_cannot_both_free_an_expired_lock_and_hold_it() {
+    let place = Place::with_pods(&["gone-by", "slow", "fast"]);
+    place.put("x", "gone-by", Some(1));
+    let proxy = place.proxy();
+    // The slow one has read the expired lock; what it deletes it by comes when the fast one has the lock.
+    let late = Duration::from_secs(3);
+    proxy.next(1, |method, _| method == "DELETE", Fault::Delay(late));
+    let slow = place.behind(&proxy, "slow").await;
+    let slow =
+        tokio::spawn(async move { soon(Lock::new(&slow, "x", None).acquire()).await.unwrap() });
+    eventually("the slow one is about to delete it", || {
+        proxy.seen().iter().any(|seen| seen.method == "DELETE")
+    });
+
+    let fast = Lock::new(&place.client("fast").await, "x", None)
+        .acquire()
+        .await
+        .unwrap();
+    let ours = place.uid("configmaps", "x");
+    let refused = || {
+        place
+            .requests(AGENT, 0)
+            .iter()
+            .any(|request| request.verb == "delete" && request.status == 409)
+    };
+    eventually("the late deletion is refused", refused);
+    assert_eq!(place.uid("configmaps", "x"), ours);
+    assert!(!fast.is_lost() && !slow.is_finished());
+    fast.release().await.unwrap();
+    slow.await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_waiter_with_a_timeout_never_removes_a_lock_without_expiry() {
+    let place = Place::with_pods(&["a", "b"]);
+    place.put("x", "a", None);
+    let uid = place.uid("configmaps", "x");
+    let lock = Lock::new(&place.client("b").await, "x", Some(Duration::from_secs(2)));
+    let error = soon(lock.acquire()).await.unwrap_err();
+    assert_eq!(error.errno(), Errno::ETIMEDOUT, "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("held by Pod \"a\", without expiry"),
+        "{error}"
+    );
+    assert_eq!(place.uid("configmaps", "x"), uid);
+    let deleted = place
+        .requests(AGENT, 1)
+        .iter()
+        .any(|request| request.verb == "delete");
+    assert!(!deleted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn expiry_is_judged_by_the_servers_clock() {
+    let place = Place::with_pods(&["a", "b"]);
+    // The server's clock is an hour off the clock of whoever contends.
+    for hour in [3600, -3600] {
+        let proxy = place.proxy();
+        proxy.shift_date(hour);
+        let (a, b) = (
+            place.behind(&proxy, "a").await,
+            place.behind(&proxy, "b").await,
+        );
+        let hold = Duration::from_secs(4);
+        let before = boottime();
+        let held = Lock::new(&a, "x", None).hold(hold).acquire().await.unwrap();
+        let written: u64 = place.object("x")["data"]["expiresAt"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let server = unix_time().saturating_add_signed(hour);
+        assert!(
+            (server + 1..server + 9).contains(&written),
+            "{written} is not soon after {server}"
+        );
+        let deadline = held.deadline().unwrap();
+        assert!(deadline >= before + hold);
+        held.detach();
+        let error = Lock::new(&b, "x", None)
+            .wait(Duration::ZERO)
+            .acquire()
+            .await
+            .unwrap_err();
+        assert_eq!(error.errno(), Errno::EBUSY, "{error}");
+        let next = soon(Lock::new(&b, "x", None).acquire()).await.unwrap();
+        assert!(boottime() >= deadline, "taken early");
+        next.release().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn only_the_expiry_frees_the_lock_of_a_silent_owner() {
+    let place = Place::with_pods(&["a", "b"]);
+    let held = Lock::new(&place.client("a").await, "x", None)
+        .hold(Duration::from_secs(3))
+        .acquire()
+        .await
+        .unwrap();
+    let deadline = held.deadline().unwrap();
+    held.detach();
+    let (waiter, events) = waiting(Lock::new(&place.client("b").await, "x", None)).await;
+    let next = waiter.await.unwrap();
+    assert!(boottime() >= deadline, "taken early");
+    assert!(events.has("freeing it: it expired at"));
+    next.release().await.unwrap();
+}

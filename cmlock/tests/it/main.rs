@@ -1,0 +1,14 @@
+//! The library and the binary `cmlock`, on a real API server: `cargo xtask test` starts one.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod commands;
+mod contend;
+mod counts;
+mod expiry;
+mod loss;
+mod owner;
+mod release;
+mod rights;
+mod support;
+mod wire;

@@ -1,0 +1,151 @@
+//! What becomes of the owner Pod.
+
+use cmlock::Lock;
+use coord_core::{Errno, HasErrno};
+use serde_json::json;
+
+use crate::support::{AGENT, Events, Place, soon, waiting};
+
+/// Holds the lock as Pod `a`, waits for it as Pod `b`, and expects `b` to get it for this reason.
+async fn frees(what: impl FnOnce(&Place), why: &str) {
+    let place = Place::with_pods(&["a", "b"]);
+    let held = Lock::new(&place.client("a").await, "x", None)
+        .acquire()
+        .await
+        .unwrap();
+    let (waiter, events) = waiting(Lock::new(&place.client("b").await, "x", None)).await;
+    assert!(!waiter.is_finished());
+    what(&place);
+    let next = waiter.await.unwrap();
+    assert!(events.has(why), "{why}");
+    // The holder, if there is still one, is told.
+    soon(held.lost()).await;
+    next.release().await.unwrap();
+    let polled = place
+        .requests(AGENT, 1)
+        .iter()
+        .filter(|request| request.verb == "get" && request.resource == "pods")
+        .count();
+    assert!(polled <= 3, "{polled} reads of Pods");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn a_deleted_owner_frees_it() {
+    frees(|place| place.delete_pod("a"), "its Pod \"a\" is gone").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn an_owner_that_failed_frees_it() {
+    frees(
+        |place| place.set_status("a", &json!({"phase": "Failed", "reason": "Evicted"})),
+        "has ended (Failed)",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn an_owner_that_succeeded_frees_it() {
+    frees(
+        |place| place.set_status("a", &json!({"phase": "Succeeded"})),
+        "has ended (Succeeded)",
+    )
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn an_owner_that_was_replaced_by_one_of_the_same_name_frees_it() {
+    let place = Place::with_pods(&["a", "b"]);
+    place.put("x", "a", None);
+    place.delete_pod("a");
+    place.pod("a");
+    let held = soon(Lock::new(&place.client("b").await, "x", None).acquire())
+        .await
+        .unwrap();
+    held.release().await.unwrap();
+    // And its successor of the same name has it no less quickly.
+    place.put("x", "a", None);
+    place.delete_pod("a");
+    place.pod("a");
+    soon(Lock::new(&place.client("a").await, "x", None).acquire())
+        .await
+        .unwrap()
+        .release()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn a_restarted_container_does_not_wait_for_its_predecessor() {
+    let place = Place::with_pods(&["a"]);
+    place.set_restarts("a", 3);
+    let before = Lock::new(&place.client("a").await.with_container("main"), "x", None)
+        .acquire()
+        .await
+        .unwrap();
+    before.detach();
+    // A successor of the same count is another process of the same run.
+    let (waiter, events) = waiting(Lock::new(
+        &place.client("a").await.with_container("main"),
+        "x",
+        None,
+    ))
+    .await;
+    place.set_restarts("a", 4);
+    let next = waiter.await.unwrap();
+    assert!(events.has("container \"main\" of Pod \"a\" has been restarted since"));
+    // What it notes is its own count, and not that of the Pod as it was when the wait began.
+    assert_eq!(
+        place.object("x")["metadata"]["annotations"]["cmlock/restarts"],
+        "4"
+    );
+    next.release().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn without_a_container_the_wait_says_how_to_end_it() {
+    let place = Place::with_pods(&["a"]);
+    let client = place.client("a").await;
+    Lock::new(&client, "x", None)
+        .acquire()
+        .await
+        .unwrap()
+        .detach();
+    let error = Lock::new(&client, "x", None)
+        .wait(std::time::Duration::ZERO)
+        .acquire()
+        .await
+        .unwrap_err();
+    assert_eq!(error.errno(), Errno::EBUSY);
+    assert!(error.to_string().contains("cmlock release"), "{error}");
+    let wrong = Lock::new(&client.clone().with_container("other"), "x", None)
+        .acquire()
+        .await
+        .unwrap_err();
+    assert_eq!(wrong.errno(), Errno::EINVAL);
+    assert!(wrong.to_string().contains("CONTAINER_NAME"), "{wrong}");
+    // A variable that is there for something else is not.
+    let events = Events::default();
+    let lock =
+        Lock::new(&client.with_container_if_any("other"), "y", None).on_event(events.handler());
+    lock.acquire().await.unwrap().release().await.unwrap();
+    assert!(events.has("no container \"other\""));
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_pod_that_has_ended_cannot_own_a_lock() {
+    let place = Place::with_pods(&["a"]);
+    place.set_status("a", &json!({"phase": "Failed"}));
+    let error = Lock::new(&place.client("a").await, "x", None)
+        .acquire()
+        .await
+        .unwrap_err();
+    assert_eq!(error.errno(), Errno::EINVAL);
+    assert!(error.to_string().contains("has ended (Failed)"), "{error}");
+}

@@ -1,0 +1,181 @@
+//! What is missing is named, with what to set.
+
+use cmlock::Lock;
+use coord_core::{Errno, HasErrno};
+
+use crate::support::{AGENT, Events, Place, client, cmlock, outcome, soon, waiting};
+
+const CONFIGMAPS: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
+
+/// Standard error of a command of somebody without one right, which fails with this status.
+fn refused(place: &Place, resource: &str, verb: &str, arguments: &[&str], status: i32) {
+    let without = |of: &str, all: &[&'static str]| -> Vec<&'static str> {
+        all.iter()
+            .copied()
+            .filter(|it| (of, *it) != (resource, verb))
+            .collect()
+    };
+    let (configmaps, pods) = (
+        without("configmaps", &CONFIGMAPS),
+        without("pods", &["get", "watch"]),
+    );
+    let name = format!("no-{verb}-{resource}-{}", arguments[0]);
+    let user = place
+        .namespace
+        .user(&name, &[("configmaps", &configmaps), ("pods", &pods)]);
+    let (code, _, error) = outcome(cmlock(&user).env("POD_NAME", "a").args(arguments));
+    assert_eq!(code, status, "{verb} {resource}: {error}");
+    assert!(
+        error.contains(&format!("not allowed to {verb} {resource}")),
+        "{error}"
+    );
+    let rule = format!(r#"{{apiGroups: [""], resources: ["{resource}"], verbs: ["{verb}"]}}"#);
+    assert!(
+        error.contains(&rule) && error.contains(place.namespace.name()),
+        "{error}"
+    );
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn each_missing_right_is_named() {
+    let place = Place::with_pods(&["a", "b"]);
+    place.put("held", "b", None);
+    place.put("over", "b", Some(1));
+    refused(&place, "pods", "get", &["acquire", "x"], 13);
+    refused(&place, "configmaps", "create", &["acquire", "x"], 13);
+    refused(&place, "configmaps", "get", &["acquire", "held"], 13);
+    refused(&place, "configmaps", "watch", &["acquire", "held"], 13);
+    refused(&place, "configmaps", "delete", &["acquire", "over"], 13);
+    refused(&place, "configmaps", "list", &["list"], 13);
+    // Without update, the command ends before the expiry.
+    refused(
+        &place,
+        "configmaps",
+        "update",
+        &["run", "y", "--timeout", "3s", "--", "sleep", "1000"],
+        122,
+    );
+    let nothing = place.namespace.user("nothing", &[]);
+    let (status, _, error) =
+        outcome(cmlock(&nothing).args(["--pod", "a", "run", "x", "--", "true"]));
+    assert_eq!(status, 125, "{error}");
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn check_prints_the_rules_that_are_missing() {
+    let place = Place::with_pods(&[]);
+    assert_eq!(
+        place.run("a", &["check"]),
+        (0, String::new(), String::new())
+    );
+    let reader = place.namespace.user(
+        "reader",
+        &[("configmaps", &CONFIGMAPS[..4]), ("pods", &["get"])],
+    );
+    let (status, rules, error) = outcome(cmlock(&reader).arg("check"));
+    assert_eq!(status, 1, "{error}");
+    let rule = |resource: &str, verb: &str| {
+        format!("- {{apiGroups: [\"\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]}}\n")
+    };
+    assert_eq!(
+        rules,
+        format!(
+            "rules:\n{}{}{}",
+            rule("configmaps", "update"),
+            rule("configmaps", "delete"),
+            rule("pods", "watch")
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn without_the_right_to_watch_pods_the_owner_is_read_from_time_to_time() {
+    let place = Place::with_pods(&["a", "b"]);
+    place.put("x", "a", None);
+    let user = place.namespace.user(
+        "no-watch",
+        &[("configmaps", &CONFIGMAPS), ("pods", &["get"])],
+    );
+    let (waiter, events) = waiting(Lock::new(&client(&user, "b", AGENT).await, "x", None)).await;
+    soon(events.wait_for("the owner Pod is read from time to time")).await;
+    place.delete_pod("a");
+    waiter.await.unwrap().release().await.unwrap();
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn a_pod_that_is_not_there_is_named_with_what_to_set() {
+    let place = Place::with_pods(&["a"]);
+    let (status, _, error) = place.run("wrong", &["acquire", "x"]);
+    assert_eq!(status, 2, "{error}");
+    assert!(
+        error.contains("there is no Pod \"wrong\"") && error.contains("set POD_NAME"),
+        "{error}"
+    );
+    // Without it, the host's name is taken, which is no Pod's here.
+    let (status, _, error) = outcome(cmlock(&place.user).args(["acquire", "x"]));
+    assert!(
+        [2, 22].contains(&status) && error.contains("set POD_NAME"),
+        "{status} {error}"
+    );
+    let (status, _, error) = place.run("No/Pod", &["acquire", "x"]);
+    assert_eq!(status, 22, "{error}");
+    assert!(
+        error.contains("\"No/Pod\"") && error.contains("set POD_NAME"),
+        "{error}"
+    );
+    let (status, _, error) = outcome(
+        place
+            .cmlock("a", &["acquire", "x"])
+            .env("POD_NAMESPACE", "elsewhere"),
+    );
+    assert_eq!(status, 13, "{error}");
+    assert!(error.contains("elsewhere"), "{error}");
+    // What is given on the command line goes before the environment.
+    assert_eq!(place.run("wrong", &["--pod", "a", "acquire", "x"]).0, 0);
+}
+
+#[test]
+fn without_a_cluster_it_says_what_to_set() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cmlock"));
+    for variable in ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "CMLOCK_LOG_FILTER"] {
+        command.env_remove(variable);
+    }
+    let (status, _, error) = outcome(command.env("HOME", "/nonexistent").args(["acquire", "x"]));
+    assert_eq!(status, 2, "{error}");
+    assert!(
+        error.contains("KUBECONFIG") && error.contains("service account"),
+        "{error}"
+    );
+    let (status, _, error) = outcome(
+        command
+            .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+            .env("KUBERNETES_SERVICE_PORT", "443"),
+    );
+    assert!(
+        status != 0 && error.contains("service account"),
+        "{status} {error}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_bad_name_is_refused_before_any_request() {
+    let place = Place::with_pods(&["a"]);
+    let client = place.client("a").await;
+    let events = Events::default();
+    for name in ["", "No", "a/b", "../pods/a", &"x".repeat(254)] {
+        let lock = Lock::new(&client, name, None).on_event(events.handler());
+        for error in [
+            lock.acquire().await.map(drop).unwrap_err(),
+            cmlock::status(&client, name).await.map(drop).unwrap_err(),
+        ] {
+            assert_eq!(error.errno(), Errno::EINVAL, "{error}");
+            assert!(error.to_string().contains("cannot name a lock"), "{error}");
+        }
+    }
+    assert!(place.requests(AGENT, 0).is_empty());
+}

@@ -1,0 +1,177 @@
+//! What is shared with Go programs, and answers that are lost.
+
+use std::time::Duration;
+
+use cmlock::{Lock, Verdict};
+use coord_core::{Errno, HasErrno};
+use serde_json::json;
+use testkit::{Fault, Proxy};
+
+use crate::support::{Place, soon, unix_time, waiting};
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn what_is_written_is_what_go_programs_read() {
+    let place = Place::with_pods(&["a"]);
+    let lock = Lock::new(&place.client("a").await, "x", Some(Duration::from_secs(60)))
+        .with_labels([("team", "db")]);
+    assert!(lock.data().is_empty());
+    let held = lock.acquire().await.unwrap();
+    let object = place.object("x");
+    let owner = json!([{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": place.uid("pods", "a"), "controller": true, "blockOwnerDeletion": false}]);
+    assert_eq!(object["metadata"]["ownerReferences"], owner);
+    assert_eq!(object["metadata"]["labels"], json!({"team": "db"}));
+    let written = object["data"]["expiresAt"].as_str().unwrap();
+    assert_eq!(object["data"].as_object().unwrap().len(), 1);
+    let seconds: u64 = written.parse().unwrap();
+    assert!((unix_time() + 50..unix_time() + 70).contains(&seconds));
+    assert_eq!(
+        lock.data().get("expiresAt").map(String::as_str),
+        Some(written)
+    );
+    held.release().await.unwrap();
+    let endless = Lock::new(&place.client("a").await, "x", None)
+        .acquire()
+        .await
+        .unwrap();
+    assert_eq!(place.object("x")["data"], json!(null));
+    endless.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn what_a_go_program_writes_is_understood() {
+    let place = Place::with_pods(&["a", "b"]);
+    let client = place.client("b").await;
+    place.put("x", "a", Some(unix_time() + 3600));
+    let state = cmlock::status(&client, "x").await.unwrap().unwrap();
+    assert!(matches!(state.verdict, Verdict::Held(_)));
+    assert_eq!(
+        (state.record.owner.name.as_str(), state.record.holder),
+        ("a", None)
+    );
+    let (waiter, _) = waiting(Lock::new(&client, "x", None)).await;
+    // It releases by name.
+    place.namespace.kubectl(&["delete", "configmap", "x"], None);
+    waiter.await.unwrap().release().await.unwrap();
+    place.put("x", "a", Some(1));
+    soon(Lock::new(&client, "x", None).acquire())
+        .await
+        .unwrap()
+        .release()
+        .await
+        .unwrap();
+}
+
+/// The object is the one that was created, and nobody else can have the lock.
+async fn assert_held_once(place: &Place, proxy: &Proxy, id: &str, creations: usize) {
+    assert_eq!(
+        place.object("x")["metadata"]["annotations"]["cmlock/holder"],
+        id
+    );
+    let error = Lock::new(&place.client("b").await, "x", None)
+        .wait(Duration::ZERO)
+        .acquire()
+        .await
+        .unwrap_err();
+    assert_eq!(error.errno(), Errno::EBUSY);
+    assert_eq!(
+        proxy
+            .seen()
+            .iter()
+            .filter(|seen| seen.method == "POST")
+            .count(),
+        creations
+    );
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_creation_whose_answer_is_lost_is_found_out() {
+    let place = Place::with_pods(&["a", "b"]);
+    let proxy = place.proxy();
+    proxy.next(1, |method, _| method == "POST", Fault::CutAnswer);
+    let client = place.behind(&proxy, "a").await;
+    let held = soon(Lock::new(&client, "x", Some(Duration::from_secs(60))).acquire())
+        .await
+        .unwrap();
+    assert!(held.deadline().is_some());
+    assert_held_once(&place, &proxy, held.id(), 1).await;
+    // And a deletion.
+    proxy.next(1, |method, _| method == "DELETE", Fault::CutAnswer);
+    held.release().await.unwrap();
+    assert!(!place.exists("x"));
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_server_that_cannot_now_is_asked_again() {
+    let place = Place::with_pods(&["a", "b"]);
+    let proxy = place.proxy();
+    let busy = |status, after| Fault::Answer(status, after, "not now".to_owned());
+    proxy.next(1, |method, _| method == "GET", busy(503, None));
+    proxy.next(1, |method, _| method == "POST", busy(429, Some(1)));
+    proxy.next(1, |method, _| method == "POST", Fault::Cut);
+    proxy.next(1, |method, _| method == "DELETE", busy(500, None));
+    let client = place.behind(&proxy, "a").await;
+    let held = soon(Lock::new(&client, "x", None).acquire()).await.unwrap();
+    assert_held_once(&place, &proxy, held.id(), 3).await;
+    held.release().await.unwrap();
+    assert!(!place.exists("x"));
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_wait_ends_in_time_when_the_server_is_silent() {
+    let place = Place::with_pods(&["a"]);
+    let proxy = place.proxy();
+    let client = place.behind(&proxy, "a").await;
+    proxy.set(Fault::Silence);
+    let error = soon(Lock::new(&client, "x", Some(Duration::from_secs(1))).acquire())
+        .await
+        .unwrap_err();
+    assert_eq!(error.errno(), Errno::ETIMEDOUT, "{error}");
+    proxy.set(Fault::None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn a_cut_watch_goes_on() {
+    let place = Place::with_pods(&["a", "b"]);
+    let proxy = place.proxy();
+    let held = Lock::new(&place.client("a").await, "x", None)
+        .acquire()
+        .await
+        .unwrap();
+    let (waiter, _) = waiting(Lock::new(&place.behind(&proxy, "b").await, "x", None)).await;
+    proxy.cut_open_connections();
+    held.release().await.unwrap();
+    waiter.await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "no cluster"]
+async fn a_wait_that_is_given_up_leaves_nothing_behind() {
+    let place = Place::with_pods(&["a", "b"]);
+    let proxy = place.proxy();
+    let client = place.behind(&proxy, "a").await;
+    // Its creation is under way when it is cancelled.
+    proxy.next(
+        1,
+        |method, _| method == "POST",
+        Fault::Delay(Duration::from_secs(2)),
+    );
+    let lock = Lock::new(&client, "x", None);
+    let (cancel, cancelled) = tokio::sync::oneshot::channel::<()>();
+    let acquiring = tokio::spawn(async move {
+        let cancelled = async { drop(cancelled.await) };
+        lock.acquire_unless(cancelled).await.map(drop)
+    });
+    testkit::eventually("it creates", || {
+        proxy.seen().iter().any(|seen| seen.method == "POST")
+    });
+    cancel.send(()).unwrap();
+    let error = soon(acquiring).await.unwrap().unwrap_err();
+    assert_eq!(error.errno(), Errno::ECANCELED, "{error}");
+    assert!(!place.exists("x"));
+}
