@@ -20,7 +20,9 @@ pub(super) fn show(tool: &Path, cluster: &ForDemo) -> Result {
         let mut command = Command::new(program);
         command
             .args(words)
-            .envs(cluster.environment.iter().cloned());
+            .envs(cluster.environment.iter().cloned())
+            // It may be there for something else than these Pods.
+            .env_remove("CONTAINER_NAME");
         command
     };
     let kubectl = |words: &[&str]| command(&cluster.kubectl, words);
