@@ -1,7 +1,7 @@
 //! Ending the process in a pidfile, and only that one.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
     os::unix::fs::MetadataExt,
     time::{Duration, Instant},
@@ -24,6 +24,9 @@ use crate::{
 
 /// How long after a last KILL it is sent again, to what has appeared in the group since.
 const KILL_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a lock is waited for that is not inherited, and so should be free any moment, on the busiest machine.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 impl PidFile {
     /// Ends the process in the file as the schedule says, waits until it is gone, and removes the file. True if there was
@@ -81,28 +84,30 @@ impl PidFile {
         }
     }
 
-    /// Removes the file, unless it is another's by now.
+    /// Removes the file, unless it is another's by now. A lock that a status, a claim or another kill holds is waited for;
+    /// one that children have inherited is not.
     fn remove(&self, snapshot: &Snapshot, pid: Option<Pid>) -> Result<(), Kind> {
         let file = &snapshot.file;
-        let locked = file::lock(file)?;
-        let (content, metadata) = if locked {
-            file::read(file)?
-        } else {
-            file::read_unlocked(file)?
-        };
-        let unchanged =
-            content == snapshot.content && file::same_version(&metadata, &snapshot.metadata);
-        if !unchanged || !file::is_at(file, &self.path)? {
-            info!("{:?} has a new owner, and is left alone", self.path);
-            return Ok(());
-        }
-        match pid {
-            _ if locked => self.remove_locked(file),
-            None => Err(Kind::Locked),
-            Some(pid) => Err(Kind::Survivors(
-                pid,
-                procfs::having_open(metadata.dev(), metadata.ino()),
-            )),
+        let patience = Instant::now() + LOCK_PATIENCE;
+        loop {
+            let locked = file::lock(file)?;
+            let (content, metadata) = if locked {
+                file::read(file)?
+            } else {
+                file::read_unlocked(file)?
+            };
+            let unchanged =
+                content == snapshot.content && file::same_version(&metadata, &snapshot.metadata);
+            if !unchanged || !file::is_at(file, &self.path)? {
+                info!("{:?} has a new owner, and is left alone", self.path);
+                return Ok(());
+            }
+            if locked {
+                return self.remove_locked(file);
+            }
+            if !procfs::is_locked_by_its_owner(metadata.ino()) || Instant::now() >= patience {
+                return Err(pid.map_or(Kind::Locked, |pid| survivors(pid, &metadata)));
+            }
         }
     }
 
@@ -119,6 +124,10 @@ impl PidFile {
             removed => removed.during("remove"),
         }
     }
+}
+
+fn survivors(pid: Pid, pidfile: &Metadata) -> Kind {
+    Kind::Survivors(pid, procfs::having_open(pidfile.dev(), pidfile.ino()))
 }
 
 fn follow(schedule: &Schedule, target: &mut Target) -> Result<(), Kind> {

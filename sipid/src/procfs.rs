@@ -87,6 +87,26 @@ fn innermost(pid: Pid) -> Option<Pid> {
     line.split_whitespace().last()?.parse().ok()
 }
 
+/// Whether a process that lives has itself taken a `flock(2)` on this inode, rather than inherited it from one that is
+/// dead. False where `/proc/locks` does not tell.
+pub(crate) fn is_locked_by_its_owner(inode: u64) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let mut owners = locks.lines().filter_map(|line| flock_owner(line, inode));
+    owners.any(|owner| stat(owner).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X')))
+}
+
+/// Who took the lock of a line of `/proc/locks`, if it is a held `flock(2)` on this inode, `proc_locks(5)`. The device before
+/// the inode is not compared, since it is not always the one that `stat(2)` tells.
+fn flock_owner(line: &str, inode: u64) -> Option<Pid> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (_device, number) = fields.get(5)?.rsplit_once(':')?;
+    if fields[1] == "FLOCK" && number.parse() == Ok(inode) {
+        fields[4].parse().ok()
+    } else {
+        None
+    }
+}
+
 /// The processes that have this file open.
 pub(crate) fn having_open(device: u64, inode: u64) -> Vec<Pid> {
     let has_open = |pid: &Pid| {
@@ -121,5 +141,22 @@ mod tests {
         );
         assert_eq!(parse_stat("42 (short) S 1 2"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn only_a_held_flock_has_an_owner() {
+        let owner = |line| flock_owner(line, 77).map(Pid::raw);
+        assert_eq!(
+            owner("1: FLOCK  ADVISORY  WRITE 42 fe:00:77 0 EOF"),
+            Some(42)
+        );
+        assert_eq!(owner("1: FLOCK  ADVISORY  WRITE 42 fe:00:777 0 EOF"), None);
+        assert_eq!(owner("1: POSIX  ADVISORY  WRITE 42 fe:00:77 0 EOF"), None);
+        assert_eq!(
+            owner("1: -> FLOCK  ADVISORY  WRITE 42 fe:00:77 0 EOF"),
+            None
+        );
+        assert_eq!(owner("1: FLOCK  ADVISORY  WRITE 0 fe:00:77 0 EOF"), None);
+        assert_eq!(owner(""), None);
     }
 }

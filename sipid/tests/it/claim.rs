@@ -202,8 +202,11 @@ fn a_command_keeps_the_lock_and_its_children_too() {
     .unwrap();
     let other = sleeper();
     assert_eq!(claim(&other.pid(), &file), 17);
+    let started = Instant::now();
     let killed = kill(&file, &[]);
     assert_eq!(killed.status.code(), Some(11), "{killed:?}");
+    // What is inherited is not waited for, as another's lock would be.
+    assert!(started.elapsed() < Duration::from_secs(25));
     assert!(
         String::from_utf8_lossy(&killed.stderr).contains(line.trim()),
         "{killed:?}"

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Kept, SIPID, claim, eventually, kill, sipid, sleeper, status_of};
+use crate::support::{Kept, Lock, SIPID, claim, eventually, kill, sipid, sleeper, status_of};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -195,17 +195,6 @@ fn a_lasting_lock_fails_a_claim_after_a_moment() {
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(200), "{took:?}");
     assert!(took < Duration::from_secs(30), "{took:?}");
-}
-
-/// A lock that is held while this lives.
-struct Lock(#[allow(dead_code, reason = "its end is what counts")] nix::fcntl::Flock<fs::File>);
-
-impl Lock {
-    fn on(file: &Path) -> Self {
-        let file = fs::File::open(file).unwrap();
-        let lock = nix::fcntl::FlockArg::LockExclusive;
-        Self(nix::fcntl::Flock::lock(file, lock).unwrap())
-    }
 }
 
 fn has_open(process: &Kept, file: &Path) -> bool {

@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::support::{
-    Kept, SIPID, claim, eventually, in_namespace, kill, ready_shell, sipid, sleeper, status_of,
+    Kept, Lock, SIPID, claim, eventually, in_namespace, kill, ready_shell, sipid, sleeper,
+    status_of,
 };
 
 fn claimed(process: &Kept) -> (tempfile::TempDir, std::path::PathBuf) {
@@ -208,6 +209,29 @@ fn of_many_kills_none_takes_the_next_claim() {
         );
         kill(&file, &[]);
     }
+}
+
+/// Another kill, a status or a claim may be slow on a busy machine.
+#[test]
+fn a_lock_that_is_not_inherited_is_waited_for() {
+    let mut process = sleeper();
+    let (_dir, file) = claimed(&process);
+    let lock = Lock::on(&file);
+    let mut command = Command::new(SIPID);
+    let mut kill = Kept(
+        command
+            .args(["kill", "--pid-file"])
+            .arg(&file)
+            .spawn()
+            .unwrap(),
+    );
+    eventually("the process is gone", || !process.is_alive());
+    // Longer than a claim would wait.
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(kill.is_alive() && file.exists());
+    drop(lock);
+    assert!(kill.0.wait().unwrap().success());
+    assert!(!file.exists());
 }
 
 fn signal(name: &str, process: &Kept) {

@@ -107,6 +107,19 @@ pub(crate) fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> boo
     }
 }
 
+/// A lock that is held while this lives.
+pub(crate) struct Lock(
+    #[allow(dead_code, reason = "its end is what counts")] nix::fcntl::Flock<std::fs::File>,
+);
+
+impl Lock {
+    pub(crate) fn on(file: &Path) -> Self {
+        let file = std::fs::File::open(file).unwrap();
+        let lock = nix::fcntl::FlockArg::LockExclusive;
+        Self(nix::fcntl::Flock::lock(file, lock).unwrap())
+    }
+}
+
 /// Random numbers that a seed repeats. A test that fails shows the seed, since it is printed.
 pub(crate) struct Random(u64);
 
