@@ -6,6 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
 use crate::{
     Result, Tool,
     cluster::Cluster,
@@ -22,6 +25,8 @@ struct Recipe {
     /// What the manifests call it.
     name: &'static str,
     dockerfile: &'static str,
+    /// What it stands on, an image of this run; none for an image that holds nothing else.
+    base: Option<&'static str>,
     /// From where the binaries are built.
     files: &'static [&'static str],
 }
@@ -29,23 +34,45 @@ struct Recipe {
 /// What runs in Pods beside the tools.
 pub(crate) const BASE: &str = "base";
 
-fn recipe(tool: Tool) -> Recipe {
+/// The image of lockheed, with a program that needs a lock.
+pub(crate) const COUNT: &str = "count";
+
+const LOCKHEED: &str = "lockheed";
+
+fn recipes(tool: Tool) -> &'static [Recipe] {
     match tool {
-        Tool::Lockpipes => Recipe {
+        Tool::Lockpipes => &[Recipe {
             name: "lockpipe",
             dockerfile: "lockpipes/examples/Dockerfile",
+            base: None,
             files: &["lockpipe"],
-        },
-        Tool::Exitdir => Recipe {
+        }],
+        Tool::Exitdir => &[Recipe {
             name: "exitdir",
             dockerfile: "exitdir/examples/Dockerfile",
+            base: Some(BASE),
             files: &["exitdir", "examples/leader", "examples/follower"],
-        },
-        Tool::Sipid => Recipe {
+        }],
+        Tool::Sipid => &[Recipe {
             name: "sipid",
             dockerfile: "e2e/sipid/Dockerfile",
+            base: Some(BASE),
             files: &["sipid"],
-        },
+        }],
+        Tool::Lockheed => &[
+            Recipe {
+                name: LOCKHEED,
+                dockerfile: "lockheed/examples/Dockerfile",
+                base: Some(BASE),
+                files: &["lockheed"],
+            },
+            Recipe {
+                name: COUNT,
+                dockerfile: "e2e/lockheed/Dockerfile",
+                base: Some(LOCKHEED),
+                files: &["count"],
+            },
+        ],
     }
 }
 
@@ -54,19 +81,17 @@ impl Images {
         Self { tag: id.to_owned() }
     }
 
-    /// The names by which manifests know the images, with what they are called in this run.
-    pub(crate) fn names(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let tools = [Tool::Lockpipes, Tool::Exitdir, Tool::Sipid];
-        let names = tools.map(|tool| recipe(tool).name);
-        names
-            .into_iter()
-            .chain([BASE])
-            .map(|name| (name, Self::repository(name)))
-    }
-
-    /// The tag of all of them.
-    pub(crate) fn tag(&self) -> &str {
-        &self.tag
+    /// For a kustomization: the names by which manifests know the images, with what they are called in this run.
+    pub(crate) fn overrides(&self) -> Vec<Value> {
+        let tools = Tool::value_variants();
+        let names = tools
+            .iter()
+            .flat_map(|tool| recipes(*tool))
+            .map(|it| it.name);
+        let overrides = names.map(
+            |name| json!({"name": name, "newName": Self::repository(name), "newTag": self.tag}),
+        );
+        overrides.collect()
     }
 
     /// An image, as a Pod names it.
@@ -81,18 +106,15 @@ impl Images {
     /// Builds the base, and what the tools need, each from a directory that holds just its files.
     pub(crate) async fn build(&self, tools: &[Tool], binaries: &Path, place: &Path) -> Result {
         self.build_base(&place.join(BASE)).await?;
-        for tool in tools {
-            let recipe = recipe(*tool);
+        for recipe in tools.iter().flat_map(|tool| recipes(*tool)) {
             let context = place.join(recipe.name);
             for file in recipe.files {
-                let from = binaries.join(file);
-                let to = context.join(file);
+                let (from, to) = (binaries.join(file), context.join(file));
                 fs::create_dir_all(to.parent().unwrap_or(&context))?;
                 fs::copy(&from, &to)
                     .map_err(|error| format!("cannot copy {from:?} to {to:?}: {error}"))?;
             }
-            let dockerfile = Path::new(recipe.dockerfile);
-            self.docker_build(recipe.name, dockerfile, &context).await?;
+            self.docker_build(recipe, &context).await?;
         }
         Ok(())
     }
@@ -106,8 +128,13 @@ impl Images {
         for applet in applets.lines().filter(|applet| *applet != "busybox") {
             symlink("busybox", bin.join(applet))?;
         }
-        self.docker_build(BASE, Path::new("e2e/base/Dockerfile"), context)
-            .await?;
+        let recipe = Recipe {
+            name: BASE,
+            dockerfile: "e2e/base/Dockerfile",
+            base: None,
+            files: &[],
+        };
+        self.docker_build(&recipe, context).await?;
         let image = self.full(BASE);
         let mut runs = program("docker");
         runs.args(["run", "--rm", &image, "sh", "-c", "true"]);
@@ -117,21 +144,19 @@ impl Images {
         })
     }
 
-    async fn docker_build(&self, name: &str, dockerfile: &Path, context: &Path) -> Result {
+    async fn docker_build(&self, recipe: &Recipe, context: &Path) -> Result {
         let mut docker = program("docker");
-        if output(program("docker").args(["buildx", "version"]))
-            .await
-            .is_err()
-        {
+        let plugin = output(program("docker").args(["buildx", "version"])).await;
+        if plugin.is_err() {
             // Without the plugin a client refuses to build, unless it is told that the old builder will do.
             docker.env("DOCKER_BUILDKIT", "0");
         }
-        docker.args(["build", "--tag", &self.full(name), "--file"]);
-        docker.arg(dockerfile);
-        if fs::read_to_string(dockerfile)?.contains("ARG BASE") {
-            docker.args(["--build-arg", &format!("BASE={}", self.full(BASE))]);
+        docker.args(["build", "--tag", &self.full(recipe.name)]);
+        if let Some(base) = recipe.base {
+            docker.args(["--build-arg", &format!("BASE={}", self.full(base))]);
         }
-        output(docker.arg(context)).await.map(drop)
+        docker.args(["--file", recipe.dockerfile]).arg(context);
+        output(&mut docker).await.map(drop)
     }
 
     /// Copies what was built to the cluster's nodes.

@@ -54,6 +54,7 @@ enum Tool {
     Lockpipes,
     Exitdir,
     Sipid,
+    Lockheed,
 }
 
 impl Tool {
@@ -62,6 +63,7 @@ impl Tool {
             Self::Lockpipes => "lockpipes",
             Self::Exitdir => "exitdir",
             Self::Sipid => "sipid",
+            Self::Lockheed => "lockheed",
         }
     }
 }

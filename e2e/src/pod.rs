@@ -4,9 +4,14 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
 use crate::Result;
 
+/// Its name, which every Pod that comes from the API server has.
+pub(crate) fn name(pod: &Pod) -> String {
+    pod.metadata.name.clone().unwrap_or_default()
+}
+
 /// One line: the phase, and each container's state.
 pub(crate) fn shown(pod: &Pod) -> String {
-    let name = pod.metadata.name.as_deref().unwrap_or("a Pod");
+    let name = name(pod);
     let phase = pod
         .status
         .as_ref()

@@ -1,6 +1,7 @@
 //! What is shown of each tool.
 
 mod exitdir;
+mod lockheed;
 mod lockpipes;
 mod sipid;
 
@@ -23,4 +24,5 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         .into_iter()
         .chain(exitdir::SCENARIOS)
         .chain(sipid::SCENARIOS)
+        .chain(lockheed::SCENARIOS)
 }

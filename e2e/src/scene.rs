@@ -15,6 +15,7 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
 };
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::{
     Result,
@@ -28,7 +29,7 @@ use crate::{
 pub(crate) const LABEL: &str = "coord-e2e/run";
 
 /// How long anything may take. It is long, since a machine may be busy; what must be quick is measured by its scenario.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How often the cluster is asked whether something is so.
 const POLL: Duration = Duration::from_millis(100);
@@ -99,15 +100,10 @@ impl<'a> Scene<'a> {
         for path in manifests {
             program::copy(Path::new(path), &overlay)?;
         }
-        let resources: Vec<_> = manifests
+        let resources = manifests
             .iter()
-            .map(|path| Path::new(path).file_name())
-            .map(|name| name.map(std::ffi::OsStr::to_string_lossy))
-            .collect();
-        let images = self
-            .images
-            .names()
-            .map(|(name, to)| json!({"name": name, "newName": to, "newTag": self.images.tag()}));
+            .filter_map(|path| Path::new(path).file_name());
+        let resources: Vec<_> = resources.map(|name| name.to_string_lossy()).collect();
         let patches = patches.iter().map(
             |patch| json!({"target": {"kind": patch.kind}, "patch": patch.operations.to_string()}),
         );
@@ -117,7 +113,7 @@ impl<'a> Scene<'a> {
             "kind": "Kustomization",
             "namespace": self.namespace,
             "resources": resources,
-            "images": images.collect::<Vec<_>>(),
+            "images": self.images.overrides(),
             "patches": patches.collect::<Vec<_>>(),
         });
         fs::write(
@@ -128,6 +124,13 @@ impl<'a> Scene<'a> {
         output(kubectl.args(["apply", "-k"]).arg(overlay))
             .await
             .map(drop)
+    }
+
+    /// A kubectl that works in the namespace.
+    pub(crate) fn kubectl(&self) -> Command {
+        let mut kubectl = self.cluster.kubectl();
+        kubectl.args(["--namespace", &self.namespace]);
+        kubectl
     }
 
     /// Waits until `look` finds something. The error says what was waited for, and what the Pods are doing instead.
@@ -182,7 +185,7 @@ impl<'a> Scene<'a> {
         for pod in self.api::<Pod>().list(&ListParams::default()).await? {
             lines.push(pod::shown(&pod));
             for container in pod::failed(&pod) {
-                let name = pod.metadata.name.clone().unwrap_or_default();
+                let name = pod::name(&pod);
                 let logs = self
                     .logs(&name, &container, false)
                     .await
@@ -220,13 +223,11 @@ impl<'a> Scene<'a> {
             ("pods.txt", &["describe", "pods"]),
         ];
         for (file, words) in of {
-            let mut kubectl = self.cluster.kubectl();
-            kubectl.args(["--namespace", &self.namespace]).args(words);
-            self.write(file, output(&mut kubectl).await);
+            self.write(file, output(self.kubectl().args(words)).await);
         }
         let pods = self.api::<Pod>().list(&ListParams::default()).await;
         for pod in pods.into_iter().flatten() {
-            let name = pod.metadata.name.clone().unwrap_or_default();
+            let name = pod::name(&pod);
             for container in pod::containers(&pod) {
                 let logs = self.logs(&name, &container, false).await;
                 self.write(&format!("{name}.{container}.log"), logs);

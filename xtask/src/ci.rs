@@ -207,7 +207,7 @@ fn static_binaries() -> Result {
     for target in targets.into_iter().flatten() {
         let mut build = target::static_build(&target);
         for tool in TOOLS {
-            build.args(["--package", tool.package]);
+            build.args(["--package", tool.package, "--bin", tool.binary]);
         }
         process::run(&mut build)?;
         let release = process::target().join(target).join("release");

@@ -18,12 +18,44 @@ pub(crate) struct E2e {
     #[arg(long)]
     keep: bool,
     /// Only the scenarios of this tool; more than once for more tools
-    #[arg(long, value_name = "TOOL", value_parser = PossibleValuesParser::new(TOOLS))]
+    #[arg(long, value_name = "TOOL", value_parser = names())]
     only: Vec<String>,
 }
 
-/// The packages that there are scenarios for.
-const TOOLS: [&str; 3] = ["lockpipes", "exitdir", "sipid"];
+struct Tool {
+    name: &'static str,
+    /// What goes into its image.
+    binaries: &'static [&'static str],
+}
+
+const TOOLS: [Tool; 4] = [
+    Tool {
+        name: "lockpipes",
+        binaries: &["--package=lockpipes", "--bin=lockpipe"],
+    },
+    Tool {
+        name: "exitdir",
+        binaries: &[
+            "--package=exitdir",
+            "--bin=exitdir",
+            "--example=leader",
+            "--example=follower",
+        ],
+    },
+    Tool {
+        name: "sipid",
+        binaries: &["--package=sipid", "--bin=sipid"],
+    },
+    Tool {
+        name: "lockheed",
+        binaries: &[
+            "--package=lockheed",
+            "--bin=lockheed",
+            "--package=e2e",
+            "--bin=count",
+        ],
+    },
+];
 
 /// What must be on the PATH, and where it comes from.
 const PROGRAMS: [(&str, &str); 4] = [
@@ -45,15 +77,14 @@ const PROGRAMS: [(&str, &str); 4] = [
 impl E2e {
     pub(crate) fn run(self) -> Result {
         check_programs()?;
-        let tools: Vec<&str> = TOOLS
-            .into_iter()
-            .filter(|tool| self.only.is_empty() || self.only.iter().any(|only| only == tool))
-            .collect();
+        let wanted =
+            |tool: &Tool| self.only.is_empty() || self.only.iter().any(|only| only == tool.name);
+        let tools: Vec<Tool> = TOOLS.into_iter().filter(wanted).collect();
         let binaries = build(&tools)?;
         let mut e2e = process::cargo(["run", "--quiet", "--locked", "--package", "e2e", "--"]);
         e2e.arg("--binaries").arg(binaries);
         e2e.arg("--out").arg(process::target().join("e2e"));
-        e2e.args(tools.iter().flat_map(|tool| ["--only", tool]));
+        e2e.args(tools.iter().flat_map(|tool| ["--only", tool.name]));
         let options = [("--context", &self.context), ("--image", &self.image)];
         for (option, value) in options {
             e2e.args(value.iter().flat_map(|value| [option, value]));
@@ -80,16 +111,15 @@ fn check_programs() -> Result {
     Err(format!("not on the PATH, and needed:\n  {}", missing.join("\n  ")).into())
 }
 
-/// The static binaries, and the two programs that exitdir's image has beside it.
-fn build(tools: &[&str]) -> Result<PathBuf> {
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(TOOLS.iter().map(|tool| tool.name))
+}
+
+/// Returns where the static binaries are.
+fn build(tools: &[Tool]) -> Result<PathBuf> {
     let target = target::smallest()?;
     let mut build = target::static_build(&target);
-    for tool in tools {
-        build.args(["--package", tool]);
-    }
-    if tools.contains(&"exitdir") {
-        build.args(["--example", "leader", "--example", "follower"]);
-    }
+    build.args(tools.iter().flat_map(|tool| tool.binaries));
     process::run(&mut build)?;
     Ok(process::target().join(target).join("release"))
 }

@@ -27,9 +27,9 @@ pub(crate) fn smallest() -> Result<String> {
     installed_musl()?.map_or_else(host, Ok)
 }
 
-/// A release build of binaries that need no file but their own.
+/// A release build, of what the caller adds, that needs no file at run time.
 pub(crate) fn static_build(target: &str) -> Command {
-    let build = ["build", "--release", "--locked", "--bins", "--target"];
+    let build = ["build", "--release", "--locked", "--target"];
     let mut build = process::cargo(build);
     build.arg(target);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
