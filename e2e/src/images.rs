@@ -169,11 +169,17 @@ impl Images {
 
     /// Removes them from the nodes of a cluster that stays.
     pub(crate) async fn unload(&self, cluster: &Cluster) -> Result {
+        let images: Vec<_> = self
+            .built()
+            .await?
+            .iter()
+            .map(|it| format!("docker.io/{it}"))
+            .collect();
+        let remove = format!(
+            "for image in {}; do ! crictl inspecti -q $image >/dev/null 2>&1 || crictl rmi $image; done",
+            images.join(" ")
+        );
         for node in cluster.nodes().await? {
-            let remove = format!(
-                "crictl images | awk '$2 == \"{}\" {{ print $1 \":\" $2 }}' | xargs -r crictl rmi",
-                self.tag
-            );
             cluster.on_node(&node, &remove).await?;
         }
         Ok(())

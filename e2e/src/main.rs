@@ -98,7 +98,11 @@ async fn run(mut args: Args) -> Result {
         return done;
     }
     let removed = remove(&id, &cluster, &images).await;
-    done.and(removed)
+    let removed = removed.map_err(|error| format!("something is left of the run {id}: {error}"));
+    match (done, removed) {
+        (Err(error), Err(left)) => Err(format!("{error}; {left}").into()),
+        (done, removed) => Ok(done.and(removed.map_err(Error::from))?),
+    }
 }
 
 async fn everything(args: &Args, id: &str, cluster: &Cluster, images: &Images) -> Result {

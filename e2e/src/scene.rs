@@ -8,7 +8,7 @@ use std::{
 
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{Event, Namespace, Pod},
+    api::core::v1::{Event, Namespace, Pod, ServiceAccount},
 };
 use kube::{
     Api, Client, Resource,
@@ -68,13 +68,17 @@ impl<'a> Scene<'a> {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let object = serde_json::from_value(object)?;
         namespaces.create(&PostParams::default(), &object).await?;
-        Ok(Self {
+        let scene = Self {
             cluster,
             images,
             client,
             namespace,
             directory: directory.to_owned(),
-        })
+        };
+        // No Pod is admitted before.
+        let account = async || Ok(scene.api::<ServiceAccount>().get_opt("default").await?);
+        scene.until("there is a service account", account).await?;
+        Ok(scene)
     }
 
     /// Begins to remove the namespace; [`remove_all`] sees the end of it.
@@ -172,11 +176,29 @@ impl<'a> Scene<'a> {
 
     /// Ends a container's first process as nothing within the cluster can: with SIGKILL, from the node.
     pub(crate) async fn kill_from_node(&self, pod: &Pod, container: &str) -> Result {
-        let (node, id) = pod::place(pod, container)?;
-        let kill = format!(
-            "kill -KILL $(crictl inspect -o go-template --template '{{{{.info.pid}}}}' {id})"
+        self.beside(pod, container, "kill -KILL $pid")
+            .await
+            .map(drop)
+    }
+
+    /// What a container writes from now on until its first process has ended, each line after its time. It comes from the node, since the
+    /// API server knows nothing of a Pod that was deleted.
+    pub(crate) async fn logs_to_the_end(&self, pod: &Pod, container: &str) -> Result<String> {
+        let pod_name = pod::name(pod);
+        let logs = format!(
+            "/var/log/pods/{}_{pod_name}_*/{container}/0.log",
+            self.namespace
         );
-        self.cluster.on_node(&node, &kill).await.map(drop)
+        let follow = format!("tail --lines=1 --follow --pid=$pid {logs}");
+        self.beside(pod, container, &follow).await
+    }
+
+    /// Runs a command on a container's node, which finds the container's first process in `$pid`, and returns what it prints.
+    pub(crate) async fn beside(&self, pod: &Pod, container: &str, command: &str) -> Result<String> {
+        let (node, id) = pod::place(pod, container)?;
+        let inspect = "crictl inspect -o go-template --template '{{.info.pid}}'";
+        let command = format!("pid=$({inspect} {id}) && {command}");
+        self.cluster.on_node(&node, &command).await
     }
 
     /// What the Pods do, what those wrote that failed, and what the cluster warns of: an indented line each.

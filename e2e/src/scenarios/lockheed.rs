@@ -16,7 +16,7 @@ use crate::{
     scene::{Patch, Scene},
 };
 
-pub(super) const SCENARIOS: [Scenario; 4] = [
+pub(super) const SCENARIOS: [Scenario; 6] = [
     Scenario {
         tool: Tool::Lockheed,
         name: "counter",
@@ -37,6 +37,18 @@ pub(super) const SCENARIOS: [Scenario; 4] = [
     },
     Scenario {
         tool: Tool::Lockheed,
+        name: "pod-deleted",
+        alone: false,
+        play: |scene| Box::pin(pod_deleted(scene)),
+    },
+    Scenario {
+        tool: Tool::Lockheed,
+        name: "cut-off",
+        alone: false,
+        play: |scene| Box::pin(cut_off(scene)),
+    },
+    Scenario {
+        tool: Tool::Lockheed,
         name: "a-verb-less",
         alone: false,
         play: |scene| Box::pin(a_verb_less(scene)),
@@ -46,6 +58,9 @@ pub(super) const SCENARIOS: [Scenario; 4] = [
 const RBAC: &str = "lockheed/examples/kubernetes/rbac.yaml";
 const JOB: &str = "lockheed/examples/kubernetes/job.yaml";
 const CRON_JOB: &str = "lockheed/examples/kubernetes/cronjob.yaml";
+
+const HOLDER: &str = "e2e/lockheed/holder.yaml";
+const WAITER: &str = "e2e/lockheed/waiter.yaml";
 
 /// How often each of the Pods of the Job counts.
 const SECTIONS: usize = 5;
@@ -98,14 +113,10 @@ async fn cron_job(scene: &Scene<'_>) -> Result<String> {
 
 /// A holder that cannot say a word, and of which the API server knows no more: the next one waits for the end of the lease.
 async fn holder_killed(scene: &Scene<'_>) -> Result<String> {
-    scene
-        .apply(&[RBAC, "e2e/lockheed/holder.yaml"], &[])
-        .await?;
+    scene.apply(&[RBAC, HOLDER], &[]).await?;
     begun(scene, "holder").await?;
-    scene.apply(&["e2e/lockheed/waiter.yaml"], &[]).await?;
+    waits(scene).await?;
     let pods = scene.api::<Pod>();
-    let waits = async || Ok(pod::runs(&pods.get("waiter").await?, "waiter").then_some(()));
-    scene.until("the waiter runs", waits).await?;
     let holder = pods.get("holder").await?;
     scene.kill_from_node(&holder, "holder").await?;
     pods.delete("holder", &DeleteParams::default().grace_period(0))
@@ -122,6 +133,74 @@ async fn holder_killed(scene: &Scene<'_>) -> Result<String> {
         ));
     }
     Err(format!("{new_id} began {overlap:.1?} before the end of the lease of {old_id}").into())
+}
+
+/// A holder whose Pod is deleted by force: the API server forgets it at once, and it lives on for a moment, deaf to TERM.
+async fn pod_deleted(scene: &Scene<'_>) -> Result<String> {
+    succeeded(scene, async |_holder| {
+        let pods = scene.api::<Pod>();
+        pods.delete("holder", &DeleteParams::default().grace_period(0))
+            .await?;
+        Ok(())
+    })
+    .await
+}
+
+/// A holder that reaches nobody any more, and of which nobody hears.
+async fn cut_off(scene: &Scene<'_>) -> Result<String> {
+    succeeded(scene, async |holder| {
+        let cut = "nsenter --target $pid --net ip route del default";
+        scene.beside(holder, "holder", cut).await.map(drop)
+    })
+    .await
+}
+
+/// Does something to a holder that works on whatever it is told, and fails if the next one begins before that work has ended.
+async fn succeeded(scene: &Scene<'_>, disturb: impl AsyncFn(&Pod) -> Result) -> Result<String> {
+    let work = "trap '' TERM; echo begun; while :; do echo works; sleep 0.1; done";
+    let deaf = Patch {
+        kind: "Pod",
+        operations: json!([{"op": "replace", "path": "/spec/containers/0/command",
+            "value": ["lockheed", "run", "deploy", "--duration=20s", "--", "sh", "-c", work]}]),
+    };
+    scene.apply(&[RBAC, HOLDER], &[deaf]).await?;
+    begun(scene, "holder").await?;
+    waits(scene).await?;
+    let holder = scene.api::<Pod>().get("holder").await?;
+    let works = scene.logs_to_the_end(&holder, "holder");
+    let next = async {
+        disturb(&holder).await?;
+        begun(scene, "waiter").await
+    };
+    let (works, ()) = tokio::try_join!(works, next)?;
+    let next = output(scene.kubectl().args(["logs", "--timestamps", "waiter"])).await?;
+    let last = time_of(works.lines().rev().find(|line| line.ends_with("works")))?;
+    let first = time_of(next.lines().find(|line| line.ends_with("begun")))?;
+    let gap = first.duration_since(last);
+    if gap.is_positive() {
+        return Ok(format!(
+            "the next one began {:.1?} after the work's end",
+            gap.unsigned_abs()
+        ));
+    }
+    Err(format!(
+        "two at once: the next one began at {first}, and the holder still worked at {last}"
+    )
+    .into())
+}
+
+/// What stands before a line of a log.
+fn time_of(line: Option<&str>) -> Result<Timestamp> {
+    let time = line.and_then(|line| line.split(' ').next());
+    Ok(time.ok_or("a command has written nothing")?.parse()?)
+}
+
+/// Starts somebody who waits for the lock.
+async fn waits(scene: &Scene<'_>) -> Result {
+    scene.apply(&[WAITER], &[]).await?;
+    let pods = scene.api::<Pod>();
+    let runs = async || Ok(pod::runs(&pods.get("waiter").await?, "waiter").then_some(()));
+    scene.until("the waiter runs", runs).await
 }
 
 /// Waits until the command of a Pod has said that it has begun.
