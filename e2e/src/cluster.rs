@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -9,7 +10,7 @@ use kube::{
 use tokio::process::Command;
 
 use crate::{
-    Result,
+    Result, pod,
     program::{output, program},
 };
 
@@ -126,9 +127,19 @@ impl Cluster {
         Ok(Client::try_from(config)?)
     }
 
-    /// Runs a shell command on a node, as root, and returns what it prints.
-    pub(crate) async fn on_node(&self, node: &str, command: &str) -> Result<String> {
-        output(program("docker").args(["exec", node, "sh", "-c", command])).await
+    /// A shell command on a container's node, which finds the container's first process in `$pid`.
+    pub(crate) fn beside(pod: &Pod, container: &str, command: &str) -> Result<Command> {
+        let (node, id) = pod::place(pod, container)?;
+        let inspect = "crictl inspect -o go-template --template '{{.info.pid}}'";
+        let command = format!("pid=$({inspect} {id}) && {command}");
+        Ok(Self::on_node(&node, &command))
+    }
+
+    /// A shell command on a node, as root.
+    pub(crate) fn on_node(node: &str, command: &str) -> Command {
+        let mut docker = program("docker");
+        docker.args(["exec", node, "sh", "-c", command]);
+        docker
     }
 
     pub(crate) async fn nodes(&self) -> Result<Vec<String>> {

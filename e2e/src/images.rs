@@ -180,7 +180,7 @@ impl Images {
             images.join(" ")
         );
         for node in cluster.nodes().await? {
-            cluster.on_node(&node, &remove).await?;
+            output(&mut Cluster::on_node(&node, &remove)).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! crates ship. Everything that a run makes carries its ID, by which it is removed, however the run ends.
 
 mod cluster;
+mod follow;
 mod images;
 mod job;
 mod pod;

@@ -38,9 +38,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) images: &'a Images,
     client: Client,
-    namespace: String,
+    pub(crate) namespace: String,
     /// For what is applied here, and what is collected.
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 /// A change to what the manifests say: operations of a JSON patch (RFC 6902) on the one object of a kind.
@@ -176,29 +176,9 @@ impl<'a> Scene<'a> {
 
     /// Ends a container's first process as nothing within the cluster can: with SIGKILL, from the node.
     pub(crate) async fn kill_from_node(&self, pod: &Pod, container: &str) -> Result {
-        self.beside(pod, container, "kill -KILL $pid")
+        output(&mut Cluster::beside(pod, container, "kill -KILL $pid")?)
             .await
             .map(drop)
-    }
-
-    /// What a container writes from now on until its first process has ended, each line after its time. It comes from the node, since the
-    /// API server knows nothing of a Pod that was deleted.
-    pub(crate) async fn logs_to_the_end(&self, pod: &Pod, container: &str) -> Result<String> {
-        let pod_name = pod::name(pod);
-        let logs = format!(
-            "/var/log/pods/{}_{pod_name}_*/{container}/0.log",
-            self.namespace
-        );
-        let follow = format!("tail --lines=1 --follow --pid=$pid {logs}");
-        self.beside(pod, container, &follow).await
-    }
-
-    /// Runs a command on a container's node, which finds the container's first process in `$pid`, and returns what it prints.
-    pub(crate) async fn beside(&self, pod: &Pod, container: &str, command: &str) -> Result<String> {
-        let (node, id) = pod::place(pod, container)?;
-        let inspect = "crictl inspect -o go-template --template '{{.info.pid}}'";
-        let command = format!("pid=$({inspect} {id}) && {command}");
-        self.cluster.on_node(&node, &command).await
     }
 
     /// What the Pods do, what those wrote that failed, and what the cluster warns of: an indented line each.

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::Scenario;
 use crate::{
-    Result, Tool, images,
+    Result, Tool,
+    cluster::Cluster,
+    images,
     job::End,
     pod,
     program::output,
@@ -150,7 +152,9 @@ async fn pod_deleted(scene: &Scene<'_>) -> Result<String> {
 async fn cut_off(scene: &Scene<'_>) -> Result<String> {
     succeeded(scene, async |holder| {
         let cut = "nsenter --target $pid --net ip route del default";
-        scene.beside(holder, "holder", cut).await.map(drop)
+        output(&mut Cluster::beside(holder, "holder", cut)?)
+            .await
+            .map(drop)
     })
     .await
 }
@@ -167,12 +171,10 @@ async fn succeeded(scene: &Scene<'_>, disturb: impl AsyncFn(&Pod) -> Result) -> 
     begun(scene, "holder").await?;
     waits(scene).await?;
     let holder = scene.api::<Pod>().get("holder").await?;
-    let works = scene.logs_to_the_end(&holder, "holder");
-    let next = async {
-        disturb(&holder).await?;
-        begun(scene, "waiter").await
-    };
-    let (works, ()) = tokio::try_join!(works, next)?;
+    let works = scene.follow(&holder, "holder").await?;
+    disturb(&holder).await?;
+    begun(scene, "waiter").await?;
+    let works = works.text().await?;
     let next = output(scene.kubectl().args(["logs", "--timestamps", "waiter"])).await?;
     let last = time_of(works.lines().rev().find(|line| line.ends_with("works")))?;
     let first = time_of(next.lines().find(|line| line.ends_with("begun")))?;
