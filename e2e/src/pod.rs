@@ -93,3 +93,29 @@ fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let main = status.and_then(|status| status.container_statuses.as_ref());
     init.into_iter().chain(main).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_is_shown_with_what_each_container_does() {
+        let pod = json!({"metadata": {"name": "job-x"}, "status": {"phase": "Running", "containerStatuses": [
+            {"name": "leader", "state": {"terminated": {"exitCode": 7, "reason": "Error"}}},
+            {"name": "follower", "state": {"running": {}}},
+            {"name": "other", "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}},
+            {"name": "late", "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}},
+        ]}});
+        let pod: Pod = serde_json::from_value(pod).expect("this is a Pod");
+        assert_eq!(
+            shown(&pod),
+            "job-x: Running; leader ended with 7 (Error), follower runs, other waits (CrashLoopBackOff), late waits (ContainerCreating)"
+        );
+        assert_eq!(failed(&pod), ["leader", "other"]);
+        assert_eq!(exit_code(&pod, "leader"), Some(7));
+        assert_eq!(exit_code(&pod, "follower"), None);
+        assert!(runs(&pod, "follower") && !runs(&pod, "leader"));
+    }
+}
