@@ -149,8 +149,9 @@ impl<'a> Scene<'a> {
                 return Ok(found);
             }
             if started.elapsed() > PATIENCE {
-                let situation = self.situation().await?;
-                return Err(format!("not within {PATIENCE:?}: {what}\n{situation}").into());
+                return Err(self
+                    .wrong(&format!("not within {PATIENCE:?}: {what}"))
+                    .await);
             }
             tokio::time::sleep(POLL).await;
         }
