@@ -29,7 +29,7 @@ use crate::{
 pub(crate) const LABEL: &str = "coord-e2e/run";
 
 /// How long anything may take. It is long, since a machine may be busy; what must be quick is measured by its scenario.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How often the cluster is asked whether something is so.
 const POLL: Duration = Duration::from_millis(100);
