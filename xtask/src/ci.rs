@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     Result,
     process::{self, cargo},
+    target,
     test::Test,
 };
 
@@ -202,21 +203,13 @@ fn light() -> Result {
 
 /// Links glibc statically, and musl where that target is installed.
 fn static_binaries() -> Result {
-    let targets = [Some(host()?), installed_musl()?];
+    let targets = [Some(target::host()?), target::installed_musl()?];
     for target in targets.into_iter().flatten() {
-        let mut build = cargo([
-            "build",
-            "--release",
-            "--locked",
-            "--bins",
-            "--target",
-            &target,
-        ]);
+        let mut build = target::static_build(&target);
         for tool in TOOLS {
-            build.args(["--package", tool.package]);
+            build.args(["--package", tool.package, "--bin", tool.binary]);
         }
-        let build = build.env("RUSTFLAGS", "-C target-feature=+crt-static");
-        process::run(build.env(c_compiler(&target), "cc"))?;
+        process::run(&mut build)?;
         let release = process::target().join(target).join("release");
         for tool in TOOLS {
             run_in_empty_root(&release.join(tool.binary), tool.alone)?;
@@ -226,7 +219,7 @@ fn static_binaries() -> Result {
 }
 
 fn musl() -> Result {
-    let Some(target) = installed_musl()? else {
+    let Some(target) = target::installed_musl()? else {
         eprintln!(
             "the musl target is not installed (rustup target add): nothing was tested with it"
         );
@@ -243,30 +236,8 @@ fn musl() -> Result {
     process::run(
         cargo(test)
             .args(["--target", &target])
-            .env(c_compiler(&target), "cc"),
+            .env(target::c_compiler(&target), "cc"),
     )
-}
-
-/// The variable that names the C compiler for a target. What is written in C below us needs no C library, so that the host's will do for musl.
-fn c_compiler(target: &str) -> String {
-    format!("CC_{}", target.replace('-', "_"))
-}
-
-fn host() -> Result<String> {
-    let rustc = process::output(Command::new("rustc").args(["--version", "--verbose"]))?;
-    let host = rustc.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.ok_or("rustc names no host")?.to_owned())
-}
-
-fn installed_musl() -> Result<Option<String>> {
-    let musl = host()?.replace("-gnu", "-musl");
-    let sysroot = process::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let installed = Path::new(sysroot.trim())
-        .join("lib/rustlib")
-        .join(&musl)
-        .join("lib")
-        .is_dir();
-    Ok(installed.then_some(musl))
 }
 
 /// What a `FROM scratch` image does: nothing is there but the binary.
@@ -303,6 +274,8 @@ fn package() -> Result {
         "xtask",
         "--exclude",
         "testkit",
+        "--exclude",
+        "e2e",
         "--locked",
         "--allow-dirty",
     ];

@@ -2,10 +2,12 @@
 
 mod ci;
 mod demo;
+mod e2e;
 mod kube;
 mod process;
 mod serve;
 mod sim;
+mod target;
 mod test;
 
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Xtask {
     Test(test::Test),
     /// Play lockheed's locking logic through many histories of failures, each from a seed
     Sim(sim::Sim),
+    /// Show the tools at work in real Pods, on a kind cluster
+    E2e(e2e::E2e),
     /// Check what every change must pass: all steps, or those named
     Ci {
         /// The steps to run, in this order
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
+        Xtask::E2e(e2e) => e2e.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
     match done {

@@ -1,0 +1,125 @@
+//! `cargo xtask e2e`: the tools in real Pods. This builds what is needed; the package `e2e` does the rest.
+
+use std::{env, os::unix::process::CommandExt, path::PathBuf};
+
+use clap::{Args, builder::PossibleValuesParser};
+
+use crate::{Result, process, target};
+
+#[derive(Args)]
+pub(crate) struct E2e {
+    /// A context of your kubeconfig that is of a kind cluster, to use it and leave it; else a cluster is made and removed
+    #[arg(long, value_name = "CONTEXT")]
+    context: Option<String>,
+    /// The node image of a cluster that is made, which says which Kubernetes it is
+    #[arg(long, value_name = "NODE_IMAGE", conflicts_with = "context")]
+    image: Option<String>,
+    /// Leave the cluster, the images and the namespaces of what failed, and say where they are
+    #[arg(long)]
+    keep: bool,
+    /// Only the scenarios of this tool; more than once for more tools
+    #[arg(long, value_name = "TOOL", value_parser = names())]
+    only: Vec<String>,
+}
+
+struct Tool {
+    name: &'static str,
+    /// What goes into its image.
+    binaries: &'static [&'static str],
+}
+
+const TOOLS: [Tool; 4] = [
+    Tool {
+        name: "lockpipes",
+        binaries: &["--package=lockpipes", "--bin=lockpipe"],
+    },
+    Tool {
+        name: "exitdir",
+        binaries: &[
+            "--package=exitdir",
+            "--bin=exitdir",
+            "--example=leader",
+            "--example=follower",
+        ],
+    },
+    Tool {
+        name: "sipid",
+        binaries: &["--package=sipid", "--bin=sipid"],
+    },
+    Tool {
+        name: "lockheed",
+        binaries: &[
+            "--package=lockheed",
+            "--bin=lockheed",
+            "--package=e2e",
+            "--bin=count",
+        ],
+    },
+];
+
+/// What must be on the PATH, and where it comes from.
+const PROGRAMS: [(&str, &str); 4] = [
+    (
+        "docker",
+        "Docker Engine: https://docs.docker.com/engine/install",
+    ),
+    (
+        "kind",
+        "kind: https://kind.sigs.k8s.io, or `go install sigs.k8s.io/kind@latest`",
+    ),
+    ("kubectl", "kubectl: https://kubernetes.io/docs/tasks/tools"),
+    (
+        "busybox",
+        "a static busybox, for the images: Debian's package busybox-static",
+    ),
+];
+
+impl E2e {
+    pub(crate) fn run(self) -> Result {
+        check_programs()?;
+        let wanted =
+            |tool: &Tool| self.only.is_empty() || self.only.iter().any(|only| only == tool.name);
+        let tools: Vec<Tool> = TOOLS.into_iter().filter(wanted).collect();
+        let binaries = build(&tools)?;
+        let mut e2e = process::cargo(["run", "--quiet", "--locked", "--package", "e2e", "--"]);
+        e2e.arg("--binaries").arg(binaries);
+        e2e.arg("--out").arg(process::target().join("e2e"));
+        e2e.args(tools.iter().flat_map(|tool| ["--only", tool.name]));
+        let options = [("--context", &self.context), ("--image", &self.image)];
+        for (option, value) in options {
+            e2e.args(value.iter().flat_map(|value| [option, value]));
+        }
+        if self.keep {
+            e2e.arg("--keep");
+        }
+        // It takes our place, so that signals reach it.
+        Err(e2e.exec().into())
+    }
+}
+
+fn check_programs() -> Result {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there =
+        |name: &str| env::split_paths(&path).any(|directory| directory.join(name).is_file());
+    let missing: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter_map(|(name, how)| (!is_there(name)).then_some(how))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("not on the PATH, and needed:\n  {}", missing.join("\n  ")).into())
+}
+
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(TOOLS.iter().map(|tool| tool.name))
+}
+
+/// Returns where the static binaries are.
+fn build(tools: &[Tool]) -> Result<PathBuf> {
+    let target = target::smallest()?;
+    let mut build = target::static_build(&target);
+    build.args(tools.iter().flat_map(|tool| tool.binaries));
+    process::run(&mut build)?;
+    Ok(process::target().join(target).join("release"))
+}
