@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the cluster is asked whether something is so.
 const POLL: Duration = Duration::from_millis(100);
 
+/// How many lines an error has at most.
+const SHOWN: usize = 12;
+
 pub(crate) struct Scene<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) images: &'a Images,
@@ -206,7 +209,8 @@ impl<'a> Scene<'a> {
                 text(event.message)
             ));
         }
-        lines.dedup();
+        // The rest is in what is collected.
+        lines.truncate(SHOWN);
         Ok(lines
             .iter()
             .map(|line| format!("        {line}"))
