@@ -4,6 +4,9 @@ use std::{ffi::OsString, time::Duration};
 
 use nix::sys::signal::Signal;
 
+/// So that a moment and a grace period make a moment.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// What to run, and how to end it.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -36,10 +39,10 @@ impl Plan {
         }
     }
 
-    /// How long after the first signal the tree is killed.
+    /// How long after the first signal the tree is killed; more than a hundred years counts as a hundred.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.grace = grace.min(LONGEST);
         self
     }
 
@@ -61,5 +64,17 @@ impl Plan {
     pub fn orphans(mut self, orphans: Orphans) -> Self {
         self.orphans = orphans;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boottime;
+
+    #[test]
+    fn the_longest_grace_period_ends_at_some_moment() {
+        let plan = Plan::new(["true"]).grace(Duration::MAX);
+        assert!(boottime().checked_add(plan.grace).is_some());
     }
 }
