@@ -279,7 +279,37 @@ fn package() -> Result {
         "--locked",
         "--allow-dirty",
     ];
+    forget_unpacked()?;
     process::run(&mut cargo(all))
+}
+
+/// Cargo hands the new packages to each other as a local registry. It unpacks a crate of a registry below its home, once for each
+/// version: where an earlier run has done so, this one would build with that one's sources.
+fn forget_unpacked() -> Result {
+    let metadata = metadata()?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let own: Vec<String> = packages
+        .filter(|package| package["source"].is_null())
+        .filter_map(|package| {
+            let (name, version) = (&package["name"], &package["version"]);
+            Some(format!("{}-{}", name.as_str()?, version.as_str()?))
+        })
+        .collect();
+    let Ok(registries) = fs::read_dir(process::cargo_home()?.join("registry/src")) else {
+        return Ok(()); // nothing was ever unpacked
+    };
+    for registry in registries {
+        let registry = registry?;
+        // The others' names begin with a host.
+        if registry.file_name().as_encoded_bytes().starts_with(b"-") {
+            for unpacked in own.iter().map(|name| registry.path().join(name)) {
+                if unpacked.exists() {
+                    fs::remove_dir_all(unpacked)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn metadata() -> Result<Value> {

@@ -29,6 +29,13 @@ pub(crate) fn target() -> PathBuf {
         .map_or_else(|| root().join("target"), |target| root().join(target))
 }
 
+/// Where cargo keeps what it fetched.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(env::home_dir()?.join(".cargo")))
+        .ok_or_else(|| "neither CARGO_HOME nor HOME is set".into())
+}
+
 /// Says what is run, runs it, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result {
     eprintln!("$ {}", shown(command));
