@@ -1,6 +1,9 @@
 //! Who holds a lock.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::{
+    api::core::v1::{ContainerState, ContainerStatus, Pod},
+    apimachinery::pkg::apis::meta::v1::Time as PodTime,
+};
 
 use crate::record::{Owner, Run};
 
@@ -22,7 +25,23 @@ pub(crate) enum OwnerState {
     /// All its containers have ended and are not started again: its phase.
     Finished(String),
     /// It is there.
-    Alive(Vec<Run>),
+    Alive(Vec<Container>),
+}
+
+/// A container of the owner Pod, as the kubelet last told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Container {
+    pub(crate) run: Run,
+    /// Whoever ran in it before this does so no more: when it last began or ended, in Unix seconds by the node's clock.
+    turned: Option<i64>,
+}
+
+impl Container {
+    /// Whether what ran in it at this time by the node's clock has ended. The times have whole seconds: within one nobody knows.
+    pub(crate) fn has_turned_since(&self, time: u64) -> bool {
+        self.turned
+            .is_some_and(|turned| u64::try_from(turned).is_ok_and(|turned| turned > time))
+    }
 }
 
 impl OwnerState {
@@ -32,7 +51,7 @@ impl OwnerState {
         };
         match phase(pod) {
             phase @ ("Failed" | "Succeeded") => Self::Finished(phase.to_owned()),
-            _ => Self::Alive(runs(pod)),
+            _ => Self::Alive(containers(pod)),
         }
     }
 }
@@ -45,7 +64,7 @@ pub(crate) fn phase(pod: &Pod) -> &str {
 }
 
 /// The run of a container that this process is in. A status that says that the container does not run is older than this process: it is of
-/// the run before, or of none. To note a count that is too high costs time, to note one that is too low would cost the lock.
+/// the run before, or of none. One that says still that the run before runs cannot be told, and gives a count that is too low.
 pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<Run> {
     let status = statuses(pod).find(|status| status.name == container)?;
     let state = status.state.as_ref();
@@ -58,13 +77,32 @@ pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<Run> {
     })
 }
 
-/// How often each container has been restarted. An init container can hold locks, too.
-pub(crate) fn runs(pod: &Pod) -> Vec<Run> {
-    let run = |status: &ContainerStatus| Run {
-        container: status.name.clone(),
-        restarts: status.restart_count,
+/// An init container can hold locks, too.
+fn containers(pod: &Pod) -> Vec<Container> {
+    let container = |status: &ContainerStatus| Container {
+        run: Run {
+            container: status.name.clone(),
+            restarts: status.restart_count,
+        },
+        turned: turned(status),
     };
-    statuses(pod).map(run).collect()
+    statuses(pod).map(container).collect()
+}
+
+fn turned(status: &ContainerStatus) -> Option<i64> {
+    let turned = |state: &ContainerState| {
+        let began = state
+            .running
+            .as_ref()
+            .and_then(|now| now.started_at.clone());
+        let ended = state
+            .terminated
+            .as_ref()
+            .and_then(|end| end.finished_at.clone());
+        began.or(ended).map(|PodTime(at)| at.as_second())
+    };
+    let states = [&status.state, &status.last_state];
+    states.into_iter().flatten().filter_map(turned).max()
 }
 
 fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
@@ -102,5 +140,22 @@ mod tests {
         assert_eq!(noted(0, ended.clone(), json!({})), 1);
         assert_eq!(noted(0, waiting.clone(), ended.clone()), 1);
         assert_eq!(noted(3, waiting, json!({})), 4);
+    }
+
+    #[test]
+    fn a_container_turns_when_it_begins_and_when_it_ends() {
+        let turned = |state: Value, last: Value| {
+            let status = json!({"name": "main", "restartCount": 1, "state": state, "lastState": last, "image": "", "imageID": "", "ready": false});
+            turned(&serde_json::from_value(status).unwrap())
+        };
+        let running =
+            |at: u8| json!({"running": {"startedAt": format!("1970-01-01T00:00:{at:02}Z")}});
+        let ended = |at: u8| json!({"terminated": {"exitCode": 0, "startedAt": "1970-01-01T00:00:01Z", "finishedAt": format!("1970-01-01T00:00:{at:02}Z")}});
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        assert_eq!(turned(running(9), ended(8)), Some(9));
+        assert_eq!(turned(waiting.clone(), ended(8)), Some(8));
+        assert_eq!(turned(ended(10), ended(8)), Some(10));
+        assert_eq!(turned(waiting, json!({})), None);
+        assert_eq!(turned(json!({"running": {}}), json!({})), None);
     }
 }

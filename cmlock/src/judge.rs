@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     Time,
-    holder::{Holder, OwnerState},
+    holder::{Container, Holder, OwnerState},
     record::{Owner, Record, Run},
     time::Sight,
 };
@@ -43,6 +43,8 @@ pub struct Obstacle {
     going: bool,
     /// The same Pod, and nobody knows whether its holder's container was restarted.
     same_pod: bool,
+    /// The holder has noted its container.
+    in_container: bool,
 }
 
 /// Judges an object by its owner Pod and the server's clock; without a sight of the clock nothing has expired.
@@ -59,10 +61,12 @@ pub(crate) fn judge(
         // It cannot be deleted twice; when it has gone, that is seen.
         Some(freed) if !record.going => Verdict::Free(freed),
         _ => {
-            let same_pod =
-                record.run.is_none() && us.is_some_and(|us| us.owner.uid == record.owner.uid);
+            let unclear = match (&record.run, owner) {
+                (Some(run), OwnerState::Alive(containers)) => counted(run, containers).is_some(),
+                (run, _) => run.is_none(),
+            };
             Verdict::Held(Obstacle {
-                same_pod,
+                same_pod: unclear && us.is_some_and(|us| us.owner.uid == record.owner.uid),
                 ..Obstacle::of(record)
             })
         }
@@ -79,12 +83,10 @@ fn freed(record: &Record, owner: &OwnerState, now: Option<Sight>) -> Option<Free
     match owner {
         OwnerState::Gone => return Some(Freed::OwnerGone(whose())),
         OwnerState::Finished(phase) => return Some(Freed::OwnerFinished(whose(), phase.clone())),
-        OwnerState::Alive(runs) => {
-            let restarted = |before: &Run| {
-                let now = runs.iter().find(|now| now.container == before.container);
-                now.is_some_and(|now| now.restarts > before.restarts)
-            };
-            if let Some(run) = record.run.as_ref().filter(|run| restarted(run)) {
+        OwnerState::Alive(containers) => {
+            if let (Some(run), Some(since)) = (&record.run, record.since)
+                && counted(run, containers).is_some_and(|now| now.has_turned_since(since))
+            {
                 return Some(Freed::Restarted(whose(), run.clone()));
             }
         }
@@ -92,6 +94,14 @@ fn freed(record: &Record, owner: &OwnerState, now: Option<Sight>) -> Option<Free
     }
     let expires = record.expires?;
     now?.is_past(expires).then_some(Freed::Expired(expires))
+}
+
+/// The container of this run, if it has been restarted more often by now. That alone proves nothing: the holder may have noted the count of the
+/// run before its own, as the kubelet tells of a restart a moment later.
+fn counted<'a>(run: &Run, containers: &'a [Container]) -> Option<&'a Container> {
+    containers
+        .iter()
+        .find(|now| now.run.container == run.container && now.run.restarts > run.restarts)
 }
 
 impl Obstacle {
@@ -102,6 +112,7 @@ impl Obstacle {
             expires: record.expires,
             going: record.going,
             same_pod: false,
+            in_container: record.run.is_some(),
         }
     }
 }
@@ -138,7 +149,10 @@ impl fmt::Display for Obstacle {
         }
         if self.same_pod {
             // It may be a dead process of the same container, which nothing in the object tells.
-            f.write_str("; that is this Pod itself: unless another process of it holds the lock, end it with `cmlock release`, and give --container from now on")?;
+            f.write_str("; that is this Pod itself: unless another process of it holds the lock, end it with `cmlock release`")?;
+            if !self.in_container {
+                f.write_str(", and give --container from now on")?;
+            }
         }
         Ok(())
     }
@@ -219,22 +233,53 @@ mod tests {
         }
     }
 
+    /// A container that has been restarted so often, the last time at this second.
+    fn restarted(name: &str, count: i32, second: u64) -> OwnerState {
+        let began = humantime::format_rfc3339(UNIX_EPOCH + Duration::from_secs(second));
+        let state = json!({"running": {"startedAt": began.to_string()}});
+        owner(
+            &json!({"phase": "Running", "containerStatuses": [{"name": name, "restartCount": count, "state": state, "image": "", "imageID": "", "ready": true}]}),
+        )
+    }
+
     #[test]
-    fn a_higher_restart_count_of_the_same_container_frees_it() {
-        let with = |name: &str, count: i32| {
-            let status = json!({"phase": "Running", "containerStatuses": [{"name": name, "restartCount": count, "image": "", "imageID": "", "ready": true}]});
-            judge(&record(None), &owner(&status), now(), None)
-        };
+    fn a_restart_of_the_same_container_frees_it() {
+        let mut record = record(None);
+        record.since = Some(NOW);
+        let with =
+            |name, count, second| judge(&record, &restarted(name, count, second), now(), None);
         assert!(matches!(
-            with("main", 3),
+            with("main", 3, NOW + 1),
             Verdict::Free(Freed::Restarted(..))
         ));
         for (name, count) in [("main", 2), ("main", 1), ("other", 9)] {
             assert!(
-                matches!(with(name, count), Verdict::Held(_)),
+                matches!(with(name, count, NOW + 1), Verdict::Held(_)),
                 "{name} {count}"
             );
         }
+    }
+
+    /// The holder may have noted the count of the run before its own: what began before it wrote is its own run.
+    #[test]
+    fn a_higher_count_alone_does_not_free_it() {
+        let mut record = record(None);
+        record.since = Some(NOW);
+        for second in [NOW - 5, NOW] {
+            let Verdict::Held(obstacle) = judge(
+                &record,
+                &restarted("main", 3, second),
+                now(),
+                Some(&holder()),
+            ) else {
+                panic!("freed at {second}");
+            };
+            let text = obstacle.to_string();
+            assert!(text.ends_with("`cmlock release`"), "{text}");
+        }
+        record.since = None;
+        let verdict = judge(&record, &restarted("main", 3, NOW + 9), now(), None);
+        assert!(matches!(verdict, Verdict::Held(_)));
     }
 
     #[test]

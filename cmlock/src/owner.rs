@@ -65,9 +65,12 @@ impl OwnerWatch {
     /// Who waited for a predecessor of its own container knows now how often that has been restarted.
     pub(crate) fn freshen(&self, holder: &mut Holder) {
         let ours = self.owner.as_ref() == Some(&holder.owner);
-        if let (true, OwnerState::Alive(runs), Some(run)) = (ours, &self.state, &mut holder.run) {
-            let now = runs.iter().find(|now| now.container == run.container);
-            run.restarts = now.map_or(run.restarts, |now| now.restarts.max(run.restarts));
+        if let (true, OwnerState::Alive(containers), Some(run)) =
+            (ours, &self.state, &mut holder.run)
+        {
+            let runs = containers.iter().map(|container| &container.run);
+            let now = runs.filter(|now| now.container == run.container);
+            run.restarts = now.map(|now| now.restarts).fold(run.restarts, i32::max);
         }
     }
 

@@ -1,6 +1,11 @@
 //! A lock as a ConfigMap: what is read of it, and what is written.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use k8s_openapi::{
     api::core::v1::ConfigMap,
@@ -15,6 +20,7 @@ pub(crate) const EXPIRES_AT: &str = "expiresAt";
 const HOLDER: &str = "cmlock/holder";
 const CONTAINER: &str = "cmlock/container";
 const RESTARTS: &str = "cmlock/restarts";
+const SINCE: &str = "cmlock/since";
 
 /// The Pod that an object belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,8 @@ pub struct Record {
     pub holder: Option<String>,
     /// The holder's container, if it noted that.
     pub run: Option<Run>,
+    /// When the holder ran for sure: Unix seconds by its node's clock, which is the one that the times in its Pod's status are of.
+    pub(crate) since: Option<u64>,
     /// The object is about to be deleted, and something (a finalizer) keeps it.
     pub going: bool,
     /// The labels.
@@ -76,6 +84,9 @@ impl Record {
             expires: expires(object)?,
             holder: annotation(HOLDER),
             run: run(annotation(CONTAINER), annotation(RESTARTS))?,
+            since: annotation(SINCE)
+                .map(|text| number(SINCE, &text))
+                .transpose()?,
             going: meta.deletion_timestamp.is_some(),
             labels: meta.labels.clone().unwrap_or_default(),
             uid: text(&meta.uid),
@@ -135,8 +146,16 @@ fn annotations(holder: &Holder) -> BTreeMap<String, String> {
     if let Some(run) = &holder.run {
         annotations.insert(CONTAINER.to_owned(), run.container.clone());
         annotations.insert(RESTARTS.to_owned(), run.restarts.to_string());
+        annotations.insert(SINCE.to_owned(), node_time().to_string());
     }
     annotations
+}
+
+/// The wall clock of this machine, in whole Unix seconds. A container's times in a Pod's status are by its node's clock: where that is wrong, they
+/// are, too.
+fn node_time() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
 }
 
 /// The garbage collector deletes the object when this Pod is gone.
@@ -202,16 +221,20 @@ fn run(container: Option<String>, restarts: Option<String>) -> Result<Option<Run
     let (Some(container), Some(restarts)) = (container, restarts) else {
         return Ok(None);
     };
-    match restarts.parse() {
-        Ok(restarts) => Ok(Some(Run {
-            container,
-            restarts,
-        })),
-        Err(_) => Err(Malformed(format!(
-            "its annotation {RESTARTS} is {:?}, and should be a number",
-            start_of(&restarts)
-        ))),
-    }
+    let restarts = number(RESTARTS, &restarts)?;
+    Ok(Some(Run {
+        container,
+        restarts,
+    }))
+}
+
+fn number<T: FromStr>(annotation: &str, text: &str) -> Result<T, Malformed> {
+    text.parse().map_err(|_| {
+        Malformed(format!(
+            "its annotation {annotation} is {:?}, and should be a number",
+            start_of(text)
+        ))
+    })
 }
 
 /// Enough of it to recognise it.

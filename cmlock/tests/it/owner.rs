@@ -1,10 +1,12 @@
 //! What becomes of the owner Pod.
 
-use cmlock::Lock;
+use std::time::Duration;
+
+use cmlock::{Held, Lock};
 use coord_core::{Errno, HasErrno};
 use serde_json::json;
 
-use crate::support::{AGENT, Events, Place, soon, waiting};
+use crate::support::{AGENT, Events, Place, soon, unix_time, waiting};
 
 /// Holds the lock as Pod `a`, waits for it as Pod `b`, and expects `b` to get it for this reason.
 async fn frees(what: impl FnOnce(&Place), why: &str) {
@@ -78,15 +80,20 @@ async fn an_owner_that_was_replaced_by_one_of_the_same_name_frees_it() {
         .unwrap();
 }
 
+/// A lock of Pod `a`, by a process of its container `main`, and when it noted that by the node's clock.
+async fn hold_in_container(place: &Place) -> (Held, u64) {
+    let lock = Lock::new(&place.client("a").await.with_container("main"), "x", None);
+    let held = lock.acquire().await.unwrap();
+    let since = &place.object("x")["metadata"]["annotations"]["cmlock/since"];
+    (held, since.as_str().unwrap().parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn a_restarted_container_does_not_wait_for_its_predecessor() {
     let place = Place::with_pods(&["a"]);
-    place.set_restarts("a", 3);
-    let before = Lock::new(&place.client("a").await.with_container("main"), "x", None)
-        .acquire()
-        .await
-        .unwrap();
+    place.set_restarts("a", 3, unix_time() - 9);
+    let (before, since) = hold_in_container(&place).await;
     before.detach();
     // A successor of the same count is another process of the same run.
     let (waiter, events) = waiting(Lock::new(
@@ -95,7 +102,7 @@ async fn a_restarted_container_does_not_wait_for_its_predecessor() {
         None,
     ))
     .await;
-    place.set_restarts("a", 4);
+    place.set_restarts("a", 4, since + 1);
     let next = waiter.await.unwrap();
     assert!(events.has("container \"main\" of Pod \"a\" has been restarted since"));
     // What it notes is its own count, and not that of the Pod as it was when the wait began.
@@ -103,6 +110,27 @@ async fn a_restarted_container_does_not_wait_for_its_predecessor() {
         place.object("x")["metadata"]["annotations"]["cmlock/restarts"],
         "4"
     );
+    next.release().await.unwrap();
+}
+
+/// The kubelet tells of a restart after the restarted process has read its Pod and acquired the lock.
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_restart_that_is_told_late_does_not_cost_the_lock() {
+    let place = Place::with_pods(&["a", "b"]);
+    place.set_restarts("a", 3, unix_time() - 9);
+    let (held, since) = hold_in_container(&place).await;
+    let another = Lock::new(&place.client("b").await, "x", None).wait(Duration::ZERO);
+    for began in [since - 1, since] {
+        place.set_restarts("a", 4, began);
+        let error = another.acquire().await.unwrap_err();
+        assert_eq!(error.errno(), Errno::EBUSY, "{error}");
+    }
+    assert!(!held.is_lost());
+    // The next one is a restart of the holder.
+    place.set_restarts("a", 5, since + 1);
+    let next = soon(another.acquire()).await.unwrap();
+    soon(held.lost()).await;
     next.release().await.unwrap();
 }
 
@@ -117,7 +145,7 @@ async fn without_a_container_the_wait_says_how_to_end_it() {
         .unwrap()
         .detach();
     let error = Lock::new(&client, "x", None)
-        .wait(std::time::Duration::ZERO)
+        .wait(Duration::ZERO)
         .acquire()
         .await
         .unwrap_err();

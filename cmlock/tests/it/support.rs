@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use cmlock::{Client, Event, Held, Lock};
@@ -78,8 +78,12 @@ impl Place {
         );
     }
 
-    pub(crate) fn set_restarts(&self, pod: &str, count: i32) {
-        let container = json!({"name": "main", "restartCount": count, "image": "none", "imageID": "", "ready": true});
+    /// Its container has been restarted so often, the last time at this Unix second.
+    pub(crate) fn set_restarts(&self, pod: &str, count: i32, began: u64) {
+        let began = UNIX_EPOCH + Duration::from_secs(began);
+        let began = humantime::format_rfc3339_seconds(began).to_string();
+        let container = json!({"name": "main", "restartCount": count, "state": {"running": {"startedAt": began}},
+            "image": "none", "imageID": "", "ready": true});
         self.set_status(
             pod,
             &json!({"phase": "Running", "containerStatuses": [container]}),
@@ -286,8 +290,8 @@ pub(crate) fn number_in(file: &Path) -> i32 {
 
 /// By this machine's clock, which is the API server's.
 pub(crate) fn unix_time() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_secs()
 }
