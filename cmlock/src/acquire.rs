@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use coord_core::{
     boottime,
+    errno::with_sources,
     kube::Error as KubeError,
     lease::{Crowd, Random, Timer},
 };
@@ -12,7 +13,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use crate::{
     Client, Error, Event, Obstacle, Record, Verdict,
     client::CONFIGMAPS,
-    error::{Kind, whole},
+    error::Kind,
     follow::{Follow, News},
     holder::Holder,
     judge::{judge, look_again},
@@ -393,6 +394,6 @@ enum Happened {
 
 async fn give_back(client: &Client, wanted: &Wanted, record: &Record) {
     if let Err(error) = client.delete(record).await {
-        wanted.tell(&Event::NotReleased(whole(&error)));
+        wanted.tell(&Event::NotReleased(with_sources(&error)));
     }
 }

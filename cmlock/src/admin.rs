@@ -1,5 +1,6 @@
 //! Locks that are looked at, and released by their name.
 
+use coord_core::is_dns_subdomain;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 
 use crate::{
@@ -8,7 +9,6 @@ use crate::{
     error::Kind,
     holder::OwnerState,
     judge::judge,
-    name::can_be_a_name,
 };
 
 /// A lock's object, and what it means.
@@ -93,7 +93,7 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
 }
 
 async fn read(client: &Client, name: &str) -> Result<Option<ConfigMap>, Kind> {
-    if !can_be_a_name(name) {
+    if !is_dns_subdomain(name) {
         return Err(Kind::Name);
     }
     Ok(client.get(CONFIGMAPS, name).await?)

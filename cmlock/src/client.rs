@@ -8,7 +8,7 @@ use std::{
 };
 
 use coord_core::{
-    Errno, boottime,
+    Errno, boottime, is_dns_subdomain,
     kube::{Action, Cluster, Error as KubeError, Rule},
 };
 use k8s_openapi::{
@@ -25,7 +25,6 @@ use crate::{
     Error, PodName,
     error::Kind,
     holder::{Holder, own_run, phase},
-    name::can_be_a_name,
     record::{Owner, Record, Run},
     time::Sight,
 };
@@ -177,7 +176,7 @@ impl Client {
     }
 
     async fn read_owner(&self) -> Result<OwnRun, Kind> {
-        if !can_be_a_name(&self.pod.name) {
+        if !is_dns_subdomain(&self.pod.name) {
             return Err(Kind::PodName(self.pod.clone()));
         }
         let pod: Pod = self

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use coord_core::{Errno, HasErrno};
+use coord_core::{Errno, HasErrno, errno::with_sources};
 
 use crate::{Obstacle, PodName, record::Malformed};
 
@@ -37,17 +37,6 @@ pub(crate) enum Kind {
     Timer(std::io::Error),
 }
 
-/// Why a lock is held no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// It has expired: it was not extended in time.
-    Expired,
-    /// Its object is somebody else's now.
-    Taken,
-    /// Its object was deleted.
-    Deleted,
-}
-
 impl Error {
     /// The lock's name; empty where none was about it.
     #[must_use]
@@ -60,7 +49,7 @@ impl Kind {
     /// For an event about the lock.
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Cluster(error) => whole(error),
+            Self::Cluster(error) => with_sources(error),
             Self::Held(obstacle) => format!("it is {obstacle}"),
             Self::Malformed(malformed) => malformed.to_string(),
             _ => "it could not be".to_owned(),
@@ -163,22 +152,4 @@ impl std::error::Error for Error {
             _ => None,
         }
     }
-}
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Expired => "it expired",
-            Self::Taken => "its object is somebody else's now",
-            Self::Deleted => "its object was deleted",
-        })
-    }
-}
-
-/// The error and its sources, in one line.
-pub(crate) fn whole(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(error.source(), |&error| error.source());
-    chain.fold(error.to_string(), |text, source| {
-        format!("{text}: {source}")
-    })
 }

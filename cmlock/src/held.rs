@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use coord_core::{
-    boottime,
-    lease::{Lease, Timer},
-};
-use tokio::sync::{mpsc, oneshot, watch};
+use coord_core::lease::{Belief, Believed, Lost};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Client, Error, Lost,
+    Client, Error,
     acquire::Grant,
     error::Kind,
-    keep::{Belief, Keeper, Order},
+    keep::{Keeper, Order},
     lock::Wanted,
 };
 
@@ -24,14 +21,14 @@ pub struct Held {
     name: String,
     id: String,
     orders: mpsc::UnboundedSender<Order>,
-    belief: watch::Receiver<Belief>,
+    belief: Believed,
 }
 
 impl Held {
     pub(crate) fn new(client: Client, wanted: Wanted, grant: Grant) -> Self {
         let (name, id) = (wanted.name.clone(), grant.holder.id.clone());
         let (orders, ordered) = mpsc::unbounded_channel();
-        let (belief, believed) = watch::channel(Belief::Held(grant.deadline));
+        let (belief, believed) = Believed::new(Belief::Held(grant.deadline));
         tokio::spawn(Keeper::new(client, wanted, grant, belief).run(ordered));
         Self {
             name,
@@ -53,31 +50,28 @@ impl Held {
         &self.id
     }
 
+    /// What is known of the lock, for whoever must end with it; it can be cloned.
+    #[must_use]
+    pub fn belief(&self) -> &Believed {
+        &self.belief
+    }
+
     /// The `CLOCK_BOOTTIME` until which the lock is held if it is not extended; none without expiry. Whatever the lock protects must have
     /// ended by then.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        match *self.belief.borrow() {
-            Belief::Held(deadline) => deadline,
-            Belief::Lost(_) => Some(Duration::ZERO),
-        }
+        self.belief.deadline()
     }
 
     /// Whether the lock is held no more.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.lost_because().is_some()
+        self.belief.lost_because().is_some()
     }
 
     /// Returns when the lock is held no more: at its expiry at the latest, whether the server answers or not.
     pub async fn lost(&self) -> Lost {
-        let mut deadline = self.deadline();
-        loop {
-            match self.deadline_after(deadline).await {
-                Ok(later) => deadline = later,
-                Err(why) => return why,
-            }
-        }
+        self.belief.lost().await
     }
 
     /// Returns the deadline as soon as it is another than this one, which is after each extension.
@@ -85,25 +79,7 @@ impl Held {
     /// # Errors
     /// When the lock is lost: why.
     pub async fn deadline_after(&self, known: Option<Duration>) -> Result<Option<Duration>, Lost> {
-        let mut belief = self.belief.clone();
-        let mut timer = Timer::new().map_err(|_| Lost::Expired)?;
-        loop {
-            if let Some(why) = self.lost_because() {
-                return Err(why);
-            }
-            let deadline = self.deadline();
-            if deadline != known {
-                return Ok(deadline);
-            }
-            tokio::select! {
-                changed = belief.changed() => if changed.is_err() {
-                    // Nobody is left who could extend it.
-                    timer.until(deadline).await;
-                    return Err(Lost::Expired);
-                },
-                () = timer.until(deadline) => {}
-            }
-        }
+        self.belief.deadline_after(known).await
     }
 
     /// Deletes the object, unless it is another holder's by now. To be called when all that the lock protects is over. One that is gone
@@ -122,23 +98,5 @@ impl Held {
     /// Leaves the object as it is, for somebody else who knows the ID to release it. It is not extended from here any more.
     pub fn detach(self) {
         let _ = self.orders.send(Order::Detach);
-    }
-
-    fn lost_because(&self) -> Option<Lost> {
-        match *self.belief.borrow() {
-            Belief::Lost(why) => Some(why),
-            Belief::Held(Some(deadline)) if deadline <= boottime() => Some(Lost::Expired),
-            Belief::Held(_) => None,
-        }
-    }
-}
-
-impl Lease for Held {
-    fn deadline(&self) -> Option<Duration> {
-        self.deadline()
-    }
-
-    async fn deadline_after(&self, known: Option<Duration>) -> Option<Option<Duration>> {
-        self.deadline_after(known).await.ok()
     }
 }

@@ -4,8 +4,9 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use coord_core::{
     boottime,
+    errno::with_sources,
     kube::Error as KubeError,
-    lease::{Backoff, Random, Timer},
+    lease::{Backoff, Belief, Random, Timer},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,7 +15,7 @@ use crate::{
     Client, Event, Lost, Obstacle, Record, Time,
     acquire::Grant,
     client::CONFIGMAPS,
-    error::{Kind, whole},
+    error::Kind,
     follow::{Follow, News},
     holder::Holder,
     limits::LONGEST_PAUSE,
@@ -34,14 +35,6 @@ pub(crate) enum Order {
     Release(Option<oneshot::Sender<Result<(), Kind>>>),
     /// Leave everything as it is, and end.
     Detach,
-}
-
-/// Whether the lock is held, as the keeper knows it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Belief {
-    /// Until this `CLOCK_BOOTTIME`.
-    Held(Option<Duration>),
-    Lost(Lost),
 }
 
 type Request = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -173,14 +166,14 @@ impl Keeper {
                 self.is(object);
             }
             Answer::Extended(Err(error)) => {
-                self.wanted.tell(&Event::NotExtended(whole(&error)));
+                self.wanted.tell(&Event::NotExtended(with_sources(&error)));
                 // It may have been done, or the object may have changed: what is there says so.
                 self.read_at = Some(self.soon(error.retry_after()));
             }
             Answer::Read(Ok(Some(object))) => self.read(object),
             Answer::Read(Ok(None)) => self.lose(Lost::Deleted),
             Answer::Read(Err(error)) => {
-                self.wanted.tell(&Event::NotWatched(whole(&error)));
+                self.wanted.tell(&Event::NotWatched(with_sources(&error)));
                 self.read_at = Some(self.soon(error.retry_after()));
             }
         }
@@ -212,7 +205,7 @@ impl Keeper {
             Ok(News::Gone) => self.lose(Lost::Deleted),
             Ok(News::Unsure) => self.unwatched(Duration::ZERO),
             Err(error) => {
-                self.wanted.tell(&Event::NotWatched(whole(&error)));
+                self.wanted.tell(&Event::NotWatched(with_sources(&error)));
                 // What is not allowed will not be allowed soon.
                 let pause = if error.is_transient() {
                     Duration::ZERO

@@ -4,16 +4,12 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use coord_core::{
     boottime,
+    errno::with_sources,
     kube::Error as KubeError,
     lease::{Backoff, Random, Timer},
 };
 
-use crate::{
-    Client, Event, Obstacle,
-    error::{Kind, whole},
-    holder::Holder,
-    lock::Wanted,
-};
+use crate::{Client, Event, Obstacle, error::Kind, holder::Holder, lock::Wanted};
 
 pub(crate) type Cancel = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -112,9 +108,9 @@ impl Limits {
             return Err(error.into());
         }
         if self.trouble.is_none() {
-            wanted.tell(&Event::Unreachable(whole(&error)));
+            wanted.tell(&Event::Unreachable(with_sources(&error)));
         }
-        self.trouble = Some(whole(&error));
+        self.trouble = Some(with_sources(&error));
         let mut random = Random::new(wanted.random());
         let pause = self.backoff.pause(&mut random, error.retry_after());
         let paused = self.within(tokio::time::sleep(pause)).await;

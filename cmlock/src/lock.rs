@@ -7,11 +7,10 @@ use std::{
     time::Duration,
 };
 
+use coord_core::{boottime, is_dns_subdomain};
 use tokio::sync::oneshot;
 
-use crate::{
-    Client, Error, Event, Held, acquire::Acquisition, error::Kind, name::can_be_a_name, record,
-};
+use crate::{Client, Error, Event, Held, acquire::Acquisition, error::Kind, record};
 
 pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -149,7 +148,7 @@ impl Lock {
         &self,
         cancel: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Held, Error> {
-        if !can_be_a_name(&self.wanted.name) {
+        if !is_dns_subdomain(&self.wanted.name) {
             return Err(Kind::Name.of(&self.wanted.name));
         }
         let (_alive, dropped) = oneshot::channel::<()>();
@@ -191,7 +190,7 @@ impl Wanted {
     #[allow(clippy::unused_self, reason = "it is asked for where a lock is wanted")]
     pub(crate) fn random(&self) -> u64 {
         getrandom::u64().unwrap_or_else(|_| {
-            let since = coord_core::boottime();
+            let since = boottime();
             u64::from(std::process::id()) << 32
                 ^ u64::from(since.subsec_nanos())
                 ^ since.as_secs() << 30

@@ -82,34 +82,3 @@ impl HasErrno for NoPod {
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
-
-/// Whether a ConfigMap or a Pod can have this name: a DNS subdomain name (RFC 1123), up to 253 bytes. It becomes a part of a request's path.
-pub(crate) fn can_be_a_name(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
-}
-
-fn is_label(label: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = [label.bytes().next(), label.bytes().last()];
-    ends.iter().all(|end| end.is_some_and(plain))
-        && label.bytes().all(|byte| plain(byte) || byte == b'-')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::can_be_a_name;
-
-    #[test]
-    fn names_are_those_of_config_maps() {
-        for good in ["a", "0", "a-b", "a.b", "a--b", &"x".repeat(253)] {
-            assert!(can_be_a_name(good), "{good:?}");
-        }
-        let long = "x".repeat(254);
-        for bad in [
-            "", ".", "a.", ".a", "a..b", "-a", "a-", "A", "a_b", "a/b", "../x", "ä", "a b", "a\n",
-            &long,
-        ] {
-            assert!(!can_be_a_name(bad), "{bad:?}");
-        }
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coord_core::{Errno, boottime, kube::Error as KubeError, lease::Timer};
+use coord_core::{Errno, boottime, errno::with_sources, kube::Error as KubeError, lease::Timer};
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::{
@@ -120,7 +120,7 @@ impl OwnerWatch {
             Ok(News::Gone) => self.state = OwnerState::Gone,
             Ok(News::Unsure) => self.read_in(Duration::ZERO),
             Err(error) if error.errno() == Errno::EACCES => {
-                self.refused = Some(crate::error::whole(&error));
+                self.refused = Some(with_sources(&error));
                 self.read_in(REREAD);
             }
             Err(error) => return Err(error),

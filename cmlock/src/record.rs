@@ -191,7 +191,7 @@ fn owner(references: &[OwnerReference]) -> Result<Owner, Malformed> {
             owner.kind, owner.api_version
         )));
     }
-    if owner.uid.is_empty() || !crate::name::can_be_a_name(&owner.name) {
+    if owner.uid.is_empty() || !coord_core::is_dns_subdomain(&owner.name) {
         return Err(Malformed(format!(
             "its ownerReference to Pod {:?} with UID {:?} cannot be one",
             owner.name, owner.uid

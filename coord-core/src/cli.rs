@@ -39,6 +39,7 @@ use std::{
 
 use crate::{
     Errno, HasErrno, Status,
+    errno::with_sources,
     log::{self, Defaults, LogArgs},
 };
 
@@ -96,13 +97,7 @@ impl<E: HasErrno + Send + Sync + 'static> From<E> for Failure {
 /// The error and its sources on one line, whatever they contain.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.error.to_string();
-        let mut source = self.error.source();
-        while let Some(error) = source {
-            // A String takes whatever is written to it.
-            let _ = write!(text, ": {error}");
-            source = error.source();
-        }
+        let text = with_sources(&*self.error);
         text.chars().try_for_each(|c| {
             if c.is_control() {
                 write!(f, "{}", c.escape_default())
@@ -155,6 +150,43 @@ pub fn print(text: &str) -> Result<(), Failure> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|error| StdoutError(error).into())
+}
+
+/// How a command prints a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ListFormat {
+    /// A line each, with a head
+    Table,
+    /// An array
+    Json,
+    /// Just the names
+    Name,
+}
+
+/// How a command prints one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ShowFormat {
+    /// For people
+    Text,
+    /// An object
+    Json,
+}
+
+/// Those of a list that can be read. The others are logged, and the status is of the last one of them.
+#[must_use]
+pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>) -> (Vec<T>, Status) {
+    let mut status = Status::DONE;
+    let mut read = Vec::new();
+    for one in all {
+        match one {
+            Ok(one) => read.push(one),
+            Err(error) => {
+                status = Status::from_errno(error.errno());
+                ::log::error!("{error}");
+            }
+        }
+    }
+    (read, status)
 }
 
 fn run<T: Tool>() -> Status {

@@ -1,6 +1,6 @@
 //! Error numbers as a small type of our own, and the trait that gives each error its number.
 
-use std::{fmt, io};
+use std::{error::Error, fmt, io};
 
 use nix::errno::Errno as Nix;
 
@@ -71,6 +71,15 @@ impl HasErrno for io::Error {
             _ => Errno::EIO,
         }
     }
+}
+
+/// The error and its sources, in one line.
+#[must_use]
+pub fn with_sources(error: &(dyn Error + 'static)) -> String {
+    let sources = std::iter::successors(error.source(), |&error| error.source());
+    sources.fold(error.to_string(), |text, source| {
+        format!("{text}: {source}")
+    })
 }
 
 impl fmt::Display for Errno {

@@ -10,6 +10,7 @@ mod boottime;
 pub mod duration;
 pub mod errno;
 pub mod exit;
+mod name;
 pub mod signal;
 
 #[cfg(feature = "cli")]
@@ -29,3 +30,4 @@ pub mod supervise;
 pub use boottime::boottime;
 pub use errno::{Errno, HasErrno};
 pub use exit::Status;
+pub use name::is_dns_subdomain;

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use coord_core::{Errno, HasErrno};
 
-use crate::{LockName, Timestamp, store::StoreError};
+use crate::{LockName, Lost, Timestamp, store::StoreError};
 
 /// An operation on a lock that failed.
 #[derive(Debug)]
@@ -29,17 +29,6 @@ pub(crate) enum Kind {
     Asked(String),
     /// The store failed.
     Store(StoreError),
-}
-
-/// Why a lock is held no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// The lease is over: it could not be renewed in time.
-    Expired,
-    /// Somebody ended the lease, or took the lock over by a condition.
-    Taken,
-    /// Somebody deleted the lock.
-    Deleted,
 }
 
 impl Error {
@@ -110,15 +99,5 @@ impl std::error::Error for Error {
             Kind::Store(error) => Some(error),
             _ => None,
         }
-    }
-}
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Expired => "its lease ran out",
-            Self::Taken => "its lease was ended by somebody else",
-            Self::Deleted => "it was deleted",
-        })
     }
 }

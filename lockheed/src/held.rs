@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use coord_core::{
-    boottime,
-    lease::{Lease, Timer},
+    errno::with_sources,
+    lease::{Belief, Believed, Lost},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Error, Event, LockName, Lost, Token, driver::Order, error::Kind, machine::News};
+use crate::{Error, Event, LockName, Token, driver::Order, error::Kind, machine::News};
 
 pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -21,16 +21,8 @@ pub struct Held {
     id: String,
     token: Token,
     orders: mpsc::UnboundedSender<Order>,
-    belief: watch::Receiver<Belief>,
+    belief: Believed,
     replies: mpsc::UnboundedSender<Reply>,
-}
-
-/// Whether the lock is held, as the driver knows it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Belief {
-    Wanted,
-    Held(Option<Duration>),
-    Lost(Lost),
 }
 
 /// Who waits for the end of something.
@@ -57,7 +49,7 @@ pub(crate) struct Strings {
     pub(crate) orders: mpsc::UnboundedSender<Order>,
     /// What came of the goal: the token, if it was to have the lock.
     pub(crate) begun: oneshot::Receiver<Result<Option<Token>, Error>>,
-    belief: watch::Receiver<Belief>,
+    belief: Believed,
     replies: mpsc::UnboundedSender<Reply>,
 }
 
@@ -91,31 +83,28 @@ impl Held {
         self.token
     }
 
+    /// What is known of the lock, for whoever must end with it; it can be cloned.
+    #[must_use]
+    pub fn belief(&self) -> &Believed {
+        &self.belief
+    }
+
     /// The `CLOCK_BOOTTIME` until which the lock is held if it is not renewed; none for a lease without an end, zero when it is lost.
     /// Whatever the lock protects must have ended by then.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        match *self.belief.borrow() {
-            Belief::Held(deadline) => deadline,
-            _ => Some(Duration::ZERO),
-        }
+        self.belief.deadline()
     }
 
     /// Whether the lock is held no more.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.lost_because().is_some()
+        self.belief.lost_because().is_some()
     }
 
     /// Returns when the lock is held no more, at the deadline at the latest, whether the store answers or not.
     pub async fn lost(&self) -> Lost {
-        let mut deadline = self.deadline();
-        loop {
-            match self.deadline_after(deadline).await {
-                Ok(later) => deadline = later,
-                Err(why) => return why,
-            }
-        }
+        self.belief.lost().await
     }
 
     /// Returns the deadline as soon as it is another than this one, which is after each renewal.
@@ -123,27 +112,7 @@ impl Held {
     /// # Errors
     /// When the lock is lost: why.
     pub async fn deadline_after(&self, known: Option<Duration>) -> Result<Option<Duration>, Lost> {
-        let mut belief = self.belief.clone();
-        let Ok(mut timer) = Timer::new() else {
-            return Err(Lost::Expired);
-        };
-        loop {
-            if let Some(why) = self.lost_because() {
-                return Err(why);
-            }
-            let deadline = self.deadline();
-            if deadline != known {
-                return Ok(deadline);
-            }
-            tokio::select! {
-                changed = belief.changed() => if changed.is_err() {
-                    // The driver is gone, and with it whoever could renew.
-                    timer.until(deadline).await;
-                    return Err(Lost::Expired);
-                },
-                () = timer.until(deadline) => {}
-            }
-        }
+        self.belief.deadline_after(known).await
     }
 
     /// Renews the lease now, for its whole length.
@@ -179,26 +148,9 @@ impl Held {
         let (done, answer) = oneshot::channel();
         let _ = self.replies.send(reply(done));
         let _ = self.orders.send(order);
-        let gone = || Kind::Lost(self.lost_because().unwrap_or(Lost::Expired)).of(&self.name);
+        let gone =
+            || Kind::Lost(self.belief.lost_because().unwrap_or(Lost::Expired)).of(&self.name);
         answer.await.unwrap_or_else(|_| Err(gone()))
-    }
-
-    fn lost_because(&self) -> Option<Lost> {
-        match *self.belief.borrow() {
-            Belief::Lost(why) => Some(why),
-            Belief::Held(Some(deadline)) if deadline <= boottime() => Some(Lost::Expired),
-            Belief::Held(_) | Belief::Wanted => None,
-        }
-    }
-}
-
-impl Lease for Held {
-    fn deadline(&self) -> Option<Duration> {
-        self.deadline()
-    }
-
-    async fn deadline_after(&self, known: Option<Duration>) -> Option<Option<Duration>> {
-        self.deadline_after(known).await.ok()
     }
 }
 
@@ -210,7 +162,8 @@ pub(crate) fn strings(
 ) -> (Strings, Reporter, mpsc::UnboundedReceiver<Order>) {
     let (orders, ordered) = mpsc::unbounded_channel();
     let (begun, answer) = oneshot::channel();
-    let (belief, believed) = watch::channel(Belief::Wanted);
+    // Nobody looks before it is held.
+    let (belief, believed) = Believed::new(Belief::Lost(Lost::Expired));
     let (replies, asked) = mpsc::unbounded_channel();
     let strings = Strings {
         orders,
@@ -251,7 +204,7 @@ impl Reporter {
                 answer(&mut self.released, || Ok(()));
             }
             News::NotReleased(error) => {
-                self.emit(&Event::NotReleased(whole(&error)));
+                self.emit(&Event::NotReleased(with_sources(&error)));
                 match self.begun.take() {
                     Some(who) => drop(who.send(Err(error))),
                     None => answer_once(&mut self.released, error),
@@ -273,7 +226,7 @@ impl Reporter {
     }
 
     fn failed(&mut self, error: Error) {
-        self.emit(&Event::NotAcquired(whole(&error)));
+        self.emit(&Event::NotAcquired(with_sources(&error)));
         self.begun(Err(error));
     }
 
@@ -290,7 +243,7 @@ impl Reporter {
     }
 
     fn not_renewed(&mut self, error: Error) {
-        self.emit(&Event::NotRenewed(whole(&error)));
+        self.emit(&Event::NotRenewed(with_sources(&error)));
         if *self.belief.borrow() == Belief::Held(None) {
             answer_once(&mut self.renewed, error);
         }
@@ -311,17 +264,6 @@ impl Reporter {
             handler(event);
         }
     }
-}
-
-/// The error and its sources, in one line.
-fn whole(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 fn answer(

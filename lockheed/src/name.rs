@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use coord_core::{Errno, HasErrno};
+use coord_core::{Errno, HasErrno, is_dns_subdomain};
 
 /// The longest name that fits a ConfigMap's with the prefix `lockheed-` before it.
 const LONGEST: usize = 253 - "lockheed-".len();
@@ -33,8 +33,7 @@ impl FromStr for LockName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let labels = || text.split('.');
-        if text.len() <= LONGEST && labels().all(is_label) {
+        if text.len() <= LONGEST && is_dns_subdomain(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidName(text.to_owned()))
@@ -66,28 +65,15 @@ impl HasErrno for InvalidName {
     }
 }
 
-fn is_label(label: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = [label.bytes().next(), label.bytes().last()];
-    ends.iter().all(|end| end.is_some_and(plain))
-        && label.bytes().all(|byte| plain(byte) || byte == b'-')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_config_maps() {
-        for good in ["a", "0", "a-b", "a.b", "a--b", &"x".repeat(244)] {
-            assert!(good.parse::<LockName>().is_ok(), "{good:?}");
-        }
-        let long = "x".repeat(245);
-        for bad in [
-            "", ".", "a.", ".a", "a..b", "-a", "a-", "A", "a_b", "a/b", "../x", "ä", "a b", "a\n",
-            &long,
-        ] {
-            assert!(bad.parse::<LockName>().is_err(), "{bad:?}");
-        }
+    fn a_name_fits_a_config_map_with_the_prefix() {
+        assert!("x".repeat(244).parse::<LockName>().is_ok());
+        assert!("x".repeat(245).parse::<LockName>().is_err());
+        let error = "No/Name".parse::<LockName>().unwrap_err();
+        assert!(error.to_string().starts_with("\"No/Name\""), "{error}");
     }
 }

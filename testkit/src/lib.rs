@@ -1,10 +1,11 @@
 //! What the tests of several crates share: a real Kubernetes API server of their own, and ways to make it fail.
 //!
-//! [`cluster`] starts etcd and kube-apiserver; it is light, since `cargo xtask` stands on it too. The rest is the feature `faults`: a
+//! [`cluster`] starts etcd and kube-apiserver, [`process`] looks after children; they are light, since `cargo xtask` stands on them too. The rest is the feature `faults`: a
 //! [`Namespace`] for each test, with users who may do just what the test gives them, the requests that the API server has
 //! [counted](audit), and a [`Proxy`] before it that cuts, delays and rewrites its answers.
 
 pub mod cluster;
+pub mod process;
 
 #[cfg(feature = "faults")]
 pub mod audit;
@@ -28,17 +29,17 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// The result of setting something up.
 pub type Result<T = ()> = std::result::Result<T, Error>;
 
-/// Waits until something is so, and panics if it is not within a minute.
+/// Waits until something is so, and panics if it is not within two minutes, longer than anything takes on a busy machine.
 ///
 /// # Panics
-/// After a minute.
+/// After two minutes.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while !holds() {
         assert!(
             std::time::Instant::now() < deadline,
-            "not within a minute: {what}"
+            "not within two minutes: {what}"
         );
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

@@ -8,7 +8,7 @@ use coord_core::{
     Errno, HasErrno, Status,
     cli::{Failure, print},
     duration,
-    lease::{Signals, runtime},
+    lease::{Signals, WaitLine, runtime},
 };
 
 use super::{client::PodArgs, report::Report};
@@ -79,10 +79,10 @@ impl Wanted {
 impl Acquire {
     pub(crate) fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
         let runtime = runtime()?;
-        let report = Report::waiting(&self.name, self.wanted.limit());
+        let report = Report(WaitLine::start(&self.name, self.wanted.limit()));
         let done = runtime.block_on(self.acquire(pod, &report));
         runtime.shutdown_background();
-        report.done_waiting();
+        report.0.end();
         done
     }
 
@@ -96,7 +96,7 @@ impl Acquire {
             }
             Err(error) => return Err(error.into()),
         };
-        report.done_waiting();
+        report.0.end();
         leave(held, &signals).await
     }
 }

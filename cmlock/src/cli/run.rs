@@ -5,10 +5,10 @@ use std::{ffi::OsString, time::Duration};
 use clap::Args;
 use cmlock::Held;
 use coord_core::{
-    Errno, HasErrno, Status,
+    Status,
     cli::Failure,
     duration,
-    lease::{Signals, Times, Under, as_wrapper, failed, not_started, runtime},
+    lease::{Signals, Times, Under, WaitLine, as_wrapper, not_acquired, not_started, runtime},
     supervise::{Guard, Plan},
 };
 
@@ -39,10 +39,10 @@ impl Run {
         let plan = Plan::new(self.command.clone()).grace(times.grace);
         let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
-        let report = Report::waiting(&self.name, self.wanted.limit());
+        let report = Report(WaitLine::start(&self.name, self.wanted.limit()));
         let done = runtime.block_on(self.hold(pod, guard, times, &report));
         runtime.shutdown_background();
-        report.done_waiting();
+        report.0.end();
         done
     }
 
@@ -72,13 +72,13 @@ impl Run {
             Ok(held) => held,
             Err(error) => return not_acquired(error, &signals),
         };
-        report.done_waiting();
+        report.0.end();
         if let Some(status) = signals.status() {
             released(held).await;
             return Ok(status);
         }
         let holder = ("CMLOCK_HOLDER", held.id().into());
-        let over = Under::run(guard, &held, times.margin, holder, &signals).await;
+        let over = Under::run(guard, held.belief(), times.margin, holder, &signals).await;
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
         over.status
@@ -88,12 +88,4 @@ impl Run {
 /// What comes of it is in the log; the command's status is what counts.
 async fn released(held: Held) {
     let _ = held.release().await;
-}
-
-fn not_acquired(error: cmlock::Error, signals: &Signals) -> Result<Status, Failure> {
-    match error.errno() {
-        Errno::ECANCELED => Ok(signals.status().unwrap_or(Status::FAILED)),
-        Errno::ETIMEDOUT | Errno::EBUSY => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
-        _ => Err(failed(error)),
-    }
 }

@@ -1,10 +1,10 @@
 //! `status` and `list`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use cmlock::{State, Verdict};
 use coord_core::{
-    HasErrno, Status,
-    cli::{Failure, print},
+    Status,
+    cli::{Failure, ListFormat, ShowFormat, print, readable},
 };
 use serde_json::{Value, json};
 
@@ -15,28 +15,15 @@ pub(crate) struct Show {
     /// The lock
     name: String,
     /// How to print it
-    #[arg(short, long, value_enum, default_value_t = One::Text)]
-    output: One,
+    #[arg(short, long, value_enum, default_value_t = ShowFormat::Text)]
+    output: ShowFormat,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     /// How to print them
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    output: Format,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-    Name,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum One {
-    Text,
-    Json,
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    output: ListFormat,
 }
 
 impl Show {
@@ -44,8 +31,8 @@ impl Show {
         let client = pod.client().await?;
         let state = cmlock::status(&client, &self.name).await?;
         let text = match self.output {
-            One::Text => in_words(&self.name, state.as_ref()),
-            One::Json => in_json(&self.name, state.as_ref()).to_string(),
+            ShowFormat::Text => in_words(&self.name, state.as_ref()),
+            ShowFormat::Json => in_json(&self.name, state.as_ref()).to_string(),
         };
         print(&format!("{text}\n"))?;
         let held = state.is_some_and(|state| state.obstacle().is_some());
@@ -56,31 +43,21 @@ impl Show {
 impl List {
     pub(crate) async fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
         let client = pod.client().await?;
-        let mut states = Vec::new();
-        let mut status = Status::DONE;
-        for state in cmlock::locks(&client).await? {
-            match state {
-                Ok(state) => states.push(state),
-                Err(error) => {
-                    status = Status::from_errno(error.errno());
-                    log::error!("{error}");
-                }
-            }
-        }
+        let (states, status) = readable(cmlock::locks(&client).await?);
         print(&self.whole(&states))?;
         Ok(status)
     }
 
     fn whole(&self, states: &[State]) -> String {
         match self.output {
-            Format::Table => std::iter::once(HEAD.to_owned())
+            ListFormat::Table => std::iter::once(HEAD.to_owned())
                 .chain(states.iter().map(row))
                 .collect(),
-            Format::Name => states
+            ListFormat::Name => states
                 .iter()
                 .map(|state| format!("{}\n", state.record.name))
                 .collect(),
-            Format::Json => {
+            ListFormat::Json => {
                 let all = states
                     .iter()
                     .map(|state| in_json(&state.record.name, Some(state)));

@@ -1,9 +1,9 @@
 //! The commands: status, standard output and standard error.
 
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{eventually, process::Kept};
 
-use crate::support::{Kept, Place};
+use crate::support::Place;
 
 #[test]
 #[ignore = "no cluster"]

@@ -1,13 +1,39 @@
 //! A lock that is lost while it is held.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use cmlock::{Lock, Lost};
 use coord_core::boottime;
 use nix::sys::signal::Signal;
-use testkit::{Fault, eventually};
+use testkit::{
+    Fault, eventually,
+    process::{Kept, is_alive, number_in},
+};
 
-use crate::support::{Kept, Place, cmlock, is_alive, number_in, soon, unix_time};
+use crate::support::{Place, cmlock, soon, unix_time};
+
+/// `cmlock run x` with a shell script, which runs already.
+struct Running {
+    cmlock: Kept,
+    /// The shell's PID.
+    shell: i32,
+}
+
+impl Running {
+    fn start(cmlock: &mut Command, more: &[&str], script: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        let script = format!("echo $$ >{}; {script}", file.display());
+        cmlock.args(["run", "x"]).args(more);
+        let cmlock = Kept::spawn(cmlock.args(["--", "sh", "-c", &script]));
+        let shell = number_in(&file);
+        Self { cmlock, shell }
+    }
+
+    fn has_ended(&self) -> bool {
+        !is_alive(self.shell)
+    }
+}
 
 #[tokio::test]
 #[ignore = "no cluster"]
@@ -72,19 +98,10 @@ async fn a_lock_that_is_not_extended_is_lost_at_its_expiry() {
 #[ignore = "no cluster"]
 fn the_command_ends_when_the_object_is_deleted() {
     let place = Place::with_pods(&["a"]);
-    let directory = tempfile::tempdir().unwrap();
-    let pid_file = directory.path().join("pid");
-    let script = format!("echo $$ >{}; sleep 1000", pid_file.display());
-    let mut run = Kept(
-        place
-            .cmlock("a", &["run", "x", "--", "sh", "-c", &script])
-            .spawn()
-            .unwrap(),
-    );
-    let pid = number_in(&pid_file);
+    let mut run = Running::start(&mut place.cmlock("a", &[]), &[], "sleep 1000");
     place.namespace.kubectl(&["delete", "configmap", "x"], None);
-    assert_eq!(run.status(), 122);
-    assert!(!is_alive(pid));
+    assert_eq!(run.cmlock.status(), 122);
+    assert!(run.has_ended());
 }
 
 #[test]
@@ -93,28 +110,11 @@ fn the_command_has_ended_before_the_expiry_when_the_server_is_away() {
     let place = Place::with_pods(&["a"]);
     let proxy = place.proxy();
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
-    let directory = tempfile::tempdir().unwrap();
-    let pid_file = directory.path().join("pid");
-    // It does not end for TERM.
-    let script = format!(
-        "trap '' TERM; echo $$ >{}; while :; do sleep 1; done",
-        pid_file.display()
+    let mut run = Running::start(
+        cmlock(&kubeconfig).env("POD_NAME", "a"),
+        &["--timeout", "6s"],
+        "trap '' TERM; while :; do sleep 1; done",
     );
-    let mut command = cmlock(&kubeconfig);
-    command.args([
-        "--pod",
-        "a",
-        "run",
-        "x",
-        "--timeout",
-        "6s",
-        "--",
-        "sh",
-        "-c",
-        &script,
-    ]);
-    let mut run = Kept(command.spawn().unwrap());
-    let pid = number_in(&pid_file);
     let expiry = || -> u64 {
         place.object("x")["data"]["expiresAt"]
             .as_str()
@@ -125,10 +125,10 @@ fn the_command_has_ended_before_the_expiry_when_the_server_is_away() {
     let first = expiry();
     eventually("it is extended", || expiry() > first);
     proxy.set(Fault::Silence);
-    eventually("the command has ended", || !is_alive(pid));
+    eventually("the command has ended", || run.has_ended());
     assert!(unix_time() < expiry(), "the command outlived the lock");
     proxy.set(Fault::None);
-    assert_eq!(run.status(), 122);
+    assert_eq!(run.cmlock.status(), 122);
 }
 
 #[test]
@@ -137,24 +137,15 @@ fn a_short_absence_of_the_server_costs_nothing() {
     let place = Place::with_pods(&["a"]);
     let proxy = place.proxy();
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
-    let mut command = cmlock(&kubeconfig);
-    command.args([
-        "--pod",
-        "a",
-        "run",
-        "x",
-        "--timeout",
-        "12s",
-        "--",
-        "sleep",
-        "20",
-    ]);
-    let mut run = Kept(command.spawn().unwrap());
-    eventually("it holds the lock", || place.exists("x"));
+    let mut run = Running::start(
+        cmlock(&kubeconfig).env("POD_NAME", "a"),
+        &["--timeout", "12s"],
+        "sleep 20",
+    );
     proxy.set(Fault::Cut);
     std::thread::sleep(Duration::from_secs(4));
     proxy.set(Fault::None);
-    assert_eq!(run.status(), 0);
+    assert_eq!(run.cmlock.status(), 0);
     assert!(!place.exists("x"));
 }
 
@@ -162,37 +153,19 @@ fn a_short_absence_of_the_server_costs_nothing() {
 #[ignore = "no cluster"]
 fn a_signal_ends_the_command_and_gives_the_lock_back() {
     let place = Place::with_pods(&["a"]);
-    let directory = tempfile::tempdir().unwrap();
-    let pid_file = directory.path().join("pid");
-    let script = format!("echo $$ >{}; exec sleep 1000", pid_file.display());
-    let mut run = Kept(
-        place
-            .cmlock("a", &["run", "x", "--", "sh", "-c", &script])
-            .spawn()
-            .unwrap(),
-    );
-    let pid = number_in(&pid_file);
-    run.signal(Signal::SIGTERM);
-    assert_eq!(run.status(), 143);
-    assert!(!is_alive(pid) && !place.exists("x"));
+    let mut run = Running::start(&mut place.cmlock("a", &[]), &[], "exec sleep 1000");
+    run.cmlock.signal(Signal::SIGTERM);
+    assert_eq!(run.cmlock.status(), 143);
+    assert!(run.has_ended() && !place.exists("x"));
 }
 
 #[test]
 #[ignore = "no cluster"]
 fn a_killed_client_takes_its_command_along() {
     let place = Place::with_pods(&["a"]);
-    let directory = tempfile::tempdir().unwrap();
-    let pid_file = directory.path().join("pid");
-    let script = format!("echo $$ >{}; sleep 1000", pid_file.display());
-    let run = Kept(
-        place
-            .cmlock("a", &["run", "x", "--", "sh", "-c", &script])
-            .spawn()
-            .unwrap(),
-    );
-    let pid = number_in(&pid_file);
-    run.signal(Signal::SIGKILL);
-    eventually("the command has ended", || !is_alive(pid));
+    let run = Running::start(&mut place.cmlock("a", &[]), &[], "sleep 1000");
+    run.cmlock.signal(Signal::SIGKILL);
+    eventually("the command has ended", || run.has_ended());
     // Nothing has told anybody: the Pod's end will, or `release`.
     assert!(place.exists("x"));
     assert_eq!(place.run("a", &["release", "x"]).0, 0);

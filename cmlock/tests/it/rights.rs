@@ -2,8 +2,9 @@
 
 use cmlock::Lock;
 use coord_core::{Errno, HasErrno};
+use testkit::process::outcome;
 
-use crate::support::{AGENT, Events, Place, client, cmlock, outcome, soon, waiting};
+use crate::support::{AGENT, Events, Place, client, cmlock, soon, waiting};
 
 const CONFIGMAPS: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
 

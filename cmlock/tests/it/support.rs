@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,7 +10,7 @@ use std::{
 use cmlock::{Client, Event, Held, Lock};
 use coord_core::kube::{ClientArgs, Cluster};
 use serde_json::{Value, json};
-use testkit::{Namespace, Proxy, audit::Request, eventually};
+use testkit::{Namespace, Proxy, audit::Request, eventually, process::outcome};
 
 /// Longer than anything here takes on a loaded machine: what is not over by then hangs.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(120);
@@ -182,16 +182,6 @@ pub(crate) fn cmlock(kubeconfig: &Path) -> Command {
     command
 }
 
-pub(crate) fn outcome(command: &mut Command) -> (i32, String, String) {
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
 /// What has happened to a lock so far, as text.
 #[derive(Clone, Default)]
 pub(crate) struct Events(Arc<Mutex<Vec<String>>>);
@@ -237,55 +227,6 @@ pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(WATCHDOG, work)
         .await
         .expect("it hangs")
-}
-
-/// A child that does not outlive the test.
-pub(crate) struct Kept(pub(crate) Child);
-
-impl Kept {
-    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = self.0.id().try_into().unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
-    }
-
-    /// Waits for its end: the status, 128 + n for a signal.
-    pub(crate) fn status(&mut self) -> i32 {
-        use std::os::unix::process::ExitStatusExt;
-        eventually("the process ends", || self.0.try_wait().unwrap().is_some());
-        let status = self.0.wait().unwrap();
-        status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap())
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Whether the process runs: not one that is dead and not waited for.
-pub(crate) fn is_alive(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    state.is_some_and(|state| !['Z', 'X'].contains(&state))
-}
-
-/// What a file has, as soon as it is a whole number.
-pub(crate) fn number_in(file: &Path) -> i32 {
-    let read = || {
-        std::fs::read_to_string(file)
-            .ok()?
-            .strip_suffix('\n')?
-            .parse()
-            .ok()
-    };
-    eventually(&format!("a number in {file:?}"), || read().is_some());
-    read().unwrap()
 }
 
 /// By this machine's clock, which is the API server's.

@@ -1,9 +1,8 @@
-//! What tools that hold leases share: when to try again, a timer for deadlines, and a command that runs under a lease.
+//! What tools that hold leases share: whether one is held, when to try again, a timer for deadlines, and a command that runs under a lease.
 //!
-//! The rest but the first two is for binaries: it needs the features `cli` and `supervise`.
+//! All but the first three is for binaries: it needs the features `cli` and `supervise`.
 
-use std::{future::Future, time::Duration};
-
+mod belief;
 mod pace;
 mod timer;
 
@@ -15,27 +14,19 @@ mod signals;
 mod times;
 #[cfg(all(feature = "cli", feature = "supervise"))]
 mod under;
+#[cfg(feature = "cli")]
+mod wait_line;
 
+pub use belief::{Belief, Believed, Lost};
 pub use pace::{Backoff, Crowd, Random};
 pub use timer::{Pollable, Timer};
 
 #[cfg(all(feature = "cli", feature = "supervise"))]
-pub use under::{Under, as_wrapper, failed, not_started};
+pub use under::{Under, as_wrapper, failed, not_acquired, not_started};
 #[cfg(feature = "cli")]
 pub use {
     runtime::{block_on, runtime},
     signals::Signals,
     times::Times,
+    wait_line::WaitLine,
 };
-
-/// A lease that may be renewed, and lost.
-pub trait Lease {
-    /// The `CLOCK_BOOTTIME` at which it is over; none for one without an end.
-    fn deadline(&self) -> Option<Duration>;
-
-    /// Returns the deadline as soon as it is another than this one; none when the lease is lost.
-    fn deadline_after(
-        &self,
-        known: Option<Duration>,
-    ) -> impl Future<Output = Option<Option<Duration>>> + Send;
-}

@@ -2,9 +2,9 @@
 
 use std::{error::Error, ffi::OsString, time::Duration};
 
-use super::{Lease, Signals};
+use super::{Believed, Signals};
 use crate::{
-    Status,
+    Errno, HasErrno, Status,
     cli::Failure,
     supervise::{self, Ender, Guard, Reason, Running},
 };
@@ -24,7 +24,7 @@ impl Under {
     /// passed on.
     pub async fn run(
         guard: Guard,
-        lease: &impl Lease,
+        lease: &Believed,
         margin: Duration,
         var: (&str, OsString),
         signals: &Signals,
@@ -75,9 +75,24 @@ pub fn not_started(error: supervise::Error) -> Failure {
     Failure::new(error.status(), error)
 }
 
+/// The lock was not acquired: the signal that ended the wait, 124 when the wait ran out, else a failure of the tool itself.
+///
+/// # Errors
+/// All but the signal.
+pub fn not_acquired(
+    error: impl HasErrno + Send + Sync + 'static,
+    signals: &Signals,
+) -> Result<Status, Failure> {
+    match error.errno() {
+        Errno::ECANCELED => Ok(signals.status().unwrap_or(Status::FAILED)),
+        Errno::ETIMEDOUT | Errno::EBUSY => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
+        _ => Err(failed(error)),
+    }
+}
+
 async fn until_over(
     mut running: Running,
-    lease: &impl Lease,
+    lease: &Believed,
     deadline: Option<Duration>,
     margin: Duration,
 ) -> Under {
@@ -104,13 +119,8 @@ async fn until_over(
 }
 
 /// Returns when the lease is lost.
-async fn follow(
-    lease: &impl Lease,
-    ender: &Ender,
-    mut deadline: Option<Duration>,
-    margin: Duration,
-) {
-    while let Some(later) = lease.deadline_after(deadline).await {
+async fn follow(lease: &Believed, ender: &Ender, mut deadline: Option<Duration>, margin: Duration) {
+    while let Ok(later) = lease.deadline_after(deadline).await {
         deadline = later;
         if let Err(error) = ender.set_deadline(told(later, margin)) {
             log::warn!("the guard was not told that the lease was renewed: {error}");

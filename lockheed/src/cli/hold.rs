@@ -7,7 +7,7 @@ use coord_core::{
     Errno, HasErrno, Status,
     cli::{Failure, print},
     duration,
-    lease::{Signals, block_on, runtime},
+    lease::{Signals, WaitLine, block_on, runtime},
 };
 use lockheed::{Condition, Held, Lock, LockName, Store};
 
@@ -103,7 +103,7 @@ impl Acquire {
         let name = name(&self.name)?;
         let id = self.id.clone().map_or_else(default_id, Ok)?;
         let runtime = runtime()?;
-        let report = Report::waiting(&name, self.wanted.limit());
+        let report = Report(WaitLine::start(&name, self.wanted.limit()));
         let work = AcquireOn {
             arguments: &self,
             name,
@@ -112,7 +112,7 @@ impl Acquire {
         };
         let done = runtime.block_on(store.with(true, work));
         runtime.shutdown_background();
-        report.done_waiting();
+        report.0.end();
         done
     }
 }
@@ -147,7 +147,7 @@ impl Work for AcquireOn<'_> {
             held.release().await?;
             return Ok(status);
         }
-        self.report.done_waiting();
+        self.report.0.end();
         let printed = print(&format!("{}\n", held.token()));
         if printed.is_ok() {
             held.detach();

@@ -1,40 +1,13 @@
 //! What a command says while it waits and while it holds: log lines, and the live line on a terminal.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-use coord_core::live::LiveLine;
-use lockheed::{Event, LockName};
+use coord_core::lease::WaitLine;
+use lockheed::Event;
 
 /// Says what happens to one lock.
 #[derive(Clone)]
-pub(crate) struct Report {
-    name: LockName,
-    line: Arc<Mutex<Option<LiveLine>>>,
-}
+pub(crate) struct Report(pub(crate) WaitLine);
 
 impl Report {
-    /// Shows that the lock is waited for, on a terminal.
-    pub(crate) fn waiting(name: &LockName, limit: Option<Duration>) -> Self {
-        let line = LiveLine::start(format!("waiting for lock {name}"), limit);
-        Self {
-            name: name.clone(),
-            line: Arc::new(Mutex::new(Some(line))),
-        }
-    }
-
-    /// The wait is over.
-    pub(crate) fn done_waiting(&self) {
-        drop(
-            self.line
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-    }
-
     /// For [`lockheed::Lock::on_event`].
     pub(crate) fn handler(&self) -> impl Fn(&Event) + Send + Sync + 'static {
         let report = self.clone();
@@ -42,12 +15,9 @@ impl Report {
     }
 
     fn event(&self, event: &Event) {
-        let name = &self.name;
-        match event {
-            Event::Waiting(why) | Event::Unreachable(why) => {
-                self.show(&format!("waiting for lock {name}: {why}"));
-            }
-            _ => {}
+        let name = self.0.lock();
+        if let Event::Waiting(why) | Event::Unreachable(why) = event {
+            self.0.show(why);
         }
         match event {
             Event::Lost(_) => log::error!("lock {name}: {event}"),
@@ -59,12 +29,6 @@ impl Report {
                 log::info!("lock {name}: {event}");
             }
             _ => log::debug!("lock {name}: {event} ({})", event.code()),
-        }
-    }
-
-    fn show(&self, what: &str) {
-        if let Some(line) = &*self.line.lock().unwrap_or_else(PoisonError::into_inner) {
-            line.set(what);
         }
     }
 }

@@ -4,10 +4,12 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
 use coord_core::{
-    Errno, HasErrno, Status,
+    Status,
     cli::Failure,
     duration,
-    lease::{Signals, Times, Under, as_wrapper, failed, not_started, runtime},
+    lease::{
+        Signals, Times, Under, WaitLine, as_wrapper, failed, not_acquired, not_started, runtime,
+    },
     supervise::{Guard, Plan},
 };
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
@@ -54,7 +56,7 @@ impl Run {
         let plan = Plan::new(self.command.clone()).grace(times.grace);
         let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
-        let report = Report::waiting(&name, self.wanted.limit());
+        let report = Report(WaitLine::start(&name, self.wanted.limit()));
         let work = RunOn {
             arguments: &self,
             name,
@@ -65,7 +67,7 @@ impl Run {
         };
         let done = runtime.block_on(store.with(true, work));
         runtime.shutdown_background();
-        report.done_waiting();
+        report.0.end();
         done
     }
 }
@@ -95,7 +97,7 @@ impl Work for RunOn<'_> {
             Ok(held) => held,
             Err(error) => return not_acquired(error, &signals),
         };
-        self.report.done_waiting();
+        self.report.0.end();
         if let Some(status) = signals.status() {
             released(held).await;
             return Ok(status);
@@ -127,7 +129,7 @@ impl RunOn<'_> {
 
     async fn supervise(self, held: Held, signals: &Signals) -> Result<Status, Failure> {
         let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
-        let over = Under::run(self.guard, &held, self.times.margin, token, signals).await;
+        let over = Under::run(self.guard, held.belief(), self.times.margin, token, signals).await;
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
         over.status
@@ -137,14 +139,6 @@ impl RunOn<'_> {
 /// What comes of it is in the log; the command's status is what counts.
 async fn released(held: Held) {
     let _ = held.release().await;
-}
-
-fn not_acquired(error: lockheed::Error, signals: &Signals) -> Result<Status, Failure> {
-    match error.errno() {
-        Errno::ECANCELED => Ok(signals.status().unwrap_or(Status::FAILED)),
-        Errno::ETIMEDOUT | Errno::EBUSY => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
-        _ => Err(failed(error)),
-    }
 }
 
 /// Enough to tell runs of one host apart.

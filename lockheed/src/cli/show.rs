@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use coord_core::{
-    HasErrno, Status,
-    cli::{Failure, print},
+    Status,
+    cli::{Failure, ListFormat, ShowFormat, print, readable},
     lease::block_on,
 };
 use lockheed::{
@@ -22,8 +22,8 @@ pub(crate) struct List {
     #[arg(long = "where", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
     /// How to print them
-    #[arg(short, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[arg(short, value_enum, default_value_t = ListFormat::Table)]
+    output: ListFormat,
     /// Go on, and print each lock that changes
     #[arg(short, long)]
     watch: bool,
@@ -34,21 +34,8 @@ pub(crate) struct Inspect {
     /// The lock
     name: String,
     /// How to print it
-    #[arg(short, value_enum, default_value_t = One::Text)]
-    output: One,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-    Name,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum One {
-    Text,
-    Json,
+    #[arg(short, value_enum, default_value_t = ShowFormat::Text)]
+    output: ShowFormat,
 }
 
 /// Before a watch that has ended is begun again.
@@ -74,18 +61,18 @@ impl List {
     /// One line of it.
     fn line(&self, state: &State) -> String {
         match self.output {
-            Format::Table => row(state),
-            Format::Json => format!("{}\n", in_json(state)),
-            Format::Name => format!("{}\n", state.name),
+            ListFormat::Table => row(state),
+            ListFormat::Json => format!("{}\n", in_json(state)),
+            ListFormat::Name => format!("{}\n", state.name),
         }
     }
 
     fn whole(&self, states: &[State]) -> String {
-        if self.output == Format::Json && !self.watch {
+        if self.output == ListFormat::Json && !self.watch {
             let all: Vec<_> = states.iter().map(in_json).collect();
             return format!("{}\n", Value::Array(all));
         }
-        let head = (self.output == Format::Table).then(|| HEAD.to_owned());
+        let head = (self.output == ListFormat::Table).then(|| HEAD.to_owned());
         head.into_iter()
             .chain(states.iter().map(|state| self.line(state)))
             .collect()
@@ -142,17 +129,7 @@ impl Work for List {
             print(&self.whole(&[]))?;
             return self.follow(&store).await;
         }
-        let mut states = Vec::new();
-        let mut status = Status::DONE;
-        for state in lockheed::locks(&store, self.condition.as_ref()).await? {
-            match state {
-                Ok(state) => states.push(state),
-                Err(error) => {
-                    status = Status::from_errno(error.errno());
-                    log::error!("{error}");
-                }
-            }
-        }
+        let (states, status) = readable(lockheed::locks(&store, self.condition.as_ref()).await?);
         print(&self.whole(&states))?;
         Ok(status)
     }
@@ -161,7 +138,7 @@ impl Work for List {
 impl Inspect {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
-        let whole = self.output == One::Json;
+        let whole = self.output == ShowFormat::Json;
         block_on(store.with(false, InspectOn { name, json: whole }))
     }
 }

@@ -7,8 +7,8 @@ use super::{
     leave::Leaving,
 };
 use crate::{
-    Lease, Record,
-    error::{Kind, Lost},
+    Lease, Lost, Record,
+    error::Kind,
     store::{Object, StoreError},
 };
 

@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use super::{Latest, Machine, News, Phase, Write, edit};
-use crate::{
-    Lease, Token,
-    error::{Kind, Lost},
-    store::StoreError,
-};
+use crate::{Lease, Lost, Token, error::Kind, store::StoreError};
 
 #[derive(Debug)]
 pub(crate) struct Holding {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::Verdict;
 use crate::{
-    Condition, LockName, Timestamp, Token,
-    error::{Error, Lost},
+    Condition, Error, LockName, Lost, Timestamp, Token,
     store::{Change, Object, StoreError, Version},
 };
 

@@ -11,7 +11,12 @@ use std::{
 
 use lockheed::Timestamp;
 
-use crate::support::{Ended, Place, content, eventually, lockheed, outcome};
+use testkit::{
+    eventually,
+    process::{Kept, outcome},
+};
+
+use crate::support::{Place, content, lockheed};
 
 const HOUR: i64 = 3600;
 
@@ -53,7 +58,7 @@ fn prove_visible(file: &Path) {
     fs::write(file, "+1h").unwrap();
     let mut command = place.lockheed(&["acquire", "x", "--id", "a", "--duration", "1h"]);
     fake(&mut command, file);
-    assert_eq!(outcome(command.output().unwrap()).0, 0);
+    assert_eq!(outcome(&mut command).0, 0);
     let ahead = expires(&place) - now();
     assert!(
         (ahead - 2 * HOUR).abs() < 300,
@@ -72,7 +77,7 @@ fn a_clock_that_is_an_hour_off_takes_nothing_and_keeps_everything() {
         let contender = |arguments: &[&str]| {
             let mut command = place.lockheed(arguments);
             fake(&mut command, &file);
-            outcome(command.output().unwrap()).0
+            outcome(&mut command).0
         };
         assert_eq!(
             contender(&["acquire", "x", "--id", "b", "--no-wait"]),
@@ -117,7 +122,7 @@ fn a_clock_that_steps_while_it_holds_loses_nothing() {
         .env("LOCKHEED_STORE", place.store())
         .stderr(Stdio::piped());
     fake(&mut holder, &file);
-    let holder = Ended(holder.spawn().unwrap());
+    let holder = Kept(holder.spawn().unwrap());
     content(&begun);
     for step in ["+1h", "-1h", "+2h"] {
         fs::write(&file, step).unwrap();

@@ -13,7 +13,7 @@ mod watch;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -108,50 +108,4 @@ pub(crate) fn lockheed(kubeconfig: &Path) -> Command {
         .arg(kubeconfig)
         .stdin(Stdio::null());
     command
-}
-
-/// A child that does not outlive the test.
-pub(crate) struct Kept(pub(crate) Child);
-
-impl Kept {
-    pub(crate) fn spawn(command: &mut Command) -> Self {
-        Self(command.spawn().unwrap())
-    }
-
-    pub(crate) fn pid(&self) -> i32 {
-        self.0.id().try_into().unwrap()
-    }
-
-    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Whether the process runs: not one that is dead and not waited for.
-pub(crate) fn is_alive(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    state.is_some_and(|state| !['Z', 'X'].contains(&state))
-}
-
-/// What a file has, as soon as it is a whole number.
-pub(crate) fn number_in(file: &Path) -> i32 {
-    let read = || {
-        std::fs::read_to_string(file)
-            .ok()?
-            .strip_suffix('\n')?
-            .parse()
-            .ok()
-    };
-    testkit::eventually(&format!("a number in {file:?}"), || read().is_some());
-    read().unwrap()
 }

@@ -4,7 +4,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Place, content, eventually, lockheed, outcome, unique};
+use testkit::{eventually, process::outcome};
+
+use crate::support::{Place, content, lockheed, unique};
 
 #[test]
 fn run_gives_the_command_the_token_and_passes_its_status_on() {
@@ -263,10 +265,10 @@ fn the_store_is_given_before_or_after_the_command_or_by_the_environment() {
     let place = Place::new();
     let store = place.store();
     for arguments in [["--store", &store, "list"], ["list", "--store", &store]] {
-        assert_eq!(outcome(lockheed(&arguments).output().unwrap()).0, 0);
+        assert_eq!(outcome(&mut lockheed(&arguments)).0, 0);
     }
     place.expect(&["list"], 0);
-    let (code, _, stderr) = outcome(lockheed(&["--store", "file:/x", "list"]).output().unwrap());
+    let (code, _, stderr) = outcome(&mut lockheed(&["--store", "file:/x", "list"]));
     assert_eq!(code, 64);
     assert!(stderr.contains("write kube or dir:PATH"), "{stderr}");
 }
@@ -275,30 +277,26 @@ fn the_store_is_given_before_or_after_the_command_or_by_the_environment() {
 fn a_directory_is_made_by_who_acquires_and_by_nobody_else() {
     let place = Place::new();
     let store = format!("dir:{}", place.path("new/locks").display());
-    assert_eq!(
-        outcome(lockheed(&["--store", &store, "list"]).output().unwrap()).0,
-        2
-    );
+    assert_eq!(outcome(&mut lockheed(&["--store", &store, "list"])).0, 2);
     assert!(!place.path("new").exists());
-    let nowhere = lockheed(&["--store", "dir:/proc/none", "run", "x", "--", "true"]).output();
-    let (code, _, stderr) = outcome(nowhere.unwrap());
+    let (code, _, stderr) = outcome(&mut lockheed(&[
+        "--store",
+        "dir:/proc/none",
+        "run",
+        "x",
+        "--",
+        "true",
+    ]));
     assert_eq!(code, 125, "{stderr}");
     assert_eq!(
-        outcome(
-            lockheed(&["--store", &store, "run", "x", "--", "true"])
-                .output()
-                .unwrap()
-        )
+        outcome(&mut lockheed(&[
+            "--store", &store, "run", "x", "--", "true"
+        ]))
         .0,
         0
     );
     assert_eq!(
-        outcome(
-            lockheed(&["--store", &store, "list", "-o", "name"])
-                .output()
-                .unwrap()
-        )
-        .1,
+        outcome(&mut lockheed(&["--store", &store, "list", "-o", "name"])).1,
         "x\n"
     );
 }
@@ -381,7 +379,7 @@ fn wrong_usage_is_64_and_a_bad_name_22() {
 #[test]
 fn help_says_what_the_statuses_mean() {
     for arguments in [&["--help"][..], &["run", "--help"]] {
-        let (code, stdout, _) = outcome(lockheed(arguments).output().unwrap());
+        let (code, stdout, _) = outcome(&mut lockheed(arguments));
         assert_eq!(code, 0);
         assert!(stdout.contains("Exit status:"), "{stdout}");
     }
@@ -393,7 +391,6 @@ fn a_closed_standard_output_is_32_and_leaves_no_lease() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     drop(reader);
     let mut acquire = place.lockheed(&["acquire", "x", "--id", "a"]);
-    let output = acquire.stdout(writer).output().unwrap();
-    assert_eq!(outcome(output).0, 32);
+    assert_eq!(outcome(acquire.stdout(writer)).0, 32);
     assert!(place.leases("x").is_empty());
 }

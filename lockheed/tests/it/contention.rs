@@ -2,7 +2,9 @@
 
 use std::{fs, process::Stdio};
 
-use crate::support::{Ended, LOCKHEED, Place, eventually};
+use testkit::{eventually, process::Kept};
+
+use crate::support::{LOCKHEED, Place};
 
 const WORKERS: usize = 20;
 const SECTIONS: usize = 50;
@@ -57,9 +59,9 @@ fn a_thousand_sections_of_twenty_processes_never_overlap() {
         command
             .env("BUSY", place.path("busy"))
             .env("COUNTER", place.path("counter"));
-        Ended(command.stdin(Stdio::null()).spawn().unwrap())
+        Kept(command.stdin(Stdio::null()).spawn().unwrap())
     };
-    let workers: Vec<Ended> = (0..WORKERS).map(worker).collect();
+    let workers: Vec<Kept> = (0..WORKERS).map(worker).collect();
     for worker in workers {
         assert_eq!(worker.finish().0, 0);
     }

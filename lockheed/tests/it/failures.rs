@@ -7,7 +7,9 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Place, content, eventually, runs, unique};
+use testkit::{eventually, process::Kept};
+
+use crate::support::{Place, content, runs, unique};
 
 /// A command that says when it has begun, and then lasts; its own child lasts too, and neither minds TERM if so asked.
 fn lasting(place: &Place, stubborn: bool) -> (String, String) {
@@ -187,7 +189,7 @@ fn signals_end_a_waiter_at_once_and_leave_nothing() {
             let mut command = place.lockheed(command);
             let log = place.path("stderr");
             command.stderr(fs::File::create(&log).unwrap());
-            let waiter = crate::support::Ended(command.spawn().unwrap());
+            let waiter = Kept(command.spawn().unwrap());
             eventually("it waits", || {
                 fs::read_to_string(&log)
                     .unwrap()

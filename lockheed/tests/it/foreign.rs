@@ -3,7 +3,9 @@
 use lockheed::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::{Place, eventually};
+use testkit::eventually;
+
+use crate::support::Place;
 
 fn in_seconds(place: &Place, seconds: i64) -> String {
     // The store's clock, not ours: they differ by however much the wall clock has stepped.

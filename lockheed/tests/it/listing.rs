@@ -4,7 +4,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Place, eventually};
+use testkit::{eventually, process::Kept};
+
+use crate::support::Place;
 
 #[test]
 fn list_shows_who_holds_what() {
@@ -114,7 +116,7 @@ fn list_watch_prints_each_change() {
     place.expect(&["run", "a", "--", "true"], 0);
     let log = place.path("log");
     let mut command = place.lockheed(&["list", "--watch", "-o", "json"]);
-    let _watcher = crate::support::Ended(
+    let _watcher = Kept(
         command
             .stdout(fs::File::create(&log).unwrap())
             .spawn()

@@ -3,13 +3,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::{Command, Stdio},
+    time::Duration,
 };
 
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
+use testkit::{
+    eventually,
+    process::{Kept, outcome},
+};
 
 /// Longer than anything here takes on a loaded machine: what is not over by then hangs.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(120);
@@ -52,9 +55,9 @@ impl Place {
         command
     }
 
-    pub(crate) fn start(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Kept {
         let mut command = self.lockheed(arguments);
-        Ended(
+        Kept(
             command
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
@@ -64,14 +67,14 @@ impl Place {
     }
 
     /// Holds lock `x` until [`let_go`](Self::let_go), with a lease of so long; what it logs is in `stderr`. Returns when it holds.
-    pub(crate) fn hold(&self, duration: &str) -> Ended {
+    pub(crate) fn hold(&self, duration: &str) -> Kept {
         let (begun, end) = (self.path("begun"), self.path("end"));
         let wait = r#"echo >"$0"; while [ ! -e "$1" ]; do sleep 0.05; done"#;
         let mut command = self.lockheed(&["run", "x", "--duration", duration]);
         command.args(["--renew-interval", "200ms", "--request-timeout", "1s"]);
         command.args(["--", "sh", "-c", wait]).args([&begun, &end]);
         let log = fs::File::create(self.path("stderr")).unwrap();
-        let holder = Ended(command.stderr(log).spawn().unwrap());
+        let holder = Kept(command.stderr(log).spawn().unwrap());
         content(&begun);
         holder
     }
@@ -90,7 +93,7 @@ impl Place {
 
     /// Runs it to its end: status, standard output, standard error.
     pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        outcome(self.lockheed(arguments).output().unwrap())
+        outcome(&mut self.lockheed(arguments))
     }
 
     /// The same, when just the status matters.
@@ -122,42 +125,6 @@ impl Place {
     }
 }
 
-/// A child that does not outlive its test, however that ends.
-pub(crate) struct Ended(pub(crate) Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Ended {
-    pub(crate) fn pid(&self) -> i32 {
-        i32::try_from(self.0.id()).unwrap()
-    }
-
-    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
-    }
-
-    /// Waits for its end: the status (128 + n for a signal), and what it wrote. Its output must fit a pipe.
-    #[track_caller]
-    pub(crate) fn finish(mut self) -> (i32, String, String) {
-        eventually("the process ends", || self.0.try_wait().unwrap().is_some());
-        let status = self.0.wait().unwrap();
-        let mut texts = [String::new(), String::new()];
-        if let Some(mut stdout) = self.0.stdout.take() {
-            std::io::Read::read_to_string(&mut stdout, &mut texts[0]).unwrap();
-        }
-        if let Some(mut stderr) = self.0.stderr.take() {
-            std::io::Read::read_to_string(&mut stderr, &mut texts[1]).unwrap();
-        }
-        let [stdout, stderr] = texts;
-        (code(status), stdout, stderr)
-    }
-}
-
 pub(crate) fn lockheed(arguments: &[&str]) -> Command {
     let mut command = Command::new(LOCKHEED);
     for variable in [
@@ -170,34 +137,6 @@ pub(crate) fn lockheed(arguments: &[&str]) -> Command {
     }
     command.args(arguments).stdin(Stdio::null());
     command
-}
-
-pub(crate) fn outcome(output: Output) -> (i32, String, String) {
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        code(output.status),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
-fn code(status: std::process::ExitStatus) -> i32 {
-    use std::os::unix::process::ExitStatusExt;
-    status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap())
-}
-
-#[track_caller]
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(
-            started.elapsed() < WATCHDOG,
-            "{what}: not so after {WATCHDOG:?}"
-        );
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// What a shell wrote into a file, once it has.

@@ -2,7 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use crate::support::{LOCKHEED, Place, lockheed, outcome};
+use testkit::process::outcome;
+
+use crate::support::{LOCKHEED, Place, lockheed};
 
 /// Runs a script in a mount namespace of its own, where it may mount what it likes at `$2`; `$1` is the binary.
 fn in_namespace(script: &str, place: &Place) -> String {
@@ -14,7 +16,7 @@ fn in_namespace(script: &str, place: &Place) -> String {
         .args(["--mount", "bash", "-c", script, "bash", LOCKHEED])
         .arg(place.locks());
     command.env("LOCKHEED_STORE", place.store());
-    let (code, stdout, stderr) = outcome(command.output().unwrap());
+    let (code, stdout, stderr) = outcome(&mut command);
     assert_eq!(code, 0, "{stdout}{stderr}");
     stdout + &stderr
 }
@@ -92,12 +94,7 @@ fn without_the_right_to_write_it_is_13() {
             .args(["--reuid=65534", "--clear-groups"])
             .arg(copy)
             .args(arguments);
-        outcome(
-            command
-                .env("LOCKHEED_STORE", place.store())
-                .output()
-                .unwrap(),
-        )
+        outcome(command.env("LOCKHEED_STORE", place.store()))
     };
     assert_eq!(as_nobody(&["list", "-o", "name"]).1, "x\n");
     let (code, _, stderr) = as_nobody(&[
@@ -117,7 +114,7 @@ fn a_directory_that_is_none_or_was_spoilt_is_told() {
     let place = Place::new();
     fs::write(place.path("file"), "").unwrap();
     let store = format!("dir:{}", place.path("file").display());
-    let (code, _, stderr) = outcome(lockheed(&["--store", &store, "list"]).output().unwrap());
+    let (code, _, stderr) = outcome(&mut lockheed(&["--store", &store, "list"]));
     assert_eq!(code, 20, "{stderr}");
 
     place.expect(&["run", "x", "--", "true"], 0);
@@ -150,12 +147,7 @@ fn another_time_namespace_is_refused() {
         command.args(["--user", "--map-root-user"]);
     }
     command.args(["--time", "--boottime", "1000", "--fork", LOCKHEED, "list"]);
-    let (code, _, stderr) = outcome(
-        command
-            .env("LOCKHEED_STORE", place.store())
-            .output()
-            .unwrap(),
-    );
+    let (code, _, stderr) = outcome(command.env("LOCKHEED_STORE", place.store()));
     assert_eq!(code, 22, "{stderr}");
     assert!(stderr.contains("another time namespace"), "{stderr}");
 }

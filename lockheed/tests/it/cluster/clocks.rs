@@ -9,9 +9,12 @@ use std::{
 };
 
 use coord_core::boottime;
-use testkit::Proxy;
+use testkit::{
+    Proxy,
+    process::{Kept, is_alive, number_in},
+};
 
-use super::{Kept, Place, is_alive, lockheed, number_in};
+use super::{Place, lockheed};
 
 /// Debian's package `libfaketime` has it here, in the directory of this machine's architecture.
 fn library() -> PathBuf {

@@ -10,9 +10,10 @@ use std::{
 use testkit::{
     Namespace,
     cluster::{Binaries, Cluster, Lives},
+    process::Kept,
 };
 
-use super::{Kept, Place, holder, lockheed};
+use super::{Place, holder, lockheed};
 
 /// One critical section. The directory would break another one's, the log is appended to (`O_APPEND`), and the counter loses what is
 /// counted at the same time.

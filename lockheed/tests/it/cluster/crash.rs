@@ -14,9 +14,10 @@ use testkit::{
     Namespace, Proxy,
     cluster::{Binaries, Cluster, Lives},
     eventually,
+    process::{Kept, is_alive, number_in},
 };
 
-use super::{Kept, Place, holder, is_alive, lockheed, number_in};
+use super::{Place, holder, lockheed};
 
 const LEASE: Duration = Duration::from_secs(6);
 

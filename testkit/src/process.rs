@@ -1,0 +1,135 @@
+//! Processes that tests start.
+
+use std::{
+    fs,
+    io::Read,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Child, Command, ExitStatus, Output},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::eventually;
+
+/// A child that does not outlive its test, however that ends.
+#[derive(Debug)]
+pub struct Kept(pub Child);
+
+impl Kept {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().expect("the process starts"))
+    }
+
+    /// Its PID.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        Pid::from_raw(self.0.id().cast_signed()).as_raw()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it has ended, and has been waited for.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).expect("the process is there");
+    }
+
+    /// Waits for its end: the status, 128 + n for a signal.
+    ///
+    /// # Panics
+    /// When it does not end within two minutes.
+    #[track_caller]
+    pub fn status(&mut self) -> i32 {
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.0.try_wait().expect("it is a child of this process");
+            status.is_some()
+        });
+        status.map_or(-1, code)
+    }
+
+    /// The same with what it wrote to its pipes, which must have room for that.
+    ///
+    /// # Panics
+    /// When it does not end within two minutes, or did not write text.
+    #[track_caller]
+    #[must_use]
+    pub fn finish(mut self) -> (i32, String, String) {
+        fn text(pipe: Option<impl Read>) -> String {
+            let mut text = String::new();
+            if let Some(mut pipe) = pipe {
+                pipe.read_to_string(&mut text).expect("it wrote text");
+            }
+            text
+        }
+        let status = self.status();
+        let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
+        (status, text(stdout), text(stderr))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a command to its end: its status, 128 + n for a signal, and what it wrote.
+///
+/// # Panics
+/// When it cannot be started, or did not write text.
+#[track_caller]
+pub fn outcome(command: &mut Command) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the process starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it wrote text");
+    (code(status), text(stdout), text(stderr))
+}
+
+/// Whether the process runs: not one that is dead and not waited for.
+#[must_use]
+pub fn is_alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !['Z', 'X'].contains(&state))
+}
+
+/// What a file has, as soon as it is a whole number and a line.
+///
+/// # Panics
+/// When it is none within two minutes.
+#[track_caller]
+#[must_use]
+pub fn number_in(file: &Path) -> i32 {
+    let read = || {
+        let text = fs::read_to_string(file).ok()?;
+        text.strip_suffix('\n')?.parse().ok()
+    };
+    let mut number = None;
+    eventually(&format!("a number in {file:?}"), || {
+        number = read();
+        number.is_some()
+    });
+    number.unwrap_or_default()
+}
+
+fn code(status: ExitStatus) -> i32 {
+    let signal = status.signal().map(|number| 128 + number);
+    status.code().or(signal).unwrap_or(-1)
+}
