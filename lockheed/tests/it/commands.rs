@@ -125,7 +125,7 @@ fn a_lease_that_is_not_there_or_over_cannot_be_renewed() {
     let (code, _, stderr) = place.run(&["renew", "x", "--id", "a"]);
     assert_eq!(
         (code, stderr.as_str()),
-        (116, "lockheed: lock x was lost: its lease ran out\n")
+        (116, "lockheed: lock x was lost: it expired\n")
     );
 }
 
@@ -205,7 +205,7 @@ fn a_holder_that_is_robbed_ends_its_command_and_says_so() {
         let (code, _, stderr) = holder.finish();
         assert_eq!(code, 122, "{stderr}");
         assert!(
-            stderr.contains("lock x: lost: its lease was ended by somebody else"),
+            stderr.contains("lock x: lost: somebody else took it, or ended it"),
             "{stderr}"
         );
         fs::remove_file(&started).unwrap();
