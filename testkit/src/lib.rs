@@ -2,13 +2,16 @@
 //!
 //! [`cluster`] starts etcd and kube-apiserver, [`process`] looks after children; they are light, since `cargo xtask` stands on them too. The rest is the feature `faults`: a
 //! [`Namespace`] for each test, with users who may do just what the test gives them, the requests that the API server has
-//! [counted](audit), and a [`Proxy`] before it that cuts, delays and rewrites its answers.
+//! [counted](audit), a [`Proxy`] before it that cuts, delays and rewrites its answers, and
+//! [`WallClocks`] that are wrong.
 
 pub mod cluster;
 pub mod process;
 
 #[cfg(feature = "faults")]
 pub mod audit;
+#[cfg(feature = "faults")]
+mod clocks;
 #[cfg(feature = "faults")]
 mod namespace;
 #[cfg(feature = "faults")]
@@ -19,6 +22,7 @@ pub use http::Method;
 
 #[cfg(feature = "faults")]
 pub use self::{
+    clocks::WallClocks,
     namespace::Namespace,
     proxy::{Fault, Proxy, Seen},
 };

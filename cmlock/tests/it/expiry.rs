@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use cmlock::Lock;
 use coord_core::{Errno, HasErrno, boottime};
-use testkit::{Fault, eventually};
+use testkit::{
+    Fault, WallClocks, eventually,
+    process::{Kept, is_alive, number_in, outcome},
+};
 
-use crate::support::{AGENT, Place, soon, unix_time, waiting};
+use crate::support::{AGENT, Place, cmlock, soon, unix_time, waiting};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
@@ -121,4 +124,56 @@ async fn only_the_expiry_frees_the_lock_of_a_silent_owner() {
     assert!(boottime() >= deadline, "taken early");
     assert!(events.has("freeing it: it expired at"));
     next.release().await.unwrap();
+}
+
+/// The binary, and the wall clocks of two machines.
+#[test]
+#[ignore = "no cluster"]
+fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late() {
+    let (place, clocks) = (Place::with_pods(&["a", "b"]), WallClocks::set_up());
+    // It serves plain HTTP, so that the validity of certificates does not matter.
+    let proxy = place.proxy();
+    let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
+    let command = |pod: &str, arguments: &[&str]| {
+        let mut command = cmlock(&kubeconfig);
+        clocks
+            .of(&mut command, pod)
+            .env("POD_NAME", pod)
+            .args(arguments);
+        command
+    };
+    let expiry = || -> u64 {
+        let object = place.object("x");
+        object["data"]["expiresAt"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    for (of_holder, of_waiter) in [("+0", "+3600"), ("+0", "-3600"), ("+3600", "-3600")] {
+        clocks.set("a", of_holder);
+        clocks.set("b", of_waiter);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        let script = format!("echo $$ >{}; exec sleep 1000", file.display());
+        let run = ["run", "x", "--timeout", "4s", "--", "sh", "-c", &script];
+        let holder = Kept::spawn(&mut command("a", &run));
+        let pid = number_in(&file);
+        // It is extended, and nobody takes it, however the clocks are set.
+        for step in ["-3600", "+7200", of_holder] {
+            clocks.set("a", step);
+            let before = expiry();
+            eventually("it is extended", || expiry() > before);
+            assert_eq!(
+                outcome(&mut command("b", &["acquire", "x", "--no-wait"])).0,
+                16
+            );
+            assert!(is_alive(pid), "{step}");
+        }
+        holder.signal(nix::sys::signal::Signal::SIGKILL);
+        let last = expiry();
+        let mut waiter = Kept::spawn(&mut command("b", &["run", "x", "--", "true"]));
+        assert_eq!(waiter.status(), 0);
+        assert!(unix_time() >= last, "taken early");
+    }
 }
