@@ -33,6 +33,8 @@ type Identity = (i32, u64);
 pub(crate) struct Asked {
     since: u64,
     done: HashSet<Identity>,
+    /// Some of them go on in spite of it, and may start others.
+    some_go_on: bool,
 }
 
 /// What `proc_pid_stat(5)` says about a process.
@@ -48,11 +50,14 @@ impl Asked {
         Self {
             since: ticks(boottime()),
             done: HashSet::new(),
+            some_go_on: false,
         }
     }
 
-    /// Sends the signal once to every descendant. Who was overlooked because the tree changed meanwhile is found by looking again; who
-    /// starts only then is a reaction, such as the clean-up in a shell's trap, and is left to its parent.
+    /// Sends the signal once to every descendant; to be called again as long as some are left, since who is orphaned meanwhile can be overlooked.
+    ///
+    /// Who is found later and has started after the first were asked may be a reaction, such as the clean-up in a shell's trap, and is left to
+    /// its parent. Where everybody just dies of the signal nobody reacts: that one was forked in the moment before its parent died.
     pub(crate) fn ask(&mut self, signal: Signal) {
         loop {
             let new = self.not_yet(descendants());
@@ -60,14 +65,15 @@ impl Asked {
                 return;
             }
             for process in new {
+                self.some_go_on |= goes_on(process.0, signal);
                 send(process, signal);
             }
         }
     }
 
     fn not_yet(&mut self, mut found: Vec<Identity>) -> Vec<Identity> {
-        let first = self.done.is_empty();
-        found.retain(|process| (first || process.1 < self.since) && self.done.insert(*process));
+        let all = self.done.is_empty() || !self.some_go_on;
+        found.retain(|process| (all || process.1 < self.since) && self.done.insert(*process));
         found
     }
 }
@@ -194,6 +200,17 @@ fn stat(pid: i32) -> Option<Stat> {
     })
 }
 
+/// Whether a process does not just die of the signal, since it catches, blocks or ignores it: `proc_pid_status(5)`.
+fn goes_on(pid: i32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let masks = status.lines().filter_map(|line| {
+        let (name, mask) = line.split_once(":\t")?;
+        let of_signals = ["SigBlk", "SigIgn", "SigCgt"].contains(&name);
+        u64::from_str_radix(mask, 16).ok().filter(|_| of_signals)
+    });
+    masks.fold(0, |all, mask| all | mask) & (1 << (signal as i32 - 1)) != 0
+}
+
 /// In the unit of a process's start, `sysconf(3)`.
 fn ticks(time: Duration) -> u64 {
     let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten();
@@ -240,6 +257,7 @@ mod tests {
         let mut asked = Asked {
             since: 100,
             done: HashSet::new(),
+            some_go_on: true,
         };
         // The command may have been started in this very tick.
         assert_eq!(asked.not_yet(vec![(1, 90), (2, 100)]), [(1, 90), (2, 100)]);
@@ -250,6 +268,38 @@ mod tests {
         // Another process with an ID that was there before.
         assert_eq!(asked.not_yet(vec![(1, 95)]), [(1, 95)]);
         assert_eq!(asked.not_yet(vec![(1, 95)]), []);
+    }
+
+    #[test]
+    fn where_nobody_goes_on_all_are_asked() {
+        let mut asked = Asked {
+            since: 100,
+            done: HashSet::from([(1, 90)]),
+            some_go_on: false,
+        };
+        assert_eq!(asked.not_yet(vec![(1, 90), (2, 101)]), [(2, 101)]);
+    }
+
+    #[test]
+    fn who_just_dies_of_a_signal_does_not_go_on() {
+        let goes_on = |script: &str| {
+            let mut shell = Command::new("sh")
+                .args(["-c", &format!("{script}; echo ready; read line")])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            BufReader::new(shell.stdout.take().unwrap())
+                .read_line(&mut String::new())
+                .unwrap();
+            let found = goes_on(i32::try_from(shell.id()).unwrap(), Signal::SIGTERM);
+            shell.kill().unwrap();
+            shell.wait().unwrap();
+            found
+        };
+        assert!(!goes_on("trap : INT"));
+        assert!(goes_on("trap : TERM"));
+        assert!(goes_on("trap '' TERM"));
     }
 
     #[test]

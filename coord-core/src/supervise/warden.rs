@@ -55,6 +55,7 @@ pub(crate) struct Warden {
 struct Ending {
     cause: Cause,
     kill_at: Duration,
+    asked: tree::Asked,
 }
 
 impl Warden {
@@ -139,9 +140,12 @@ impl Warden {
     }
 
     fn set_timer(&self) -> nix::Result<()> {
+        let now = boottime();
         let wake = match (&self.ending, self.deadline) {
-            (Some(ending), _) if boottime() < ending.kill_at => Some(ending.kill_at),
-            (Some(_), _) => Some(boottime() + tree::AGAIN),
+            (Some(ending), _) if now < ending.kill_at => {
+                Some(ending.kill_at.min(now + tree::AGAIN))
+            }
+            (Some(_), _) => Some(now + tree::AGAIN),
             (None, Some(deadline)) => Some(deadline.saturating_sub(self.plan.grace)),
             (None, None) => None,
         };
@@ -226,8 +230,13 @@ impl Warden {
         let kill_at = self
             .deadline
             .map_or(kill_at, |deadline| kill_at.min(deadline));
-        self.ending = Some(Ending { cause, kill_at });
-        tree::Asked::new().ask(self.plan.signal);
+        let mut asked = tree::Asked::new();
+        asked.ask(self.plan.signal);
+        self.ending = Some(Ending {
+            cause,
+            kill_at,
+            asked,
+        });
     }
 
     fn keep_time(&mut self) {
@@ -238,12 +247,10 @@ impl Warden {
         {
             self.end(Cause::Deadline);
         }
-        if self
-            .ending
-            .as_ref()
-            .is_some_and(|ending| now >= ending.kill_at)
-        {
-            tree::kill_all();
+        match &mut self.ending {
+            Some(ending) if now >= ending.kill_at => tree::kill_all(),
+            Some(ending) => ending.asked.ask(self.plan.signal),
+            None => {}
         }
     }
 

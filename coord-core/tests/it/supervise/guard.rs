@@ -5,6 +5,8 @@ use std::{
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::Command,
+    thread,
+    time::Duration,
 };
 
 use nix::{
@@ -188,4 +190,23 @@ fn what_the_guard_keeps_is_kept_until_the_tree_is_gone() {
         free
     });
     assert!(gone_first);
+}
+
+/// Who is forked in the very moment in which its parent is asked to end is asked, too: nobody here needs the grace period, which is longer than
+/// the test waits.
+#[test]
+fn who_is_forked_meanwhile_is_not_left_for_the_end_of_the_grace_period() {
+    for round in 0..40 {
+        let long = unique();
+        let forks = format!("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep {long} & done");
+        let script = format!("echo $PPID; ({forks}; wait) & {forks}; wait");
+        let arguments = ["--grace", "3600000", "sh", "-c", &script];
+        let mut supervised = start(&mut supervise(&arguments));
+        let guard = supervised.says_pid();
+        thread::sleep(Duration::from_micros(200 * round));
+        let killed = [guard, supervised.pid()][usize::from(round & 1 == 0)];
+        kill(killed, Signal::SIGKILL).unwrap();
+        supervised.finish();
+        eventually("the tree is gone", || !sleeps(&long));
+    }
 }
