@@ -22,9 +22,10 @@ use nix::{
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use super::{
-    Error, Plan, Reason, Running,
+    Error, Plan, Reason, Running, boottime,
     error::Kind,
     signals::{self, Caught},
+    tree,
     warden::Warden,
     wire::{Link, Order, Report},
 };
@@ -127,7 +128,29 @@ impl Guard {
                 let program = self.plan.command.first().cloned().unwrap_or_default();
                 Err(Kind::Exec(program, io::Error::from_raw_os_error(errno)).into())
             }
-            _ => Err(Kind::GuardDied.into()),
+            _ => {
+                // It may have started CMD.
+                self.end_the_rest();
+                Err(Kind::GuardDied.into())
+            }
+        }
+    }
+
+    /// The guard is dead, and what it had below it comes to us: only after the link has closed, so that the tree is gone
+    /// when the kernel says that we have no child, the guard included, and not when we see none.
+    pub(crate) fn end_the_rest(&self) {
+        let grace_over = boottime() + self.plan.grace;
+        let deadline = self.process.deadline();
+        let kill_at = deadline.map_or(grace_over, |deadline| deadline.min(grace_over));
+        let mut asked = tree::Asked::new();
+        while tree::reap_all() {
+            let left = kill_at.saturating_sub(boottime());
+            if left.is_zero() {
+                tree::kill_all();
+            } else {
+                asked.ask(self.plan.signal);
+            }
+            tree::await_child(left.clamp(Duration::from_millis(1), tree::AGAIN));
         }
     }
 }

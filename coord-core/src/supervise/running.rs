@@ -81,7 +81,8 @@ impl Running {
                 Some(Report::Over(exit, cause)) => return Ok(self.finish(exit, cause)),
                 Some(_) => {}
                 None => {
-                    self.end_the_rest();
+                    self.over = true;
+                    self.guard.end_the_rest();
                     return Err(Kind::GuardDied.into());
                 }
             }
@@ -155,25 +156,6 @@ impl Running {
         };
         Outcome { exit, end }
     }
-
-    /// The guard is dead, and what it had below it comes to us: only after the link has closed, so that the tree is gone
-    /// when the kernel says that we have no child, the guard included, and not when we see none.
-    fn end_the_rest(&mut self) {
-        self.over = true;
-        let grace_over = boottime() + self.guard.plan.grace;
-        let deadline = self.guard.process.deadline();
-        let kill_at = deadline.map_or(grace_over, |deadline| deadline.min(grace_over));
-        let mut asked = tree::Asked::new();
-        while tree::reap_all() {
-            let left = kill_at.saturating_sub(boottime());
-            if left.is_zero() {
-                tree::kill_all();
-            } else {
-                asked.ask(self.guard.plan.signal);
-            }
-            tree::await_child(left.clamp(Duration::from_millis(1), tree::AGAIN));
-        }
-    }
 }
 
 impl Drop for Running {
@@ -185,7 +167,10 @@ impl Drop for Running {
             match self.guard.process.next_report() {
                 Ok(Some(Report::Over(..))) => self.over = true,
                 Ok(Some(_)) => {}
-                Ok(None) | Err(_) => self.end_the_rest(),
+                Ok(None) | Err(_) => {
+                    self.over = true;
+                    self.guard.end_the_rest();
+                }
             }
         }
         self.terminal.take_back(self.cmd);
