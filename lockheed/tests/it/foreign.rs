@@ -2,7 +2,6 @@
 
 use lockheed::Timestamp;
 use serde_json::{Value, json};
-
 use testkit::eventually;
 
 use crate::support::Place;

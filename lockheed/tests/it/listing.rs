@@ -3,7 +3,6 @@
 use std::fs;
 
 use serde_json::Value;
-
 use testkit::{eventually, process::Kept};
 
 use crate::support::Place;

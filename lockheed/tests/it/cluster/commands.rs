@@ -1,8 +1,12 @@
 //! The commands on a cluster: status, standard output and standard error.
 
-use std::path::Path;
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use serde_json::{Value, json};
+use testkit::{Fault, eventually, process::Kept};
 
 use super::{Place, lockheed};
 
@@ -226,4 +230,31 @@ fn the_command_has_the_token_and_its_own_status_counts() {
         "{error}"
     );
     assert_eq!(run(&stranger, &["inspect", "x"]).0, Some(13));
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn a_list_that_is_watched_prints_each_change_and_outlives_a_lost_connection() {
+    let place = Place::new();
+    let proxy = testkit::Proxy::start(&place.user);
+    let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut command = lockheed(&kubeconfig);
+    command.args(["list", "--watch", "-o", "json"]);
+    let watcher = Kept::spawn(command.stdout(File::create(&log).unwrap()));
+    let printed = |what: &str| {
+        let text = fs::read_to_string(&log).unwrap();
+        text.lines().any(|line| line.contains(what))
+    };
+    let acquire = |name: &str| run(&place.user, &["acquire", name, "--id", "me"]).0;
+    assert_eq!(acquire("first"), Some(0));
+    eventually("a new lock is printed", || printed("first"));
+    proxy.set(Fault::Cut);
+    assert_eq!(acquire("meanwhile"), Some(0));
+    proxy.set(Fault::None);
+    eventually("what came meanwhile is printed", || printed("meanwhile"));
+    assert_eq!(acquire("later"), Some(0));
+    eventually("what comes later is printed", || printed("later"));
+    drop(watcher);
 }
