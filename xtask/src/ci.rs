@@ -43,7 +43,7 @@ struct Tool {
     alone: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         package: "lockpipes",
         binary: "lockpipe",
@@ -57,6 +57,16 @@ const TOOLS: [Tool; 3] = [
     Tool {
         package: "sipid",
         binary: "sipid",
+        alone: &["--version"],
+    },
+    Tool {
+        package: "lockheed",
+        binary: "lockheed",
+        alone: &["--version"],
+    },
+    Tool {
+        package: "cmlock",
+        binary: "cmlock",
         alone: &["--version"],
     },
 ];
