@@ -73,6 +73,12 @@ fn recipes(tool: Tool) -> &'static [Recipe] {
                 files: &["count"],
             },
         ],
+        Tool::Cmlock => &[Recipe {
+            name: "cmlock",
+            dockerfile: "cmlock/examples/Dockerfile",
+            base: Some(BASE),
+            files: &["cmlock"],
+        }],
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is shown of each tool.
 
+mod cmlock;
 mod exitdir;
 mod lockheed;
 mod lockpipes;
@@ -25,4 +26,5 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         .chain(exitdir::SCENARIOS)
         .chain(sipid::SCENARIOS)
         .chain(lockheed::SCENARIOS)
+        .chain(cmlock::SCENARIOS)
 }

@@ -175,27 +175,8 @@ async fn succeeded(scene: &Scene<'_>, disturb: impl AsyncFn(&Pod) -> Result) -> 
     let works = scene.follow(&holder, "holder").await?;
     disturb(&holder).await?;
     begun(scene, "waiter").await?;
-    let works = works.text().await?;
-    let next = output(scene.kubectl().args(["logs", "--timestamps", "waiter"])).await?;
-    let last = time_of(works.lines().rev().find(|line| line.ends_with("works")))?;
-    let first = time_of(next.lines().find(|line| line.ends_with("begun")))?;
-    let gap = first.duration_since(last);
-    if gap.is_positive() {
-        return Ok(format!(
-            "the next one began {:.1?} after the work's end",
-            gap.unsigned_abs()
-        ));
-    }
-    Err(format!(
-        "two at once: the next one began at {first}, and the holder still worked at {last}"
-    )
-    .into())
-}
-
-/// What stands before a line of a log.
-fn time_of(line: Option<&str>) -> Result<Timestamp> {
-    let time = line.and_then(|line| line.split(' ').next());
-    Ok(time.ok_or("a command has written nothing")?.parse()?)
+    let gap = works.until(scene, "waiter", "waiter", "begun").await?;
+    Ok(format!("the next one began {gap:.1?} after the work's end"))
 }
 
 /// Starts somebody who waits for the lock.
