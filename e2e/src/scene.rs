@@ -1,6 +1,7 @@
 //! Where one scenario plays: a namespace, and what can be done in it.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -225,7 +226,9 @@ impl<'a> Scene<'a> {
                 text(event.message)
             ));
         }
-        // The rest is in what is collected.
+        // Many Pods of a Job say the same. The rest is in what is collected.
+        let mut said = BTreeSet::new();
+        lines.retain(|line| said.insert(line.clone()));
         lines.truncate(SHOWN);
         Ok(lines
             .iter()
