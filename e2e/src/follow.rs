@@ -7,9 +7,12 @@ use std::{
 };
 
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
-use tokio::process::Child;
+use tokio::{process::Child, time::timeout};
 
 use crate::{Result, cluster::Cluster, pod, program::output, scene::Scene};
+
+/// How long the end of a process may take to be seen here.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Followed {
     tail: Child,
@@ -37,7 +40,7 @@ impl Scene<'_> {
 }
 
 impl Followed {
-    /// How long after the last line `works` of this one, whose first process has ended or is about to, another one has written its first line
+    /// How long after the last line `works` of this one, which should work no more, another one has written its first line
     /// of this kind. Two at once are an error.
     pub(crate) async fn until(
         self,
@@ -61,11 +64,18 @@ impl Followed {
         .into())
     }
 
-    /// All lines, each after its time, once the container's first process has ended.
+    /// All lines, each after its time, once the container's first process has ended; what there is of them if it just does not.
     async fn text(mut self) -> Result<String> {
-        let status = self.tail.wait().await?;
-        if !status.success() {
-            return Err(format!("the logs in {:?} are not whole: {status}", self.file).into());
+        match timeout(PATIENCE, self.tail.wait()).await {
+            Ok(ended) => {
+                let status = ended?;
+                if !status.success() {
+                    return Err(
+                        format!("the logs in {:?} are not whole: {status}", self.file).into(),
+                    );
+                }
+            }
+            Err(_) => self.tail.kill().await?,
         }
         Ok(fs::read_to_string(&self.file)?)
     }

@@ -202,18 +202,15 @@ impl<'a> Scene<'a> {
             .map(drop)
     }
 
-    /// What the Pods do, what those wrote that failed, and what the cluster warns of: an indented line each.
+    /// What the Pods do, what those wrote last that failed or run, and what the cluster warns of: an indented line each.
     async fn situation(&self) -> Result<String> {
         let mut lines = Vec::new();
         for pod in self.api::<Pod>().list(&ListParams::default()).await? {
             lines.push(pod::shown(&pod));
-            for container in pod::failed(&pod) {
-                let name = pod::name(&pod);
-                let logs = self
-                    .logs(&name, &container, false)
-                    .await
-                    .unwrap_or_default();
-                lines.extend(last_lines(&logs, 3).map(|line| format!("{container}: {line}")));
+            for (container, telling) in pod::telling(&pod) {
+                let logs = self.logs(&pod::name(&pod), &container, false).await;
+                let logs = logs.unwrap_or_default();
+                lines.extend(last_lines(&logs, telling).map(|it| format!("{container}: {it}")));
             }
         }
         let warnings = ListParams::default().fields("type=Warning");
