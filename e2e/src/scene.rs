@@ -23,7 +23,7 @@ use crate::{
     cluster::Cluster,
     images::Images,
     pod,
-    program::{self, output},
+    program::{self, SHOWN, output},
 };
 
 /// Namespaces carry it, with the run's ID.
@@ -37,9 +37,6 @@ const TOLERANCE: Duration = Duration::from_secs(30);
 
 /// How often the cluster is asked whether something is so.
 const POLL: Duration = Duration::from_millis(100);
-
-/// How many lines an error has at most.
-const SHOWN: usize = 12;
 
 pub(crate) struct Scene<'a> {
     pub(crate) cluster: &'a Cluster,
