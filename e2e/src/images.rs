@@ -13,6 +13,7 @@ use crate::{
     Result, Tool,
     cluster::Cluster,
     program::{self, output, program},
+    scene::LABEL,
 };
 
 /// All names of one run; no other run has the tag.
@@ -158,6 +159,8 @@ impl Images {
             docker.env("DOCKER_BUILDKIT", "0");
         }
         docker.args(["build", "--tag", &self.full(recipe.name)]);
+        // A node that is told to remove an image removes all names of it: no other run's may be the same.
+        docker.args(["--label", &format!("{LABEL}={}", self.tag)]);
         if let Some(base) = recipe.base {
             docker.args(["--build-arg", &format!("BASE={}", self.full(base))]);
         }
