@@ -78,7 +78,7 @@ const LOCK: &str = "migrate";
 const BEGUN: &str = "migrating";
 
 /// In what time somebody else must have the lock. The lock has no expiry, and the work takes a minute as it is shipped.
-const AT_ONCE: Duration = Duration::from_secs(15);
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// A rule of the Role, as `check` prints it.
 const WATCH_PODS: &str = r#"- {apiGroups: [""], resources: ["pods"], verbs: ["watch"]}"#;
