@@ -158,6 +158,8 @@ impl Images {
             // Without the plugin a client refuses to build, unless it is told that the old builder will do.
             docker.env("DOCKER_BUILDKIT", "0");
         }
+        // The image and nothing beside it: not every kind can load what describes how it was built.
+        docker.env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
         docker.args(["build", "--tag", &self.full(recipe.name)]);
         // A node that is told to remove an image removes all names of it: no other run's may be the same.
         docker.args(["--label", &format!("{LABEL}={}", self.tag)]);
