@@ -3,12 +3,16 @@
 use std::{
     fs::{self, File},
     path::PathBuf,
+    time::Duration,
 };
 
-use k8s_openapi::api::core::v1::Pod;
-use tokio::process::Child;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use tokio::{process::Child, time::timeout};
 
-use crate::{Result, cluster::Cluster, pod, scene::Scene};
+use crate::{Result, cluster::Cluster, pod, program::output, scene::Scene};
+
+/// How long the end of a process may take to be seen here.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Followed {
     tail: Child,
@@ -36,12 +40,49 @@ impl Scene<'_> {
 }
 
 impl Followed {
-    /// All lines, each after its time, once the container's first process has ended.
-    pub(crate) async fn text(mut self) -> Result<String> {
-        let status = self.tail.wait().await?;
-        if !status.success() {
-            return Err(format!("the logs in {:?} are not whole: {status}", self.file).into());
+    /// How long after the last line `works` of this one, which should work no more, another one has written its first line
+    /// of this kind. Two at once are an error.
+    pub(crate) async fn until(
+        self,
+        scene: &Scene<'_>,
+        next: &str,
+        container: &str,
+        first: &str,
+    ) -> Result<Duration> {
+        let works = self.text().await?;
+        let logs = ["logs", "--timestamps", next, "--container", container];
+        let next = output(scene.kubectl().args(logs)).await?;
+        let last = time_of(works.lines().rev().find(|line| line.ends_with("works")))?;
+        let first = time_of(next.lines().find(|line| line.ends_with(first)))?;
+        let gap = first.duration_since(last);
+        if gap.is_positive() {
+            return Ok(gap.unsigned_abs());
+        }
+        Err(format!(
+            "two at once: the next one began at {first}, and the holder still worked at {last}"
+        )
+        .into())
+    }
+
+    /// All lines, each after its time, once the container's first process has ended; what there is of them if it just does not.
+    async fn text(mut self) -> Result<String> {
+        match timeout(PATIENCE, self.tail.wait()).await {
+            Ok(ended) => {
+                let status = ended?;
+                if !status.success() {
+                    return Err(
+                        format!("the logs in {:?} are not whole: {status}", self.file).into(),
+                    );
+                }
+            }
+            Err(_) => self.tail.kill().await?,
         }
         Ok(fs::read_to_string(&self.file)?)
     }
+}
+
+/// What stands before a line of a log.
+fn time_of(line: Option<&str>) -> Result<Timestamp> {
+    let time = line.and_then(|line| line.split(' ').next());
+    Ok(time.ok_or("a command has written nothing")?.parse()?)
 }

@@ -13,6 +13,7 @@ use crate::{
     Result, Tool,
     cluster::Cluster,
     program::{self, output, program},
+    scene::LABEL,
 };
 
 /// All names of one run; no other run has the tag.
@@ -73,6 +74,12 @@ fn recipes(tool: Tool) -> &'static [Recipe] {
                 files: &["count"],
             },
         ],
+        Tool::Cmlock => &[Recipe {
+            name: "cmlock",
+            dockerfile: "cmlock/examples/Dockerfile",
+            base: Some(BASE),
+            files: &["cmlock"],
+        }],
     }
 }
 
@@ -151,7 +158,11 @@ impl Images {
             // Without the plugin a client refuses to build, unless it is told that the old builder will do.
             docker.env("DOCKER_BUILDKIT", "0");
         }
+        // The image and nothing beside it: not every kind can load what describes how it was built.
+        docker.env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
         docker.args(["build", "--tag", &self.full(recipe.name)]);
+        // A node that is told to remove an image removes all names of it: no other run's may be the same.
+        docker.args(["--label", &format!("{LABEL}={}", self.tag)]);
         if let Some(base) = recipe.base {
             docker.args(["--build-arg", &format!("BASE={}", self.full(base))]);
         }

@@ -56,6 +56,7 @@ enum Tool {
     Exitdir,
     Sipid,
     Lockheed,
+    Cmlock,
 }
 
 impl Tool {
@@ -65,6 +66,7 @@ impl Tool {
             Self::Exitdir => "exitdir",
             Self::Sipid => "sipid",
             Self::Lockheed => "lockheed",
+            Self::Cmlock => "cmlock",
         }
     }
 }

@@ -48,15 +48,21 @@ pub(crate) fn containers(pod: &Pod) -> Vec<String> {
     statuses(pod).map(|status| status.name.clone()).collect()
 }
 
-/// The containers that have ended badly, or are to be started again since they have.
-pub(crate) fn failed(pod: &Pod) -> Vec<String> {
-    let failed = statuses(pod).filter(|status| {
-        let state = status.state.as_ref();
-        let ended = state.and_then(|state| state.terminated.as_ref());
-        let waits = state.is_some_and(|state| state.waiting.is_some());
-        ended.is_some_and(|ended| ended.exit_code != 0) || (waits && status.restart_count > 0)
+/// The containers that may say why something is not as it should be, each with how many of its last lines: those that have ended badly, or are to be
+/// started again since they have, and those that run.
+pub(crate) fn telling(pod: &Pod) -> Vec<(String, usize)> {
+    let telling = statuses(pod).filter_map(|status| {
+        let state = status.state.as_ref()?;
+        let again = state.waiting.is_some() && status.restart_count > 0;
+        let lines = match &state.terminated {
+            Some(ended) if ended.exit_code != 0 => 3,
+            None if again => 3,
+            None if state.running.is_some() => 1,
+            _ => return None,
+        };
+        Some((status.name.clone(), lines))
     });
-    failed.map(|status| status.name.clone()).collect()
+    telling.collect()
 }
 
 /// A container's status, once it has one.
@@ -113,7 +119,11 @@ mod tests {
             shown(&pod),
             "job-x: Running; leader ended with 7 (Error), follower runs, other waits (CrashLoopBackOff), late waits (ContainerCreating)"
         );
-        assert_eq!(failed(&pod), ["leader", "other"]);
+        let lines = [("leader", 3), ("follower", 1), ("other", 3)];
+        assert_eq!(
+            telling(&pod),
+            lines.map(|(name, lines)| (name.to_owned(), lines))
+        );
         assert_eq!(exit_code(&pod, "leader"), Some(7));
         assert_eq!(exit_code(&pod, "follower"), None);
         assert!(runs(&pod, "follower") && !runs(&pod, "leader"));

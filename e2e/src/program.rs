@@ -27,9 +27,27 @@ pub(crate) async fn output(command: &mut Command) -> Result<String> {
         "{} failed, {}: {}",
         shown(command),
         output.status,
-        said.trim()
+        telling(said.trim())
     )
     .into())
+}
+
+/// How many lines an error has at most.
+pub(crate) const SHOWN: usize = 12;
+
+/// All that was said, or, if that is long, the lines that call themselves errors; where there are none, the last ones.
+fn telling(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    if lines.len() <= SHOWN {
+        return said.to_owned();
+    }
+    let is_error = |line: &&&str| line.to_lowercase().starts_with("error");
+    let errors: Vec<&str> = lines.iter().filter(is_error).copied().collect();
+    let telling = match errors.is_empty() {
+        true => &lines[lines.len() - SHOWN..],
+        false => &errors[..errors.len().min(SHOWN)],
+    };
+    telling.join("\n")
 }
 
 fn shown(command: &Command) -> String {
@@ -67,4 +85,20 @@ pub(crate) fn copy(from: &Path, directory: &Path) -> Result {
         copy(&entry?.path(), &to)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_much_that_was_said_the_errors_are_shown() {
+        let progress = "step\n".repeat(SHOWN);
+        assert_eq!(telling("one\ntwo"), "one\ntwo");
+        assert_eq!(
+            telling(&format!("{progress}ERROR: a\nstep\nerror: b\nstep")),
+            "ERROR: a\nerror: b"
+        );
+        assert_eq!(telling(&format!("first\n{progress}")), progress.trim());
+    }
 }

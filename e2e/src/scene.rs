@@ -1,6 +1,7 @@
 //! Where one scenario plays: a namespace, and what can be done in it.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -22,7 +23,7 @@ use crate::{
     cluster::Cluster,
     images::Images,
     pod,
-    program::{self, output},
+    program::{self, SHOWN, output},
 };
 
 /// Namespaces carry it, with the run's ID.
@@ -31,11 +32,11 @@ pub(crate) const LABEL: &str = "coord-e2e/run";
 /// How long anything may take. It is long, since a machine may be busy; what must be quick is measured by its scenario.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// How long the API server may fail to answer, on a machine that is busy.
+const TOLERANCE: Duration = Duration::from_secs(30);
+
 /// How often the cluster is asked whether something is so.
 const POLL: Duration = Duration::from_millis(100);
-
-/// How many lines an error has at most.
-const SHOWN: usize = 12;
 
 pub(crate) struct Scene<'a> {
     pub(crate) cluster: &'a Cluster,
@@ -140,16 +141,29 @@ impl<'a> Scene<'a> {
         kubectl
     }
 
-    /// Waits until `look` finds something. The error says what was waited for, and what the Pods are doing instead.
+    /// Waits until `look` finds something. The error says what was waited for, and what the Pods are doing instead. An API server that does not
+    /// answer for a moment is asked again.
     pub(crate) async fn until<T>(
         &self,
         what: &str,
         look: impl AsyncFn() -> Result<Option<T>>,
     ) -> Result<T> {
         let started = Instant::now();
+        let mut failing = None;
         loop {
-            if let Some(found) = look().await? {
-                return Ok(found);
+            match look().await {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => failing = None,
+                Err(error) if is_transient(&error) => {
+                    let since = *failing.get_or_insert_with(Instant::now);
+                    if since.elapsed() > TOLERANCE {
+                        let all_the_time = format!("for more than {TOLERANCE:?}, each time");
+                        return Err(
+                            format!("cannot see whether {what}, {all_the_time}: {error}").into(),
+                        );
+                    }
+                }
+                Err(error) => return Err(error),
             }
             if started.elapsed() > PATIENCE {
                 return Err(self
@@ -185,18 +199,15 @@ impl<'a> Scene<'a> {
             .map(drop)
     }
 
-    /// What the Pods do, what those wrote that failed, and what the cluster warns of: an indented line each.
+    /// What the Pods do, what those wrote last that failed or run, and what the cluster warns of: an indented line each.
     async fn situation(&self) -> Result<String> {
         let mut lines = Vec::new();
         for pod in self.api::<Pod>().list(&ListParams::default()).await? {
             lines.push(pod::shown(&pod));
-            for container in pod::failed(&pod) {
-                let name = pod::name(&pod);
-                let logs = self
-                    .logs(&name, &container, false)
-                    .await
-                    .unwrap_or_default();
-                lines.extend(last_lines(&logs, 3).map(|line| format!("{container}: {line}")));
+            for (container, telling) in pod::telling(&pod) {
+                let logs = self.logs(&pod::name(&pod), &container, false).await;
+                let logs = logs.unwrap_or_default();
+                lines.extend(last_lines(&logs, telling).map(|it| format!("{container}: {it}")));
             }
         }
         let warnings = ListParams::default().fields("type=Warning");
@@ -209,7 +220,9 @@ impl<'a> Scene<'a> {
                 text(event.message)
             ));
         }
-        // The rest is in what is collected.
+        // Many Pods of a Job say the same. The rest is in what is collected.
+        let mut said = BTreeSet::new();
+        lines.retain(|line| said.insert(line.clone()));
         lines.truncate(SHOWN);
         Ok(lines
             .iter()
@@ -264,7 +277,40 @@ pub(crate) async fn remove_all(id: &str, cluster: &Cluster) -> Result {
         .map(drop)
 }
 
+/// Whether the same question may have an answer a moment later: the connection broke, or the server has too much to do, or is not well.
+fn is_transient(error: &crate::Error) -> bool {
+    match error.downcast_ref() {
+        Some(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
+        Some(kube::Error::HyperError(_) | kube::Error::Service(_)) => true,
+        _ => false,
+    }
+}
+
 fn last_lines(text: &str, count: usize) -> impl Iterator<Item = &str> {
     let skipped = text.lines().count().saturating_sub(count);
     text.lines().skip(skipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_stays() {
+        let answer = |code| {
+            let status = Status {
+                code,
+                ..Status::default()
+            };
+            is_transient(&kube::Error::Api(Box::new(status)).into())
+        };
+        assert!([429, 500, 503, 504].into_iter().all(answer));
+        assert!(![401, 403, 404, 409, 422].into_iter().any(answer));
+        assert!(is_transient(
+            &kube::Error::Service("connection reset".into()).into()
+        ));
+        assert!(!is_transient(&"something else".into()));
+    }
 }

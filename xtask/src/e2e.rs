@@ -28,7 +28,7 @@ struct Tool {
     binaries: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         name: "lockpipes",
         binaries: &["--package=lockpipes", "--bin=lockpipe"],
@@ -54,6 +54,10 @@ const TOOLS: [Tool; 4] = [
             "--package=e2e",
             "--bin=count",
         ],
+    },
+    Tool {
+        name: "cmlock",
+        binaries: &["--package=cmlock", "--bin=cmlock"],
     },
 ];
 

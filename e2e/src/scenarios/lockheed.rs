@@ -1,10 +1,12 @@
 //! Locks among Pods, with the shipped Role.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Pod},
     jiff::{SignedDuration, Timestamp},
 };
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use super::Scenario;
@@ -18,12 +20,18 @@ use crate::{
     scene::{Patch, Scene},
 };
 
-pub(super) const SCENARIOS: [Scenario; 6] = [
+pub(super) const SCENARIOS: [Scenario; 7] = [
     Scenario {
         tool: Tool::Lockheed,
         name: "counter",
         alone: false,
         play: |scene| Box::pin(counter(scene)),
+    },
+    Scenario {
+        tool: Tool::Lockheed,
+        name: "job",
+        alone: false,
+        play: |scene| Box::pin(job(scene)),
     },
     Scenario {
         tool: Tool::Lockheed,
@@ -97,6 +105,25 @@ async fn counter(scene: &Scene<'_>) -> Result<String> {
         format!("20 Pods counted {SECTIONS} times each, and got to {number:?}, not to {expected}")
             .into(),
     )
+}
+
+/// The Job as it is shipped: each of its Pods has been alone, with a token of its own.
+async fn job(scene: &Scene<'_>) -> Result<String> {
+    scene.apply(&[RBAC, JOB], &[]).await?;
+    let time = scene.job_ends("lockheed-job", End::Complete).await?;
+    let mut tokens = BTreeSet::new();
+    let of_the_job = ListParams::default().labels("job-name=lockheed-job");
+    for pod in scene.api::<Pod>().list(&of_the_job).await? {
+        let logs = scene.logs(&pod::name(&pod), "worker", false).await?;
+        let token = logs.trim_end().strip_prefix("alone, with token ");
+        tokens.extend(token.and_then(|token| token.parse::<u64>().ok()));
+    }
+    if tokens.len() == 20 {
+        return Ok(format!(
+            "20 Pods were alone, one after the other, in {time}"
+        ));
+    }
+    Err(format!("20 Pods had the tokens {tokens:?}").into())
 }
 
 async fn cron_job(scene: &Scene<'_>) -> Result<String> {
@@ -175,27 +202,8 @@ async fn succeeded(scene: &Scene<'_>, disturb: impl AsyncFn(&Pod) -> Result) -> 
     let works = scene.follow(&holder, "holder").await?;
     disturb(&holder).await?;
     begun(scene, "waiter").await?;
-    let works = works.text().await?;
-    let next = output(scene.kubectl().args(["logs", "--timestamps", "waiter"])).await?;
-    let last = time_of(works.lines().rev().find(|line| line.ends_with("works")))?;
-    let first = time_of(next.lines().find(|line| line.ends_with("begun")))?;
-    let gap = first.duration_since(last);
-    if gap.is_positive() {
-        return Ok(format!(
-            "the next one began {:.1?} after the work's end",
-            gap.unsigned_abs()
-        ));
-    }
-    Err(format!(
-        "two at once: the next one began at {first}, and the holder still worked at {last}"
-    )
-    .into())
-}
-
-/// What stands before a line of a log.
-fn time_of(line: Option<&str>) -> Result<Timestamp> {
-    let time = line.and_then(|line| line.split(' ').next());
-    Ok(time.ok_or("a command has written nothing")?.parse()?)
+    let gap = works.until(scene, "waiter", "waiter", "begun").await?;
+    Ok(format!("the next one began {gap:.1?} after the work's end"))
 }
 
 /// Starts somebody who waits for the lock.
