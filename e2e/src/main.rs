@@ -128,9 +128,11 @@ async fn everything(args: &Args, id: &str, cluster: &Cluster, images: &Images) -
             .collect::<Vec<_>>()
             .await,
     );
-    match passed.iter().filter(|passed| !**passed).count() {
+    let failed = passed.iter().filter(|passed| !**passed).count();
+    println!("{} passed, {failed} failed", passed.len() - failed);
+    match failed {
         0 => Ok(()),
-        failed => Err(format!("{failed} of {} scenarios failed", passed.len()).into()),
+        _ => Err(format!("{failed} of {} scenarios failed", passed.len()).into()),
     }
 }
 
