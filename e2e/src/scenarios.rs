@@ -16,7 +16,29 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// Its figures count only if nothing else is going on.
     pub(crate) alone: bool,
-    pub(crate) play: for<'a> fn(&'a Scene<'a>) -> LocalBoxFuture<'a, Result<String>>,
+    pub(crate) play: Play,
+}
+
+type Play = for<'a> fn(&'a Scene<'a>) -> LocalBoxFuture<'a, Result<String>>;
+
+impl Scenario {
+    /// One that is played beside others.
+    const fn new(tool: Tool, name: &'static str, play: Play) -> Self {
+        Self {
+            tool,
+            name,
+            alone: false,
+            play,
+        }
+    }
+
+    /// One that is played when nothing else is.
+    const fn alone(tool: Tool, name: &'static str, play: Play) -> Self {
+        Self {
+            alone: true,
+            ..Self::new(tool, name, play)
+        }
+    }
 }
 
 /// All there are, in the order in which they are started.

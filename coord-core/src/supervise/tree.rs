@@ -247,10 +247,23 @@ fn send((pid, started): Identity, signal: Signal) {
 mod tests {
     use std::{
         io::{BufRead, BufReader},
-        process::{Command, Stdio},
+        process::{Child, Command, Stdio},
     };
 
     use super::*;
+
+    /// A shell that has said something, and has an end of a pipe to read from.
+    fn ready_shell(script: &str) -> Child {
+        let mut shell = Command::new("sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(shell.stdout.take().unwrap());
+        said.read_line(&mut String::new()).unwrap();
+        shell
+    }
 
     #[test]
     fn who_was_overlooked_is_asked_and_who_comes_later_is_not() {
@@ -283,15 +296,7 @@ mod tests {
     #[test]
     fn who_just_dies_of_a_signal_does_not_go_on() {
         let goes_on = |script: &str| {
-            let mut shell = Command::new("sh")
-                .args(["-c", &format!("{script}; echo ready; read line")])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            BufReader::new(shell.stdout.take().unwrap())
-                .read_line(&mut String::new())
-                .unwrap();
+            let mut shell = ready_shell(&format!("{script}; echo ready; read line"));
             let found = goes_on(i32::try_from(shell.id()).unwrap(), Signal::SIGTERM);
             shell.kill().unwrap();
             shell.wait().unwrap();
@@ -304,14 +309,7 @@ mod tests {
 
     #[test]
     fn the_list_and_the_search_find_the_same_children() {
-        let mut shell = Command::new("sh")
-            .args(["-c", "sleep 1000 & sleep 1000 & echo ready; wait"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        BufReader::new(shell.stdout.take().unwrap())
-            .read_line(&mut String::new())
-            .unwrap();
+        let mut shell = ready_shell("sleep 1000 & sleep 1000 & echo ready; wait");
         let pid = i32::try_from(shell.id()).unwrap();
         let sorted = |mut pids: Vec<i32>| {
             pids.sort_unstable();

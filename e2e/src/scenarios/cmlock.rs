@@ -17,54 +17,28 @@ use crate::{
 };
 
 pub(super) const SCENARIOS: [Scenario; 8] = [
-    Scenario {
-        tool: Tool::Cmlock,
-        name: "pod-deleted",
-        alone: false,
-        play: |scene| Box::pin(pod_deleted(scene)),
-    },
-    Scenario {
-        tool: Tool::Cmlock,
-        name: "pod-evicted",
-        alone: false,
-        play: |scene| Box::pin(pod_evicted(scene)),
-    },
-    Scenario {
-        tool: Tool::Cmlock,
-        name: "out-of-memory",
-        alone: false,
-        play: |scene| Box::pin(out_of_memory(scene)),
-    },
-    Scenario {
-        tool: Tool::Cmlock,
-        name: "finished",
-        alone: false,
-        play: |scene| Box::pin(finished(scene)),
-    },
-    Scenario {
-        tool: Tool::Cmlock,
-        name: "collected",
-        alone: false,
-        play: |scene| Box::pin(collected(scene)),
-    },
-    Scenario {
-        tool: Tool::Cmlock,
-        name: "object-deleted",
-        alone: false,
-        play: |scene| Box::pin(object_deleted(scene)),
-    },
-    Scenario {
-        tool: Tool::Cmlock,
-        name: "container-restarted",
-        alone: false,
-        play: |scene| Box::pin(container_restarted(scene)),
-    },
-    Scenario {
-        tool: Tool::Cmlock,
-        name: "a-verb-less",
-        alone: false,
-        play: |scene| Box::pin(a_verb_less(scene)),
-    },
+    Scenario::new(Tool::Cmlock, "pod-deleted", |scene| {
+        Box::pin(pod_deleted(scene))
+    }),
+    Scenario::new(Tool::Cmlock, "pod-evicted", |scene| {
+        Box::pin(pod_evicted(scene))
+    }),
+    Scenario::new(Tool::Cmlock, "out-of-memory", |scene| {
+        Box::pin(out_of_memory(scene))
+    }),
+    Scenario::new(Tool::Cmlock, "finished", |scene| Box::pin(finished(scene))),
+    Scenario::new(Tool::Cmlock, "collected", |scene| {
+        Box::pin(collected(scene))
+    }),
+    Scenario::new(Tool::Cmlock, "object-deleted", |scene| {
+        Box::pin(object_deleted(scene))
+    }),
+    Scenario::new(Tool::Cmlock, "container-restarted", |scene| {
+        Box::pin(container_restarted(scene))
+    }),
+    Scenario::new(Tool::Cmlock, "a-verb-less", |scene| {
+        Box::pin(a_verb_less(scene))
+    }),
 ];
 
 const MANIFESTS: &[&str] = &[

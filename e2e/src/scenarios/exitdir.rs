@@ -12,36 +12,17 @@ use crate::{
 };
 
 pub(super) const SCENARIOS: [Scenario; 5] = [
-    Scenario {
-        tool: Tool::Exitdir,
-        name: "library",
-        alone: false,
-        play: |scene| Box::pin(library(scene)),
-    },
-    Scenario {
-        tool: Tool::Exitdir,
-        name: "wrapper",
-        alone: false,
-        play: |scene| Box::pin(wrapper(scene)),
-    },
-    Scenario {
-        tool: Tool::Exitdir,
-        name: "leader-fails",
-        alone: false,
-        play: |scene| Box::pin(leader_fails(scene)),
-    },
-    Scenario {
-        tool: Tool::Exitdir,
-        name: "leader-out-of-memory",
-        alone: false,
-        play: |scene| Box::pin(leader_out_of_memory(scene)),
-    },
-    Scenario {
-        tool: Tool::Exitdir,
-        name: "leader-killed",
-        alone: false,
-        play: |scene| Box::pin(leader_killed(scene)),
-    },
+    Scenario::new(Tool::Exitdir, "library", |scene| Box::pin(library(scene))),
+    Scenario::new(Tool::Exitdir, "wrapper", |scene| Box::pin(wrapper(scene))),
+    Scenario::new(Tool::Exitdir, "leader-fails", |scene| {
+        Box::pin(leader_fails(scene))
+    }),
+    Scenario::new(Tool::Exitdir, "leader-out-of-memory", |scene| {
+        Box::pin(leader_out_of_memory(scene))
+    }),
+    Scenario::new(Tool::Exitdir, "leader-killed", |scene| {
+        Box::pin(leader_killed(scene))
+    }),
 ];
 
 const WRAPPER: &[&str] = &["exitdir/examples/kubernetes/wrapper.yaml"];

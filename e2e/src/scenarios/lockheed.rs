@@ -21,48 +21,21 @@ use crate::{
 };
 
 pub(super) const SCENARIOS: [Scenario; 7] = [
-    Scenario {
-        tool: Tool::Lockheed,
-        name: "counter",
-        alone: false,
-        play: |scene| Box::pin(counter(scene)),
-    },
-    Scenario {
-        tool: Tool::Lockheed,
-        name: "job",
-        alone: false,
-        play: |scene| Box::pin(job(scene)),
-    },
-    Scenario {
-        tool: Tool::Lockheed,
-        name: "cron-job",
-        alone: false,
-        play: |scene| Box::pin(cron_job(scene)),
-    },
-    Scenario {
-        tool: Tool::Lockheed,
-        name: "holder-killed",
-        alone: false,
-        play: |scene| Box::pin(holder_killed(scene)),
-    },
-    Scenario {
-        tool: Tool::Lockheed,
-        name: "pod-deleted",
-        alone: false,
-        play: |scene| Box::pin(pod_deleted(scene)),
-    },
-    Scenario {
-        tool: Tool::Lockheed,
-        name: "cut-off",
-        alone: false,
-        play: |scene| Box::pin(cut_off(scene)),
-    },
-    Scenario {
-        tool: Tool::Lockheed,
-        name: "a-verb-less",
-        alone: false,
-        play: |scene| Box::pin(a_verb_less(scene)),
-    },
+    Scenario::new(Tool::Lockheed, "counter", |scene| Box::pin(counter(scene))),
+    Scenario::new(Tool::Lockheed, "job", |scene| Box::pin(job(scene))),
+    Scenario::new(Tool::Lockheed, "cron-job", |scene| {
+        Box::pin(cron_job(scene))
+    }),
+    Scenario::new(Tool::Lockheed, "holder-killed", |scene| {
+        Box::pin(holder_killed(scene))
+    }),
+    Scenario::new(Tool::Lockheed, "pod-deleted", |scene| {
+        Box::pin(pod_deleted(scene))
+    }),
+    Scenario::new(Tool::Lockheed, "cut-off", |scene| Box::pin(cut_off(scene))),
+    Scenario::new(Tool::Lockheed, "a-verb-less", |scene| {
+        Box::pin(a_verb_less(scene))
+    }),
 ];
 
 const RBAC: &str = "lockheed/examples/kubernetes/rbac.yaml";

@@ -13,18 +13,12 @@ use crate::{
 };
 
 pub(super) const SCENARIOS: [Scenario; 2] = [
-    Scenario {
-        tool: Tool::Lockpipes,
-        name: "rolling-restart",
-        alone: true,
-        play: |scene| Box::pin(rolling_restart(scene)),
-    },
-    Scenario {
-        tool: Tool::Lockpipes,
-        name: "restart-of-sleep",
-        alone: false,
-        play: |scene| Box::pin(restart_of_sleep(scene)),
-    },
+    Scenario::alone(Tool::Lockpipes, "rolling-restart", |scene| {
+        Box::pin(rolling_restart(scene))
+    }),
+    Scenario::new(Tool::Lockpipes, "restart-of-sleep", |scene| {
+        Box::pin(restart_of_sleep(scene))
+    }),
 ];
 
 const MANIFESTS: &[&str] = &["lockpipes/examples/kubernetes"];

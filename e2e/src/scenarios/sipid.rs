@@ -6,18 +6,10 @@ use super::Scenario;
 use crate::{Result, Tool, pod, scene::Scene};
 
 pub(super) const SCENARIOS: [Scenario; 2] = [
-    Scenario {
-        tool: Tool::Sipid,
-        name: "bosh-job",
-        alone: false,
-        play: |scene| Box::pin(bosh_job(scene)),
-    },
-    Scenario {
-        tool: Tool::Sipid,
-        name: "container-restart",
-        alone: false,
-        play: |scene| Box::pin(container_restart(scene)),
-    },
+    Scenario::new(Tool::Sipid, "bosh-job", |scene| Box::pin(bosh_job(scene))),
+    Scenario::new(Tool::Sipid, "container-restart", |scene| {
+        Box::pin(container_restart(scene))
+    }),
 ];
 
 /// What the script expects, it checks itself.
