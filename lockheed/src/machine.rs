@@ -378,6 +378,18 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_does_not_answer_is_told_of_with_the_cause() {
+        let mut machine = holder();
+        let error = refused().caused_by("nobody listens");
+        machine.handle(Input::WatchEnded(Some(error)), at(6));
+        let told = actions(&mut machine);
+        assert!(
+            matches!(&told[..], [Action::Tell(News::Unreachable(why))] if why == "refused: nobody listens"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
     fn releasing_takes_one_write_and_no_watch_disturbs_it() {
         let mut machine = holder();
         machine.handle(Input::Release, at(6));

@@ -2,6 +2,8 @@
 
 use std::{mem, time::Duration};
 
+use coord_core::errno::with_sources;
+
 use super::{Latest, Machine, News, Pending, Phase, WatchState, Write};
 use crate::{
     Record, Timestamp,
@@ -170,7 +172,7 @@ impl Machine {
 
     pub(super) fn unreachable(&mut self, error: &StoreError) {
         if !mem::replace(&mut self.unreachable, true) {
-            self.tell(News::Unreachable(error.to_string()));
+            self.tell(News::Unreachable(with_sources(error)));
         }
     }
 }
