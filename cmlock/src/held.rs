@@ -50,7 +50,7 @@ impl Held {
         &self.id
     }
 
-    /// What is known of the lock, for whoever must end with it; it can be cloned.
+    /// What is known of the lock, for whoever must end with it.
     #[must_use]
     pub fn belief(&self) -> &Believed {
         &self.belief

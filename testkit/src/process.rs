@@ -32,7 +32,7 @@ impl Kept {
     /// Its PID.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        Pid::from_raw(self.0.id().cast_signed()).as_raw()
+        self.0.id().cast_signed()
     }
 
     /// Sends it a signal.

@@ -28,7 +28,7 @@ pub enum Lost {
 }
 
 /// The holder's side of a belief: it ends at its deadline, whether whoever keeps the lease still says something or not.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Believed(watch::Receiver<Belief>);
 
 impl Believed {
