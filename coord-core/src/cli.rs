@@ -172,9 +172,8 @@ pub enum ShowFormat {
     Json,
 }
 
-/// Those of a list that can be read. The others are logged, and the status is of the last one of them.
-#[must_use]
-pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>) -> (Vec<T>, Status) {
+/// Those of a list that can be read. Each of the others is told, and the status is of the last one of them.
+pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (Vec<T>, Status) {
     let mut status = Status::DONE;
     let mut read = Vec::new();
     for one in all {
@@ -182,7 +181,7 @@ pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>) -> (Vec<T>, Status) {
             Ok(one) => read.push(one),
             Err(error) => {
                 status = Status::from_errno(error.errno());
-                ::log::error!("{error}");
+                tell(&error);
             }
         }
     }

@@ -43,7 +43,9 @@ impl Show {
 impl List {
     pub(crate) async fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
         let client = pod.client().await?;
-        let (states, status) = readable(cmlock::locks(&client).await?);
+        let (states, status) = readable(cmlock::locks(&client).await?, |error| {
+            log::error!("{error}");
+        });
         print(&self.whole(&states))?;
         Ok(status)
     }

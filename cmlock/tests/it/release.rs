@@ -160,4 +160,10 @@ async fn malformed_objects_are_reported_and_left_alone() {
         "{listed}{errors}"
     );
     assert_eq!(errors.lines().count(), 3, "{errors}");
+    assert!(
+        errors
+            .lines()
+            .all(|line| line.starts_with("[ERROR cmlock] lock ")),
+        "{errors}"
+    );
 }

@@ -129,7 +129,10 @@ impl Work for List {
             print(&self.whole(&[]))?;
             return self.follow(&store).await;
         }
-        let (states, status) = readable(lockheed::locks(&store, self.condition.as_ref()).await?);
+        let locks = lockheed::locks(&store, self.condition.as_ref()).await?;
+        let (states, status) = readable(locks, |error| {
+            log::error!("{error}");
+        });
         print(&self.whole(&states))?;
         Ok(status)
     }

@@ -186,7 +186,10 @@ fn what_cannot_be_read_is_an_error_that_says_where_and_is_left_alone() {
     );
     let (code, stdout, stderr) = place.run(&["list", "-o", "name"]);
     assert_eq!((code, stdout.as_str()), (22, "good\n"));
-    assert!(stderr.contains("lock x cannot be read"), "{stderr}");
+    assert!(
+        stderr.starts_with("[ERROR lockheed] lock x cannot be read"),
+        "{stderr}"
+    );
 }
 
 #[test]
