@@ -47,6 +47,7 @@ pub(super) fn show(tool: &Path, cluster: &ForDemo) -> Result {
     ]);
     eprintln!("$ {} &", shown(&waiter));
     let mut waiter = Ended(waiter.spawn()?);
+    // For whoever looks on: it waits, and goes on waiting.
     std::thread::sleep(std::time::Duration::from_secs(1));
 
     let deleted = Instant::now();
