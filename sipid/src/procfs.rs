@@ -12,6 +12,10 @@ use crate::Pid;
 /// The inode of the initial PID namespace, `PROC_PID_INIT_INO` of the kernel.
 pub(crate) const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFC;
 
+/// How often `/proc/locks` is read before a lock counts as not in it. The kernel hands it out in parts and counts the locks
+/// to find the next part, so that a lock that goes between two reads makes another one be left out.
+const LOOKS_AT_LOCKS: usize = 16;
+
 /// The fields of `/proc/PID/stat` that are of use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
@@ -90,9 +94,12 @@ fn innermost(pid: Pid) -> Option<Pid> {
 /// Whether a process that lives has itself taken a `flock(2)` on this inode, rather than inherited it from one that is
 /// dead. False where `/proc/locks` does not tell.
 pub(crate) fn is_locked_by_its_owner(inode: u64) -> bool {
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let mut owners = locks.lines().filter_map(|line| flock_owner(line, inode));
-    owners.any(|owner| stat(owner).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X')))
+    let is_listed = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        let mut owners = locks.lines().filter_map(|line| flock_owner(line, inode));
+        owners.any(|owner| stat(owner).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X')))
+    };
+    (0..LOOKS_AT_LOCKS).any(|_| is_listed())
 }
 
 /// Who took the lock of a line of `/proc/locks`, if it is a held `flock(2)` on this inode, `proc_locks(5)`. The device before
@@ -126,6 +133,11 @@ pub(crate) fn having_open(device: u64, inode: u64) -> Vec<Pid> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        thread,
+    };
+
     use super::*;
 
     #[test]
@@ -141,6 +153,37 @@ mod tests {
         );
         assert_eq!(parse_stat("42 (short) S 1 2"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    /// The lock is found however many others come and go, in a table of several pages too.
+    #[test]
+    fn a_held_lock_is_found_among_those_that_come_and_go() {
+        let lock = || {
+            let file = tempfile::tempfile().unwrap();
+            nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap()
+        };
+        let held = lock();
+        let inode = held.metadata().unwrap().ino();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let come_and_go = || {
+                for count in (0..200).cycle() {
+                    drop((0..count).map(|_| lock()).collect::<Vec<_>>());
+                    if done.load(Relaxed) {
+                        break;
+                    }
+                }
+            };
+            scope.spawn(come_and_go);
+            scope.spawn(come_and_go);
+            let missed = (0..5_000)
+                .filter(|_| !is_locked_by_its_owner(inode))
+                .count();
+            done.store(true, Relaxed);
+            assert_eq!(missed, 0);
+        });
+        let _kept = held.unlock().unwrap();
+        assert!(!is_locked_by_its_owner(inode));
     }
 
     #[test]
