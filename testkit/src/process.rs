@@ -3,13 +3,13 @@
 use std::{
     fs,
     io::Read,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Output},
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{SigHandler, Signal, kill, signal},
     unistd::Pid,
 };
 
@@ -129,7 +129,45 @@ pub fn number_in(file: &Path) -> i32 {
     number.unwrap_or_default()
 }
 
+/// Lets INT and QUIT end what the command starts. Shells start what runs in the background of a script with both ignored, and
+/// who is started so hands it on, signal(7).
+pub fn interruptible(command: &mut Command) -> &mut Command {
+    let by_default = || {
+        for number in [Signal::SIGINT, Signal::SIGQUIT] {
+            // SAFETY: no handler is installed.
+            unsafe { signal(number, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: signal is async-signal-safe, signal-safety(7).
+    unsafe { command.pre_exec(by_default) }
+}
+
 fn code(status: ExitStatus) -> i32 {
     let signal = status.signal().map(|number| 128 + number);
     status.code().or(signal).unwrap_or(-1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shells_background_job_can_be_made_interruptible() {
+        let marker = "TESTKIT_INTERRUPTED";
+        let this = "process::tests::a_shells_background_job_can_be_made_interruptible";
+        if std::env::var_os(marker).is_some() {
+            let mut sleep = Command::new("sleep");
+            let mut sleep = Kept::spawn(interruptible(sleep.arg("1000")));
+            sleep.signal(Signal::SIGINT);
+            assert_eq!(sleep.status(), 130);
+            return;
+        }
+        let program = std::env::current_exe().unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "\"$0\" --exact \"$1\" & wait $!"]);
+        let (status, said, errors) = outcome(shell.arg(program).arg(this).env(marker, "1"));
+        assert_eq!(status, 0, "{said}{errors}");
+        assert!(said.contains("1 passed"), "{said}");
+    }
 }

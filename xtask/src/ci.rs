@@ -235,17 +235,9 @@ fn musl() -> Result {
         );
         return Ok(());
     };
-    let test = [
-        "test",
-        "--workspace",
-        "--exclude",
-        "xtask",
-        "--all-features",
-        "--locked",
-    ];
     process::run(
-        cargo(test)
-            .args(["--target", &target])
+        process::cargo_test()
+            .args(["--workspace", "--exclude", "xtask", "--target", &target])
             .env(target::c_compiler(&target), "cc"),
     )
 }

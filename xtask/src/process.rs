@@ -23,6 +23,13 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> C
     command
 }
 
+/// The tests of all features, which count on INT and QUIT: `.ci/run &` in a script shall pass too.
+pub(crate) fn cargo_test() -> Command {
+    let mut command = cargo(["test", "--all-features", "--locked"]);
+    testkit::process::interruptible(&mut command);
+    command
+}
+
 /// Where cargo puts what it builds.
 pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR")

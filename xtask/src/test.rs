@@ -44,7 +44,7 @@ impl Test {
 
     /// With every package, unless some are named.
     fn cargo_test(&self) -> Command {
-        let mut test = process::cargo(["test", "--all-features", "--locked"]);
+        let mut test = process::cargo_test();
         let names =
             |argument: &String| argument.starts_with("-p") || argument.starts_with("--package");
         if !self.of_cargo().any(names) {
