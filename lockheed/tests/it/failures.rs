@@ -22,12 +22,18 @@ fn lasting(place: &Place, stubborn: bool) -> (String, String) {
     (script, seconds)
 }
 
+/// Waits until the work of such a script goes on: a shell may say so before the first sleep is one.
+fn begun(place: &Place, seconds: &str) {
+    content(&place.path("begun"));
+    eventually("the work goes on", || runs(seconds));
+}
+
 #[test]
 fn a_holder_that_is_killed_frees_its_lock_at_once() {
     let place = Place::new();
     let (script, seconds) = lasting(&place, false);
     let mut holder = place.start(&["run", "x", "--duration", "1h", "--", "sh", "-c", &script]);
-    content(&place.path("begun"));
+    begun(&place, &seconds);
     let waiter = place.start(&["run", "x", "--", "sh", "-c", "echo $LOCKHEED_TOKEN"]);
     holder.0.kill().unwrap();
     let (code, stdout, stderr) = waiter.finish();
@@ -55,7 +61,7 @@ fn a_waiter_begins_only_after_the_killed_holders_whole_tree_is_gone() {
         "-c",
         &script,
     ]);
-    content(&place.path("begun"));
+    begun(&place, &seconds);
     let check = format!(
         "grep -lsaz -e {seconds} /proc/[0-9]*/cmdline | grep -v /proc/$$/ | grep -v /proc/self/ >{}; true",
         place.path("left").display()
@@ -78,7 +84,7 @@ fn a_stopped_holders_work_has_ended_by_the_deadline_and_it_reports_the_loss() {
     let place = Place::new();
     let (script, seconds) = lasting(&place, true);
     let holder = place.start(&["run", "x", "--duration", "2s", "--", "sh", "-c", &script]);
-    content(&place.path("begun"));
+    begun(&place, &seconds);
     holder.signal(Signal::SIGSTOP);
     let stopped = Instant::now();
     let out = place.path("out");
@@ -141,7 +147,7 @@ fn a_store_that_does_not_answer_costs_the_lock_in_time() {
     let place = Place::new();
     let (script, seconds) = lasting(&place, false);
     let holder = place.start(&["run", "x", "--duration", "2s", "--", "sh", "-c", &script]);
-    content(&place.path("begun"));
+    begun(&place, &seconds);
     let blocked = place.guard();
     let (code, _, stderr) = {
         eventually("the work has ended", || !runs(&seconds));
@@ -224,7 +230,7 @@ fn a_killed_guard_costs_the_work_and_is_125() {
     let place = Place::new();
     let (script, seconds) = lasting(&place, false);
     let holder = place.start(&["run", "x", "--duration", "1h", "--", "sh", "-c", &script]);
-    content(&place.path("begun"));
+    begun(&place, &seconds);
     let children =
         fs::read_to_string(format!("/proc/{0}/task/{0}/children", holder.pid())).unwrap();
     let guard: i32 = children.split_whitespace().next().unwrap().parse().unwrap();

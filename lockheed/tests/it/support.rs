@@ -150,7 +150,7 @@ pub(crate) fn content(file: &Path) -> String {
     text
 }
 
-/// Whether a process runs whose arguments contain this text; zombies have none.
+/// Whether a process runs that has this argument; zombies have none, and a shell's child not before it executes its program.
 pub(crate) fn runs(text: &str) -> bool {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
