@@ -33,8 +33,13 @@ type Identity = (i32, u64);
 pub(crate) struct Asked {
     since: u64,
     done: HashSet<Identity>,
-    /// Some of them go on in spite of it, and may start others.
-    some_go_on: bool,
+}
+
+/// A process below this one.
+struct Descendant {
+    identity: Identity,
+    /// Nobody is between it and this process.
+    is_child: bool,
 }
 
 /// What `proc_pid_stat(5)` says about a process.
@@ -50,14 +55,13 @@ impl Asked {
         Self {
             since: ticks(boottime()),
             done: HashSet::new(),
-            some_go_on: false,
         }
     }
 
     /// Sends the signal once to every descendant; to be called again as long as some are left, since who is orphaned meanwhile can be overlooked.
     ///
-    /// Who is found later and has started after the first were asked may be a reaction, such as the clean-up in a shell's trap, and is left to
-    /// its parent. Where everybody just dies of the signal nobody reacts: that one was forked in the moment before its parent died.
+    /// Who has started after the first were asked may be a reaction, such as the clean-up in a shell's trap, and is left to its parent as
+    /// long as that one lives. An orphan may be one that was forked in the moment before its parent died of the signal.
     pub(crate) fn ask(&mut self, signal: Signal) {
         loop {
             let new = self.not_yet(descendants());
@@ -65,16 +69,17 @@ impl Asked {
                 return;
             }
             for process in new {
-                self.some_go_on |= goes_on(process.0, signal);
                 send(process, signal);
             }
         }
     }
 
-    fn not_yet(&mut self, mut found: Vec<Identity>) -> Vec<Identity> {
-        let all = self.done.is_empty() || !self.some_go_on;
-        found.retain(|process| (all || process.1 < self.since) && self.done.insert(*process));
-        found
+    fn not_yet(&mut self, found: Vec<Descendant>) -> Vec<Identity> {
+        let first = self.done.is_empty();
+        let asked = |it: &Descendant| first || it.is_child || it.identity.1 < self.since;
+        let mut found: Vec<_> = found.into_iter().filter(asked).collect();
+        found.retain(|it| self.done.insert(it.identity));
+        found.into_iter().map(|it| it.identity).collect()
     }
 }
 
@@ -83,12 +88,12 @@ pub(crate) fn kill_all() {
     let mut done = HashSet::new();
     loop {
         let mut new = descendants();
-        new.retain(|process| done.insert(*process));
+        new.retain(|process| done.insert(process.identity));
         if new.is_empty() {
             return;
         }
         for process in new {
-            send(process, Signal::SIGKILL);
+            send(process.identity, Signal::SIGKILL);
         }
     }
 }
@@ -141,13 +146,17 @@ pub(crate) fn await_child(longest: Duration) {
 }
 
 /// Parents come before their children.
-fn descendants() -> Vec<Identity> {
+fn descendants() -> Vec<Descendant> {
+    let this = getpid().as_raw();
     let mut found = Vec::new();
-    let mut below = vec![getpid().as_raw()];
+    let mut below = vec![this];
     while let Some(parent) = below.pop() {
         for child in children_of(parent) {
             if let Some(stat) = stat(child) {
-                found.push((child, stat.started));
+                found.push(Descendant {
+                    identity: (child, stat.started),
+                    is_child: stat.parent == this,
+                });
                 below.push(child);
             }
         }
@@ -198,17 +207,6 @@ fn stat(pid: i32) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
-}
-
-/// Whether a process does not just die of the signal, since it catches, blocks or ignores it: `proc_pid_status(5)`.
-fn goes_on(pid: i32, signal: Signal) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let masks = status.lines().filter_map(|line| {
-        let (name, mask) = line.split_once(":\t")?;
-        let of_signals = ["SigBlk", "SigIgn", "SigCgt"].contains(&name);
-        u64::from_str_radix(mask, 16).ok().filter(|_| of_signals)
-    });
-    masks.fold(0, |all, mask| all | mask) & (1 << (signal as i32 - 1)) != 0
 }
 
 /// In the unit of a process's start, `sysconf(3)`.
@@ -266,45 +264,29 @@ mod tests {
     }
 
     #[test]
-    fn who_was_overlooked_is_asked_and_who_comes_later_is_not() {
+    fn who_comes_later_is_asked_only_as_an_orphan() {
+        let found = |identities: &[Identity], is_child| -> Vec<_> {
+            let found = |identity: &Identity| Descendant {
+                identity: *identity,
+                is_child,
+            };
+            identities.iter().map(found).collect()
+        };
         let mut asked = Asked {
             since: 100,
             done: HashSet::new(),
-            some_go_on: true,
         };
+        let mut below = |identities: &[Identity]| asked.not_yet(found(identities, false));
         // The command may have been started in this very tick.
-        assert_eq!(asked.not_yet(vec![(1, 90), (2, 100)]), [(1, 90), (2, 100)]);
-        assert_eq!(
-            asked.not_yet(vec![(1, 90), (2, 100), (3, 99), (4, 100), (5, 101)]),
-            [(3, 99)]
-        );
+        assert_eq!(below(&[(1, 90), (2, 100)]), [(1, 90), (2, 100)]);
+        let later = [(1, 90), (2, 100), (3, 99), (4, 100), (5, 101)];
+        assert_eq!(below(&later), [(3, 99)]);
         // Another process with an ID that was there before.
-        assert_eq!(asked.not_yet(vec![(1, 95)]), [(1, 95)]);
-        assert_eq!(asked.not_yet(vec![(1, 95)]), []);
-    }
-
-    #[test]
-    fn where_nobody_goes_on_all_are_asked() {
-        let mut asked = Asked {
-            since: 100,
-            done: HashSet::from([(1, 90)]),
-            some_go_on: false,
-        };
-        assert_eq!(asked.not_yet(vec![(1, 90), (2, 101)]), [(2, 101)]);
-    }
-
-    #[test]
-    fn who_just_dies_of_a_signal_does_not_go_on() {
-        let goes_on = |script: &str| {
-            let mut shell = ready_shell(&format!("{script}; echo ready; read line"));
-            let found = goes_on(i32::try_from(shell.id()).unwrap(), Signal::SIGTERM);
-            shell.kill().unwrap();
-            shell.wait().unwrap();
-            found
-        };
-        assert!(!goes_on("trap : INT"));
-        assert!(goes_on("trap : TERM"));
-        assert!(goes_on("trap '' TERM"));
+        assert_eq!(below(&[(1, 95)]), [(1, 95)]);
+        assert_eq!(below(&[(1, 95)]), []);
+        let mut orphans = |identities: &[Identity]| asked.not_yet(found(identities, true));
+        assert_eq!(orphans(&later), [(4, 100), (5, 101)]);
+        assert_eq!(orphans(&later), []);
     }
 
     #[test]
@@ -323,7 +305,7 @@ mod tests {
         assert!(children_of(getpid().as_raw()).contains(&pid));
         let all = descendants();
         for child in searched.into_iter().chain([pid]) {
-            assert!(all.iter().any(|(found, _)| *found == child));
+            assert!(all.iter().any(|found| found.identity.0 == child));
             kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
         }
         shell.wait().unwrap();

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -14,6 +15,7 @@ use nix::{
     },
     unistd::mkfifo,
 };
+use tempfile::TempDir;
 
 use super::{
     eventually, example, ignoring, sleeps, start, status, supervise, unique, with_argument,
@@ -37,9 +39,7 @@ fn statuses_are_those_of_the_command_or_the_reason() {
 /// What it left behind is waited for, and is ended then.
 #[test]
 fn a_command_that_has_ended_keeps_its_status_when_the_end_is_asked_for() {
-    let place = tempfile::tempdir().unwrap();
-    let fifo = place.path().join("fifo");
-    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let (_place, fifo) = fifo();
     let long = unique();
     // The kernel knows the command until the guard has reaped it.
     let orphan = format!("while kill -0 $$; do sleep 0.02; done; echo alone; exec sleep {long}");
@@ -50,12 +50,24 @@ fn a_command_that_has_ended_keeps_its_status_when_the_end_is_asked_for() {
     ));
     supervised.says("alone");
     eventually("the orphan sleeps", || sleeps(&long));
+    ask_for_the_end(&fifo);
+    assert_eq!(supervised.finish().code(), Some(3));
+    assert!(!sleeps(&long));
+}
+
+fn fifo() -> (TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    (place, fifo)
+}
+
+/// Of a command that is supervised with `--end-on` this FIFO.
+fn ask_for_the_end(fifo: &Path) {
     // Not blocking: nobody reads before the thread that ends the command is ready.
     let mut open = File::options();
     open.write(true).custom_flags(libc::O_NONBLOCK);
-    eventually("the end is asked for", || open.open(&fifo).is_ok());
-    assert_eq!(supervised.finish().code(), Some(3));
-    assert!(!sleeps(&long));
+    eventually("the end is asked for", || open.open(fifo).is_ok());
 }
 
 #[test]
@@ -95,13 +107,16 @@ fn orphans_are_ended_waited_for_or_let_be() {
 
 #[test]
 fn what_ignores_the_signal_is_killed_after_the_grace_period() {
+    let (_place, fifo) = fifo();
     let long = unique();
     let script =
         format!("trap '' TERM; (setsid sleep {long} &); echo ready; sleep {long}; sleep {long}");
-    let mut supervised = start(&mut supervise(&[
-        "--grace", "300", "--end", "200", "sh", "-c", &script,
-    ]));
+    let options = ["--grace", "300", "--end-on", fifo.to_str().unwrap()];
+    let mut supervised = start(&mut supervise(
+        &[&options[..], &["sh", "-c", &script]].concat(),
+    ));
     supervised.says("ready");
+    ask_for_the_end(&fifo);
     assert_eq!(supervised.finish().code(), Some(122));
     assert!(!sleeps(&long));
 }
@@ -146,4 +161,25 @@ fn a_clean_up_that_the_signal_starts_may_finish() {
         supervised.send(Signal::SIGKILL);
         supervised.says("cleaned");
     }
+}
+
+/// What the trap leaves in the background is nobody's clean-up any more. The grace period is longer than the test waits.
+#[test]
+fn an_orphan_that_the_signal_started_is_asked_too() {
+    let (_place, fifo) = fifo();
+    let long = unique();
+    let script = format!(
+        "trap 'sh -c \"echo left; exec sleep {long}\" & read -r _; exit' TERM
+        echo ready; while :; do sleep 0.02; done"
+    );
+    let options = ["--grace", "3600000", "--end-on", fifo.to_str().unwrap()];
+    let mut command = supervise(&[&options[..], &["sh", "-c", &script]].concat());
+    let mut supervised = start(command.stdin(Stdio::piped()));
+    supervised.says("ready");
+    ask_for_the_end(&fifo);
+    supervised.says("left");
+    eventually("what is left sleeps", || sleeps(&long));
+    drop(supervised.child.stdin.take());
+    assert_eq!(supervised.finish().code(), Some(122));
+    assert!(!sleeps(&long));
 }
