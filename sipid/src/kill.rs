@@ -96,9 +96,9 @@ impl PidFile {
             } else {
                 file::read_unlocked(file)?
             };
-            let unchanged =
-                content == snapshot.content && file::same_version(&metadata, &snapshot.metadata);
-            if !unchanged || !file::is_at(file, &self.path)? {
+            let anothers =
+                content != snapshot.content || self.is_newer_claim(&metadata, snapshot, pid)?;
+            if anothers || !file::is_at(file, &self.path)? {
                 info!("{:?} has a new owner, and is left alone", self.path);
                 return Ok(());
             }
@@ -109,6 +109,20 @@ impl PidFile {
                 return Err(pid.map_or(Kind::Locked, |pid| survivors(pid, &metadata)));
             }
         }
+    }
+
+    /// Whether the file is by now the claim of another process with the same PID. That it was written since does not tell: the
+    /// claim may have been under way when it was read.
+    fn is_newer_claim(
+        &self,
+        now: &Metadata,
+        snapshot: &Snapshot,
+        pid: Option<Pid>,
+    ) -> Result<bool, Kind> {
+        let Some(pid) = pid.filter(|_| !file::same_version(now, &snapshot.metadata)) else {
+            return Ok(false);
+        };
+        Ok(find(pid, self.identity(now, pid).as_ref())?.is_some())
     }
 
     /// Removes the file, whose lock is held, if the path still names it. The identity goes first, since a claimant may make

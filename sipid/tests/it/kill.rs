@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -209,6 +210,32 @@ fn of_many_kills_none_takes_the_next_claim() {
         );
         kill(&file, &[]);
     }
+}
+
+/// A claim writes, and then cuts off what is left of a longer PID. Who reads in between and kills removes the file all the same.
+#[test]
+fn a_claim_that_was_still_being_written_is_removed_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = dir.path().join("asked");
+    let mut process = ready_shell(&format!(
+        "trap 'echo >{}' TERM; echo; while :; do sleep 0.05; done",
+        asked.display()
+    ));
+    let (_dir, file) = claimed(&process);
+    let mut command = Command::new(SIPID);
+    command.args(["kill", "--retry", "TERM/1h", "--pid-file"]);
+    let mut kill = Kept(command.arg(&file).spawn().unwrap());
+    eventually("it has been read", || asked.exists());
+    let written = |file: &Path| fs::metadata(file).unwrap().modified().unwrap();
+    let before = written(&file);
+    eventually("it is written later", || {
+        let opened = fs::File::options().write(true).open(&file).unwrap();
+        opened.set_len(process.pid().len() as u64).unwrap();
+        written(&file) > before
+    });
+    process.0.kill().unwrap();
+    assert!(kill.0.wait().unwrap().success());
+    assert!(!file.exists());
 }
 
 /// Another kill, a status or a claim may be slow on a busy machine.
