@@ -24,7 +24,8 @@
 //! somebody stops is continued by the client. When both are killed in the same instant, CMD dies and what it had started stays: nobody is
 //! left to end it. The client should have no children of its own: when the guard was killed, all that is below the client is ended.
 //!
-//! Ending is the plan's signal to each process of the tree, and KILL after the grace period. A process that this user may not signal, as
+//! Ending is the plan's signal, once, to each process of the tree, and KILL after the grace period. A process that is started after the
+//! signal, such as the clean-up in a shell's trap, is not sent it as long as its parent lives. A process that this user may not signal, as
 //! below `sudo`, is waited for. `/proc` is needed to find them.
 //!
 //! CMD has its own process group, the environment, the standard streams, the working directory and the signal mask of the client. SIGCHLD
