@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use coord_core::{
-    boottime,
-    errno::with_sources,
-    kube::Error as KubeError,
-    lease::{Crowd, Random, Timer},
-};
+use coord_core::{boottime, errno::with_sources};
+use coord_kube::Error as KubeError;
+use coord_lease::{Crowd, Random, Timer};
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::{

@@ -12,10 +12,10 @@ use coord_core::{
     Status,
     cli::{Failure, Tool},
     exit,
-    lease::block_on,
     log::{Defaults, LogArgs},
     signal,
 };
+use coord_lease::block_on;
 
 use client::PodArgs;
 
@@ -54,6 +54,7 @@ impl Tool for CmlockCli {
         env_prefix: "CMLOCK",
         level: log::LevelFilter::Warn,
         crates: &["cmlock"],
+        silent_below_debug: &["kube_client"],
     };
 
     fn log_args(&self) -> LogArgs {

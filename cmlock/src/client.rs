@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use coord_core::{
-    Errno, boottime, is_dns_subdomain,
-    kube::{Action, Cluster, Error as KubeError, Rule},
-};
+use coord_core::{Errno, boottime, is_dns_subdomain};
+use coord_kube::{Action, Cluster, Error as KubeError, Rule};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Pod},

@@ -33,7 +33,7 @@ pub(crate) enum Kind {
     Malformed(Malformed),
     /// The server's answers have no `Date`.
     NoClock,
-    Cluster(coord_core::kube::Error),
+    Cluster(coord_kube::Error),
     Timer(std::io::Error),
 }
 
@@ -64,8 +64,8 @@ impl Kind {
     }
 }
 
-impl From<coord_core::kube::Error> for Kind {
-    fn from(error: coord_core::kube::Error) -> Self {
+impl From<coord_kube::Error> for Kind {
+    fn from(error: coord_kube::Error) -> Self {
         Self::Cluster(error)
     }
 }
@@ -79,7 +79,7 @@ impl From<Malformed> for Kind {
 impl HasErrno for Error {
     /// `EBUSY` when somebody else has the lock, `ETIMEDOUT`, `ECANCELED`, `ENOENT` for a Pod that is not there,
     /// `EINVAL` for a name that cannot be one, an object that cannot be read, or a Pod that has ended, `EPROTO` for a server without a clock, or that of
-    /// the request ([`coord_core::kube::Error::errno`]).
+    /// the request ([`coord_kube::Error::errno`]).
     fn errno(&self) -> Errno {
         match &*self.kind {
             Kind::Name

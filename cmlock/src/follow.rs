@@ -2,10 +2,8 @@
 
 use std::{fmt::Debug, future::Future, pin::Pin};
 
-use coord_core::{
-    Errno,
-    kube::{Error as KubeError, Event, Watch},
-};
+use coord_core::Errno;
+use coord_kube::{Error as KubeError, Event, Watch};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::WatchParams;
 use serde::de::DeserializeOwned;

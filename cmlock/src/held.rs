@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coord_core::lease::{Belief, Believed, Lost};
+use coord_lease::{Belief, Believed, Lost};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{

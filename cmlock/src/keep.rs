@@ -2,12 +2,9 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use coord_core::{
-    boottime,
-    errno::with_sources,
-    kube::Error as KubeError,
-    lease::{Backoff, Belief, Random, Timer},
-};
+use coord_core::{boottime, errno::with_sources};
+use coord_kube::Error as KubeError;
+use coord_lease::{Backoff, Belief, Random, Timer};
 use k8s_openapi::api::core::v1::ConfigMap;
 use tokio::sync::{mpsc, oneshot, watch};
 

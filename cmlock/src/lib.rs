@@ -19,7 +19,7 @@ mod time;
 
 pub use admin::{State, locks, release, status};
 pub use client::Client;
-pub use coord_core::lease::{Believed, Lost};
+pub use coord_lease::{Believed, Lost};
 pub use error::Error;
 pub use event::Event;
 pub use held::Held;

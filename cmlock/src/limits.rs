@@ -2,12 +2,9 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use coord_core::{
-    boottime,
-    errno::with_sources,
-    kube::Error as KubeError,
-    lease::{Backoff, Random, Timer},
-};
+use coord_core::{boottime, errno::with_sources};
+use coord_kube::Error as KubeError;
+use coord_lease::{Backoff, Random, Timer};
 
 use crate::{Client, Event, Obstacle, error::Kind, holder::Holder, lock::Wanted};
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use coord_core::{Errno, boottime, errno::with_sources, kube::Error as KubeError, lease::Timer};
+use coord_core::{Errno, boottime, errno::with_sources};
+use coord_kube::Error as KubeError;
+use coord_lease::Timer;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::{

@@ -57,6 +57,7 @@ impl Tool for Statuses {
         env_prefix: "STATUSES",
         level: LevelFilter::Warn,
         crates: &["statuses"],
+        silent_below_debug: &[],
     };
 
     fn log_args(&self) -> LogArgs {

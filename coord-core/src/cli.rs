@@ -12,7 +12,7 @@
 //!
 //! impl Tool for Hello {
 //!     const NAME: &'static str = "hello";
-//!     const LOG: Defaults = Defaults { env_prefix: "HELLO", level: log::LevelFilter::Warn, crates: &["hello"] };
+//!     const LOG: Defaults = Defaults { env_prefix: "HELLO", level: log::LevelFilter::Warn, crates: &["hello"], silent_below_debug: &[] };
 //!
 //!     fn log_args(&self) -> LogArgs {
 //!         self.log

@@ -5,7 +5,6 @@ compile_error!(
     "coord-core and the tools built on it need Linux: FIFOs, pidfds and /proc are used as Linux has them"
 );
 
-#[cfg(any(feature = "kube", feature = "lease", feature = "supervise"))]
 mod boottime;
 pub mod duration;
 pub mod errno;
@@ -15,18 +14,11 @@ pub mod signal;
 
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "kube")]
-pub mod kube;
-#[cfg(feature = "lease")]
-pub mod lease;
 #[cfg(feature = "cli")]
 pub mod live;
 #[cfg(feature = "cli")]
 pub mod log;
-#[cfg(feature = "supervise")]
-pub mod supervise;
 
-#[cfg(any(feature = "kube", feature = "lease", feature = "supervise"))]
 pub use boottime::boottime;
 pub use errno::{Errno, HasErrno};
 pub use exit::Status;

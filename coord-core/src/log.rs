@@ -34,6 +34,8 @@ pub struct Defaults {
     pub level: LevelFilter,
     /// The crates whose names a filter may give alone, without `=level`.
     pub crates: &'static [&'static str],
+    /// Crates that log what they return as errors anyway: below debug, only a filter shows their records.
+    pub silent_below_debug: &'static [&'static str],
 }
 
 /// Sets the process's logger up. `-v` and `-q` shift the default level and win over the environment.
@@ -70,24 +72,26 @@ pub fn init(defaults: Defaults, args: LogArgs) -> Result<(), String> {
 
 fn filter(defaults: Defaults, args: LogArgs) -> Result<String, String> {
     if args.verbose != args.quiet {
-        return Ok(by_level(shifted(defaults.level, args)));
+        return Ok(by_level(shifted(defaults.level, args), defaults));
     }
     let variable = format!("{}_LOG_FILTER", defaults.env_prefix);
     match variable_text(&variable)? {
-        None => Ok(by_level(defaults.level)),
+        None => Ok(by_level(defaults.level, defaults)),
         Some(text) => check_filter(&text, defaults.crates).map(|()| text.clone()).map_err(|reason| {
             format!("{variable}={text:?}: {reason}; use off, error, warn, info, debug, trace or a directive like crate=debug")
         }),
     }
 }
 
-/// The Kubernetes client logs what it returns as an error anyway: that is for those who look for details.
-fn by_level(level: LevelFilter) -> String {
-    if cfg!(feature = "kube") && level < LevelFilter::Debug {
-        format!("{level},kube_client=off")
-    } else {
-        level.to_string()
+/// Below debug, without the crates that log what they return as errors anyway.
+fn by_level(level: LevelFilter, defaults: Defaults) -> String {
+    let mut filter = level.to_string();
+    if level < LevelFilter::Debug {
+        for name in defaults.silent_below_debug {
+            filter += &format!(",{name}=off");
+        }
     }
+    filter
 }
 
 fn shifted(level: LevelFilter, args: LogArgs) -> LevelFilter {

@@ -10,8 +10,8 @@ use coord_core::{
     live::LiveLine,
     log::{Defaults, LogArgs},
     signal,
-    supervise::{Exit, Guard, Orphans, Plan, Reason},
 };
+use coord_process::supervise::{Exit, Guard, Orphans, Plan, Reason};
 use exitdir::{Ended, Error, ExitDir, Record, Watcher};
 use nix::sys::signal::Signal;
 
@@ -130,6 +130,7 @@ impl Tool for ExitDirCli {
         env_prefix: "EXITDIR",
         level: log::LevelFilter::Warn,
         crates: &["exitdir"],
+        silent_below_debug: &[],
     };
 
     fn log_args(&self) -> LogArgs {
@@ -323,7 +324,7 @@ fn failed(error: Error) -> Failure {
     Failure::new(Status::FAILED, error)
 }
 
-fn supervision(error: coord_core::supervise::Error) -> Failure {
+fn supervision(error: coord_process::supervise::Error) -> Failure {
     Failure::new(error.status(), error)
 }
 

@@ -62,6 +62,7 @@ impl Tool for LockheedCli {
         env_prefix: "LOCKHEED",
         level: log::LevelFilter::Warn,
         crates: &["lockheed"],
+        silent_below_debug: &["kube_client"],
     };
 
     fn log_args(&self) -> LogArgs {

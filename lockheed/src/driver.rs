@@ -2,7 +2,8 @@
 
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
-use coord_core::{Errno, boottime, lease::Timer};
+use coord_core::{Errno, boottime};
+use coord_lease::Timer;
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{

@@ -2,10 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use coord_core::{
-    errno::with_sources,
-    lease::{Belief, Believed, Lost},
-};
+use coord_core::errno::with_sources;
+use coord_lease::{Belief, Believed, Lost};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{Error, Event, LockName, Token, driver::Order, error::Kind, machine::News};

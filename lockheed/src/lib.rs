@@ -18,7 +18,7 @@ mod time;
 
 pub use admin::{State, break_lock, delete_lock, inspect, locks};
 pub use condition::{Condition, InvalidCondition};
-pub use coord_core::lease::{Believed, Lost};
+pub use coord_lease::{Believed, Lost};
 pub use error::Error;
 pub use event::Event;
 pub use held::Held;

@@ -19,7 +19,7 @@ mod tests;
 
 use std::{collections::VecDeque, mem, time::Duration};
 
-pub(crate) use coord_core::lease::{Backoff, Random};
+pub(crate) use coord_lease::{Backoff, Random};
 pub(crate) use sight::{Moment, Sightings, Verdict};
 pub(crate) use signal::{Action, Goal, Input, News, Settings, Wait};
 
@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Kind},
     store::{Object, Version},
 };
-use coord_core::lease::Crowd;
+use coord_lease::Crowd;
 
 /// See the module.
 #[derive(Debug)]

@@ -66,6 +66,7 @@ impl Tool for LockPipeCli {
         env_prefix: "LOCKPIPE",
         level: log::LevelFilter::Info,
         crates: &["lockpipes"],
+        silent_below_debug: &[],
     };
 
     fn log_args(&self) -> LogArgs {

@@ -126,6 +126,7 @@ impl Tool for SipidCli {
         env_prefix: "SIPID",
         level: log::LevelFilter::Warn,
         crates: &["sipid", "ureq", "rustls"],
+        silent_below_debug: &[],
     };
 
     fn log_args(&self) -> LogArgs {

@@ -2,10 +2,8 @@
 
 use clap::Args;
 use cmlock::{Client, PodName};
-use coord_core::{
-    cli::Failure,
-    kube::{ClientArgs, Cluster},
-};
+use coord_core::cli::Failure;
+use coord_kube::{ClientArgs, Cluster};
 
 /// Which Pod owns the locks, and where it is.
 #[derive(Args, Clone, Debug)]

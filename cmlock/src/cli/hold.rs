@@ -8,8 +8,8 @@ use coord_core::{
     Errno, HasErrno, Status,
     cli::{Failure, print},
     duration,
-    lease::{Signals, WaitLine, runtime},
 };
+use coord_lease::{Signals, WaitLine, runtime};
 
 use super::{client::PodArgs, report::Report};
 

@@ -1,7 +1,7 @@
 //! What a command says while it waits and while it holds: log lines, and the live line on a terminal.
 
 use cmlock::Event;
-use coord_core::lease::WaitLine;
+use coord_lease::WaitLine;
 
 /// Says what happens to one lock.
 #[derive(Clone)]

@@ -4,13 +4,11 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
 use cmlock::Held;
-use coord_core::{
-    Status,
-    cli::Failure,
-    duration,
-    lease::{Signals, Times, Under, WaitLine, as_wrapper, not_acquired, not_started, runtime},
-    supervise::{Guard, Plan},
+use coord_core::{Status, cli::Failure, duration};
+use coord_lease::{
+    Signals, Times, Under, WaitLine, as_wrapper, not_acquired, not_started, runtime,
 };
+use coord_process::supervise::{Guard, Plan};
 
 use super::{client::PodArgs, hold::Wanted, report::Report};
 

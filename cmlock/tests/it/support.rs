@@ -8,7 +8,7 @@ use std::{
 };
 
 use cmlock::{Client, Event, Held, Lock};
-use coord_core::kube::{ClientArgs, Cluster};
+use coord_kube::{ClientArgs, Cluster};
 use serde_json::{Value, json};
 use testkit::{Namespace, Proxy, audit::Request, eventually, process::outcome};
 

@@ -2,12 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod cluster;
-mod kube;
 mod log;
 mod runner;
 mod signals;
-mod supervise;
 
 use std::{
     path::PathBuf,

@@ -4,8 +4,8 @@ use clap::Args;
 use coord_core::{
     Status,
     cli::{Failure, print},
-    lease::block_on,
 };
+use coord_lease::block_on;
 use lockheed::{Condition, LockName};
 
 use super::{Backend, StoreArg, backend::Work, hold::condition, name};

@@ -34,7 +34,7 @@ pub(crate) struct StoreArg {
     prefix: String,
     #[cfg(feature = "kube")]
     #[command(flatten)]
-    client: coord_core::kube::ClientArgs,
+    client: coord_kube::ClientArgs,
 }
 
 /// The value of `--store`.
@@ -97,7 +97,7 @@ impl StoreArg {
     #[cfg(feature = "kube")]
     pub(crate) async fn kube(&self) -> Result<lockheed::KubeStore, Failure> {
         const USER_AGENT: &str = concat!("lockheed/", env!("CARGO_PKG_VERSION"));
-        let cluster = coord_core::kube::Cluster::connect(&self.client, USER_AGENT).await?;
+        let cluster = coord_kube::Cluster::connect(&self.client, USER_AGENT).await?;
         Ok(lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?)
     }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use coord_core::{Status, cli::Failure, lease::block_on};
+use coord_core::{Status, cli::Failure};
+use coord_lease::block_on;
 use lockheed::DirStore;
 use nix::unistd::{AccessFlags, access};
 

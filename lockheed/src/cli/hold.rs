@@ -7,8 +7,8 @@ use coord_core::{
     Errno, HasErrno, Status,
     cli::{Failure, print},
     duration,
-    lease::{Signals, WaitLine, block_on, runtime},
 };
+use coord_lease::{Signals, WaitLine, block_on, runtime};
 use lockheed::{Condition, Held, Lock, LockName, Store};
 
 use super::{Backend, StoreArg, backend::Work, default_id, name, report::Report, times::LeaseArgs};

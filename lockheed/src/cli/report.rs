@@ -1,6 +1,6 @@
 //! What a command says while it waits and while it holds: log lines, and the live line on a terminal.
 
-use coord_core::lease::WaitLine;
+use coord_lease::WaitLine;
 use lockheed::Event;
 
 /// Says what happens to one lock.

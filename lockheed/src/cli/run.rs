@@ -3,15 +3,11 @@
 use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
-use coord_core::{
-    Status,
-    cli::Failure,
-    duration,
-    lease::{
-        Signals, Times, Under, WaitLine, as_wrapper, failed, not_acquired, not_started, runtime,
-    },
-    supervise::{Guard, Plan},
+use coord_core::{Status, cli::Failure, duration};
+use coord_lease::{
+    Signals, Times, Under, WaitLine, as_wrapper, failed, not_acquired, not_started, runtime,
 };
+use coord_process::supervise::{Guard, Plan};
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
 
 use super::{

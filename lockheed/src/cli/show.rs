@@ -6,8 +6,8 @@ use clap::Args;
 use coord_core::{
     Status,
     cli::{Failure, ListFormat, ShowFormat, print, readable},
-    lease::block_on,
 };
+use coord_lease::block_on;
 use lockheed::{
     Condition, LockName, State,
     store::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Watch},

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use coord_core::{cli::Failure, duration, lease::Times};
+use coord_core::{cli::Failure, duration};
+use coord_lease::Times;
 
 #[derive(Args)]
 pub(crate) struct LeaseArgs {

@@ -5,10 +5,8 @@ mod wire;
 
 use std::time::Duration;
 
-use coord_core::{
-    Errno,
-    kube::{Action, Cluster, Error, Event, Rule},
-};
+use coord_core::Errno;
+use coord_kube::{Action, Cluster, Error, Event, Rule};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
@@ -31,7 +29,7 @@ const RESOURCE: &str = "configmaps";
 /// has is kept as it is. One that has the name and not the label is somebody else's, and is not touched.
 ///
 /// Every write names the `resourceVersion` that was read, so that the API server refuses it (409) when somebody else has written since.
-/// The clock is the API server's ([`coord_core::kube::ClusterClock`]). A [watch](Store::watch) that the server ends, as it does from time to time, is
+/// The clock is the API server's ([`coord_kube::ClusterClock`]). A [watch](Store::watch) that the server ends, as it does from time to time, is
 /// taken up again where it ended; one that the server cannot take up again (410) has ended.
 #[derive(Clone)]
 pub struct KubeStore {
@@ -47,7 +45,7 @@ pub struct KubeWatch {
     /// The newest version that was told, to go on from.
     since: Option<Version>,
     /// None between two watches.
-    watch: Option<coord_core::kube::Watch<DynamicObject>>,
+    watch: Option<coord_kube::Watch<DynamicObject>>,
 }
 
 impl KubeStore {

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use coord_core::kube::{ClientArgs, Cluster};
+use coord_kube::{ClientArgs, Cluster};
 use lockheed::{KubeStore, Lock, LockName, Record};
 use serde_json::{Value, json};
 use testkit::{Namespace, Proxy};

@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use coord_core::{Errno, lease::Pollable};
+use coord_core::Errno;
+use coord_lease::Pollable;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use tokio::{io::unix::AsyncFd, time::sleep};
 

@@ -2,7 +2,8 @@
 
 use std::{error::Error as StdError, fmt};
 
-use coord_core::{Errno, kube::Error};
+use coord_core::Errno;
+use coord_kube::Error;
 
 use super::{StoreError, StoreErrorKind};
 

@@ -1,6 +1,8 @@
 //! Users who may not do everything that locks need.
 
-use coord_core::{Errno, HasErrno, kube::ClientArgs, kube::Cluster};
+use coord_core::{Errno, HasErrno};
+use coord_kube::ClientArgs;
+use coord_kube::Cluster;
 use lockheed::{KubeStore, Lock, Store};
 use serde_json::json;
 
@@ -69,8 +71,7 @@ async fn each_missing_right_is_named() {
 #[ignore = "no cluster"]
 async fn the_rules_are_those_that_are_needed() {
     let place = Place::new();
-    let allowed =
-        |access: Vec<coord_core::kube::Access>| access.iter().all(|access| access.allowed);
+    let allowed = |access: Vec<coord_kube::Access>| access.iter().all(|access| access.allowed);
     let holder = place.store().await;
     assert!(allowed(
         holder.cluster().access(&KubeStore::RULES).await.unwrap()

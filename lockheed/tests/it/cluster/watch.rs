@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use coord_core::{
-    Errno, HasErrno,
-    kube::{ClientArgs, Cluster},
-};
+use coord_core::{Errno, HasErrno};
+use coord_kube::{ClientArgs, Cluster};
 use lockheed::{
     KubeStore, Store,
     store::{Change, Object, Scope, Watch},

@@ -1,0 +1,353 @@
+//! What can go wrong with a request, with what it was about, as an errno.
+
+use std::{error::Error as StdError, fmt, io, time::Duration};
+
+use kube::core::Status;
+
+use crate::{Action, Rule};
+use coord_core::{Errno, HasErrno};
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// A request that failed, or a client that could not be set up.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// This argument, variable or file cannot be used.
+    Config(String, Source),
+    /// Nothing names a cluster.
+    NoCluster,
+    /// The server answered, and this is its answer.
+    Answer(Action, Box<Status>),
+    /// The server refused, and is not ready.
+    Starting(Action, Box<Status>),
+    /// The server did not answer in time.
+    TimedOut(Action, Duration),
+    /// There was no answer, or none that could be read.
+    Failed(Action, Box<kube::Error>),
+    /// A watch was cut off.
+    Silent(Action, Duration),
+}
+
+impl Error {
+    /// This argument, variable or file cannot be used, and why.
+    pub(super) fn config(what: impl Into<String>, why: impl Into<Source>) -> Self {
+        Kind::Config(what.into(), why.into()).into()
+    }
+
+    pub(super) fn no_cluster() -> Self {
+        Kind::NoCluster.into()
+    }
+
+    pub(super) fn starting(action: Action, status: Box<Status>) -> Self {
+        Kind::Starting(action, status).into()
+    }
+
+    pub(super) fn timed_out(action: Action, after: Duration) -> Self {
+        Kind::TimedOut(action, after).into()
+    }
+
+    pub(super) fn silent(action: Action, after: Duration) -> Self {
+        Kind::Silent(action, after).into()
+    }
+
+    /// A client's error, with what it was about. A caller that makes requests without [`Cluster::call`](crate::Cluster::call) uses it.
+    #[must_use]
+    pub fn of(action: Action, error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Kind::Answer(action, status).into(),
+            error => Kind::Failed(action, Box::new(error)).into(),
+        }
+    }
+
+    /// The error number:
+    ///
+    /// | answer | errno |
+    /// |---|---|
+    /// | 400, 422; arguments that cannot be used | `EINVAL` |
+    /// | 401, 403 | `EACCES` |
+    /// | 404; no cluster is named | `ENOENT` |
+    /// | 409 because it exists | `EEXIST` |
+    /// | 409 because it has changed | `EAGAIN` |
+    /// | 410 | `ESTALE` |
+    /// | 429, 503; 403 of a server that is not ready | `EAGAIN` |
+    /// | 408, 504, no answer in time | `ETIMEDOUT` |
+    /// | connection refused | `ECONNREFUSED` |
+    /// | connection lost | `ECONNRESET` |
+    /// | any other | `EIO`, with its text |
+    ///
+    /// For a file that cannot be read it is that of the system call.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        match &self.kind {
+            Kind::Config(_, source) => io_error(&**source).map_or(Errno::EINVAL, HasErrno::errno),
+            Kind::NoCluster => Errno::ENOENT,
+            Kind::Answer(_, status) => of_answer(status),
+            Kind::Starting(..) => Errno::EAGAIN,
+            Kind::TimedOut(..) | Kind::Silent(..) => Errno::ETIMEDOUT,
+            Kind::Failed(_, error) => of_connection(error),
+        }
+    }
+
+    /// The HTTP status of the server's answer; none when there was no answer.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match &self.kind {
+            Kind::Answer(_, status) | Kind::Starting(_, status) => Some(status.code),
+            _ => None,
+        }
+    }
+
+    /// How long the server asks to wait before another request (`Retry-After`, RFC 9110 section 10.2.3).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Kind::Answer(_, status) = &self.kind else {
+            return None;
+        };
+        let seconds = status.details.as_ref()?.retry_after_seconds;
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    }
+
+    /// Whether the same request may do better later: the server is away, does not answer, or is overloaded.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match &self.kind {
+            Kind::Config(..) | Kind::NoCluster => false,
+            Kind::Answer(_, status) => matches!(status.code, 408 | 429 | 500 | 502..=504),
+            // Names that cannot be resolved just now, answers that make no sense: none of it is final.
+            Kind::Starting(..) | Kind::TimedOut(..) | Kind::Silent(..) | Kind::Failed(..) => true,
+        }
+    }
+
+    /// Whether it is sure that the request changed nothing: it was not sent, or the server refused it.
+    ///
+    /// After any other error the server may have acted on it, or may do so yet.
+    #[must_use]
+    pub fn had_no_effect(&self) -> bool {
+        match &self.kind {
+            Kind::Config(..) | Kind::NoCluster | Kind::Starting(..) => true,
+            Kind::Answer(_, status) => (400..500).contains(&status.code) && status.code != 408,
+            Kind::TimedOut(..) | Kind::Silent(..) => false,
+            Kind::Failed(_, error) => of_connection(error) == Errno::ECONNREFUSED,
+        }
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self { kind }
+    }
+}
+
+impl HasErrno for Error {
+    fn errno(&self) -> Errno {
+        self.errno()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Config(what, _) => write!(f, "cannot use {what}"),
+            Kind::NoCluster => f.write_str(
+                "no cluster to talk to: there is no --kubeconfig, no KUBECONFIG, no service account of a Pod and no ~/.kube/config",
+            ),
+            // A namespace that is about to go, and a quota, are 403 too.
+            Kind::Answer(action, status)
+                if status.code == 403 && status.message.contains(" cannot ") =>
+            {
+                let rule = Rule::new(action.verb, action.resource);
+                let text = Text(status);
+                match &action.namespace {
+                    Some(namespace) => write!(f, "not allowed to {action}: a Role in {namespace:?} must have the rule {rule}: {text}"),
+                    None => write!(f, "not allowed to {action}: a ClusterRole must have the rule {rule}: {text}"),
+                }
+            }
+            Kind::Answer(action, status) if status.code == 401 => {
+                write!(f, "cannot {action}: the server does not accept these credentials: {}", Text(status))
+            }
+            Kind::Answer(action, status) => write!(f, "cannot {action}: {}", Text(status)),
+            Kind::Starting(action, status) => write!(
+                f,
+                "cannot {action}: the server is not ready: {}",
+                Text(status)
+            ),
+            Kind::TimedOut(action, after) => write!(f, "cannot {action}: no answer within {after:?}"),
+            Kind::Silent(action, after) => write!(f, "cannot {action}: the server has been silent for {after:?}"),
+            Kind::Failed(action, _) => write!(f, "cannot {action}"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.kind {
+            Kind::Config(_, source) => Some(&**source),
+            // Its text repeats what its source says.
+            Kind::Failed(_, error) => error.source().or(Some(&**error)),
+            _ => None,
+        }
+    }
+}
+
+/// What the server says, and its code: the body of an answer that is no Status is quoted up to a length.
+struct Text<'a>(&'a Status);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 500;
+        let Self(status) = self;
+        let said: String = status.message.trim().chars().take(LONGEST).collect();
+        if said.is_empty() {
+            write!(f, "the server answered {}", status.code)
+        } else {
+            write!(f, "the server answered {}: {said}", status.code)
+        }
+    }
+}
+
+fn of_answer(status: &Status) -> Errno {
+    match status.code {
+        400 | 422 => Errno::EINVAL,
+        401 | 403 => Errno::EACCES,
+        404 => Errno::ENOENT,
+        409 if status.reason == "AlreadyExists" => Errno::EEXIST,
+        409 | 429 | 503 => Errno::EAGAIN,
+        410 => Errno::ESTALE,
+        408 | 504 => Errno::ETIMEDOUT,
+        _ => Errno::EIO,
+    }
+}
+
+/// Of a request that got no answer, or none that could be read.
+fn of_connection(error: &kube::Error) -> Errno {
+    // One that only wraps another error says nothing itself.
+    if let Some(error) = io_error(error).filter(|error| error.kind() != io::ErrorKind::Other) {
+        return match error.kind() {
+            io::ErrorKind::ConnectionRefused => Errno::ECONNREFUSED,
+            io::ErrorKind::TimedOut => Errno::ETIMEDOUT,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset => Errno::ECONNRESET,
+            _ if error.raw_os_error().is_some() => error.errno(),
+            // Certificates and names that do not fit, for instance.
+            _ => Errno::EIO,
+        };
+    }
+    let cut = |error: &(dyn StdError + 'static)| {
+        error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_incomplete_message() || error.is_closed())
+    };
+    if chain(error).any(cut) {
+        return Errno::ECONNRESET;
+    }
+    Errno::EIO
+}
+
+/// The innermost I/O error.
+fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    chain(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .last()
+}
+
+/// The error and its sources. An I/O error that wraps another one passes over it: its source is the other's source.
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: u16, reason: &str) -> Error {
+        answered_with(code, reason, "said so")
+    }
+
+    fn answered_with(code: u16, reason: &str, text: &str) -> Error {
+        let status = Status::failure(text, reason).with_code(code);
+        let action = Action::new("update", "configmaps").within("ci").on("lock");
+        Error::of(action, kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn answers_have_errnos() {
+        let cases = [
+            (400, "BadRequest", Errno::EINVAL),
+            (401, "Unauthorized", Errno::EACCES),
+            (403, "Forbidden", Errno::EACCES),
+            (404, "NotFound", Errno::ENOENT),
+            (409, "AlreadyExists", Errno::EEXIST),
+            (409, "Conflict", Errno::EAGAIN),
+            (410, "Expired", Errno::ESTALE),
+            (422, "Invalid", Errno::EINVAL),
+            (429, "TooManyRequests", Errno::EAGAIN),
+            (503, "ServiceUnavailable", Errno::EAGAIN),
+            (504, "Timeout", Errno::ETIMEDOUT),
+            (500, "InternalError", Errno::EIO),
+            (418, "", Errno::EIO),
+        ];
+        for (code, reason, errno) in cases {
+            let error = answered(code, reason);
+            assert_eq!(error.errno(), errno, "{code} {reason}");
+            assert_eq!(error.status(), Some(code));
+            let text = error.to_string();
+            assert!(
+                text.contains(r#"update configmaps "lock" in namespace "ci""#),
+                "{text}"
+            );
+            assert!(text.contains(&format!("{code}: said so")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refused_request_names_the_missing_rule() {
+        let refused = "User \"u\" cannot update resource \"configmaps\"";
+        assert_eq!(
+            answered_with(403, "Forbidden", refused).to_string(),
+            "not allowed to update configmaps \"lock\" in namespace \"ci\": a Role in \"ci\" must have the rule \
+             {apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"update\"]}: the server answered 403: User \"u\" cannot update resource \"configmaps\""
+        );
+        let going = answered_with(403, "Forbidden", "namespace ci is being terminated");
+        assert!(!going.to_string().contains("rule"), "{going}");
+    }
+
+    #[test]
+    fn only_a_refusal_is_known_to_have_changed_nothing() {
+        for code in [400, 401, 403, 404, 409, 410, 413, 422, 429] {
+            assert!(answered(code, "").had_no_effect(), "{code}");
+        }
+        for code in [408, 500, 502, 503, 504] {
+            assert!(!answered(code, "").had_no_effect(), "{code}");
+            assert!(answered(code, "").is_transient(), "{code}");
+        }
+        let timed_out =
+            Error::timed_out(Action::new("update", "configmaps"), Duration::from_secs(1));
+        assert!(!timed_out.had_no_effect());
+    }
+
+    #[test]
+    fn the_innermost_io_error_counts() {
+        let inner = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let outer = kube::Error::Service(Box::new(io::Error::other(inner)));
+        let error = Error::of(Action::new("get", "pods"), outer);
+        assert_eq!(error.errno(), Errno::ECONNREFUSED);
+        assert!(error.had_no_effect());
+    }
+}

@@ -1,0 +1,192 @@
+#![doc = include_str!("../README.md")]
+
+mod access;
+mod action;
+mod args;
+mod clock;
+mod config;
+mod error;
+mod observe;
+mod starting;
+mod watch;
+
+use std::{future::Future, time::Duration};
+
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
+use kube::{Api, Client, Config, Resource, client::ConfigExt, core::NamespaceResourceScope};
+use tower::{BoxError, ServiceBuilder};
+
+pub use self::{
+    access::{Access, Rule},
+    action::Action,
+    args::ClientArgs,
+    clock::ClusterClock,
+    error::Error,
+    watch::{Event, Watch},
+};
+
+/// How long a request may take, unless [`Cluster::with_timeout`] says otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A namespace of a cluster: the client, the deadline of its requests, and the clock.
+///
+/// Clones share the connections and the clock.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+    timeout: Duration,
+    clock: ClusterClock,
+    starting: starting::Starting,
+}
+
+impl Cluster {
+    /// A client for the cluster that the arguments and the environment name; nothing is sent yet. The order is that of [`ClientArgs`].
+    ///
+    /// `user_agent` names the program in the cluster's audit log, `tool/1.2.3`. It must be called within a tokio runtime
+    /// with time and I/O.
+    ///
+    /// # Errors
+    /// `EINVAL` for what cannot be used, `ENOENT` for a file that is not there or when nothing names a cluster; the text names
+    /// the argument, the variable or the file.
+    #[allow(clippy::unused_async, reason = "it must be called where tokio runs")]
+    pub async fn connect(args: &ClientArgs, user_agent: &str) -> Result<Self, Error> {
+        let mut config = args.config()?;
+        config.default_retry = false;
+        config.connect_timeout = Some(DEFAULT_TIMEOUT);
+        let user_agent = user_agent.parse().map_err(|_| {
+            Error::config(
+                "the user agent",
+                format!("{user_agent:?} is no HTTP header value"),
+            )
+        })?;
+        config.headers.push((http::header::USER_AGENT, user_agent));
+        let namespace = config.default_namespace.clone();
+        Self::new(client(config)?, &namespace)
+    }
+
+    /// A client of the caller's own, in this namespace. Its retries should be off (`kube::Config::default_retry`): they repeat writes.
+    ///
+    /// # Errors
+    /// `EINVAL` when the namespace cannot be one.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(client: Client, namespace: &str) -> Result<Self, Error> {
+        config::check_namespace("the namespace", namespace)?;
+        let clock = ClusterClock::default();
+        Ok(Self {
+            client: observe::observed(client, &clock),
+            namespace: namespace.to_owned(),
+            timeout: DEFAULT_TIMEOUT,
+            clock,
+            starting: starting::Starting::default(),
+        })
+    }
+
+    /// The same with another deadline for each request, from when it is sent to the end of its answer.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The deadline of each request.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The client; what it answers keeps the clock right too. Its requests have no deadline, see [`call`](Self::call).
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The cluster's clock.
+    #[must_use]
+    pub fn clock(&self) -> &ClusterClock {
+        &self.clock
+    }
+
+    /// The objects of one kind in the namespace.
+    #[must_use]
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// What a request in this namespace is about, for its error: `cluster.action("get", "pods").on("web-0")`.
+    #[must_use]
+    pub fn action(&self, verb: &'static str, resource: &'static str) -> Action {
+        Action::new(verb, resource).within(&self.namespace)
+    }
+
+    /// Waits for the answer to a request, until its deadline.
+    ///
+    /// # Errors
+    /// Whatever the server or the connection says, see [`Error::errno`]; `ETIMEDOUT` when the deadline comes first. The server
+    /// may act on the request even then.
+    pub async fn call<T, F>(&self, action: Action, request: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let whole = async {
+            let answer = request().await;
+            match answer {
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    self.refused(&action, status, request).await
+                }
+                answer => {
+                    if answer.is_ok() {
+                        self.starting.end();
+                    }
+                    answer.map_err(|error| Error::of(action.clone(), error))
+                }
+            }
+        };
+        let answer = tokio::time::timeout(self.timeout, whole).await;
+        answer.unwrap_or_else(|_| Err(Error::timed_out(action.clone(), self.timeout)))
+    }
+}
+
+fn client(config: Config) -> Result<Client, Error> {
+    // Without a provider of the process's own choice, rustls panics where two are compiled in.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Somebody may have been faster, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let server = config.cluster_url.clone();
+    let client = if config.proxy_url.is_some() {
+        Client::try_from(config)
+    } else {
+        undelayed(&config)
+    };
+    client.map_err(|error| Error::config(format!("the cluster at {server}"), error))
+}
+
+/// The client's own stack, on connections that send what they have at once (`TCP_NODELAY`, `tcp(7)`). The default stack has no switch for
+/// that, and its requests wait for a delayed acknowledgement of the server's, 40 ms, whenever the connection was idle before.
+fn undelayed(config: &Config) -> kube::Result<Client> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let tls = config.rustls_https_connector_with_connector(tcp)?;
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(tls);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, &*config.default_namespace))
+}

@@ -1,0 +1,6 @@
+//! The Kubernetes client before a real API server, and before servers that are not well.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod cluster;
+mod kube;

@@ -1,0 +1,78 @@
+//! TERM, INT and HUP while there is something that must be given back: the wait ends, and then the process does.
+
+use std::{
+    fs,
+    sync::Arc,
+    sync::atomic::{AtomicI32, Ordering},
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
+
+use coord_core::{Status, cli::Failure};
+
+/// The first of the signals that came, if one did.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    number: Arc<AtomicI32>,
+    came: Arc<Notify>,
+}
+
+impl Signals {
+    /// Must be called in a runtime, before it holds anything. A signal that is ignored, by `nohup(1)` for one, stays ignored.
+    ///
+    /// # Errors
+    /// When a handler cannot be installed: status 125.
+    pub fn catch() -> Result<Self, Failure> {
+        let signals = Self::default();
+        let ignored = ignored();
+        let kinds = [
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::hangup(),
+        ];
+        for kind in kinds
+            .into_iter()
+            .filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0)
+        {
+            let mut stream = signal(kind).map_err(|error| Failure::new(Status::FAILED, error))?;
+            let signals = signals.clone();
+            tokio::spawn(async move {
+                if stream.recv().await.is_some() {
+                    let _ = signals.number.compare_exchange(
+                        0,
+                        kind.as_raw_value(),
+                        Ordering::SeqCst,
+                        Ordering::SeqCst,
+                    );
+                    signals.came.notify_one();
+                }
+            });
+        }
+        Ok(signals)
+    }
+
+    /// Returns when one has come.
+    pub async fn came(self) {
+        while self.status().is_none() {
+            self.came.notified().await;
+        }
+    }
+
+    /// The status that stands for the signal that came.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        let number = self.number.load(Ordering::SeqCst);
+        (number != 0).then(|| Status::from_signal(number))
+    }
+}
+
+/// The mask of ignored signals, `proc_pid_status(5)`; none where it cannot be read.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,100 @@
+//! A timer on the clock of the deadlines, `CLOCK_BOOTTIME`, which runs during suspend and is never set.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, RawFd},
+    time::Duration,
+};
+
+use nix::sys::{
+    time::TimeSpec,
+    timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use coord_core::boottime;
+
+/// A timer on that clock. The runtime's own stands still during suspend, and would be late by that.
+#[derive(Debug)]
+pub struct Timer(AsyncFd<Pollable<TimerFd>>);
+
+/// A descriptor of one of nix's types, for the runtime to wait on.
+#[derive(Debug)]
+pub struct Pollable<T>(T);
+
+impl<T: AsFd> AsRawFd for Pollable<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl<T: AsFd> Pollable<T> {
+    /// Must be called in a runtime with I/O.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    pub fn register(inner: T) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the value owns its descriptor, and nothing replaces or closes that before the value is dropped.
+        let registered =
+            unsafe { AsyncFd::register_with_interest(Self(inner), Interest::READABLE) };
+        registered.map_err(io::Error::from)
+    }
+
+    /// What the descriptor belongs to.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+impl Timer {
+    /// Must be called in a runtime with I/O.
+    ///
+    /// # Errors
+    /// Those of `timerfd_create(2)`.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(TimerClock::CLOCK_BOOTTIME, flags)?;
+        Ok(Self(Pollable::register(timer)?))
+    }
+
+    /// Returns at this time, or never. A timer that cannot be waited for returns at once, so that nothing is late.
+    pub async fn until(&mut self, at: Option<Duration>) {
+        let Some(at) = at else {
+            return std::future::pending().await;
+        };
+        while boottime() < at {
+            if self.expire(at).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn expire(&mut self, at: Duration) -> io::Result<()> {
+        let timer = self.0.get_ref().get();
+        let at = Expiration::OneShot(TimeSpec::from_duration(at));
+        timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        let mut ready = self.0.readable().await?;
+        // Reading makes it unreadable; it may be so already, when it was set anew.
+        let _ = ready.get_inner().get().wait();
+        ready.clear_ready();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_timer_returns_at_its_time_and_not_before() {
+        let mut timer = Timer::new().unwrap();
+        for millis in [0, 30, 1, 60] {
+            let at = boottime() + Duration::from_millis(millis);
+            timer.until(Some(at)).await;
+            assert!(boottime() >= at);
+        }
+        timer.until(Some(Duration::ZERO)).await;
+        let never = tokio::time::timeout(Duration::from_millis(50), timer.until(None));
+        assert!(never.await.is_err());
+    }
+}

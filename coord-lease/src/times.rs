@@ -1,0 +1,76 @@
+//! The durations of a lease under which a command runs.
+
+use std::time::Duration;
+
+use coord_core::cli::Failure;
+
+/// The durations of a lease under which a command runs: those not given follow from its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How long the lease is; zero for one without an end.
+    pub duration: Duration,
+    /// How often it is renewed; zero for never. A third of it.
+    pub renew_interval: Duration,
+    /// How long one request may take. A sixth of it.
+    pub request_timeout: Duration,
+    /// How long before the end of the lease, or after its loss, the command is asked to end before it is killed. A quarter of it.
+    pub grace: Duration,
+    /// How long before the end of the lease nothing may be left, for KILL to be carried out in.
+    pub margin: Duration,
+}
+
+impl Times {
+    /// Of a request, and the grace period, where a lease has no end and nothing follows from its length.
+    pub const DEFAULT: Duration = Duration::from_secs(10);
+
+    /// Those of a lease with an end. What is none follows from its length.
+    ///
+    /// # Errors
+    /// Status 64 when they leave no time to end a command before the lease is over.
+    pub fn of(
+        duration: Duration,
+        renew: Option<Duration>,
+        request: Option<Duration>,
+        grace: Option<Duration>,
+    ) -> Result<Self, Failure> {
+        let times = Self {
+            duration,
+            renew_interval: renew.unwrap_or(duration / 3),
+            request_timeout: request.unwrap_or(duration / 6),
+            grace: grace.unwrap_or(duration / 4),
+            margin: (duration / 20).min(Duration::from_millis(500)),
+        };
+        let needed = times.renew_interval + times.request_timeout + times.grace + times.margin;
+        if needed < duration {
+            Ok(times)
+        } else {
+            Err(Failure::usage(times.too_short(needed)))
+        }
+    }
+
+    /// Those of a lease without an end.
+    #[must_use]
+    pub fn endless(request: Option<Duration>, grace: Option<Duration>) -> Self {
+        Self {
+            duration: Duration::ZERO,
+            renew_interval: Duration::ZERO,
+            request_timeout: request.unwrap_or(Self::DEFAULT),
+            grace: grace.unwrap_or(Self::DEFAULT),
+            margin: Duration::ZERO,
+        }
+    }
+
+    fn too_short(&self, needed: Duration) -> String {
+        let shown = humantime::format_duration;
+        format!(
+            "a lease of {} leaves no time to end the command before it is over: renew interval {}, request timeout {}, grace period {} and a margin of {} \
+             are {} together, and must be less",
+            shown(self.duration),
+            shown(self.renew_interval),
+            shown(self.request_timeout),
+            shown(self.grace),
+            shown(self.margin),
+            shown(needed),
+        )
+    }
+}

@@ -1,0 +1,132 @@
+//! A command under a lease: it has ended when the lease does.
+
+use std::{error::Error, ffi::OsString, time::Duration};
+
+use crate::{Believed, Signals};
+use coord_core::{Errno, HasErrno, Status, cli::Failure};
+use coord_process::supervise::{self, Ender, Guard, Reason, Running};
+
+/// How a command under a lease has ended.
+#[derive(Debug)]
+pub struct Under {
+    /// Until this is dropped, a signal does not end this process: there is time to give back what the command was run under.
+    pub running: Option<Running>,
+    /// What this process is to end with.
+    pub status: Result<Status, Failure>,
+}
+
+impl Under {
+    /// Starts the guard's command with one variable beside its environment, and waits until its tree is gone. Meanwhile the guard is
+    /// told each new deadline, less the margin, and the command is ended when the lease is lost, or by a signal that came before it could be
+    /// passed on.
+    pub async fn run(
+        guard: Guard,
+        lease: &Believed,
+        margin: Duration,
+        var: (&str, OsString),
+        signals: &Signals,
+    ) -> Self {
+        let deadline = lease.deadline();
+        let started = guard
+            .set_deadline(told(deadline, margin))
+            .and_then(|()| guard.spawn([var]));
+        match started {
+            Ok(running) => {
+                if let Some(status) = signals.status() {
+                    running.ender().end(Reason::new("a signal", status));
+                }
+                until_over(running, lease, deadline, margin).await
+            }
+            Err(error) => Self {
+                running: None,
+                status: Err(not_started(error)),
+            },
+        }
+    }
+}
+
+/// A failure of the tool itself: status 125.
+pub fn failed(error: impl Error + Send + Sync + 'static) -> Failure {
+    Failure::new(Status::FAILED, error)
+}
+
+/// A failure of a tool that runs a command, whose errno would read as the command's own status: 125 instead.
+#[must_use]
+pub fn as_wrapper(failure: Failure) -> Failure {
+    let of_wrapper = [
+        Status::USAGE,
+        Status::WAIT_TIMED_OUT,
+        Status::CANNOT_EXECUTE,
+        Status::NOT_FOUND,
+    ];
+    if of_wrapper.contains(&failure.status()) {
+        failure
+    } else {
+        Failure::new(Status::FAILED, failure.to_string())
+    }
+}
+
+/// The command could not be started, or is not supervised any more: the status that [`supervise::Error::status`] says.
+#[must_use]
+pub fn not_started(error: supervise::Error) -> Failure {
+    Failure::new(error.status(), error)
+}
+
+/// The lock was not acquired: the signal that ended the wait, 124 when the wait ran out, else a failure of the tool itself.
+///
+/// # Errors
+/// All but the signal.
+pub fn not_acquired(
+    error: impl HasErrno + Send + Sync + 'static,
+    signals: &Signals,
+) -> Result<Status, Failure> {
+    match error.errno() {
+        Errno::ECANCELED => Ok(signals.status().unwrap_or(Status::FAILED)),
+        Errno::ETIMEDOUT | Errno::EBUSY => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
+        _ => Err(failed(error)),
+    }
+}
+
+async fn until_over(
+    mut running: Running,
+    lease: &Believed,
+    deadline: Option<Duration>,
+    margin: Duration,
+) -> Under {
+    let ender = running.ender();
+    let over = tokio::task::spawn_blocking(move || {
+        let outcome = running.wait();
+        (running, outcome)
+    });
+    tokio::pin!(over);
+    let done = tokio::select! {
+        done = &mut over => done,
+        () = follow(lease, &ender, deadline, margin) => over.await,
+    };
+    match done {
+        Ok((running, outcome)) => Under {
+            running: Some(running),
+            status: outcome.map(|outcome| outcome.status()).map_err(not_started),
+        },
+        Err(error) => Under {
+            running: None,
+            status: Err(failed(error)),
+        },
+    }
+}
+
+/// Returns when the lease is lost.
+async fn follow(lease: &Believed, ender: &Ender, mut deadline: Option<Duration>, margin: Duration) {
+    while let Ok(later) = lease.deadline_after(deadline).await {
+        deadline = later;
+        if let Err(error) = ender.set_deadline(told(later, margin)) {
+            log::warn!("the guard was not told that the lease was renewed: {error}");
+        }
+    }
+    ender.end(Reason::new("the lock was lost", Status::LOST));
+}
+
+/// What the guard is told: a little less, since KILL takes a moment too.
+fn told(deadline: Option<Duration>, margin: Duration) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_sub(margin))
+}

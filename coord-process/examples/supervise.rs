@@ -1,0 +1,85 @@
+//! Runs a command under the supervisor: `supervise [OPTION VALUE]... CMD...`. What the tests run.
+//!
+//! `--grace MS`, `--orphans end|wait|leave`; `--keep FILE` has the guard hold an exclusive `flock(2)` on the file. By another thread:
+//! `--deadline MS` from now, which prints a line when it is told; `--end MS` from now, or `--end-on FIFO` when somebody writes to it.
+
+use std::{env, fs::File, os::fd::AsFd, process::ExitCode, thread, time::Duration};
+
+use coord_core::Status;
+use coord_process::supervise::{Ender, Error, Guard, Orphans, Plan, Reason, boottime};
+use nix::fcntl::{Flock, FlockArg};
+
+#[derive(Default)]
+struct Options {
+    grace: Option<Duration>,
+    deadline: Option<Duration>,
+    end: Option<Duration>,
+    end_on: Option<String>,
+    keep: Option<String>,
+    orphans: Orphans,
+}
+
+fn main() -> ExitCode {
+    let status = run().unwrap_or_else(|error| {
+        eprintln!("supervise: {error}");
+        error.status()
+    });
+    status.into()
+}
+
+fn run() -> Result<Status, Error> {
+    let mut command: Vec<String> = env::args().skip(1).collect();
+    let options = Options::take(&mut command);
+    let plan = Plan::new(command)
+        .grace(options.grace.unwrap_or(Duration::from_secs(5)))
+        .orphans(options.orphans);
+    let guard = Guard::start(plan)?;
+    if let Some(path) = &options.keep {
+        let file = File::open(path).expect("the file can be opened");
+        let lock = Flock::lock(file, FlockArg::LockExclusive).expect("the file can be locked");
+        guard.keep(lock.as_fd())?;
+        // Closed here, unlocked when the guard's copy is closed.
+        std::mem::forget(lock);
+    }
+    let mut running = guard.spawn([("SUPERVISED", "yes")])?;
+    let ender = running.ender();
+    thread::spawn(move || tell(&ender, &options));
+    Ok(running.wait()?.status())
+}
+
+fn tell(ender: &Ender, options: &Options) {
+    if let Some(deadline) = options.deadline {
+        let told = ender.set_deadline(Some(boottime() + deadline));
+        println!("deadline {told:?}");
+    }
+    if let Some(fifo) = &options.end_on {
+        File::open(fifo).expect("the FIFO can be opened");
+    }
+    if let Some(end) = options.end {
+        thread::sleep(end);
+    }
+    if options.end.is_some() || options.end_on.is_some() {
+        ender.end(Reason::new("it was time", Status::LOST));
+    }
+}
+
+impl Options {
+    fn take(arguments: &mut Vec<String>) -> Self {
+        let mut options = Self::default();
+        while arguments.first().is_some_and(|name| name.starts_with("--")) {
+            let value = arguments.remove(1);
+            let millis = || value.parse().map(Duration::from_millis).ok();
+            match arguments.remove(0).as_str() {
+                "--grace" => options.grace = millis(),
+                "--deadline" => options.deadline = millis(),
+                "--end" => options.end = millis(),
+                "--end-on" => options.end_on = Some(value),
+                "--keep" => options.keep = Some(value),
+                "--orphans" if value == "wait" => options.orphans = Orphans::Wait,
+                "--orphans" if value == "leave" => options.orphans = Orphans::Leave,
+                _ => {}
+            }
+        }
+        options
+    }
+}

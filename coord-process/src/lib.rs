@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "coord-process needs Linux: child subreapers, pidfds and /proc are used as Linux has them"
+);
+
+pub mod supervise;

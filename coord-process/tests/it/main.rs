@@ -1,0 +1,5 @@
+//! Runs the supervisor as a real process, by way of the examples.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod supervise;

@@ -1,0 +1,186 @@
+//! How a command ends, and what becomes of what it had started.
+
+use std::{
+    fs::File,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use nix::{
+    libc,
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::mkfifo,
+};
+use tempfile::TempDir;
+
+use super::{
+    eventually, example, ignoring, sleeps, start, status, supervise, unique, with_argument,
+};
+
+#[test]
+fn statuses_are_those_of_the_command_or_the_reason() {
+    assert_eq!(status(&["sh", "-c", "exit 7"]), Some(7));
+    assert_eq!(status(&["sh", "-c", "kill -9 $$"]), Some(137));
+    assert_eq!(status(&["/no/such"]), Some(127));
+    assert_eq!(status(&["no-such-program"]), Some(127));
+    assert_eq!(status(&["/etc/passwd"]), Some(126));
+    assert_eq!(status(&["/"]), Some(126));
+    assert_eq!(status(&["--end", "50", "sleep", "1000"]), Some(122));
+    assert_eq!(
+        status(&["--deadline", "300", "--grace", "100", "sleep", "1000"]),
+        Some(122)
+    );
+}
+
+/// What it left behind is waited for, and is ended then.
+#[test]
+fn a_command_that_has_ended_keeps_its_status_when_the_end_is_asked_for() {
+    let (_place, fifo) = fifo();
+    let long = unique();
+    // The kernel knows the command until the guard has reaped it.
+    let orphan = format!("while kill -0 $$; do sleep 0.02; done; echo alone; exec sleep {long}");
+    let script = format!("(trap : TERM; {orphan}) 2>/dev/null & exit 3");
+    let options = ["--orphans", "wait", "--end-on", fifo.to_str().unwrap()];
+    let mut supervised = start(&mut supervise(
+        &[&options[..], &["sh", "-c", &script]].concat(),
+    ));
+    supervised.says("alone");
+    eventually("the orphan sleeps", || sleeps(&long));
+    ask_for_the_end(&fifo);
+    assert_eq!(supervised.finish().code(), Some(3));
+    assert!(!sleeps(&long));
+}
+
+fn fifo() -> (TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    (place, fifo)
+}
+
+/// Of a command that is supervised with `--end-on` this FIFO.
+fn ask_for_the_end(fifo: &Path) {
+    // Not blocking: nobody reads before the thread that ends the command is ready.
+    let mut open = File::options();
+    open.write(true).custom_flags(libc::O_NONBLOCK);
+    eventually("the end is asked for", || open.open(fifo).is_ok());
+}
+
+#[test]
+fn orphans_are_ended_waited_for_or_let_be() {
+    let long = unique();
+    let script = format!(
+        "setsid sh -c 'echo ready; sleep 1; echo done; exec sleep {long}' & read _; exit 3"
+    );
+    let run = |orphans: &str| {
+        let mut command = supervise(&["--orphans", orphans, "sh", "-c", &script]);
+        start(command.stdin(Stdio::piped()))
+    };
+    let mut ended = run("end");
+    ended.says("ready");
+    drop(ended.child.stdin.take());
+    assert_eq!(ended.finish().code(), Some(3));
+    assert_eq!(ended.line(), None);
+    assert!(!sleeps(&long));
+
+    let mut waits = run("wait");
+    waits.says("ready");
+    drop(waits.child.stdin.take());
+    waits.says("done");
+    eventually("the orphan sleeps on", || sleeps(&long));
+    assert_eq!(waits.child.try_wait().unwrap(), None);
+    kill(with_argument(&long)[0], Signal::SIGKILL).unwrap();
+    assert_eq!(waits.finish().code(), Some(3));
+
+    let mut leaves = run("leave");
+    leaves.says("ready");
+    drop(leaves.child.stdin.take());
+    assert_eq!(leaves.finish().code(), Some(3));
+    leaves.says("done");
+    eventually("the orphan sleeps on", || sleeps(&long));
+    kill(with_argument(&long)[0], Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn what_ignores_the_signal_is_killed_after_the_grace_period() {
+    let (_place, fifo) = fifo();
+    let long = unique();
+    let script =
+        format!("trap '' TERM; (setsid sleep {long} &); echo ready; sleep {long}; sleep {long}");
+    let options = ["--grace", "300", "--end-on", fifo.to_str().unwrap()];
+    let mut supervised = start(&mut supervise(
+        &[&options[..], &["sh", "-c", &script]].concat(),
+    ));
+    supervised.says("ready");
+    ask_for_the_end(&fifo);
+    assert_eq!(supervised.finish().code(), Some(122));
+    assert!(!sleeps(&long));
+}
+
+#[test]
+fn statuses_survive_a_parent_that_ignores_its_children() {
+    let mut command = supervise(&["sh", "-c", "(exit 7); exit $?"]);
+    ignoring(&mut command, Signal::SIGCHLD);
+    let mut supervised = start(&mut command);
+    assert_eq!(supervised.finish().code(), Some(7));
+}
+
+#[test]
+fn a_task_of_tokio_ends_the_command() {
+    let mut child = Command::new(example("beside_tokio"))
+        .args(["sleep", "1000"])
+        .spawn()
+        .unwrap();
+    assert_eq!(super::finish(&mut child).code(), Some(122));
+}
+
+#[test]
+fn a_process_with_threads_cannot_fork_a_guard() {
+    // This process is one: the test runs in a thread.
+    let error =
+        coord_process::supervise::Guard::start(coord_process::supervise::Plan::new(["true"]))
+            .unwrap_err();
+    assert_eq!(
+        coord_core::HasErrno::errno(&error),
+        coord_core::Errno::EBUSY
+    );
+    assert_eq!(error.status(), coord_core::Status::FAILED);
+}
+
+/// The shell's trap starts a process after the signal: it is not asked to end, but given the grace period.
+#[test]
+fn a_clean_up_that_the_signal_starts_may_finish() {
+    for _ in 0..20 {
+        let script = r#"trap 'sh -c "sleep 0.05; echo cleaned"; exit 3' TERM; echo ready; while :; do sleep 0.01; done"#;
+        let mut supervised = start(&mut supervise(&["--grace", "30000", "sh", "-c", script]));
+        supervised.says("ready");
+        // The guard ends the tree when the client is killed.
+        supervised.send(Signal::SIGKILL);
+        supervised.says("cleaned");
+    }
+}
+
+/// What the trap leaves in the background is nobody's clean-up any more. The grace period is longer than the test waits.
+#[test]
+fn an_orphan_that_the_signal_started_is_asked_too() {
+    let (_place, fifo) = fifo();
+    let long = unique();
+    let script = format!(
+        "trap 'sh -c \"echo left; exec sleep {long}\" & read -r _; exit' TERM
+        echo ready; while :; do sleep 0.02; done"
+    );
+    let options = ["--grace", "3600000", "--end-on", fifo.to_str().unwrap()];
+    let mut command = supervise(&[&options[..], &["sh", "-c", &script]].concat());
+    let mut supervised = start(command.stdin(Stdio::piped()));
+    supervised.says("ready");
+    ask_for_the_end(&fifo);
+    supervised.says("left");
+    eventually("what is left sleeps", || sleeps(&long));
+    drop(supervised.child.stdin.take());
+    assert_eq!(supervised.finish().code(), Some(122));
+    assert!(!sleeps(&long));
+}
