@@ -235,6 +235,7 @@ fn wait(
     if dir.is_none() && timeout.is_none() {
         log::warn!("{NO_DIRECTORY}: waiting until this process is ended");
     }
+    signal::reap_inherited();
     let _line = LiveLine::start(what, timeout);
     let mut watcher = watch
         .watcher(dir)

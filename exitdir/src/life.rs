@@ -9,7 +9,8 @@
 //! a lock, and nobody is told when it goes.
 
 use std::{
-    fs::{self, File},
+    fs::File,
+    io::{self, Read},
     os::{fd::AsFd, unix::fs::PermissionsExt},
     path::Path,
     str::FromStr,
@@ -32,6 +33,9 @@ const ATTRIBUTE: &str = "user.exitdir.leader";
 
 /// The attribute's value for a leader that can only lock the directory.
 const BY_DIRECTORY: &str = "directory";
+
+/// How often a lock is looked for that is not shown, see [`shown`].
+const TRIES: usize = 5;
 
 /// By what a leader is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +94,13 @@ pub(crate) fn living(dir: &File) -> Result<Option<Proof>, Kind> {
     let Some(proof) = last(dir) else {
         return Ok(None);
     };
-    let shown = match &proof {
-        Proof::File(lock) => lock.is_held(),
-        Proof::Directory => None,
+    let lives = match &proof {
+        Proof::File(lock) => match lock.is_held() {
+            Some(held) => held || lock.is_held_after_all(dir),
+            None => is_locked(dir)?,
+        },
+        Proof::Directory => is_locked(dir)?,
     };
-    let lives = shown.map_or_else(|| is_locked(dir), Ok)?;
     Ok(lives.then_some(proof))
 }
 
@@ -174,26 +180,22 @@ fn attribute(dir: &File) -> Attribute {
 impl Lock {
     /// The lock that begins there; none where `/proc/locks` does not show it.
     fn of(start: libc::off_t) -> Option<Self> {
-        let locks = fs::read_to_string("/proc/locks").ok()?;
-        locks
-            .lines()
-            .filter_map(Self::shown)
-            .find(|lock| lock.start == start)
+        let find = || shown().ok()?.into_iter().find(|lock| lock.start == start);
+        (0..TRIES).find_map(|_| find())
     }
 
     /// None where it cannot be found out.
     fn is_held(&self) -> Option<bool> {
-        let locks = fs::read_to_string("/proc/locks").ok()?;
-        Some(
-            locks
-                .lines()
-                .filter_map(Self::shown)
-                .any(|lock| lock == *self),
-        )
+        Some(shown().ok()?.contains(self))
+    }
+
+    /// Whether it was only skipped. A leader that lives has locked the directory too, and who has not is dead.
+    fn is_held_after_all(&self, dir: &File) -> bool {
+        is_locked(dir).unwrap_or(true) && (0..TRIES).any(|_| self.is_held() == Some(true))
     }
 
     /// `1: OFDLCK ADVISORY  WRITE -1 fe:00:4711 1234 1234`; a request that waits has an arrow before the kind.
-    fn shown(line: &str) -> Option<Self> {
+    fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_whitespace().skip(1);
         let kind = [fields.next()?, fields.next()?, fields.next()?];
         let (_process, file) = (fields.next()?, fields.next()?);
@@ -221,6 +223,16 @@ impl FromStr for Proof {
         let file = file.to_owned();
         Ok(Self::File(Lock { file, start }))
     }
+}
+
+/// The write locks that `/proc/locks` shows. The kernel hands the list out a page at a time, and a lock is skipped when one before
+/// it goes between two pages.
+fn shown() -> io::Result<Vec<Lock>> {
+    let mut locks = File::open("/proc/locks")?;
+    let mut text = Vec::with_capacity(16 * 1024);
+    locks.read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().filter_map(Lock::parse).collect())
 }
 
 fn check_writable(path: &Path) -> Result<(), Kind> {

@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File},
     io,
+    ops::Range,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::fs::MetadataExt,
@@ -41,7 +42,10 @@ const RETURN: Duration = Duration::from_millis(50);
 
 /// A closed file is told before its lock is free, on a busy machine long before: so often is looked again, after a millisecond and then
 /// after twice as long each time.
-const AGAIN: u32 = 12;
+const AGAIN: Range<u32> = 0..12;
+
+/// The same for one that was closed just before the watch began.
+const AT_FIRST: Range<u32> = 0..8;
 
 /// Waits for the signal in a directory. It remembers from wait to wait whether it has seen the leader alive, and misses nothing between
 /// two waits.
@@ -79,8 +83,8 @@ struct Watch {
     leader: Option<Proof>,
     /// Another directory is at the path than the one whose leader lives.
     astray: bool,
-    /// A file was closed that may have been the leader's: how many looks ago.
-    closed: Option<u32>,
+    /// The looks that are to come since a file was closed that may have been the leader's.
+    again: Range<u32>,
     gone_since: Option<Instant>,
     empty_since: Option<Instant>,
 }
@@ -258,9 +262,9 @@ impl Watch {
             poll,
             news: News::default(),
             made: false,
+            again: if leader.is_some() { AT_FIRST } else { 0..0 },
             leader,
             astray: false,
-            closed: None,
             gone_since: None,
             empty_since: None,
         };
@@ -283,7 +287,8 @@ impl Watch {
     }
 
     fn pause(&self) -> Option<Duration> {
-        let again = self.closed.map(|looks| Duration::from_millis(1 << looks));
+        let again = self.again.clone().next();
+        let again = again.map(|doublings| Duration::from_millis(1 << doublings));
         let gone = self.gone_since.map(|_| RETURN);
         let empty = self.empty_since.map(|_| WRITING / 4);
         let look = match &self.events {
@@ -310,13 +315,10 @@ impl Watch {
     fn look(&mut self, overdue: bool) -> Result<Option<Ended>, Kind> {
         let news = std::mem::take(&mut self.news);
         self.made |= news.made;
-        self.closed = if news.closed.is_empty() {
-            self.closed
-                .map(|looks| looks + 1)
-                .filter(|looks| *looks < AGAIN)
-        } else {
-            Some(0)
-        };
+        self.again.next();
+        if !news.closed.is_empty() {
+            self.again = AGAIN;
+        }
         let living = life::living(&self.file)?;
         match entries::look(self.dir.path()) {
             Ok(Found::Signal(record)) => return Ok(Some(Ended::Signalled(record))),
