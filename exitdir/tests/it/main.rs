@@ -67,11 +67,15 @@ impl Process {
     }
 
     /// Whether it has a watch of inotify, `proc_pid_fdinfo(5)`. It has looked for the leader by then.
+    /// Until it has its name it may still have this process's descriptors, `execve(2)`.
     fn watches(&self) -> bool {
+        let named = fs::read_to_string(format!("/proc/{}/comm", self.pid()));
         let infos = fs::read_dir(format!("/proc/{}/fdinfo", self.pid()));
-        infos.into_iter().flatten().flatten().any(|entry| {
+        let mut infos = infos.into_iter().flatten().flatten();
+        let watches = |entry: fs::DirEntry| {
             fs::read_to_string(entry.path()).is_ok_and(|info| info.contains("inotify wd"))
-        })
+        };
+        named.is_ok_and(|name| name == "exitdir\n") && infos.any(watches)
     }
 }
 
