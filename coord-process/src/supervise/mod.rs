@@ -48,4 +48,4 @@ pub use coord_core::boottime;
 pub use error::Error;
 pub use outcome::{End, Exit, Outcome, Reason};
 pub use plan::{Orphans, Plan};
-pub use running::Running;
+pub use running::{Condition, Running};

@@ -1,7 +1,7 @@
 //! A command that runs, from the client's side.
 
 use std::{
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -21,6 +21,18 @@ use super::{
     tree,
     wire::{Cause, Order, Report},
 };
+
+/// What a caller waits for beside CMD, see [`Running::wait_until`].
+pub trait Condition {
+    /// The descriptors that become readable when there is something to check.
+    fn fds(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// How soon to check again although nothing is readable; none when events alone will do.
+    fn timeout(&self) -> Option<Duration>;
+
+    /// Why CMD is to end now, if it is. It must not block. It is called before the first wait and after each wake, until it has a reason.
+    fn check(&mut self) -> Option<Reason>;
+}
 
 /// A command that runs. Dropping it ends the command's tree, and waits until it is gone.
 #[derive(Debug)]
@@ -68,8 +80,24 @@ impl Running {
     /// # Errors
     /// `ESRCH` when the guard was killed; the tree has been ended then.
     pub fn wait(&mut self) -> Result<Outcome, Error> {
+        self.wait_beside(None)
+    }
+
+    /// Waits as [`wait`](Self::wait) does, and ends CMD when the condition says so: without a thread that waits for it.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn wait_until(&mut self, condition: &mut dyn Condition) -> Result<Outcome, Error> {
+        self.wait_beside(Some(condition))
+    }
+
+    fn wait_beside(&mut self, mut condition: Option<&mut dyn Condition>) -> Result<Outcome, Error> {
         loop {
-            let reported = self.sleep()?;
+            if let Some(reason) = condition.as_mut().and_then(|condition| condition.check()) {
+                self.ender().end(reason);
+                condition = None;
+            }
+            let reported = self.sleep(condition.as_deref())?;
             while let Some((signal, from_terminal)) = self.caught.next() {
                 self.pass_on(signal, from_terminal);
             }
@@ -90,13 +118,16 @@ impl Running {
     }
 
     /// True when the guard has something to say.
-    fn sleep(&self) -> Result<bool, Error> {
+    fn sleep(&self, condition: Option<&dyn Condition>) -> Result<bool, Error> {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut polled = [
+        let mut polled = vec![
             readable(self.caught.as_fd()),
             readable(self.guard.process.as_fd()),
         ];
-        match poll(&mut polled, self.patience()) {
+        polled.extend(condition.iter().flat_map(|it| it.fds()).map(readable));
+        let next_check = condition.and_then(Condition::timeout);
+        let timeout = self.patience().into_iter().chain(next_check).min();
+        match poll(&mut polled, in_millis(timeout)) {
             Ok(0) => self.guard.process.wake(),
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(error) => return Err(Kind::io("wait")(error)),
@@ -105,10 +136,8 @@ impl Running {
     }
 
     /// When to see to it that the guard is not stopped: it has to act one grace period before the deadline, and at it.
-    fn patience(&self) -> PollTimeout {
-        let Some(deadline) = self.guard.process.deadline() else {
-            return PollTimeout::NONE;
-        };
+    fn patience(&self) -> Option<Duration> {
+        let deadline = self.guard.process.deadline()?;
         let now = boottime();
         let term = deadline.saturating_sub(self.guard.plan.grace);
         let left = [term, deadline]
@@ -116,8 +145,7 @@ impl Running {
             .map(|at| at.saturating_sub(now))
             .find(|left| !left.is_zero());
         // A millisecond more, so that the guard's own timer comes first.
-        let left = left.map_or(tree::AGAIN, |left| left + Duration::from_millis(1));
-        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        Some(left.map_or(tree::AGAIN, |left| left + Duration::from_millis(1)))
     }
 
     /// What the terminal sends is for the whole group, and so is job control; the rest is for CMD, as it would be without us.
@@ -175,4 +203,13 @@ impl Drop for Running {
         }
         self.terminal.take_back(self.cmd);
     }
+}
+
+/// Rounded up, so that a wait is not shorter than was asked for.
+fn in_millis(timeout: Option<Duration>) -> PollTimeout {
+    timeout.map_or(PollTimeout::NONE, |timeout| {
+        let millis = i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).ok();
+        let timeout = millis.and_then(|millis| PollTimeout::try_from(millis).ok());
+        timeout.unwrap_or(PollTimeout::MAX)
+    })
 }
