@@ -59,6 +59,10 @@ impl Kind {
         move |error| Self::Call(what, call, error.into())
     }
 
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io(_, error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn at(self, dir: &Path) -> Error {
         Error {
             dir: dir.to_owned(),

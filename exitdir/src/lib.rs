@@ -11,6 +11,7 @@ mod leader;
 mod life;
 mod record;
 mod watch;
+mod watcher;
 
 #[cfg(feature = "tokio")]
 pub use aware::{aware, aware_of};
@@ -18,4 +19,4 @@ pub use dir::{ExitDir, ExitGuard, exit, on_exit};
 pub use error::{Error, Names};
 pub use leader::Leader;
 pub use record::Record;
-pub use watch::{Ended, Watcher};
+pub use watcher::{Ended, Watcher};

@@ -124,13 +124,17 @@ pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
 
 /// Lets the directory say who leads it. False when somebody else has said so at the same time.
 pub(crate) fn announce(dir: &File, lock: Option<&Lock>) -> bool {
-    if matches!(attribute(dir), Attribute::Unsupported) {
+    if is_sticky(dir) {
         return true;
     }
     let value = lock.map_or(BY_DIRECTORY.to_owned(), ToString::to_string);
-    if let Err(error) = fsetxattr(dir, ATTRIBUTE, value.as_bytes(), XattrFlags::empty()) {
-        warn!("followers will not notice if this leader dies: setxattr: {error}");
-        return true;
+    match fsetxattr(dir, ATTRIBUTE, value.as_bytes(), XattrFlags::empty()) {
+        Ok(()) => {}
+        Err(Errno::OPNOTSUPP) => return true,
+        Err(error) => {
+            warn!("followers will not notice if this leader dies: setxattr: {error}");
+            return true;
+        }
     }
     match (attribute(dir), lock) {
         (Attribute::Is(Proof::File(now)), Some(lock)) => now == *lock,
@@ -154,12 +158,12 @@ pub(crate) fn lock_directory(dir: &File) -> Result<(), Kind> {
 }
 
 /// In a sticky directory only the owner may set attributes, whoever may write, `xattr(7)`: there it does not count.
+fn is_sticky(dir: &File) -> bool {
+    let mode = dir.metadata().map(|dir| dir.permissions().mode());
+    mode.is_ok_and(|mode| mode & libc::S_ISVTX != 0)
+}
+
 fn attribute(dir: &File) -> Attribute {
-    const STICKY: u32 = libc::S_ISVTX;
-    let is_sticky = |dir: &File| {
-        dir.metadata()
-            .is_ok_and(|dir| dir.permissions().mode() & STICKY != 0)
-    };
     if is_sticky(dir) {
         return Attribute::Unsupported;
     }

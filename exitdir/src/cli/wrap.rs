@@ -1,14 +1,13 @@
 //! `lead` and `follow`: another program as leader or follower.
 
-use std::{ffi::OsString, thread, time::Duration};
+use std::{ffi::OsString, os::fd::BorrowedFd, time::Duration};
 
-use coord_core::{Status, cli::Failure, errno::with_sources};
-use coord_process::supervise::{Exit, Guard, Reason};
-use exitdir::{Ended, Error, ExitDir, Leader, Names, Record};
+use coord_core::{HasErrno, Status, cli::Failure, errno::with_sources};
+use coord_process::supervise::{Condition, Exit, Guard, Plan, Reason};
+use exitdir::{Ended, Error, ExitDir, Leader, Names, Record, Watcher};
 use nix::libc;
 
-use super::{FollowStatus, Watch, failed, outlive_file_size_limit, post::Url, status_of};
-use coord_core::HasErrno as _;
+use super::{FollowStatus, Watch, failed, outlive_file_size_limit, post::Url, status_of, why_dead};
 
 /// How `lead` begins and ends.
 #[derive(clap::Args)]
@@ -36,11 +35,7 @@ fn url(text: &str) -> Result<Url, String> {
 
 /// Runs CMD as the leader. The guard is forked before the lock is taken and handed the lock then: it is free when CMD's tree is gone,
 /// whatever happens to us.
-pub(super) fn lead(
-    dir: Option<ExitDir>,
-    leading: Leading,
-    plan: coord_process::supervise::Plan,
-) -> Result<Status, Failure> {
+pub(super) fn lead(dir: Option<ExitDir>, leading: Leading, plan: Plan) -> Result<Status, Failure> {
     let guard = Guard::start(plan).map_err(supervision)?;
     let leader = dir.map(|dir| begin(dir, &leading)).transpose()?;
     for descriptor in leader.iter().flat_map(Leader::descriptors) {
@@ -68,8 +63,7 @@ fn begin(dir: ExitDir, leading: &Leading) -> Result<Leader, Failure> {
         (true, true) => leader.clear_all().map_err(failed)?,
         (true, false) => leader
             .clear()
-            .map_err(not_cleared)
-            .map_err(|failure| Failure::new(Status::FAILED, failure.to_string()))?,
+            .map_err(|error| Failure::new(Status::FAILED, not_cleared(error).to_string()))?,
         (false, _) => {}
     }
     let names = leader.dir().entries().map_err(failed)?;
@@ -112,7 +106,7 @@ pub(super) fn follow(
     dir: Option<ExitDir>,
     watch: &Watch,
     status: FollowStatus,
-    plan: coord_process::supervise::Plan,
+    plan: Plan,
 ) -> Result<Status, Failure> {
     let guard = Guard::start(plan).map_err(supervision)?;
     let Some(dir) = dir else {
@@ -123,25 +117,44 @@ pub(super) fn follow(
         log::info!("it is time to exit already, and the command is not run");
         return Ok(status.of(&record));
     }
-    let mut watcher = watch.watcher(Some(dir)).map_err(failed)?;
+    let watcher = watch.watcher(Some(dir)).map_err(failed)?;
     let mut running = guard.spawn::<OsString, OsString>([]).map_err(supervision)?;
-    let ender = running.ender();
-    thread::spawn(move || ender.end(reason(watcher.wait(), status)));
-    Ok(running.wait().map_err(supervision)?.status())
+    let mut exit = ExitCondition { watcher, status };
+    let outcome = running.wait_until(&mut exit).map_err(supervision)?;
+    Ok(outcome.status())
 }
 
-fn reason(ended: Result<Ended, Error>, status: FollowStatus) -> Reason {
-    match ended {
-        Ok(Ended::LeaderDied) => {
-            log::warn!("the leader died without signalling");
-            Reason::new("the leader died", Status::LOST)
-        }
-        Ok(Ended::Signalled(record)) => Reason::new("it is time to exit", status.of(&record)),
-        Ok(Ended::Cancelled) => Reason::new("it is time to exit", Status::DONE),
-        Err(error) => {
-            log::error!("{}", with_sources(&error));
-            Reason::new("the directory cannot be watched", Status::FAILED)
-        }
+/// It is time to exit.
+struct ExitCondition {
+    watcher: Watcher,
+    status: FollowStatus,
+}
+
+impl Condition for ExitCondition {
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.watcher.descriptor().into_iter().collect()
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.watcher.pause()
+    }
+
+    fn check(&mut self) -> Option<Reason> {
+        let ended = self.watcher.check().transpose()?;
+        Some(match ended {
+            Ok(Ended::LeaderDied) => {
+                log::warn!("{}", why_dead(&self.watcher));
+                Reason::new("the leader died", Status::LOST)
+            }
+            Ok(Ended::Signalled(record)) => {
+                Reason::new("it is time to exit", self.status.of(&record))
+            }
+            Ok(Ended::Cancelled) => Reason::new("it is time to exit", Status::DONE),
+            Err(error) => {
+                log::error!("{}", with_sources(&error));
+                Reason::new("the directory cannot be watched", Status::FAILED)
+            }
+        })
     }
 }
 

@@ -84,17 +84,17 @@ fn a_leader_of_the_directory_made_again_is_followed() {
     assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
 }
 
-/// Its leader lives on, in a directory that nobody can find any more.
+/// Its leader lives on, in a directory that nobody can find any more. It has it open: its end is what the kernel tells.
 #[test]
-fn a_directory_removed_under_its_leader_is_reported() {
+fn a_directory_removed_under_its_leader_is_reported_when_that_ends() {
     let outer = tempdir().unwrap();
     let dir = outer.path().join("dir");
     fs::create_dir(&dir).unwrap();
     let leader = ExitDir::new(&dir).lead().unwrap();
     let waiter = watching(&dir, &["wait"]);
     fs::remove_dir(&dir).unwrap();
-    assert_eq!(waiter.code(), Some(2));
     drop(leader);
+    assert_eq!(waiter.code(), Some(2));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod follow;
 mod leaders;
 mod quiet;
 mod records;
+mod refused;
 mod strangers;
 mod tokens;
 
