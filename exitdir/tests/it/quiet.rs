@@ -59,7 +59,7 @@ fn who_waits_sleeps() {
         });
         let processes = with_guard(&process);
         // Until it has settled: a measurement that begins too early is repeated.
-        let mut counts = (0..5).map(|_| {
+        let mut counts = (0..20).map(|_| {
             let before = switches(&processes);
             std::thread::sleep(Duration::from_secs(3));
             switches(&processes) - before
@@ -76,7 +76,7 @@ fn a_leader_that_lives_wakes_nobody() {
     eventually("the leader lives", || is_led(dir.path()));
     let waiter = start(dir.path(), &["wait"]);
     eventually("it waits", || waiter.watches() && waiter.is_asleep());
-    let mut counts = (0..5).map(|_| {
+    let mut counts = (0..20).map(|_| {
         let before = switches(&[waiter.pid().as_raw()]);
         std::thread::sleep(Duration::from_secs(3));
         switches(&[waiter.pid().as_raw()]) - before
