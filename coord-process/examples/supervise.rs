@@ -1,6 +1,6 @@
 //! Runs a command under the supervisor: `supervise [OPTION VALUE]... CMD...`. What the tests run.
 //!
-//! `--grace MS`, `--orphans end|wait|leave`; `--keep FILE` has the guard hold an exclusive `flock(2)` on the file. By another thread:
+//! `--grace MS`, `--margin MS`, `--signal NAME`, `--orphans end|wait|leave`, `--kill-mode main`, `--rewrite FROM=TO`; `--keep FILE` has the guard hold an exclusive `flock(2)` on the file. By another thread:
 //! `--deadline MS` from now, which prints a line when it is told; `--end MS` from now, or `--end-on FIFO` when somebody writes to it.
 //! Without a thread: `--until FIFO` ends the command when something can be read from it, `--until-ms MS` after this time.
 
@@ -17,8 +17,10 @@ use std::{
     time::Duration,
 };
 
-use coord_core::Status;
-use coord_process::supervise::{Condition, Ender, Error, Guard, Orphans, Plan, Reason, boottime};
+use coord_core::{Status, signal_name};
+use coord_process::supervise::{
+    Condition, Ender, Error, Guard, KillMode, Orphans, Plan, Reason, Rewrite, boottime,
+};
 use nix::{
     fcntl::{Flock, FlockArg},
     libc,
@@ -32,6 +34,10 @@ struct Options {
     end_on: Option<String>,
     keep: Option<String>,
     orphans: Orphans,
+    margin: Duration,
+    kill_mode: KillMode,
+    rewrites: Vec<Rewrite>,
+    signal: Option<i32>,
     until: Option<String>,
     until_ms: Option<Duration>,
 }
@@ -72,7 +78,11 @@ fn run() -> Result<Status, Error> {
     let options = Options::take(&mut command);
     let plan = Plan::new(command)
         .grace(options.grace.unwrap_or(Duration::from_secs(5)))
-        .orphans(options.orphans);
+        .margin(options.margin)
+        .signal(options.signal.unwrap_or(libc::SIGTERM))
+        .orphans(options.orphans)
+        .kill_mode(options.kill_mode)
+        .rewrites(options.rewrites.clone());
     let guard = Guard::start(plan)?;
     if let Some(path) = &options.keep {
         let file = File::open(path).expect("the file can be opened");
@@ -133,6 +143,12 @@ impl Options {
                 "--deadline" => options.deadline = millis(),
                 "--end" => options.end = millis(),
                 "--end-on" => options.end_on = Some(value),
+                "--margin" => options.margin = millis().unwrap_or_default(),
+                "--kill-mode" if value == "main" => options.kill_mode = KillMode::Main,
+                "--rewrite" => options
+                    .rewrites
+                    .push(value.parse().expect("it is a rewrite")),
+                "--signal" => options.signal = signal_name::parse(&value).ok(),
                 "--until" => options.until = Some(value),
                 "--until-ms" => options.until_ms = millis(),
                 "--keep" => options.keep = Some(value),
