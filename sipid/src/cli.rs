@@ -36,7 +36,7 @@ enum Command {
     /// End the process in a pidfile, wait until it is gone, and remove the file: status 0, also when none runs; 110 when it
     /// outlives the schedule, 11 when only its children still hold the lock
     Kill(kill::Kill),
-    /// Ask a URL until it answers well: status 110 if it does not in time, 3 if the watched process ends
+    /// Poll URLs, files or a command until they are healthy: status 110 if they are not in time, 3 if the watched process ends
     WaitUntilHealthy(health::Wait),
     /// Say whether the process in a pidfile runs: status 0 yes, 1 no
     Status(status::ShowStatus),
@@ -54,7 +54,7 @@ impl Tool for SipidCli {
     const LOG: Defaults = Defaults {
         env_prefix: "SIPID",
         level: log::LevelFilter::Warn,
-        crates: &["sipid", "ureq", "rustls"],
+        crates: &["sipid", "rustls"],
         silent_below_debug: &[],
     };
 
