@@ -37,7 +37,7 @@ enum Command {
     /// outlives the schedule, 11 when only its children still hold the lock
     Kill(kill::Kill),
     /// Poll URLs, files or a command until they are healthy: status 110 if they are not in time, 3 if the watched process ends
-    WaitUntilHealthy(health::Wait),
+    WaitUntilHealthy(Box<health::Wait>),
     /// Say whether the process in a pidfile runs: status 0 yes, 1 no
     Status(status::ShowStatus),
 }

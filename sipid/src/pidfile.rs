@@ -88,6 +88,7 @@ impl PidFile {
     }
 
     /// The watched process of a wait: the one in the file, if it runs.
+    #[cfg(feature = "health")]
     pub(crate) fn process(&self) -> Result<Option<Process>, Error> {
         let find = || match self.snapshot()? {
             Some(Snapshot {

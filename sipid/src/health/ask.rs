@@ -111,16 +111,13 @@ impl<'a> Asker<'a> {
         (origin == url.origin() && connection.is_quiet()).then_some(connection)
     }
 
-    /// Keeps the connection for the next try if the answer ends soon enough.
+    /// Keeps the connection for the next try if the answer ends soon enough. Whatever goes wrong
+    /// with a body that nobody needs only costs the connection.
     fn keep(&mut self, url: &Url, mut connection: Connection, head: &Head) {
-        let is_read = head.keeps_open() && is_all(connection.read_body(head, MOST_SKIPPED));
+        let is_read =
+            head.keeps_open() && matches!(connection.read_body(head, MOST_SKIPPED), Ok((_, true)));
         self.idle = is_read.then(|| (url.origin(), connection));
     }
-}
-
-/// Whatever goes wrong with a body that nobody needs only costs the connection.
-fn is_all(read: io::Result<(Vec<u8>, bool)>) -> bool {
-    matches!(read, Ok((_, true)))
 }
 
 fn judge_body(probe: &Probe, connection: &mut Connection, head: &Head) -> Result<(), Reason> {

@@ -71,10 +71,9 @@ impl Variable {
         } else {
             format!("http://{}", self.value)
         };
-        let is_ours = |proxy: &Url| match proxy.uri().scheme_str() {
-            Some("http") => true,
-            Some("https") => cfg!(feature = "tls"),
-            _ => false,
+        let is_ours = |proxy: &Url| {
+            let is_http = proxy.uri().scheme_str() == Some("http");
+            is_http || proxy.is_secure() && cfg!(feature = "tls")
         };
         let proxy = Url::parse(&text).ok().filter(is_ours);
         proxy.ok_or_else(|| format!("{} names no proxy: write http://host:port", self.name))

@@ -21,6 +21,7 @@ pub(super) mod phase {
     pub(in super::super) const CONNECTION: &str = "connection";
     pub(in super::super) const BACKLOG: &str = "connection (the socket's backlog is full)";
     pub(in super::super) const PROXY: &str = "answer from the proxy";
+    #[cfg(feature = "tls")]
     pub(in super::super) const TLS: &str = "TLS handshake";
     pub(in super::super) const ANSWER: &str = "answer";
     pub(in super::super) const EXIT: &str = "end of the command";

@@ -47,6 +47,7 @@ impl Probe {
     pub fn wait(&self) -> Result<(), Error> {
         let wait = Wait::start(self)?;
         let unhealthy: Vec<Unhealthy> = match &self.targets[..] {
+            targets if !wait.watch.wait_for_process(wait.deadline) => not_asked(targets),
             [target] => wait.ask_until_healthy(target).err().into_iter().collect(),
             targets => wait.ask_all(targets),
         };
@@ -154,6 +155,14 @@ impl<'a> Wait<'a> {
                 .max(self.probe.frequency);
         }
     }
+}
+
+fn not_asked(targets: &[Target]) -> Vec<Unhealthy> {
+    let reason = || Reason::failed(&"the pidfile named no running process all the while");
+    targets
+        .iter()
+        .map(|target| unhealthy(target, 0, Some(reason())))
+        .collect()
 }
 
 fn unhealthy(target: &Target, attempts: u64, last: Option<Reason>) -> Unhealthy {

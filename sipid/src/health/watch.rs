@@ -58,6 +58,18 @@ impl Watch {
         self.gone.load(Ordering::Relaxed)
     }
 
+    /// Waits until the process is seen, where one is to be watched; false when it is not until then.
+    pub(super) fn wait_for_process(&self, until: Instant) -> bool {
+        let is_awaited = || self.pidfile.is_some() && self.process().is_none();
+        while is_awaited() {
+            let now = Instant::now();
+            if now >= until || !self.sleep(until.min(now + GLANCE)) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Waits until one of the files is ready, and says which; none when the time is over or the
     /// process is gone.
     pub(super) fn wait(&self, files: &[PollFd<'_>], until: Instant) -> Option<usize> {
