@@ -12,9 +12,9 @@ use sipid::{
 #[derive(Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub(super) struct Wait {
-    /// What must be healthy: http:// and https:// must answer, tcp://HOST:PORT and unix:PATH accept a
-    /// connection, file:PATH exist; may be repeated. The environment may name a proxy, but not for
-    /// loopback
+    /// What must be healthy: http:// and https:// URLs must answer, tcp:// and unix: ones accept a
+    /// connection, file: ones exist; may be repeated. A proxy that the environment names is used,
+    /// but not for loopback
     #[arg(long, group = "what")]
     url: Vec<String>,
     /// Poll for this long at most
