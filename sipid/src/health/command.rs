@@ -91,13 +91,16 @@ impl Running {
     fn start(command: &[OsString]) -> io::Result<Self> {
         let (output, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&output, true)?;
-        let child = Command::new(&command[0])
+        let mut program = Command::new(&command[0]);
+        program
             .args(&command[1..])
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        // SAFETY: what is called is async-signal-safe.
+        unsafe { program.pre_exec(|| Ok(coord_core::signal::keep_sigpipe())) };
+        let child = program.spawn()?;
         let pid = rustix::process::Pid::from_child(&child);
         Ok(Self {
             child,
