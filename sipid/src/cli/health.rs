@@ -3,7 +3,8 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
-use coord_core::{Errno, Status, cli::Failure, duration, live::LiveLine};
+use coord_core::{Errno, Status, cli::Failure, duration, live::LiveLine, signal};
+use nix::sys::signal::{SigHandler, Signal};
 use sipid::{
     PidFile,
     health::{Error, Probe, Proxies, Statuses, Target},
@@ -63,6 +64,11 @@ pub(super) struct Wait {
 
 impl Wait {
     pub(super) fn run(self) -> Result<Status, Failure> {
+        if self.command.is_empty() {
+            signal::reap_inherited();
+        } else {
+            hear_of_children();
+        }
         let targets = self.targets()?;
         let shown: Vec<String> = targets.iter().map(ToString::to_string).collect();
         let timeout = self.timeout;
@@ -129,6 +135,13 @@ impl Wait {
         }
         Ok(probe)
     }
+}
+
+/// While SIGCHLD is ignored, as a parent may have left it, the kernel throws the statuses of
+/// children away, `wait(2)`.
+fn hear_of_children() {
+    // SAFETY: no handler is installed.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) };
 }
 
 /// The text may be a secret without a name, and is not repeated.

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coord_core::signal::keep_sigpipe;
 use nix::{
     poll::{PollFd, PollFlags},
     sys::signal::{Signal, killpg},
@@ -98,8 +99,12 @@ impl Running {
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .process_group(0);
-        // SAFETY: what is called is async-signal-safe.
-        unsafe { program.pre_exec(|| Ok(coord_core::signal::keep_sigpipe())) };
+        let keep_signals = || {
+            keep_sigpipe();
+            Ok(())
+        };
+        // SAFETY: what it calls is async-signal-safe.
+        unsafe { program.pre_exec(keep_signals) };
         let child = program.spawn()?;
         let pid = rustix::process::Pid::from_child(&child);
         Ok(Self {

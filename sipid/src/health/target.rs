@@ -28,7 +28,8 @@ pub(super) enum What {
 }
 
 impl Target {
-    /// A program with its arguments, which is healthy when it exits with status 0.
+    /// A program with its arguments, which is healthy when it exits with status 0. It is looked for
+    /// in `PATH`. While this process ignores SIGCHLD its status cannot be known, `wait(2)`.
     ///
     /// # Errors
     /// `EINVAL` when there is no program.

@@ -163,6 +163,32 @@ fn a_command_must_succeed() {
     assert_eq!(sipid(&["wait-until-healthy"]).status.code(), Some(64));
 }
 
+/// Signals are for the command as they were for us, but for SIGCHLD, without which there is no status.
+#[test]
+fn a_command_finds_the_signals_as_they_were() {
+    let ignored = "trap '' CHLD PIPE USR1; exec \"$0\" wait-until-healthy --timeout 1500ms \"$@\"";
+    let report = "grep SigIgn /proc/self/status; exit 1";
+    let run = |command: &str| {
+        let args = ["-c", ignored, SIPID, "--", "sh", "-c", command];
+        std::process::Command::new("bash")
+            .args(args)
+            .output()
+            .unwrap()
+    };
+    assert!(run("exit 0").status.success());
+    let output = run(report);
+    let text = said(&output);
+    let mask = text.trim().rsplit('\t').next().unwrap();
+    let mask = u64::from_str_radix(mask, 16).unwrap_or_else(|_| panic!("{text}"));
+    // Bit n-1 is signal n: USR1 is 10, PIPE 13.
+    assert_eq!(mask & (1 << 9 | 1 << 12), 1 << 9 | 1 << 12, "{text}");
+    let output = quickly(&["--", "sh", "-c", report]);
+    assert!(
+        said(&output).trim().ends_with("0000000000000000"),
+        "{output:?}"
+    );
+}
+
 /// One that hangs is ended with all that it has started, and with what it writes without end.
 #[test]
 fn a_command_that_hangs_is_ended_and_tried_again() {
