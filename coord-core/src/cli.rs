@@ -31,7 +31,7 @@
 
 use std::{
     error::Error,
-    fmt::{self, Write as _},
+    fmt,
     io::{self, Write as _},
     panic,
     process::ExitCode,
@@ -41,6 +41,7 @@ use crate::{
     Errno, HasErrno, Status,
     errno::with_sources,
     log::{self, Defaults, LogArgs},
+    text::{escaped, escaped_lines},
 };
 
 /// A command line tool: its arguments are the type itself, by way of clap.
@@ -98,13 +99,7 @@ impl<E: HasErrno + Send + Sync + 'static> From<E> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = with_sources(&*self.error);
-        text.chars().try_for_each(|c| {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())
-            } else {
-                f.write_char(c)
-            }
-        })
+        write!(f, "{}", escaped(&text))
     }
 }
 
@@ -202,7 +197,7 @@ fn run<T: Tool>() -> Status {
 /// Prints clap's answer: help and version on standard output, the rest on standard error.
 fn explain(name: &str, error: &clap::Error) -> Status {
     if error.use_stderr() {
-        complain(&error.to_string());
+        complain(&escaped_lines(&error.to_string()).to_string());
         return Status::USAGE;
     }
     print(&error.to_string()).map_or_else(|failure| report(name, &failure), |()| Status::DONE)

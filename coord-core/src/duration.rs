@@ -1,4 +1,4 @@
-//! Durations as people type them: what Go's `time.ParseDuration` and `humantime` take.
+//! Durations as people type them: what Go's `time.ParseDuration`, `humantime`, `timeout(1)` and `flock(1)` take.
 
 use std::{fmt, time::Duration};
 
@@ -33,19 +33,19 @@ impl HasErrno for Error {
     }
 }
 
-/// Reads a duration: `500ms`, `5s`, `1m30s`, `1.5h`, `1h 30m`, and `0`.
+/// Reads a duration: `500ms`, `5s`, `1m30s`, `1.5h`, `1h 30m`, and bare seconds: `5`, `0.5`, `0`.
 ///
 /// The units are those of Go (`ns`, `us`, `µs`, `ms`, `s`, `m`, `h`) and of `humantime` (`sec`, `min`, `day`, ...).
 ///
 /// # Errors
-/// `EINVAL` for a number without a unit, a negative value, one longer than [`MAX`], and anything else that
-/// is not a duration.
+/// `EINVAL` for a negative value, one longer than [`MAX`], and anything else that is not a duration.
 ///
 /// ```
 /// use {coord_core::duration::parse, std::time::Duration};
 /// assert_eq!(parse("1m30s").unwrap(), Duration::from_secs(90));
-/// assert_eq!(parse("30").unwrap_err().to_string(),
-///     r#""30" is not a duration: it has no unit; write it like 500ms, 5s, 1m30s or 1.5h"#);
+/// assert_eq!(parse("30").unwrap(), Duration::from_secs(30));
+/// assert_eq!(parse("soon").unwrap_err().to_string(),
+///     r#""soon" is not a duration: expected number at 0; write it like 500ms, 5s, 1m30s or 1.5h"#);
 /// ```
 pub fn parse(text: &str) -> Result<Duration, Error> {
     let fail = |reason: &str| Error {
@@ -53,20 +53,17 @@ pub fn parse(text: &str) -> Result<Duration, Error> {
         reason: reason.to_owned(),
     };
     let trimmed = text.trim();
-    if trimmed == "0" {
-        return Ok(Duration::ZERO);
-    }
     if trimmed.is_empty() {
         return Err(fail("it is empty"));
     }
     if trimmed.starts_with('-') {
         return Err(fail("it is negative"));
     }
-    if trimmed.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return Err(fail("it has no unit"));
+    let mut spelled = spelled_out(trimmed);
+    if trimmed.ends_with(|c: char| c.is_ascii_digit() || c == '.') {
+        spelled = in_seconds(&spelled).ok_or_else(|| fail("its last number has no unit"))?;
     }
-    let duration = humantime::parse_duration(&spelled_out(trimmed))
-        .map_err(|error| fail(&error.to_string()))?;
+    let duration = humantime::parse_duration(&spelled).map_err(|error| fail(&error.to_string()))?;
     if duration > MAX {
         Err(fail("it is longer than 100 years"))
     } else {
@@ -86,6 +83,13 @@ pub fn parse_positive(text: &str) -> Result<Duration, Error> {
         }),
         duration => Ok(duration),
     }
+}
+
+/// A number alone is one of seconds. Behind other numbers with units it is a mistake.
+fn in_seconds(spelled: &str) -> Option<String> {
+    let number = spelled.strip_suffix('.').unwrap_or(spelled);
+    let alone = number.chars().all(|c| c.is_ascii_digit() || c == '.');
+    (alone && !number.is_empty()).then(|| format!("{number}s"))
 }
 
 /// Spells out what Go takes and `humantime` does not: `.5s`, `5.s`, and the Greek letter for the micro sign.
@@ -134,6 +138,11 @@ mod tests {
             ("2days", 172_800_000_000),
             (" 5s ", 5_000_000),
             ("0", 0),
+            ("5", 5_000_000),
+            (" 30 ", 30_000_000),
+            ("0.25", 250_000),
+            (".5", 500_000),
+            ("5.", 5_000_000),
             ("0s", 0),
         ];
         for (text, micros) in cases {
@@ -146,8 +155,13 @@ mod tests {
         let cases = [
             ("", "empty"),
             ("  ", "empty"),
-            ("30", "no unit"),
-            ("1.5", "no unit"),
+            (".", "no unit"),
+            ("1m30", "no unit"),
+            ("1 2", "no unit"),
+            ("1.2.3", "invalid character"),
+            ("99999999999999999999", "too large"),
+            ("3153600001", "longer than 100 years"),
+            ("+5", "no unit"),
             ("-5s", "negative"),
             ("5parsecs", "unknown time unit"),
             ("s", "expected number"),

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::signal::{LINE_ON_TERMINAL, WIPE};
+use crate::{
+    signal::{LINE_ON_TERMINAL, WIPE},
+    text::escaped,
+};
 
 const REDRAW: Duration = Duration::from_secs(1);
 
@@ -73,7 +76,7 @@ fn paint_in_background(
                 );
                 LINE_ON_TERMINAL.store(true, Ordering::Relaxed);
                 // DECAWM off and on: a long line is cut at the margin, since a wrapped one could not be wiped.
-                let _ = write!(io::stderr(), "{WIPE}\x1b[?7l{text}\x1b[?7h");
+                let _ = write!(io::stderr(), "{WIPE}\x1b[?7l{}\x1b[?7h", escaped(&text));
             }
             if LINE_ON_TERMINAL.swap(false, Ordering::Relaxed) {
                 let _ = write!(io::stderr(), "{WIPE}");

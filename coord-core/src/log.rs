@@ -12,7 +12,10 @@ use std::{
 use clap::{ArgAction, Args};
 use log::{Level, LevelFilter};
 
-use crate::signal::{LINE_ON_TERMINAL, WIPE};
+use crate::{
+    signal::{LINE_ON_TERMINAL, WIPE},
+    text::escaped,
+};
 
 /// The options `-v` and `-q`, before or after the command.
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -63,7 +66,7 @@ pub fn init(defaults: Defaults, args: LogArgs) -> Result<(), String> {
                 out,
                 "{wipe}[{on}{:<5}{off} {name}] {}",
                 record.level(),
-                record.args()
+                escaped(&record.args().to_string())
             )
         })
         .try_init();

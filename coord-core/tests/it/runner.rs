@@ -90,11 +90,11 @@ fn wrong_usage_is_64() {
 #[test]
 fn a_wrong_duration_is_named_with_an_example() {
     assert_output(&run(&["duration", "1m30s"]), 0, "90000000000\n", "");
-    let output = run(&["duration", "30"]);
+    let output = run(&["duration", "soon"]);
     assert_eq!(output.status.code(), Some(64));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        stderr.contains(r#""30" is not a duration: it has no unit; write it like 500ms"#),
+        stderr.contains(r#""soon" is not a duration: expected number at 0; write it like 500ms"#),
         "{stderr}"
     );
 }

@@ -1,0 +1,178 @@
+//! Foreign text, fit to be shown: control characters escaped, passwords in URLs masked.
+
+use std::fmt::{self, Write};
+
+/// Shows text that somebody else wrote (a file, a server, a name) so that it cannot move the cursor, change colours or hide anything
+/// on a terminal, and stays on its line: control characters (`Cc` of Unicode), the line and paragraph separators and the
+/// characters that change the direction of text (Unicode Standard Annex #9) are escaped as Rust writes them.
+///
+/// ```
+/// use coord_core::text::escaped;
+/// assert_eq!(escaped("a\x1b[31m\nb").to_string(), r"a\u{1b}[31m\nb");
+/// assert_eq!(escaped("naïve 锁").to_string(), "naïve 锁");
+/// ```
+#[must_use]
+pub fn escaped(text: &str) -> Escaped<'_> {
+    Escaped { text, keep: &[] }
+}
+
+/// [`escaped`], for text of several lines: line breaks and tabs stay.
+///
+/// ```
+/// use coord_core::text::escaped_lines;
+/// assert_eq!(escaped_lines("a\x07\n\tb\n").to_string(), "a\\u{7}\n\tb\n");
+/// ```
+#[must_use]
+pub fn escaped_lines(text: &str) -> Escaped<'_> {
+    Escaped {
+        text,
+        keep: &['\n', '\t'],
+    }
+}
+
+/// Text whose control characters are escaped, see [`escaped`].
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a> {
+    text: &'a str,
+    keep: &'static [char],
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.chars().try_for_each(|c| {
+            if is_unsafe(c) && !self.keep.contains(&c) {
+                write!(f, "{}", c.escape_default())
+            } else {
+                f.write_char(c)
+            }
+        })
+    }
+}
+
+/// Passes text on with its control characters escaped, for texts that are made piece by piece: `write!(Escaping(out), "{error}")`.
+#[derive(Debug)]
+pub struct Escaping<W>(pub W);
+
+impl<W: Write> Write for Escaping<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write!(self.0, "{}", escaped(text))
+    }
+}
+
+/// A URL with its user name and password masked, for errors, logs and the live line: `http://***@host/path`.
+///
+/// It also works for text that is not a URL, since a URL with a mistake in it is just what is printed: where the port is no
+/// number, a password with a slash in it is assumed.
+///
+/// ```
+/// use coord_core::text::without_password;
+/// assert_eq!(without_password("https://me:secret@host:1/x"), "https://***@host:1/x");
+/// assert_eq!(without_password("me:se/cret@host"), "***@host");
+/// assert_eq!(without_password("http://host/@scope"), "http://host/@scope");
+/// ```
+#[must_use]
+pub fn without_password(url: &str) -> String {
+    let start = authority_start(url);
+    let (scheme, rest) = url.split_at(start);
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    let user_end = authority
+        .rfind('@')
+        .or_else(|| rest.rfind('@').filter(|_| !has_good_port(authority)));
+    match user_end {
+        Some(end) => format!("{scheme}***{}", &rest[end..]),
+        None => url.to_owned(),
+    }
+}
+
+/// Behind the scheme and its slashes, however many; at the start where there is no scheme.
+fn authority_start(url: &str) -> usize {
+    let is_scheme = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    let rest = match url.split_once(':') {
+        Some((scheme, rest)) if is_scheme(scheme.trim_start()) && rest.starts_with(['/', '\\']) => {
+            rest
+        }
+        _ => url,
+    };
+    url.len() - rest.trim_start_matches(['/', '\\']).len()
+}
+
+/// Whether what follows the host is a port, or nothing.
+fn has_good_port(authority: &str) -> bool {
+    let after_host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(_, rest)| rest),
+        None => authority.find(':').map_or("", |at| &authority[at..]),
+    };
+    let port = after_host.strip_prefix(':').unwrap_or(after_host);
+    port.chars().all(|c| c.is_ascii_digit())
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_the_cursor_or_turns_text_around_gets_through() {
+        let bad = "\0\x07\x08\t\n\r\x1b\x7f\u{85}\u{9b}\u{200e}\u{2028}\u{202e}\u{2066}";
+        assert!(!escaped(bad).to_string().contains(is_unsafe));
+        let mut piecewise = String::new();
+        write!(Escaping(&mut piecewise), "{bad}{}", '\x1b').unwrap();
+        assert_eq!(piecewise, escaped(&format!("{bad}\x1b")).to_string());
+        assert_eq!(escaped("\\n \"é\" 🔒").to_string(), "\\n \"é\" 🔒");
+    }
+
+    #[test]
+    fn passwords_are_masked_in_urls_and_in_what_was_meant_as_one() {
+        let cases = [
+            ("http://u:p@h", "http://***@h"),
+            ("http://u:p@h:80/a?b@c#d@e", "http://***@h:80/a?b@c#d@e"),
+            ("http://token@h/", "http://***@h/"),
+            ("socks5://u:p@@[::1]:1080", "socks5://***@[::1]:1080"),
+            ("http:/u:p@h", "http:/***@h"),
+            ("http:///u:p@h", "http:///***@h"),
+            ("http:\\\\u:p@h", "http:\\\\***@h"),
+            ("http:u:p@h", "***@h"),
+            ("u:p@h:1", "***@h:1"),
+            ("//u:p@h", "//***@h"),
+            ("http://u:p/w?x#y@h/z", "http://***@h/z"),
+            ("http://h", "http://h"),
+            ("http://h:80/@a", "http://h:80/@a"),
+            ("http://[::1]/@a", "http://[::1]/@a"),
+            ("unix:/run/x@y.sock", "unix:/run/x@y.sock"),
+            ("h:80", "h:80"),
+            ("", ""),
+        ];
+        for (url, shown) in cases {
+            assert_eq!(without_password(url), shown, "{url:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_password_is_shown_whatever_is_in_it(
+            password in "[a-z]{1}SECRET[!-~]{0,12}", host in "[a-z]{1,8}"
+        ) {
+            let shown = without_password(&format!("http://me:{password}@{host}"));
+            prop_assert!(!shown.contains("SECRET"), "{}", shown);
+        }
+
+        #[test]
+        fn any_text_is_escaped_to_what_is_safe(text in any::<String>()) {
+            prop_assert!(!escaped(&text).to_string().contains(is_unsafe));
+        }
+    }
+}
