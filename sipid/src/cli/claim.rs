@@ -16,6 +16,10 @@ pub(super) struct Claim {
     /// The process to claim for
     #[arg(long, group = "whom")]
     pid: Option<String>,
+    /// The mode of the file: 0600, 0640, 0604 or 0644. Who may read it may also lock it, and so keep a claim waiting
+    /// [default: 0600 for a new file]
+    #[arg(long, value_parser = mode)]
+    mode: Option<u32>,
     /// Claim for this process, and become this command, which keeps the lock while it or a child of it lives; 126 and 127
     /// when it cannot be executed or found
     #[arg(last = true, value_name = "CMD", group = "whom")]
@@ -24,7 +28,10 @@ pub(super) struct Claim {
 
 impl Claim {
     pub(super) fn run(self) -> Result<Status, Failure> {
-        let file = PidFile::new(self.file.pid_file);
+        let mut file = self.file.open();
+        if let Some(mode) = self.mode {
+            file = file.mode(mode);
+        }
         let Some(pid) = self.pid else {
             return become_command(&file, &self.run);
         };
@@ -49,4 +56,12 @@ fn become_command(file: &PidFile, command: &[OsString]) -> Result<Status, Failur
         status,
         format!("cannot execute {:?}: {error}", command[0]),
     ))
+}
+
+/// A mode that lets others write would let them name whom they like.
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode & 0o600 == 0o600 && mode & !0o644 == 0 => Ok(mode),
+        _ => Err("write 0600, 0640, 0604 or 0644".to_owned()),
+    }
 }

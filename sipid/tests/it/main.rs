@@ -12,6 +12,8 @@ mod kill;
 mod proxy;
 mod reuse;
 mod server;
+mod stale;
 mod status;
 mod steps;
 mod support;
+mod trust;
