@@ -235,4 +235,35 @@ mod tests {
         child.wait().unwrap();
         assert!(!process.is_alive());
     }
+
+    /// Its state is that of a zombie while its other threads live.
+    #[test]
+    fn a_process_whose_first_thread_has_exited_is_alive_without_pidfds_too() {
+        // SAFETY: the child starts a thread and exits by a system call; the C library lets a forked child do that.
+        let child = match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Parent { child } => child,
+            nix::unistd::ForkResult::Child => {
+                thread::spawn(|| thread::sleep(Duration::from_secs(1000)));
+                // SAFETY: it ends this thread alone, which owns nothing that the other one uses.
+                unsafe { nix::libc::syscall(nix::libc::SYS_exit, 0) };
+                unreachable!("the thread has ended");
+            }
+        };
+        let pid: Pid = u32::try_from(child.as_raw()).unwrap().try_into().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while procfs::stat(pid).unwrap().state != 'Z' {
+            assert!(Instant::now() < deadline, "its first thread has not exited");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let process = Process::with(pid, None).expect("it runs");
+        assert!(process.is_alive() && !process.is_stopped());
+        assert!(process.send(Signal::SIGSTOP).unwrap());
+        while !process.is_stopped() {
+            assert!(Instant::now() < deadline, "it has not stopped");
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(process.send(Signal::SIGKILL).unwrap());
+        assert!(process.wait(Some(deadline)));
+        nix::sys::wait::waitpid(child, None).unwrap();
+    }
 }
