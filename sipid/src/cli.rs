@@ -4,6 +4,7 @@ mod claim;
 mod health;
 mod kill;
 mod signal;
+mod signals;
 mod status;
 
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ use coord_core::{
     log::{Defaults, LogArgs},
 };
 use sipid::PidFile;
+
+use signals::FileSizeSignal;
 
 /// Pidfiles that survive races, PID reuse and bad input
 #[derive(Parser)]
@@ -116,13 +119,14 @@ impl Tool for SipidCli {
     }
 
     fn run(self) -> Result<Status, Failure> {
+        let file_size_signal = FileSizeSignal::ignore();
         let waits = !matches!(self.command, Command::Claim(_));
         if waits {
             // A command that is claimed for must find its signals as they were; and a claim does not wait.
             coord_core::signal::end_on_termination();
         }
         match self.command {
-            Command::Claim(claim) => claim.run(),
+            Command::Claim(claim) => claim.run(file_size_signal),
             Command::Kill(kill) => kill.run(),
             Command::Signal(signal) => signal.run(),
             Command::WaitUntilHealthy(wait) => wait.run(),

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use coord_core::{Status, cli::Failure};
 use sipid::{Pid, PidFile};
 
-use super::FileArg;
+use super::{FileArg, signals::FileSizeSignal};
 
 #[derive(Args)]
 #[command(group = ArgGroup::new("whom").required(true))]
@@ -27,13 +27,13 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    pub(super) fn run(self) -> Result<Status, Failure> {
+    pub(super) fn run(self, signal: FileSizeSignal) -> Result<Status, Failure> {
         let mut file = self.file.open();
         if let Some(mode) = self.mode {
             file = file.mode(mode);
         }
         let Some(pid) = self.pid else {
-            return become_command(&file, &self.run);
+            return become_command(&file, &self.run, signal);
         };
         // Not an argument parser's error: a bad PID is 22 here, as it is in a file.
         file.claim(pid.parse::<Pid>()?)?;
@@ -42,10 +42,16 @@ impl Claim {
 }
 
 /// Returns only when the command could not be executed.
-fn become_command(file: &PidFile, command: &[OsString]) -> Result<Status, Failure> {
+fn become_command(
+    file: &PidFile,
+    words: &[OsString],
+    signal: FileSizeSignal,
+) -> Result<Status, Failure> {
     let claim = file.claim_and_hold()?;
     claim.inherit()?;
-    let error = Command::new(&command[0]).args(&command[1..]).exec();
+    let mut command = Command::new(&words[0]);
+    signal.restore_for(&mut command);
+    let error = command.args(&words[1..]).exec();
     let status = if error.kind() == io::ErrorKind::NotFound {
         Status::NOT_FOUND
     } else {
@@ -54,7 +60,7 @@ fn become_command(file: &PidFile, command: &[OsString]) -> Result<Status, Failur
     claim.release()?;
     Err(Failure::new(
         status,
-        format!("cannot execute {:?}: {error}", command[0]),
+        format!("cannot execute {:?}: {error}", words[0]),
     ))
 }
 

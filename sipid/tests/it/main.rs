@@ -9,6 +9,7 @@ mod examples;
 mod health;
 mod https;
 mod kill;
+mod limits;
 mod proxy;
 mod reuse;
 mod server;
