@@ -152,6 +152,13 @@ impl PidFile {
                 );
                 Ok(())
             }
+            (Verdict::Gone, Some(identity)) if old != claimant && identity.is_elsewhere() => {
+                warn!(
+                    "taking {:?} over from a process {old} that cannot be seen from this container; where containers share a directory use claim -- CMD",
+                    self.path
+                );
+                Ok(())
+            }
             (Verdict::Gone, _) => Ok(()),
         }
     }

@@ -61,18 +61,24 @@ pub(crate) fn open(path: &Path) -> Result<Option<File>, Kind> {
 /// Opens the pidfile for a claim. If it is missing it is made with this mode, in a directory made so that those who may read
 /// the one can enter the other.
 pub(crate) fn open_or_create(path: &Path, mode: u32) -> Result<File, Kind> {
-    let read_write = || OpenOptions::new().read(true).write(true).to_owned();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(mode);
+    let is_missing = |opened: &Result<File, Kind>| matches!(opened, Err(Kind::Io(_, error)) if error.kind() == io::ErrorKind::NotFound);
     // Not O_CREAT for one that is there: the kernel may refuse that for another user's file, `fs.protected_regular` of
     // proc_sys_fs(5).
-    match open_with(&mut read_write(), path) {
-        Err(Kind::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened,
+    let opened = open_with(&mut options, path);
+    if !is_missing(&opened) {
+        return opened;
+    }
+    let made = open_with(options.create(true), path);
+    if !is_missing(&made) {
+        return made;
     }
     make_directory(
         directory(path),
         0o700 | (mode & 0o044) | (mode & 0o044) >> 2,
     )?;
-    open_with(read_write().create(true).mode(mode), path)
+    open_with(&mut options, path)
 }
 
 fn make_directory(directory: &Path, mode: u32) -> Result<(), Kind> {

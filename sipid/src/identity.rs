@@ -72,6 +72,13 @@ impl Identity {
         }
     }
 
+    /// Whether it is of a PID namespace that cannot be looked into from here: another container, or an earlier life of this one.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let is_another = |ours| ours != self.namespace && ours != procfs::INITIAL_NAMESPACE;
+        procfs::namespace(None).is_some_and(is_another)
+            && procfs::boot_id().is_some_and(|boot| boot == self.boot)
+    }
+
     /// Whether there is anything by which this process can be told from another.
     pub(crate) fn can_tell(&self, process: &Process) -> bool {
         process.start().is_some() || self.pidfd.is_some() && process.inode().is_some()

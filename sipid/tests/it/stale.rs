@@ -176,7 +176,7 @@ fn a_command_takes_the_file_that_names_its_own_number() {
     assert_eq!(in_namespace(script, dir.path()), "ran\n");
 }
 
-/// As PostgreSQL's `postmaster.pid` has it: the PID, and then the directory, the time, the port, ...
+/// As a `postmaster.pid` has it: the PID, and then the directory, the time, the port, ...
 #[test]
 fn the_first_line_of_a_longer_file_counts() {
     let dir = tempfile::tempdir().unwrap();
