@@ -5,6 +5,7 @@
 mod claim;
 mod command;
 mod content;
+mod daemons;
 mod examples;
 mod health;
 mod https;
