@@ -3,6 +3,8 @@
 mod claim;
 mod health;
 mod kill;
+mod signal;
+mod signals;
 mod status;
 
 use std::path::PathBuf;
@@ -13,8 +15,10 @@ use coord_core::{
     cli::{Failure, Tool},
     exit,
     log::{Defaults, LogArgs},
-    signal,
 };
+use sipid::PidFile;
+
+use signals::FileSizeSignal;
 
 /// Pidfiles that survive races, PID reuse and bad input
 #[derive(Parser)]
@@ -28,25 +32,78 @@ pub(crate) struct SipidCli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write a PID into a pidfile, unless the process in it runs: status 17 then, 11 when somebody else is claiming
+    /// Write a PID into a pidfile, unless the process in it runs
+    /// (exit status 17 if it is running, 11 if somebody else is claiming)
     #[command(
         override_usage = "sipid claim [OPTIONS] --pid-file <FILE> --pid <PID>\n       sipid claim [OPTIONS] --pid-file <FILE> -- <CMD>..."
     )]
     Claim(claim::Claim),
-    /// End the process in a pidfile, wait until it is gone, and remove the file: status 0, also when none runs; 110 when it
-    /// outlives the schedule, 11 when only its children still hold the lock
+    /// End the process in a pidfile, wait until it is gone, and remove the file
+    /// (exit status 0 also if none runs, 110 if it outlives the schedule, 11 if only its children still hold the lock)
     Kill(kill::Kill),
-    /// Poll URLs, files or a command until they are healthy: status 110 if they are not in time, 3 if the watched process ends
+    /// Send a signal to the process in a pidfile (exit status 3 if it is not running)
+    Signal(signal::Signal),
+    /// Poll URLs, files or a command until they are healthy
+    /// (exit status 110 if they are not in time, 3 if the watched process ends)
     WaitUntilHealthy(Box<health::Wait>),
-    /// Say whether the process in a pidfile runs: status 0 yes, 1 no
+    /// Say whether the process in a pidfile runs (exit status 0 if it does, 1 if not)
     Status(status::ShowStatus),
 }
 
 #[derive(Args)]
 struct FileArg {
     /// The pidfile
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "pidfile", value_name = "FILE")]
     pid_file: PathBuf,
+    /// Take only an instance of this executable for the process in the file; for a script that is its interpreter
+    #[arg(long, value_name = "PATH")]
+    exec: Option<PathBuf>,
+    /// Take only a process of this name, as `ps -o comm` shows it, for the one in the file
+    #[arg(long, value_name = "NAME", value_parser = process_name)]
+    name: Option<String>,
+    /// Take only a process of this user, a name or UID, for the one in the file
+    #[arg(long, value_name = "USER", value_parser = user)]
+    user: Option<u32>,
+}
+
+impl FileArg {
+    fn open(self) -> PidFile {
+        let mut file = PidFile::new(self.pid_file);
+        if let Some(path) = self.exec {
+            file = file.executable(path);
+        }
+        if let Some(name) = self.name {
+            file = file.name(name);
+        }
+        if let Some(user) = self.user {
+            file = file.user(user);
+        }
+        file
+    }
+}
+
+/// The kernel keeps so much of a name, `proc_pid_comm(5)`.
+const LONGEST_NAME: usize = 15;
+
+fn process_name(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("a name has at least one character".to_owned()),
+        1..=LONGEST_NAME => Ok(text.to_owned()),
+        _ => Err(format!(
+            "the kernel keeps {LONGEST_NAME} bytes of a name: shorten it, or use --exec"
+        )),
+    }
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    match nix::unistd::User::from_name(text) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err("there is no such user".to_owned()),
+        Err(error) => Err(format!("cannot look the user up: {error}")),
+    }
 }
 
 impl Tool for SipidCli {
@@ -63,10 +120,16 @@ impl Tool for SipidCli {
     }
 
     fn run(self) -> Result<Status, Failure> {
-        signal::end_on_termination();
+        let file_size_signal = FileSizeSignal::ignore();
+        let waits = !matches!(self.command, Command::Claim(_));
+        if waits {
+            // A command that is claimed for must find its signals as they were; and a claim does not wait.
+            coord_core::signal::end_on_termination();
+        }
         match self.command {
-            Command::Claim(claim) => claim.run(),
+            Command::Claim(claim) => claim.run(file_size_signal),
             Command::Kill(kill) => kill.run(),
+            Command::Signal(signal) => signal.run(),
             Command::WaitUntilHealthy(wait) => wait.run(),
             Command::Status(status) => status.run(),
         }

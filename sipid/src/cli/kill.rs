@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use coord_core::{Status, cli::Failure, duration, live::LiveLine};
-use sipid::{PidFile, Schedule};
+use sipid::Schedule;
 
 use super::FileArg;
 
@@ -19,7 +19,7 @@ pub(super) struct Kill {
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
     timeout: Duration,
     /// Signals and waits in turn, as for start-stop-daemon: TERM/20/QUIT/1/KILL, or 20 for TERM/20/KILL/20
-    #[arg(long, value_name = "SCHEDULE", conflicts_with_all = ["show_stacks", "timeout"])]
+    #[arg(long, value_name = "SCHEDULE", allow_hyphen_values = true, conflicts_with_all = ["show_stacks", "timeout"])]
     retry: Option<Schedule>,
     /// End the whole process group that the process leads
     #[arg(long)]
@@ -28,7 +28,7 @@ pub(super) struct Kill {
 
 impl Kill {
     pub(super) fn run(self) -> Result<Status, Failure> {
-        let file = PidFile::new(self.file.pid_file);
+        let file = self.file.open();
         let schedule = self.retry.unwrap_or_else(|| {
             if self.show_stacks {
                 Schedule::terminate_showing_stacks(self.timeout)

@@ -13,14 +13,14 @@ use super::FileArg;
 pub(super) struct ShowStatus {
     #[command(flatten)]
     file: FileArg,
-    /// How to say it
+    /// Output format
     #[arg(short, long, value_parser = ["text", "json"], default_value = "text")]
     output: String,
 }
 
 impl ShowStatus {
     pub(super) fn run(self) -> Result<Status, Failure> {
-        let file = PidFile::new(self.file.pid_file);
+        let file = self.file.open();
         let state = file.status()?;
         cli::print(&if self.output == "json" {
             in_json(&state)
@@ -36,24 +36,29 @@ impl ShowStatus {
 }
 
 fn in_words(file: &PidFile, state: &State) -> String {
+    let path = file.path();
+    let lock = if state.locked { "held" } else { "free" };
+    let Some(pid) = state.pid else {
+        return if state.exists {
+            format!("not running: {path:?} is empty, lock {lock}\n")
+        } else {
+            format!("not running: no pidfile at {path:?}\n")
+        };
+    };
+    if let Some(doubt) = &state.doubt {
+        return format!("not running: {path:?} names process {pid}, but {doubt}\n");
+    }
     let verdict = if state.running {
         "running"
     } else {
         "not running"
     };
-    let pid = state
-        .pid
-        .map_or_else(|| "no process".to_owned(), |pid| format!("process {pid}"));
     let identity = if state.identity.is_some() {
         "known"
     } else {
         "unknown"
     };
-    let lock = if state.locked { "held" } else { "free" };
-    format!(
-        "{pid} ({:?}) is {verdict}, identity {identity}, lock {lock}\n",
-        file.path()
-    )
+    format!("process {pid} ({path:?}) is {verdict}, identity {identity}, lock {lock}\n")
 }
 
 fn in_json(state: &State) -> String {
@@ -63,8 +68,11 @@ fn in_json(state: &State) -> String {
             "pid_namespace": identity.namespace,
         })
     });
-    let state = serde_json::json!({
+    let mut answer = serde_json::json!({
         "pid": state.pid.map(Pid::raw), "running": state.running, "locked": state.locked, "identity": identity,
     });
-    format!("{state}\n")
+    if let Some(doubt) = &state.doubt {
+        answer["doubt"] = doubt.as_str().into();
+    }
+    format!("{answer}\n")
 }

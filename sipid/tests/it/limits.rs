@@ -1,117 +1,158 @@
-//! Waits where this process may have only little: threads, descriptors, memory.
+//! What a claim finds and passes on: signals, limits.
 
-use std::process::{Command, Output};
-
-use crate::{
-    server::{answering, hanging, local},
-    support::SIPID,
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
 };
 
-fn limited(limit: &str, args: &[&str]) -> Output {
-    let script = format!(
-        "{limit}; exec \"$0\" wait-until-healthy --timeout 1500ms --polling-frequency 1s \"$@\""
-    );
-    Command::new("bash")
-        .args(["-c", &script, SIPID])
-        .args(args)
-        .output()
-        .unwrap()
-}
+use crate::support::{SIPID, claim, in_namespace, kill, sleeper, status_of};
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// No thread fits into the address space with a stack of this size.
-const NO_THREADS: &str = "export RUST_MIN_STACK=70368744177664";
-
-#[test]
-fn without_a_thread_an_address_and_localhost_are_asked_and_a_name_is_an_error() {
-    let server = answering("200 OK");
-    let port = server.rsplit(':').next().unwrap();
-    for host in ["127.0.0.1", "localhost"] {
-        let output = limited(NO_THREADS, &["--url", &format!("http://{host}:{port}/")]);
-        assert!(output.status.success(), "{host}: {output:?}");
-    }
-    let output = limited(NO_THREADS, &["--url", "http://name.invalid/"]);
-    assert!(matches!(output.status.code(), Some(11 | 12)), "{output:?}");
-    assert!(
-        said(&output).contains("cannot start a thread for the name lookup"),
-        "{output:?}"
-    );
-    let url = format!("http://{server}/");
-    let output = limited(NO_THREADS, &["--url", &url, "--url", &url]);
-    assert!(matches!(output.status.code(), Some(11 | 12)), "{output:?}");
-    assert!(
-        said(&output).contains("cannot start a thread"),
-        "{output:?}"
-    );
+/// Runs under a shell that ignores, or not, these signals.
+fn dispositions(ignored: &str, command: &[&str]) -> String {
+    let script = format!("trap '' {ignored} TTOU; exec \"$@\"");
+    let args = [&["-c", &script, "bash"], command].concat();
+    let output = Command::new("bash").args(args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let status = String::from_utf8(output.stdout).unwrap();
+    let lines = status.lines().filter(|line| {
+        ["SigBlk", "SigIgn", "SigCgt"]
+            .iter()
+            .any(|word| line.starts_with(word))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn eight_descriptors_are_enough() {
-    let server = answering("200 OK");
-    let port = server.rsplit(':').next().unwrap();
+fn what_was_ignored_stays_ignored_in_the_command_and_nothing_else_is() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.pid");
-    std::fs::write(&file, std::process::id().to_string()).unwrap();
-    let watched = ["--pid-file", file.to_str().unwrap()];
-    for url in [
-        format!("http://{server}/"),
-        format!("http://localhost:{port}/"),
-        format!("tcp://{server}"),
+    let show = ["cat", "/proc/self/status"];
+    for ignored in [
+        "",
+        "PIPE",
+        "HUP INT TERM",
+        "XFSZ",
+        "HUP INT QUIT PIPE TERM USR1 CHLD XFSZ",
     ] {
-        let output = limited("ulimit -n 8", &[&["--url", &url][..], &watched].concat());
-        assert!(output.status.success(), "{url}: {output:?}");
+        let args = [SIPID, "claim", "--pid-file", file.to_str().unwrap(), "--"];
+        assert_eq!(
+            dispositions(ignored, &[&args, &show[..]].concat()),
+            dispositions(ignored, &show),
+            "{ignored}"
+        );
     }
-    let output = limited("ulimit -n 8", &[&watched[..], &["--", "true"]].concat());
-    assert!(output.status.success(), "{output:?}");
 }
 
-/// One descriptor is left, which the loader of a dynamic program needs too.
 #[test]
-fn without_a_descriptor_the_errno_and_a_sentence_say_so() {
-    let output = limited("ulimit -n 4", &["--", "true"]);
-    assert_eq!(output.status.code(), Some(24), "{output:?}");
-    assert!(
-        said(&output).contains("cannot run \"true\": Too many open files"),
-        "{output:?}"
-    );
-    let urls = [hanging().0, hanging().0].map(|address| format!("http://{address}/"));
-    let output = limited("ulimit -n 4", &["--url", &urls[0], "--url", &urls[1]]);
-    assert!(matches!(output.status.code(), Some(24 | 110)), "{output:?}");
-    assert!(
-        said(&output).contains("cannot open a socket: Too many open files"),
-        "{output:?}"
+fn what_was_blocked_stays_blocked_in_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    let mut command = Command::new(SIPID);
+    command.args(["claim", "--pid-file"]).arg(&file);
+    command.args(["--", "grep", "SigBlk", "/proc/self/status"]);
+    let block = || {
+        let mut set = nix::sys::signal::SigSet::empty();
+        set.add(nix::sys::signal::Signal::SIGTERM);
+        set.add(nix::sys::signal::Signal::SIGUSR2);
+        set.thread_block().map_err(std::io::Error::from)
+    };
+    // SAFETY: it makes one system call.
+    unsafe { command.pre_exec(block) };
+    let output = command.output().unwrap();
+    // 1 << 11 for USR2 (12), and 1 << 14 for TERM (15).
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "SigBlk:\t0000000000004800\n"
     );
 }
 
-/// Whatever there is too little of, it is no bug of the program.
+/// The limit lets the PID in, but not the identity, or not the warning about that. Either way the claim is over, or stands.
 #[test]
-fn low_limits_are_never_a_panic() {
-    let closed = local().local_addr().unwrap();
-    let server = answering("200 OK");
-    let urls = [
-        format!("http://{server}/"),
-        format!("https://{closed}/"),
-        "http://name.invalid/".to_owned(),
-    ];
-    let limits = [
-        "ulimit -n 4",
-        "ulimit -n 5",
-        "ulimit -n 6",
-        "ulimit -n 7",
-        "ulimit -f 0",
-        "ulimit -u 1",
-    ];
-    for limit in limits {
-        for url in &urls {
-            let output = limited(limit, &["--url", url, "--url", url]);
-            let said = said(&output);
+fn a_limit_in_the_middle_of_a_claim_leaves_a_claim_or_none() {
+    for limit in [0, 1, 3, 5, 8, 16, 64, 128, 4096] {
+        for (output, before) in [("log", "0"), ("log", "4096"), ("/dev/null", "0")] {
+            let dir = tempfile::tempdir().unwrap();
+            let script = format!(
+                "cd $2; S=$1; echo 12344 >/proc/sys/kernel/ns_last_pid; sleep 1000 & P=$!; truncate -s {before} log
+                prlimit --fsize={limit} $S claim --pid $P --pid-file x 2>>{output}; C=$?
+                $S status --pid-file x >/dev/null; echo $C $?"
+            );
+            let said = in_namespace(&script, dir.path());
+            let (claimed, status) = said.trim().split_once(' ').unwrap();
             assert!(
-                !said.contains("bug:") && output.status.code().is_some_and(|code| code != 70),
-                "{limit}: {output:?}"
+                ["0", "27", "28"].contains(&claimed),
+                "{limit} {output} {before}: status {claimed}"
+            );
+            assert_eq!(
+                claimed == "0",
+                status == "0",
+                "{limit} {output} {before}: {said}"
             );
         }
     }
+}
+
+/// Three are the standard streams.
+#[test]
+fn eight_descriptors_and_no_threads_are_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "cd $2; ulimit -n 8; sleep 1000 & $1 claim --pid $! --pid-file x; echo $?
+        $1 status --pid-file x >/dev/null; echo $?; $1 signal --pid-file x CONT; echo $?; $1 kill --pid-file x; echo $?
+        $1 claim --pid-file x -- $1 status --pid-file x >/dev/null; echo $?
+        ulimit -u 1; exec $1 claim --pid-file y -- $1 kill --pid-file x";
+    assert_eq!(in_namespace(script, dir.path()), "0\n0\n0\n0\n0\n");
+}
+
+#[test]
+fn a_mode_lets_others_read_what_is_claimed() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |name: &str| {
+        let metadata = fs::metadata(dir.path().join(name)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    let process = sleeper();
+    let file = dir.path().join("new/x.pid");
+    let claim_with = |mode: &str| {
+        let pid = process.pid();
+        let path = file.to_str().unwrap();
+        let mut command = Command::new("bash");
+        command.args([
+            "-c",
+            "umask 022; exec \"$@\"",
+            "bash",
+            SIPID,
+            "claim",
+            "--pid",
+            &pid,
+            "--pid-file",
+            path,
+        ]);
+        command.args(["--mode", mode]).stderr(Stdio::null());
+        command.status().unwrap().code().unwrap()
+    };
+    for bad in ["0666", "0400", "0755", "664", "x", "", "-1", "10644"] {
+        assert_eq!(claim_with(bad), 64, "{bad:?}");
+    }
+    assert_eq!(claim_with("0644"), 0);
+    assert_eq!(
+        (mode("new"), mode("new/x.pid"), mode("new/.x.pid.sipid")),
+        (0o755, 0o644, 0o644)
+    );
+    fs::write(&file, "").unwrap();
+    assert_eq!(claim_with("640"), 0);
+    assert_eq!(
+        (mode("new/x.pid"), mode("new/.x.pid.sipid")),
+        (0o640, 0o640)
+    );
+    // Without one, what is there stays as it is.
+    fs::write(&file, "").unwrap();
+    assert_eq!(claim(&process.pid(), &file), 0);
+    assert_eq!(mode("new/x.pid"), 0o640);
+    assert_eq!(
+        status_of(&["status", "--pid-file", file.to_str().unwrap()]),
+        0
+    );
+    assert!(kill(&file, &[]).status.success());
 }
