@@ -119,7 +119,8 @@ pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
     let start = unique();
     fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(start)))
         .map_err(Kind::call("lock a file in", "fcntl(F_OFD_SETLK)"))?;
-    Ok(Lock::of(start).map(|lock| (file, lock)))
+    let lock = Lock::of(start).map_err(Kind::io("find the lock on"))?;
+    Ok(lock.map(|lock| (file, lock)))
 }
 
 /// Lets the directory say who leads it. False when somebody else has said so at the same time.
@@ -183,9 +184,22 @@ fn attribute(dir: &File) -> Attribute {
 
 impl Lock {
     /// The lock that begins there; none where `/proc/locks` does not show it.
-    fn of(start: libc::off_t) -> Option<Self> {
-        let find = || shown().ok()?.into_iter().find(|lock| lock.start == start);
-        (0..TRIES).find_map(|_| find())
+    ///
+    /// # Errors
+    /// `EMFILE` and `ENFILE`: it might be shown.
+    fn of(start: libc::off_t) -> io::Result<Option<Self>> {
+        for _ in 0..TRIES {
+            match shown() {
+                Ok(locks) => {
+                    if let Some(lock) = locks.into_iter().find(|lock| lock.start == start) {
+                        return Ok(Some(lock));
+                    }
+                }
+                Err(error) if is_used_up(&error) => return Err(error),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     /// None where it cannot be found out.
@@ -237,6 +251,12 @@ fn shown() -> io::Result<Vec<Lock>> {
     locks.read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text);
     Ok(text.lines().filter_map(Lock::parse).collect())
+}
+
+fn is_used_up(error: &io::Error) -> bool {
+    [libc::EMFILE, libc::ENFILE]
+        .map(Some)
+        .contains(&error.raw_os_error())
 }
 
 fn check_writable(path: &Path) -> Result<(), Kind> {

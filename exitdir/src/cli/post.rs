@@ -110,6 +110,12 @@ impl std::fmt::Display for Url {
     }
 }
 
+/// The time of one read is over, or a signal came: what counts is the deadline.
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+    passing.contains(&error.kind())
+}
+
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
@@ -128,7 +134,7 @@ fn status(connection: &mut TcpStream, deadline: Instant) -> io::Result<u16> {
         match connection.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => line.extend_from_slice(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error),
         }
     }

@@ -8,6 +8,7 @@ mod directories;
 mod endings;
 mod follow;
 mod leaders;
+mod options;
 mod quiet;
 mod records;
 mod refused;
