@@ -33,6 +33,8 @@
 //! is set to its default, as `timeout(1)` does, for it and for the client: a parent that ignores it would take the statuses away.
 
 mod alarm;
+#[cfg(feature = "cli")]
+mod args;
 mod descriptors;
 mod error;
 mod guard;
@@ -48,6 +50,8 @@ mod title;
 mod tree;
 mod wire;
 
+#[cfg(feature = "cli")]
+pub use args::StopArgs;
 pub use coord_core::boottime;
 pub use error::Error;
 pub use guard::{Ender, Guard};
