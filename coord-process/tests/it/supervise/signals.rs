@@ -64,6 +64,29 @@ fn a_hup_that_the_parent_ignores_is_not_passed_on() {
     assert_eq!(supervised.finish().code(), Some(4));
 }
 
+/// The standard library would have it both ways round: ignored here, and the default in what is started.
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored_in_the_command() {
+    let deadly = [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGPIPE,
+        Signal::SIGTERM,
+    ];
+    for signal in deadly {
+        let script = format!("kill -{} $$; echo survived", signal as i32);
+        let mut command = supervise(&["sh", "-c", &script]);
+        assert_eq!(
+            start(&mut command).finish().code(),
+            Some(128 + signal as i32)
+        );
+        ignoring(&mut command, signal);
+        let mut supervised = start(&mut command);
+        supervised.says("survived");
+        assert_eq!(supervised.finish().code(), Some(0), "{signal}");
+    }
+}
+
 /// Sent with kill(1) to CMD alone, as a shell's `kill -STOP` would.
 #[test]
 fn a_command_stopped_by_somebody_is_waited_for_and_goes_on() {
