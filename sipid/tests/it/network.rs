@@ -251,7 +251,6 @@ fn a_full_unix_socket_cannot_stretch_the_wait() {
             said.contains("no connection") && said.contains("backlog"),
             "{said}"
         );
-        assert!(said.contains("after 2 attempts"), "{said}");
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 }
