@@ -16,12 +16,12 @@ pub(super) struct Claim {
     /// The process to claim for
     #[arg(long, group = "whom")]
     pid: Option<String>,
-    /// The mode of the file: 0600, 0640, 0604 or 0644. Who may read it may also lock it, and so keep a claim waiting
-    /// [default: 0600 for a new file]
+    /// Mode of the pidfile: 0600, 0640, 0604 or 0644 [default: 0600 for a new file]. Whoever may read it may lock it, too, and
+    /// so make a claim fail
     #[arg(long, value_parser = mode)]
     mode: Option<u32>,
-    /// Claim for this process, and become this command, which keeps the lock while it or a child of it lives; 126 and 127
-    /// when it cannot be executed or found
+    /// Claim for this process and become this command, which holds the lock while it or a child of it lives
+    /// (exit status 126 if it cannot be executed, 127 if it is not found)
     #[arg(last = true, value_name = "CMD", group = "whom")]
     run: Vec<OsString>,
 }
