@@ -3,6 +3,7 @@
 mod claim;
 mod health;
 mod kill;
+mod ready;
 mod signal;
 mod signals;
 mod status;

@@ -12,6 +12,7 @@ mod https;
 mod kill;
 mod limits;
 mod proxy;
+mod ready;
 mod reuse;
 mod server;
 mod stale;
