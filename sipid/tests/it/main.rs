@@ -14,6 +14,7 @@ mod kill;
 mod limits;
 mod network;
 mod proxy;
+mod ready;
 mod reuse;
 mod secrets;
 mod server;
