@@ -75,12 +75,11 @@ impl Probe {
     /// The same for any target.
     #[must_use]
     pub fn of(target: Target) -> Self {
-        let frequency = Duration::from_secs(5);
         Self {
             targets: vec![target],
             timeout: Duration::from_secs(60),
-            frequency,
-            slowest: frequency,
+            frequency: Duration::from_secs(5),
+            slowest: Duration::ZERO,
             statuses: (200..=200).into(),
             body: None,
             headers: Vec::new(),

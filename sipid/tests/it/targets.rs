@@ -296,6 +296,9 @@ fn the_time_between_tries_grows_up_to_its_limit() {
     });
     let url = format!("http://{busy}/");
     let often = ["--timeout", "2s", "--polling-frequency", "10ms"];
+    assert_eq!(wait(&url, &often).status.code(), Some(110));
+    let tries = polls.swap(0, Ordering::Relaxed);
+    assert!(tries > 10, "{tries}");
     let growing = [&often[..], &["--max-polling-frequency", "1s"]].concat();
     assert_eq!(wait(&url, &growing).status.code(), Some(110));
     // At 0, 10, 30, 70, 150, 310, 630, 1270 ms.
