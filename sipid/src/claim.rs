@@ -145,7 +145,7 @@ impl PidFile {
                 identity.map_or(Ok(()), |_| Err(Kind::AlreadyIn(claimant)))
             }
             (Verdict::Runs(_), _) => Err(Kind::Running(old)),
-            (Verdict::Doubtful(_, doubt), _) => {
+            (Verdict::Doubtful(doubt), _) => {
                 warn!(
                     "process {old} does not count, though {:?} names it: {doubt}",
                     self.path

@@ -44,8 +44,9 @@ enum Command {
     Kill(kill::Kill),
     /// Send a signal to the process in a pidfile (exit status 3 if it is not running)
     Signal(signal::Signal),
-    /// Ask a URL until it answers well: status 110 if it does not in time, 3 if the watched process ends
-    WaitUntilHealthy(health::Wait),
+    /// Poll URLs, files or a command until they are healthy
+    /// (exit status 110 if they are not in time, 3 if the watched process ends)
+    WaitUntilHealthy(Box<health::Wait>),
     /// Say whether the process in a pidfile is running (exit status 0 if it is, 1 if not)
     Status(status::ShowStatus),
 }
@@ -111,7 +112,7 @@ impl Tool for SipidCli {
     const LOG: Defaults = Defaults {
         env_prefix: "SIPID",
         level: log::LevelFilter::Warn,
-        crates: &["sipid", "ureq", "rustls"],
+        crates: &["sipid", "rustls"],
         silent_below_debug: &[],
     };
 

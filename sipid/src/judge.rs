@@ -40,7 +40,7 @@ pub(crate) enum Verdict {
     Gone,
     Runs(Process),
     /// A process has the PID, and the file does not prove that it is the one.
-    Doubtful(Process, Doubt),
+    Doubtful(Doubt),
 }
 
 impl PidFile {
@@ -82,7 +82,7 @@ impl PidFile {
             },
         };
         Ok(match doubt {
-            Some(doubt) => Verdict::Doubtful(process, doubt),
+            Some(doubt) => Verdict::Doubtful(doubt),
             None => Verdict::Runs(process),
         })
     }

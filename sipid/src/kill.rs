@@ -88,7 +88,7 @@ impl PidFile {
             (Verdict::Gone, _) => Ok(None),
             (Verdict::Runs(_), None) if pid == Pid::INIT => Err(Kind::UnknownInit),
             (Verdict::Runs(process), _) => Ok(Some(process)),
-            (Verdict::Doubtful(_, doubt), _) => Err(Kind::Doubtful(pid, doubt)),
+            (Verdict::Doubtful(doubt), _) => Err(Kind::Doubtful(pid, doubt)),
         }
     }
 

@@ -3,6 +3,7 @@
 mod claim;
 mod error;
 mod file;
+#[cfg(feature = "health")]
 pub mod health;
 mod identity;
 mod judge;

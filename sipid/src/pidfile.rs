@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "health")]
+use crate::process::Process;
 use crate::{
     Error, Identity, Pid,
     error::{Kind, While},
     file::{self, Content},
     judge::{Matches, Verdict},
-    process::Process,
 };
 
 /// A pidfile. Nothing is opened or made before a method is called.
@@ -124,7 +125,7 @@ impl PidFile {
             let (verdict, identity) = self.judge(pid, &snapshot.metadata)?;
             state.identity = identity;
             state.running = matches!(verdict, Verdict::Runs(_));
-            if let Verdict::Doubtful(_, doubt) = verdict {
+            if let Verdict::Doubtful(doubt) = verdict {
                 state.doubt = Some(doubt.to_string());
             }
         }
@@ -132,6 +133,7 @@ impl PidFile {
     }
 
     /// The watched process of a wait: the one in the file, if it runs.
+    #[cfg(feature = "health")]
     pub(crate) fn process(&self) -> Result<Option<Process>, Error> {
         let find = || {
             let Some(snapshot) = self.snapshot()? else {
@@ -146,11 +148,12 @@ impl PidFile {
     }
 
     /// The process that the file means, if it runs. One that the file does not prove to be the one is an error.
+    #[cfg(feature = "health")]
     pub(crate) fn believed(&self, pid: Pid, file: &Metadata) -> Result<Option<Process>, Kind> {
         match self.judge(pid, file)?.0 {
             Verdict::Gone => Ok(None),
             Verdict::Runs(process) => Ok(Some(process)),
-            Verdict::Doubtful(process, doubt) => Err(Kind::Doubtful(process.pid(), doubt)),
+            Verdict::Doubtful(doubt) => Err(Kind::Doubtful(pid, doubt)),
         }
     }
 

@@ -178,6 +178,7 @@ impl Process {
     }
 
     /// What to poll to learn of its end, where the kernel has it.
+    #[cfg(feature = "health")]
     pub(crate) fn handle(&self) -> Option<&OwnedFd> {
         self.handle.as_ref()
     }
