@@ -218,3 +218,24 @@ impl Probe {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_in_what_is_printed_for_debugging() {
+        let proxies = |name: &str| (name == "http_proxy").then(|| "http://me:secret@p".to_owned());
+        let probe = Probe::new("http://me:secret@host/")
+            .and_then(|probe| probe.header("X-Token", "secret"))
+            .unwrap()
+            .and("tcp://me:secret@host:1".parse().unwrap())
+            .proxies(Proxies::from_variables(proxies));
+        let printed = format!("{probe:?}");
+        assert!(!printed.contains("secret"), "{printed}");
+        assert!(
+            printed.contains("X-Token") && printed.contains("***"),
+            "{printed}"
+        );
+    }
+}

@@ -179,7 +179,8 @@ fn a_command_must_succeed() {
     assert_eq!(sipid(&["wait-until-healthy"]).status.code(), Some(64));
 }
 
-/// Signals are for the command as they were for us, but for SIGCHLD, without which there is no status.
+/// Signals are for the command as they were for us, but for SIGCHLD, without which there is no
+/// status.
 #[test]
 fn a_command_finds_the_signals_as_they_were() {
     let ignored = "trap '' CHLD PIPE USR1; exec \"$0\" wait-until-healthy --timeout 9s \"$@\"";
