@@ -3,15 +3,18 @@
 mod access;
 mod action;
 mod args;
+mod bounded;
 mod clock;
 mod config;
 mod error;
+mod list;
 mod observe;
 mod starting;
 mod watch;
 
 use std::{future::Future, time::Duration};
 
+use coord_core::boottime;
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use kube::{Api, Client, Config, Resource, client::ConfigExt, core::NamespaceResourceScope};
 use tower::{BoxError, ServiceBuilder};
@@ -148,7 +151,7 @@ impl Cluster {
                 }
                 answer => {
                     if answer.is_ok() {
-                        self.starting.end();
+                        self.starting.allowed(&action, boottime());
                     }
                     answer.map_err(|error| Error::of(action.clone(), error))
                 }
