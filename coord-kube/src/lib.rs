@@ -19,6 +19,8 @@ use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use kube::{Api, Client, Config, Resource, client::ConfigExt, core::NamespaceResourceScope};
 use tower::{BoxError, ServiceBuilder};
 
+pub use {k8s_openapi, kube};
+
 pub use self::{
     access::{Access, Rule},
     action::Action,
@@ -92,6 +94,18 @@ impl Cluster {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The same in another namespace.
+    ///
+    /// # Errors
+    /// `EINVAL` when the namespace cannot be one.
+    pub fn within(&self, namespace: &str) -> Result<Self, Error> {
+        config::check_namespace("the namespace", namespace)?;
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            ..self.clone()
+        })
     }
 
     /// The deadline of each request.
