@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     /// The server's answers have no `Date`.
     NoClock,
     Cluster(coord_kube::Error),
+    /// The server has never answered, and was given up before the wait was over; the last request's error.
+    Unanswered(coord_kube::Error),
     Timer(std::io::Error),
 }
 
@@ -43,13 +45,20 @@ impl Error {
     pub fn lock(&self) -> &str {
         &self.lock
     }
+
+    /// Whether the wait is over: somebody else has the lock and is not waited for, or the time to wait has run out. A server that was given
+    /// up because it never answered is not that.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(*self.kind, Kind::Held(_) | Kind::TimedOut(..))
+    }
 }
 
 impl Kind {
     /// For an event about the lock.
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Cluster(error) => with_sources(error),
+            Self::Cluster(error) | Self::Unanswered(error) => with_sources(error),
             Self::Held(obstacle) => format!("it is {obstacle}"),
             Self::Malformed(malformed) => malformed.to_string(),
             _ => "it could not be".to_owned(),
@@ -77,7 +86,8 @@ impl From<Malformed> for Kind {
 }
 
 impl HasErrno for Error {
-    /// `EBUSY` when somebody else has the lock, `ETIMEDOUT`, `ECANCELED`, `ENOENT` for a Pod that is not there,
+    /// `EBUSY` when somebody else has the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a server that was silent from the
+    /// beginning, `ECANCELED`, `ENOENT` for a Pod that is not there,
     /// `EINVAL` for a name that cannot be one, an object that cannot be read, or a Pod that has ended, `EPROTO` for a server without a clock, or that of
     /// the request ([`coord_kube::Error::errno`]).
     fn errno(&self) -> Errno {
@@ -92,7 +102,9 @@ impl HasErrno for Error {
             Kind::TimedOut(..) => Errno::ETIMEDOUT,
             Kind::Cancelled => Errno::ECANCELED,
             Kind::NoClock => Errno::EPROTO,
-            Kind::Cluster(error) => error.errno(),
+            // That a request got no answer in time is not that the wait ran out.
+            Kind::Unanswered(error) if error.errno() == Errno::ETIMEDOUT => Errno::EAGAIN,
+            Kind::Cluster(error) | Kind::Unanswered(error) => error.errno(),
             Kind::Timer(error) => error.errno(),
         }
     }
@@ -138,7 +150,7 @@ impl fmt::Display for Error {
                 "the ConfigMap of this name is no lock, and is left alone: {malformed}"
             ),
             Kind::NoClock => f.write_str("the API server's answers have no Date"),
-            Kind::Cluster(error) => write!(f, "{error}"),
+            Kind::Cluster(error) | Kind::Unanswered(error) => write!(f, "{error}"),
             Kind::Timer(_) => f.write_str("no timer"),
         }
     }
@@ -147,7 +159,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.kind {
-            Kind::Cluster(error) => error.source(),
+            Kind::Cluster(error) | Kind::Unanswered(error) => error.source(),
             Kind::Timer(error) => Some(error),
             _ => None,
         }

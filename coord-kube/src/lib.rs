@@ -3,11 +3,13 @@
 mod access;
 mod action;
 mod args;
+mod bounded;
 mod clock;
 mod config;
 mod connection;
 mod credentials;
 mod error;
+mod list;
 mod observe;
 mod service;
 mod starting;
@@ -15,6 +17,7 @@ mod watch;
 
 use std::{future::Future, time::Duration};
 
+use coord_core::boottime;
 use kube::{Api, Client, Config, Resource, client::ConfigExt, core::NamespaceResourceScope};
 use tower::ServiceBuilder;
 
@@ -150,7 +153,7 @@ impl Cluster {
                 }
                 answer => {
                     if answer.is_ok() {
-                        self.starting.end();
+                        self.starting.allowed(&action, boottime());
                     }
                     answer.map_err(|error| Error::of(action.clone(), error))
                 }

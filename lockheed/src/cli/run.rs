@@ -91,7 +91,10 @@ impl Work for RunOn<'_> {
         let lock = self.lock(store, proof.as_ref(), &signals);
         let held = match self.arguments.wanted.acquire(&lock).await {
             Ok(held) => held,
-            Err(error) => return not_acquired(error, &signals),
+            Err(error) => {
+                let busy = error.is_busy();
+                return not_acquired(error, busy, &signals);
+            }
         };
         self.report.0.end();
         if let Some(status) = signals.status() {
