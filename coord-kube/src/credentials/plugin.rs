@@ -1,4 +1,4 @@
-//! Credential plugins: programs that print an ExecCredential (`client.authentication.k8s.io`).
+//! Credential plugins: programs that print an `ExecCredential` (`client.authentication.k8s.io`).
 //!
 //! A plugin runs at the start, again before what it gave expires, and again when the server has not accepted that. It never runs twice at a
 //! time, and it goes on when the request that needs it is given up.

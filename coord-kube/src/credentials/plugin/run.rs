@@ -29,7 +29,7 @@ use tokio::{
 use super::{super::Identity, Exec, Issued, Why};
 use crate::credentials::{Credential, bearer};
 
-/// More than any ExecCredential has.
+/// More than any `ExecCredential` has.
 const LONGEST_OUTPUT: usize = 1 << 20;
 
 /// How much of standard error is told: its end.
@@ -145,7 +145,7 @@ fn command(exec: &Exec, connected: Connected) -> Command {
     command
 }
 
-/// `KUBERNETES_EXEC_INFO`: an ExecCredential with what is asked for.
+/// `KUBERNETES_EXEC_INFO`: an `ExecCredential` with what is asked for.
 fn info(exec: &Exec, interactive: bool) -> String {
     let mut spec = json!({"interactive": interactive});
     if let Some(cluster) = exec.config.cluster.as_ref() {
