@@ -1,6 +1,6 @@
 //! A tool that ends in whatever way it is asked to: what the tests of this crate run.
 
-use std::io;
+use std::{io, os::unix::process::CommandExt, process::Command};
 
 use clap::{Parser, Subcommand};
 use coord_core::{
@@ -40,6 +40,8 @@ enum End {
     Wrapper { status: u8 },
     /// Say `waiting`, then wait for a signal
     Wait,
+    /// Become another program, which finds SIGPIPE as this one did
+    Exec { command: Vec<std::ffi::OsString> },
     /// Print many lines
     Print { lines: usize },
     /// Log a line on each level
@@ -76,6 +78,7 @@ impl Tool for Statuses {
                 return Err(Failure::new(Status::from_code(status), "as asked"));
             }
             End::Wait => wait()?,
+            End::Exec { command } => exec(&command)?,
             End::Print { lines } => cli::print(&"a line\n".repeat(lines))?,
             End::Log => log_on_each_level(),
             End::Duration { duration } => cli::print(&format!("{}\n", duration.as_nanos()))?,
@@ -86,10 +89,22 @@ impl Tool for Statuses {
 
 fn wait() -> Result<(), Failure> {
     signal::end_on_termination();
+    signal::reap_inherited();
     cli::print("waiting\n")?;
     loop {
         std::thread::park();
     }
+}
+
+fn exec(command: &[std::ffi::OsString]) -> io::Result<()> {
+    let mut program = Command::new(&command[0]);
+    let keep = || {
+        signal::keep_sigpipe();
+        Ok(())
+    };
+    // SAFETY: the function is async-signal-safe.
+    unsafe { program.args(&command[1..]).pre_exec(keep) };
+    Err(program.exec())
 }
 
 fn log_on_each_level() {

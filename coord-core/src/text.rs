@@ -130,7 +130,7 @@ mod tests {
         let bad = "\0\x07\x08\t\n\r\x1b\x7f\u{85}\u{9b}\u{200e}\u{2028}\u{202e}\u{2066}";
         assert!(!escaped(bad).to_string().contains(is_unsafe));
         let mut piecewise = String::new();
-        write!(Escaping(&mut piecewise), "{bad}{}", '\x1b').unwrap();
+        write!(Escaping(&mut piecewise), "{bad}\x1b").unwrap();
         assert_eq!(piecewise, escaped(&format!("{bad}\x1b")).to_string());
         assert_eq!(escaped("\\n \"é\" 🔒").to_string(), "\\n \"é\" 🔒");
     }

@@ -57,7 +57,7 @@ impl Cluster {
     /// The directory is made, and must not have a cluster in it.
     ///
     /// # Errors
-    /// When `openssl` or a server cannot be started or does not get ready, with the end of its log.
+    /// When a server cannot be started or does not get ready, with the end of its log.
     pub fn start(binaries: &Binaries, directory: &Path, lives: Lives) -> Result<Self> {
         if Self::is_up(directory)? {
             return Err(format!("there is a cluster in {directory:?}").into());
@@ -96,7 +96,7 @@ impl Cluster {
         };
         let ready = cluster
             .save()
-            .and_then(|()| cluster.user("admin", &["system:masters"]).map(drop))
+            .and_then(|()| cluster.user("admin", Some("system:masters")).map(drop))
             .and_then(|()| cluster.wait_until_ready());
         if ready.is_err() {
             cluster.kill();
@@ -146,12 +146,12 @@ impl Cluster {
         kubeconfig_of(&self.directory, "admin")
     }
 
-    /// Makes a user with a client certificate, and no rights but those of the groups.
+    /// Makes a user with a client certificate, and no rights but those of the group.
     ///
     /// # Errors
-    /// When `openssl` fails, or the kubeconfig cannot be written.
-    pub fn user(&self, name: &str, groups: &[&str]) -> Result<PathBuf> {
-        user(&self.directory, name, groups)
+    /// When a file cannot be written.
+    pub fn user(&self, name: &str, group: Option<&str>) -> Result<PathBuf> {
+        user(&self.directory, name, group)
     }
 
     /// The API server, to stop, continue or kill it.
@@ -278,9 +278,9 @@ pub fn url(directory: &Path) -> Result<String> {
 /// Makes a user of the cluster in this directory, with a client certificate, and gives the path of the user's kubeconfig.
 ///
 /// # Errors
-/// When `openssl` fails, or the kubeconfig cannot be written.
-pub fn user(directory: &Path, name: &str, groups: &[&str]) -> Result<PathBuf> {
-    certificates::client(directory, name, groups)?;
+/// When a file cannot be written.
+pub fn user(directory: &Path, name: &str, group: Option<&str>) -> Result<PathBuf> {
+    certificates::client(directory, name, group)?;
     let path = kubeconfig_of(directory, name);
     let certificate = directory.join(format!("{name}.crt"));
     let key = directory.join(format!("{name}.key"));

@@ -108,7 +108,7 @@ impl Namespace {
             "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
             "roleRef": {"kind": "Role", "name": role, "apiGroup": "rbac.authorization.k8s.io"}});
         self.apply(&binding);
-        let kubeconfig = cluster::user(&self.directory, &user, &[]).expect("a user can be made");
+        let kubeconfig = cluster::user(&self.directory, &user, None).expect("a user can be made");
         self.with_namespace(&kubeconfig)
     }
 

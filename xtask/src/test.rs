@@ -1,10 +1,25 @@
 //! `cargo xtask test`: every test of the workspace.
 
-use std::process::Command;
+use std::{env, process::Command};
 
 use clap::Args;
+use nix::unistd::geteuid;
 
 use crate::{Result, kube, process};
+
+/// What some tests need beside a cluster and can only be installed, or given, from outside. They are in a module of that name and marked as
+/// ignored, so that `cargo test` alone reports them so.
+const NEEDS: [Need; 1] = [Need {
+    module: "needs_root",
+    what: "root",
+    is_here: || geteuid().is_root(),
+}];
+
+struct Need {
+    module: &'static str,
+    what: &'static str,
+    is_here: fn() -> bool,
+}
 
 #[derive(Args)]
 pub(crate) struct Test {
@@ -34,12 +49,20 @@ impl Test {
         if self.no_cluster {
             return process::run(test.args(&self.arguments));
         }
+        let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.is_here)()).collect();
         // Whatever is needed is built first: the cluster is there for the tests alone.
         process::run(self.cargo_test().arg("--no-run").args(self.of_cargo()))?;
         let cluster = kube::of_tests()?;
-        test.args(including_ignored(&self.arguments))
+        test.args(including_ignored(&self.arguments, &missing))
             .envs(cluster.environment());
-        process::run(&mut test)
+        let done = process::run(&mut test);
+        for need in &missing {
+            eprintln!("ignored: needs {}: the tests in {}", need.what, need.module);
+        }
+        if env::var_os("CI").is_some() && !missing.is_empty() {
+            return Err("tests were ignored, and in CI all must run".into());
+        }
+        done
     }
 
     /// With every package, unless some are named.
@@ -61,15 +84,17 @@ impl Test {
     }
 }
 
-/// The tests that need a cluster, and only those, are marked as ignored.
-fn including_ignored(arguments: &[String]) -> Vec<String> {
+/// The tests that need something, and only those, are marked as ignored: they run, but for those that need what is missing.
+fn including_ignored(arguments: &[String], missing: &[&Need]) -> Vec<String> {
     let mut all = arguments.to_vec();
     let end = all.iter().position(|argument| argument == "--");
     let end = end.unwrap_or_else(|| {
         all.push("--".to_owned());
         all.len() - 1
     });
-    all.insert(end + 1, "--include-ignored".to_owned());
+    let skipped = missing.iter().flat_map(|need| ["--skip", need.module]);
+    let added: Vec<_> = ["--include-ignored"].into_iter().chain(skipped).collect();
+    all.splice(end + 1..end + 1, added.into_iter().map(str::to_owned));
     all
 }
 
@@ -81,7 +106,7 @@ mod tests {
     fn ignored_tests_are_included_beside_what_was_asked_for() {
         let with = |words: &str| {
             let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-            including_ignored(&words).join(" ")
+            including_ignored(&words, &[]).join(" ")
         };
         assert_eq!(with(""), "-- --include-ignored");
         assert_eq!(with("-p sipid"), "-p sipid -- --include-ignored");
@@ -89,5 +114,7 @@ mod tests {
             with("-p sipid -- --exact one"),
             "-p sipid -- --include-ignored --exact one"
         );
+        let all = including_ignored(&[], &[&NEEDS[0]]).join(" ");
+        assert_eq!(all, "-- --include-ignored --skip needs_root");
     }
 }

@@ -150,7 +150,7 @@ fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late
             .parse()
             .unwrap()
     };
-    for (of_holder, of_waiter) in [("+0", "+3600"), ("+0", "-3600"), ("+3600", "-3600")] {
+    for (of_holder, of_waiter) in [(0, 3600), (0, -3600), (3600, -3600)] {
         clocks.set("a", of_holder);
         clocks.set("b", of_waiter);
         let directory = tempfile::tempdir().unwrap();
@@ -160,7 +160,7 @@ fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late
         let holder = Kept::spawn(&mut command("a", &run));
         let pid = number_in(&file);
         // It is extended, and nobody takes it, however the clocks are set.
-        for step in ["-3600", "+7200", of_holder] {
+        for step in [-3600, 7200, of_holder] {
             clocks.set("a", step);
             let before = expiry();
             eventually("it is extended", || expiry() > before);

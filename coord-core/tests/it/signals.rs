@@ -47,7 +47,10 @@ fn term_int_and_hup_end_the_process_by_the_signal() {
 #[test]
 fn a_shell_sees_128_and_the_signals_number() {
     for (signal, expected) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
-        let script = format!(r#""$0" wait >fifo & read -r _ <fifo; kill -{signal} $!; wait $!"#);
+        // A shell ignores INT in what it runs in the background; env puts it back.
+        let script = format!(
+            r#"env --default-signal=INT "$0" wait >fifo & read -r _ <fifo; kill -{signal} $!; wait $!"#
+        );
         let directory = tempfile::tempdir().unwrap();
         let made = Command::new("mkfifo")
             .arg(directory.path().join("fifo"))
@@ -102,18 +105,84 @@ fn a_signal_that_the_parent_had_blocked_still_ends_it() {
     assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
 }
 
-#[test]
-fn nohup_keeps_it_from_ending_on_hup() {
-    let mut command = statuses();
+/// With this signal ignored, as `nohup` ignores HUP, and a shell INT for what it runs in the background.
+fn ignoring(mut command: Command, ignored: Signal) -> Command {
     // SAFETY: signal is safe between fork and exec, and no handler is installed.
-    unsafe {
-        command
-            .arg("wait")
-            .pre_exec(|| Ok(signal(Signal::SIGHUP, SigHandler::SigIgn).map(drop)?));
+    unsafe { command.pre_exec(move || Ok(signal(ignored, SigHandler::SigIgn).map(drop)?)) };
+    command
+}
+
+#[test]
+fn what_was_ignored_stays_ignored() {
+    for (ignored, deadly) in [
+        (Signal::SIGHUP, Signal::SIGTERM),
+        (Signal::SIGINT, Signal::SIGTERM),
+        (Signal::SIGTERM, Signal::SIGINT),
+    ] {
+        let mut command = ignoring(statuses(), ignored);
+        let child = start(command.arg("wait"));
+        let status = format!("/proc/{}/status", child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        assert!(
+            mask(&status, "SigIgn:") & bit(ignored) != 0,
+            "{ignored}: {status}"
+        );
+        kill(pid(&child), ignored).unwrap();
+        let status = end(child, deadly);
+        assert_eq!(status.signal(), Some(deadly as i32), "{ignored}");
     }
-    let child = start(&mut command);
-    kill(pid(&child), Signal::SIGHUP).unwrap();
-    // Of two pending signals Linux delivers the lower number first: HUP would have ended the process before TERM.
-    let status = end(child, Signal::SIGTERM);
-    assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
+}
+
+fn mask(status: &str, field: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix(field));
+    u64::from_str_radix(mask.unwrap().trim(), 16).unwrap()
+}
+
+fn bit(signal: Signal) -> u64 {
+    1 << (signal as i32 - 1)
+}
+
+#[test]
+fn a_program_that_it_becomes_finds_sigpipe_as_it_was() {
+    let ignored_in = |mut command: Command| {
+        let output = command.args(["exec", "cat", "/proc/self/status"]).output();
+        let status = String::from_utf8(output.unwrap().stdout).unwrap();
+        mask(&status, "SigIgn:") & bit(Signal::SIGPIPE) != 0
+    };
+    assert!(!ignored_in(statuses()));
+    assert!(ignored_in(ignoring(statuses(), Signal::SIGPIPE)));
+}
+
+#[test]
+fn as_pid_1_it_reaps_what_others_have_left() {
+    // The first process that unshare's shell starts is PID 1 of the new namespace, the second one's child becomes its orphan.
+    let script = r#""$0" wait & sh -c 'sleep 1000 & echo orphan'; read -r _"#;
+    let mut command = Command::new("unshare");
+    if !geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--pid", "sh", "-c", script]);
+    let mut shell = command
+        .arg(statuses().get_program())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(shell.stdout.take().unwrap()).lines();
+    let mut said: Vec<String> = said.by_ref().take(2).map(Result::unwrap).collect();
+    said.sort();
+    assert_eq!(said, ["orphan", "waiting"]);
+    let init = children(pid(&shell))[0];
+    testkit::eventually("PID 1 has an orphan", || children(init).len() == 1);
+    kill(children(init)[0], Signal::SIGKILL).unwrap();
+    testkit::eventually("PID 1 reaps its orphan", || children(init).is_empty());
+    kill(init, Signal::SIGKILL).unwrap();
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+}
+
+fn children(parent: Pid) -> Vec<Pid> {
+    let list = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    let pids = list.split_whitespace().map(|pid| pid.parse().unwrap());
+    pids.map(Pid::from_raw).collect()
 }

@@ -6,5 +6,6 @@ mod cluster;
 mod connections;
 mod credentials;
 mod kube;
+mod proxies;
 mod tls;
 mod tls_server;

@@ -1,39 +1,19 @@
 //! Wall clocks that are wrong, or step: nothing follows from them.
 //!
-//! libfaketime works on programs that are linked dynamically; it leaves the clocks that run since boot alone here.
+//! Only programs that are linked dynamically can be given such a clock.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    time::SystemTime,
-};
+use std::{fs, process::Stdio, time::SystemTime};
 
 use lockheed::Timestamp;
 
 use testkit::{
-    eventually,
+    WallClocks, eventually,
     process::{Kept, outcome},
 };
 
 use crate::support::{Place, content, lockheed};
 
 const HOUR: i64 = 3600;
-
-/// Makes a command see the wall clock as this file says, from one look to the next.
-fn fake(command: &mut Command, file: &Path) {
-    let environment = Command::new("faketime").args(["-f", "+0", "env"]).output();
-    let environment = environment.expect("faketime is needed: apt-get install faketime");
-    let environment = String::from_utf8(environment.stdout).unwrap();
-    let library = environment
-        .lines()
-        .find_map(|line| line.strip_prefix("LD_PRELOAD="));
-    command
-        .env("LD_PRELOAD", library.unwrap())
-        .env("FAKETIME_TIMESTAMP_FILE", file)
-        .env("FAKETIME_NO_CACHE", "1")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-}
 
 fn now() -> i64 {
     i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap()
@@ -53,11 +33,11 @@ fn expires(place: &Place) -> i64 {
 }
 
 /// The program itself sees the shift: a new directory's time begins with the wall clock.
-fn prove_visible(file: &Path) {
+fn prove_visible(clocks: &WallClocks) {
     let place = Place::new();
-    fs::write(file, "+1h").unwrap();
+    clocks.set("its", HOUR);
     let mut command = place.lockheed(&["acquire", "x", "--id", "a", "--duration", "1h"]);
-    fake(&mut command, file);
+    clocks.of(&mut command, "its");
     assert_eq!(outcome(&mut command).0, 0);
     let ahead = expires(&place) - now();
     assert!(
@@ -69,14 +49,14 @@ fn prove_visible(file: &Path) {
 #[test]
 fn a_clock_that_is_an_hour_off_takes_nothing_and_keeps_everything() {
     let place = Place::new();
-    let file = place.path("time");
-    prove_visible(&file);
-    for by in ["+1h", "-1h"] {
-        fs::write(&file, by).unwrap();
+    let clocks = WallClocks::set_up();
+    prove_visible(&clocks);
+    for by in [HOUR, -HOUR] {
+        clocks.set("its", by);
         place.expect(&["acquire", "x", "--id", "a", "--duration", "1h"], 0);
         let contender = |arguments: &[&str]| {
             let mut command = place.lockheed(arguments);
-            fake(&mut command, &file);
+            clocks.of(&mut command, "its");
             outcome(&mut command).0
         };
         assert_eq!(
@@ -96,11 +76,11 @@ fn a_clock_that_is_an_hour_off_takes_nothing_and_keeps_everything() {
 #[test]
 fn a_clock_that_steps_while_it_holds_loses_nothing() {
     let place = Place::new();
-    let (file, begun, end) = (place.path("time"), place.path("begun"), place.path("end"));
-    prove_visible(&file);
+    let (clocks, begun, end) = (WallClocks::set_up(), place.path("begun"), place.path("end"));
+    prove_visible(&clocks);
     // The directory's time begins with the right clock.
     place.expect(&["list"], 0);
-    fs::write(&file, "+0").unwrap();
+    clocks.set("its", 0);
     let script = format!(
         "echo >{}; while [ ! -e {} ]; do sleep 0.05; done",
         begun.display(),
@@ -121,11 +101,11 @@ fn a_clock_that_steps_while_it_holds_loses_nothing() {
     holder
         .env("LOCKHEED_STORE", place.store())
         .stderr(Stdio::piped());
-    fake(&mut holder, &file);
+    clocks.of(&mut holder, "its");
     let holder = Kept(holder.spawn().unwrap());
     content(&begun);
-    for step in ["+1h", "-1h", "+2h"] {
-        fs::write(&file, step).unwrap();
+    for step in [HOUR, -HOUR, 2 * HOUR] {
+        clocks.set("its", step);
         let before = expires(&place);
         eventually("it is renewed after the step", || expires(&place) != before);
         assert_eq!(
@@ -140,7 +120,7 @@ fn a_clock_that_steps_while_it_holds_loses_nothing() {
         );
     }
     // The shell's own sleep is not what is tested.
-    fs::write(&file, "+0").unwrap();
+    clocks.set("its", 0);
     fs::write(&end, "").unwrap();
     let (code, _, stderr) = holder.finish();
     assert_eq!(code, 0, "{stderr}");

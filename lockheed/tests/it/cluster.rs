@@ -8,6 +8,7 @@ mod contend;
 mod counts;
 mod crash;
 mod go;
+mod kubectl;
 mod rights;
 mod watch;
 

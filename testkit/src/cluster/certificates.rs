@@ -1,95 +1,77 @@
-//! Certificates of the cluster's own, made with `openssl`.
+//! Certificates of the cluster's own.
 
-use std::{ffi::OsStr, path::Path, process::Command};
+use std::{fs, path::Path, time::SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
 
 use crate::Result;
 
 /// What signs all the others.
 pub(super) fn authority(directory: &Path) -> Result {
-    certificate(directory, "ca", "/CN=test-authority", &[])
+    let key = KeyPair::generate()?;
+    let certificate = of_authority()?.self_signed(&key)?;
+    write(directory, "ca", &certificate.pem(), &key)
 }
 
 pub(super) fn server(directory: &Path) -> Result {
-    let names = "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:kubernetes.default.svc";
-    signed(
-        directory,
-        "server",
-        "/CN=kube-apiserver",
-        &[names, "extendedKeyUsage=serverAuth"],
-    )
+    let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
+    let mut server = params("kube-apiserver", &names)?;
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    signed(directory, "server", server)
 }
 
-/// A user's: Kubernetes takes the common name as the user and each organisation as a group.
-pub(super) fn client(directory: &Path, user: &str, groups: &[&str]) -> Result {
-    let groups: String = groups.iter().map(|group| format!("/O={group}")).collect();
-    let subject = format!("{groups}/CN={user}");
-    signed(directory, user, &subject, &["extendedKeyUsage=clientAuth"])
+/// A user's: Kubernetes takes the common name as the user and the organisation as a group.
+pub(super) fn client(directory: &Path, user: &str, group: Option<&str>) -> Result {
+    let mut client = params(user, &[])?;
+    if let Some(group) = group {
+        client
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
+    }
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    signed(directory, user, client)
 }
 
 /// What tokens of service accounts are signed with.
 pub(super) fn service_accounts(directory: &Path) -> Result {
-    let mut generate = Command::new("openssl");
-    generate
-        .args(["genpkey", "-algorithm", "EC", "-pkeyopt"])
-        .args(["ec_paramgen_curve:P-256", "-out", "accounts.key"]);
-    run(generate.current_dir(directory))?;
-    let mut publish = Command::new("openssl");
-    publish.args([
-        "pkey",
-        "-in",
-        "accounts.key",
-        "-pubout",
-        "-out",
-        "accounts.pub",
-    ]);
-    run(publish.current_dir(directory))
+    let key = KeyPair::generate()?;
+    fs::write(directory.join("accounts.key"), key.serialize_pem())?;
+    fs::write(directory.join("accounts.pub"), key.public_key_pem())?;
+    Ok(())
 }
 
-fn signed(directory: &Path, name: &str, subject: &str, extensions: &[&str]) -> Result {
-    let (authority, key) = (directory.join("ca.crt"), directory.join("ca.key"));
-    let mut more = vec![
-        OsStr::new("-CA"),
-        authority.as_os_str(),
-        OsStr::new("-CAkey"),
-        key.as_os_str(),
-    ];
-    for extension in extensions
-        .iter()
-        .chain(&["basicConstraints=critical,CA:FALSE"])
-    {
-        more.extend([OsStr::new("-addext"), OsStr::new(extension)]);
-    }
-    certificate(directory, name, subject, &more)
+fn of_authority() -> Result<CertificateParams> {
+    let mut authority = params("test-authority", &[])?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(authority)
 }
 
-/// A key and a certificate for it, which lasts longer than any test.
-fn certificate(directory: &Path, name: &str, subject: &str, more: &[&OsStr]) -> Result {
-    let mut openssl = Command::new("openssl");
-    openssl
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-        ])
-        .args(["-sha256", "-days", "3650", "-subj", subject, "-keyout"])
-        .arg(directory.join(format!("{name}.key")))
-        .arg("-out")
-        .arg(directory.join(format!("{name}.crt")))
-        .args(more);
-    run(&mut openssl)
+/// Valid for some ten years from now, longer than any test.
+fn params(name: &str, alternatives: &[&str]) -> Result<CertificateParams> {
+    const YEAR: u64 = 31_556_952;
+    let alternatives: Vec<String> = alternatives.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(alternatives)?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    let years = SystemTime::UNIX_EPOCH.elapsed()?.as_secs() / YEAR;
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(i32::try_from(1970 + years)? + 10, 1, 1);
+    Ok(params)
 }
 
-fn run(openssl: &mut Command) -> Result {
-    let output = openssl
-        .output()
-        .map_err(|error| format!("cannot run openssl, which makes the certificates: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("openssl failed: {}: {said}", output.status).into())
+fn signed(directory: &Path, name: &str, params: CertificateParams) -> Result {
+    let authority_key = KeyPair::from_pem(&fs::read_to_string(directory.join("ca.key"))?)?;
+    let authority = Issuer::new(of_authority()?, authority_key);
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &authority)?;
+    write(directory, name, &certificate.pem(), &key)
+}
+
+fn write(directory: &Path, name: &str, certificate: &str, key: &KeyPair) -> Result {
+    fs::write(directory.join(format!("{name}.crt")), certificate)?;
+    fs::write(directory.join(format!("{name}.key")), key.serialize_pem())?;
+    Ok(())
 }

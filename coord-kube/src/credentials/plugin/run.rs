@@ -228,8 +228,11 @@ impl Drop for Collected {
 
 /// Nothing of what it printed is in an error.
 fn issued(output: &[u8], exec: &Exec) -> Result<Issued, Why> {
-    let printed: ExecCredential = serde_json::from_slice(output)
-        .map_err(|_| Why::Output("printed something that is no ExecCredential in JSON"))?;
+    let unusable = |_| Why::Output("printed something that is no ExecCredential in JSON");
+    let text = str::from_utf8(output).unwrap_or_default();
+    let printed: ExecCredential = serde_json::from_str(text)
+        // As for client-go, YAML is as good.
+        .or_else(|_| serde_saphyr::from_str(text).map_err(unusable))?;
     if printed.kind.as_deref() != Some("ExecCredential") {
         return Err(Why::Output("printed something that is no ExecCredential"));
     }

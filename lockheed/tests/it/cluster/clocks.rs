@@ -23,9 +23,9 @@ fn a_shift_is_visible_to_the_program() {
             String::from_utf8(output.stderr).unwrap(),
         )
     };
-    clocks.set("its", "+0");
+    clocks.set("its", 0);
     assert!(list().0, "{:?}", list());
-    clocks.set("its", "+30y");
+    clocks.set("its", 30 * 365 * 24 * 3600);
     let (done, error) = list();
     assert!(!done && error.contains("expired"), "{error}");
 }
@@ -43,9 +43,9 @@ fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late
     let proxy = Proxy::start(&place.user);
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
     for (name, of_holder, of_waiter) in [
-        ("ahead", "+0", "+3600"),
-        ("behind", "+0", "-3600"),
-        ("both", "+3600", "-3600"),
+        ("ahead", 0, 3600),
+        ("behind", 0, -3600),
+        ("both", 3600, -3600),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let at = |file: &str| directory.path().join(file);
@@ -65,7 +65,7 @@ fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late
         let pid = number_in(&at("pid"));
         let mut waiter = run("waiter", NEXT);
         // While it is held, it is renewed, and the clocks are set to and fro.
-        for step in ["-3600", "+7200", of_holder] {
+        for step in [-3600, 7200, of_holder] {
             clocks.set("holder", step);
             std::thread::sleep(LEASE);
             assert!(is_alive(pid) && !at("next").exists(), "{name}, {step}");
