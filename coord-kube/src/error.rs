@@ -8,7 +8,7 @@ use coord_core::{Errno, HasErrno, text::escaped};
 use kube::core::Status;
 
 use self::connection::{chain, io_error, of_connection};
-use crate::{Action, Rule, bounded::TooLong};
+use crate::{Action, Rule, bounded::TooLong, connection::NotConnected, credentials};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -30,6 +30,8 @@ enum Kind {
     Starting(Action, Box<Status>, Option<String>),
     /// The server did not answer in time.
     TimedOut(Action, Duration),
+    /// There are no credentials to show.
+    Credentials(Action, credentials::Failed),
     /// There was no answer, or none that could be read.
     Failed(Action, Box<kube::Error>),
     /// A watch was cut off.
@@ -62,6 +64,10 @@ impl Error {
     /// A client's error, with what it was about. A caller that makes requests without [`Cluster::call`](crate::Cluster::call) uses it.
     #[must_use]
     pub fn of(action: Action, error: kube::Error) -> Self {
+        let of_credentials = chain(&error).find_map(<dyn StdError>::downcast_ref);
+        if let Some(failed) = of_credentials {
+            return Kind::Credentials(action, credentials::Failed::clone(failed)).into();
+        }
         match error {
             kube::Error::Api(status) => Kind::Answer(action, status).into(),
             error => Kind::Failed(action, Box::new(error)).into(),
@@ -82,6 +88,7 @@ impl Error {
     /// | 408, 504, no answer in time | `ETIMEDOUT` |
     /// | connection refused | `ECONNREFUSED` |
     /// | connection lost | `ECONNRESET` |
+    /// | a credential plugin that fails | `EACCES`; `ENOENT` if it is not there, `ETIMEDOUT` if it hangs |
     /// | any other | `EIO`, with its text |
     ///
     /// For a file that cannot be read it is that of the system call.
@@ -93,6 +100,7 @@ impl Error {
             Kind::Answer(_, status) | Kind::Starting(_, status, Some(_)) => of_answer(status),
             Kind::Starting(_, _, None) => Errno::EAGAIN,
             Kind::TimedOut(..) | Kind::Silent(..) => Errno::ETIMEDOUT,
+            Kind::Credentials(_, failed) => failed.errno(),
             Kind::Failed(_, error) => of_connection(error),
         }
     }
@@ -121,6 +129,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match &self.kind {
             Kind::Config(..) | Kind::NoCluster => false,
+            // A plugin that has never worked is set up wrongly.
+            Kind::Credentials(_, failed) => failed.renewal,
             // 501 and 505 will not change; what has no code at all came from somebody between us and the server.
             Kind::Answer(_, status) => {
                 matches!(status.code, 0 | 408 | 429 | 500 | 502..=504 | 506..=599)
@@ -136,10 +146,13 @@ impl Error {
     #[must_use]
     pub fn had_no_effect(&self) -> bool {
         match &self.kind {
-            Kind::Config(..) | Kind::NoCluster | Kind::Starting(..) => true,
+            Kind::Config(..) | Kind::NoCluster | Kind::Credentials(..) | Kind::Starting(..) => true,
             Kind::Answer(_, status) => (400..500).contains(&status.code) && status.code != 408,
             Kind::TimedOut(..) | Kind::Silent(..) => false,
-            Kind::Failed(_, error) => of_connection(error) == Errno::ECONNREFUSED,
+            Kind::Failed(_, error) => {
+                chain(&**error).any(<dyn StdError>::is::<NotConnected>)
+                    || of_connection(error) == Errno::ECONNREFUSED
+            }
         }
     }
 }
@@ -196,7 +209,7 @@ impl fmt::Display for Error {
             }
             Kind::TimedOut(action, after) => write!(f, "cannot {action}: no answer within {after:?}"),
             Kind::Silent(action, after) => write!(f, "cannot {action}: the server has been silent for {after:?}"),
-            Kind::Failed(action, _) => write!(f, "cannot {action}"),
+            Kind::Failed(action, _) | Kind::Credentials(action, _) => write!(f, "cannot {action}"),
         }
     }
 }
@@ -207,6 +220,7 @@ impl StdError for Error {
             Kind::Config(_, source) => Some(&**source),
             // Its text repeats what its source says.
             Kind::Failed(_, error) => error.source().or(Some(&**error)),
+            Kind::Credentials(_, failed) => Some(failed),
             _ => None,
         }
     }

@@ -6,18 +6,20 @@ mod args;
 mod bounded;
 mod clock;
 mod config;
+mod connection;
+mod credentials;
 mod error;
 mod list;
 mod observe;
+mod service;
 mod starting;
 mod watch;
 
 use std::{future::Future, time::Duration};
 
 use coord_core::boottime;
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use kube::{Api, Client, Config, Resource, client::ConfigExt, core::NamespaceResourceScope};
-use tower::{BoxError, ServiceBuilder};
+use tower::ServiceBuilder;
 
 pub use {k8s_openapi, kube};
 
@@ -67,7 +69,7 @@ impl Cluster {
         })?;
         config.headers.push((http::header::USER_AGENT, user_agent));
         let namespace = config.default_namespace.clone();
-        Self::new(client(config)?, &namespace)
+        Self::new(client(&config)?, &namespace)
     }
 
     /// A client of the caller's own, in this namespace. Its retries should be off (`kube::Config::default_retry`): they repeat writes.
@@ -176,34 +178,14 @@ impl Cluster {
     }
 }
 
-fn client(config: Config) -> Result<Client, Error> {
-    // Without a provider of the process's own choice, rustls panics where two are compiled in.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Somebody may have been faster, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let server = config.cluster_url.clone();
-    let client = if config.proxy_url.is_some() {
-        Client::try_from(config)
-    } else {
-        undelayed(&config)
-    };
-    client.map_err(|error| Error::config(format!("the cluster at {server}"), error))
-}
-
-/// The client's own stack, on connections that send what they have at once (`TCP_NODELAY`, `tcp(7)`). The default stack has no switch for
-/// that, and its requests wait for a delayed acknowledgement of the server's, 40 ms, whenever the connection was idle before.
-fn undelayed(config: &Config) -> kube::Result<Client> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    let tls = config.rustls_https_connector_with_connector(tcp)?;
-    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(tls);
+/// kube's client on connections and credentials of ours.
+fn client(config: &Config) -> Result<Client, Error> {
+    let unusable = |error| Error::config(format!("the cluster at {}", config.cluster_url), error);
+    let proxy_url = config.proxy_url.as_ref().map(ToString::to_string);
+    let sender = service::Sender::of(config, proxy_url.as_deref(), false)?;
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
-        .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
-        .service(http);
+        .layer(config.extra_headers_layer().map_err(unusable)?)
+        .service(sender);
     Ok(Client::new(service, &*config.default_namespace))
 }

@@ -34,6 +34,10 @@ pub(super) fn config(
     }
     let mut config = Config::new(chosen.server(&cluster)?);
     config.root_cert = authority(&cluster)?;
+    if cluster.certificate_authority_data.is_none() {
+        // Read again when it changes.
+        config.root_cert_file = cluster.certificate_authority.as_ref().map(Into::into);
+    }
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     config.tls_server_name = cluster.tls_server_name.clone();
     config.disable_compression = cluster.disable_compression.unwrap_or(false);
