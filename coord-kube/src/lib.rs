@@ -24,7 +24,7 @@ use tower::ServiceBuilder;
 pub use {k8s_openapi, kube};
 
 pub use self::{
-    access::{Access, Rule},
+    access::{Access, Role, Rule},
     action::Action,
     args::ClientArgs,
     clock::ClusterClock,

@@ -52,8 +52,8 @@ enum Command {
     Break(admin::Break),
     /// Remove a lock that nobody holds: status 16 when it is held, 1 when the condition does not hold
     Delete(admin::Delete),
-    /// Say whether this user may do what is needed here, and which rules are missing: status 0 yes, 1 no
-    Check,
+    /// Check that this user has the required permissions, else print a Role that gives them: status 0 yes, 1 no
+    Check(check::Check),
 }
 
 impl Tool for LockheedCli {
@@ -84,7 +84,7 @@ impl Tool for LockheedCli {
             Command::Inspect(inspect) => inspect.run(&store),
             Command::Break(arguments) => arguments.run(&store),
             Command::Delete(delete) => delete.run(&store),
-            Command::Check => check::run(&store),
+            Command::Check(check) => check.run(&store),
             Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
         }
     }
