@@ -36,9 +36,9 @@ enum Command {
     /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
     #[command(after_help = exit::HELP_WRAPPER)]
     Run(run::Run),
-    /// Acquire a lock and leave it held, for scripts; prints the holder's ID. Status 16 held by somebody else, 110 the wait ran out
+    /// Acquire a lock and leave it held, for scripts; prints the holder's ID (exit status 16 if it is held, 110 if the wait ran out)
     Acquire(hold::Acquire),
-    /// Release a lock that this Pod holds; none is fine. Status 16 held by somebody else
+    /// Release a lock that this Pod holds; succeed if there is none (exit status 16 if somebody else holds it)
     Release(hold::Release),
     /// Say who holds a lock: status 0 held, 1 free
     Status(show::Show),

@@ -70,16 +70,21 @@ impl Client {
     pub const OPTIONAL_RULES: [Rule; 1] = [Rule::new("watch", PODS)];
 
     /// What all but `list` need for the lock of this name alone. Its ConfigMap is created each time, which a Role cannot restrict to a name.
-    #[must_use]
-    pub fn rules_for(name: &str) -> Vec<Rule> {
-        vec![
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that cannot be a lock's.
+    pub fn rules_for(name: &str) -> Result<Vec<Rule>, Error> {
+        if !is_dns_subdomain(name) {
+            return Err(Kind::Name.of(name));
+        }
+        Ok(vec![
             Rule::new("get", CONFIGMAPS).on(name),
             Rule::new("watch", CONFIGMAPS).on(name),
             Rule::new("update", CONFIGMAPS).on(name),
             Rule::new("delete", CONFIGMAPS).on(name),
             Rule::new("create", CONFIGMAPS),
             Rule::new("get", PODS),
-        ]
+        ])
     }
 
     /// The locks of this Pod, by a client whose retries are off (`kube::Config::default_retry`): a repeated write is judged by whoever knows what

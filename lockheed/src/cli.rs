@@ -38,15 +38,15 @@ enum Command {
     /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
     #[command(after_help = exit::HELP_WRAPPER)]
     Run(run::Run),
-    /// Acquire a lock and leave it held, for scripts; prints the fencing token. Status 16 held by somebody else, 110 the wait ran out
+    /// Acquire a lock and leave it held, for scripts; prints the fencing token (exit status 16 if it is held, 110 if the wait ran out)
     Acquire(hold::Acquire),
     /// Renew a lease that was acquired before: status 116 when it is not there, or is over
     Renew(hold::Renew),
-    /// End a lease that was acquired before; none is fine
+    /// Release a lease; succeed if there is none
     Release(hold::Release),
     /// List the locks
     List(show::List),
-    /// Show one lock whole: status 2 when there is none
+    /// Show one lock in full (exit status 2 if there is none)
     Inspect(show::Inspect),
     /// End somebody's lease, and say whose: status 1 when the condition does not hold
     Break(admin::Break),

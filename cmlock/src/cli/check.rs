@@ -20,7 +20,7 @@ impl Check {
             let needed = Client::RULES;
             return client.cluster().check("cmlock", &needed, &optional).await;
         };
-        let needed = Client::rules_for(&name);
+        let needed = Client::rules_for(&name)?;
         let role = format!("cmlock-{name}");
         client.cluster().check(&role, &needed, &optional).await
     }

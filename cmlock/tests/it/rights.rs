@@ -197,7 +197,7 @@ async fn a_bad_name_is_refused_before_any_request() {
             cmlock::status(&client, name).await.map(drop).unwrap_err(),
         ] {
             assert_eq!(error.errno(), Errno::EINVAL, "{error}");
-            assert!(error.to_string().contains("cannot name a lock"), "{error}");
+            assert!(error.to_string().contains("invalid lock name"), "{error}");
         }
     }
     assert!(place.requests(AGENT, 0).is_empty());
