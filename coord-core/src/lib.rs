@@ -19,6 +19,8 @@ pub mod cli;
 pub mod live;
 #[cfg(feature = "cli")]
 pub mod log;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use boottime::boottime;
 pub use errno::{Errno, HasErrno};
