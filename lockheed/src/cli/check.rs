@@ -7,7 +7,10 @@ use coord_lease::block_on;
 use lockheed::DirStore;
 use nix::unistd::{AccessFlags, access};
 
-use super::{StoreArg, backend::Place};
+use super::{
+    StoreArg,
+    backend::{Login, Place},
+};
 
 pub(crate) fn run(store: &StoreArg) -> Result<Status, Failure> {
     match store.place() {
@@ -26,11 +29,11 @@ fn directory(path: &Path) -> Result<Status, Failure> {
 
 #[cfg(feature = "kube")]
 async fn rules(store: &StoreArg) -> Result<Status, Failure> {
-    let store = store.kube().await?;
+    let store = store.kube(Login::First).await?;
     store.cluster().check(&lockheed::KubeStore::RULES).await
 }
 
 #[cfg(not(feature = "kube"))]
 async fn rules(store: &StoreArg) -> Result<Status, Failure> {
-    store.kube().await.map(|_| Status::DONE)
+    store.kube(Login::First).await.map(|_| Status::DONE)
 }
