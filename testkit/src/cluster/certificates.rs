@@ -20,7 +20,7 @@ pub(super) fn server(directory: &Path) -> Result {
     let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
     let mut server = params("kube-apiserver", &names)?;
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    signed(directory, "server", server)
+    signed(directory, "server", &server)
 }
 
 /// A user's: Kubernetes takes the common name as the user and the organisation as a group.
@@ -32,7 +32,7 @@ pub(super) fn client(directory: &Path, user: &str, group: Option<&str>) -> Resul
             .push(DnType::OrganizationName, group);
     }
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    signed(directory, user, client)
+    signed(directory, user, &client)
 }
 
 /// What tokens of service accounts are signed with.
@@ -62,7 +62,7 @@ fn params(name: &str, alternatives: &[&str]) -> Result<CertificateParams> {
     Ok(params)
 }
 
-fn signed(directory: &Path, name: &str, params: CertificateParams) -> Result {
+fn signed(directory: &Path, name: &str, params: &CertificateParams) -> Result {
     let authority_key = KeyPair::from_pem(&fs::read_to_string(directory.join("ca.key"))?)?;
     let authority = Issuer::new(of_authority()?, authority_key);
     let key = KeyPair::generate()?;
