@@ -12,10 +12,13 @@ use coord_kube::{Action, Cluster, Error as KubeError, Rule};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, PostParams, Preconditions, PropagationPolicy},
+    api::{
+        DeleteParams, ListParams, PartialObjectMeta, PostParams, Preconditions, PropagationPolicy,
+    },
 };
 use serde::de::DeserializeOwned;
 
@@ -23,7 +26,7 @@ use crate::{
     Error, PodName,
     error::Kind,
     holder::{Holder, own_run, phase},
-    record::{Owner, Record, Run},
+    record::{self, Owner, Record, Run},
     time::Sight,
 };
 
@@ -293,14 +296,43 @@ impl Client {
         }
     }
 
-    pub(crate) async fn list(&self) -> Result<Vec<ConfigMap>, KubeError> {
-        let (api, parameters) = (self.api::<ConfigMap>(), ListParams::default());
-        let found = self
-            .call(self.cluster.action("list", CONFIGMAPS), || {
-                api.list(&parameters)
-            })
-            .await?;
-        Ok(found.items)
+    /// The namespaces and names of the ConfigMaps that may be locks, here or everywhere. Their metadata says so: the others, which may be
+    /// large, are not fetched.
+    pub(crate) async fn candidates(
+        &self,
+        everywhere: bool,
+    ) -> Result<Vec<(String, String)>, KubeError> {
+        let (api, action) = if everywhere {
+            let all = Api::<ConfigMap>::all(self.cluster.client().clone());
+            (all, Action::new("list", CONFIGMAPS))
+        } else {
+            (self.api(), self.cluster.action("list", CONFIGMAPS))
+        };
+        let page = |page: ListParams| {
+            let api = api.clone();
+            async move { api.list_metadata(&page).await }
+        };
+        let mut found = Vec::new();
+        let take = |object: PartialObjectMeta<ConfigMap>| {
+            if record::may_be_lock(&object.metadata) {
+                let ObjectMeta {
+                    namespace, name, ..
+                } = object.metadata;
+                found.push((namespace.unwrap_or_default(), name.unwrap_or_default()));
+            }
+        };
+        let all = ListParams::default();
+        self.cluster.list(action, &all, page, take).await?;
+        Ok(found)
+    }
+
+    /// The same client for another namespace.
+    pub(crate) fn within(&self, namespace: &str) -> Result<Self, KubeError> {
+        let cluster = self.cluster.within(namespace)?;
+        Ok(Self {
+            sight: Arc::clone(&self.sight),
+            ..Self::of(cluster, &self.pod.name)
+        })
     }
 
     async fn call<T, F>(&self, action: Action, request: impl Fn() -> F) -> Result<T, KubeError>

@@ -235,7 +235,7 @@ fn answered(f: &mut fmt::Formatter<'_>, action: &Action, status: &Status) -> fmt
     let text = Text(status);
     match status.code {
         // A namespace that is about to go, and a quota, are 403 too.
-        403 if status.message.contains(" cannot ") => {
+        403 if status.message.contains(&format!(" cannot {}", action.verb)) => {
             let rule = Rule::new(action.verb, action.resource);
             match &action.namespace {
                 Some(namespace) => write!(

@@ -22,6 +22,7 @@ use kube::{Api, Client, Config, Resource, client::ConfigExt, core::NamespaceReso
 use tower::ServiceBuilder;
 
 use self::service::Sender;
+pub use {k8s_openapi, kube};
 
 pub use self::{
     access::{Access, Rule},
@@ -126,6 +127,18 @@ impl Cluster {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The same in another namespace.
+    ///
+    /// # Errors
+    /// `EINVAL` when the namespace cannot be one.
+    pub fn within(&self, namespace: &str) -> Result<Self, Error> {
+        config::check_namespace("the namespace", namespace)?;
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            ..self.clone()
+        })
     }
 
     /// The deadline of each request.

@@ -9,6 +9,7 @@ use std::{
 use kube::config::Kubeconfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_saphyr::DuplicateKeyPolicy;
 
 /// Why a kubeconfig cannot be used: without any of its text, which has tokens and keys in it.
 #[derive(Debug)]
@@ -72,7 +73,9 @@ fn decoded(bytes: &[u8]) -> Option<String> {
 }
 
 fn parsed(text: &str) -> Result<Kubeconfig, Unusable> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
+    // Neither does kubectl mind a key that is there twice.
+    let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
         .map_err(|error| Unusable::NoYaml(error.location().map(|place| place.line())))?;
     // As kubectl does, which sees no more than the first.
     let mut config = documents.into_iter().next().unwrap_or(Value::Null);

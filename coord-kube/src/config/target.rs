@@ -146,10 +146,7 @@ impl Chosen<'_> {
 /// The address of an API server. `what` says where it is from.
 fn url(what: &str, text: &str) -> Result<Uri, Error> {
     let unusable = |why: &str| Error::config(format!("{what} {:?}", without_password(text)), why);
-    let url: Uri = text
-        .trim()
-        .parse()
-        .map_err(|_| unusable("it is not a URL"))?;
+    let url: Uri = text.parse().map_err(|_| unusable("it is not a URL"))?;
     if !matches!(url.scheme_str(), Some("https" | "http")) {
         return Err(unusable("start it with https:// or http://"));
     }

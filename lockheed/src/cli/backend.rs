@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::Args;
 use coord_core::cli::Failure;
 use lockheed::{
-    DirStore, Store,
+    Condition, DirStore, Error, State, Store,
     store::{ProofOfLife, StoreError},
 };
 
@@ -44,8 +44,19 @@ pub(crate) enum Place {
     Dir(PathBuf),
 }
 
+pub(crate) type Everywhere = Vec<(String, Result<State, Error>)>;
+
 /// A store, with what the command line needs beside.
 pub(crate) trait Backend: Store {
+    /// The locks of all namespaces for which this holds, each with its namespace.
+    fn everywhere(
+        &self,
+        _condition: Option<&Condition>,
+    ) -> impl Future<Output = Result<Everywhere, Failure>> {
+        let text = "--all-namespaces is for --store kube: a directory has no namespaces";
+        std::future::ready(Err(Failure::usage(text)))
+    }
+
     /// What shows that the holder lives, where the store can tell.
     fn prove_life(&self) -> Result<Option<ProofOfLife>, StoreError> {
         Ok(None)
@@ -59,7 +70,11 @@ impl Backend for DirStore {
 }
 
 #[cfg(feature = "kube")]
-impl Backend for lockheed::KubeStore {}
+impl Backend for lockheed::KubeStore {
+    async fn everywhere(&self, condition: Option<&Condition>) -> Result<Everywhere, Failure> {
+        Ok(lockheed::locks_everywhere(self, condition).await?)
+    }
+}
 
 impl FromStr for Place {
     type Err = String;
