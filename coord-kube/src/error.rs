@@ -31,7 +31,7 @@ enum Kind {
     /// The server did not answer in time.
     TimedOut(Action, Duration),
     /// There are no credentials to show.
-    Credentials(Action, credentials::Failed),
+    Credentials(Option<Action>, credentials::Failed),
     /// There was no answer, or none that could be read.
     Failed(Action, Box<kube::Error>),
     /// A watch was cut off.
@@ -66,12 +66,16 @@ impl Error {
     pub fn of(action: Action, error: kube::Error) -> Self {
         let of_credentials = chain(&error).find_map(<dyn StdError>::downcast_ref);
         if let Some(failed) = of_credentials {
-            return Kind::Credentials(action, credentials::Failed::clone(failed)).into();
+            return Kind::Credentials(Some(action), credentials::Failed::clone(failed)).into();
         }
         match error {
             kube::Error::Api(status) => Kind::Answer(action, status).into(),
             error => Kind::Failed(action, Box::new(error)).into(),
         }
+    }
+
+    pub(super) fn of_log_in(failed: credentials::Failed) -> Self {
+        Kind::Credentials(None, failed).into()
     }
 
     /// The error number:
@@ -210,7 +214,8 @@ impl fmt::Display for Error {
             }
             Kind::TimedOut(action, after) => write!(f, "cannot {action}: no answer within {after:?}"),
             Kind::Silent(action, after) => write!(f, "cannot {action}: the server has been silent for {after:?}"),
-            Kind::Failed(action, _) | Kind::Credentials(action, _) => write!(f, "cannot {action}"),
+            Kind::Credentials(None, _) => f.write_str("cannot log in"),
+            Kind::Failed(action, _) | Kind::Credentials(Some(action), _) => write!(f, "cannot {action}"),
         }
     }
 }

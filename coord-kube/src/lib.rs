@@ -21,6 +21,7 @@ use coord_core::boottime;
 use kube::{Api, Client, Config, Resource, client::ConfigExt, core::NamespaceResourceScope};
 use tower::ServiceBuilder;
 
+use self::service::Sender;
 pub use {k8s_openapi, kube};
 
 pub use self::{
@@ -45,6 +46,8 @@ pub struct Cluster {
     timeout: Duration,
     clock: ClusterClock,
     starting: starting::Starting,
+    /// None for a client of the caller's.
+    sender: Option<Sender>,
 }
 
 impl Cluster {
@@ -58,9 +61,21 @@ impl Cluster {
     /// the argument, the variable or the file.
     #[allow(clippy::unused_async, reason = "it must be called where tokio runs")]
     pub async fn connect(args: &ClientArgs, user_agent: &str) -> Result<Self, Error> {
+        Self::of(args, user_agent, false)
+    }
+
+    /// The same for a program that a person waits for, and whose standard input nobody else wants: a credential plugin that asks for it
+    /// (`interactiveMode`) has it, if it is a terminal.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    #[allow(clippy::unused_async, reason = "it must be called where tokio runs")]
+    pub async fn connect_attended(args: &ClientArgs, user_agent: &str) -> Result<Self, Error> {
+        Self::of(args, user_agent, true)
+    }
+
+    fn of(args: &ClientArgs, user_agent: &str, attended: bool) -> Result<Self, Error> {
         let mut config = args.config()?;
-        config.default_retry = false;
-        config.connect_timeout = Some(DEFAULT_TIMEOUT);
         let user_agent = user_agent.parse().map_err(|_| {
             Error::config(
                 "the user agent",
@@ -68,8 +83,23 @@ impl Cluster {
             )
         })?;
         config.headers.push((http::header::USER_AGENT, user_agent));
-        let namespace = config.default_namespace.clone();
-        Self::new(client(&config)?, &namespace)
+        let sender = Sender::of(&config, attended)?;
+        let client = client(&config, sender.clone())?;
+        Ok(Self {
+            sender: Some(sender),
+            ..Self::new(client, &config.default_namespace)?
+        })
+    }
+
+    /// Waits until there are credentials: a person may need longer to log in than a request may take. It is not needed before a request.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call), when a credential plugin fails or has not ended after two minutes.
+    pub async fn log_in(&self) -> Result<(), Error> {
+        match &self.sender {
+            Some(sender) => sender.log_in().await.map_err(Error::of_log_in),
+            None => Ok(()),
+        }
     }
 
     /// A client of the caller's own, in this namespace. Its retries should be off (`kube::Config::default_retry`): they repeat writes.
@@ -88,6 +118,7 @@ impl Cluster {
             timeout: DEFAULT_TIMEOUT,
             clock,
             starting: starting::Starting::default(),
+            sender: None,
         })
     }
 
@@ -179,10 +210,8 @@ impl Cluster {
 }
 
 /// kube's client on connections and credentials of ours.
-fn client(config: &Config) -> Result<Client, Error> {
+fn client(config: &Config, sender: Sender) -> Result<Client, Error> {
     let unusable = |error| Error::config(format!("the cluster at {}", config.cluster_url), error);
-    let proxy_url = config.proxy_url.as_ref().map(ToString::to_string);
-    let sender = service::Sender::of(config, proxy_url.as_deref(), false)?;
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .layer(config.extra_headers_layer().map_err(unusable)?)

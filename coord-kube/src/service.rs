@@ -15,7 +15,7 @@ use tower::{BoxError, Service};
 use crate::{
     Error,
     connection::{Connections, copy, lost},
-    credentials::{Credential, Credentials},
+    credentials::{Credential, Credentials, Failed},
 };
 
 /// Sends requests with absolute URIs. Clones share the connections and the credentials.
@@ -31,15 +31,16 @@ type Answer = Response<MapErr<Incoming, fn(hyper::Error) -> BoxError>>;
 
 impl Sender {
     /// Nothing is sent, and no plugin runs, before the first request.
-    pub(crate) fn of(
-        config: &Config,
-        proxy_url: Option<&str>,
-        interactive: bool,
-    ) -> Result<Self, Error> {
+    pub(crate) fn of(config: &Config, attended: bool) -> Result<Self, Error> {
         Ok(Self(Arc::new(Shared {
-            connections: Connections::of(config, proxy_url)?,
-            credentials: Credentials::of(&config.auth_info, interactive)?,
+            connections: Connections::of(config)?,
+            credentials: Credentials::of(&config.auth_info, attended)?,
         })))
+    }
+
+    /// Waits for the first credentials.
+    pub(crate) async fn log_in(&self) -> Result<(), Failed> {
+        self.0.credentials.current().await.map(drop)
     }
 }
 

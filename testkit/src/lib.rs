@@ -3,7 +3,8 @@
 //! [`cluster`] starts etcd and kube-apiserver, [`process`] looks after children; they are light, since `cargo xtask` stands on them too. The rest is the feature `faults`: a
 //! [`Namespace`] for each test, with users who may do just what the test gives them, the requests that the API server has
 //! [counted](audit), a [`Proxy`] before it that cuts, delays and rewrites its answers, a
-//! [`Front`] that counts and loses connections, a [`Tunnel`] as companies have it, and [`WallClocks`] that are wrong.
+//! [`Front`] that counts and loses connections, a [`Tunnel`] as companies have it, a
+//! [`Guarded`] user whose credentials change, and [`WallClocks`] that are wrong.
 
 pub mod cluster;
 pub mod process;
@@ -14,6 +15,8 @@ pub mod audit;
 mod clocks;
 #[cfg(feature = "faults")]
 mod front;
+#[cfg(feature = "faults")]
+pub mod guarded;
 #[cfg(feature = "faults")]
 mod namespace;
 #[cfg(feature = "faults")]
@@ -28,6 +31,7 @@ pub use http::Method;
 pub use self::{
     clocks::WallClocks,
     front::Front,
+    guarded::Guarded,
     namespace::Namespace,
     proxy::{Fault, Proxy, Seen},
     tunnel::Tunnel,

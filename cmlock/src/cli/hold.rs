@@ -88,7 +88,7 @@ impl Acquire {
 
     async fn acquire(&self, pod: &PodArgs, report: &Report) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
-        let lock = self.wanted.lock(&pod.client().await?, &self.name, report);
+        let lock = self.wanted.lock(&pod.waiting().await?, &self.name, report);
         let held = match lock.acquire_unless(signals.clone().came()).await {
             Ok(held) => held,
             Err(error) if error.errno() == Errno::ECANCELED => {

@@ -60,7 +60,7 @@ impl Run {
         report: &Report,
     ) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
-        let client = pod.client().await?;
+        let client = pod.without_input().await?;
         let client = client.with_timeout(times.request_timeout.min(Times::DEFAULT));
         let lock = self
             .wanted

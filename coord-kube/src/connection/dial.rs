@@ -44,13 +44,15 @@ pub(crate) struct NotConnected {
 }
 
 impl Dialer {
-    pub(super) fn of(config: &Config, proxy_url: Option<&str>) -> Result<Self, Error> {
+    pub(super) fn of(config: &Config) -> Result<Self, Error> {
         let server = &config.cluster_url;
         let host = bare(server.host().unwrap_or_default());
+        // The configuration has no proxy but the kubeconfig's.
+        let own_proxy = config.proxy_url.as_ref().map(ToString::to_string);
         Ok(Self {
             host: host.to_owned(),
             port: port(server),
-            proxy: Proxy::to(server, proxy_url, &Environment::read())?,
+            proxy: Proxy::to(server, own_proxy.as_deref(), &Environment::read())?,
             tls: match server.scheme_str() {
                 Some("http") => None,
                 _ => Some(Tls::of(config)?),

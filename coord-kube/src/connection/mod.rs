@@ -93,9 +93,9 @@ struct Failed {
 }
 
 impl Connections {
-    pub(crate) fn of(config: &Config, proxy_url: Option<&str>) -> Result<Self, Error> {
+    pub(crate) fn of(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            dialer: Dialer::of(config, proxy_url)?,
+            dialer: Dialer::of(config)?,
             dialing: tokio::sync::Mutex::default(),
             http1: AtomicBool::new(false),
             open: Arc::default(),

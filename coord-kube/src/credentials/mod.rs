@@ -43,14 +43,14 @@ enum ClientCertificate {
 }
 
 impl Credentials {
-    /// Those of a kubeconfig's user. No plugin runs yet; it may have this process's standard input if `interactive`.
-    pub(crate) fn of(user: &AuthInfo, interactive: bool) -> Result<Self, Error> {
+    /// Those of a kubeconfig's user. No plugin runs yet; it may have this process's standard input if a person attends.
+    pub(crate) fn of(user: &AuthInfo, attended: bool) -> Result<Self, Error> {
         if let Some(provider) = user.auth_provider.as_ref().filter(|it| it.name != "oidc") {
             let what = format!("auth-provider {:?}", provider.name);
             let why = "no client knows it any more: use the exec plugin of the same cloud";
             return Err(Error::config(what, why));
         }
-        let plugin = user.exec.as_ref().map(|exec| Plugin::of(exec, interactive));
+        let plugin = user.exec.as_ref().map(|exec| Plugin::of(exec, attended));
         Ok(Self {
             authorization: Authorization::of(user)?,
             identity: ClientCertificate::of(user)?,

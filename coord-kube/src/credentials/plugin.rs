@@ -41,7 +41,7 @@ pub(crate) struct Plugin {
 struct Exec {
     config: ExecConfig,
     /// It may have our standard input.
-    interactive: bool,
+    attended: bool,
 }
 
 #[derive(Default)]
@@ -83,7 +83,7 @@ enum Why {
 }
 
 impl Plugin {
-    pub(super) fn of(config: &ExecConfig, interactive: bool) -> Result<Self, Error> {
+    pub(super) fn of(config: &ExecConfig, attended: bool) -> Result<Self, Error> {
         let named = |why| Error::config("the credential plugin of the kubeconfig's user", why);
         if config.command.as_deref().unwrap_or_default().is_empty() {
             return Err(named("it has no command"));
@@ -97,7 +97,7 @@ impl Plugin {
             (Some("v1" | "v1beta1"), _) => Ok(Self {
                 exec: Exec {
                     config: config.clone(),
-                    interactive,
+                    attended,
                 },
                 state: Mutex::default(),
             }),

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -12,76 +11,12 @@ use coord_kube::Cluster;
 use k8s_openapi::{api::authentication::v1::SelfSubjectReview, jiff::Timestamp};
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use testkit::{Namespace, Proxy, eventually};
+use testkit::{Guarded, Namespace, eventually, guarded::VERSION};
 
 use crate::{
     connections::front,
     kube::{connect, get},
 };
-
-/// A proxy that accepts a token, and a kubeconfig for it.
-struct Guarded {
-    _namespace: Namespace,
-    proxy: Proxy,
-    directory: TempDir,
-}
-
-impl Guarded {
-    fn start() -> Self {
-        let namespace = Namespace::new();
-        Self {
-            proxy: Proxy::start(&namespace.admin()),
-            directory: tempfile::tempdir().unwrap(),
-            _namespace: namespace,
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn kubeconfig(&self, user: &Value) -> PathBuf {
-        let url = format!("http://{}", self.proxy.address());
-        let config = testkit::cluster::kubeconfig(&url, Path::new("none"), user);
-        let mut config = config;
-        config["clusters"][0]["cluster"] = json!({"server": url});
-        let path = self.path("kubeconfig");
-        fs::write(&path, config.to_string()).unwrap();
-        path
-    }
-
-    /// A plugin with this script, which begins with counting its runs.
-    fn plugin(&self, script: &str, more: &Value) -> PathBuf {
-        let script = format!(
-            "#!/bin/sh\ncd '{}'\necho x >>runs\n{script}",
-            self.directory.path().display()
-        );
-        let path = self.path("plugin");
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut exec = json!({"apiVersion": VERSION, "interactiveMode": "IfAvailable", "command": path,
-            "args": ["--secret", "hunter2"], "env": [{"name": "SECRET", "value": "hunter3"}]});
-        for (name, value) in more.as_object().unwrap() {
-            exec[name] = value.clone();
-        }
-        self.kubeconfig(&json!({"exec": exec}))
-    }
-
-    fn runs(&self) -> usize {
-        let runs = fs::read_to_string(self.path("runs")).unwrap_or_default();
-        runs.lines().count()
-    }
-
-    /// What the plugin prints from now on.
-    fn issue(&self, status: &Value) {
-        let text = json!({"apiVersion": VERSION, "kind": "ExecCredential", "status": status});
-        fs::write(self.path("new"), text.to_string()).unwrap();
-        fs::rename(self.path("new"), self.path("issued")).unwrap();
-    }
-}
-
-const VERSION: &str = "client.authentication.k8s.io/v1";
 
 fn in_seconds(seconds: u64) -> String {
     let at = SystemTime::now() + Duration::from_secs(seconds);
@@ -109,8 +44,7 @@ async fn a_token_file_is_read_again_when_it_changes() {
     let cluster = connect(&at.kubeconfig(&user)).await;
     works(&cluster).await;
     for token in ["two", "three", "four", "five", "six"] {
-        fs::write(at.path("next"), format!("{token}\n")).unwrap();
-        fs::rename(at.path("next"), at.path("token")).unwrap();
+        at.put("token", &format!("{token}\n"));
         at.proxy.require(token);
         works(&cluster).await;
     }
@@ -131,7 +65,7 @@ async fn a_plugin_runs_once_at_the_start_and_once_more_when_its_token_is_refused
     let at = Guarded::start();
     at.proxy.require("one");
     at.issue(&json!({"token": "one", "expirationTimestamp": in_seconds(3600)}));
-    let cluster = connect(&at.plugin("cat issued", &json!({}))).await;
+    let cluster = connect(&at.kubeconfig(&at.plugin("cat issued", &json!({})))).await;
     let at_once = [works(&cluster), works(&cluster), works(&cluster)];
     futures::future::join_all(at_once).await;
     assert_eq!(at.runs(), 1);
@@ -162,7 +96,7 @@ async fn a_renewal_that_fails_or_hangs_costs_nothing_while_the_old_token_works()
         at.proxy.require("one");
         at.issue(&json!({"token": "one", "expirationTimestamp": in_seconds(20)}));
         let script = format!("[ -e second ] && {{ {second}; }}; touch second; cat issued");
-        let cluster = connect(&at.plugin(&script, &json!({}))).await;
+        let cluster = connect(&at.kubeconfig(&at.plugin(&script, &json!({})))).await;
         let cluster = cluster.with_timeout(Duration::from_secs(4));
         works(&cluster).await;
         // The last quarter of its life begins after 15 s.
@@ -199,9 +133,14 @@ async fn a_plugin_does_not_get_standard_input_and_is_told_so() {
     at.issue(&json!({"token": "one"}));
     let script =
         "cat >input; echo \"$KUBERNETES_EXEC_INFO\" >info; echo \"$SECRET $*\" >given; cat issued";
-    let cluster = connect(&at.plugin(script, &json!({"provideClusterInfo": true}))).await;
+    let cluster =
+        connect(&at.kubeconfig(&at.plugin(script, &json!({"provideClusterInfo": true})))).await;
     works(&cluster).await;
     assert_eq!(fs::read(at.path("input")).unwrap(), b"");
+    // It is in a session of its own, that is, without our terminal: it is not stopped when it reads from there, and nor are we.
+    let session = fs::read_to_string(at.path("session")).unwrap();
+    let (pid, session) = session.trim().split_once(' ').unwrap();
+    assert_eq!(pid, session);
     let info = fs::read_to_string(at.path("info")).unwrap();
     let info: Value = serde_json::from_str(&info).unwrap();
     let server = format!("http://{}", at.proxy.address());
@@ -220,7 +159,7 @@ async fn what_a_plugin_leaves_behind_does_not_hold_it_up() {
     at.issue(&json!({"token": "one"}));
     // As ssh's master does it: in the background, with standard output and standard error.
     let script = "sleep 1000 & echo $! >left; cat issued";
-    let cluster = connect(&at.plugin(script, &json!({}))).await;
+    let cluster = connect(&at.kubeconfig(&at.plugin(script, &json!({})))).await;
     works(&cluster.with_timeout(Duration::from_secs(60))).await;
     let left = testkit::process::number_in(&at.path("left"));
     assert!(testkit::process::is_alive(left));
@@ -263,7 +202,7 @@ async fn a_plugin_that_fails_is_told_without_its_secrets() {
     ];
     for (script, errno, expected) in cases {
         let at = Guarded::start();
-        let kubeconfig = at.plugin(script, &json!({}));
+        let kubeconfig = at.kubeconfig(&at.plugin(script, &json!({})));
         let error = get(&connect(&kubeconfig).await, "x").await.unwrap_err();
         let text = with_sources(&error);
         assert_eq!((error.errno(), at.runs()), (errno, 1), "{text}");
@@ -282,12 +221,13 @@ async fn a_plugin_that_fails_is_told_without_its_secrets() {
     let at = Guarded::start();
     let hint =
         json!({"command": "no-such-plugin", "installHint": "get it\nfrom https://plugins.test"});
-    let (errno, text) = fails(&connect(&at.plugin("", &hint)).await).await;
+    let (errno, text) = fails(&connect(&at.kubeconfig(&at.plugin("", &hint))).await).await;
     assert_eq!(errno, Errno::ENOENT, "{text}");
     let expected = r#"the credential plugin "no-such-plugin" is not installed: get it; from https://plugins.test"#;
     assert!(text.ends_with(expected), "{text}");
     let always = json!({"interactiveMode": "Always"});
-    let (errno, text) = fails(&connect(&at.plugin("cat issued", &always)).await).await;
+    let (errno, text) =
+        fails(&connect(&at.kubeconfig(&at.plugin("cat issued", &always))).await).await;
     assert_eq!((errno, at.runs()), (Errno::EACCES, 0), "{text}");
     assert!(text.contains("interactiveMode Always"), "{text}");
 }
@@ -359,11 +299,7 @@ async fn a_plugin_may_hand_out_short_lived_certificates() {
     };
     issue(&users[0], 3);
     let plugin = at.plugin("cat issued", &json!({}));
-    let text = fs::read_to_string(front.kubeconfig(&users[0])).unwrap();
-    let mut config: Value = serde_json::from_str(&text).unwrap();
-    let of_plugin: Value = serde_json::from_str(&fs::read_to_string(&plugin).unwrap()).unwrap();
-    config["users"] = of_plugin["users"].clone();
-    fs::write(&plugin, config.to_string()).unwrap();
+    let plugin = at.kubeconfig_like(&front.kubeconfig(&users[0]), &plugin);
     let cluster = connect(&plugin).await;
     assert!(user_name(&cluster).await.ends_with("-one"));
     issue(&users[1], 3600);

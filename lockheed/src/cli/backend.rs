@@ -88,9 +88,23 @@ impl FromStr for Place {
     }
 }
 
+/// How a person may log in, where a credential plugin asks for one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// Before anything else.
+    First,
+    /// Within the time that the command waits.
+    Waiting,
+    /// The same, and standard input is the command's that runs under the lock.
+    WithoutInput,
+}
+
 /// Something to be done on whatever store was asked for.
 pub(crate) trait Work {
     type Done;
+
+    /// What of standard input and of time is left to a person who must log in.
+    const LOGIN: Login = Login::First;
 
     fn on<S: Backend>(self, store: S) -> impl Future<Output = Result<Self::Done, Failure>>;
 }
@@ -105,20 +119,27 @@ impl StoreArg {
         match &self.store {
             Place::Dir(path) if makes => work.on(DirStore::create(path)?).await,
             Place::Dir(path) => work.on(DirStore::open(path)?).await,
-            Place::Kube => work.on(self.kube().await?).await,
+            Place::Kube => work.on(self.kube(W::LOGIN).await?).await,
         }
     }
 
     #[cfg(feature = "kube")]
-    pub(crate) async fn kube(&self) -> Result<lockheed::KubeStore, Failure> {
+    pub(crate) async fn kube(&self, login: Login) -> Result<lockheed::KubeStore, Failure> {
+        use coord_kube::Cluster;
         const USER_AGENT: &str = concat!("lockheed/", env!("CARGO_PKG_VERSION"));
-        let cluster = coord_kube::Cluster::connect(&self.client, USER_AGENT).await?;
+        let cluster = match login {
+            Login::WithoutInput => Cluster::connect(&self.client, USER_AGENT).await?,
+            _ => Cluster::connect_attended(&self.client, USER_AGENT).await?,
+        };
+        if login == Login::First {
+            cluster.log_in().await?;
+        }
         Ok(lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?)
     }
 
     #[cfg(not(feature = "kube"))]
     #[allow(clippy::unused_async, reason = "as the one that connects")]
-    pub(crate) async fn kube(&self) -> Result<DirStore, Failure> {
+    pub(crate) async fn kube(&self, _: Login) -> Result<DirStore, Failure> {
         let text = "this build has no Kubernetes client; use --store dir:PATH";
         Err(Failure::usage(text))
     }

@@ -8,7 +8,10 @@ use coord_lease::block_on;
 use lockheed::DirStore;
 use nix::unistd::{AccessFlags, access};
 
-use super::{StoreArg, backend::Place};
+use super::{
+    StoreArg,
+    backend::{Login, Place},
+};
 
 #[derive(Args)]
 pub(crate) struct Check {
@@ -26,7 +29,7 @@ impl Check {
 
     #[cfg(feature = "kube")]
     async fn rules(self, store: &StoreArg) -> Result<Status, Failure> {
-        let store = store.kube().await?;
+        let store = store.kube(Login::First).await?;
         let Some(name) = self.name else {
             let needed = lockheed::KubeStore::RULES;
             return store.cluster().check("lockheed", &needed, &[]).await;
@@ -39,7 +42,7 @@ impl Check {
 
     #[cfg(not(feature = "kube"))]
     async fn rules(self, store: &StoreArg) -> Result<Status, Failure> {
-        store.kube().await.map(|_| Status::DONE)
+        store.kube(Login::First).await.map(|_| Status::DONE)
     }
 }
 

@@ -11,7 +11,13 @@ use coord_core::{
 use coord_lease::{Signals, WaitLine, block_on, runtime};
 use lockheed::{Condition, Held, Lock, LockName, Store};
 
-use super::{Backend, StoreArg, backend::Work, default_id, name, report::Report, times::LeaseArgs};
+use super::{
+    Backend, StoreArg,
+    backend::{Login, Work},
+    default_id, name,
+    report::Report,
+    times::LeaseArgs,
+};
 
 /// What `run` and `acquire` have in common.
 #[derive(Args)]
@@ -126,6 +132,8 @@ struct AcquireOn<'a> {
 
 impl Work for AcquireOn<'_> {
     type Done = Status;
+
+    const LOGIN: Login = Login::Waiting;
 
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
         let Acquire { lease, wanted, .. } = self.arguments;

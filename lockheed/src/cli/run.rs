@@ -11,7 +11,12 @@ use coord_process::supervise::{Guard, Plan};
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
 
 use super::{
-    Backend, StoreArg, backend::Work, default_id, hold::Wanted, name, report::Report,
+    Backend, StoreArg,
+    backend::{Login, Work},
+    default_id,
+    hold::Wanted,
+    name,
+    report::Report,
     times::LeaseArgs,
 };
 
@@ -79,6 +84,8 @@ struct RunOn<'a> {
 
 impl Work for RunOn<'_> {
     type Done = Status;
+
+    const LOGIN: Login = Login::WithoutInput;
 
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
         let signals = Signals::catch()?;

@@ -7,6 +7,7 @@ mod conformance;
 mod contend;
 mod counts;
 mod crash;
+mod credentials;
 mod go;
 mod kubectl;
 mod rights;

@@ -100,7 +100,7 @@ impl Connected {
         let ours = tcgetpgrp(&stdin)
             .or_else(|_| tcgetpgrp(io::stderr()))
             .is_ok_and(|group| group == getpgrp());
-        let wanted = exec.interactive && exec.wants_terminal();
+        let wanted = exec.attended && exec.wants_terminal();
         Self {
             stdin: wanted && ours && stdin.is_terminal(),
             stderr: first && io::stderr().is_terminal(),
