@@ -128,8 +128,8 @@ async fn a_plugin_does_not_get_standard_input_and_is_told_so() {
     let at = Guarded::start();
     at.proxy.require("one");
     at.issue(&json!({"token": "one"}));
-    let script =
-        "cat >input; echo \"$KUBERNETES_EXEC_INFO\" >info; echo \"$SECRET $*\" >given; cat issued";
+    let script = "cut -d' ' -f1,6 /proc/$$/stat >session; \
+        cat >input; echo \"$KUBERNETES_EXEC_INFO\" >info; echo \"$SECRET $*\" >given; cat issued";
     let cluster =
         connect(&at.kubeconfig(&at.plugin(script, &json!({"provideClusterInfo": true})))).await;
     works(&cluster).await;
