@@ -11,6 +11,7 @@ pub mod errno;
 pub mod exit;
 mod name;
 pub mod signal;
+pub mod signal_name;
 pub mod text;
 
 #[cfg(feature = "cli")]
@@ -19,6 +20,8 @@ pub mod cli;
 pub mod live;
 #[cfg(feature = "cli")]
 pub mod log;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use boottime::boottime;
 pub use errno::{Errno, HasErrno};

@@ -1,6 +1,9 @@
 //! Claims: of racing claimants one wins, and a dead one blocks nobody.
 
-use std::{fs::File, os::fd::AsFd};
+use std::{
+    fs::{self, File, Metadata},
+    os::{fd::AsFd, unix::fs::PermissionsExt},
+};
 
 use log::{info, warn};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -10,9 +13,13 @@ use crate::{
     error::{Kind, While},
     file::{self, Content},
     identity,
-    pidfile::find,
+    judge::Verdict,
     process::Process,
+    trust,
 };
+
+/// The mode of a new file.
+const PRIVATE: u32 = 0o600;
 
 /// A claim whose lock is held until this is dropped, and longer by whatever inherits it.
 #[derive(Debug)]
@@ -50,59 +57,120 @@ impl PidFile {
         let process = Process::find(pid)
             .during("look for the process of")?
             .ok_or(Kind::NoProcess(pid))?;
-        let file = self.lock_at_path()?;
-        self.check_is_free(&file, pid)?;
+        let file = self.lock_free_file(pid)?;
+        self.set_mode(&file)?;
         file::write(&file, pid)?;
         self.keep_identity(&file, &process);
         info!("claimed {:?} for process {pid}", self.path);
         Ok(file)
     }
 
-    /// The lock counts only on the file that the path still names: a `kill` may have removed it while we waited.
-    fn lock_at_path(&self) -> Result<File, Kind> {
+    /// Locks the file, if it names no process that runs. One that others could write to is made anew where that may be done.
+    fn lock_free_file(&self, pid: Pid) -> Result<File, Kind> {
         loop {
-            let file = file::create(&self.path)?;
-            if !file::lock(&file)? {
-                return Err(self.why_locked(&file)?);
-            }
-            if file::is_at(&file, &self.path)? {
+            let file = self.lock_at_path()?;
+            let metadata = self.check_is_free(&file, pid)?;
+            if trust::is_our_own(&metadata) || !self.discard(&file)? {
                 return Ok(file);
             }
         }
     }
 
-    fn why_locked(&self, file: &File) -> Result<Kind, Kind> {
-        if let (Content::Pid(pid), metadata) = file::read_unlocked(file)?
-            && find(pid, self.identity(&metadata, pid).as_ref())?.is_some()
-        {
-            return Ok(Kind::Running(pid));
+    /// The lock counts only on the file that the path still names: a `kill` may have removed it while we waited.
+    fn lock_at_path(&self) -> Result<File, Kind> {
+        loop {
+            let file = file::open_or_create(&self.path, self.mode.unwrap_or(PRIVATE))?;
+            if !file::lock(&file)? {
+                self.check_lock_may_be_broken(&file)?;
+            } else if file::is_at(&file, &self.path)? {
+                return Ok(file);
+            }
         }
-        Ok(Kind::Locked)
     }
 
-    fn check_is_free(&self, file: &File, pid: Pid) -> Result<(), Kind> {
-        match file::read(file)? {
-            (Content::Empty, _) => Ok(()),
-            (Content::Invalid(quoted), _) => {
+    /// Somebody holds the lock. That counts, unless the file is another user's, who could keep us out for ever: such a file is
+    /// discarded.
+    fn check_lock_may_be_broken(&self, file: &File) -> Result<(), Kind> {
+        let (content, metadata) = file::read_unlocked(file)?;
+        if let Ok(Some(pid)) = content.pid()
+            && let (Verdict::Runs(_), _) = self.judge(pid, &metadata)?
+        {
+            return Err(Kind::Running(pid));
+        }
+        if trust::is_our_own(&metadata) {
+            return Err(Kind::Locked);
+        }
+        // Of several claims that come here at once none may discard what another has just made.
+        let directory = File::open(file::directory(&self.path)).during("open the directory of")?;
+        if !file::lock(&directory)? || !self.discard(file)? {
+            return Err(Kind::Locked);
+        }
+        warn!("{:?} is another user's, and locked: made anew", self.path);
+        Ok(())
+    }
+
+    /// Removes the file, if the path still names it. False where that is not permitted.
+    fn discard(&self, file: &File) -> Result<bool, Kind> {
+        if !file::is_at(file, &self.path)? {
+            return Ok(true);
+        }
+        match file::remove(&self.path) {
+            Err(error) if file::is_not_ours_to_remove(&error) => Ok(false),
+            removed => removed.during("remove").map(|()| true),
+        }
+    }
+
+    fn check_is_free(&self, file: &File, pid: Pid) -> Result<Metadata, Kind> {
+        let (content, metadata) = file::read(file)?;
+        match content {
+            Content::Invalid(quoted) => warn!(
+                "replacing {quoted} in {:?}, which is not a valid pid",
+                self.path
+            ),
+            Content::PidAndMore(old) => {
+                self.check_is_over(old, &metadata, pid)?;
+                warn!("replacing {old} in {:?}, and the lines below it", self.path);
+            }
+            Content::Pid(old) => self.check_is_over(old, &metadata, pid)?,
+            Content::Empty => {}
+        }
+        Ok(metadata)
+    }
+
+    /// A file that names the claimant without its identity is from an earlier owner of the PID, as in a container that has been
+    /// started again.
+    fn check_is_over(&self, old: Pid, file: &Metadata, claimant: Pid) -> Result<(), Kind> {
+        match self.judge(old, file)? {
+            (Verdict::Runs(_), identity) if old == claimant => {
+                identity.map_or(Ok(()), |_| Err(Kind::AlreadyIn(claimant)))
+            }
+            (Verdict::Runs(_), _) => Err(Kind::Running(old)),
+            (Verdict::Doubtful(doubt), _) => {
                 warn!(
-                    "replacing {quoted} in {:?}, which is not a valid pid",
+                    "process {old} does not count, though {:?} names it: {doubt}",
                     self.path
                 );
                 Ok(())
             }
-            (Content::Pid(old), metadata) => {
-                match find(old, self.identity(&metadata, old).as_ref())? {
-                    None => Ok(()),
-                    Some(_) if old == pid => Err(Kind::AlreadyIn(pid)),
-                    Some(_) => Err(Kind::Running(old)),
-                }
+            (Verdict::Gone, Some(identity)) if old != claimant && identity.is_elsewhere() => {
+                warn!(
+                    "taking {:?} over from a process {old} that cannot be seen from this container; where containers share a directory use claim -- CMD",
+                    self.path
+                );
+                Ok(())
             }
+            (Verdict::Gone, _) => Ok(()),
         }
+    }
+
+    fn set_mode(&self, file: &File) -> Result<(), Kind> {
+        let permissions = self.mode.map(fs::Permissions::from_mode);
+        let set = permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions));
+        set.during("change the mode of")
     }
 
     /// Without it the claim stands, and a live PID counts as running.
     fn keep_identity(&self, file: &File, process: &Process) {
-        let path = identity::path_beside(&self.path);
         let Some(identity) = Identity::of(process) else {
             warn!(
                 "/proc does not show process {}: its PID alone is kept",
@@ -110,7 +178,8 @@ impl PidFile {
             );
             return;
         };
-        if let Err(error) = identity::write(&path, file, process.pid(), &identity) {
+        if let Err(error) = identity::write(&self.path, file, process.pid(), &identity) {
+            let path = identity::path_beside(&self.path);
             warn!("cannot write {path:?}: {error}; the PID alone is kept");
         }
     }

@@ -1,22 +1,24 @@
 //! The command line.
 
-use std::{
-    io, os::unix::process::CommandExt, path::PathBuf, process::Command as Process, time::Duration,
-};
+mod claim;
+mod health;
+mod kill;
+mod signal;
+mod signals;
+mod status;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
 use coord_core::{
     Status,
-    cli::{self, Failure, Tool},
-    duration, exit,
-    live::LiveLine,
+    cli::{Failure, Tool},
+    exit,
     log::{Defaults, LogArgs},
-    signal,
 };
-use sipid::{
-    Pid, PidFile, Schedule, State,
-    health::{Probe, Proxies},
-};
+use sipid::PidFile;
+
+use signals::FileSizeSignal;
 
 /// Pidfiles that survive races, PID reuse and bad input
 #[derive(Parser)]
@@ -30,94 +32,78 @@ pub(crate) struct SipidCli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write a PID into a pidfile, unless the process in it runs: status 17 then, 11 when somebody else is claiming
+    /// Write a PID into a pidfile, unless the process in it runs
+    /// (exit status 17 if it is running, 11 if somebody else is claiming)
     #[command(
         override_usage = "sipid claim [OPTIONS] --pid-file <FILE> --pid <PID>\n       sipid claim [OPTIONS] --pid-file <FILE> -- <CMD>..."
     )]
-    Claim(Claim),
-    /// End the process in a pidfile, wait until it is gone, and remove the file: status 0, also when none runs; 110 when it
-    /// outlives the schedule, 11 when only its children still hold the lock
-    Kill(Kill),
-    /// Ask a URL until it answers well: status 110 if it does not in time, 3 if the watched process ends
-    WaitUntilHealthy(Wait),
-    /// Say whether the process in a pidfile runs: status 0 yes, 1 no
-    Status {
-        #[command(flatten)]
-        file: FileArg,
-        /// How to say it
-        #[arg(short, long, value_parser = ["text", "json"], default_value = "text")]
-        output: String,
-    },
+    Claim(claim::Claim),
+    /// End the process in a pidfile, wait until it is gone, and remove the file
+    /// (exit status 0 also if none runs, 110 if it outlives the schedule, 11 if only its children still hold the lock)
+    Kill(kill::Kill),
+    /// Send a signal to the process in a pidfile (exit status 3 if it is not running)
+    Signal(signal::Signal),
+    /// Poll URLs, files or a command until they are healthy
+    /// (exit status 110 if they are not in time, 3 if the watched process ends)
+    WaitUntilHealthy(Box<health::Wait>),
+    /// Say whether the process in a pidfile runs (exit status 0 if it does, 1 if not)
+    Status(status::ShowStatus),
 }
 
 #[derive(Args)]
 struct FileArg {
     /// The pidfile
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "pidfile", value_name = "FILE")]
     pid_file: PathBuf,
-}
-
-#[derive(Args)]
-#[command(group = ArgGroup::new("whom").required(true))]
-struct Claim {
-    #[command(flatten)]
-    file: FileArg,
-    /// The process to claim for
-    #[arg(long, group = "whom")]
-    pid: Option<String>,
-    /// Claim for this process, and become this command, which keeps the lock while it or a child of it lives; 126 and 127
-    /// when it cannot be executed or found
-    #[arg(last = true, value_name = "CMD", group = "whom")]
-    run: Vec<std::ffi::OsString>,
-}
-
-#[derive(Args)]
-struct Kill {
-    #[command(flatten)]
-    file: FileArg,
-    /// Send QUIT and wait a second before KILL, for runtimes that show their stacks then
-    #[arg(long)]
-    show_stacks: bool,
-    /// How long to wait after TERM
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
-    timeout: Duration,
-    /// Signals and waits in turn, as for start-stop-daemon: TERM/20/QUIT/1/KILL, or 20 for TERM/20/KILL/20
-    #[arg(long, value_name = "SCHEDULE", conflicts_with_all = ["show_stacks", "timeout"])]
-    retry: Option<Schedule>,
-    /// End the whole process group that the process leads
-    #[arg(long)]
-    group: bool,
-}
-
-#[derive(Args)]
-struct Wait {
-    /// What to ask: http://, https:// or tcp://host:port; through a proxy that the environment names, unless it is on loopback
-    #[arg(long)]
-    url: String,
-    /// How long to ask at most
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration::parse_positive)]
-    timeout: Duration,
-    /// How long from one try to the next
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse_positive)]
-    polling_frequency: Duration,
-    /// Trust the CAs in this PEM file, and no others
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// Trust any certificate
-    #[arg(long, conflicts_with = "ca_file")]
-    insecure: bool,
-    /// Connect to this socket, whatever the URL's host is
+    /// Take only an instance of this executable for the process in the file; for a script that is its interpreter
     #[arg(long, value_name = "PATH")]
-    unix_socket: Option<PathBuf>,
-    /// The statuses that mean healthy
-    #[arg(long, value_name = "N or N-M", default_value = "200")]
-    expect_status: String,
-    /// A header to send; may be repeated
-    #[arg(long, value_name = "NAME:VALUE")]
-    header: Vec<String>,
-    /// Stop waiting as soon as the process in this pidfile is gone
-    #[arg(long, value_name = "FILE")]
-    pid_file: Option<PathBuf>,
+    exec: Option<PathBuf>,
+    /// Take only a process of this name, as `ps -o comm` shows it, for the one in the file
+    #[arg(long, value_name = "NAME", value_parser = process_name)]
+    name: Option<String>,
+    /// Take only a process of this user, a name or UID, for the one in the file
+    #[arg(long, value_name = "USER", value_parser = user)]
+    user: Option<u32>,
+}
+
+impl FileArg {
+    fn open(self) -> PidFile {
+        let mut file = PidFile::new(self.pid_file);
+        if let Some(path) = self.exec {
+            file = file.executable(path);
+        }
+        if let Some(name) = self.name {
+            file = file.name(name);
+        }
+        if let Some(user) = self.user {
+            file = file.user(user);
+        }
+        file
+    }
+}
+
+/// The kernel keeps so much of a name, `proc_pid_comm(5)`.
+const LONGEST_NAME: usize = 15;
+
+fn process_name(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("a name has at least one character".to_owned()),
+        1..=LONGEST_NAME => Ok(text.to_owned()),
+        _ => Err(format!(
+            "the kernel keeps {LONGEST_NAME} bytes of a name: shorten it, or use --exec"
+        )),
+    }
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    match nix::unistd::User::from_name(text) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err("there is no such user".to_owned()),
+        Err(error) => Err(format!("cannot look the user up: {error}")),
+    }
 }
 
 impl Tool for SipidCli {
@@ -125,7 +111,7 @@ impl Tool for SipidCli {
     const LOG: Defaults = Defaults {
         env_prefix: "SIPID",
         level: log::LevelFilter::Warn,
-        crates: &["sipid", "ureq", "rustls"],
+        crates: &["sipid", "rustls"],
         silent_below_debug: &[],
     };
 
@@ -134,158 +120,18 @@ impl Tool for SipidCli {
     }
 
     fn run(self) -> Result<Status, Failure> {
-        signal::end_on_termination();
+        let file_size_signal = FileSizeSignal::ignore();
+        let waits = !matches!(self.command, Command::Claim(_));
+        if waits {
+            // A command that is claimed for must find its signals as they were; and a claim does not wait.
+            coord_core::signal::end_on_termination();
+        }
         match self.command {
-            Command::Claim(claim) => claim.run(),
+            Command::Claim(claim) => claim.run(file_size_signal),
             Command::Kill(kill) => kill.run(),
+            Command::Signal(signal) => signal.run(),
             Command::WaitUntilHealthy(wait) => wait.run(),
-            Command::Status { file, output } => status(file, output == "json"),
+            Command::Status(status) => status.run(),
         }
     }
-}
-
-impl Claim {
-    fn run(self) -> Result<Status, Failure> {
-        let file = PidFile::new(self.file.pid_file);
-        let Some(pid) = self.pid else {
-            return become_command(&file, &self.run);
-        };
-        // Not an argument parser's error: a bad PID is 22 here, as it is in a file.
-        file.claim(pid.parse::<Pid>()?)?;
-        Ok(Status::DONE)
-    }
-}
-
-/// Returns only when the command could not be executed.
-fn become_command(file: &PidFile, command: &[std::ffi::OsString]) -> Result<Status, Failure> {
-    let claim = file.claim_and_hold()?;
-    claim.inherit()?;
-    let error = Process::new(&command[0]).args(&command[1..]).exec();
-    let status = if error.kind() == io::ErrorKind::NotFound {
-        Status::NOT_FOUND
-    } else {
-        Status::CANNOT_EXECUTE
-    };
-    claim.release()?;
-    Err(Failure::new(
-        status,
-        format!("cannot execute {:?}: {error}", command[0]),
-    ))
-}
-
-impl Kill {
-    fn run(self) -> Result<Status, Failure> {
-        let file = PidFile::new(self.file.pid_file);
-        let schedule = self.retry.unwrap_or_else(|| {
-            if self.show_stacks {
-                Schedule::terminate_showing_stacks(self.timeout)
-            } else {
-                Schedule::terminate(self.timeout)
-            }
-        });
-        let _line = LiveLine::start(
-            format!("waiting for the process in {:?} to end", file.path()),
-            None,
-        );
-        if self.group {
-            file.kill_group(&schedule)?
-        } else {
-            file.kill(&schedule)?
-        };
-        Ok(Status::DONE)
-    }
-}
-
-impl Wait {
-    fn run(self) -> Result<Status, Failure> {
-        let mut probe = Probe::new(&self.url)?
-            .timeout(self.timeout)
-            .polling_frequency(self.polling_frequency)
-            .expect_status(range(&self.expect_status)?);
-        for header in &self.header {
-            let (name, value) = header.split_once(':').ok_or_else(|| {
-                Failure::usage(format!("{header:?} is not a header: write NAME:VALUE"))
-            })?;
-            probe = probe.header(name.trim(), value.trim())?;
-        }
-        if self.insecure {
-            log::warn!("any certificate is trusted");
-            probe = probe.insecure();
-        }
-        if let Some(path) = self.ca_file {
-            probe = probe.ca_file(path);
-        }
-        if let Some(path) = self.unix_socket {
-            probe = probe.unix_socket(path);
-        }
-        probe = probe.proxies(Proxies::from_variables(|name| std::env::var(name).ok()));
-        if let Some(path) = self.pid_file {
-            probe = probe.watch(PidFile::new(path));
-        }
-        let _line = LiveLine::start(
-            format!("waiting for {} to be healthy", self.url),
-            Some(self.timeout),
-        );
-        probe.wait()?;
-        Ok(Status::DONE)
-    }
-}
-
-fn range(text: &str) -> Result<std::ops::RangeInclusive<u16>, Failure> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    match (first.parse(), last.parse()) {
-        (Ok(first), Ok(last)) if 100 <= first && first <= last && last <= 599 => Ok(first..=last),
-        _ => Err(Failure::usage(format!(
-            "{text:?} is not a range of statuses: write 200 or 200-299"
-        ))),
-    }
-}
-
-fn status(file: FileArg, json: bool) -> Result<Status, Failure> {
-    let file = PidFile::new(file.pid_file);
-    let state = file.status()?;
-    cli::print(&if json {
-        in_json(&state)
-    } else {
-        in_words(&file, &state)
-    })?;
-    Ok(if state.running {
-        Status::DONE
-    } else {
-        Status::NO
-    })
-}
-
-fn in_words(file: &PidFile, state: &State) -> String {
-    let verdict = if state.running {
-        "running"
-    } else {
-        "not running"
-    };
-    let pid = state
-        .pid
-        .map_or_else(|| "no process".to_owned(), |pid| format!("process {pid}"));
-    let identity = if state.identity.is_some() {
-        "known"
-    } else {
-        "unknown"
-    };
-    let lock = if state.locked { "held" } else { "free" };
-    format!(
-        "{pid} ({:?}) is {verdict}, identity {identity}, lock {lock}\n",
-        file.path()
-    )
-}
-
-fn in_json(state: &State) -> String {
-    let identity = state.identity.as_ref().map(|identity| {
-        serde_json::json!({
-            "pidfd_inode": identity.pidfd, "start": identity.start, "boot": identity.boot,
-            "pid_namespace": identity.namespace,
-        })
-    });
-    let state = serde_json::json!({
-        "pid": state.pid.map(Pid::raw), "running": state.running, "locked": state.locked, "identity": identity,
-    });
-    format!("{state}\n")
 }

@@ -8,7 +8,7 @@ use std::{
 use coord_core::{Errno, HasErrno};
 use nix::sys::signal::Signal;
 
-use crate::Pid;
+use crate::{Pid, trust::Doubt};
 
 /// An operation on a pidfile that failed: on which file, and why.
 #[derive(Debug)]
@@ -39,6 +39,12 @@ pub(crate) enum Kind {
     NoProcess(Pid),
     /// PID 1, without an identity that says it is the one that was claimed.
     UnknownInit,
+    /// This process may not be the one: the file is not believed.
+    Doubtful(Pid, Doubt),
+    /// There is no file, so nobody to signal.
+    NoFile,
+    /// There is no process to signal.
+    NotRunning,
     /// The process does not lead its group.
     NotLeader(Pid),
     /// The signal could not be sent.
@@ -51,8 +57,9 @@ pub(crate) enum Kind {
 
 impl Error {
     /// The error number: `EEXIST` when the process runs, `EAGAIN` when somebody else holds the lock, `EINVAL` for content
-    /// that is no PID, `ELOOP` for an untrusted symbolic link, `ESRCH` when there is no process to claim for, `ETIMEDOUT`
-    /// when a schedule ended before the process did, or that of the system call that failed.
+    /// that is no PID, `ELOOP` for an untrusted symbolic link, `EACCES` for a file that is not believed, `ESRCH` when there is no
+    /// process to claim for or to signal, `ETIMEDOUT` when a schedule ended before the process did, or that of the system call
+    /// that failed.
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {
@@ -64,7 +71,8 @@ impl Error {
             Kind::DanglingLink => Errno::ENOENT,
             Kind::Locked | Kind::Survivors(..) => Errno::EAGAIN,
             Kind::Running(_) | Kind::AlreadyIn(_) => Errno::EEXIST,
-            Kind::NoProcess(_) => Errno::ESRCH,
+            Kind::NoProcess(_) | Kind::NoFile | Kind::NotRunning => Errno::ESRCH,
+            Kind::Doubtful(..) => Errno::EACCES,
             Kind::StillRunning(_) => Errno::ETIMEDOUT,
         }
     }
@@ -115,13 +123,21 @@ impl fmt::Display for Error {
             ),
             Kind::DanglingLink => write!(f, "{path:?} is a symbolic link to nothing"),
             Kind::Locked => write!(f, "another process is locking {path:?}"),
-            Kind::Running(pid) => write!(f, "process {pid} ({path:?}) already exists"),
+            Kind::Running(pid) => {
+                write!(f, "cannot claim {path:?}: process {pid} is already running")
+            }
             Kind::AlreadyIn(pid) => write!(f, "{pid} is already in the pidfile {path:?}"),
             Kind::NoProcess(pid) => write!(f, "cannot claim {path:?}: there is no process {pid}"),
             Kind::UnknownInit => write!(
                 f,
-                "{path:?} names PID 1, and nothing proves that it was claimed for it"
+                "refusing to signal PID 1: {path:?} was not written by sipid"
             ),
+            Kind::Doubtful(pid, doubt) => write!(
+                f,
+                "refusing to signal process {pid}, which {path:?} names: {doubt}; check it, and use kill(1)"
+            ),
+            Kind::NoFile => write!(f, "no process to signal: no pidfile at {path:?}"),
+            Kind::NotRunning => write!(f, "the process in {path:?} is not running"),
             Kind::NotLeader(pid) => write!(
                 f,
                 "process {pid} ({path:?}) does not lead its process group"

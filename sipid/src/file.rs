@@ -20,7 +20,7 @@ use crate::{
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
-/// No pidfile is longer, white space included.
+/// No first line of a pidfile is longer, white space included.
 const LONGEST: usize = 64;
 
 /// What a pidfile says.
@@ -28,8 +28,21 @@ const LONGEST: usize = 64;
 pub(crate) enum Content {
     Empty,
     Pid(Pid),
+    /// A PID in the first line, and more below it, as in a `postmaster.pid`.
+    PidAndMore(Pid),
     /// Anything else; the start of it, quoted.
     Invalid(String),
+}
+
+impl Content {
+    /// The PID, if it is valid.
+    pub(crate) fn pid(&self) -> Result<Option<Pid>, Kind> {
+        match self {
+            Self::Empty => Ok(None),
+            Self::Pid(pid) | Self::PidAndMore(pid) => Ok(Some(*pid)),
+            Self::Invalid(quoted) => Err(Kind::Invalid(quoted.clone())),
+        }
+    }
 }
 
 /// Opens the pidfile for reading; none when it is missing.
@@ -45,12 +58,34 @@ pub(crate) fn open(path: &Path) -> Result<Option<File>, Kind> {
     }
 }
 
-/// Opens the pidfile for a claim, made with mode 0600 if it is missing, in a directory made with 0700 if that is.
-pub(crate) fn create(path: &Path) -> Result<File, Kind> {
+/// Opens the pidfile for a claim. If it is missing it is made with this mode, in a directory made so that those who may read
+/// the one can enter the other.
+pub(crate) fn open_or_create(path: &Path, mode: u32) -> Result<File, Kind> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(mode);
+    let is_missing = |opened: &Result<File, Kind>| matches!(opened, Err(Kind::Io(_, error)) if error.kind() == io::ErrorKind::NotFound);
+    // Not O_CREAT for one that is there: the kernel may refuse that for another user's file, `fs.protected_regular` of
+    // proc_sys_fs(5).
+    let opened = open_with(&mut options, path);
+    if !is_missing(&opened) {
+        return opened;
+    }
+    let made = open_with(options.create(true), path);
+    if !is_missing(&made) {
+        return made;
+    }
+    make_directory(
+        directory(path),
+        0o700 | (mode & 0o044) | (mode & 0o044) >> 2,
+    )?;
+    open_with(&mut options, path)
+}
+
+fn make_directory(directory: &Path, mode: u32) -> Result<(), Kind> {
     let made = DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
-        .create(directory(path));
+        .mode(mode)
+        .create(directory);
     match made {
         // EEXIST is kept for a process that runs.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -58,16 +93,7 @@ pub(crate) fn create(path: &Path) -> Result<File, Kind> {
         }
         made => made,
     }
-    .during("make the directory of")?;
-    open_with(
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600),
-        path,
-    )
+    .during("make the directory of")
 }
 
 fn open_with(options: &mut OpenOptions, path: &Path) -> Result<File, Kind> {
@@ -101,7 +127,8 @@ fn check_directory_is_safe(path: &Path) -> Result<(), Kind> {
     }
 }
 
-fn directory(path: &Path) -> &Path {
+/// The directory that the path says the file is in.
+pub(crate) fn directory(path: &Path) -> &Path {
     path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
@@ -176,31 +203,45 @@ pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
     version(one) == version(other)
 }
 
+/// The first line with something in it counts, and what comes after it need not even be text.
 fn parse(bytes: &[u8]) -> Content {
-    match Pid::from_bytes(bytes) {
-        Some(pid) if bytes.len() <= LONGEST => Content::Pid(pid),
-        _ if bytes.len() <= LONGEST && bytes.trim_ascii().is_empty() => Content::Empty,
-        _ => {
-            let more = if bytes.len() > LONGEST { "..." } else { "" };
-            Content::Invalid(format!(
-                "\"{}\"{more}",
-                bytes[..bytes.len().min(LONGEST)].escape_ascii()
-            ))
+    let text = bytes.trim_ascii_start();
+    let mut lines = text.splitn(2, |&byte| byte == b'\n');
+    let line = lines.next().unwrap_or_default();
+    let rest = lines.next();
+    let is_cut_off = bytes.len() > LONGEST;
+    match Pid::from_bytes(line) {
+        Some(pid) if rest.is_some_and(|rest| is_cut_off || !rest.trim_ascii().is_empty()) => {
+            Content::PidAndMore(pid)
         }
+        Some(pid) if !is_cut_off => Content::Pid(pid),
+        None if text.is_empty() && !is_cut_off => Content::Empty,
+        _ => Content::Invalid(quoted(bytes)),
     }
+}
+
+/// The start of it, as a pidfile's content is shown.
+fn quoted(bytes: &[u8]) -> String {
+    let more = if bytes.len() > LONGEST { "..." } else { "" };
+    let start = bytes[..bytes.len().min(LONGEST)].escape_ascii();
+    format!("\"{start}\"{more}")
 }
 
 /// Writes a PID over whatever is there, with the lock held.
 ///
 /// One write of at least the old length, padded with blanks, then the blanks are cut off: at no moment do digits of the
-/// old PID stand behind the new one. Where there is no room for the whole PID, the old content stays.
+/// old PID stand behind the new one. Of a longer file the first line is written so. Where there is no room for the whole PID,
+/// the old content stays.
 pub(crate) fn write(file: &File, pid: Pid) -> Result<(), Kind> {
     let digits = pid.to_string();
     let mut old = [0; LONGEST];
     let old_start = file.read_at(&mut old, 0).during("read")?;
     let old_length = file.metadata().during("examine")?.len();
-    let padded = format!("{digits:<old_start$}");
-    let written = file.write_at(padded.as_bytes(), 0).during("write to")?;
+    let mut padded = format!("{digits:<old_start$}").into_bytes();
+    if old_length > LONGEST as u64 {
+        padded[digits.len()] = b'\n';
+    }
+    let written = file.write_at(&padded, 0).during("write to")?;
     if written >= digits.len() {
         return file.set_len(digits.len() as u64).during("write to");
     }
@@ -210,4 +251,34 @@ pub(crate) fn write(file: &File, pid: Pid) -> Result<(), Kind> {
         .during("put back the content of")?;
     let no_room = io::Error::from_raw_os_error(libc::ENOSPC);
     Err(Kind::Io("write to", no_room))
+}
+
+/// Removes a file; none there is fine.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Empties the file that was opened for reading, if the path still leads to it.
+pub(crate) fn empty(file: &File, path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let writable = options
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let id = |file: &File| file.metadata().map(|file| (file.dev(), file.ino()));
+    if id(&writable)? != id(file)? {
+        return Err(io::Error::from_raw_os_error(libc::ESTALE));
+    }
+    writable.set_len(0)
+}
+
+/// Whether a name cannot be taken from where it is: the directory is another's, or the file system is read-only.
+pub(crate) fn is_not_ours_to_remove(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::EBUSY)
+    )
 }

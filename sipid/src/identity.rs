@@ -2,15 +2,21 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
 use nix::libc;
 
-use crate::{Pid, process::Process, procfs};
+use crate::{Pid, file, process::Process, procfs, trust};
+
+/// No identity is longer, with a name of 255 bytes of which each is escaped.
+const LONGEST: u64 = 2048;
 
 /// Tells a process from every other one that has had, or will have, its PID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +46,14 @@ impl Identity {
 
     /// The process with this PID and identity, if it is still there.
     pub(crate) fn find(&self, pid: Pid) -> io::Result<Option<Process>> {
-        if procfs::boot_id().is_some_and(|boot| boot != self.boot) {
+        let ours = procfs::namespace(None);
+        let is_nested = ours == Some(procfs::INITIAL_NAMESPACE) && ours != Some(self.namespace);
+        if procfs::boot_id().is_some_and(|boot| boot != self.boot) && !is_nested {
             return Ok(None);
         }
-        let ours = procfs::namespace(None);
         let pid = match ours {
             Some(ours) if ours == self.namespace => Some(pid),
-            Some(procfs::INITIAL_NAMESPACE) => procfs::in_namespace(pid, self.namespace),
+            Some(_) if is_nested => procfs::in_namespace(pid, self.namespace),
             // A container's own earlier life.
             Some(_) => None,
             None => Some(pid),
@@ -55,13 +62,35 @@ impl Identity {
         Ok(process.filter(|process| self.is_of(process)))
     }
 
-    /// What cannot be compared does not tell them apart.
+    /// What cannot be compared does not tell them apart, unless the boot seems to be another: a container may have a boot id
+    /// of its own, and then the inode must say so.
     fn is_of(&self, process: &Process) -> bool {
+        let same_boot = procfs::boot_id().is_none_or(|boot| boot == self.boot);
         match (self.pidfd, process.inode()) {
             (Some(ours), Some(its)) => ours == its,
-            _ => process.start().is_none_or(|start| start == self.start),
+            _ => same_boot && process.start().is_none_or(|start| start == self.start),
         }
     }
+
+    /// Whether it is of a PID namespace that cannot be looked into from here: another container, or an earlier life of this one.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let is_another = |ours| ours != self.namespace && ours != procfs::INITIAL_NAMESPACE;
+        procfs::namespace(None).is_some_and(is_another)
+            && procfs::boot_id().is_some_and(|boot| boot == self.boot)
+    }
+
+    /// Whether there is anything by which this process can be told from another.
+    pub(crate) fn can_tell(&self, process: &Process) -> bool {
+        process.start().is_some() || self.pidfd.is_some() && process.inode().is_some()
+    }
+}
+
+/// An identity that was read from beside a pidfile.
+pub(crate) struct Kept {
+    pub(crate) identity: Identity,
+    /// Only root or the caller can have written it, for a pidfile of this name in this directory: so it proves what it says,
+    /// whoever may write in the directory.
+    pub(crate) is_proof: bool,
 }
 
 /// `.NAME.sipid` beside the pidfile NAME.
@@ -73,46 +102,54 @@ pub(crate) fn path_beside(pidfile: &Path) -> PathBuf {
 }
 
 /// Writes the identity, for the pidfile as it is now. A half-written one does not count.
-pub(crate) fn write(path: &Path, pidfile: &File, pid: Pid, identity: &Identity) -> io::Result<()> {
-    remove(path)?;
-    let line = line(&pidfile.metadata()?, pid, identity);
+pub(crate) fn write(path: &Path, file: &File, pid: Pid, identity: &Identity) -> io::Result<()> {
+    let beside = path_beside(path);
+    file::remove(&beside)?;
+    let metadata = file.metadata()?;
+    let line = line(&metadata, pid, identity) + &place(path)? + "\n";
     let mut options = OpenOptions::new();
-    options
+    let mut written = options
         .write(true)
         .create_new(true)
-        .mode(0o600)
-        .open(path)?
-        .write_all(line.as_bytes())
+        // Who may read the one may read the other.
+        .mode(0o600 | metadata.mode() & 0o044)
+        .open(&beside)?;
+    // One write: a second one would meet the limit that cut the first one short, and its signal, setrlimit(2).
+    if written.write(line.as_bytes())? < line.len() {
+        file::remove(&beside)?;
+        return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+    }
+    Ok(())
 }
 
 /// The identity, if it is there and was written for the pidfile as it is now.
-pub(crate) fn read(path: &Path, pidfile: &fs::Metadata, pid: Pid) -> Option<Identity> {
+pub(crate) fn read(path: &Path, pidfile: &Metadata, pid: Pid) -> Option<Kept> {
     let mut options = OpenOptions::new();
     let file = options
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
+        .open(path_beside(path))
         .ok()?;
     let metadata = file.metadata().ok()?;
-    let trusted = [0, pidfile.uid(), nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
-    if !metadata.is_file() || !trusted {
+    let is_ours = trust::is_our_own(&metadata);
+    let is_readable = metadata.is_file() && (is_ours || metadata.uid() == pidfile.uid());
+    if !is_readable {
         return None;
     }
     let mut text = String::new();
-    file.take(1024).read_to_string(&mut text).ok()?;
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
     let identity = parse(&text)?;
-    (line(pidfile, pid, &identity) == text).then_some(identity)
-}
-
-/// Removes the identity; none there is fine.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
+    let rest = text.strip_prefix(&line(pidfile, pid, &identity))?;
+    let place = rest.strip_suffix('\n')?;
+    // Those of earlier versions do not say for which place they are.
+    if !place.is_empty() && !place.starts_with(" dir=") {
+        return None;
     }
+    let is_proof = is_ours && self::place(path).is_ok_and(|here| here == place);
+    Some(Kept { identity, is_proof })
 }
 
-fn line(pidfile: &fs::Metadata, pid: Pid, identity: &Identity) -> String {
+fn line(pidfile: &Metadata, pid: Pid, identity: &Identity) -> String {
     let Identity {
         pidfd,
         start,
@@ -122,8 +159,20 @@ fn line(pidfile: &fs::Metadata, pid: Pid, identity: &Identity) -> String {
     let (inode, seconds, nanos) = (pidfile.ino(), pidfile.mtime(), pidfile.mtime_nsec());
     let pidfd = pidfd.map_or_else(String::new, |inode| format!(" pidfd={inode}"));
     format!(
-        "pid={pid} inode={inode} mtime={seconds}.{nanos:09} start={start} pidns={namespace} boot={boot}{pidfd}\n"
+        "pid={pid} inode={inode} mtime={seconds}.{nanos:09} start={start} pidns={namespace} boot={boot}{pidfd}"
     )
+}
+
+/// Where the pidfile is, so that an identity that somebody moves or links elsewhere proves nothing there.
+fn place(path: &Path) -> io::Result<String> {
+    let directory = fs::metadata(file::directory(path))?;
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let name = name.escape_ascii().to_string().replace(' ', "\\x20");
+    Ok(format!(
+        " dir={}:{} name={name}",
+        directory.dev(),
+        directory.ino()
+    ))
 }
 
 fn parse(text: &str) -> Option<Identity> {
@@ -132,10 +181,14 @@ fn parse(text: &str) -> Option<Identity> {
         line.split(' ')
             .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
     };
+    let boot = field("boot")?;
+    let is_an_id = boot
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     Some(Identity {
         pidfd: field("pidfd").map(str::parse).transpose().ok()?,
         start: field("start")?.parse().ok()?,
-        boot: field("boot")?.to_owned(),
+        boot: is_an_id.then(|| boot.to_owned())?,
         namespace: field("pidns")?.parse().ok()?,
     })
 }

@@ -1,21 +1,21 @@
 //! Ending the process in a pidfile, and only that one.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::{File, Metadata},
     io,
     os::unix::fs::MetadataExt,
     time::{Duration, Instant},
 };
 
-use log::info;
+use log::{info, warn};
 use nix::sys::signal::Signal;
 
 use crate::{
     Error, Pid, PidFile, Schedule,
     error::{Kind, While},
-    file::{self, Content},
-    identity,
-    pidfile::{Snapshot, find},
+    file, identity,
+    judge::Verdict,
+    pidfile::Snapshot,
     process::Process,
     procfs,
     schedule::Step,
@@ -35,7 +35,8 @@ impl PidFile {
     /// After a KILL at the end of the schedule the wait has no limit.
     ///
     /// # Errors
-    /// `EINVAL` when the content is no PID, or is PID 1 without an identity, `EACCES` or `EPERM` without the right to signal it,
+    /// `EINVAL` when the content is no PID, or is PID 1 without an identity, `EACCES` when others can have written the file, and
+    /// it does not name a process of its owner, `EPERM` without the right to signal it,
     /// `ETIMEDOUT` when the schedule ends before the process, `EAGAIN` when what inherited the lock survives. The file stays then.
     pub fn kill(&self, schedule: &Schedule) -> Result<bool, Error> {
         self.end(schedule, false)
@@ -52,16 +53,12 @@ impl PidFile {
 
     fn end(&self, schedule: &Schedule, group: bool) -> Result<bool, Kind> {
         let Some(snapshot) = self.snapshot()? else {
-            info!("no pidfile at {:?}", self.path);
+            self.log_that_it_is_missing();
             return Ok(false);
         };
-        let pid = match &snapshot.content {
-            Content::Invalid(quoted) => return Err(Kind::Invalid(quoted.clone())),
-            Content::Empty => None,
-            Content::Pid(pid) => Some(*pid),
-        };
+        let pid = snapshot.content.pid()?;
         let process = pid
-            .map(|pid| self.killable(pid, &snapshot))
+            .map(|pid| self.killable(pid, &snapshot.metadata))
             .transpose()?
             .flatten();
         let running = process.is_some();
@@ -72,15 +69,26 @@ impl PidFile {
         Ok(running)
     }
 
-    /// The process to end. This very process cannot be it: a pidfile that names it is from an earlier owner of its PID.
-    fn killable(&self, pid: Pid, snapshot: &Snapshot) -> Result<Option<Process>, Kind> {
-        let identity = self.identity(&snapshot.metadata, pid);
-        let process = find(pid, identity.as_ref())?.filter(|process| process.pid() != Pid::own());
-        let known = identity.is_some() || pid != Pid::INIT;
-        if process.is_some() && !known {
-            Err(Kind::UnknownInit)
+    fn log_that_it_is_missing(&self) {
+        let directory = file::directory(&self.path);
+        if directory.is_dir() {
+            info!("no pidfile at {:?}", self.path);
         } else {
-            Ok(process)
+            warn!("there is no directory {directory:?}, and so no pidfile and nothing to do");
+        }
+    }
+
+    /// The process to end or to signal. This very process cannot be it: a pidfile that names it is from an earlier owner of
+    /// its PID.
+    pub(crate) fn killable(&self, pid: Pid, file: &Metadata) -> Result<Option<Process>, Kind> {
+        if pid == Pid::own() {
+            return Ok(None);
+        }
+        match self.judge(pid, file)? {
+            (Verdict::Gone, _) => Ok(None),
+            (Verdict::Runs(_), None) if pid == Pid::INIT => Err(Kind::UnknownInit),
+            (Verdict::Runs(process), _) => Ok(Some(process)),
+            (Verdict::Doubtful(doubt), _) => Err(Kind::Doubtful(pid, doubt)),
         }
     }
 
@@ -122,7 +130,7 @@ impl PidFile {
         let Some(pid) = pid.filter(|_| !file::same_version(now, &snapshot.metadata)) else {
             return Ok(false);
         };
-        Ok(find(pid, self.identity(now, pid).as_ref())?.is_some())
+        Ok(matches!(self.judge(pid, now)?.0, Verdict::Runs(_)))
     }
 
     /// Removes the file, whose lock is held, if the path still names it. The identity goes first, since a claimant may make
@@ -131,12 +139,27 @@ impl PidFile {
         if !file::is_at(file, &self.path)? {
             return Ok(());
         }
-        identity::remove(&identity::path_beside(&self.path))
-            .during("remove the identity beside")?;
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.during("remove"),
+        let identity = identity::path_beside(&self.path);
+        for removed in [file::remove(&identity), file::remove(&self.path)] {
+            match removed {
+                Err(error) if file::is_not_ours_to_remove(&error) => self.empty(file, &error)?,
+                removed => removed.during("remove")?,
+            }
         }
+        Ok(())
+    }
+
+    /// Where the file may not be removed: what was asked for is done when the process is gone, and an empty file says so too.
+    fn empty(&self, file: &File, why: &io::Error) -> Result<(), Kind> {
+        let path = &self.path;
+        if file.metadata().during("examine")?.len() == 0 {
+            return Ok(());
+        }
+        match file::empty(file, path) {
+            Ok(()) => warn!("cannot remove {path:?}: {why}; emptied it instead"),
+            Err(_) => warn!("cannot remove {path:?}: {why}"),
+        }
+        Ok(())
     }
 }
 

@@ -3,15 +3,20 @@
 mod claim;
 mod error;
 mod file;
+#[cfg(feature = "health")]
 pub mod health;
 mod identity;
+mod judge;
 mod kill;
 mod pid;
 mod pidfile;
 mod process;
 mod procfs;
 mod schedule;
+mod signal;
 mod target;
+mod trust;
+mod users;
 
 pub use claim::Claim;
 pub use error::Error;
@@ -19,3 +24,4 @@ pub use identity::Identity;
 pub use pid::{InvalidPid, Pid};
 pub use pidfile::{PidFile, State};
 pub use schedule::{InvalidSchedule, Schedule};
+pub use signal::{InvalidSignal, Signal};

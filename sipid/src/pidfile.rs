@@ -5,23 +5,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "health")]
+use crate::process::Process;
 use crate::{
     Error, Identity, Pid,
     error::{Kind, While},
     file::{self, Content},
-    identity,
-    process::Process,
+    judge::{Matches, Verdict},
 };
 
 /// A pidfile. Nothing is opened or made before a method is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PidFile {
     pub(crate) path: PathBuf,
+    pub(crate) mode: Option<u32>,
+    pub(crate) matches: Matches,
 }
 
 /// What a pidfile says, and whether it is still so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
+    /// Whether there is a file.
+    pub exists: bool,
     /// The PID in the file; none when the file is missing or empty.
     pub pid: Option<Pid>,
     /// Whether the process that was claimed for is alive. A zombie is not.
@@ -30,6 +35,9 @@ pub struct State {
     pub locked: bool,
     /// The identity kept beside the file, where it is there and belongs to the file as it is.
     pub identity: Option<Identity>,
+    /// Why the file is not believed, where a process has its PID and others than root and the caller can have written it: it
+    /// then counts as not running.
+    pub doubt: Option<String>,
 }
 
 /// A pidfile at one moment.
@@ -43,7 +51,45 @@ pub(crate) struct Snapshot {
 impl PidFile {
     /// A pidfile at this path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            mode: None,
+            matches: Matches::default(),
+        }
+    }
+
+    /// The mode of a file that is claimed, whatever the umask is, where 0600 is not wanted: of 0644 those bits that let others
+    /// read it, and its identity. Whoever may read it may lock it too, which keeps a claim waiting, `flock(2)`.
+    ///
+    /// # Panics
+    /// When others could write to a file of this mode, or its owner could not.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        assert!(mode & 0o600 == 0o600 && mode & !0o644 == 0, "mode {mode:o}");
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Takes only an instance of this executable for the process in the file: what `/proc/PID/exe` names, also after another
+    /// file took its place. For a script that is its interpreter.
+    #[must_use]
+    pub fn executable(mut self, path: impl Into<PathBuf>) -> Self {
+        self.matches.executable = Some(path.into());
+        self
+    }
+
+    /// Takes only a process of this name for the one in the file: `/proc/PID/comm`, of which the kernel keeps 15 bytes.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.matches.name = Some(name.into());
+        self
+    }
+
+    /// Takes only a process whose effective UID this is for the one in the file.
+    #[must_use]
+    pub fn user(mut self, uid: u32) -> Self {
+        self.matches.user = Some(uid);
+        self
     }
 
     /// The path it was made with.
@@ -52,7 +98,7 @@ impl PidFile {
         &self.path
     }
 
-    /// Says whether the process in the file runs. A missing or empty file means no.
+    /// Says whether the process in the file runs. A missing or empty file means no, and so does one that is not believed.
     ///
     /// # Errors
     /// `EINVAL` when the content is no PID or the file is no regular file, `ELOOP` for an untrusted link, and those of `open(2)`.
@@ -61,47 +107,54 @@ impl PidFile {
     }
 
     fn look(&self) -> Result<State, Kind> {
-        let nothing = State {
+        let mut state = State {
+            exists: false,
             pid: None,
             running: false,
             locked: false,
             identity: None,
+            doubt: None,
         };
         let Some(snapshot) = self.snapshot()? else {
-            return Ok(nothing);
+            return Ok(state);
         };
-        let locked = snapshot.locked;
-        match snapshot.content {
-            Content::Empty => Ok(State { locked, ..nothing }),
-            Content::Invalid(quoted) => Err(Kind::Invalid(quoted)),
-            Content::Pid(pid) => {
-                let identity = self.identity(&snapshot.metadata, pid);
-                let running = find(pid, identity.as_ref())?.is_some();
-                Ok(State {
-                    pid: Some(pid),
-                    running,
-                    locked,
-                    identity,
-                })
+        state.exists = true;
+        state.locked = snapshot.locked;
+        state.pid = snapshot.content.pid()?;
+        if let Some(pid) = state.pid {
+            let (verdict, identity) = self.judge(pid, &snapshot.metadata)?;
+            state.identity = identity;
+            state.running = matches!(verdict, Verdict::Runs(_));
+            if let Verdict::Doubtful(doubt) = verdict {
+                state.doubt = Some(doubt.to_string());
             }
         }
+        Ok(state)
     }
 
     /// The watched process of a wait: the one in the file, if it runs.
+    #[cfg(feature = "health")]
     pub(crate) fn process(&self) -> Result<Option<Process>, Error> {
-        let find = || match self.snapshot()? {
-            Some(Snapshot {
-                content: Content::Pid(pid),
-                metadata,
-                ..
-            }) => find(pid, self.identity(&metadata, pid).as_ref()),
-            Some(Snapshot {
-                content: Content::Invalid(quoted),
-                ..
-            }) => Err(Kind::Invalid(quoted)),
-            _ => Ok(None),
+        let find = || {
+            let Some(snapshot) = self.snapshot()? else {
+                return Ok(None);
+            };
+            let Some(pid) = snapshot.content.pid()? else {
+                return Ok(None);
+            };
+            self.believed(pid, &snapshot.metadata)
         };
         find().map_err(|kind: Kind| kind.at(&self.path))
+    }
+
+    /// The process that the file means, if it runs. One that the file does not prove to be the one is an error.
+    #[cfg(feature = "health")]
+    pub(crate) fn believed(&self, pid: Pid, file: &Metadata) -> Result<Option<Process>, Kind> {
+        match self.judge(pid, file)?.0 {
+            Verdict::Gone => Ok(None),
+            Verdict::Runs(process) => Ok(Some(process)),
+            Verdict::Doubtful(doubt) => Err(Kind::Doubtful(pid, doubt)),
+        }
     }
 
     /// Reads the file, under a shared lock where nobody holds the exclusive one.
@@ -123,17 +176,4 @@ impl PidFile {
             locked,
         }))
     }
-
-    pub(crate) fn identity(&self, metadata: &Metadata, pid: Pid) -> Option<Identity> {
-        identity::read(&identity::path_beside(&self.path), metadata, pid)
-    }
-}
-
-/// The process that the file means. Without an identity a live PID counts as it.
-pub(crate) fn find(pid: Pid, identity: Option<&Identity>) -> Result<Option<Process>, Kind> {
-    match identity {
-        Some(identity) => identity.find(pid),
-        None => Process::find(pid),
-    }
-    .during("look for the process of")
 }

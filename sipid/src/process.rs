@@ -4,9 +4,10 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
+use coord_core::boottime;
 #[cfg(target_pointer_width = "64")]
 use nix::sys::{
     stat::fstat,
@@ -15,6 +16,7 @@ use nix::sys::{
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::Signal,
+    unistd::{SysconfVar, sysconf},
 };
 use rustix::process as sys;
 
@@ -84,6 +86,21 @@ impl Process {
         self.inode
     }
 
+    /// When it began, by the wall clock as it goes now.
+    pub(crate) fn began(&self) -> Option<SystemTime> {
+        let ticks_a_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
+        let millis = self.start?.checked_mul(1_000)? / u64::try_from(ticks_a_second).ok()?;
+        let age = boottime().saturating_sub(Duration::from_millis(millis));
+        SystemTime::now().checked_sub(age)
+    }
+
+    /// Its real, effective, saved and file system UID; none where `/proc` hides it.
+    pub(crate) fn users(&self) -> Option<[u32; 4]> {
+        let users = procfs::is_ours().then(|| procfs::users(self.pid)).flatten();
+        // Alive after they were read: so they are this process's.
+        users.filter(|_| self.is_alive())
+    }
+
     pub(crate) fn is_alive(&self) -> bool {
         match &self.handle {
             Some(handle) => !readable(handle, Duration::ZERO),
@@ -98,7 +115,7 @@ impl Process {
             Err(rustix::io::Errno::SRCH)
         );
         let unchanged = match (self.start, procfs::stat(self.pid)) {
-            (Some(start), Some(now)) => now.start == start && !matches!(now.state, 'Z' | 'X'),
+            (Some(start), Some(now)) => now.start == start && !now.is_dead(),
             (Some(_), None) => false,
             (None, _) => true,
         };
@@ -126,7 +143,11 @@ impl Process {
 
     /// A stopped process takes its signals only once it goes on.
     pub(crate) fn is_stopped(&self) -> bool {
-        procfs::stat(self.pid).is_some_and(|stat| stat.state == 'T')
+        procfs::stat(self.pid).is_some_and(|stat| match stat.state {
+            'T' => true,
+            'Z' => procfs::has_stopped_thread(self.pid),
+            _ => false,
+        })
     }
 
     /// Waits until the process is gone, or until the deadline. True if it is gone.
@@ -149,6 +170,7 @@ impl Process {
     }
 
     /// What to poll to learn of its end, where the kernel has it.
+    #[cfg(feature = "health")]
     pub(crate) fn handle(&self) -> Option<&OwnedFd> {
         self.handle.as_ref()
     }
@@ -188,6 +210,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn it_began_when_it_was_started() {
+        let before = SystemTime::now();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let after = SystemTime::now();
+        let process = Process::find(child.id().try_into().unwrap())
+            .unwrap()
+            .unwrap();
+        let tick = Duration::from_millis(20);
+        let began = process.began().unwrap();
+        assert!(before - tick < began && began < after + tick, "{began:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
     fn works_without_pidfds_too() {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         let process = Process::with(child.id().try_into().unwrap(), None).unwrap();
@@ -198,5 +235,36 @@ mod tests {
         assert!(!process.send(Signal::SIGTERM).unwrap());
         child.wait().unwrap();
         assert!(!process.is_alive());
+    }
+
+    /// Its state is that of a zombie while its other threads live.
+    #[test]
+    fn a_process_whose_first_thread_has_exited_is_alive_without_pidfds_too() {
+        // SAFETY: the child starts a thread and exits by a system call; the C library lets a forked child do that.
+        let child = match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Parent { child } => child,
+            nix::unistd::ForkResult::Child => {
+                thread::spawn(|| thread::sleep(Duration::from_secs(1000)));
+                // SAFETY: it ends this thread alone, which owns nothing that the other one uses.
+                unsafe { nix::libc::syscall(nix::libc::SYS_exit, 0) };
+                unreachable!("the thread has ended");
+            }
+        };
+        let pid: Pid = u32::try_from(child.as_raw()).unwrap().try_into().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while procfs::stat(pid).unwrap().state != 'Z' {
+            assert!(Instant::now() < deadline, "its first thread has not exited");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let process = Process::with(pid, None).expect("it runs");
+        assert!(process.is_alive() && !process.is_stopped());
+        assert!(process.send(Signal::SIGSTOP).unwrap());
+        while !process.is_stopped() {
+            assert!(Instant::now() < deadline, "it has not stopped");
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(process.send(Signal::SIGKILL).unwrap());
+        assert!(process.wait(Some(deadline)));
+        nix::sys::wait::waitpid(child, None).unwrap();
     }
 }

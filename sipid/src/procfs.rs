@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::Read,
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
 };
@@ -21,18 +21,26 @@ const LOOKS_AT_LOCKS: usize = 16;
 pub(crate) struct Stat {
     pub(crate) state: char,
     pub(crate) group: i32,
+    pub(crate) threads: u64,
     /// Clock ticks from boot to the start of the process.
     pub(crate) start: u64,
 }
 
+impl Stat {
+    /// A process whose first thread has exited looks like a zombie, and lives while it has other threads.
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self.state, 'X') || self.state == 'Z' && self.threads <= 1
+    }
+}
+
 /// Reads `/proc/PID/stat`; none when the process is gone or hidden.
 pub(crate) fn stat(pid: Pid) -> Option<Stat> {
-    parse_stat(&line(&format!("/proc/{pid}/stat"))?)
+    parse_stat(&line(format!("/proc/{pid}/stat"))?)
 }
 
 /// Reads a file of one line at once: its size, which `/proc` does not tell, need not be found out. A command name in it is
 /// any bytes, invalid UTF-8 included.
-fn line(path: &str) -> Option<String> {
+fn line(path: impl AsRef<Path>) -> Option<String> {
     let mut buffer = [0; 1024];
     let length = File::open(path).ok()?.read(&mut buffer).ok()?;
     Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
@@ -45,6 +53,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         state: fields.first()?.chars().next()?,
         group: fields.get(2)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
     })
 }
@@ -69,6 +78,34 @@ pub(crate) fn namespace(pid: Option<Pid>) -> Option<u64> {
     number.parse().ok()
 }
 
+/// The real, effective, saved and file system UID of a process.
+pub(crate) fn users(pid: Pid) -> Option<[u32; 4]> {
+    let users = status_line(pid, "Uid:")?;
+    let users: Vec<u32> = users
+        .split_whitespace()
+        .map_while(|user| user.parse().ok())
+        .collect();
+    users.try_into().ok()
+}
+
+/// The name of a process, of 15 bytes at most; it may have given it to itself.
+pub(crate) fn name(pid: Pid) -> io::Result<Vec<u8>> {
+    let mut name = fs::read(format!("/proc/{pid}/comm"))?;
+    name.pop();
+    Ok(name)
+}
+
+/// Whether a thread of the process is stopped.
+pub(crate) fn has_stopped_thread(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    threads
+        .filter_map(|thread| parse_stat(&line(thread.path().join("stat"))?))
+        .any(|stat| stat.state == 'T')
+}
+
 /// Every process that `/proc` shows.
 pub(crate) fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -84,11 +121,19 @@ pub(crate) fn in_namespace(pid: Pid, namespace: u64) -> Option<Pid> {
 
 /// The last number of `NSpid` in `/proc/PID/status`.
 fn innermost(pid: Pid) -> Option<Pid> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_whitespace().last()?.parse().ok()
+    status_line(pid, "NSpid:")?
+        .split_whitespace()
+        .last()?
+        .parse()
+        .ok()
+}
+
+/// What stands behind this word in `/proc/PID/status`. The name in it may be any bytes.
+fn status_line(pid: Pid, word: &str) -> Option<String> {
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let line = status.lines().find_map(|line| line.strip_prefix(word));
+    line.map(str::to_owned)
 }
 
 /// Whether a process that lives has itself taken a `flock(2)` on this inode, rather than inherited it from one that is
@@ -97,7 +142,7 @@ pub(crate) fn is_locked_by_its_owner(inode: u64) -> bool {
     let is_listed = || {
         let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
         let mut owners = locks.lines().filter_map(|line| flock_owner(line, inode));
-        owners.any(|owner| stat(owner).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X')))
+        owners.any(|owner| stat(owner).is_some_and(|stat| !stat.is_dead()))
     };
     (0..LOOKS_AT_LOCKS).any(|_| is_listed())
 }
@@ -148,6 +193,7 @@ mod tests {
             Some(Stat {
                 state: 'S',
                 group: 77,
+                threads: 1,
                 start: 99
             })
         );

@@ -134,15 +134,10 @@ fn step(item: &str) -> Result<Step, String> {
     if item.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return wait(item);
     }
-    let name = item.strip_prefix('-').unwrap_or(item).to_ascii_uppercase();
-    let signal = match name.parse::<i32>() {
-        Ok(number) if !name.starts_with('+') => Signal::try_from(number).ok(),
-        _ if name.starts_with("SIG") => name.parse().ok(),
-        _ => format!("SIG{name}").parse().ok(),
-    };
+    let signal = item.parse::<crate::Signal>();
     signal
-        .map(Step::Send)
-        .ok_or_else(|| format!("{item:?} is neither a signal nor a time"))
+        .map(|signal| Step::Send(signal.raw()))
+        .map_err(|_| format!("{item:?} is neither a signal nor a time"))
 }
 
 /// A bare number is seconds here, as for start-stop-daemon.

@@ -24,7 +24,7 @@ pub(crate) enum Step {
     Test,
     /// No package in Cargo.lock needs a newer Rust than the manifest declares
     Msrv,
-    /// A library user of lockpipes gets no command line, and few crates
+    /// Library users of lockpipes and sipid get no command line, no HTTP, and few crates
     Light,
     /// The binaries link statically and run in an empty root directory
     Static,
@@ -162,53 +162,63 @@ fn version(text: &str) -> Vec<u32> {
 
 fn light() -> Result {
     const MOST: usize = 40;
+    let binary = crates_of("lockpipes", &[])?;
+    if binary.len() > MOST {
+        let all = binary.join(" ");
+        return Err(format!("lockpipes needs more than {MOST} crates: {all}").into());
+    }
+    check_library("lockpipes", binary.len())?;
+    check_library("sipid", binary.len())
+}
+
+/// A library user gets no command line, no HTTP and no TLS, and no more crates than that.
+fn check_library(package: &str, most: usize) -> Result {
+    const HEAVY: [&str; 4] = ["clap", "env_logger", "http", "rustls"];
+    let library = crates_of(package, &["--no-default-features"])?;
+    eprintln!(
+        "{package}: {} crates for the library, of {most} at most",
+        library.len()
+    );
+    let heavy = library.iter().find(|name| HEAVY.contains(&name.as_str()));
+    if let Some(heavy) = heavy {
+        return Err(format!("the library of {package} pulls in {heavy}").into());
+    }
+    if library.len() > most {
+        let all = library.join(" ");
+        return Err(
+            format!("the library of {package} needs more than {most} crates: {all}").into(),
+        );
+    }
+    let check = [
+        "check",
+        "--package",
+        package,
+        "--no-default-features",
+        "--locked",
+    ];
+    process::run(&mut cargo(check))
+}
+
+/// The names of the crates that a package is built from, itself included.
+fn crates_of(package: &str, more: &[&str]) -> Result<Vec<String>> {
     let tree = [
         "tree",
         "--package",
-        "lockpipes",
+        package,
         "--edges",
         "normal,build",
         "--prefix",
         "none",
         "--locked",
     ];
-    let crates = |more: &[&str]| -> Result<Vec<String>> {
-        let text = process::output(cargo(tree).args(more))?;
-        let mut names: Vec<String> = text
-            .lines()
-            .filter_map(|line| line.split(' ').next().map(str::to_owned))
-            .collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
-    };
-    let binary = crates(&[])?;
-    let library = crates(&["--no-default-features"])?;
-    eprintln!(
-        "lockpipes: {} crates, {} of them for the library",
-        binary.len(),
-        library.len()
-    );
-    if binary.len() > MOST {
-        return Err(format!(
-            "lockpipes needs more than {MOST} crates: {}",
-            binary.join(" ")
-        )
-        .into());
-    }
-    if library
-        .iter()
-        .any(|name| name.starts_with("clap") || name == "env_logger")
-    {
-        return Err("the library of lockpipes pulls in the command line".into());
-    }
-    process::run(&mut cargo([
-        "check",
-        "--package",
-        "lockpipes",
-        "--no-default-features",
-        "--locked",
-    ]))
+    let text = process::output(cargo(tree).args(more))?;
+    let mut names: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.split(' ').next().map(str::to_owned))
+        .collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 /// Links glibc statically, and musl where that target is installed.

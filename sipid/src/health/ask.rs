@@ -1,184 +1,148 @@
-//! One try: asks the URL, and says why it is not healthy.
+//! One try: asks a target, and says why it is not healthy.
 
-use std::{
-    io::{self, Read as _},
-    net::{TcpStream, ToSocketAddrs},
-    path::Path,
-    sync::OnceLock,
-    time::{Duration, Instant},
+use std::{fs, io, path::Path, time::Instant};
+
+use super::{
+    Probe, command,
+    connect::Connector,
+    dial,
+    http::{Connection, Head},
+    reason::{Reason, phase},
+    redirect,
+    target::What,
+    url::{Origin, Url},
 };
 
-#[cfg(feature = "tls")]
-use ureq::unversioned::transport::Connector as _;
-use ureq::{
-    Agent, Body, Proxy, ProxyProtocol,
-    config::{Config, ConfigBuilder},
-    http::{Response, Uri},
-    typestate::AgentScope,
-};
+/// What is read of the body of an answer that is not healthy, so that the connection can be used
+/// again. The rest is never read.
+const MOST_SKIPPED: u64 = 64 * 1024;
 
-#[cfg(feature = "tls")]
-use super::tls::Trust;
-use super::{Error, Kind, NO_ANSWER, Probe, redirect, unix};
-
-/// What is read of an answer's body, so that the connection can be used again; the rest is never read.
-const LONGEST_BODY: u64 = 64 * 1024;
+/// What is read of a body that must contain something.
+const MOST_SEARCHED: u64 = 1024 * 1024;
 
 /// How many redirects are followed in one try.
 const MOST_REDIRECTS: usize = 10;
 
-pub(super) enum Asker {
-    Tcp(String),
-    Http(Box<Http>),
+/// Asks one target, again and again.
+pub(super) struct Asker<'a> {
+    connector: Connector<'a>,
+    /// The last connection, where it can be used again.
+    idle: Option<(Origin, Connection)>,
 }
 
-pub(super) struct Http {
-    probe: Probe,
-    plain: Agent,
-    /// Made when TLS is first needed, since it may have to read the platform's roots.
-    secure: OnceLock<Agent>,
-    #[cfg(feature = "tls")]
-    trust: Trust,
-}
-
-impl Asker {
-    pub(super) fn new(probe: &Probe) -> Result<Self, Error> {
-        let address = probe.url.authority().map(ToString::to_string);
-        match address {
-            Some(address) if probe.url.scheme_str() == Some("tcp") => Ok(Self::Tcp(address)),
-            _ => Ok(Self::Http(Box::new(Http::new(probe)?))),
+impl<'a> Asker<'a> {
+    pub(super) fn new(connector: Connector<'a>) -> Self {
+        Self {
+            connector,
+            idle: None,
         }
     }
 
     /// Asks once.
-    pub(super) fn ask(&self, limit: Duration) -> Result<(), String> {
-        match self {
-            Self::Tcp(address) => connect(address, limit).map_err(|error| error.to_string()),
-            Self::Http(http) => http.ask(Instant::now() + limit),
+    pub(super) fn ask(&mut self, target: &What, until: Instant) -> Result<(), Reason> {
+        let watch = &self.connector.watch;
+        match target {
+            What::Http(url) => self.ask_http(url, until),
+            What::Tcp(url) => self.connector.direct(url, until).map(drop),
+            What::Unix(path) => dial::unix(path, watch, until).map(drop),
+            What::File(path) => exists(path),
+            What::Command(command) => command::run(command, watch, until),
         }
-    }
-}
-
-impl Http {
-    fn new(probe: &Probe) -> Result<Self, Error> {
-        #[cfg(not(feature = "tls"))]
-        if let Some(path) = &probe.ca_file {
-            return Err(Error::ca_file(path, io::ErrorKind::Unsupported.into()));
-        }
-        let http = Self {
-            probe: probe.clone(),
-            plain: agent(probe, config().build()),
-            secure: OnceLock::new(),
-            #[cfg(feature = "tls")]
-            trust: Trust::of(probe)?,
-        };
-        http.proxy(&probe.url).map_err(Kind::BadProxy)?;
-        Ok(http)
     }
 
     /// Asks, and follows redirects.
-    fn ask(&self, deadline: Instant) -> Result<(), String> {
-        let mut url = self.probe.url.clone();
+    fn ask_http(&mut self, first: &Url, until: Instant) -> Result<(), Reason> {
+        let probe = self.connector.probe;
+        let mut url = first.clone();
         for _ in 0..=MOST_REDIRECTS {
-            let mut answer = self.get(&url, deadline)?;
-            let status = answer.status();
-            if self.probe.expected.contains(&status.as_u16()) {
-                return Ok(());
+            let (mut connection, head) = self.get(first, &url, until)?;
+            if probe.statuses.contains(head.status) {
+                return judge_body(probe, &mut connection, &head);
             }
-            read_body(&mut answer);
-            let next = redirect::target(&url, status, answer.headers());
-            url = next.ok_or_else(|| format!("status {}", status.as_u16()))?;
+            let next = redirect::target(&url, head.status, head.get("location"));
+            self.keep(&url, connection, &head);
+            url = match next {
+                Some(next) => next,
+                None if url == *first => {
+                    return Err(Reason::failed(&format!("status {}", head.status)));
+                }
+                None => {
+                    let why = format!("status {} after a redirect to {url}", head.status);
+                    return Err(Reason::failed(&why));
+                }
+            };
         }
-        Err(format!("more than {MOST_REDIRECTS} redirects"))
+        let why = format!("more than {MOST_REDIRECTS} redirects");
+        Err(Reason::failed(&why))
     }
 
-    fn get(&self, url: &Uri, deadline: Instant) -> Result<Response<Body>, String> {
-        let proxy = self.proxy(url)?;
-        let mut request = self.agent(url, proxy.as_ref()).get(url);
-        if redirect::keeps_headers(&self.probe.url, url) {
-            for (name, value) in &self.probe.headers {
-                request = request.header(name, value);
-            }
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let config = request.config().proxy(proxy).timeout_global(Some(left));
-        config.build().call().map_err(|error| reason(&error))
-    }
-
-    fn proxy(&self, url: &Uri) -> Result<Option<Proxy>, String> {
-        if self.probe.unix_socket.is_some() {
-            return Ok(None);
-        }
-        self.probe.proxies.of(url)
-    }
-
-    fn agent(&self, url: &Uri, proxy: Option<&Proxy>) -> &Agent {
-        let proxy = proxy.map(Proxy::protocol);
-        if url.scheme_str() == Some("https") || proxy == Some(ProxyProtocol::Https) {
-            self.secure.get_or_init(|| self.secure_agent())
+    /// Headers and password of the first URL go to its own scheme, host and port only.
+    fn get(
+        &mut self,
+        first: &Url,
+        url: &Url,
+        until: Instant,
+    ) -> Result<(Connection, Head), Reason> {
+        let is_own = first.origin() == url.origin();
+        let headers = if is_own {
+            &self.connector.probe.headers[..]
         } else {
-            &self.plain
+            &[]
+        };
+        let authorization = url.authorization();
+        let authorization = authorization.or_else(|| first.authorization().filter(|_| is_own));
+        let ask = |mut connection: Connection| {
+            connection.limit(until);
+            let head = connection.get(url, authorization.as_deref(), headers);
+            head.map(|head| (connection, head))
+        };
+        if let Some(idle) = self.take_idle(url) {
+            match ask(idle) {
+                // The server may have closed it at that very moment, RFC 9112 section 9.3.1.
+                Err(error) if is_end(&error) => {}
+                asked => return asked.map_err(|error| Reason::of(phase::ANSWER, &error)),
+            }
         }
+        ask(self.connector.open(url, until)?).map_err(|error| Reason::of(phase::ANSWER, &error))
     }
 
-    /// In a build without TLS the request itself fails, and says so.
-    fn secure_agent(&self) -> Agent {
-        let config = config();
-        #[cfg(feature = "tls")]
-        let config = config.tls_config(self.trust.config());
-        agent(&self.probe, config.build())
+    fn take_idle(&mut self, url: &Url) -> Option<Connection> {
+        let (origin, connection) = self.idle.take()?;
+        (origin == url.origin() && connection.is_quiet()).then_some(connection)
     }
-}
 
-/// Redirects are followed here, since each may lead to where another proxy is to be used, or none.
-fn config() -> ConfigBuilder<AgentScope> {
-    Config::builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_idle_connections(1)
-        .proxy(None)
-        .user_agent(concat!("sipid/", env!("CARGO_PKG_VERSION")))
-}
-
-fn agent(probe: &Probe, config: Config) -> Agent {
-    match &probe.unix_socket {
-        None => Agent::new_with_config(config),
-        Some(path) => agent_for_socket(config, path),
+    /// Keeps the connection for the next try if the answer ends soon enough. Whatever goes wrong
+    /// with a body that nobody needs only costs the connection.
+    fn keep(&mut self, url: &Url, mut connection: Connection, head: &Head) {
+        let is_read =
+            head.keeps_open() && matches!(connection.read_body(head, MOST_SKIPPED), Ok((_, true)));
+        self.idle = is_read.then(|| (url.origin(), connection));
     }
 }
 
-fn agent_for_socket(config: Config, path: &Path) -> Agent {
-    let connector = unix::UnixConnector(path.to_owned());
-    #[cfg(feature = "tls")]
-    let connector = connector.chain(ureq::unversioned::transport::RustlsConnector::default());
-    Agent::with_parts(config, connector, unix::NoResolver)
-}
-
-/// Whatever goes wrong here only costs the connection.
-fn read_body(answer: &mut Response<Body>) {
-    let mut body = answer.body_mut().as_reader().take(LONGEST_BODY);
-    let _ = io::copy(&mut body, &mut io::sink());
-}
-
-fn reason(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Timeout(_) => NO_ANSWER.to_owned(),
-        ureq::Error::Io(error) => error.to_string(),
-        error => error.to_string(),
+fn judge_body(probe: &Probe, connection: &mut Connection, head: &Head) -> Result<(), Reason> {
+    let Some(expected) = &probe.body else {
+        return Ok(());
+    };
+    let read = connection.read_body(head, MOST_SEARCHED);
+    let (body, _) = read.map_err(|error| Reason::of(phase::ANSWER, &error))?;
+    if expected.accepts(&body) {
+        Ok(())
+    } else {
+        Err(Reason::failed(expected))
     }
 }
 
-fn connect(address: &str, limit: Duration) -> io::Result<()> {
-    let deadline = Instant::now() + limit;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in address.to_socket_addrs()? {
-        let left = deadline
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(_) => return Ok(()),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe
+    )
+}
+
+fn exists(path: &Path) -> Result<(), Reason> {
+    fs::metadata(path)
+        .map(drop)
+        .map_err(|error| Reason::failed(&error))
 }

@@ -1,8 +1,8 @@
 //! Which URLs are asked through a proxy.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
-use ureq::{Proxy, ProxyProtocol, http::Uri};
+use super::url::Url;
 
 /// Proxies as environment variables name them, and what is asked without.
 ///
@@ -19,7 +19,7 @@ pub struct Proxies {
     direct: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Variable {
     name: String,
     value: String,
@@ -44,8 +44,8 @@ impl Proxies {
     }
 
     /// The proxy for a URL, or none; the reason why its variable names none.
-    pub(super) fn of(&self, url: &Uri) -> Result<Option<Proxy>, String> {
-        let variable = match url.scheme_str() {
+    pub(super) fn of(&self, url: &Url) -> Result<Option<Url>, String> {
+        let variable = match url.uri().scheme_str() {
             Some("http") => &self.http,
             Some("https") => &self.https,
             _ => &None,
@@ -56,7 +56,7 @@ impl Proxies {
         }
     }
 
-    fn is_direct(&self, url: &Uri) -> bool {
+    fn is_direct(&self, url: &Url) -> bool {
         let host = Host::of(url);
         let mut listed = self.direct.split([',', ' ', '\t']);
         host.is_loopback() || listed.any(|entry| host.is_listed_as(entry))
@@ -65,13 +65,25 @@ impl Proxies {
 
 impl Variable {
     /// The value is not repeated in what is said about it, since it may hold a password.
-    fn proxy(&self) -> Result<Proxy, String> {
-        let is_ours = |proxy: &Proxy| {
-            proxy.protocol() == ProxyProtocol::Http
-                || cfg!(feature = "tls") && proxy.protocol() == ProxyProtocol::Https
+    fn proxy(&self) -> Result<Url, String> {
+        let text = if self.value.contains("://") {
+            self.value.clone()
+        } else {
+            format!("http://{}", self.value)
         };
-        let proxy = Proxy::new(&self.value).ok().filter(is_ours);
+        let is_ours = |proxy: &Url| {
+            let is_http = proxy.uri().scheme_str() == Some("http");
+            is_http || proxy.is_secure() && cfg!(feature = "tls")
+        };
+        let proxy = Url::parse(&text).ok().filter(is_ours);
         proxy.ok_or_else(|| format!("{} names no proxy: write http://host:port", self.name))
+    }
+}
+
+impl fmt::Debug for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = coord_core::text::without_password(&self.value);
+        write!(f, "{}={value:?}", self.name)
     }
 }
 
@@ -83,17 +95,12 @@ struct Host {
 }
 
 impl Host {
-    fn of(url: &Uri) -> Self {
-        let name = bare(url.host().unwrap_or_default());
-        let default_port = if url.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        };
+    fn of(url: &Url) -> Self {
+        let name = bare(url.host());
         Self {
             address: address(&name),
             name,
-            port: url.port_u16().unwrap_or(default_port),
+            port: url.port(),
         }
     }
 
@@ -173,7 +180,7 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let proxy = Proxies::from_variables(value).of(&url.parse().unwrap())?;
+        let proxy = Proxies::from_variables(value).of(&Url::parse(url).unwrap())?;
         Ok(proxy.map(|proxy| proxy.host().to_owned()))
     }
 

@@ -52,7 +52,7 @@ fn a_claim_that_loses_says_to_whom() {
     let (first, second) = (sleeper(), sleeper());
     assert_eq!(claim(&first.pid(), &file), 0);
     let pid = first.pid();
-    let exists = format!("sipid: process {pid} ({file:?}) already exists\n");
+    let exists = format!("sipid: cannot claim {file:?}: process {pid} is already running\n");
     assert_eq!(claim_says(&second.pid(), &file), (17, exists));
     let already = format!("sipid: {pid} is already in the pidfile {file:?}\n");
     assert_eq!(claim_says(&pid, &file), (17, already));

@@ -256,7 +256,7 @@ fn headers_are_sent_and_statuses_chosen() {
     for bad in [
         ["--header", "no-colon"],
         ["--expect-status", "20x"],
-        ["--timeout", "5"],
+        ["--timeout", "5x"],
     ] {
         assert_eq!(wait(&url, &bad).status.code(), Some(64), "{bad:?}");
     }

@@ -2,16 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, and their helpers")]
 
+mod certificates;
 mod claim;
 mod command;
 mod content;
+mod daemons;
 mod examples;
 mod health;
+mod health_limits;
 mod https;
 mod kill;
+mod limits;
+mod network;
 mod proxy;
 mod reuse;
+mod secrets;
 mod server;
+mod stale;
 mod status;
 mod steps;
 mod support;
+mod targets;
+mod trust;

@@ -1,13 +1,13 @@
 //! What is asked through a proxy, and what never is.
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     process::{Command, Output},
     sync::mpsc::{self, Receiver},
 };
 
 use crate::{
-    server::{answering, local, serve},
+    server::{answering, head, local, serve},
     support::SIPID,
 };
 
@@ -25,19 +25,6 @@ fn proxy(answer: &str) -> (String, Receiver<String>) {
         }
     });
     (format!("http://{address}"), asked)
-}
-
-/// A request up to its empty line, or nothing at the end.
-fn head(stream: &mut impl Read) -> String {
-    let mut all = String::new();
-    let mut byte = [0];
-    while !all.ends_with("\r\n\r\n") {
-        if !matches!(stream.read(&mut byte), Ok(1)) {
-            return String::new();
-        }
-        all.push(byte[0].into());
-    }
-    all
 }
 
 fn wait_with(variables: &[(&str, &str)], url: &str) -> Output {

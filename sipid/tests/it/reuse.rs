@@ -125,3 +125,52 @@ fn the_host_finds_a_containers_process() {
     }
     assert_eq!(container.join().unwrap(), "ended 143\n");
 }
+
+/// Nothing shows from one container whether a process of another one lives. The lock does, of `claim -- CMD`.
+#[test]
+fn of_two_containers_that_share_a_directory_one_gets_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = "cd $2; until [ -e over ]; do sleep 0.05; done & $1 claim --pid-file x -- sh -c 'echo >held; until [ -e over ]; do sleep 0.05; done'";
+    let path = dir.path().to_owned();
+    let holder = std::thread::spawn(move || in_namespace(first, &path));
+    let held = dir.path().join("held");
+    crate::support::eventually("it is claimed", || held.exists());
+    let said = in_namespace(
+        "cd $2; sleep 1000 & sleep 1000 & P=$!; for f in x y; do $1 claim --pid $P --pid-file $f 2>/dev/null; echo $?; done
+        $1 claim --pid-file x -- true 2>/dev/null; echo $?",
+        dir.path(),
+    );
+    std::fs::write(dir.path().join("over"), "").unwrap();
+    assert_eq!(said, "11\n0\n11\n");
+    assert_eq!(holder.join().unwrap(), "");
+    // Without the lock the file is taken over, as it must be after a restart, and that is told.
+    let said = in_namespace(
+        "cd $2; sleep 1000 & $1 claim --pid $! --pid-file y; echo claim $?",
+        dir.path(),
+    );
+    let warning = "[WARN  sipid] taking \"y\" over from a process 3 that cannot be seen from this container; where containers share a directory use claim -- CMD\n";
+    assert_eq!(said, format!("claim 0\n{warning}"));
+}
+
+/// As some sandboxes have it.
+#[test]
+fn the_host_finds_the_process_of_a_container_with_a_boot_id_of_its_own() {
+    let own = std::fs::metadata("/proc/self/ns/pid").unwrap();
+    if std::os::unix::fs::MetadataExt::ino(&own) != 0xEFFF_FFFC || !has_pidfs() {
+        println!("needs the initial PID namespace, and Linux 6.9");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x");
+    let script = "cd $2; echo 01234567-89ab-cdef-0123-456789abcdef >id
+        mount --bind id /proc/sys/kernel/random/boot_id || exit
+        sleep 1000 & $1 claim --pid $! --pid-file x; echo >claimed; wait $!; echo ended $?";
+    let path = dir.path().to_owned();
+    let container = std::thread::spawn(move || in_namespace(script, &path));
+    let claimed = dir.path().join("claimed");
+    crate::support::eventually("it is claimed", || claimed.exists());
+    let other = crate::support::sleeper();
+    assert_eq!(crate::support::claim(&other.pid(), &file), 17);
+    assert!(crate::support::kill(&file, &[]).status.success());
+    assert_eq!(container.join().unwrap(), "ended 143\n");
+}

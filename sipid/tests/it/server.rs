@@ -71,3 +71,33 @@ pub(crate) fn answering(answer: impl Into<String>) -> String {
         }
     })
 }
+
+/// Answers every request as [`answering`] does, and passes on each request's head.
+pub(crate) fn recording(answer: impl Into<String>) -> (String, Receiver<String>) {
+    let answer = format!("HTTP/1.1 {}\r\nContent-Length: 0\r\n\r\n", answer.into());
+    let (sender, heads) = mpsc::channel();
+    let address = serve(local(), move |mut stream, _| {
+        loop {
+            let head = head(&mut stream);
+            if head.is_empty() {
+                return;
+            }
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = sender.send(head);
+        }
+    });
+    (address, heads)
+}
+
+/// A request up to its empty line, or nothing at the end.
+pub(crate) fn head(stream: &mut impl Read) -> String {
+    let mut all = String::new();
+    let mut byte = [0];
+    while !all.ends_with("\r\n\r\n") {
+        if !matches!(stream.read(&mut byte), Ok(1)) {
+            return String::new();
+        }
+        all.push(byte[0].into());
+    }
+    all
+}

@@ -1,0 +1,50 @@
+//! `sipid kill`.
+
+use std::time::Duration;
+
+use clap::Args;
+use coord_core::{Status, cli::Failure, duration, live::LiveLine};
+use sipid::Schedule;
+
+use super::FileArg;
+
+#[derive(Args)]
+pub(super) struct Kill {
+    #[command(flatten)]
+    file: FileArg,
+    /// Send QUIT and wait a second before KILL, for runtimes that show their stacks then
+    #[arg(long)]
+    show_stacks: bool,
+    /// How long to wait after TERM
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
+    timeout: Duration,
+    /// Signals and waits in turn, as for start-stop-daemon: TERM/20/QUIT/1/KILL, or 20 for TERM/20/KILL/20
+    #[arg(long, value_name = "SCHEDULE", allow_hyphen_values = true, conflicts_with_all = ["show_stacks", "timeout"])]
+    retry: Option<Schedule>,
+    /// End the whole process group that the process leads
+    #[arg(long)]
+    group: bool,
+}
+
+impl Kill {
+    pub(super) fn run(self) -> Result<Status, Failure> {
+        let file = self.file.open();
+        let schedule = self.retry.unwrap_or_else(|| {
+            if self.show_stacks {
+                Schedule::terminate_showing_stacks(self.timeout)
+            } else {
+                Schedule::terminate(self.timeout)
+            }
+        });
+        let _line = LiveLine::start(
+            format!("waiting for the process in {:?} to end", file.path()),
+            None,
+        );
+        if self.group {
+            file.kill_group(&schedule)?
+        } else {
+            file.kill(&schedule)?
+        };
+        Ok(Status::DONE)
+    }
+}

@@ -1,0 +1,198 @@
+//! Answers of HTTP servers, RFC 9112, read as leniently as curl does.
+
+use std::io::{self, BufRead, Read};
+
+use coord_core::text::escaped;
+
+/// The longest head of an answer, as in curl.
+const LONGEST_HEAD: u64 = 300 * 1024;
+
+/// The head of an answer.
+pub(super) struct Head {
+    pub(super) status: u16,
+    is_http_1_0: bool,
+    fields: Vec<(String, String)>,
+}
+
+/// How the length of a body is known, RFC 9112 section 6.3.
+enum Length {
+    Known(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl Head {
+    /// Reads a head, and skips informational ones (100 to 199 except 101).
+    pub(super) fn read(reader: &mut impl BufRead) -> io::Result<Self> {
+        loop {
+            let head = Self::read_one(&mut reader.take(LONGEST_HEAD))?;
+            if !matches!(head.status, 100 | 102..=199) {
+                return Ok(head);
+            }
+        }
+    }
+
+    fn read_one(reader: &mut io::Take<impl BufRead>) -> io::Result<Self> {
+        let first = line(reader)?;
+        let (is_http_1_0, status) = status(&first).ok_or_else(|| not_http(&first))?;
+        let mut fields: Vec<(String, String)> = Vec::new();
+        loop {
+            let text = line(reader)?;
+            match text.split_once(':') {
+                _ if text.is_empty() => break,
+                // A line that continues the one before, RFC 9112 section 5.2.
+                _ if text.starts_with([' ', '\t']) => {
+                    if let Some((_, value)) = fields.last_mut() {
+                        *value = format!("{value} {}", text.trim());
+                    }
+                }
+                Some((name, value)) => {
+                    fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+                }
+                None => {}
+            }
+        }
+        Ok(Self {
+            status,
+            is_http_1_0,
+            fields,
+        })
+    }
+
+    /// The value of the first header of this name, in small letters.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let field = self.fields.iter().find(|(known, _)| known == name);
+        field.map(|(_, value)| value.as_str())
+    }
+
+    fn lists(&self, name: &str, token: &str) -> bool {
+        let mut values = self.fields.iter().filter(|(known, _)| known == name);
+        values.any(|(_, value)| {
+            value
+                .split(',')
+                .any(|word| word.trim().eq_ignore_ascii_case(token))
+        })
+    }
+
+    /// Whether the connection can be used again once the body is read, RFC 9112 section 9.3.
+    pub(super) fn keeps_open(&self) -> bool {
+        let wanted = !self.is_http_1_0 || self.lists("connection", "keep-alive");
+        wanted && !self.lists("connection", "close") && !matches!(self.length(), Length::UntilClose)
+    }
+
+    fn length(&self) -> Length {
+        if matches!(self.status, 100..=199 | 204 | 304) {
+            return Length::Known(0);
+        }
+        if self.lists("transfer-encoding", "chunked") {
+            return Length::Chunked;
+        }
+        let length = self
+            .get("content-length")
+            .and_then(|text| text.parse().ok());
+        length.map_or(Length::UntilClose, Length::Known)
+    }
+
+    /// Reads the body, up to so many bytes. Says whether that was all of it.
+    pub(super) fn read_body(
+        &self,
+        reader: &mut impl BufRead,
+        most: u64,
+    ) -> io::Result<(Vec<u8>, bool)> {
+        match self.length() {
+            Length::Known(length) => {
+                let body = exactly(reader, length.min(most))?;
+                Ok((body, length <= most))
+            }
+            Length::Chunked => read_chunks(reader, most),
+            Length::UntilClose => {
+                let mut body = Vec::new();
+                match reader.take(most).read_to_end(&mut body) {
+                    // TLS without its own end, as many servers leave it.
+                    Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+                    _ => Ok((body, false)),
+                }
+            }
+        }
+    }
+}
+
+/// RFC 9112 section 7.1.
+fn read_chunks(reader: &mut impl BufRead, most: u64) -> io::Result<(Vec<u8>, bool)> {
+    let mut body = Vec::new();
+    loop {
+        let size = line(&mut reader.take(LONGEST_HEAD))?;
+        let digits = size.split(';').next().unwrap_or_default().trim();
+        let size = u64::from_str_radix(digits, 16)
+            .map_err(|_| invalid("a chunk of the body has no valid size".to_owned()))?;
+        let room = most - body.len() as u64;
+        body.extend(exactly(reader, size.min(room))?);
+        if size > room {
+            return Ok((body, false));
+        }
+        // The end of the chunk, or of the trailers after the last one.
+        while !line(&mut reader.take(LONGEST_HEAD))?.is_empty() {
+            if size > 0 {
+                return Err(invalid(
+                    "a chunk of the body is longer than it says".to_owned(),
+                ));
+            }
+        }
+        if size == 0 {
+            return Ok((body, true));
+        }
+    }
+}
+
+fn exactly(reader: &mut impl BufRead, length: u64) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body)?;
+    if (body.len() as u64) < length {
+        return Err(closed("before the end of its answer"));
+    }
+    Ok(body)
+}
+
+/// A line without its end, which may be a bare line feed.
+fn line(reader: &mut io::Take<impl BufRead>) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    reader.read_until(b'\n', &mut bytes)?;
+    match bytes.pop() {
+        Some(b'\n') => {}
+        Some(_) | None if reader.limit() == 0 => {
+            let kilobytes = LONGEST_HEAD / 1024;
+            return Err(invalid(format!("more than {kilobytes} kB of headers")));
+        }
+        None => return Err(closed("without an answer")),
+        Some(_) => return Err(closed("in the middle of a line")),
+    }
+    if bytes.last() == Some(&b'\r') {
+        bytes.pop();
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether the version is 1.0, and the status, of a line such as `HTTP/1.1 200 OK`.
+fn status(line: &str) -> Option<(bool, u16)> {
+    let mut words = line.split_ascii_whitespace();
+    let version = words.next()?.strip_prefix("HTTP/1.")?;
+    let status = words.next().filter(|word| word.len() == 3)?.parse().ok()?;
+    Some((version == "0", status)).filter(|_| status >= 100)
+}
+
+fn not_http(line: &str) -> io::Error {
+    let start: String = line.chars().take(40).collect();
+    let start = escaped(&start);
+    invalid(format!(
+        "the server does not speak HTTP/1: it says \"{start}\""
+    ))
+}
+
+fn invalid(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+fn closed(when: &str) -> io::Error {
+    let text = format!("the server closed the connection {when}");
+    io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}

@@ -1,0 +1,188 @@
+//! A command that must succeed.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io::{self, PipeReader, Read},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            process::{CommandExt, ExitStatusExt},
+        },
+    },
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use coord_core::signal::keep_sigpipe;
+use nix::{
+    poll::{PollFd, PollFlags},
+    sys::signal::{Signal, killpg},
+    unistd::{AccessFlags, Pid},
+};
+use rustix::{
+    io::Errno,
+    process::{PidfdFlags, pidfd_open},
+};
+
+use super::{
+    reason::{Reason, phase},
+    watch::Watch,
+};
+
+/// How often a command is looked at where there are no pidfds.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// What is kept of a command's output, to say why it failed.
+const MOST_KEPT: usize = 1024;
+
+/// A command that runs, in a process group of its own, which is killed when this is dropped before
+/// the command has ended.
+struct Running {
+    child: Child,
+    pidfd: Option<OwnedFd>,
+    /// None once every writer has closed it.
+    output: Option<PipeReader>,
+    kept: Vec<u8>,
+    is_over: bool,
+}
+
+/// Runs the command until it ends. It is killed when the time is over or the watched process gone.
+pub(super) fn run(command: &[OsString], watch: &Watch, until: Instant) -> Result<(), Reason> {
+    let mut running = Running::start(command)
+        .map_err(|error| Reason::lacking(format!("run {:?}", command[0]), error))?;
+    let status = running
+        .wait(watch, until)
+        .map_err(|error| Reason::lacking("wait for the command", error))?;
+    match status {
+        None => Err(Reason::Slow(phase::EXIT)),
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(Reason::failed(&running.why(status))),
+    }
+}
+
+/// Whether the program can be run at all: looked for as `execvp(3)` does.
+pub(super) fn check(program: &OsStr) -> io::Result<()> {
+    if program.as_bytes().contains(&b'/') {
+        return is_executable(Path::new(program));
+    }
+    let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let mut found = Err(io::Error::from_raw_os_error(Errno::NOENT.raw_os_error()));
+    for directory in env::split_paths(&path) {
+        match is_executable(&directory.join(program)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found = Err(error),
+            Err(_) => {}
+            Ok(()) => return Ok(()),
+        }
+    }
+    found
+}
+
+fn is_executable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::Error::from_raw_os_error(Errno::ACCESS.raw_os_error()));
+    }
+    Ok(nix::unistd::access(path, AccessFlags::X_OK)?)
+}
+
+impl Running {
+    /// The output is not ours, and goes nowhere but into the reason.
+    fn start(command: &[OsString]) -> io::Result<Self> {
+        let (output, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&output, true)?;
+        let mut program = Command::new(&command[0]);
+        program
+            .args(&command[1..])
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .process_group(0);
+        let keep_signals = || {
+            keep_sigpipe();
+            Ok(())
+        };
+        // SAFETY: what it calls is async-signal-safe.
+        unsafe { program.pre_exec(keep_signals) };
+        let child = program.spawn()?;
+        let pid = rustix::process::Pid::from_child(&child);
+        Ok(Self {
+            child,
+            pidfd: pidfd_open(pid, PidfdFlags::empty()).ok(),
+            output: Some(output),
+            kept: Vec::new(),
+            is_over: false,
+        })
+    }
+
+    /// None when the time is over, or the watched process gone.
+    fn wait(&mut self, watch: &Watch, until: Instant) -> io::Result<Option<ExitStatus>> {
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                self.is_over = true;
+                self.read_output();
+                return Ok(Some(status));
+            }
+            if Instant::now() >= until || watch.is_gone() {
+                return Ok(None);
+            }
+            let glance = Instant::now() + GLANCE;
+            let wake = self.pidfd.as_ref().map_or(until.min(glance), |_| until);
+            let files = [
+                self.output.as_ref().map(AsFd::as_fd),
+                self.pidfd.as_ref().map(AsFd::as_fd),
+            ];
+            let files = files.into_iter().flatten();
+            let files: Vec<_> = files
+                .map(|file| PollFd::new(file, PollFlags::POLLIN))
+                .collect();
+            watch.wait(&files, wake);
+            self.read_output();
+        }
+    }
+
+    /// Keeps the end of what the command has written by now.
+    fn read_output(&mut self) {
+        let mut some = [0; 4096];
+        while let Some(output) = &mut self.output {
+            match output.read(&mut some) {
+                Ok(0) => self.output = None,
+                Ok(count) => {
+                    self.kept.extend_from_slice(&some[..count]);
+                    let surplus = self.kept.len().saturating_sub(MOST_KEPT);
+                    self.kept.drain(..surplus);
+                    // One that writes without end must not keep us from looking at the time.
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The status, and the last line that was written.
+    fn why(&self, status: ExitStatus) -> String {
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("the command exits with status {code}"),
+            (None, Some(signal)) => format!("the command was ended by signal {signal}"),
+            (None, None) => "the command failed".to_owned(),
+        };
+        let output = String::from_utf8_lossy(&self.kept);
+        match output.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+            Some(line) => format!("{how}: {line}"),
+            None => how,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // Not reaped yet, so that no other group can have its number.
+            if let Ok(leader) = self.child.id().try_into() {
+                let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
+            }
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Which process a pidfile means, and whether the file may be believed.
+
+use std::{
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use log::debug;
+
+use crate::{
+    Identity, Pid, PidFile,
+    error::{Kind, While},
+    identity,
+    process::Process,
+    procfs,
+    trust::{self, Doubt, Writers},
+};
+
+/// How much earlier than its process a file may seem to be written, though it was written later: file systems cut times off at
+/// the second, the kernel at its tick.
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(1_100);
+
+/// The place of the effective UID among the users of a process.
+const EFFECTIVE: usize = 1;
+
+/// What else must be true of the process in a pidfile, as for `start-stop-daemon(8)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Matches {
+    pub(crate) executable: Option<PathBuf>,
+    pub(crate) name: Option<String>,
+    pub(crate) user: Option<u32>,
+}
+
+/// What became of the process that a pidfile names.
+pub(crate) enum Verdict {
+    /// It is gone, or the PID is another's by now.
+    Gone,
+    Runs(Process),
+    /// A process has the PID, and the file does not prove that it is the one.
+    Doubtful(Doubt),
+}
+
+impl PidFile {
+    /// Judges the PID in the file, which has been opened and has this metadata.
+    pub(crate) fn judge(
+        &self,
+        pid: Pid,
+        file: &Metadata,
+    ) -> Result<(Verdict, Option<Identity>), Kind> {
+        let kept = identity::read(&self.path, file, pid);
+        let found = match &kept {
+            Some(kept) => kept.identity.find(pid),
+            None => {
+                Process::find(pid).map(|found| found.filter(|process| !began_after(process, file)))
+            }
+        };
+        let found = found.during("look for the process of")?;
+        let is_proven = |process: &Process| {
+            let proof = kept.as_ref().filter(|kept| kept.is_proof);
+            proof.is_some_and(|proof| proof.identity.can_tell(process))
+        };
+        let verdict = match found {
+            Some(process) if !self.matches.fit(&process)? => Verdict::Gone,
+            Some(process) if is_proven(&process) => Verdict::Runs(process),
+            Some(process) => self.judge_by_writers(process, file)?,
+            None => Verdict::Gone,
+        };
+        Ok((verdict, kept.map(|kept| kept.identity)))
+    }
+
+    fn judge_by_writers(&self, process: Process, file: &Metadata) -> Result<Verdict, Kind> {
+        let doubt = match trust::writers(&self.path, file).during("examine the path of")? {
+            Writers::Nobody => None,
+            Writers::Others(doubt) => Some(doubt),
+            Writers::Owner(owner) => match process.users() {
+                Some(users) if users.iter().all(|&user| user == owner) => None,
+                Some(_) => Some(Doubt::NotTheOwners(owner)),
+                None => Some(Doubt::UnknownOwner(owner)),
+            },
+        };
+        Ok(match doubt {
+            Some(doubt) => Verdict::Doubtful(doubt),
+            None => Verdict::Runs(process),
+        })
+    }
+}
+
+/// Whether the process began after the file was last written, and so did not write it, nor was it there to be written about.
+fn began_after(process: &Process, file: &Metadata) -> bool {
+    let written = file.modified().ok();
+    let later = written
+        .zip(process.began())
+        .is_some_and(|(written, began)| began > written + CLOCK_TOLERANCE);
+    if later {
+        debug!(
+            "process {} began after the pidfile was written",
+            process.pid()
+        );
+    }
+    later
+}
+
+impl Matches {
+    fn fit(&self, process: &Process) -> Result<bool, Kind> {
+        if self == &Self::default() {
+            return Ok(true);
+        }
+        self.compare(process.pid())
+            .or_else(|error| match error.kind() {
+                // It has no executable any more, like all else.
+                io::ErrorKind::NotFound if procfs::is_ours() => Ok(false),
+                _ => Err(error),
+            })
+            .map(|fits| fits && process.is_alive())
+            .during("examine the process of")
+    }
+
+    fn compare(&self, pid: Pid) -> io::Result<bool> {
+        if !procfs::is_ours() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if let Some(user) = self.user
+            && procfs::users(pid).is_none_or(|users| users[EFFECTIVE] != user)
+        {
+            return Ok(false);
+        }
+        if let Some(name) = &self.name
+            && procfs::name(pid)? != name.as_bytes()
+        {
+            return Ok(false);
+        }
+        let executable = self.executable.as_deref();
+        executable.map_or(Ok(true), |path| is_instance_of(pid, path))
+    }
+}
+
+/// Whether the process runs this executable, or did before another took its place, as an upgrade does.
+fn is_instance_of(pid: Pid, path: &Path) -> io::Result<bool> {
+    let link = PathBuf::from(format!("/proc/{pid}/exe"));
+    let target = fs::read_link(&link)?;
+    let replaced = target
+        .to_str()
+        .and_then(|path| path.strip_suffix(" (deleted)"));
+    let target = replaced.map_or(&*target, Path::new);
+    let id = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let id_of_path = id(path);
+    let is_same = |other: &Path| id_of_path.is_some() && id(other) == id_of_path;
+    Ok(is_same(&link) || is_same(target) || target == path)
+}

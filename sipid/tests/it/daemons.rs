@@ -1,0 +1,286 @@
+//! Real daemons with pidfiles of their own, as Debian packages them. They need root, to run as the users they run as there.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use crate::support::{Kept, SIPID, eventually, kill, sipid, sleeper, status_of};
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A directory that every user may enter.
+fn open_directory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(dir.path(), mode).unwrap();
+    dir
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    output
+}
+
+fn status(file: &Path) -> i32 {
+    status_of(&["status", "--pid-file", file.to_str().unwrap()])
+}
+
+fn signal(file: &Path, name: &str) {
+    run(Command::new(SIPID)
+        .args(["signal", "--pid-file"])
+        .arg(file)
+        .arg(name));
+}
+
+fn wait_until_healthy(url: &str, file: &Path) {
+    let mut wait = Command::new(SIPID);
+    wait.args([
+        "wait-until-healthy",
+        "--timeout",
+        "2m",
+        "--polling-frequency",
+        "100ms",
+    ]);
+    run(wait.args(["--url", url, "--pid-file"]).arg(file));
+}
+
+fn is_kept_out(file: &Path, more: &[&str]) {
+    let other = sleeper();
+    let pid = other.pid();
+    let args = ["claim", "--pid", &pid, "--pid-file", file.to_str().unwrap()];
+    assert_eq!(status_of(&[&args, more].concat()), 17);
+}
+
+/// A daemon that is ended when the test ends, by its pidfile.
+struct Ended<'a>(&'a Path);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        kill(self.0, &["--retry", "KILL"]);
+    }
+}
+
+/// As user postgres, who owns all of it.
+fn as_postgres(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--reuid=postgres",
+            "--regid=postgres",
+            "--clear-groups",
+            "--",
+        ])
+        .arg(program);
+    command
+}
+
+/// Where Debian has the programs of a server, of the newest version that is there.
+fn postgres_programs() -> PathBuf {
+    let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    versions.sort();
+    versions.pop().unwrap().join("bin")
+}
+
+#[test]
+#[ignore = "needs root and postgresql"]
+fn postgresql_is_claimed_waited_for_reloaded_and_stopped() {
+    let dir = open_directory();
+    let (data, log) = (dir.path().join("data"), dir.path().join("log"));
+    run(Command::new("install")
+        .args(["-d", "-o", "postgres"])
+        .arg(&data));
+    let programs = postgres_programs();
+    run(as_postgres(&programs.join("initdb"))
+        .args(["--no-sync", "--auth=trust", "-D"])
+        .arg(&data));
+
+    // Claimed by root, in a directory of root's, for what becomes user postgres.
+    let claimed = dir.path().join("run/postgres.pid");
+    let port = free_port().to_string();
+    let mut server = Command::new(SIPID);
+    server.args(["claim", "--pid-file"]).arg(&claimed).arg("--");
+    server.args([
+        "setpriv",
+        "--reuid=postgres",
+        "--regid=postgres",
+        "--clear-groups",
+        "--",
+    ]);
+    server.arg(programs.join("postgres")).arg("-D").arg(&data);
+    server.args([
+        "-c",
+        "unix_socket_directories=",
+        "-c",
+        "fsync=off",
+        "-p",
+        &port,
+    ]);
+    let mut server = Kept(
+        server
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap(),
+    );
+
+    let own = data.join("postmaster.pid");
+    eventually("it has written its pidfile", || {
+        fs::read_to_string(&own).is_ok_and(|text| text.contains(&port))
+    });
+    wait_until_healthy(&format!("tcp://127.0.0.1:{port}"), &own);
+    assert_eq!(fs::read_to_string(&claimed).unwrap(), server.pid());
+    assert!(
+        fs::read_to_string(&own)
+            .unwrap()
+            .starts_with(&format!("{}\n", server.pid()))
+    );
+    for file in [&own, &claimed] {
+        assert_eq!(status(file), 0, "{file:?}");
+        is_kept_out(file, &[]);
+    }
+    let answered = run(Command::new("psql").args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-U",
+        "postgres",
+        "-Atc",
+        "SELECT 1",
+    ]));
+    assert_eq!(answered.stdout, b"1\n");
+
+    let said = |words: &str| fs::read_to_string(&log).unwrap().contains(words);
+    signal(&own, "HUP");
+    eventually("it is reloaded", || said("received SIGHUP"));
+    // INT is a fast shutdown, after which nothing has to be recovered.
+    let stopped = kill(
+        &own,
+        &["--user", "postgres", "--retry", "INT/2m/QUIT/10/KILL"],
+    );
+    assert!(stopped.status.success(), "{stopped:?}");
+    assert!(!server.is_alive() && !own.exists());
+    assert!(said("database system is shut down"));
+    assert_eq!(status(&claimed), 1);
+    assert!(kill(&claimed, &[]).status.success());
+    assert!(!claimed.exists());
+
+    // What a crash leaves, where the number is another process's by now.
+    let mut other = sleeper();
+    fs::write(
+        &own,
+        format!("{}\n{}\n1700000000\n{port}\n", other.pid(), data.display()),
+    )
+    .unwrap();
+    assert_eq!(
+        status_of(&[
+            "status",
+            "--exec",
+            programs.join("postgres").to_str().unwrap(),
+            "--pid-file",
+            own.to_str().unwrap()
+        ]),
+        1
+    );
+    assert!(kill(&own, &["--user", "postgres"]).status.success());
+    assert!(other.is_alive());
+}
+
+#[test]
+#[ignore = "needs root and nginx"]
+fn nginx_is_claimed_waited_for_reloaded_and_stopped() {
+    let dir = open_directory();
+    let path = |name: &str| dir.path().join(name);
+    let (config, own, port) = (path("nginx.conf"), path("nginx.pid"), free_port());
+    let root = dir.path().display();
+    fs::write(
+        &config,
+        format!(
+            "pid {root}/nginx.pid; error_log {root}/error.log; worker_processes 1; events {{}}
+            http {{ access_log off; server {{ listen 127.0.0.1:{port}; location / {{ return 200 fine; }} }} }}"
+        ),
+    )
+    .unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    let nginx = || {
+        let mut command = Command::new("nginx");
+        command
+            .arg("-c")
+            .arg(&config)
+            .arg("-e")
+            .arg(path("error.log"));
+        command.stderr(Stdio::inherit());
+        command
+    };
+    // It goes into the background, and its own pidfile is all there is.
+    run(&mut nginx());
+    let _ended = Ended(&own);
+    wait_until_healthy(&url, &own);
+    assert_eq!(status(&own), 0);
+    is_kept_out(&own, &["--exec", "/usr/sbin/nginx"]);
+    let master = fs::read_to_string(&own).unwrap().trim().to_owned();
+    let workers = || fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+    let before = workers();
+    signal(&own, "HUP");
+    eventually("it has other workers", || {
+        let now = workers();
+        !now.is_empty()
+            && now != before
+            && !before
+                .split(' ')
+                .any(|old| !old.is_empty() && now.contains(old))
+    });
+    wait_until_healthy(&url, &own);
+    let wrong = sipid(&[
+        "status",
+        "--name",
+        "apache2",
+        "--pid-file",
+        own.to_str().unwrap(),
+    ]);
+    assert_eq!(wrong.status.code(), Some(1));
+    let stopped = kill(
+        &own,
+        &["--name", "nginx", "--retry", "QUIT/1m/TERM/10/KILL"],
+    );
+    assert!(stopped.status.success(), "{stopped:?}");
+    assert!(!own.exists() && std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+
+    // In the foreground, claimed for; it writes its own pidfile as well.
+    let claimed = path("claimed.pid");
+    let mut server = Command::new(SIPID);
+    server
+        .args(["claim", "--pid-file"])
+        .arg(&claimed)
+        .arg("--")
+        .arg("nginx");
+    server
+        .arg("-c")
+        .arg(&config)
+        .arg("-e")
+        .arg(path("error.log"))
+        .args(["-g", "daemon off;"]);
+    let mut server = Kept(server.spawn().unwrap());
+    wait_until_claimed_and_healthy(&url, &claimed);
+    is_kept_out(&claimed, &[]);
+    assert!(
+        kill(&claimed, &["--retry", "QUIT/1m/KILL"])
+            .status
+            .success()
+    );
+    assert!(!server.is_alive() && !claimed.exists());
+}
+
+fn wait_until_claimed_and_healthy(url: &str, file: &Path) {
+    eventually("it is claimed", || status(file) == 0);
+    wait_until_healthy(url, file);
+}

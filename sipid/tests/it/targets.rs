@@ -1,0 +1,414 @@
+//! Several targets, other things than URLs, and what counts as healthy.
+
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    os::unix::net::UnixListener,
+    process::Output,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    server::{answering, hanging, head, local, request, serve, wait},
+    support::{SIPID, claim, eventually, sipid, sleeper},
+};
+
+const QUICK: [&str; 4] = ["--timeout", "1500ms", "--polling-frequency", "1s"];
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Waits for these targets, for a short time.
+fn quickly(args: &[&str]) -> Output {
+    sipid(&[&["wait-until-healthy"][..], &QUICK, args].concat())
+}
+
+fn closed_port() -> String {
+    local().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn all_targets_must_be_healthy_and_those_that_are_not_are_named() {
+    let (good, bad) = (answering("200 OK"), answering("503 Busy"));
+    let (good, bad) = (format!("http://{good}/"), format!("http://{bad}/"));
+    let silent = format!("http://me:secret@{}/", hanging().0);
+    assert!(quickly(&["--url", &good, "--url", &good]).status.success());
+
+    let output = quickly(&["--url", &good, "--url", &silent, "--url", &bad]);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(110), "{said}");
+    assert!(!said.contains(&good) && !said.contains("secret"), "{said}");
+    let silent = silent.replace("me:secret", "***");
+    let (first, second) = said.split_once("; ").unwrap();
+    assert!(
+        first.starts_with(&format!("sipid: {silent} was not healthy")),
+        "{said}"
+    );
+    assert!(first.contains("no answer in time"), "{said}");
+    assert!(
+        second.starts_with(&format!("{bad} was not healthy")),
+        "{said}"
+    );
+    assert!(second.ends_with("status 503\n"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+/// A target that hangs takes no time from the others.
+#[test]
+fn targets_are_asked_at_the_same_time() {
+    let (hang, _come) = hanging();
+    let polls = Arc::new(AtomicUsize::new(0));
+    let count = polls.clone();
+    let other = serve(local(), move |mut stream, _| {
+        while request(&mut stream) {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            let status = if number < 10 { "503 Busy" } else { "200 OK" };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let waiting = thread::spawn(move || {
+        let (hang, other) = (format!("http://{hang}/"), format!("http://{other}/"));
+        let options = ["--timeout", "30s", "--polling-frequency", "10s", "--url"];
+        sipid(
+            &[
+                &["wait-until-healthy", "--url", &hang][..],
+                &options,
+                &[&other],
+            ]
+            .concat(),
+        )
+    });
+    let output = waiting.join().unwrap();
+    assert_eq!(output.status.code(), Some(110), "{output:?}");
+    assert!(polls.load(Ordering::Relaxed) >= 3, "{polls:?}");
+}
+
+#[test]
+fn sockets_and_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let _listener = UnixListener::bind(path("socket")).unwrap();
+    fs::write(path("file"), "").unwrap();
+    let healthy = [
+        format!("unix:{}", path("socket")),
+        format!("unix://{}", path("socket")),
+        format!("file:{}", path("file")),
+        format!("file://{}", path("file")),
+        format!("file:{}", dir.path().display()),
+    ];
+    for url in &healthy {
+        let output = quickly(&["--url", url]);
+        assert!(output.status.success(), "{url}: {output:?}");
+    }
+    let unhealthy = [
+        (format!("unix:{}", path("file")), "refused"),
+        (format!("unix:{}", path("missing")), "No such file"),
+        (format!("file:{}", path("missing")), "No such file"),
+        (format!("tcp://{}", closed_port()), "refused"),
+    ];
+    for (url, reason) in &unhealthy {
+        let output = quickly(&["--url", url]);
+        assert_eq!(output.status.code(), Some(110), "{url}: {output:?}");
+        assert!(said(&output).contains(reason), "{output:?}");
+    }
+    for url in ["unix:", "file:", &format!("unix:/{}", "x".repeat(108))] {
+        assert_eq!(quickly(&["--url", url]).status.code(), Some(22), "{url}");
+    }
+}
+
+#[test]
+fn a_file_that_comes_later_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let url = format!("file:{}", path.display());
+    let waiting =
+        thread::spawn(move || wait(&url, &["--timeout", "2m", "--polling-frequency", "50ms"]));
+    fs::write(path, "").unwrap();
+    assert!(waiting.join().unwrap().status.success());
+}
+
+#[test]
+fn a_command_must_succeed() {
+    assert!(quickly(&["--", "true"]).status.success());
+    let output = quickly(&[
+        "--",
+        "sh",
+        "-c",
+        "echo first; echo 'why \u{1b}not' >&2; exit 3",
+    ]);
+    assert_eq!(output.status.code(), Some(110), "{output:?}");
+    assert!(output.stdout.is_empty());
+    let text = said(&output);
+    assert!(
+        text.contains("exits with status 3: why \\u{1b}not"),
+        "{text}"
+    );
+    for (program, status) in [
+        ("/nonexistent", 127),
+        ("no-such-program", 127),
+        ("/etc/passwd", 126),
+    ] {
+        let started = Instant::now();
+        let output = sipid(&["wait-until-healthy", "--timeout", "100s", "--", program]);
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        assert!(started.elapsed() < Duration::from_secs(90));
+    }
+    assert_eq!(sipid(&["wait-until-healthy"]).status.code(), Some(64));
+}
+
+/// Signals are for the command as they were for us, but for SIGCHLD, without which there is no status.
+#[test]
+fn a_command_finds_the_signals_as_they_were() {
+    let ignored = "trap '' CHLD PIPE USR1; exec \"$0\" wait-until-healthy --timeout 1500ms \"$@\"";
+    let report = "grep SigIgn /proc/self/status; exit 1";
+    let run = |command: &str| {
+        let args = ["-c", ignored, SIPID, "--", "sh", "-c", command];
+        std::process::Command::new("bash")
+            .args(args)
+            .output()
+            .unwrap()
+    };
+    assert!(run("exit 0").status.success());
+    // Bit n-1 is signal n: USR1 is 10, PIPE 13.
+    let ignored_by_it = |output: &Output| {
+        let text = said(output).trim().to_owned();
+        let mask = u64::from_str_radix(&text[text.len() - 16..], 16).expect(&text);
+        mask & (1 << 9 | 1 << 12)
+    };
+    assert_eq!(ignored_by_it(&run(report)), 1 << 9 | 1 << 12);
+    assert_eq!(ignored_by_it(&quickly(&["--", "sh", "-c", report])), 0);
+}
+
+/// One that hangs is ended with all that it has started, and with what it writes without end.
+#[test]
+fn a_command_that_hangs_is_ended_and_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tries");
+    let script = "echo $$ >>\"$1\"; yes & sleep 1000";
+    let output = quickly(&["--", "sh", "-c", script, "sh", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(110), "{output:?}");
+    assert!(
+        said(&output).contains("no end of the command in time"),
+        "{output:?}"
+    );
+    let tries = fs::read_to_string(file).unwrap();
+    assert_eq!(tries.lines().count(), 2, "{tries}");
+    for group in tries.lines() {
+        eventually("the group is gone", || {
+            let group = nix::unistd::Pid::from_raw(group.parse().unwrap());
+            nix::sys::signal::killpg(group, None).is_err()
+        });
+    }
+}
+
+#[test]
+fn statuses_are_a_list() {
+    let url = |status: &str| format!("http://{}/", answering(status));
+    for status in ["200 OK", "204 Fine", "429 Slow", "302 Found", "399 Odd"] {
+        let list = ["--expect-status", "200,204, 429,300-399"];
+        let output = quickly(&[&["--url", &url(status)][..], &list].concat());
+        assert!(output.status.success(), "{status}: {output:?}");
+    }
+    let output = quickly(&[
+        "--url",
+        &url("202 Taken"),
+        "--expect-status",
+        "200,204,429,300-399",
+    ]);
+    assert_eq!(output.status.code(), Some(110), "{output:?}");
+    for bad in ["200,", "", "300-200", "20", "600", "200;204"] {
+        let output = quickly(&["--url", "http://h/", "--expect-status", bad]);
+        assert_eq!(output.status.code(), Some(64), "{bad:?} {output:?}");
+    }
+}
+
+#[test]
+fn bodies_must_contain_or_match() {
+    let serving = |answer: &'static str| {
+        serve(local(), move |mut stream, _| {
+            while request(&mut stream) {
+                let _ = stream.write_all(answer.as_bytes());
+                if !answer.contains("Length") && !answer.contains("chunked") {
+                    return;
+                }
+            }
+        })
+    };
+    let body = "{\"status\": \"up\"}";
+    let whole = serving("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"status\": \"up\"}");
+    let chunked = serving(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+         8;x=y\r\n{\"status\r\n8\r\n\": \"up\"}\r\n0\r\nTrailer: x\r\n\r\n",
+    );
+    let closed = serving("HTTP/1.0 200 OK\n\n{\"status\": \"up\"}");
+    for address in [whole, chunked, closed] {
+        let url = format!("http://{address}/");
+        let check =
+            |option: &str, value: &str| quickly(&["--url", &url, option, value]).status.code();
+        assert_eq!(check("--expect-body", body), Some(0));
+        assert_eq!(check("--expect-body", "s\": \"u"), Some(0));
+        assert_eq!(
+            check("--expect-body-regex", r#""status":\s*"(up|ok)""#),
+            Some(0)
+        );
+        assert_eq!(check("--expect-body", "down"), Some(110));
+        assert_eq!(check("--expect-body-regex", "^up"), Some(110));
+    }
+    let output = quickly(&["--url", "http://h/", "--expect-body-regex", "("]);
+    assert_eq!(output.status.code(), Some(22), "{output:?}");
+}
+
+#[test]
+fn the_time_between_tries_grows_up_to_its_limit() {
+    let polls = Arc::new(AtomicUsize::new(0));
+    let count = polls.clone();
+    let busy = serve(local(), move |mut stream, _| {
+        while request(&mut stream) {
+            count.fetch_add(1, Ordering::Relaxed);
+            let _ = write!(stream, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let url = format!("http://{busy}/");
+    let often = ["--timeout", "2s", "--polling-frequency", "10ms"];
+    let growing = [&often[..], &["--max-polling-frequency", "1s"]].concat();
+    assert_eq!(wait(&url, &growing).status.code(), Some(110));
+    // At 0, 10, 30, 70, 150, 310, 630, 1270 ms.
+    let tries = polls.load(Ordering::Relaxed);
+    assert!((2..=8).contains(&tries), "{tries}");
+}
+
+/// While a daemon starts, its pidfile is missing, empty, or names an earlier process.
+#[test]
+fn the_watched_process_may_come_later() {
+    let server = answering("200 OK");
+    let url = format!("http://{server}/");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("run/x.pid");
+    let path = file.to_str().unwrap();
+    let options = ["--timeout", "2m", "--pid-file", path];
+    let mut dead = std::process::Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    for content in [None, Some(String::new()), Some(dead.id().to_string())] {
+        let process = sleeper();
+        let (url, options) = (url.clone(), options.map(str::to_owned));
+        if let Some(content) = &content {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, content).unwrap();
+        }
+        let waiting = thread::spawn(move || {
+            let options: Vec<&str> = options.iter().map(String::as_str).collect();
+            wait(&url, &options)
+        });
+        // Not at once, so that the old state is seen; whether it was makes no difference.
+        thread::sleep(Duration::from_millis(300));
+        assert!(!waiting.is_finished(), "{content:?}: {:?}", waiting.join());
+        assert_eq!(claim(&process.pid(), &file), 0);
+        let output = waiting.join().unwrap();
+        assert!(output.status.success(), "{content:?}: {output:?}");
+        fs::remove_file(&file).unwrap();
+    }
+    let output = quickly(&["--url", &url, "--pid-file", path]);
+    assert_eq!(output.status.code(), Some(110), "it never came: {output:?}");
+    assert!(said(&output).contains("pidfile"), "{output:?}");
+}
+
+/// A daemon that is started again leaves its place to its successor.
+#[test]
+fn the_successor_of_the_watched_process_is_watched() {
+    let (hang, come) = hanging();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    let (mut first, mut second) = (sleeper(), sleeper());
+    fs::write(&file, first.pid()).unwrap();
+    let watched = file.to_str().unwrap().to_owned();
+    let waiting = thread::spawn(move || {
+        let options = [
+            "--timeout",
+            "90s",
+            "--polling-frequency",
+            "80s",
+            "--pid-file",
+            &watched,
+        ];
+        wait(&format!("http://{hang}"), &options)
+    });
+    come.recv().unwrap();
+    fs::write(&file, second.pid()).unwrap();
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert!(!waiting.is_finished(), "{:?}", waiting.join());
+    second.0.kill().unwrap();
+    assert_eq!(waiting.join().unwrap().status.code(), Some(3));
+}
+
+#[test]
+fn answers_that_curl_takes_are_taken() {
+    let many: String = (0..700)
+        .map(|n| format!("X-Header-{n}: {}\r\n", "x".repeat(100)))
+        .collect();
+    let answers = [
+        format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n"),
+        "HTTP/1.1 200 OK\r\nA Name: x\r\nno colon\r\nX : y\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.1 200\r\n\r\n".to_owned(),
+        "HTTP/1.0 200 OK\n\n".to_owned(),
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
+            .to_owned(),
+    ];
+    for answer in answers {
+        let start: String = answer.chars().take(60).collect();
+        let server = serve(local(), move |mut stream, _| {
+            head(&mut stream);
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        let output = quickly(&["--url", &format!("http://{server}/")]);
+        assert!(output.status.success(), "{start:?}: {output:?}");
+    }
+    let endless = serve(local(), |mut stream, _| {
+        head(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        while stream.write_all(&[b'x'; 65536]).is_ok() {}
+    });
+    let output = quickly(&["--url", &format!("http://{endless}/")]);
+    assert_eq!(output.status.code(), Some(110), "{output:?}");
+    assert!(said(&output).contains("300 kB of headers"), "{output:?}");
+}
+
+#[test]
+fn the_zone_of_an_address_is_understood() {
+    let server = serve(TcpListener::bind("[::1]:0").unwrap(), |mut stream, _| {
+        let head = head(&mut stream);
+        let ok = head.to_lowercase().contains("\r\nhost: [::1]:");
+        let status = if ok { "200 OK" } else { "400 Zone" };
+        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+    });
+    let port = server.rsplit(':').next().unwrap();
+    for zone in ["%25lo", "%lo", "%251"] {
+        let output = quickly(&["--url", &format!("http://[::1{zone}]:{port}/")]);
+        assert!(output.status.success(), "{zone}: {output:?}");
+    }
+    let output = quickly(&["--url", &format!("http://[fe80::1%25nowhere]:{port}/")]);
+    assert!(
+        said(&output).contains("no network interface \"nowhere\""),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn localhost_is_loopback_whatever_the_resolver_says() {
+    let server = answering("200 OK");
+    let port = server.rsplit(':').next().unwrap();
+    for host in ["localhost", "LOCALHOST", "a.localhost", "localhost."] {
+        let output = quickly(&["--url", &format!("http://{host}:{port}/")]);
+        assert!(output.status.success(), "{host}: {output:?}");
+    }
+    assert!(SIPID.ends_with("sipid"));
+}

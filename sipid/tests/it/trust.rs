@@ -1,0 +1,228 @@
+//! Pidfiles that others can have written, and whose processes they are taken to name.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use crate::support::{claim, in_namespace, kill, sipid, sleeper, status_of};
+
+/// Shell: `R` is a process of root's, `N` one of nobody's, `M` one of nobody's with root as its real user. `scene` makes a new
+/// directory `d`, which must then get a pidfile `d/x`.
+const FUNCTIONS: &str = "
+    S=$1; cd $2
+    as() { setpriv --reuid=$1 --clear-groups -- \"${@:2}\"; }
+    begin() {
+        sleep 1000 & R=$!
+        setpriv --reuid=65534 --regid=65534 --clear-groups sleep 1000 & N=$!
+        setpriv --euid=65534 sleep 1000 & M=$!
+        until grep -q 'Uid:.65534.65534' /proc/$N/status; do sleep 0.01; done
+        until grep -q 'Uid:.0.65534' /proc/$M/status; do sleep 0.01; done
+    }
+    all_live() { kill -0 $R && kill -0 $N && kill -0 $M; } 2>/dev/null
+    end() { kill $(jobs -p); wait; } 2>/dev/null
+    scene() { begin; rm -rf d; mkdir -m 755 d; }\n";
+
+/// What status, kill and a claim for somebody else answer, and whether those who were named still live.
+fn answers(setup: &str) -> String {
+    let script = format!(
+        "{FUNCTIONS}
+        scene; {setup}
+        $S status --pid-file d/x >said; echo -n \"status $? \"
+        $S signal --pid-file d/x CONT 2>err; echo -n \"signal $? \"
+        $S kill --pid-file d/x 2>>err; echo -n \"kill $? \"
+        all_live && echo -n 'alive '
+        end; scene; {setup}
+        sleep 1000 & C=$!; $S claim --pid $C --pid-file d/x 2>>err; echo \"claim $?\"
+        [ \"$(cat d/x)\" = $C ] && $S status --pid-file d/x >>said || echo not claimed; end 2>/dev/null"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    in_namespace(&script, dir.path())
+}
+
+const BELIEVED: &str = "status 0 signal 0 kill 0 claim 17\n";
+const REFUSED: &str = "status 1 signal 13 kill 13 alive claim 0\n";
+
+fn check(expected: &str, setups: &[&str]) {
+    if !nix::unistd::geteuid().is_root() {
+        println!("needs root: files of other users");
+        return;
+    }
+    for setup in setups {
+        let said = answers(setup);
+        // After a claim that was refused, the file still names the other one.
+        let said = said.replace("not claimed\n", "");
+        assert_eq!(said, expected, "{setup}");
+    }
+}
+
+#[test]
+fn what_only_root_can_have_written_is_believed() {
+    check(
+        BELIEVED,
+        &[
+            "echo $R >d/x",
+            "echo $N >d/x",
+            "echo $R >d/x; chmod 1777 d",
+            "mkdir d/e; echo $R >d/e/x; ln -s e/x d/x",
+            "echo $R >d/x; chgrp 65534 d d/x; chmod 750 d; chmod 640 d/x",
+        ],
+    );
+}
+
+#[test]
+fn what_its_owner_can_have_written_is_believed_of_the_owners_processes() {
+    check(
+        BELIEVED,
+        &[
+            "echo $N >d/x; chown 65534 d/x",
+            "echo $N >d/x; chown 65534 d/x d",
+            "echo $N >d/x; chown 65534 d/x; chmod 1777 d",
+        ],
+    );
+    check(
+        REFUSED,
+        &[
+            "echo $R >d/x; chown 65534 d/x",
+            "echo $R >d/x; chown 65534 d/x d",
+            "echo $R >d/x; chown 65534 d/x; chmod 1777 d",
+            // Of its users one is root.
+            "echo $M >d/x; chown 65534 d/x",
+            "echo $N >d/x; chown 65533 d/x",
+        ],
+    );
+}
+
+#[test]
+fn what_anybody_else_can_have_written_is_not_believed() {
+    check(
+        REFUSED,
+        &[
+            "echo $R >d/x; chmod 666 d/x",
+            "echo $R >d/x; chmod 602 d/x",
+            "echo $N >d/x; chown 65534 d/x; chmod 666 d/x",
+            "echo $R >d/x; chmod 777 d",
+            "echo $R >d/x; chown 65534 d",
+            "echo $R >d/x; chgrp 65534 d; chmod 775 d",
+            "echo $R >d/x; chgrp 65534 d/x; chmod 664 d/x",
+            "echo $R >d/x; chmod 664 d/x",
+            "echo $N >d/x; chown 65534 d/x; chmod 777 d",
+            "echo $R >d/x; chmod 1777 d; chown 65534 d",
+            "echo $R >d/y; ln d/y d/x; chmod 1777 d",
+        ],
+    );
+}
+
+/// Whoever can rename a directory, or change a link, can put another file in the place of this one.
+#[test]
+fn each_directory_on_the_way_counts() {
+    check(
+        REFUSED,
+        &[
+            "mkdir -p e/f; chown 65534 e; rmdir d; mv e/f e/d; ln -s e/d d; echo $R >d/x",
+            "rm -rf e; mkdir -p e/f; chmod 777 e; rmdir d; ln -s e/f d; echo $R >d/x",
+            "rm -rf e; mkdir -p e/f; chmod 1777 e; rmdir d; ln -s f e/l; chown -h 65534 e/l; ln -s e/l d; echo $R >d/x",
+        ],
+    );
+    check(
+        BELIEVED,
+        &["rm -rf e; mkdir -p e/f; chmod 1777 e; rmdir d; ln -s f e/l; ln -s e/l d; echo $R >d/x"],
+    );
+}
+
+/// An identity that only root can have written says whom root has claimed for, wherever it is.
+#[test]
+fn an_identity_of_roots_proves_what_the_directory_does_not() {
+    let claimed = "$S claim --pid $R --pid-file d/x || exit";
+    check(
+        BELIEVED,
+        &[
+            &format!("chmod 777 d; {claimed}"),
+            &format!("chown 65534 d; {claimed}"),
+            &format!("chmod 1777 d; {claimed}"),
+        ],
+    );
+    check(
+        REFUSED,
+        &[
+            // Others can have written the identity too.
+            &format!("chmod 777 d; {claimed}; chmod 666 d/.x.sipid"),
+            &format!("chmod 777 d; {claimed}; chown 65534 d/.x.sipid"),
+            &format!("chown 65534 d; {claimed}; chown 65534 d/x d/.x.sipid"),
+            // It is that of another pidfile, moved here by whoever may write in the directory.
+            "chmod 777 d; $S claim --pid $R --pid-file d/y || exit; mv d/y d/x; mv d/.y.sipid d/.x.sipid",
+            "mkdir -p e; rm -f e/*; chmod 777 d; $S claim --pid $R --pid-file e/x || exit; mv e/x d/x; mv e/.x.sipid d/.x.sipid",
+            // It says something else.
+            &format!("chmod 777 d; {claimed}; chmod 666 d/x; echo $N >d/x"),
+        ],
+    );
+}
+
+#[test]
+fn the_reason_is_said() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("needs root: files of other users");
+        return;
+    }
+    let script = format!(
+        "{FUNCTIONS}
+        scene; echo $R >d/x; chown 65534 d/x
+        $S kill --pid-file d/x; $S status --pid-file d/x; $S status --pid-file d/x -o json | sed 's/.*\"doubt\"/doubt/'
+        chown 0 d/x; chmod 777 d; $S kill --pid-file d/x; $S claim --pid $N --pid-file d/x; end"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let said = in_namespace(&script, dir.path());
+    let mut said: Vec<&str> = said.lines().collect();
+    said.sort_unstable();
+    let directory = dir.path().join("d");
+    // R is the first process that the namespace's own one has begun.
+    let mut expected = [
+        "sipid: refusing to signal process 2, which \"d/x\" names: user 65534 owns the file, but not the process; check it, and use kill(1)".to_owned(),
+        "not running: \"d/x\" names process 2, but user 65534 owns the file, but not the process".to_owned(),
+        "doubt:\"user 65534 owns the file, but not the process\",\"identity\":null,\"locked\":false,\"pid\":2,\"running\":false}".to_owned(),
+        format!("sipid: refusing to signal process 2, which \"d/x\" names: others may write to {directory:?} (mode 0777); check it, and use kill(1)"),
+        format!("[WARN  sipid] process 2 does not count, though \"d/x\" names it: others may write to {directory:?} (mode 0777)"),
+    ];
+    expected.sort();
+    assert_eq!(said, expected);
+}
+
+/// Files of one's own that others may write to, which needs no other user.
+#[test]
+fn a_file_of_ones_own_that_all_may_write_to_proves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    let mut process = sleeper();
+    fs::write(&file, process.pid()).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = kill(&file, &[]);
+    assert_eq!(refused.status.code(), Some(13), "{refused:?}");
+    assert!(process.is_alive());
+    let path = file.to_str().unwrap();
+    assert_eq!(status_of(&["status", "--pid-file", path]), 1);
+    assert_eq!(status_of(&["signal", "--pid-file", path, "CONT"]), 13);
+    // What is claimed then is private, and believed.
+    let other = sleeper();
+    assert_eq!(claim(&other.pid(), &file), 0);
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(sipid(&["status", "--pid-file", path]).status.success());
+}
+
+/// A lock on a file of one's own keeps nobody else out.
+#[test]
+fn a_strangers_lock_does_not_keep_a_service_down() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("needs root: files of other users");
+        return;
+    }
+    let script = format!(
+        "{FUNCTIONS}
+        scene; chmod 1777 d; echo $R >d/x; chown 65534 d/x; exec 5<d/x; flock 5
+        for i in 1 2 3 4 5 6 7 8; do
+            sleep 1000 5<&- & P=$!
+            {{ $S claim --pid $P --pid-file d/x 5<&- 2>/dev/null; echo $? >>codes; }} & J=\"$J $!\"
+        done
+        wait $J; grep -c '^0' codes; stat -c '%U %a' d/x; kill -0 $R && echo alive; end"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let said = in_namespace(&script, dir.path());
+    assert_eq!(said, "1\nroot 600\nalive\n");
+}
