@@ -55,10 +55,8 @@ struct Container {
 }
 
 impl Client {
-    /// What the commands need, as rules of a Role.
-    ///
-    /// `update` is for `run` with a timeout, `list` for `list`. Without `watch` on pods the owner Pod is read every ten seconds.
-    pub const RULES: [Rule; 8] = [
+    /// What the commands need, as rules of a Role: `update` is for `run` with a timeout, `list` for `list`.
+    pub const RULES: [Rule; 7] = [
         Rule::new("get", CONFIGMAPS),
         Rule::new("list", CONFIGMAPS),
         Rule::new("watch", CONFIGMAPS),
@@ -66,8 +64,28 @@ impl Client {
         Rule::new("update", CONFIGMAPS),
         Rule::new("delete", CONFIGMAPS),
         Rule::new("get", PODS),
-        Rule::new("watch", PODS),
     ];
+
+    /// What they can do without: the owner Pod is then read every ten seconds.
+    pub const OPTIONAL_RULES: [Rule; 1] = [Rule::new("watch", PODS)];
+
+    /// What all but `list` need for the lock of this name alone. Its ConfigMap is created each time, which a Role cannot restrict to a name.
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that cannot be a lock's.
+    pub fn rules_for(name: &str) -> Result<Vec<Rule>, Error> {
+        if !is_dns_subdomain(name) {
+            return Err(Kind::Name.of(name));
+        }
+        Ok(vec![
+            Rule::new("get", CONFIGMAPS).on(name),
+            Rule::new("watch", CONFIGMAPS).on(name),
+            Rule::new("update", CONFIGMAPS).on(name),
+            Rule::new("delete", CONFIGMAPS).on(name),
+            Rule::new("create", CONFIGMAPS),
+            Rule::new("get", PODS),
+        ])
+    }
 
     /// The locks of this Pod, by a client whose retries are off (`kube::Config::default_retry`): a repeated write is judged by whoever knows what
     /// it was for. It must be called within a tokio runtime.

@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     NoContainer(PodName, String),
     /// Somebody else has it.
     Held(Obstacle),
-    /// It was not to be had within this time; what was in the way.
+    /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// The caller wanted no more.
     Cancelled,
@@ -121,7 +121,7 @@ impl fmt::Display for Error {
                 let start: String = self.lock.chars().take(80).collect();
                 write!(
                     f,
-                    "{start:?} cannot name a lock: use up to 253 of a-z, 0-9, '-' and '.', with a letter or digit at each end and beside each '.'"
+                    "invalid lock name {start:?}: use at most 253 characters from a-z, 0-9, \"-\" and \".\", with a letter or digit at each end and beside each \".\""
                 )
             }
             Kind::PodName(pod) => write!(f, "{:?} cannot be the name of a Pod: {SET}", pod.name),
@@ -142,12 +142,13 @@ impl fmt::Display for Error {
             Kind::Held(obstacle) => write!(f, "it is {obstacle}"),
             Kind::TimedOut(limit, why) => {
                 let limit = humantime::format_duration(*limit);
-                write!(f, "it was not to be had within {limit}: {why}")
+                write!(f, "could not be acquired within {limit}: {why}")
             }
             Kind::Cancelled => f.write_str("the wait was cancelled"),
             Kind::Malformed(malformed) => write!(
                 f,
-                "the ConfigMap of this name is no lock, and is left alone: {malformed}"
+                "ConfigMap {:?} exists but is not a cmlock lock ({malformed}); leaving it unchanged",
+                self.lock
             ),
             Kind::NoClock => f.write_str("the API server's answers have no Date"),
             Kind::Cluster(error) | Kind::Unanswered(error) => write!(f, "{error}"),

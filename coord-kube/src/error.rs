@@ -209,7 +209,8 @@ impl fmt::Display for Error {
             ),
             Kind::Starting(action, status, Some(unknown)) => {
                 answered(f, action, status)?;
-                write!(f, "; or the server is still starting: /readyz does not tell: {}", escaped(unknown))
+                let unknown = escaped(unknown);
+                write!(f, "; or the server is still starting, and /readyz does not tell ({unknown})")
             }
             Kind::TimedOut(action, after) => write!(f, "cannot {action}: no answer within {after:?}"),
             Kind::Silent(action, after) => write!(f, "cannot {action}: the server has been silent for {after:?}"),

@@ -25,7 +25,7 @@ use self::service::Sender;
 pub use {k8s_openapi, kube};
 
 pub use self::{
-    access::{Access, Rule},
+    access::{Access, Role, Rule},
     action::Action,
     args::ClientArgs,
     clock::ClusterClock,

@@ -94,9 +94,7 @@ impl Cluster {
             Ok(_) => Readiness::Ready,
             // So does the API server itself. A refusal, and the answer of a proxy, say nothing of it.
             Err(kube::Error::Api(status)) if status.code == 500 => Readiness::NotReady,
-            Err(kube::Error::Api(status)) => {
-                Readiness::Unknown(format!("the server answered {}", status.code))
-            }
+            Err(kube::Error::Api(status)) => Readiness::Unknown(status.code.to_string()),
             Err(error) => Readiness::Unknown(error.to_string()),
         }
     }

@@ -17,7 +17,7 @@ pub struct Error {
 pub(crate) enum Kind {
     /// Somebody else holds the lock.
     Held { by: String, until: Timestamp },
-    /// It was not to be had within this time; what was in the way.
+    /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// The lock was held and is no longer; why.
     Lost(Lost),
@@ -89,12 +89,12 @@ impl fmt::Display for Error {
         let lock = &self.lock;
         match &self.kind {
             Kind::Held { by, until } if until.is_never() => {
-                write!(f, "lock {lock} is held by {by:?}, without an end")
+                write!(f, "lock {lock} is held by {by:?} indefinitely")
             }
             Kind::Held { by, until } => write!(f, "lock {lock} is held by {by:?} until {until}"),
             Kind::TimedOut(limit, why) => {
                 let limit = humantime::format_duration(*limit);
-                write!(f, "lock {lock} was not to be had within {limit}: {why}")
+                write!(f, "could not acquire lock {lock} within {limit}: {why}")
             }
             Kind::Lost(why) => write!(f, "lock {lock} was lost: {why}"),
             Kind::Cancelled => write!(f, "waiting for lock {lock} was cancelled"),

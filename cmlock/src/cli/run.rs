@@ -18,7 +18,7 @@ pub(crate) struct Run {
     name: String,
     #[command(flatten)]
     wanted: Wanted,
-    /// How long before the expiry, or after a loss, the command is asked to end before it is killed [default: 10s, at most a quarter of the timeout]
+    /// Grace period between asking the command to stop and killing it, before the expiry or after a loss [default: 10s, at most a quarter of the timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
     /// The command; it has the holder's ID in `CMLOCK_HOLDER`

@@ -346,7 +346,7 @@ async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
         let code = &readyz[..3];
         assert!(
             text.ends_with(&format!(
-                "or the server is still starting: /readyz does not tell: the server answered {code}"
+                "or the server is still starting, and /readyz does not tell ({code})"
             )),
             "{text}"
         );

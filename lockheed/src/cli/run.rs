@@ -36,7 +36,7 @@ pub(crate) struct Run {
     renew_interval: Option<Duration>,
     #[command(flatten)]
     wanted: Wanted,
-    /// How long before the end of the lease, or after a loss, the command is asked to end before it is killed [default: a quarter of the lease]
+    /// Grace period between asking the command to stop and killing it, at the end of the lease or when it is lost [default: a quarter of the lease]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
     /// The command; it has the fencing token in LOCKHEED_TOKEN

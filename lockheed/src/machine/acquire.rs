@@ -352,7 +352,7 @@ impl std::fmt::Display for Verdict {
             Self::Free => f.write_str("it is free"),
             Self::Ours(lease) => write!(f, "it is held by {:?}", lease.holder),
             Self::Held { by, expires, .. } if expires.is_never() => {
-                write!(f, "it is held by {by:?}, without an end")
+                write!(f, "it is held by {by:?} indefinitely")
             }
             Self::Held { by, expires, .. } => write!(f, "it is held by {by:?} until {expires}"),
             Self::Reserved { by, .. } => write!(f, "it is reserved by {by:?}"),

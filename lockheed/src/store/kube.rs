@@ -58,6 +58,23 @@ impl KubeStore {
         Rule::new("update", RESOURCE),
     ];
 
+    /// What all commands but `list` need for this lock alone: no right to create its ConfigMap where that is there.
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that does not fit; those of the requests that look for it.
+    pub async fn rules_for(&self, lock: &LockName) -> Result<Vec<Rule>, StoreError> {
+        let name = self.name_of(lock)?;
+        let mut rules = ["get", "watch", "update"]
+            .map(|verb| Rule::new(verb, RESOURCE).on(&name))
+            .to_vec();
+        let access = self.cluster.access(&rules[..1]).await.map_err(of_read)?;
+        let may_look = access.iter().all(|access| access.allowed);
+        if !may_look || self.get(lock).await.is_err() {
+            rules.push(Rule::new("create", RESOURCE));
+        }
+        Ok(rules)
+    }
+
     /// The locks of this namespace, by a client whose retries are off (`kube::Config::default_retry`), since a repeated write is judged by
     /// whoever knows what it was for. It must be called within a tokio runtime.
     ///
