@@ -11,6 +11,7 @@ pub mod errno;
 pub mod exit;
 mod name;
 pub mod signal;
+pub mod signal_name;
 pub mod text;
 
 #[cfg(feature = "cli")]

@@ -3,8 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::{
+    errno::Errno,
     libc,
-    sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal},
+    sys::{
+        signal::{self, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::getpid,
 };
 
@@ -44,6 +48,9 @@ pub fn end_on_termination() {
 pub fn reap_inherited() {
     if getpid().as_raw() == 1 {
         ignore(Signal::SIGCHLD);
+        // Those that are dead already, left by a shell that has become this program.
+        let reap = || waitpid(None, Some(WaitPidFlag::WNOHANG));
+        while !matches!(reap(), Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD)) {}
     }
 }
 

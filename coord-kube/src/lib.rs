@@ -211,7 +211,7 @@ impl Cluster {
 
 /// kube's client on connections and credentials of ours.
 fn client(config: &Config, sender: Sender) -> Result<Client, Error> {
-    let unusable = |error| Error::config(format!("the cluster at {}", config.cluster_url), error);
+    let unusable = |error| Error::config("whom the kubeconfig's user is to act as", error);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .layer(config.extra_headers_layer().map_err(unusable)?)

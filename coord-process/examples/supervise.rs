@@ -1,13 +1,30 @@
 //! Runs a command under the supervisor: `supervise [OPTION VALUE]... CMD...`. What the tests run.
 //!
-//! `--grace MS`, `--orphans end|wait|leave`; `--keep FILE` has the guard hold an exclusive `flock(2)` on the file. By another thread:
+//! `--grace MS`, `--margin MS`, `--signal NAME`, `--orphans end|wait|leave`, `--kill-mode main`, `--rewrite FROM=TO`; `--keep FILE` has the guard hold an exclusive `flock(2)` on the file. By another thread:
 //! `--deadline MS` from now, which prints a line when it is told; `--end MS` from now, or `--end-on FIFO` when somebody writes to it.
+//! Without a thread: `--until FIFO` ends the command when something can be read from it, `--until-ms MS` after this time.
 
-use std::{env, fs::File, os::fd::AsFd, process::ExitCode, thread, time::Duration};
+use std::{
+    env,
+    fs::File,
+    io::Read,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
 
-use coord_core::Status;
-use coord_process::supervise::{Ender, Error, Guard, Orphans, Plan, Reason, boottime};
-use nix::fcntl::{Flock, FlockArg};
+use coord_core::{Status, signal_name};
+use coord_process::supervise::{
+    Condition, Ender, Error, Guard, KillMode, Orphans, Plan, Reason, Rewrite, boottime,
+};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    libc,
+};
 
 #[derive(Default)]
 struct Options {
@@ -17,6 +34,35 @@ struct Options {
     end_on: Option<String>,
     keep: Option<String>,
     orphans: Orphans,
+    margin: Duration,
+    kill_mode: KillMode,
+    rewrites: Vec<Rewrite>,
+    signal: Option<i32>,
+    until: Option<String>,
+    until_ms: Option<Duration>,
+}
+
+/// Of `--until` and `--until-ms`.
+struct Until {
+    fifo: Option<File>,
+    at: Option<Duration>,
+}
+
+impl Condition for Until {
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.fifo.iter().map(AsFd::as_fd).collect()
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_sub(boottime()))
+    }
+
+    fn check(&mut self) -> Option<Reason> {
+        let written = |fifo: &mut File| fifo.read(&mut [0]).is_ok_and(|length| length > 0);
+        let is_time = self.at.is_some_and(|at| at <= boottime());
+        (is_time || self.fifo.as_mut().is_some_and(written))
+            .then(|| Reason::new("it was time", Status::LOST))
+    }
 }
 
 fn main() -> ExitCode {
@@ -32,7 +78,11 @@ fn run() -> Result<Status, Error> {
     let options = Options::take(&mut command);
     let plan = Plan::new(command)
         .grace(options.grace.unwrap_or(Duration::from_secs(5)))
-        .orphans(options.orphans);
+        .margin(options.margin)
+        .signal(options.signal.unwrap_or(libc::SIGTERM))
+        .orphans(options.orphans)
+        .kill_mode(options.kill_mode)
+        .rewrites(options.rewrites.clone());
     let guard = Guard::start(plan)?;
     if let Some(path) = &options.keep {
         let file = File::open(path).expect("the file can be opened");
@@ -43,8 +93,11 @@ fn run() -> Result<Status, Error> {
     }
     let mut running = guard.spawn([("SUPERVISED", "yes")])?;
     let ender = running.ender();
-    thread::spawn(move || tell(&ender, &options));
-    Ok(running.wait()?.status())
+    let mut until = options.until();
+    if options.needs_a_thread() {
+        thread::spawn(move || tell(&ender, &options));
+    }
+    Ok(running.wait_until(&mut until)?.status())
 }
 
 fn tell(ender: &Ender, options: &Options) {
@@ -64,6 +117,22 @@ fn tell(ender: &Ender, options: &Options) {
 }
 
 impl Options {
+    fn needs_a_thread(&self) -> bool {
+        self.deadline.is_some() || self.end.is_some() || self.end_on.is_some()
+    }
+
+    fn until(&self) -> Until {
+        let open = |path: &String| {
+            let mut open = File::options();
+            let fifo = open.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+            fifo.expect("the FIFO can be opened")
+        };
+        Until {
+            fifo: self.until.as_ref().map(open),
+            at: self.until_ms.map(|limit| boottime() + limit),
+        }
+    }
+
     fn take(arguments: &mut Vec<String>) -> Self {
         let mut options = Self::default();
         while arguments.first().is_some_and(|name| name.starts_with("--")) {
@@ -74,6 +143,14 @@ impl Options {
                 "--deadline" => options.deadline = millis(),
                 "--end" => options.end = millis(),
                 "--end-on" => options.end_on = Some(value),
+                "--margin" => options.margin = millis().unwrap_or_default(),
+                "--kill-mode" if value == "main" => options.kill_mode = KillMode::Main,
+                "--rewrite" => options
+                    .rewrites
+                    .push(value.parse().expect("it is a rewrite")),
+                "--signal" => options.signal = signal_name::parse(&value).ok(),
+                "--until" => options.until = Some(value),
+                "--until-ms" => options.until_ms = millis(),
                 "--keep" => options.keep = Some(value),
                 "--orphans" if value == "wait" => options.orphans = Orphans::Wait,
                 "--orphans" if value == "leave" => options.orphans = Orphans::Leave,

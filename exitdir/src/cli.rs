@@ -1,6 +1,9 @@
 //! The command line.
 
-use std::{ffi::OsString, os::fd::AsFd, str::FromStr as _, thread, time::Duration};
+mod post;
+mod wrap;
+
+use std::{ffi::OsString, str::FromStr as _, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coord_core::{
@@ -10,16 +13,17 @@ use coord_core::{
     live::LiveLine,
     log::{Defaults, LogArgs},
     signal,
+    text::escaped,
 };
-use coord_process::supervise::{Exit, Guard, Orphans, Plan, Reason};
+use coord_process::supervise::{Orphans, Plan};
 use exitdir::{Ended, Error, ExitDir, Record, Watcher};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 
 /// Time to exit, told through the filesystem: followers end when their leader does
 #[derive(Parser)]
 #[command(name = "exitdir", version, after_help = exit::HELP)]
 pub(crate) struct ExitDirCli {
-    /// The directory; may stand before or after the command. Without one nothing is signalled, and commands just run
+    /// Exit directory; may stand before or after the command. Without one nothing signals, and commands just run
     #[arg(short, long, global = true, env = "EXIT_DIR", value_name = "DIR")]
     dir: Option<OsString>,
     #[command(flatten)]
@@ -32,14 +36,14 @@ pub(crate) struct ExitDirCli {
 enum Command {
     /// Signal that it is time to exit
     Exit {
-        /// The leader's exit status
+        /// Exit status recorded for the leader
         #[arg(long, value_name = "N", default_value_t = 0)]
         status: u8,
-        /// What the leader calls itself
+        /// Name recorded for the leader
         #[arg(long)]
         name: Option<String>,
     },
-    /// Wait for the signal: status 0 signalled, 110 timed out, 3 the leader died without a word
+    /// Wait for the signal: status 0 signalled, 110 timed out, 3 the leader died without signalling
     Wait {
         /// Give up after this long: 500ms, 5s, 1m30s
         #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
@@ -52,24 +56,24 @@ enum Command {
     },
     /// Run a command, and signal with its status when it is over
     ///
-    /// Refuses a directory that is signalled already, and one that another leader leads. The command is over when all that it started is.
+    /// The command is over when all that it started is. A directory that already contains an exit signal is refused, and so is one that has
+    /// a running leader, or that cannot be written. When the signal cannot be written after the command, the status is the command's all the same.
     #[command(after_help = exit::HELP_WRAPPER)]
     Lead {
-        /// Empty the directory first
-        #[arg(long)]
-        clear: bool,
-        /// What the leader calls itself
-        #[arg(long)]
-        name: Option<String>,
+        #[command(flatten)]
+        leading: wrap::Leading,
         #[command(flatten)]
         run: Run,
     },
     /// Run a command until it is time to exit, then end all of it
     ///
-    /// The status is 0 then, 122 when the leader died without a word, and otherwise the command's own. When it is time already, the
+    /// The status is 0 then (see --status), 122 when the leader died without signalling, and otherwise the command's own. When it is time already, the
     /// command is not run.
     #[command(after_help = exit::HELP_WRAPPER)]
     Follow {
+        /// Exit status when the command was ended because of the signal
+        #[arg(long, value_enum, default_value_t = FollowStatus::Own)]
+        status: FollowStatus,
         #[command(flatten)]
         watch: Watch,
         #[command(flatten)]
@@ -77,30 +81,36 @@ enum Command {
     },
     /// Say whether it is time to exit: status 0 yes, 1 no
     Status {
-        /// How to print the record
+        /// Output format
         #[arg(short, long, value_enum, default_value_t = Format::Text)]
         output: Format,
     },
-    /// Empty the directory before a restart
-    Clear,
+    /// Remove the exit signal before a restart
+    ///
+    /// A directory with other entries is left unchanged (exit status 39).
+    Clear {
+        /// Remove whatever is in the directory
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Args)]
 struct Watch {
-    /// Take a leader for dead that was not seen alive within this time
+    /// Treat the leader as dead if it has not been seen alive within this time
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     leader_by: Option<Duration>,
-    /// Look this often instead of waiting for events, for filesystems that have none
+    /// Check this often instead of waiting for events, for filesystems that have none
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     poll: Option<Duration>,
 }
 
 #[derive(Args)]
 struct Run {
-    /// How long after the first signal the command is killed
+    /// Grace period between asking the command to stop and killing it
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     grace: Duration,
-    /// The signal that asks the command to end
+    /// Signal that asks the command to stop
     #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal_number)]
     signal: i32,
     /// What happens to processes that the command leaves behind
@@ -116,6 +126,14 @@ enum OrphansArg {
     End,
     Wait,
     Leave,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FollowStatus {
+    /// 0: the command did what it was there for
+    Own,
+    /// The leader's, as recorded; 0 where none is
+    Leader,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -141,42 +159,31 @@ impl Tool for ExitDirCli {
         signal::end_on_termination();
         let dir = self.dir.filter(|dir| !dir.is_empty()).map(ExitDir::new);
         match self.command {
-            Command::Exit { status, name } => {
-                let record = Record {
-                    name,
-                    ..Record::exited(status)
-                };
-                dir.map_or(Ok(true), |dir| dir.exit(&record))?;
-                Ok(Status::DONE)
-            }
+            Command::Exit { status, name } => exit(dir, status, name),
             Command::Wait {
                 timeout,
                 leader_status,
                 watch,
             } => wait(dir, timeout, leader_status, &watch),
-            Command::Lead { clear, name, run } => lead(dir, clear, name, run),
-            Command::Follow { watch, run } => follow(dir, &watch, run),
+            Command::Lead { leading, run } => wrap::lead(dir, leading, run.plan()),
+            Command::Follow { status, watch, run } => wrap::follow(dir, &watch, status, run.plan()),
             Command::Status { output } => status(dir, output),
-            Command::Clear => Ok(dir
-                .map_or(Ok(()), |dir| dir.clear())
-                .map(|()| Status::DONE)?),
+            Command::Clear { yes } => clear(dir, yes),
         }
     }
 }
 
 impl Watch {
     fn watcher(&self, dir: Option<ExitDir>) -> Result<Watcher, Error> {
-        let mut watcher = match dir {
-            Some(dir) => Watcher::new(dir)?,
-            None => Watcher::idle(),
+        let watcher = match (dir, self.poll) {
+            (Some(dir), Some(every)) => Watcher::polling(dir, every)?,
+            (Some(dir), None) => Watcher::new(dir)?,
+            (None, _) => Watcher::idle(),
         };
-        if let Some(limit) = self.leader_by {
-            watcher = watcher.leader_by(limit);
-        }
-        if let Some(every) = self.poll {
-            watcher = watcher.poll(every);
-        }
-        Ok(watcher)
+        Ok(match self.leader_by {
+            Some(limit) => watcher.leader_by(limit),
+            None => watcher,
+        })
     }
 }
 
@@ -194,6 +201,28 @@ impl Run {
     }
 }
 
+/// What every command says that has nothing to do because of it.
+const NO_DIRECTORY: &str = "no exit directory given (--dir or EXIT_DIR), so nothing can signal";
+
+fn exit(dir: Option<ExitDir>, status: u8, name: Option<String>) -> Result<Status, Failure> {
+    outlive_file_size_limit();
+    let Some(dir) = dir else {
+        log::warn!("{NO_DIRECTORY}");
+        return Ok(Status::DONE);
+    };
+    let record = Record {
+        name,
+        ..Record::exited(status)
+    };
+    if !dir.exit(&record)? {
+        log::info!(
+            "{:?} already contains an exit signal, which stays as it is",
+            dir.path()
+        );
+    }
+    Ok(Status::DONE)
+}
+
 fn wait(
     dir: Option<ExitDir>,
     timeout: Option<Duration>,
@@ -203,20 +232,42 @@ fn wait(
     let what = dir.as_ref().map_or("waiting".to_owned(), |dir| {
         format!("waiting for an exit in {:?}", dir.path())
     });
+    if dir.is_none() && timeout.is_none() {
+        log::warn!("{NO_DIRECTORY}: waiting until this process is ended");
+    }
+    signal::reap_inherited();
     let _line = LiveLine::start(what, timeout);
-    let ended = watch
+    let mut watcher = watch
         .watcher(dir)
-        .and_then(|mut watcher| watcher.wait_or(timeout, None));
-    match ended {
-        Ok(Ended::LeaderDied) if leader_status => Ok(Status::LOST),
-        Ok(Ended::LeaderDied) => Ok(Status::from_errno(Errno::ESRCH)),
+        .map_err(|error| wait_failed(error, leader_status))?;
+    match watcher.wait_or(timeout, None) {
+        Ok(Ended::LeaderDied) => {
+            log::warn!("{}", why_dead(&watcher));
+            Ok(if leader_status {
+                Status::LOST
+            } else {
+                Status::from_errno(Errno::ESRCH)
+            })
+        }
         Ok(Ended::Signalled(record)) if leader_status => Ok(status_of(&record)),
         Ok(_) => Ok(Status::DONE),
-        Err(error) if leader_status && error.errno() == Errno::ETIMEDOUT => {
-            Err(Failure::new(Status::WAIT_TIMED_OUT, error))
-        }
-        Err(error) if leader_status => Err(failed(error)),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(wait_failed(error, leader_status)),
+    }
+}
+
+fn wait_failed(error: Error, leader_status: bool) -> Failure {
+    match (leader_status, error.errno()) {
+        (false, _) => error.into(),
+        (true, Errno::ETIMEDOUT) => Failure::new(Status::WAIT_TIMED_OUT, error),
+        (true, _) => failed(error),
+    }
+}
+
+fn why_dead(watcher: &Watcher) -> &'static str {
+    if watcher.saw_leader() {
+        "the leader died without signalling"
+    } else {
+        "no leader was seen alive within the time of --leader-by"
     }
 }
 
@@ -228,88 +279,23 @@ fn status_of(record: &Record) -> Status {
     }
 }
 
-/// Runs CMD as the leader. The guard is forked before the lock is taken and handed the lock then: it is free when CMD's tree is gone,
-/// whatever happens to us.
-fn lead(
-    dir: Option<ExitDir>,
-    clear: bool,
-    name: Option<String>,
-    run: Run,
-) -> Result<Status, Failure> {
-    let guard = Guard::start(run.plan()).map_err(supervision)?;
-    let Some(dir) = dir else {
-        return just_run(guard);
-    };
-    let leader = dir.lead().map_err(failed)?;
-    if clear {
-        leader.clear().map_err(failed)?;
-    }
-    if leader.dir().signalled().map_err(failed)?.is_some() {
-        let path = leader.dir().path();
-        let text = format!("exit directory {path:?} is signalled already; --clear empties it");
-        return Err(Failure::new(Status::FAILED, text));
-    }
-    guard.keep(leader.as_fd()).map_err(supervision)?;
-    let (outcome, _running) = match guard.spawn::<OsString, OsString>([]) {
-        Ok(mut running) => (running.wait(), Some(running)),
-        Err(error) => (Err(error), None),
-    };
-    // While `_running` lives, a second TERM does not end this process before the record is written.
-    let exit = outcome.map(|outcome| outcome.exit).map_err(supervision);
-    let record = match &exit {
-        Ok(Exit::Code(status)) => Record::exited(*status),
-        Ok(Exit::Signal(number)) => Record::killed(*number),
-        Err(failure) => Record::exited(failure.status().code()),
-    };
-    leader
-        .dir()
-        .exit(&Record { name, ..record })
-        .map_err(failed)?;
-    Ok(exit?.status())
-}
-
-/// Without a directory nothing is signalled, and nothing signals.
-fn just_run(guard: Guard) -> Result<Status, Failure> {
-    let mut running = guard.spawn::<OsString, OsString>([]).map_err(supervision)?;
-    Ok(running.wait().map_err(supervision)?.status())
-}
-
-/// Runs CMD until it is time to exit. When that has been so from the start, CMD is not run.
-fn follow(dir: Option<ExitDir>, watch: &Watch, run: Run) -> Result<Status, Failure> {
-    let guard = Guard::start(run.plan()).map_err(supervision)?;
-    let Some(dir) = dir else {
-        return just_run(guard);
-    };
-    if dir.signalled().map_err(failed)?.is_some() {
-        log::info!("it is time to exit already, and the command is not run");
-        return Ok(Status::DONE);
-    }
-    let mut watcher = watch.watcher(Some(dir)).map_err(failed)?;
-    let mut running = guard.spawn::<OsString, OsString>([]).map_err(supervision)?;
-    let ender = running.ender();
-    thread::spawn(move || ender.end(reason(watcher.wait())));
-    Ok(running.wait().map_err(supervision)?.status())
-}
-
-fn reason(ended: Result<Ended, Error>) -> Reason {
-    match ended {
-        Ok(Ended::LeaderDied) => {
-            log::warn!("the leader died without a word");
-            Reason::new("the leader died", Status::LOST)
-        }
-        Ok(_) => Reason::new("it is time to exit", Status::DONE),
-        Err(error) => {
-            log::error!("{error}");
-            Reason::new("the directory cannot be watched", Status::FAILED)
-        }
-    }
-}
-
 fn status(dir: Option<ExitDir>, output: Format) -> Result<Status, Failure> {
-    let Some(record) = dir.map_or(Ok(None), |dir| dir.signalled())? else {
+    let Some(dir) = dir else {
+        log::warn!("{NO_DIRECTORY}");
         return Ok(Status::NO);
     };
-    let name = record.name.as_deref().unwrap_or("the leader");
+    let Some(record) = dir.signalled()? else {
+        let path = dir.path();
+        print(&match output {
+            Format::Text => format!("no exit signal in {path:?}\n"),
+            Format::Json => "null\n".to_owned(),
+        })?;
+        return Ok(Status::NO);
+    };
+    let name = record
+        .name
+        .as_deref()
+        .map_or("the leader".into(), |name| escaped(name).to_string());
     let text = match (record.signal, record.status) {
         _ if output == Format::Json => record.to_json(),
         (Some(signal), _) => format!("{name} was ended by signal {signal}"),
@@ -324,8 +310,20 @@ fn failed(error: Error) -> Failure {
     Failure::new(Status::FAILED, error)
 }
 
-fn supervision(error: coord_process::supervise::Error) -> Failure {
-    Failure::new(error.status(), error)
+fn clear(dir: Option<ExitDir>, yes: bool) -> Result<Status, Failure> {
+    let Some(dir) = dir else {
+        log::warn!("{NO_DIRECTORY}, and nothing is cleared");
+        return Ok(Status::DONE);
+    };
+    let cleared = if yes { dir.clear_all() } else { dir.clear() };
+    cleared.map_err(wrap::not_cleared)?;
+    Ok(Status::DONE)
+}
+
+/// A limit of the size of files (`RLIMIT_FSIZE`) is then an error of the write, `EFBIG`, and not the end of this process.
+fn outlive_file_size_limit() {
+    // It can fail only for a wrong argument, pthread_sigmask(3).
+    let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
 }
 
 fn signal_number(text: &str) -> Result<i32, String> {

@@ -1,12 +1,14 @@
 //! What can go wrong, with the directory it was about.
 
 use std::{
+    ffi::OsString,
     fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use coord_core::{Errno, HasErrno};
+use nix::libc;
 
 /// An operation on an exit directory that failed.
 #[derive(Debug)]
@@ -19,13 +21,21 @@ pub struct Error {
 pub(crate) enum Kind {
     /// A system call failed; says what for.
     Io(&'static str, io::Error),
+    /// The same for a call that a filter may refuse; says which.
+    Call(&'static str, &'static str, io::Error),
     /// Another leader holds the directory.
     Led,
     /// The wait ran out.
     TimedOut(Duration),
     /// The directory was removed while it was watched.
     Removed,
+    /// There are entries that signalling does not leave.
+    Foreign(Vec<OsString>),
 }
+
+/// Names of entries, of which there may be thousands: the first three.
+#[derive(Debug)]
+pub struct Names<'a>(pub &'a [OsString]);
 
 impl Error {
     /// The directory; empty for a wait without one.
@@ -41,6 +51,18 @@ impl Kind {
         move |error| Self::Io(what, error.into())
     }
 
+    /// The same, with the name of the call.
+    pub(crate) fn call<E: Into<io::Error>>(
+        what: &'static str,
+        call: &'static str,
+    ) -> impl FnOnce(E) -> Kind {
+        move |error| Self::Call(what, call, error.into())
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io(_, error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn at(self, dir: &Path) -> Error {
         Error {
             dir: dir.to_owned(),
@@ -50,13 +72,15 @@ impl Kind {
 }
 
 impl HasErrno for Error {
-    /// That of the system call; `EBUSY` while another leader lives, `ETIMEDOUT`, and `ENOENT` for a directory removed under a watcher.
+    /// That of the system call; `EBUSY` while another leader lives, `ETIMEDOUT`, `ENOENT` for a directory removed under a watcher, and
+    /// `ENOTEMPTY` for one that has more than a signal.
     fn errno(&self) -> Errno {
         match &self.kind {
-            Kind::Io(_, error) => error.errno(),
+            Kind::Io(_, error) | Kind::Call(_, _, error) => error.errno(),
             Kind::Led => Errno::EBUSY,
             Kind::TimedOut(_) => Errno::ETIMEDOUT,
             Kind::Removed => Errno::ENOENT,
+            Kind::Foreign(_) => Errno::from_raw(libc::ENOTEMPTY),
         }
     }
 }
@@ -66,17 +90,23 @@ impl fmt::Display for Error {
         let dir = &self.dir;
         match &self.kind {
             Kind::Io(what, _) => write!(f, "cannot {what} exit directory {dir:?}"),
-            Kind::Led => write!(f, "exit directory {dir:?} has a leader that lives"),
+            Kind::Call(what, call, _) => write!(f, "cannot {what} exit directory {dir:?} ({call})"),
+            Kind::Led => write!(f, "exit directory {dir:?} already has a running leader"),
             Kind::TimedOut(limit) if dir.as_os_str().is_empty() => {
                 write!(
                     f,
-                    "nothing can signal without a directory; waited {limit:?}"
+                    "no exit directory given (--dir or EXIT_DIR), so nothing can signal; waited {limit:?}"
                 )
             }
             Kind::TimedOut(limit) => {
                 write!(f, "no exit was signalled in {dir:?} within {limit:?}")
             }
             Kind::Removed => write!(f, "exit directory {dir:?} was removed while it was watched"),
+            Kind::Foreign(names) => write!(
+                f,
+                "exit directory {dir:?} has entries that signalling does not leave: {}",
+                Names(names)
+            ),
         }
     }
 }
@@ -84,8 +114,25 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
-            Kind::Io(_, error) => Some(error),
+            Kind::Io(_, error) | Kind::Call(_, _, error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 3;
+        let shown: Vec<_> = self
+            .0
+            .iter()
+            .take(SHOWN)
+            .map(|name| format!("{name:?}"))
+            .collect();
+        write!(f, "{}", shown.join(", "))?;
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }

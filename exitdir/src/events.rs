@@ -1,7 +1,7 @@
 //! What inotify says about a directory, `inotify(7)`.
 
 use std::{
-    ffi::OsStr,
+    ffi::OsString,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
@@ -9,56 +9,89 @@ use std::{
 use log::warn;
 use nix::{
     errno::Errno,
-    sys::inotify::{AddWatchFlags, InitFlags, Inotify},
+    sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent},
 };
 
-use crate::{dir::FILE, error::Kind};
+use crate::{
+    entries::{FILE, LOST_AND_FOUND},
+    error::Kind,
+};
 
 /// The events of one directory. Its looks at the directory cause none, or five hundred followers would wake each other.
 #[derive(Debug)]
 pub(crate) struct Events(Inotify);
 
+/// What has happened since it was last asked.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// There is reason to look.
+    pub(crate) any: bool,
+    /// The directory is watched no longer, since it was removed.
+    pub(crate) gone: bool,
+    /// An entry was made, whether it is still there or not.
+    pub(crate) made: bool,
+    /// A record was closed after writing.
+    pub(crate) written: bool,
+    /// Files that were closed after writing: a leader's may be among them.
+    pub(crate) closed: Vec<OsString>,
+}
+
 impl Events {
-    /// None, with a warning, when inotify is used up.
+    /// None, with a warning, when inotify is used up or refused.
     pub(crate) fn of(dir: &Path) -> Result<Option<Self>, Kind> {
         match Self::watch(dir) {
-            Ok(events) => Ok(Some(Self(events))),
-            Err(
+            Ok(events) => Ok(Some(events)),
+            Err((
+                call,
                 error @ (Errno::EMFILE
                 | Errno::ENFILE
                 | Errno::ENOSPC
                 | Errno::ENOMEM
+                | Errno::EPERM
                 | Errno::ENOSYS),
-            ) => {
-                warn!("no events for {dir:?}, looking four times a second: {error}");
+            )) => {
+                warn!("no events for {dir:?}, looking four times a second: {error} ({call})");
                 Ok(None)
             }
-            Err(error) => Err(Kind::io("watch")(error)),
+            Err((call, error)) => Err(Kind::call("watch", call)(error)),
         }
     }
 
-    /// Takes what is there; true when a record was closed after writing.
-    pub(crate) fn drain(&self) -> bool {
-        let mut written = false;
+    /// Takes what is there.
+    pub(crate) fn drain(&self, news: &mut News) {
         while let Ok(events) = self.0.read_events() {
-            written |= events.iter().any(|event| {
-                let closed = event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE);
-                closed && event.name.as_deref() == Some(OsStr::new(FILE))
-            });
+            events.into_iter().for_each(|event| news.note(event));
         }
-        written
     }
 
-    fn watch(dir: &Path) -> nix::Result<Inotify> {
-        let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    fn watch(dir: &Path) -> Result<Self, (&'static str, Errno)> {
+        let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
+            .map_err(|error| ("inotify_init1", error))?;
         let wanted = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_ATTRIB
             | AddWatchFlags::IN_DELETE_SELF
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
-        events.add_watch(dir, wanted)?;
-        Ok(events)
+        let added = events.add_watch(dir, wanted);
+        added.map_err(|error| ("inotify_add_watch", error))?;
+        Ok(Self(events))
+    }
+}
+
+impl News {
+    fn note(&mut self, event: InotifyEvent) {
+        let is = |mask| event.mask.intersects(mask);
+        self.any = true;
+        self.gone |= is(AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED);
+        let Some(name) = event.name else { return };
+        if is(AddWatchFlags::IN_CLOSE_WRITE) {
+            self.written |= name == FILE;
+            self.closed.push(name);
+        } else if is(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO) {
+            self.made |= name != LOST_AND_FOUND;
+        }
     }
 }
 

@@ -1,7 +1,4 @@
-//! The leader's life, as a kernel lock on the directory itself.
-//!
-//! Two locks, both dropped by the kernel however the leader ends: an exclusive `flock(2)` keeps a second leader out, and a read lock
-//! on the open file description (`F_OFD_SETLK`, `fcntl_locking(2)`) is what followers ask about, never taking any.
+//! The leader: one at a time, known to live by what [`life`](crate::life) shows.
 
 use std::{
     fs::File,
@@ -10,27 +7,40 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::Path,
+    thread::sleep,
+    time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, Flock, FlockArg, fcntl},
-    libc,
+use coord_core::errno::with_sources;
+use log::warn;
+use nix::libc;
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
 };
 
-use crate::{Error, ExitDir, error::Kind};
+use crate::{
+    Error, ExitDir, Record, entries,
+    error::Kind,
+    life::{self, Proof},
+};
+
+/// How long a leader that has the lock may take to say that it leads.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A living leader of a directory, as long as this lives.
 #[derive(Debug)]
 pub struct Leader {
     dir: ExitDir,
-    lock: Flock<File>,
+    lock: File,
+    life: Option<File>,
 }
 
 impl Leader {
     pub(crate) fn of(dir: ExitDir) -> Result<Self, Error> {
-        match lock(dir.path()) {
-            Ok(lock) => Ok(Self { dir, lock }),
+        let begun = begin(dir.path());
+        match begun {
+            Ok((lock, life)) => Ok(Self { dir, lock, life }),
             Err(kind) => Err(kind.at(dir.path())),
         }
     }
@@ -41,20 +51,46 @@ impl Leader {
         &self.dir
     }
 
-    /// Removes every entry, for a restart.
+    /// Signals the end of what was led. Where the record cannot be written, on a full disk for one, an empty `exitFile` stands in for it,
+    /// and the reason is logged. False if there was a signal already.
+    ///
+    /// # Errors
+    /// Those of [`ExitDir::exit`], when there cannot even be an empty file: followers then learn that the leader died.
+    pub fn exit(&self, record: &Record) -> Result<bool, Error> {
+        let error = match self.dir.exit(record) {
+            Err(error) => error,
+            signalled => return signalled,
+        };
+        if entries::write_empty(self.dir.path()).is_err() {
+            return Err(error);
+        }
+        warn!(
+            "{}; an empty exitFile stands in for the record",
+            with_sources(&error)
+        );
+        Ok(true)
+    }
+
+    /// Removes the signal of an earlier run, for a restart.
+    ///
+    /// # Errors
+    /// `ENOTEMPTY` when there are entries that signalling does not leave, which then all stay; and those of `unlink(2)`.
+    pub fn clear(&self) -> Result<(), Error> {
+        entries::remove_signal(self.dir.path()).map_err(|kind| kind.at(self.dir.path()))
+    }
+
+    /// Removes every entry, with all that is below it.
     ///
     /// # Errors
     /// Those of `unlink(2)`.
-    pub fn clear(&self) -> Result<(), Error> {
-        let emptied = self.dir.empty().map_err(Kind::io("clear"));
-        emptied.map_err(|kind| kind.at(self.dir.path()))
+    pub fn clear_all(&self) -> Result<(), Error> {
+        entries::remove_all(self.dir.path()).map_err(|kind| kind.at(self.dir.path()))
     }
-}
 
-/// For a process that is to hold the locks too.
-impl AsFd for Leader {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.lock.as_fd()
+    /// The descriptors by which it is known to live, for a process that is to hold them too.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let life = self.life.iter().map(AsFd::as_fd);
+        life.chain([self.lock.as_fd()])
     }
 }
 
@@ -67,30 +103,48 @@ pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
         .map_err(Kind::io("open"))
 }
 
-/// Whether a leader lives.
-pub(crate) fn lives(dir: &File) -> Result<bool, Kind> {
-    let mut lock = whole(libc::F_WRLCK);
-    fcntl(dir, FcntlArg::F_OFD_GETLK(&mut lock)).map_err(Kind::io("ask for the leader of"))?;
-    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
-}
-
-fn lock(dir: &Path) -> Result<Flock<File>, Kind> {
-    let lock = Flock::lock(open(dir)?, FlockArg::LockExclusiveNonblock);
-    let lock = lock.map_err(|(_, error)| match error {
-        Errno::EWOULDBLOCK => Kind::Led,
-        error => Kind::io("lock")(error),
-    })?;
-    fcntl(&*lock, FcntlArg::F_OFD_SETLK(&whole(libc::F_RDLCK))).map_err(Kind::io("lock"))?;
-    Ok(lock)
-}
-
-/// A lock of this kind on the whole file.
-fn whole(kind: i32) -> libc::flock {
-    libc::flock {
-        l_type: i16::try_from(kind).unwrap_or_default(),
-        l_whence: 0,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
+/// Keeps leaders out as long as the file is open.
+///
+/// The lock alone decides nothing: anybody who may read the directory can take it. A leader that has it says within moments
+/// that it leads; who does not is no leader.
+pub(crate) fn exclude(path: &Path) -> Result<File, Kind> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let dir = open(path)?;
+    let mut tries = PATIENCE.as_millis() / PAUSE.as_millis();
+    loop {
+        let locked = match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => true,
+            Err(Errno::WOULDBLOCK) => false,
+            Err(error) => return Err(Kind::call("lock", "flock")(error)),
+        };
+        match life::living(&dir)? {
+            Some(Proof::File(_)) => return Err(Kind::Led),
+            Some(Proof::Directory) if !locked => return Err(Kind::Led),
+            _ => {}
+        }
+        if locked {
+            return Ok(dir);
+        }
+        if tries == 0 {
+            break;
+        }
+        tries -= 1;
+        sleep(PAUSE);
     }
+    if !life::can_be_told(&dir) {
+        return Err(Kind::Led);
+    }
+    warn!("a process that is no leader has locked {path:?}; this does not keep leaders out");
+    Ok(dir)
+}
+
+/// What older followers ask about, the read lock on the directory, comes last: whoever sees it sees all of it.
+fn begin(path: &Path) -> Result<(File, Option<File>), Kind> {
+    let dir = exclude(path)?;
+    let begun = life::begin(path)?;
+    if !life::announce(&dir, begun.as_ref().map(|(_, lock)| lock)) {
+        return Err(Kind::Led);
+    }
+    life::lock_directory(&dir)?;
+    Ok((dir, begun.map(|(file, _)| file)))
 }

@@ -4,16 +4,19 @@
 #[cfg(feature = "tokio")]
 mod aware;
 mod dir;
+mod entries;
 mod error;
 mod events;
 mod leader;
+mod life;
 mod record;
 mod watch;
+mod watcher;
 
 #[cfg(feature = "tokio")]
 pub use aware::{aware, aware_of};
 pub use dir::{ExitDir, ExitGuard, exit, on_exit};
-pub use error::Error;
+pub use error::{Error, Names};
 pub use leader::Leader;
 pub use record::Record;
-pub use watch::{Ended, Watcher};
+pub use watcher::{Ended, Watcher};

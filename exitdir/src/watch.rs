@@ -1,244 +1,200 @@
-//! The follower's side: to wait until it is time.
+//! What a follower knows about its directory, and when it has to look again.
 //!
-//! inotify wakes the watcher at once; besides, it looks four times a second whether the leader lives and whether the directory is
-//! still the same. Where inotify is used up or a filesystem has no events, that look alone must do.
+//! While nothing happens it sleeps: entries, the leader's coming and going, and the end of the directory are all events. Where they
+//! cannot be had it looks four times a second.
 
 use std::{
-    fs::{self, File},
-    io,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::fs::MetadataExt,
-    },
-    path::Path,
+    fs::File,
+    ops::Range,
+    os::unix::fs::MetadataExt,
     time::{Duration, Instant},
 };
 
-use log::debug;
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
+use log::{debug, warn};
 
 use crate::{
-    Error, ExitDir, Record,
-    dir::{Found, WRITING},
+    ExitDir,
+    entries::{self, Found, WRITING},
     error::Kind,
-    events::Events,
+    events::{Events, News},
     leader,
+    life::{self, Proof},
+    watcher::Ended,
 };
 
-/// How often the leader and the directory are looked at.
+/// How often is looked where there are no events.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long a directory may be gone before it counts as removed.
+/// How often is looked beside the events. The end of a directory is told when the last process closes it, and a leader that lives has it
+/// open.
+const SELDOM: Duration = Duration::from_secs(90);
+
+/// How long a directory may be gone before it counts as removed, and how often is looked meanwhile.
 const GONE: Duration = Duration::from_secs(1);
+const RETURN: Duration = Duration::from_millis(50);
 
-/// Waits for the signal in a directory. It remembers from wait to wait whether it has seen the leader alive.
-#[derive(Debug)]
-pub struct Watcher {
-    watch: Option<Watch>,
-    since: Instant,
-    leader_by: Option<Duration>,
-    poll: Option<Duration>,
-}
+/// A closed file is told before its lock is free, on a busy machine long before: so often is looked again, after a millisecond and then
+/// after twice as long each time.
+const AGAIN: Range<u32> = 0..12;
 
-/// What a wait ended with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It is time to exit; the record is empty when the leader left none.
-    Signalled(Record),
-    /// The leader died without a word.
-    LeaderDied,
-    /// The caller's descriptor became readable.
-    Cancelled,
-}
+/// The same for one that was closed just before the watch began.
+const AT_FIRST: Range<u32> = 0..8;
+
+/// Device and inode number.
+type FileId = (u64, u64);
 
 /// A directory under watch.
 #[derive(Debug)]
-struct Watch {
-    dir: ExitDir,
-    file: File,
-    events: Option<Events>,
-    leader_seen: bool,
+pub(crate) struct Watch {
+    pub(crate) dir: ExitDir,
+    id: FileId,
+    /// The directory itself, as long as it has a leader: another one may come to be at the path. Without events it keeps the number from
+    /// being used again.
+    file: Option<File>,
+    pub(crate) events: Option<Events>,
+    /// How often is looked without events.
+    poll: Option<Duration>,
+    news: News,
+    made: bool,
+    /// The living leader that was seen.
+    pub(crate) leader: Option<Proof>,
+    /// Another directory is at the path than the one whose leader lives.
+    astray: bool,
+    /// The directory was removed, whatever has its number now.
+    removed: bool,
+    /// The looks that are to come since a file was closed that may have been the leader's.
+    again: Range<u32>,
     gone_since: Option<Instant>,
     empty_since: Option<Instant>,
 }
 
-impl Watcher {
-    /// Watches this directory from now on.
-    ///
-    /// # Errors
-    /// Those of `open(2)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EMFILE`.
-    pub fn new(dir: ExitDir) -> Result<Self, Error> {
-        let path = dir.path().to_owned();
-        let watch = Watch::new(dir).map_err(|kind| kind.at(&path))?;
-        Ok(Self::with(Some(watch)))
-    }
-
-    /// Watches the directory of `EXIT_DIR`. Without one, a wait never ends by a signal.
-    ///
-    /// # Errors
-    /// As for [`new`](Self::new).
-    pub fn from_env() -> Result<Self, Error> {
-        ExitDir::from_env().map_or_else(|| Ok(Self::idle()), Self::new)
-    }
-
-    /// Watches nothing: its wait ends by its limit or the caller's descriptor alone.
-    #[must_use]
-    pub fn idle() -> Self {
-        Self::with(None)
-    }
-
-    /// Takes a leader for dead that was not seen alive within this time from now.
-    #[must_use]
-    pub fn leader_by(mut self, limit: Duration) -> Self {
-        self.since = Instant::now();
-        self.leader_by = Some(limit);
-        self
-    }
-
-    /// Looks this often, and uses no events, for filesystems that have none.
-    #[must_use]
-    pub fn poll(mut self, every: Duration) -> Self {
-        self.poll = Some(every);
-        self
-    }
-
-    /// Waits until it is time to exit.
-    ///
-    /// # Errors
-    /// `ENOENT` when the directory is gone for more than a second, `ENOTDIR` or `EACCES` when it is no longer what it was.
-    pub fn wait(&mut self) -> Result<Ended, Error> {
-        self.wait_or(None, None)
-    }
-
-    /// Waits for at most this long.
-    ///
-    /// # Errors
-    /// As for [`wait`](Self::wait), and `ETIMEDOUT`.
-    pub fn wait_timeout(&mut self, limit: Duration) -> Result<Ended, Error> {
-        self.wait_or(Some(limit), None)
-    }
-
-    /// Waits for at most this long, or until the descriptor is readable or hung up.
-    ///
-    /// # Errors
-    /// As for [`wait_timeout`](Self::wait_timeout).
-    pub fn wait_or(
-        &mut self,
-        limit: Option<Duration>,
-        cancel: Option<BorrowedFd<'_>>,
-    ) -> Result<Ended, Error> {
-        let ended = self.wait_for(limit, cancel);
-        let path = self
-            .watch
-            .as_ref()
-            .map_or(Path::new(""), |watch| watch.dir.path());
-        ended.map_err(|kind| kind.at(path))
-    }
-
-    fn with(watch: Option<Watch>) -> Self {
-        Self {
-            watch,
-            since: Instant::now(),
-            leader_by: None,
-            poll: None,
-        }
-    }
-
-    fn wait_for(
-        &mut self,
-        limit: Option<Duration>,
-        cancel: Option<BorrowedFd<'_>>,
-    ) -> Result<Ended, Kind> {
-        let started = Instant::now();
-        if let (Some(watch), None) = (&mut self.watch, self.poll) {
-            watch.arm()?;
-        }
-        loop {
-            let overdue = self
-                .leader_by
-                .is_some_and(|limit| self.since.elapsed() >= limit);
-            if let Some(watch) = &mut self.watch
-                && let Some(ended) = watch.look(overdue)?
-            {
-                return Ok(ended);
-            }
-            let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
-            if let (Some(limit), Some(Duration::ZERO)) = (limit, left) {
-                return Err(Kind::TimedOut(limit));
-            }
-            let pause = self.watch.as_ref().map(|watch| watch.pause(self.poll));
-            let pause = pause.into_iter().chain(left).min();
-            let events = self.watch.as_ref().and_then(|watch| watch.events.as_ref());
-            if sleep(pause, events.map(AsFd::as_fd), cancel)? {
-                return Ok(Ended::Cancelled);
-            }
-        }
-    }
-}
-
 impl Watch {
-    /// Whether the leader lives is asked first of all: it may die before the first wait.
-    fn new(dir: ExitDir) -> Result<Self, Kind> {
+    /// Whether the leader lives is asked first of all: it may die at any time.
+    pub(crate) fn new(dir: ExitDir, poll: Option<Duration>) -> Result<Self, Kind> {
         let file = leader::open(dir.path())?;
-        let leader_seen = leader::lives(&file)?;
-        Ok(Self {
+        let leader = life::living(&file)?;
+        let mut watch = Self {
             dir,
-            file,
+            id: id(&file)?,
+            file: None,
             events: None,
-            leader_seen,
+            poll,
+            news: News::default(),
+            made: false,
+            again: if leader.is_some() { AT_FIRST } else { 0..0 },
+            leader,
+            astray: false,
+            removed: false,
             gone_since: None,
             empty_since: None,
-        })
+        };
+        watch.arm(&file)?;
+        watch.keep(file);
+        Ok(watch)
     }
 
-    fn arm(&mut self) -> Result<(), Kind> {
-        if self.events.is_none() {
-            self.events = Events::of(self.dir.path())?;
+    fn arm(&mut self, file: &File) -> Result<(), Kind> {
+        if self.poll.is_some() {
+            return Ok(());
         }
+        self.events = Events::of(self.dir.path())?;
+        self.note_lock(file);
         Ok(())
     }
 
-    fn pause(&self, poll: Option<Duration>) -> Duration {
-        let look = poll.unwrap_or(LOOK);
-        if self.empty_since.is_some() {
-            look.min(WRITING)
-        } else {
-            look
+    /// A leader that only locks the directory has to be asked about now and then: nobody is told when its lock goes.
+    fn note_lock(&mut self, file: &File) {
+        if self.poll.is_none() && self.events.is_some() && !life::can_be_told(file) {
+            self.poll = Some(LOOK);
+            let path = self.dir.path();
+            warn!("the leader of {path:?} is known by a lock only, looking four times a second");
         }
     }
 
-    /// The lock is asked about first and the entry looked for then: a leader signals before it lets the lock go.
-    fn look(&mut self, overdue: bool) -> Result<Option<Ended>, Kind> {
-        let written = self.events.as_ref().is_some_and(Events::drain);
-        let lives = leader::lives(&self.file)?;
-        self.leader_seen |= lives;
-        match self.dir.look() {
+    fn keep(&mut self, file: File) {
+        if self.leader.is_some() || self.events.is_none() {
+            self.file.get_or_insert(file);
+        }
+    }
+
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        let again = self.again.clone().next();
+        let again = again.map(|doublings| Duration::from_millis(1 << doublings));
+        let gone = self.gone_since.map(|_| RETURN);
+        let empty = self.empty_since.map(|_| WRITING / 4);
+        let look = match &self.events {
+            None => self.poll.unwrap_or(LOOK),
+            Some(_) if self.astray => LOOK,
+            Some(_) => self.poll.unwrap_or(SELDOM),
+        };
+        [again, gone, empty]
+            .into_iter()
+            .flatten()
+            .chain([look])
+            .min()
+    }
+
+    /// Takes the events; true if one of them is reason to look.
+    pub(crate) fn hear(&mut self) -> bool {
+        if let Some(events) = &self.events {
+            events.drain(&mut self.news);
+        }
+        self.news.any
+    }
+
+    /// The leader is asked about first and the entry looked for then: a leader signals before its life ends.
+    pub(crate) fn look(&mut self, overdue: bool) -> Result<Option<Ended>, Kind> {
+        let news = std::mem::take(&mut self.news);
+        self.made |= news.made;
+        self.again.next();
+        if !news.closed.is_empty() {
+            self.again = AGAIN;
+        }
+        self.removed |= news.gone;
+        let file = match leader::open(self.dir.path()) {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => return self.missing(),
+            Err(error) => return Err(error),
+        };
+        let is_other = self.removed || id(&file)? != self.id;
+        if is_other && self.leader.is_none() && !self.made {
+            return self.follow(file, overdue);
+        }
+        self.astray = is_other;
+        let own = self.file.as_ref().unwrap_or(&file);
+        let living = life::living(own)?;
+        let came_and_died = came_and_died(own, &news);
+        match entries::look(self.dir.path()) {
             Ok(Found::Signal(record)) => return Ok(Some(Ended::Signalled(record))),
-            Ok(Found::Empty) => return Ok(self.empty(written)),
+            Ok(Found::Empty) => return Ok(self.empty(news.written)),
+            // An entry that was made and removed has signalled.
+            Ok(Found::Nothing) if self.made => return Ok(Some(Ended::unknown())),
             Ok(Found::Nothing) => {}
-            Err(Kind::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
-                return self.missing();
-            }
+            Err(error) if error.is_not_found() => return self.missing(),
             Err(error) => return Err(error),
         }
         self.gone_since = None;
         self.empty_since = None;
-        if !lives && (self.leader_seen || overdue) {
+        let died = self.leader.is_some() && living != self.leader;
+        if died || (living.is_none() && (overdue || came_and_died)) {
             return Ok(Some(Ended::LeaderDied));
         }
-        self.follow()
+        self.leader = living;
+        self.note_lock(&file);
+        self.keep(file);
+        Ok(None)
     }
 
     /// An older leader's record, or one that is being written.
     fn empty(&mut self, written: bool) -> Option<Ended> {
         let since = *self.empty_since.get_or_insert_with(Instant::now);
-        (written || since.elapsed() >= WRITING).then(|| Ended::Signalled(Record::default()))
+        (written || since.elapsed() >= WRITING).then(Ended::unknown)
     }
 
     fn missing(&mut self) -> Result<Option<Ended>, Kind> {
+        if self.made {
+            return Ok(Some(Ended::unknown()));
+        }
         let since = *self.gone_since.get_or_insert_with(Instant::now);
         if since.elapsed() < GONE {
             Ok(None)
@@ -247,48 +203,31 @@ impl Watch {
         }
     }
 
-    /// Goes on with the directory that is at the path now. The lock of a living leader is still on the old one.
-    fn follow(&mut self) -> Result<Option<Ended>, Kind> {
-        let identity = |entry: fs::Metadata| (entry.dev(), entry.ino());
-        let now = fs::metadata(self.dir.path()).map(identity);
-        let (Ok(now), Ok(watched)) = (now, self.file.metadata().map(identity)) else {
-            return Ok(None);
-        };
-        if now == watched || self.leader_seen {
-            return Ok(None);
-        }
-        debug!(
-            "exit directory {:?} was replaced; following the new one",
-            self.dir.path()
-        );
-        self.file = leader::open(self.dir.path())?;
-        if self.events.take().is_some() {
-            self.arm()?;
-        }
+    /// Goes on with the directory that is at the path now.
+    fn follow(&mut self, file: File, overdue: bool) -> Result<Option<Ended>, Kind> {
+        let path = self.dir.path();
+        debug!("exit directory {path:?} was replaced; following the new one");
+        self.id = id(&file)?;
+        self.removed = false;
+        self.file = None;
+        self.arm(&file)?;
+        self.keep(file);
         // An entry, or a leader, may have come between.
-        self.look(false)
+        self.look(overdue)
     }
 }
 
-/// True when the caller's descriptor is readable.
-fn sleep(
-    pause: Option<Duration>,
-    events: Option<BorrowedFd<'_>>,
-    cancel: Option<BorrowedFd<'_>>,
-) -> Result<bool, Kind> {
-    let fds = cancel.into_iter().chain(events);
-    let mut polled: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-    // Rounded up, so that a wait is never shorter than was asked for.
-    let millis = pause.map(|pause| i32::try_from(pause.as_nanos().div_ceil(1_000_000)));
-    let timeout = millis.map_or(PollTimeout::NONE, |millis| {
-        millis
-            .ok()
-            .and_then(|millis| PollTimeout::try_from(millis).ok())
-            .unwrap_or(PollTimeout::MAX)
-    });
-    match poll(&mut polled, timeout) {
-        Ok(_) => Ok(cancel.is_some() && polled[0].any().unwrap_or(false)),
-        Err(Errno::EINTR) => Ok(false),
-        Err(error) => Err(Kind::io("watch")(error)),
-    }
+fn id(file: &File) -> Result<FileId, Kind> {
+    let metadata = file.metadata().map_err(Kind::io("read"))?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Whether a leader has ended whose life was too short to be seen.
+fn came_and_died(dir: &File, news: &News) -> bool {
+    let last = life::last(dir);
+    let of = |proof: &Proof| {
+        let mut names = news.closed.iter().filter_map(|name| name.to_str());
+        names.any(|name| proof.is_of(name))
+    };
+    !news.closed.is_empty() && last.as_ref().is_some_and(of)
 }

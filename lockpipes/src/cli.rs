@@ -21,7 +21,7 @@ use nix::sys::stat::{Mode, umask};
 #[derive(Parser)]
 #[command(name = "lockpipe", version, after_help = exit::HELP)]
 pub(crate) struct LockPipeCli {
-    /// The pipe; may stand before or after the command
+    /// Path of the pipe; may stand before or after the command
     #[arg(short, long, global = true, env = "LOCKPIPE_PATH", default_value = "/run/forever", value_name = "PATH", value_parser = path())]
     path: PathBuf,
     #[command(flatten)]
@@ -32,23 +32,23 @@ pub(crate) struct LockPipeCli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make the pipe; one that is there already is fine
+    /// Create the pipe; succeed if it already exists
     #[command(visible_alias = "c")]
     Create {
-        /// The permissions of the pipe, whatever the umask
+        /// Permissions of the pipe, whatever the umask
         #[arg(long, value_name = "OCTAL", default_value = "0600", value_parser = mode)]
         mode: u32,
     },
     /// Wait for a writer, and discard what is written until the last writer has closed
     #[command(visible_alias = "r")]
     Read(Wait),
-    /// Wait for a reader, and write nothing
+    /// Wait for a reader; write nothing
     #[command(visible_alias = "w")]
     Write(Wait),
-    /// Say whether the pipe is there: status 0 yes, 1 no, 17 something else is there
+    /// Say whether the pipe exists: status 0 yes, 1 no, 17 something else is there
     #[command(visible_alias = "e")]
     Exists,
-    /// Remove the pipe; nothing there is fine
+    /// Remove the pipe; succeed if there is none
     #[command(visible_alias = "d")]
     Delete,
 }
@@ -75,6 +75,7 @@ impl Tool for LockPipeCli {
 
     fn run(self) -> Result<Status, Failure> {
         signal::end_on_termination();
+        signal::reap_inherited();
         let pipe = LockPipe::new(self.path);
         match self.command {
             Command::Create { mode } => {

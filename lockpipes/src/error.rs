@@ -31,6 +31,8 @@ pub(crate) enum Action {
 pub(crate) enum Kind {
     /// A system call failed.
     Io(io::Error),
+    /// The same for a call that a filter may refuse, or that there may be no more room for; says which.
+    Call(&'static str, io::Error),
     /// Something that is not a FIFO is at the path; says what.
     NotFifo(&'static str),
     /// The FIFO was removed, or another was put in its place, while it was waited on.
@@ -45,7 +47,7 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {
-            Kind::Io(error) => error.errno(),
+            Kind::Io(error) | Kind::Call(_, error) => error.errno(),
             Kind::NotFifo(_) => Errno::EEXIST,
             Kind::Removed => Errno::ENOENT,
             Kind::TimedOut(_) => Errno::ETIMEDOUT,
@@ -60,6 +62,11 @@ impl Error {
 }
 
 impl Kind {
+    /// For `map_err`: an error of this call.
+    pub(crate) fn call<E: Into<io::Error>>(call: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Call(call, error.into())
+    }
+
     pub(crate) fn at(self, action: Action, path: &Path) -> Error {
         Error {
             action,
@@ -92,6 +99,7 @@ impl fmt::Display for Error {
         let Self { action, path, kind } = self;
         match kind {
             Kind::Io(_) => write!(f, "cannot {action} pipe at {path:?}"),
+            Kind::Call(call, _) => write!(f, "cannot {action} pipe at {path:?} ({call})"),
             Kind::NotFifo(what) => write!(
                 f,
                 "cannot {action} pipe at {path:?}: {what} is there, and is left alone"
@@ -112,7 +120,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
-            Kind::Io(error) => Some(error),
+            Kind::Io(error) | Kind::Call(_, error) => Some(error),
             _ => None,
         }
     }

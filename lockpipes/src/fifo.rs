@@ -67,22 +67,30 @@ impl Fifo {
         }))
     }
 
+    /// The path it was found at.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens one end of this very file.
     ///
     /// Without `/proc` the path is opened again and the file compared afterwards: whatever was put there in between
     /// is opened, but neither read, written nor truncated.
     pub(crate) fn open(&self, end: End) -> Result<File, Kind> {
+        let file = self.reached(|path| open_interruptibly(path, end))?;
+        if FileId::of(&file.metadata()?) == self.id {
+            Ok(file)
+        } else {
+            Err(Kind::Removed)
+        }
+    }
+
+    /// Does something with a path that leads to this very file, or without `/proc` with its own.
+    pub(crate) fn reached<T>(&self, act: impl Fn(&Path) -> nix::Result<T>) -> nix::Result<T> {
         let this_file = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
-        match open_interruptibly(Path::new(&this_file), end) {
-            Err(Errno::ENOENT) => {
-                let file = open_interruptibly(&self.path, end)?;
-                if FileId::of(&file.metadata()?) == self.id {
-                    Ok(file)
-                } else {
-                    Err(Kind::Removed)
-                }
-            }
-            opened => Ok(opened?),
+        match act(Path::new(&this_file)) {
+            Err(Errno::ENOENT) => act(&self.path),
+            done => done,
         }
     }
 

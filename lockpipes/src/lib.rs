@@ -3,6 +3,7 @@
 mod error;
 mod fifo;
 mod pipe;
+mod presence;
 mod read;
 mod write;
 

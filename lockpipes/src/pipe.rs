@@ -82,7 +82,8 @@ impl LockPipe {
     ///
     /// # Errors
     /// Those of [`create`](Self::create); `EACCES` without the right to read; `ENOENT` when the FIFO is removed or replaced
-    /// before a writer has come, noticed within a second.
+    /// before a writer has come. Both are noticed at once where
+    /// there are events.
     pub fn read(&self) -> Result<(), Error> {
         self.read_within(None)
     }
@@ -99,7 +100,8 @@ impl LockPipe {
     ///
     /// # Errors
     /// Those of [`create`](Self::create); `EACCES` without the right to write; `ENOENT` when the FIFO is removed or replaced
-    /// before a reader has come, noticed within a second.
+    /// before a reader has come. Both are noticed at once where
+    /// there are events.
     pub fn write(&self) -> Result<(), Error> {
         self.write_within(None)
     }
@@ -175,6 +177,8 @@ impl LockPipe {
                 Ok(true)
             }
             Err(Errno::EEXIST) => Fifo::find(&self.path)?.map(|_| false).ok_or(Kind::Removed),
+            // Filters of system calls answer so.
+            Err(error @ (Errno::EPERM | Errno::ENOSYS)) => Err(Kind::call("mknod")(error)),
             Err(error) => Err(error.into()),
         }
     }

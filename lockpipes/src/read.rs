@@ -11,18 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
+use nix::poll::PollFlags;
 
 use crate::{
     error::Kind,
     fifo::{End, Fifo},
+    presence::{Presence, passed},
 };
-
-/// How often a waiter looks whether its FIFO is still at the path.
-pub(crate) const CHECK: Duration = Duration::from_secs(1);
 
 /// A FIFO's default capacity, `pipe(7)`: whatever is written, no more memory than this is used.
 const BUFFER: usize = 64 * 1024;
@@ -31,13 +26,19 @@ const BUFFER: usize = 64 * 1024;
 pub(crate) fn drain(fifo: &Fifo, limit: Option<Duration>) -> Result<(), Kind> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut reader = fifo.open(End::ReadNow)?;
+    let mut presence = Presence::of(fifo);
     let mut buffer = Vec::new();
     loop {
-        let hung_up = wait(&reader, deadline)?;
-        match discard(&mut reader, &mut buffer)? {
-            Found::End if hung_up => return Ok(()),
-            Found::End => fifo.still_there()?,
-            Found::Writer => {}
+        let ready = presence.poll(reader.as_fd(), deadline)?;
+        let hung_up = ready.contains(PollFlags::POLLHUP);
+        let found = discard(&mut reader, &mut buffer)?;
+        if found == Found::End && hung_up {
+            return Ok(());
+        }
+        match (presence.check(), found) {
+            // Who has met a writer stays with it.
+            (_, Found::Writer) => {}
+            (present, Found::End) => present?,
         }
         if let (Some(limit), true) = (limit, passed(deadline)) {
             return Err(Kind::TimedOut(limit));
@@ -52,18 +53,6 @@ enum Found {
     End,
     /// Somebody has, or had and left data.
     Writer,
-}
-
-/// Waits until something happens, the deadline passes or the path is to be checked; true if all writers have gone.
-fn wait(reader: &File, deadline: Option<Instant>) -> Result<bool, Kind> {
-    let mut polled = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut polled, timeout(next_wake(deadline))) {
-        Ok(_) => Ok(polled[0]
-            .revents()
-            .is_some_and(|events| events.contains(PollFlags::POLLHUP))),
-        Err(Errno::EINTR) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn discard(reader: &mut File, buffer: &mut Vec<u8>) -> io::Result<Found> {
@@ -81,23 +70,4 @@ fn discard(reader: &mut File, buffer: &mut Vec<u8>) -> io::Result<Found> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// How long to sleep: until the deadline, and no longer than to the next look at the path.
-pub(crate) fn next_wake(deadline: Option<Instant>) -> Duration {
-    deadline.map_or(CHECK, |deadline| {
-        deadline
-            .saturating_duration_since(Instant::now())
-            .min(CHECK)
-    })
-}
-
-pub(crate) fn passed(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| deadline <= Instant::now())
-}
-
-/// Whole milliseconds, rounded up, so that the last one before the deadline is slept through and not spun through.
-fn timeout(duration: Duration) -> PollTimeout {
-    let millis = duration.as_nanos().div_ceil(1_000_000);
-    u16::try_from(millis).map_or(PollTimeout::MAX, PollTimeout::from)
 }

@@ -7,8 +7,8 @@
 
 use std::{
     fs::File,
-    io,
-    os::unix::thread::JoinHandleExt,
+    io::{self, PipeReader},
+    os::{fd::AsFd, unix::thread::JoinHandleExt},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,18 +18,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use log::warn;
 use nix::{
     libc,
-    sys::{
-        pthread::pthread_kill,
-        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
-    },
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
 };
 
 use crate::{
     error::Kind,
     fifo::{End, Fifo, lacks_reader},
-    read::{next_wake, passed},
+    presence::{Presence, passed},
 };
 
 const INTERRUPT: Signal = Signal::SIGURG;
@@ -42,14 +40,22 @@ pub(crate) fn meet_reader(fifo: Fifo, limit: Option<Duration>) -> Result<(), Kin
         opened => return opened.map(drop),
     }
     let fifo = Arc::new(fifo);
-    let opener = Opener::start(fifo.clone())?;
+    let opener = match Opener::start(fifo.clone()) {
+        Err(Kind::Call(call, error)) if limit.is_none() => {
+            let path = fifo.path();
+            warn!("nobody will notice if the pipe at {path:?} is removed: {call}: {error}");
+            return open_for_ever(&fifo);
+        }
+        started => started?,
+    };
+    let mut presence = Presence::of(&fifo);
     loop {
-        if let Some(opened) = opener.wait(next_wake(deadline)) {
-            return opened.map(drop);
+        if !presence.poll(opener.done.as_fd(), deadline)?.is_empty() {
+            return opener.outcome();
         }
         let over = match limit {
             Some(limit) if passed(deadline) => Err(Kind::TimedOut(limit)),
-            _ => fifo.still_there(),
+            _ => presence.check(),
         };
         if let Err(kind) = over {
             // A reader that came at the last moment has been let go, so the wait has succeeded.
@@ -62,55 +68,69 @@ pub(crate) fn meet_reader(fifo: Fifo, limit: Option<Duration>) -> Result<(), Kin
 struct Opener {
     thread: JoinHandle<()>,
     opened: Receiver<Option<Result<File, Kind>>>,
+    /// Hangs up when the thread is done.
+    done: PipeReader,
     cancelled: Arc<AtomicBool>,
 }
 
 impl Opener {
     fn start(fifo: Arc<Fifo>) -> Result<Self, Kind> {
-        make_interruptible()?;
+        make_interruptible().map_err(Kind::call("sigaction"))?;
         let (sender, opened) = mpsc::sync_channel(1);
+        let (done, not_done) = io::pipe().map_err(Kind::call("pipe"))?;
         let cancelled = Arc::new(AtomicBool::new(false));
         let seen = cancelled.clone();
         let thread = thread::Builder::new()
             .name("fifo open".to_owned())
             .spawn(move || {
+                let _not_done = not_done;
                 // Nobody listens any more only if the waiting thread panicked.
                 let _ = sender.send(open_unless_cancelled(&fifo, &seen));
-            })?;
+            })
+            .map_err(Kind::call("start a thread"))?;
         Ok(Self {
             thread,
             opened,
+            done,
             cancelled,
         })
     }
 
-    /// The outcome of the open, if it comes within this time.
-    fn wait(&self, time: Duration) -> Option<Result<(), Kind>> {
-        match self.opened.recv_timeout(time) {
-            Ok(outcome) => outcome.map(|opened| opened.map(drop)),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
-                Some(Err(io::Error::other("the opening thread died").into()))
-            }
+    /// The outcome of an open that is done.
+    fn outcome(&self) -> Result<(), Kind> {
+        match self.opened.recv() {
+            Ok(Some(opened)) => opened.map(drop),
+            Ok(None) | Err(_) => Err(io::Error::other("the opening thread died").into()),
         }
     }
 
     /// Ends the open, unless it has just succeeded or failed: then returns that.
     ///
-    /// A signal that comes just before the thread enters the open is lost, hence one every millisecond.
-    fn cancel(self) -> Option<Result<(), Kind>> {
+    /// A signal that comes just before the thread enters the open is lost, hence one every millisecond. Where sending it is refused
+    /// the thread stays.
+    fn cancel(self) -> Option<Result<File, Kind>> {
         self.cancelled.store(true, Ordering::SeqCst);
         loop {
-            // It cannot fail: the signal is a valid one, and the thread has not been joined.
-            // The cast is for musl, where the standard library has a number and nix a pointer for the same thing.
-            let _ = pthread_kill(self.thread.as_pthread_t() as _, INTERRUPT);
+            // SAFETY: the thread has not been joined, so that its handle is valid. The cast is for musl, where the standard library has
+            // a number and libc a pointer for the same thing.
+            let refused =
+                unsafe { libc::pthread_kill(self.thread.as_pthread_t() as _, INTERRUPT as i32) };
+            if refused != 0 {
+                return self.opened.try_recv().ok().flatten();
+            }
             match self.opened.recv_timeout(Duration::from_millis(1)) {
-                Ok(outcome) => return outcome.map(|opened| opened.map(drop)),
+                Ok(outcome) => return outcome,
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
+}
+
+/// Without a thread, where there can be none: only a reader or a deadly signal ends it.
+fn open_for_ever(fifo: &Fifo) -> Result<(), Kind> {
+    let opened = open_unless_cancelled(fifo, &AtomicBool::new(false));
+    opened.map_or(Ok(()), |opened| opened.map(drop))
 }
 
 /// None if the wait was given up before the open came to an end.

@@ -15,6 +15,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::{Namespace, cluster};
+
 /// Passes bytes on, TLS or not. Its threads are gone when the test is.
 #[derive(Debug)]
 pub struct Front {
@@ -39,6 +41,17 @@ struct Pipe {
 }
 
 impl Front {
+    /// One on loopback that leads to the API server.
+    ///
+    /// # Panics
+    /// When there is none, or it cannot listen.
+    #[must_use]
+    pub fn before(namespace: &Namespace) -> Self {
+        let url = cluster::url(namespace.directory()).expect("there is a cluster");
+        let address = url.trim_start_matches("https://").parse();
+        Self::to(address.expect("its address is an IP address and a port"))
+    }
+
     /// One on loopback that leads to this address.
     ///
     /// # Panics

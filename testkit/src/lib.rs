@@ -1,6 +1,6 @@
 //! What the tests of several crates share: a real Kubernetes API server of their own, and ways to make it fail.
 //!
-//! [`cluster`] starts etcd and kube-apiserver, [`process`] looks after children; they are light, since `cargo xtask` stands on them too. The rest is the feature `faults`: a
+//! [`cluster`] starts etcd and kube-apiserver, [`process`] looks after children, [`refusal`] takes system calls away from them; they are light, since `cargo xtask` stands on them too. The rest is the feature `faults`: a
 //! [`Namespace`] for each test, with users who may do just what the test gives them, the requests that the API server has
 //! [counted](audit), a [`Proxy`] before it that cuts, delays and rewrites its answers, a
 //! [`Front`] that counts and loses connections, a [`Tunnel`] as companies have it, a
@@ -8,6 +8,7 @@
 
 pub mod cluster;
 pub mod process;
+pub mod refusal;
 
 #[cfg(feature = "faults")]
 pub mod audit;

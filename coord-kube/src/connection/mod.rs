@@ -211,7 +211,7 @@ impl Idle {
 
 fn same(one: Option<&Arc<Identity>>, other: Option<&Arc<Identity>>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (Some(one), Some(other)) => one.is(other),
         (one, other) => one.is_none() && other.is_none(),
     }
 }

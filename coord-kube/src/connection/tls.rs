@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use http::Uri;
+use coord_core::text::without_password;
 use kube::Config;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
@@ -42,10 +42,8 @@ pub(super) struct Tls {
 enum Trust {
     /// Any.
     Anyone,
-    /// These, for ever.
-    Roots(Roots),
-    /// Those in a file, which is read again when it has changed.
-    File(Files<Roots>),
+    /// These, which are read again when they are in a file that has changed.
+    Roots(Files<Roots>),
 }
 
 /// webpki's rules, and what Go allows beside them: the server's certificate may itself be the configured CA, as `openssl req -x509`
@@ -123,8 +121,7 @@ impl Tls {
         let provider = Arc::clone(&self.provider);
         let roots = match &self.trust {
             Trust::Anyone => return Ok(Arc::new(NoVerifier(provider))),
-            Trust::Roots(roots) => roots.clone(),
-            Trust::File(file) => file.current().to_vec(),
+            Trust::Roots(roots) => roots.current().to_vec(),
         };
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.iter().cloned());
@@ -142,16 +139,23 @@ impl Trust {
         }
         if let Some(path) = &config.root_cert_file {
             let what = format!("the CA certificates in {path:?}");
-            let file = Files::read(vec![PathBuf::from(path)], roots_in);
-            return file.map(Self::File).map_err(|why| Error::config(what, why));
+            let roots = Files::read(vec![PathBuf::from(path)], roots_in);
+            return roots
+                .map(Self::Roots)
+                .map_err(|why| Error::config(what, why));
         }
-        match &config.root_cert {
-            Some(roots) => {
-                let roots = roots.iter().cloned().map(CertificateDer::from).collect();
-                Ok(Self::Roots(roots))
-            }
-            None => Ok(Self::Roots(system_roots(&config.cluster_url)?)),
-        }
+        let server = config.cluster_url.to_string();
+        let what = format!("the cluster at {}", without_password(&server));
+        let configured = config.root_cert.as_ref().map(|roots| {
+            let roots = roots.iter().cloned();
+            roots.map(CertificateDer::from).collect::<Roots>()
+        });
+        let roots = Files::read(Vec::new(), move |_| {
+            configured.clone().map_or_else(system_roots, Ok)
+        });
+        roots
+            .map(Self::Roots)
+            .map_err(|why| Error::config(what, why))
     }
 }
 
@@ -165,12 +169,11 @@ fn roots_in(files: &[Vec<u8>]) -> Result<Roots, String> {
 }
 
 /// Those of the machine, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
-fn system_roots(server: &Uri) -> Result<Roots, Error> {
+fn system_roots() -> Result<Roots, String> {
     let roots = rustls_native_certs::load_native_certs().certs;
     if roots.is_empty() {
-        let what = format!("the cluster at {server}");
         let why = "it has no certificate-authority, and this machine has no CA certificates";
-        return Err(Error::config(what, why));
+        return Err(why.to_owned());
     }
     Ok(roots)
 }

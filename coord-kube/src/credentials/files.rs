@@ -1,13 +1,14 @@
 //! What is read from files, and read again when they have changed.
 
 use std::{
-    fmt, fs,
+    error::Error,
+    fmt, fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-type Parse<T> = fn(&[Vec<u8>]) -> Result<T, String>;
+type Parse<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync>;
 
 /// What files have. Something that cannot be used, such as one file of two that are being replaced, leaves what was there before.
 pub(crate) struct Files<T> {
@@ -25,13 +26,21 @@ struct Read<T> {
 #[derive(PartialEq, Eq)]
 struct Stamp(u64, u64, u64, i64, i64);
 
+/// Why files cannot be used: one cannot be read, or it is not what it should be.
+pub(crate) type Unusable = Box<dyn Error + Send + Sync>;
+
+/// A file that cannot be read.
+#[derive(Debug)]
+struct CannotRead(PathBuf, io::Error);
+
 impl<T> Files<T> {
-    /// Reads them for the first time.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub(crate) fn read(paths: Vec<PathBuf>, parse: Parse<T>) -> Result<Self, String> {
-        let read = Read::of(&paths, parse)?;
+    /// Reads them for the first time. `parse` is given what each of them has.
+    pub(crate) fn read(
+        paths: Vec<PathBuf>,
+        parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Result<Self, Unusable> {
+        let parse: Parse<T> = Box::new(parse);
+        let read = Read::of(&paths, &parse)?;
         Ok(Self {
             paths,
             parse,
@@ -43,7 +52,7 @@ impl<T> Files<T> {
     pub(crate) fn current(&self) -> Arc<T> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if read.stamps != stamps(&self.paths)
-            && let Ok(newer) = Read::of(&self.paths, self.parse)
+            && let Ok(newer) = Read::of(&self.paths, &self.parse)
         {
             *read = newer;
         }
@@ -52,7 +61,7 @@ impl<T> Files<T> {
 }
 
 impl<T> Read<T> {
-    fn of(paths: &[PathBuf], parse: Parse<T>) -> Result<Self, String> {
+    fn of(paths: &[PathBuf], parse: &Parse<T>) -> Result<Self, Unusable> {
         // Looked at before: what is written in the meantime is read once more.
         let stamps = stamps(paths);
         let contents = paths.iter().map(|path| content(path));
@@ -70,8 +79,20 @@ impl<T> fmt::Debug for Files<T> {
     }
 }
 
-fn content(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("cannot read {path:?}: {error}"))
+impl fmt::Display for CannotRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read {:?}", self.0)
+    }
+}
+
+impl Error for CannotRead {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.1)
+    }
+}
+
+fn content(path: &Path) -> Result<Vec<u8>, CannotRead> {
+    fs::read(path).map_err(|error| CannotRead(path.to_owned(), error))
 }
 
 fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {

@@ -49,7 +49,8 @@ impl Identity {
         self.0.clone()
     }
 
-    pub(crate) fn has_same_certificate(&self, other: &Self) -> bool {
+    /// Whether both have the same certificate, and so the same key.
+    pub(crate) fn is(&self, other: &Self) -> bool {
         self.0.cert == other.0.cert
     }
 }

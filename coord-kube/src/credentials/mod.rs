@@ -5,7 +5,7 @@ mod files;
 mod identity;
 mod plugin;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use http::HeaderValue;
 use k8s_openapi::ByteString;
@@ -26,7 +26,7 @@ pub(crate) struct Credential {
 /// Where credentials come from.
 pub(crate) struct Credentials {
     authorization: Authorization,
-    identity: ClientCertificate,
+    identity: Option<Files<Identity>>,
     plugin: Option<Arc<Plugin>>,
 }
 
@@ -36,10 +36,11 @@ enum Authorization {
     TokenFile(Files<HeaderValue>),
 }
 
-enum ClientCertificate {
-    None,
-    Fixed(Arc<Identity>),
-    Files(Files<Identity>),
+/// A certificate or a key: what is in the kubeconfig goes before what is in a file.
+#[derive(Clone)]
+enum Pem {
+    Data(Vec<u8>),
+    File(PathBuf),
 }
 
 impl Credentials {
@@ -53,7 +54,7 @@ impl Credentials {
         let plugin = user.exec.as_ref().map(|exec| Plugin::of(exec, attended));
         Ok(Self {
             authorization: Authorization::of(user)?,
-            identity: ClientCertificate::of(user)?,
+            identity: client_certificate(user)?,
             plugin: plugin.transpose()?.map(Arc::new),
         })
     }
@@ -62,7 +63,7 @@ impl Credentials {
     pub(crate) async fn current(&self) -> Result<Credential, Failed> {
         let own = Credential {
             authorization: self.authorization.current(),
-            identity: self.identity.current(),
+            identity: self.identity.as_ref().map(Files::current),
         };
         match &self.plugin {
             Some(plugin) => Ok(own.or(&*plugin.current().await?)),
@@ -93,7 +94,7 @@ impl Credential {
 
     fn is(&self, other: &Self) -> bool {
         let same = match (&self.identity, &other.identity) {
-            (Some(one), Some(other)) => one.has_same_certificate(other),
+            (Some(one), Some(other)) => one.is(other),
             (one, other) => one.is_none() && other.is_none(),
         };
         same && self.authorization == other.authorization
@@ -108,7 +109,7 @@ impl Authorization {
             match (Files::read(vec![PathBuf::from(&path)], token_in), &token) {
                 (Ok(file), _) => return Ok(Self::TokenFile(file)),
                 (Err(_), Some(_)) => {}
-                (Err(why), None) => return Err(unusable(format!("tokenFile {path:?}"), why)),
+                (Err(why), None) => return Err(Error::config(format!("tokenFile {path:?}"), why)),
             }
         }
         if let Some(token) = token {
@@ -140,57 +141,59 @@ impl Authorization {
     }
 }
 
-impl ClientCertificate {
-    fn of(user: &AuthInfo) -> Result<Self, Error> {
-        let data = |what: &str, data: Option<String>| {
-            data.map(|data| decoded(&data))
-                .transpose()
-                .map_err(|()| Error::config(what, "it is not base64"))
-        };
-        let certificate = data(
-            "client-certificate-data",
-            given(user.client_certificate_data.as_ref()),
-        )?;
-        let key = data("client-key-data", exposed(user.client_key_data.as_ref()))?;
-        let certificate_file = given(user.client_certificate.as_ref());
-        let key_file = given(user.client_key.as_ref());
-        // What is in the kubeconfig goes before what is in a file.
-        match ((certificate, certificate_file), (key, key_file)) {
-            ((None, None), (None, None)) => Ok(Self::None),
-            ((Some(certificate), _), (Some(key), _)) => Identity::of(&certificate, &key)
-                .map(|identity| Self::Fixed(Arc::new(identity)))
-                .map_err(|why| Error::config("client-certificate-data", why)),
-            ((None, Some(certificate)), (None, Some(key))) => {
-                let paths = vec![PathBuf::from(&certificate), PathBuf::from(&key)];
-                Files::read(paths, |files| Identity::of(&files[0], &files[1]))
-                    .map(Self::Files)
-                    .map_err(|why| unusable(format!("client-certificate {certificate:?}"), why))
-            }
-            ((None, None), _) => Err(Error::config("client-key", "it has no client-certificate")),
-            (_, (None, None)) => Err(Error::config("client-certificate", "it has no client-key")),
-            ((certificate, certificate_file), (key, key_file)) => {
-                let read = |data: Option<Vec<u8>>, path: Option<String>| {
-                    data.map_or_else(|| std::fs::read(path.unwrap_or_default()), Ok)
-                };
-                let mixed = || -> io::Result<_> {
-                    Ok((read(certificate, certificate_file)?, read(key, key_file)?))
-                };
-                let unusable = |why: String| Error::config("client-certificate", why);
-                let (certificate, key) = mixed().map_err(|error| unusable(error.to_string()))?;
-                Identity::of(&certificate, &key)
-                    .map(|identity| Self::Fixed(Arc::new(identity)))
-                    .map_err(unusable)
-            }
+impl Pem {
+    fn of(what: &str, data: Option<String>, path: Option<&String>) -> Result<Option<Self>, Error> {
+        match (data, given(path)) {
+            (Some(data), _) => match decoded(&data) {
+                Ok(pem) => Ok(Some(Self::Data(pem))),
+                Err(()) => Err(Error::config(format!("{what}-data"), "it is not base64")),
+            },
+            (None, path) => Ok(path.map(|path| Self::File(path.into()))),
         }
     }
 
-    fn current(&self) -> Option<Arc<Identity>> {
+    fn path(&self) -> Option<PathBuf> {
         match self {
-            Self::None => None,
-            Self::Fixed(identity) => Some(Arc::clone(identity)),
-            Self::Files(files) => Some(files.current()),
+            Self::Data(_) => None,
+            Self::File(path) => Some(path.clone()),
         }
     }
+
+    /// What it is, where `files` are what the files have that have not been asked for.
+    fn take<'a>(&'a self, files: &mut impl Iterator<Item = &'a Vec<u8>>) -> &'a [u8] {
+        match self {
+            Self::Data(pem) => pem,
+            Self::File(_) => files.next().map_or(&[], Vec::as_slice),
+        }
+    }
+}
+
+fn client_certificate(user: &AuthInfo) -> Result<Option<Files<Identity>>, Error> {
+    const WHAT: [&str; 2] = ["client-certificate", "client-key"];
+    let data = given(user.client_certificate_data.as_ref());
+    let certificate = Pem::of(WHAT[0], data, user.client_certificate.as_ref())?;
+    let data = exposed(user.client_key_data.as_ref());
+    let (certificate, key) = match (
+        certificate,
+        Pem::of(WHAT[1], data, user.client_key.as_ref())?,
+    ) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(Error::config(WHAT[0], "it has no client-key")),
+        (None, Some(_)) => return Err(Error::config(WHAT[1], "it has no client-certificate")),
+    };
+    let what = match certificate.path() {
+        Some(path) => format!("{} {path:?}", WHAT[0]),
+        None => format!("{}-data", WHAT[0]),
+    };
+    let paths = [&certificate, &key].into_iter().filter_map(Pem::path);
+    Files::read(paths.collect(), move |files| {
+        let mut files = files.iter();
+        let certificate = certificate.take(&mut files);
+        Identity::of(certificate, key.take(&mut files))
+    })
+    .map(Some)
+    .map_err(|why| Error::config(what, why))
 }
 
 fn token_in(files: &[Vec<u8>]) -> Result<HeaderValue, String> {
@@ -229,8 +232,4 @@ fn decoded(base64: &str) -> Result<Vec<u8>, ()> {
     let compact: String = base64.split_whitespace().collect();
     let bytes = serde_json::from_value::<ByteString>(compact.into());
     bytes.map(|bytes| bytes.0).map_err(drop)
-}
-
-fn unusable(what: String, why: String) -> Error {
-    Error::config(what, why)
 }

@@ -21,8 +21,11 @@ use kube::config::{ExecConfig, ExecInteractiveMode};
 use super::Credential;
 use crate::Error;
 
-/// How long a plugin may run. People who must log in are given as much.
+/// How long a plugin may run at the start, when a person may have to log in.
 const LONGEST: Duration = Duration::from_secs(120);
+
+/// How long it may run later: when it hangs once, there is time for another run before the credential expires.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(25);
 
 /// How long before it expires a credential is renewed; a short-lived one in the last quarter of its life.
 const AHEAD: Duration = Duration::from_secs(60);
@@ -76,7 +79,7 @@ enum Why {
     NotStarted(io::Error),
     /// The exit status or the signal, and standard error.
     Status(String, String),
-    TooLong,
+    TooLong(Duration),
     Output(&'static str),
     Terminal,
     Ended,
@@ -148,7 +151,8 @@ impl Plugin {
         let this = Arc::clone(self);
         let first = state.issued.is_none();
         let task = tokio::spawn(async move {
-            let done = run::run(&this.exec, first, LONGEST).await;
+            let longest = if first { LONGEST } else { LONGEST_RENEWAL };
+            let done = run::run(&this.exec, first, longest).await;
             this.ended(done, first)
         });
         let ended = self.failed(Why::Ended, !first);
@@ -212,14 +216,12 @@ impl Issued {
 }
 
 impl Credential {
+    /// Whether the server was shown what this plugin gave, or a part of it.
     fn has_what_is_in(&self, issued: &Self) -> bool {
-        let has = |identity| match (&self.identity, identity) {
-            (Some(own), Some(identity)) => Arc::ptr_eq(own, identity),
-            (_, identity) => identity.is_none(),
-        };
         let token = issued.authorization.as_ref();
+        let identity = issued.identity.as_ref();
         token.is_none_or(|token| self.authorization.as_ref() == Some(token))
-            && has(issued.identity.as_ref())
+            && identity.is_none_or(|it| self.identity.as_ref().is_some_and(|own| own.is(it)))
     }
 }
 
@@ -251,7 +253,7 @@ impl fmt::Display for Failed {
             Why::NotStarted(error) => write!(f, "cannot be run: {error}"),
             Why::Status(status, said) if said.is_empty() => write!(f, "failed with {status}"),
             Why::Status(status, said) => write!(f, "failed with {status}: {said}"),
-            Why::TooLong => write!(f, "has not ended within {LONGEST:?}, and was killed"),
+            Why::TooLong(limit) => write!(f, "has not ended within {limit:?}, and was killed"),
             Why::Output(wrong) => f.write_str(wrong),
             Why::Terminal => f.write_str(
                 "asks for a terminal (interactiveMode Always), and may not have one here",
@@ -268,7 +270,7 @@ impl HasErrno for Failed {
         match &*self.why {
             Why::NotFound { .. } => Errno::ENOENT,
             Why::NotStarted(error) => error.errno(),
-            Why::TooLong => Errno::ETIMEDOUT,
+            Why::TooLong(_) => Errno::ETIMEDOUT,
             Why::Output(_) => Errno::EINVAL,
             Why::Status(..) | Why::Terminal | Why::Ended => Errno::EACCES,
         }

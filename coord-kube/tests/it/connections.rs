@@ -27,10 +27,6 @@ pub(crate) fn api_server(directory: &Path) -> std::net::SocketAddr {
     url.strip_prefix("https://").unwrap().parse().unwrap()
 }
 
-pub(crate) fn front(namespace: &Namespace) -> Front {
-    Front::to(api_server(namespace.directory()))
-}
-
 const ALL: &[(&str, &[&str])] = &[("configmaps", &["get", "list", "watch", "create", "update"])];
 
 async fn watch(cluster: &Cluster) -> coord_kube::Watch<ConfigMap> {
@@ -50,7 +46,7 @@ async fn create(cluster: &Cluster, name: &str) -> Result<ConfigMap, coord_kube::
 #[ignore = "no cluster"]
 async fn watches_reads_and_writes_share_one_connection() {
     let namespace = Namespace::new();
-    let front = front(&namespace);
+    let front = Front::before(&namespace);
     let cluster = connect(&front.kubeconfig(&namespace.user("u", ALL))).await;
     let at_once = ["a", "b", "c", "d"].map(|name| get(&cluster, name));
     for answer in futures::future::join_all(at_once).await {
@@ -70,7 +66,7 @@ async fn watches_reads_and_writes_share_one_connection() {
 #[ignore = "no cluster"]
 async fn a_connection_that_was_cut_is_replaced() {
     let namespace = Namespace::new();
-    let front = front(&namespace);
+    let front = Front::before(&namespace);
     let cluster = connect(&front.kubeconfig(&namespace.user("u", ALL))).await;
     create(&cluster, "a").await.unwrap();
     for cuts in 1..=3 {
@@ -89,7 +85,7 @@ async fn a_connection_that_was_cut_is_replaced() {
 #[ignore = "no cluster"]
 async fn a_dead_peer_is_noticed_by_the_next_request_and_by_a_watch() {
     let namespace = Namespace::new();
-    let front = front(&namespace);
+    let front = Front::before(&namespace);
     let cluster = connect(&front.kubeconfig(&namespace.user("u", ALL))).await;
     let patient = cluster.clone().with_timeout(Duration::from_secs(600));
     let hasty = cluster.with_timeout(Duration::from_secs(1));
@@ -116,7 +112,7 @@ async fn a_dead_peer_is_noticed_by_the_next_request_and_by_a_watch() {
 #[tokio::test]
 async fn a_server_that_sends_its_clients_away_loses_no_request() {
     let directory = tempfile::tempdir().unwrap();
-    tls_server::certificate(directory.path(), "server", &[]);
+    tls_server::certificate(directory.path(), "server");
     let server = TlsServer::start(directory.path(), "server", |served, mut respond| {
         tls_server::answer(&mut respond, 404);
         // Every third is the last of its connection.
@@ -142,7 +138,7 @@ async fn only_what_the_server_has_not_looked_at_is_sent_again() {
         (h2::Reason::CANCEL, 1, Errno::ECONNRESET),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        tls_server::certificate(directory.path(), "server", &[]);
+        tls_server::certificate(directory.path(), "server");
         let count = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&count);
         let server = TlsServer::start(directory.path(), "server", move |_, mut respond| {

@@ -11,12 +11,9 @@ use coord_kube::Cluster;
 use k8s_openapi::{api::authentication::v1::SelfSubjectReview, jiff::Timestamp};
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
-use testkit::{Guarded, Namespace, eventually, guarded::VERSION};
+use testkit::{Front, Guarded, Namespace, eventually, guarded::VERSION};
 
-use crate::{
-    connections::front,
-    kube::{connect, get},
-};
+use crate::kube::{connect, get};
 
 fn in_seconds(seconds: u64) -> String {
     let at = SystemTime::now() + Duration::from_secs(seconds);
@@ -91,11 +88,11 @@ async fn a_plugin_runs_once_at_the_start_and_once_more_when_its_token_is_refused
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_renewal_that_fails_or_hangs_costs_nothing_while_the_old_token_works() {
-    for (second, runs) in [("exit 1", 3), ("sleep 600", 2)] {
+    for (second, runs) in [("exit 1", 3), ("exec sleep 600", 2)] {
         let at = Guarded::start();
         at.proxy.require("one");
         at.issue(&json!({"token": "one", "expirationTimestamp": in_seconds(20)}));
-        let script = format!("[ -e second ] && {{ {second}; }}; touch second; cat issued");
+        let script = format!("if [ -e second ]; then {second}; fi; touch second; cat issued");
         let cluster = connect(&at.kubeconfig(&at.plugin(&script, &json!({})))).await;
         let cluster = cluster.with_timeout(Duration::from_secs(4));
         works(&cluster).await;
@@ -131,8 +128,8 @@ async fn a_plugin_does_not_get_standard_input_and_is_told_so() {
     let at = Guarded::start();
     at.proxy.require("one");
     at.issue(&json!({"token": "one"}));
-    let script =
-        "cat >input; echo \"$KUBERNETES_EXEC_INFO\" >info; echo \"$SECRET $*\" >given; cat issued";
+    let script = "cut -d' ' -f1,6 /proc/$$/stat >session; \
+        cat >input; echo \"$KUBERNETES_EXEC_INFO\" >info; echo \"$SECRET $*\" >given; cat issued";
     let cluster =
         connect(&at.kubeconfig(&at.plugin(script, &json!({"provideClusterInfo": true})))).await;
     works(&cluster).await;
@@ -255,7 +252,7 @@ fn certificate_of(kubeconfig: &Path) -> (PathBuf, PathBuf) {
 #[ignore = "no cluster"]
 async fn client_certificate_files_are_read_again_and_the_old_connection_is_closed() {
     let namespace = Namespace::new();
-    let front = front(&namespace);
+    let front = Front::before(&namespace);
     let users = ["one", "two", "three"].map(|name| namespace.user(name, &[]));
     let directory = tempfile::tempdir().unwrap();
     let (certificate, key) = (directory.path().join("crt"), directory.path().join("key"));
@@ -286,7 +283,7 @@ async fn client_certificate_files_are_read_again_and_the_old_connection_is_close
 #[ignore = "no cluster"]
 async fn a_plugin_may_hand_out_short_lived_certificates() {
     let namespace = Namespace::new();
-    let front = front(&namespace);
+    let front = Front::before(&namespace);
     let at = Guarded::start();
     let users = ["one", "two"].map(|name| namespace.user(name, &[]));
     let issue = |user: &Path, seconds| {

@@ -25,13 +25,13 @@ async fn a_servers_certificate_may_be_the_configured_ca_itself() {
         );
         coord_core::errno::with_sources(&error)
     };
-    tls_server::certificate(directory.path(), "own", &[]);
+    tls_server::certificate(directory.path(), "own");
     let told = text("own", json!({})).await;
     assert!(told.contains("404"), "{told}");
     // Its name is looked at all the same, and so is whether it is the very one.
     let told = text("own", json!({"tls-server-name": "another.test"})).await;
     assert!(told.contains("another.test"), "{told}");
-    tls_server::certificate(directory.path(), "other", &[]);
+    tls_server::certificate(directory.path(), "other");
     let other = directory.path().join("other.crt");
     let told = text("own", json!({"certificate-authority": other})).await;
     assert!(
@@ -39,17 +39,9 @@ async fn a_servers_certificate_may_be_the_configured_ca_itself() {
         "{told}"
     );
     // And its dates.
-    let past = [
-        "-not_before",
-        "20200101000000Z",
-        "-not_after",
-        "20210101000000Z",
-    ];
-    if openssl_knows_dates() {
-        tls_server::certificate(directory.path(), "old", &past);
-        let told = text("old", json!({})).await;
-        assert!(told.contains("expired"), "{told}");
-    }
+    tls_server::certificate_until(directory.path(), "old", 2020);
+    let told = text("old", json!({})).await;
+    assert!(told.contains("expired"), "{told}");
     let told = text(
         "own",
         json!({"insecure-skip-tls-verify": true, "certificate-authority": null}),
@@ -57,31 +49,28 @@ async fn a_servers_certificate_may_be_the_configured_ca_itself() {
     assert!(told.await.contains("404"));
 }
 
-/// Since OpenSSL 3.4.
-fn openssl_knows_dates() -> bool {
-    let help = std::process::Command::new("openssl")
-        .args(["req", "-help"])
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&help.stderr).contains("-not_after")
-}
+/// One of the curve P-521, which nobody uses.
+const P521: &str = "-----BEGIN EC PRIVATE KEY-----
+MIHcAgEBBEIBbSBjuvcW6u2fsNORQdF+Dsnt7cMpqM/UF6BrwwaHRqneGlXo5RaZ
+mISRZd7KjbCElN2V4jfT6B9Yr3TFBLePIRCgBwYFK4EEACOhgYkDgYYABAFabrLK
+omhrIhOv2L8B69/EtMyfCjk4LkgiXBwikPFxbU7nKnRq2/tGNFDd85LPe3MynUQU
+FvVRWUxVpLK2Hzhv4AHBGPv8gM/JVrNjPJ+31bsJYqDFS9K29R17DWc8QAbtAzV3
+yD6jTbcrOkgBs7bT4u4fS38s/8T5R5oeLZ7NXIp6Ag==
+-----END EC PRIVATE KEY-----
+";
 
 #[tokio::test]
 async fn a_client_key_that_cannot_be_used_is_told_in_one_sentence() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    tls_server::certificate(directory.path(), "server", &[]);
-    tls_server::certificate(directory.path(), "other", &[]);
-    tls_server::certificate(
-        directory.path(),
-        "p521",
-        &["-pkeyopt", "ec_paramgen_curve:P-521"],
-    );
+    tls_server::certificate(directory.path(), "server");
+    tls_server::certificate(directory.path(), "other");
+    std::fs::write(path("p521.key"), P521).unwrap();
     std::fs::write(path("empty"), "").unwrap();
     let server = TlsServer::start(directory.path(), "server", |_, _| false);
     for (certificate, key, expected) in [
         (
-            "p521.crt",
+            "server.crt",
             "p521.key",
             "P-521, which is not supported: use P-256",
         ),
@@ -103,5 +92,11 @@ async fn a_client_key_that_cannot_be_used_is_told_in_one_sentence() {
         let told = coord_core::errno::with_sources(&error);
         assert!(told.contains(expected) && !told.contains('\n'), "{told}");
         assert!(told.contains(certificate), "{told}");
+        let errno = if key == "none" {
+            Errno::ENOENT
+        } else {
+            Errno::EINVAL
+        };
+        assert_eq!(error.errno(), errno, "{told}");
     }
 }

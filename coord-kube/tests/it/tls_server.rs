@@ -3,7 +3,6 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +12,7 @@ use std::{
 use h2::server::SendResponse;
 use http::Response;
 use hyper::body::Bytes;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -25,24 +25,20 @@ pub(crate) struct TlsServer {
     authority: PathBuf,
 }
 
-/// Makes a key and a certificate with openssl, which makes it one of a CA's (CA:TRUE) unless it is told otherwise.
-pub(crate) fn certificate(directory: &Path, name: &str, more: &[&str]) {
-    let mut openssl = Command::new("openssl");
-    openssl
-        .current_dir(directory)
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-        .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=x"])
-        .args([
-            "-keyout",
-            &format!("{name}.key"),
-            "-out",
-            &format!("{name}.crt"),
-        ]);
-    if !more.iter().any(|it| it.starts_with("subjectAltName")) {
-        openssl.args(["-addext", "subjectAltName=IP:127.0.0.1"]);
-    }
-    let output = openssl.args(more).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+/// Makes a key and a certificate for this machine, as `openssl req -x509` does it: one of a CA's (CA:TRUE).
+pub(crate) fn certificate(directory: &Path, name: &str) {
+    certificate_until(directory, name, 2100);
+}
+
+/// The same that has expired, or will, when this year begins.
+pub(crate) fn certificate_until(directory: &Path, name: &str, year: i32) {
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    std::fs::write(directory.join(format!("{name}.crt")), certificate).unwrap();
+    std::fs::write(directory.join(format!("{name}.key")), key.serialize_pem()).unwrap();
 }
 
 pub(crate) fn answer(respond: &mut SendResponse<Bytes>, status: u16) {

@@ -1,8 +1,10 @@
 //! What can go wrong beside CMD itself.
 
-use std::{ffi::OsString, fmt, io};
+use std::{borrow::Cow, ffi::OsString, fmt, io};
 
 use coord_core::{Errno, HasErrno, Status};
+
+use super::wire::Report;
 
 /// Why CMD was not started, or is no longer supervised.
 #[derive(Debug)]
@@ -13,13 +15,15 @@ pub(crate) enum Kind {
     /// The program could not be executed.
     Exec(OsString, io::Error),
     /// A system call that supervising needs failed; says what for.
-    Io(&'static str, io::Error),
+    Io(Cow<'static, str>, io::Error),
     /// The guard process was killed; the tree has been ended.
     GuardDied,
     /// The process has threads already.
     Threads,
     /// Another command is supervised in this process.
     Busy,
+    /// `/proc` shows other processes than those that this one can signal.
+    ForeignProc,
 }
 
 impl Error {
@@ -35,12 +39,26 @@ impl Error {
             _ => Status::FAILED,
         }
     }
+
+    /// What the guard tells its client when it cannot do its work.
+    pub(crate) fn into_report(self) -> Report {
+        let errno = self.errno().raw();
+        match self.0 {
+            Kind::Io(what, _) => Report::Failed(what.into_owned(), errno),
+            _ => Report::Failed("start the guard".to_owned(), errno),
+        }
+    }
 }
 
 impl Kind {
     /// For `map_err`: an error of the system call that was needed for `what`.
     pub(crate) fn io<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
-        move |error| Error(Self::Io(what, error.into()))
+        move |error| Error(Self::Io(what.into(), error.into()))
+    }
+
+    /// What the guard failed to do.
+    pub(crate) fn failed(what: String, errno: i32) -> Self {
+        Self::Io(what.into(), io::Error::from_raw_os_error(errno))
     }
 }
 
@@ -51,12 +69,13 @@ impl From<Kind> for Error {
 }
 
 impl HasErrno for Error {
-    /// That of the system call; `ESRCH` when the guard died, `EBUSY` for threads or a second command.
+    /// That of the system call; `ESRCH` when the guard died, `EBUSY` for threads or a second command, `EOPNOTSUPP` for a foreign `/proc`.
     fn errno(&self) -> Errno {
         match &self.0 {
             Kind::Exec(_, error) | Kind::Io(_, error) => error.errno(),
             Kind::GuardDied => Errno::ESRCH,
             Kind::Threads | Kind::Busy => Errno::EBUSY,
+            Kind::ForeignProc => Errno::EOPNOTSUPP,
         }
     }
 }
@@ -64,6 +83,9 @@ impl HasErrno for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
+            Kind::Exec(program, error) if is_fork(error) => {
+                write!(f, "cannot start a process for {program:?} (fork)")
+            }
             Kind::Exec(program, _) => write!(f, "cannot execute {program:?}"),
             Kind::Io(what, _) => write!(f, "cannot {what}"),
             Kind::GuardDied => {
@@ -73,6 +95,10 @@ impl fmt::Display for Error {
                 f.write_str("the guard must be started before the process has threads")
             }
             Kind::Busy => f.write_str("a process supervises one command at a time"),
+            Kind::ForeignProc => f.write_str(
+                "/proc shows another PID namespace, so the command's processes cannot be found: mount the /proc of this one \
+                 (unshare --mount-proc, bwrap --proc /proc)",
+            ),
         }
     }
 }
@@ -84,4 +110,9 @@ impl std::error::Error for Error {
             _ => None,
         }
     }
+}
+
+/// The errors of `fork(2)`, which `execve(2)` has only when there is no memory or no process for it either.
+fn is_fork(error: &io::Error) -> bool {
+    matches!(error.errno(), Errno::EAGAIN | Errno::ENOMEM)
 }

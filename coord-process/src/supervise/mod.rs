@@ -32,20 +32,25 @@
 //! CMD has its own process group, the environment, the standard streams, the working directory and the signal mask of the client. SIGCHLD
 //! is set to its default, as `timeout(1)` does, for it and for the client: a parent that ignores it would take the statuses away.
 
-mod client;
+mod alarm;
+mod descriptors;
 mod error;
+mod guard;
+mod hunt;
 mod outcome;
 mod plan;
+mod reap;
 mod running;
 mod signals;
+mod spawn;
 mod terminal;
+mod title;
 mod tree;
-mod warden;
 mod wire;
 
-pub use client::{Ender, Guard};
 pub use coord_core::boottime;
 pub use error::Error;
+pub use guard::{Ender, Guard};
 pub use outcome::{End, Exit, Outcome, Reason};
-pub use plan::{Orphans, Plan};
-pub use running::Running;
+pub use plan::{InvalidRewrite, KillMode, Orphans, Plan, Rewrite};
+pub use running::{Condition, Running};

@@ -1,8 +1,9 @@
 //! What to run, and how to end it.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, fmt, str::FromStr, time::Duration};
 
-use nix::sys::signal::Signal;
+use coord_core::{Errno, HasErrno, signal_name};
+use nix::libc;
 
 /// So that a moment and a grace period make a moment.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -12,8 +13,12 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub struct Plan {
     pub(crate) command: Vec<OsString>,
     pub(crate) grace: Duration,
-    pub(crate) signal: Signal,
+    pub(crate) signal_grace: Duration,
+    pub(crate) margin: Duration,
+    pub(crate) signal: i32,
     pub(crate) orphans: Orphans,
+    pub(crate) kill_mode: KillMode,
+    pub(crate) rewrites: Vec<Rewrite>,
 }
 
 /// What happens to the processes that CMD leaves behind when it exits by itself.
@@ -22,40 +27,83 @@ pub enum Orphans {
     /// They are ended, as CMD would be.
     #[default]
     End,
-    /// They are waited for.
+    /// They are waited for. A signal that asks CMD to end, sent after CMD has exited, ends them.
     Wait,
     /// They are let be: the supervisor ends, and they go to the next subreaper above, or to init.
     Leave,
 }
 
+/// Who is asked to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KillMode {
+    /// Each process of the tree.
+    #[default]
+    Tree,
+    /// CMD alone, which is left to end its workers; what is left after the grace period is killed. `KillMode=mixed` of `systemd.kill(5)`.
+    Main,
+}
+
+/// A signal that is passed on as another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    from: i32,
+    to: i32,
+}
+
+/// A text that is not a rewrite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidRewrite(String);
+
 impl Plan {
     /// A program and its arguments; TERM and ten seconds of grace, nothing is left behind.
     pub fn new(command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        let grace = Duration::from_secs(10);
         Self {
             command: command.into_iter().map(Into::into).collect(),
-            grace: Duration::from_secs(10),
-            signal: Signal::SIGTERM,
+            grace,
+            signal_grace: grace,
+            margin: Duration::ZERO,
+            signal: libc::SIGTERM,
             orphans: Orphans::End,
+            kill_mode: KillMode::Tree,
+            rewrites: Vec::new(),
         }
     }
 
-    /// How long after the first signal the tree is killed; more than a hundred years counts as a hundred.
+    /// How long after it was asked to end the tree is killed; more than a hundred years counts as a hundred.
+    ///
+    /// It counts after a signal that is passed on too, see [`signal_grace`](Self::signal_grace).
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace.min(LONGEST);
+        self.signal_grace = self.grace;
+        self
+    }
+
+    /// How long after a TERM or an INT that was passed on, or the plan's own signal, the tree is killed. Others may mean something
+    /// else than to end: HUP to read the configuration again, QUIT to show the stacks.
+    #[must_use]
+    pub fn signal_grace(mut self, grace: Duration) -> Self {
+        self.signal_grace = grace.min(LONGEST);
+        self
+    }
+
+    /// How long before a deadline KILL is sent, for it to be carried out in. The guard takes longer when asking a large tree to end took longer.
+    #[must_use]
+    pub fn margin(mut self, margin: Duration) -> Self {
+        self.margin = margin.min(LONGEST);
         self
     }
 
     /// The signal that asks the tree to end, by its number in `signal(7)`.
     ///
     /// # Panics
-    /// When `number` is not that of a standard signal.
+    /// When `number` is not that of a signal, 1 to 64.
     #[must_use]
     pub fn signal(mut self, number: i32) -> Self {
-        let Ok(signal) = Signal::try_from(number) else {
-            panic!("{number} is not the number of a standard signal");
-        };
-        self.signal = signal;
+        let is_signal = (1..=signal_name::LAST).contains(&number);
+        assert!(is_signal, "{number} is not the number of a signal");
+        self.signal = number;
         self
     }
 
@@ -64,6 +112,72 @@ impl Plan {
     pub fn orphans(mut self, orphans: Orphans) -> Self {
         self.orphans = orphans;
         self
+    }
+
+    /// Who is asked to end.
+    #[must_use]
+    pub fn kill_mode(mut self, mode: KillMode) -> Self {
+        self.kill_mode = mode;
+        self
+    }
+
+    /// What is passed on as another signal; of several rewrites of a signal the last counts.
+    #[must_use]
+    pub fn rewrites(mut self, rewrites: impl IntoIterator<Item = Rewrite>) -> Self {
+        self.rewrites = rewrites.into_iter().collect();
+        self
+    }
+
+    pub(crate) fn rewritten(&self, signal: i32) -> i32 {
+        let rewrite = self.rewrites.iter().rfind(|rewrite| rewrite.from == signal);
+        rewrite.map_or(signal, |rewrite| rewrite.to)
+    }
+
+    /// Whether a signal that comes in asks CMD to end.
+    pub(crate) fn is_asked_by(&self, signal: i32) -> bool {
+        [libc::SIGTERM, libc::SIGINT, self.signal].contains(&signal)
+    }
+
+    /// How long before a deadline the tree is asked to end.
+    pub(crate) fn notice(&self) -> Duration {
+        self.grace + self.margin
+    }
+}
+
+impl FromStr for Rewrite {
+    type Err = InvalidRewrite;
+
+    /// Two signals as [`signal_name::parse`] reads them: `TERM=QUIT`.
+    fn from_str(text: &str) -> Result<Self, InvalidRewrite> {
+        let fail = |reason: &dyn fmt::Display| {
+            InvalidRewrite(format!(
+                "{text:?} is not a rewrite: {reason}; write it like TERM=QUIT"
+            ))
+        };
+        let (from, to) = text
+            .split_once('=')
+            .ok_or_else(|| fail(&"it has no \"=\""))?;
+        let read = |name| signal_name::parse(name).map_err(|error| fail(&error));
+        let (from, to) = (read(from)?, read(to)?);
+        if [libc::SIGKILL, libc::SIGSTOP].contains(&from) {
+            return Err(fail(&"KILL and STOP cannot be caught"));
+        }
+        Ok(Self { from, to })
+    }
+}
+
+impl fmt::Display for InvalidRewrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidRewrite {}
+
+impl HasErrno for InvalidRewrite {
+    /// Always `EINVAL`.
+    fn errno(&self) -> Errno {
+        Errno::EINVAL
     }
 }
 
@@ -76,5 +190,31 @@ mod tests {
     fn the_longest_grace_period_ends_at_some_moment() {
         let plan = Plan::new(["true"]).grace(Duration::MAX);
         assert!(boottime().checked_add(plan.grace).is_some());
+    }
+
+    #[test]
+    fn the_last_rewrite_of_a_signal_counts() {
+        let rewrites = ["TERM=USR1", "sigterm=QUIT", "HUP=RTMIN"].map(|text| text.parse().unwrap());
+        let plan = Plan::new(["true"]).rewrites(rewrites);
+        assert_eq!(plan.rewritten(libc::SIGTERM), libc::SIGQUIT);
+        assert_eq!(plan.rewritten(libc::SIGHUP), libc::SIGRTMIN());
+        assert_eq!(plan.rewritten(libc::SIGINT), libc::SIGINT);
+    }
+
+    #[test]
+    fn what_is_not_a_rewrite_is_refused() {
+        for bad in [
+            "",
+            "TERM",
+            "=",
+            "TERM=",
+            "=QUIT",
+            "TERM=NO",
+            "KILL=TERM",
+            "STOP=TERM",
+        ] {
+            let error = bad.parse::<Rewrite>().unwrap_err().to_string();
+            assert!(error.contains("is not a rewrite: "), "{error}");
+        }
     }
 }

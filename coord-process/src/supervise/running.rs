@@ -1,7 +1,7 @@
 //! A command that runs, from the client's side.
 
 use std::{
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -9,18 +9,38 @@ use std::{
 use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::Signal,
     unistd::Pid,
 };
 
 use super::{
     End, Ender, Error, Exit, Guard, Outcome, Reason, boottime,
     error::Kind,
-    signals::{self, Caught},
+    reap,
+    signals::{self, Caught, Signal},
     terminal::Terminal,
-    tree,
     wire::{Cause, Order, Report},
 };
+
+/// How long after the grace period a guard that is stopped has, and how often it is looked at then.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How soon an order is sent again for which the guard had no room.
+const RESEND: Duration = Duration::from_millis(100);
+
+/// So that the guard's own timer comes first.
+const AFTER: Duration = Duration::from_millis(1);
+
+/// What a caller waits for beside CMD, see [`Running::wait_until`].
+pub trait Condition {
+    /// The descriptors that become readable when there is something to check.
+    fn fds(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// How soon to check again although nothing is readable; none when events alone will do.
+    fn timeout(&self) -> Option<Duration>;
+
+    /// Why CMD is to end now, if it is. It must not block. It is called before the first wait and after each wake, until it has a reason.
+    fn check(&mut self) -> Option<Reason>;
+}
 
 /// A command that runs. Dropping it ends the command's tree, and waits until it is gone.
 #[derive(Debug)]
@@ -30,6 +50,8 @@ pub struct Running {
     caught: Caught,
     terminal: Terminal,
     reason: Arc<OnceLock<Reason>>,
+    /// When CMD was first passed a signal that asks it to end.
+    stopping: Option<Duration>,
     over: bool,
 }
 
@@ -41,6 +63,7 @@ impl Running {
             caught,
             terminal: Terminal::open(),
             reason: Arc::default(),
+            stopping: None,
             over: false,
         }
     }
@@ -68,73 +91,174 @@ impl Running {
     /// # Errors
     /// `ESRCH` when the guard was killed; the tree has been ended then.
     pub fn wait(&mut self) -> Result<Outcome, Error> {
-        loop {
-            let reported = self.sleep()?;
-            while let Some((signal, from_terminal)) = self.caught.next() {
-                self.pass_on(signal, from_terminal);
-            }
-            if !reported {
-                continue;
-            }
-            match self.guard.process.next_report()? {
-                Some(Report::Stopped(signal)) => self.stop_too(signal),
-                Some(Report::Over(exit, cause)) => return Ok(self.finish(exit, cause)),
-                Some(_) => {}
-                None => {
-                    self.over = true;
-                    self.guard.end_the_rest();
-                    return Err(Kind::GuardDied.into());
-                }
-            }
-        }
+        self.wait_beside(None)
     }
 
-    /// True when the guard has something to say.
-    fn sleep(&self) -> Result<bool, Error> {
-        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut polled = [
-            readable(self.caught.as_fd()),
-            readable(self.guard.process.as_fd()),
-        ];
-        match poll(&mut polled, self.patience()) {
-            Ok(0) => self.guard.process.wake(),
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(error) => return Err(Kind::io("wait")(error)),
-        }
-        Ok(polled[1].any().unwrap_or(false))
+    /// Waits as [`wait`](Self::wait) does, and ends CMD when the condition says so: without a thread that waits for it.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn wait_until(&mut self, condition: &mut dyn Condition) -> Result<Outcome, Error> {
+        self.wait_beside(Some(condition))
     }
 
-    /// When to see to it that the guard is not stopped: it has to act one grace period before the deadline, and at it.
-    fn patience(&self) -> PollTimeout {
-        let Some(deadline) = self.guard.process.deadline() else {
-            return PollTimeout::NONE;
-        };
+    /// The descriptors to poll for reading, for a caller with a loop of its own: [`step`](Self::step) is to be called when one is readable,
+    /// and after [`timeout`](Self::timeout).
+    #[must_use]
+    pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
+        [self.caught.as_fd(), self.guard.process.as_fd()]
+    }
+
+    /// How long nothing is to be done if no descriptor becomes readable; none for ever. [`Ender`] changes it, and makes a descriptor readable then.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
         let now = boottime();
-        let term = deadline.saturating_sub(self.guard.plan.grace);
-        let left = [term, deadline]
-            .into_iter()
-            .map(|at| at.saturating_sub(now))
-            .find(|left| !left.is_zero());
-        // A millisecond more, so that the guard's own timer comes first.
-        let left = left.map_or(tree::AGAIN, |left| left + Duration::from_millis(1));
-        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        let next = self.moments().into_iter().filter(|at| *at > now).min();
+        let left = next.map(|at| at.saturating_sub(now));
+        let late = self.overdue().filter(|at| *at <= now).map(|_| PATIENCE);
+        let resend = self.guard.process.has_unsent().then_some(RESEND);
+        [left, late, resend].into_iter().flatten().min()
+    }
+
+    /// Does what is to be done now: passes signals on, and sees to it that the guard does its part. The outcome, once CMD and all it has
+    /// started are gone.
+    ///
+    /// It blocks only while this process's job is stopped, and while the tree of a guard that was killed is being ended.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn step(&mut self) -> Result<Option<Outcome>, Error> {
+        while let Some(signal) = self.caught.next() {
+            self.pass_on(signal);
+        }
+        self.guard.process.flush();
+        while let Some(heard) = self.guard.process.try_next_report() {
+            match heard? {
+                Some(Report::Stopped(signal)) => self.stop_too(signal),
+                Some(Report::Over(exit, cause)) => return Ok(Some(self.finish(exit, cause))),
+                Some(_) => {}
+                None => return Err(self.lose_guard()),
+            }
+        }
+        Ok(self.take_over_if_late())
+    }
+
+    fn wait_beside(&mut self, mut condition: Option<&mut dyn Condition>) -> Result<Outcome, Error> {
+        loop {
+            if let Some(reason) = condition.as_mut().and_then(|condition| condition.check()) {
+                self.ender().end(reason);
+                condition = None;
+            }
+            if let Some(outcome) = self.step()? {
+                return Ok(outcome);
+            }
+            self.sleep(condition.as_deref())?;
+        }
+    }
+
+    fn sleep(&self, condition: Option<&dyn Condition>) -> Result<(), Error> {
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let fds = self.fds().into_iter();
+        let fds = fds.chain(condition.iter().flat_map(|it| it.fds()));
+        let mut polled: Vec<_> = fds.map(readable).collect();
+        let next_check = condition.and_then(Condition::timeout);
+        let timeout = self.timeout().into_iter().chain(next_check).min();
+        match poll(&mut polled, in_millis(timeout)) {
+            Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+            Err(error) => Err(Kind::io("wait (poll)")(error)),
+        }
+    }
+
+    /// When the guard has something to do for which it must not be stopped, and when it should have done it.
+    fn moments(&self) -> Vec<Duration> {
+        let plan = &self.guard.plan;
+        let deadline = self.guard.process.deadline();
+        let before = |time: Duration| deadline.map(|at| at.saturating_sub(time) + AFTER);
+        let own = [
+            before(plan.notice()),
+            before(plan.margin),
+            self.grace_over(),
+        ];
+        own.into_iter().flatten().chain(self.overdue()).collect()
+    }
+
+    /// When the time is over that the tree was given when it was asked to end.
+    fn grace_over(&self) -> Option<Duration> {
+        let plan = &self.guard.plan;
+        let asked = self.guard.process.asked().map(|at| at + plan.grace);
+        let stopping = self.stopping.map(|at| at + plan.signal_grace);
+        let first = [asked, stopping].into_iter().flatten().min();
+        first.map(|at| at + AFTER)
+    }
+
+    /// When the guard is late: half of the margin before a deadline, and well after a grace period.
+    fn overdue(&self) -> Option<Duration> {
+        let margin = self.guard.plan.margin;
+        let deadline = self.guard.process.deadline();
+        let deadline = deadline.map(|at| at.saturating_sub(margin / 2) + AFTER);
+        let grace_over = self.grace_over().map(|at| at + PATIENCE);
+        [deadline, grace_over].into_iter().flatten().min()
+    }
+
+    /// A guard that is late is continued, should somebody have stopped it. When a deadline has come, or when it cannot be continued, as one
+    /// that is traced, the tree is ended from here.
+    fn take_over_if_late(&mut self) -> Option<Outcome> {
+        let now = boottime();
+        if !self.moments().into_iter().any(|at| at <= now) {
+            return None;
+        }
+        self.guard.process.wake();
+        self.overdue().filter(|at| *at <= now)?;
+        let margin = self.guard.plan.margin / 2;
+        let deadline = self.guard.process.deadline();
+        let is_deadline = deadline.is_some_and(|at| at.saturating_sub(margin) <= now);
+        if !is_deadline && !self.guard.process.is_stopped() {
+            return None;
+        }
+        self.guard.take_over();
+        let cause = match self.guard.process.asked() {
+            Some(_) => Cause::Asked,
+            None if is_deadline => Cause::Deadline,
+            None => Cause::Own,
+        };
+        Some(self.finish(Exit::Signal(libc::SIGKILL), cause))
+    }
+
+    fn lose_guard(&mut self) -> Error {
+        self.over = true;
+        self.guard.end_the_rest(boottime() + self.guard.plan.grace);
+        Kind::GuardDied.into()
     }
 
     /// What the terminal sends is for the whole group, and so is job control; the rest is for CMD, as it would be without us.
-    fn pass_on(&self, signal: Signal, from_terminal: bool) {
-        let job_control = matches!(signal, Signal::SIGTSTP | Signal::SIGCONT | Signal::SIGWINCH);
-        match signal {
-            Signal::SIGCHLD => return tree::reap_strangers(),
-            Signal::SIGCONT => self.terminal.give(self.cmd),
+    fn pass_on(&mut self, signal: Signal) {
+        let Signal {
+            number,
+            from_kernel,
+        } = signal;
+        match number {
+            libc::SIGCHLD if from_kernel => return reap::strangers(),
+            libc::SIGCONT => self.terminal.give(self.cmd),
             _ => {}
         }
-        self.send(signal, from_terminal || job_control);
+        let passed = self.guard.plan.rewritten(number);
+        let job_control = [libc::SIGTSTP, libc::SIGCONT, libc::SIGWINCH].contains(&passed);
+        let from_terminal = from_kernel && is_of_terminals(number);
+        let ends = self.guard.plan.is_asked_by(number);
+        if ends {
+            self.stopping.get_or_insert_with(boottime);
+        }
+        self.send(passed, from_terminal || job_control, ends);
     }
 
-    fn send(&self, signal: Signal, group: bool) {
-        let number = signal as i32;
+    fn send(&self, number: i32, group: bool, ends: bool) {
+        let signal = Order::Signal {
+            number,
+            group,
+            ends,
+        };
         // It fails only when the guard is gone, and CMD with it.
-        let _ = self.guard.process.order(&Order::Signal { number, group });
+        let _ = self.guard.process.order(&signal);
     }
 
     /// CMD was stopped: by its terminal, then our job is stopped, and both continue together; or by somebody, who will know.
@@ -143,7 +267,7 @@ impl Running {
         if by_terminal && self.terminal.is_there() {
             signals::stop_ourselves();
             self.terminal.give(self.cmd);
-            self.send(Signal::SIGCONT, true);
+            self.send(libc::SIGCONT, true, false);
         }
     }
 
@@ -161,18 +285,38 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.over {
-            let _ = self.guard.process.order(&Order::End);
+            self.guard.process.end();
         }
         while !self.over {
-            match self.guard.process.next_report() {
-                Ok(Some(Report::Over(..))) => self.over = true,
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => {
-                    self.over = true;
-                    self.guard.end_the_rest();
-                }
+            // An error is that the guard was killed, after which it is over, or that nothing can be waited for.
+            if self.wait().is_err() {
+                self.over = true;
             }
         }
         self.terminal.take_back(self.cmd);
     }
+}
+
+/// What a terminal sends, or the kernel for one, `termios(3)`.
+fn is_of_terminals(number: i32) -> bool {
+    [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGCONT,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGWINCH,
+    ]
+    .contains(&number)
+}
+
+/// Rounded up, so that a wait is not shorter than was asked for.
+fn in_millis(timeout: Option<Duration>) -> PollTimeout {
+    timeout.map_or(PollTimeout::NONE, |timeout| {
+        let millis = i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).ok();
+        let timeout = millis.and_then(|millis| PollTimeout::try_from(millis).ok());
+        timeout.unwrap_or(PollTimeout::MAX)
+    })
 }

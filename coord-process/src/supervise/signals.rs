@@ -1,39 +1,37 @@
 //! The signals that are passed on to CMD: a handler writes each into a pipe, which works with threads and beside any runtime.
 
 use std::{
+    io, mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    ptr,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use coord_core::signal_name;
 use nix::{
     errno::Errno,
     fcntl::OFlag,
     libc,
-    sys::signal::{
-        SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, sigaction, sigprocmask,
-    },
-    unistd::{Pid, getpid, pipe2, read, write},
+    unistd::{getpid, pipe2, read, write},
 };
 
 use super::error::{Error, Kind};
 
-const FORWARDED: [Signal; 9] = [
-    Signal::SIGTERM,
-    Signal::SIGINT,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-    Signal::SIGCONT,
-    Signal::SIGWINCH,
-    Signal::SIGTSTP,
-];
+/// Those that cannot be caught, `signal(7)`.
+const UNCATCHABLE: [i32; 2] = [libc::SIGKILL, libc::SIGSTOP];
 
-/// `SI_KERNEL` of `sigaction(2)`: not sent by a process. Such a TERM, INT or QUIT comes from the terminal.
-const FROM_KERNEL: i32 = 0x80;
+/// Those by which the kernel tells a program of its own faults. They are passed on when a process has sent them.
+const FAULTS: [i32; 6] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+];
 
 /// What the handler writes into. It is never closed, so that a handler that runs late, or a thread, writes into nothing else.
 static PIPE: OnceLock<Pipe> = OnceLock::new();
@@ -47,18 +45,25 @@ struct Pipe {
     writer: OwnedFd,
 }
 
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signal {
+    pub(crate) number: i32,
+    /// The kernel sent it: a TERM, INT or QUIT comes from the terminal then, and a CHLD from a child's end.
+    pub(crate) from_kernel: bool,
+}
+
 /// The handlers, as long as this lives; there is one at a time.
-#[derive(Debug)]
 pub(crate) struct Caught {
     pipe: &'static Pipe,
-    before: Vec<(Signal, SigAction)>,
+    before: Vec<(i32, libc::sigaction)>,
 }
 
 impl Caught {
-    /// Installs the handlers. A signal that is ignored, by `nohup(1)` for one, stays ignored.
+    /// Installs the handlers for every signal that can be caught. One that is ignored, by `nohup(1)` for one, stays ignored.
     pub(crate) fn new() -> Result<Self, Error> {
         let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let (reader, writer) = pipe2(flags).map_err(Kind::io("open a pipe"))?;
+        let (reader, writer) = pipe2(flags).map_err(Kind::io("open a pipe (pipe2)"))?;
         if BUSY.swap(true, Ordering::SeqCst) {
             return Err(Kind::Busy.into());
         }
@@ -67,42 +72,45 @@ impl Caught {
             before: Vec::new(),
         };
         while caught.next().is_some() {}
-        // As PID 1 we inherit orphans of other sessions too.
-        let child = (getpid().as_raw() == 1).then_some(Signal::SIGCHLD);
-        for signal in FORWARDED.into_iter().chain(child) {
-            caught.catch(signal);
+        for number in (1..=signal_name::LAST).filter(|number| !UNCATCHABLE.contains(number)) {
+            caught.catch(number);
+        }
+        let needed = |number: &i32| *number == libc::SIGTERM;
+        if !is_ignored(libc::SIGTERM) && !caught.before.iter().any(|(number, _)| needed(number)) {
+            return Err(Kind::io("catch signals (sigaction)")(Errno::last()));
         }
         Ok(caught)
     }
 
-    /// The next signal, and whether it came from the terminal; none when there is none.
-    pub(crate) fn next(&self) -> Option<(Signal, bool)> {
+    /// The next signal; none when there is none.
+    pub(crate) fn next(&self) -> Option<Signal> {
         let mut bytes = [0; 2];
         while read(&self.pipe.reader, &mut bytes) == Ok(2) {
-            if let Ok(signal) = Signal::try_from(i32::from(bytes[0])) {
-                return Some((signal, bytes[1] == 1));
+            if bytes[0] > 0 {
+                return Some(Signal {
+                    number: i32::from(bytes[0]),
+                    from_kernel: bytes[1] == 1,
+                });
             }
         }
         None
     }
 
-    fn catch(&mut self, signal: Signal) {
-        let action = SigAction::new(
-            SigHandler::SigAction(note),
-            SaFlags::SA_RESTART,
-            SigSet::empty(),
-        );
-        // SAFETY: `note` calls only functions that are safe in a signal handler, `signal-safety(7)`.
-        let Ok(before) = (unsafe { sigaction(signal, &action) }) else {
-            return;
-        };
-        if matches!(before.handler(), SigHandler::SigIgn) {
-            // SAFETY: no handler is installed.
-            let _ = unsafe { sigaction(signal, &before) };
+    /// The C library keeps two or three real-time signals for itself, and refuses them.
+    fn catch(&mut self, number: i32) {
+        if is_ignored(number) {
             return;
         }
-        self.before.push((signal, before));
-        let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::from(signal)), None);
+        if let Ok(before) = replace(number, note as *const () as usize) {
+            self.before.push((number, before));
+            mask(libc::SIG_UNBLOCK, number);
+        }
+    }
+}
+
+impl std::fmt::Debug for Caught {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caught").finish_non_exhaustive()
     }
 }
 
@@ -114,9 +122,9 @@ impl AsFd for Caught {
 
 impl Drop for Caught {
     fn drop(&mut self) {
-        for (signal, action) in &self.before {
+        for (number, action) in &self.before {
             // SAFETY: this is what was installed before.
-            let _ = unsafe { sigaction(*signal, action) };
+            unsafe { libc::sigaction(*number, action, ptr::null_mut()) };
         }
         BUSY.store(false, Ordering::SeqCst);
     }
@@ -132,23 +140,82 @@ pub(crate) fn nudge() {
 /// Stops our process group, as Ctrl-Z would have if CMD did not have the terminal, and returns when we are continued.
 /// Where nobody could continue us the kernel drops the signal, and this returns at once.
 pub(crate) fn stop_ourselves() {
-    let stop = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler is installed.
-    let before = unsafe { sigaction(Signal::SIGTSTP, &stop) };
-    let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
+    let before = replace(libc::SIGTSTP, libc::SIG_DFL);
+    // SAFETY: kill takes any numbers; 0 is our process group.
+    unsafe { libc::kill(0, libc::SIGTSTP) };
     if let Ok(before) = before {
         // SAFETY: this is what was installed before.
-        let _ = unsafe { sigaction(Signal::SIGTSTP, &before) };
+        unsafe { libc::sigaction(libc::SIGTSTP, &raw const before, ptr::null_mut()) };
     }
+}
+
+/// Whether a signal that came in is to be noted, and as what.
+///
+/// A PIPE or XFSZ that comes from this very process is of a write of our own, which says so itself. A CHLD of the kernel counts only for
+/// PID 1, which inherits the orphans of other sessions.
+fn classify(number: i32, code: i32, sender: i32) -> Option<Signal> {
+    let from_kernel = code > 0;
+    let own = [libc::SIGPIPE, libc::SIGXFSZ];
+    let this = getpid().as_raw();
+    if own.contains(&number) && sender == this {
+        return None;
+    }
+    if number == libc::SIGCHLD && from_kernel && this != 1 {
+        return None;
+    }
+    Some(Signal {
+        number,
+        from_kernel,
+    })
 }
 
 extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let Some(pipe) = PIPE.get() else { return };
     let errno = Errno::last_raw();
-    // SAFETY: the kernel hands a valid siginfo to a handler installed with SA_SIGINFO.
-    let from_kernel = unsafe { (*info).si_code } == FROM_KERNEL;
-    let bytes = [u8::try_from(number).unwrap_or(0), u8::from(from_kernel)];
-    // SAFETY: write is async-signal-safe, and the buffer is valid; two bytes go into a pipe whole.
-    unsafe { libc::write(pipe.writer.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    // SAFETY: the kernel hands a valid siginfo to a handler installed with SA_SIGINFO; for all codes looked at, the sender is in it.
+    let (code, sender) = unsafe { ((*info).si_code, (*info).si_pid()) };
+    if FAULTS.contains(&number) && code > 0 {
+        // A fault of our own: it happens again when this returns, and ends us then.
+        let _ = replace(number, libc::SIG_DFL);
+    } else if let Some(signal) = classify(number, code, sender) {
+        let byte = u8::try_from(signal.number).unwrap_or(0);
+        let bytes = [byte, u8::from(signal.from_kernel)];
+        // SAFETY: write is async-signal-safe, and the buffer is valid; two bytes go into a pipe whole.
+        unsafe { libc::write(pipe.writer.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    }
     Errno::set_raw(errno);
+}
+
+/// Installs a handler, and returns the action that was before. By the system call itself: nix has no real-time signals.
+fn replace(number: i32, handler: usize) -> io::Result<libc::sigaction> {
+    // SAFETY: zeros are a valid sigaction, with no flags and an empty mask.
+    let (mut action, mut before): (libc::sigaction, libc::sigaction) =
+        unsafe { (mem::zeroed(), mem::zeroed()) };
+    action.sa_sigaction = handler;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+    // SAFETY: `note` calls only functions that are safe in a signal handler, `signal-safety(7)`.
+    let done = unsafe { libc::sigaction(number, &raw const action, &raw mut before) };
+    if done == 0 {
+        Ok(before)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn is_ignored(number: i32) -> bool {
+    // SAFETY: zeros are a valid sigaction, and nothing is installed.
+    let mut now: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    let read = unsafe { libc::sigaction(number, ptr::null(), &raw mut now) };
+    read == 0 && now.sa_sigaction == libc::SIG_IGN
+}
+
+fn mask(how: i32, number: i32) {
+    // SAFETY: zeros are a place for a set, which is made one before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, number);
+        libc::pthread_sigmask(how, &raw const set, ptr::null_mut());
+    }
 }

@@ -3,213 +3,229 @@
 //! The process that asks is a child subreaper, so that whatever its descendants orphan stays below it.
 
 use std::{
-    collections::HashSet,
-    fs,
-    os::fd::{AsFd, OwnedFd},
+    cell::OnceCell,
+    collections::HashMap,
+    fs, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
     time::Duration,
 };
 
 use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
-    unistd::{Pid, SysconfVar, getpid, getsid, sysconf},
+    libc,
+    unistd::{SysconfVar, getpid, sysconf},
 };
-use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, pidfd_open};
 
-use super::boottime;
-
-/// How often a tree is looked through again while it is being ended.
-pub(crate) const AGAIN: Duration = Duration::from_millis(100);
+use super::{boottime, title::GUARD};
 
 /// A process that cannot be mistaken for a later one with the same ID: the ID, and when it started (in clock ticks since boot).
-type Identity = (i32, u64);
-
-/// Who has been asked to end.
-pub(crate) struct Asked {
-    since: u64,
-    done: HashSet<Identity>,
-}
+pub(crate) type Identity = (i32, u64);
 
 /// A process below this one.
-struct Descendant {
-    identity: Identity,
+#[derive(Debug)]
+pub(crate) struct Descendant {
+    pub(crate) identity: Identity,
+    /// Opened before the process was looked at, so that it is the one that was found.
+    pub(crate) pidfd: Option<OwnedFd>,
     /// Nobody is between it and this process.
-    is_child: bool,
+    pub(crate) is_child: bool,
+    /// It is the guard of another supervisor, which passes on what its client is sent.
+    pub(crate) is_guard: bool,
+}
+
+/// A walk down the tree: parents come before their children, and a process's children are listed before it is handed out.
+pub(crate) struct Walk {
+    this: i32,
+    children: Children,
+    /// Processes with their parents.
+    ahead: Vec<(i32, i32)>,
+    /// Whether to pass by what is below another guard.
+    around_guards: bool,
+}
+
+/// Who is whose child.
+pub(crate) struct Children {
+    /// All of `/proc` by parent, for kernels without `proc_tid_children(5)`; read when it is needed first.
+    swept: OnceCell<HashMap<i32, Vec<i32>>>,
 }
 
 /// What `proc_pid_stat(5)` says about a process.
 struct Stat {
+    name: Vec<u8>,
     state: u8,
     parent: i32,
+    threads: u32,
     started: u64,
 }
 
-impl Asked {
-    /// Nobody yet.
+impl Walk {
+    /// All that is below this process.
+    pub(crate) fn everywhere() -> Self {
+        Self::new(false)
+    }
+
+    /// All that is not below another guard.
+    pub(crate) fn around_guards() -> Self {
+        Self::new(true)
+    }
+
+    fn new(around_guards: bool) -> Self {
+        let (this, children) = (getpid().as_raw(), Children::new());
+        let first = children.of(this, None).into_iter();
+        Self {
+            this,
+            ahead: first.map(|child| (child, this)).collect(),
+            children,
+            around_guards,
+        }
+    }
+
+    /// None for one that has ended, or whose ID or parent is another by now: the next walk finds that where it is.
+    fn look(&mut self, pid: i32, parent: i32) -> Option<Descendant> {
+        // Only we can reap our child, so that its ID stays its own.
+        let pidfd = if parent == self.this { None } else { open(pid) };
+        let stat = stat(pid).filter(|stat| stat.state != b'Z')?;
+        if stat.parent != parent && stat.parent != self.this {
+            return None;
+        }
+        let is_guard = stat.name == GUARD.as_bytes();
+        if !(is_guard && self.around_guards) {
+            let below = self.children.of(pid, Some(stat.threads)).into_iter();
+            self.ahead.extend(below.map(|child| (child, pid)));
+        }
+        Some(Descendant {
+            identity: (pid, stat.started),
+            pidfd,
+            is_child: stat.parent == self.this,
+            is_guard,
+        })
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Descendant;
+
+    fn next(&mut self) -> Option<Descendant> {
+        while let Some((pid, parent)) = self.ahead.pop() {
+            if let Some(found) = self.look(pid, parent) {
+                return Some(found);
+            }
+        }
+        None
+    }
+}
+
+impl Descendant {
+    /// Sends it a signal, and continues it, since a stopped process could not act on the signal.
+    pub(crate) fn send(&self, signal: i32) {
+        let (pid, started) = self.identity;
+        let same = || stat(pid).is_some_and(|stat| stat.started == started);
+        if self.pidfd.is_some() || self.is_child || same() {
+            send(pid, self.pidfd.as_ref(), signal);
+            send(pid, self.pidfd.as_ref(), libc::SIGCONT);
+        }
+    }
+}
+
+impl Children {
     pub(crate) fn new() -> Self {
         Self {
-            since: ticks(boottime()),
-            done: HashSet::new(),
+            swept: OnceCell::new(),
         }
     }
 
-    /// Sends the signal once to every descendant; to be called again as long as some are left, since who is orphaned meanwhile can be overlooked.
-    ///
-    /// Who has started after the first were asked may be a reaction, such as the clean-up in a shell's trap, and is left to its parent as
-    /// long as that one lives. An orphan may be one that was forked in the moment before its parent died of the signal.
-    pub(crate) fn ask(&mut self, signal: Signal) {
-        loop {
-            let new = self.not_yet(descendants());
-            if new.is_empty() {
-                return;
-            }
-            for process in new {
-                send(process, signal);
-            }
-        }
+    /// The children of a process that has so many threads, if that is known.
+    pub(crate) fn of(&self, parent: i32, threads: Option<u32>) -> Vec<i32> {
+        self.listed(parent, threads)
+            .unwrap_or_else(|| self.searched(parent))
     }
 
-    fn not_yet(&mut self, found: Vec<Descendant>) -> Vec<Identity> {
-        let first = self.done.is_empty();
-        let asked = |it: &Descendant| first || it.is_child || it.identity.1 < self.since;
-        let mut found: Vec<_> = found.into_iter().filter(asked).collect();
-        found.retain(|it| self.done.insert(it.identity));
-        found.into_iter().map(|it| it.identity).collect()
+    /// From `proc_tid_children(5)`, which kernels may be built without; none then.
+    fn listed(&self, parent: i32, threads: Option<u32>) -> Option<Vec<i32>> {
+        if self.swept.get().is_some() {
+            return None;
+        }
+        if threads == Some(1) {
+            return children_of_thread(parent, parent);
+        }
+        let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter();
+        let tasks = tasks.flatten().flatten();
+        let tasks = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
+        let mut children = Vec::new();
+        for task in tasks {
+            children.extend(children_of_thread(parent, task)?);
+        }
+        Some(children)
     }
-}
 
-/// Kills every descendant; looks again until there is no new one.
-pub(crate) fn kill_all() {
-    let mut done = HashSet::new();
-    loop {
-        let mut new = descendants();
-        new.retain(|process| done.insert(process.identity));
-        if new.is_empty() {
-            return;
-        }
-        for process in new {
-            send(process.identity, Signal::SIGKILL);
-        }
+    fn searched(&self, parent: i32) -> Vec<i32> {
+        let swept = self.swept.get_or_init(sweep);
+        swept.get(&parent).cloned().unwrap_or_default()
     }
 }
 
-/// Reaps one child that has something to tell; none when no child has, an error (`ECHILD`) when there is no child.
-pub(crate) fn reap() -> nix::Result<Option<WaitStatus>> {
-    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED | WaitPidFlag::__WALL;
-    loop {
-        match waitpid(None, Some(flags)) {
-            Ok(WaitStatus::StillAlive) => return Ok(None),
-            Err(Errno::EINTR) => {}
-            other => return other.map(Some),
-        }
+/// Whether the processes can be found here, with the descriptors that are left.
+///
+/// # Errors
+/// Those of reading `/proc`.
+pub(crate) fn check() -> io::Result<()> {
+    let own = getpid();
+    fs::read_dir(format!("/proc/{own}/task"))?.count();
+    fs::read(format!("/proc/{own}/stat"))?;
+    Ok(())
+}
+
+pub(crate) fn is_zombie(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| stat.state == b'Z')
+}
+
+/// Whether a process is stopped, by a signal or by whoever traces it.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| matches!(stat.state, b'T' | b't'))
+}
+
+/// None where the kernel or a filter has no pidfd, and for a process that is gone.
+pub(crate) fn open(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+}
+
+/// Sends a signal by the pidfd, or by the ID where there is none or a filter refuses it. The caller knows that the ID is still the process's.
+pub(crate) fn send(pid: i32, pidfd: Option<&OwnedFd>, signal: i32) {
+    let sent = pidfd.is_some_and(|pidfd| {
+        let sent = send_by_pidfd(pidfd.as_fd(), signal, 0);
+        sent.is_ok() || sent.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
+    });
+    if !sent {
+        // SAFETY: kill takes any numbers.
+        unsafe { libc::kill(pid, signal) };
     }
 }
 
-/// Reaps the zombies that PID 1 has inherited from other sessions, such as those of `docker exec`. Children of this session are
-/// the program's own, and are waited for where they were started.
-pub(crate) fn reap_strangers() {
-    let ours = getsid(None).ok();
-    for pid in children_of(getpid().as_raw()) {
-        let process = Pid::from_raw(pid);
-        if stat(pid).is_some_and(|stat| stat.state == b'Z') && getsid(Some(process)).ok() != ours {
-            let _ = waitpid(process, Some(WaitPidFlag::WNOHANG));
-        }
+/// `pidfd_send_signal(2)` with any signal number.
+pub(crate) fn send_by_pidfd(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Result<()> {
+    // SAFETY: no siginfo is passed, and the other arguments are numbers.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            flags,
+        )
+    };
+    if sent == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 
-/// Reaps every child that has ended; false when no child is left.
-pub(crate) fn reap_all() -> bool {
-    loop {
-        match reap() {
-            Ok(Some(_)) => {}
-            Ok(None) => return true,
-            Err(_) => return false,
-        }
-    }
+/// Now, in the unit of a process's start, `sysconf(3)`.
+pub(crate) fn ticks_now() -> u64 {
+    ticks(boottime())
 }
 
-/// Sleeps until a child ends, or for this long. Who becomes a child meanwhile is not looked at: the next round does.
-pub(crate) fn await_child(longest: Duration) {
-    let children = children_of(getpid().as_raw());
-    let children: Vec<_> = children.into_iter().filter_map(open).collect();
-    let mut polled: Vec<_> = children
-        .iter()
-        .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
-        .collect();
-    let millis = u16::try_from(longest.as_millis()).unwrap_or(u16::MAX);
-    let _ = poll(&mut polled, PollTimeout::from(millis));
-}
-
-/// Parents come before their children.
-fn descendants() -> Vec<Descendant> {
-    let this = getpid().as_raw();
-    let mut found = Vec::new();
-    let mut below = vec![this];
-    while let Some(parent) = below.pop() {
-        for child in children_of(parent) {
-            if let Some(stat) = stat(child) {
-                found.push(Descendant {
-                    identity: (child, stat.started),
-                    is_child: stat.parent == this,
-                });
-                below.push(child);
-            }
-        }
-    }
-    found
-}
-
-fn children_of(parent: i32) -> Vec<i32> {
-    listed_children(parent).unwrap_or_else(|| searched_children(parent))
-}
-
-/// From `proc_tid_children(5)`, which kernels may be built without; none then.
-fn listed_children(parent: i32) -> Option<Vec<i32>> {
-    let mut children = Vec::new();
-    for task in fs::read_dir(format!("/proc/{parent}/task"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        match fs::read_to_string(task.path().join("children")) {
-            Ok(list) => children.extend(
-                list.split_whitespace()
-                    .filter_map(|pid| pid.parse::<i32>().ok()),
-            ),
-            // The thread has ended, or there is no such file at all.
-            Err(_) if Path::new("/proc/thread-self/children").exists() => {}
-            Err(_) => return None,
-        }
-    }
-    Some(children)
-}
-
-fn searched_children(parent: i32) -> Vec<i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent))
-        .collect()
-}
-
-/// The name in parentheses may contain anything, so the fields are counted from its end.
-fn stat(pid: i32) -> Option<Stat> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(end + 2..)?).ok()?;
-    let fields: Vec<_> = rest.split(' ').collect();
-    Some(Stat {
-        state: *fields.first()?.as_bytes().first()?,
-        parent: fields.get(1)?.parse().ok()?,
-        started: fields.get(19)?.parse().ok()?,
-    })
-}
-
-/// In the unit of a process's start, `sysconf(3)`.
 fn ticks(time: Duration) -> u64 {
     let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten();
     let per_second = per_second
@@ -218,27 +234,44 @@ fn ticks(time: Duration) -> u64 {
     (time * per_second).as_secs()
 }
 
-fn open(pid: i32) -> Option<OwnedFd> {
-    pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+fn children_of_thread(process: i32, thread: i32) -> Option<Vec<i32>> {
+    match fs::read_to_string(format!("/proc/{process}/task/{thread}/children")) {
+        Ok(list) => Some(
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect(),
+        ),
+        // The thread has ended, or there is no such file at all.
+        Err(_) if Path::new("/proc/thread-self/children").exists() => Some(Vec::new()),
+        Err(_) => None,
+    }
 }
 
-/// The descriptor is opened first and the start compared then, so that no process that got the same ID is hit. Where a filter forbids
-/// pidfds, what is left is the ID alone, the moment after the comparison. A stopped process is continued, since it could not act on
-/// the signal otherwise.
-fn send((pid, started): Identity, signal: Signal) {
-    let process = open(pid);
-    if stat(pid).is_none_or(|stat| stat.started != started) {
-        return;
+fn sweep() -> HashMap<i32, Vec<i32>> {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+        if let Some(stat) = stat(pid) {
+            children.entry(stat.parent).or_default().push(pid);
+        }
     }
-    let Some(process) = process else {
-        let _ = kill(Pid::from_raw(pid), signal);
-        let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
-        return;
-    };
-    if let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) {
-        let _ = pidfd_send_signal(&process, signal);
-        let _ = pidfd_send_signal(&process, rustix::process::Signal::CONT);
-    }
+    children
+}
+
+/// The name in parentheses may contain anything, so the fields are counted from its end.
+fn stat(pid: i32) -> Option<Stat> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let start = stat.iter().position(|byte| *byte == b'(')?;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 2..)?).ok()?;
+    let fields: Vec<_> = rest.split(' ').collect();
+    Some(Stat {
+        name: stat.get(start + 1..end)?.to_vec(),
+        state: *fields.first()?.as_bytes().first()?,
+        parent: fields.get(1)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -264,32 +297,6 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_later_is_asked_only_as_an_orphan() {
-        let found = |identities: &[Identity], is_child| -> Vec<_> {
-            let found = |identity: &Identity| Descendant {
-                identity: *identity,
-                is_child,
-            };
-            identities.iter().map(found).collect()
-        };
-        let mut asked = Asked {
-            since: 100,
-            done: HashSet::new(),
-        };
-        let mut below = |identities: &[Identity]| asked.not_yet(found(identities, false));
-        // The command may have been started in this very tick.
-        assert_eq!(below(&[(1, 90), (2, 100)]), [(1, 90), (2, 100)]);
-        let later = [(1, 90), (2, 100), (3, 99), (4, 100), (5, 101)];
-        assert_eq!(below(&later), [(3, 99)]);
-        // Another process with an ID that was there before.
-        assert_eq!(below(&[(1, 95)]), [(1, 95)]);
-        assert_eq!(below(&[(1, 95)]), []);
-        let mut orphans = |identities: &[Identity]| asked.not_yet(found(identities, true));
-        assert_eq!(orphans(&later), [(4, 100), (5, 101)]);
-        assert_eq!(orphans(&later), []);
-    }
-
-    #[test]
     fn the_list_and_the_search_find_the_same_children() {
         let mut shell = ready_shell("sleep 1000 & sleep 1000 & echo ready; wait");
         let pid = i32::try_from(shell.id()).unwrap();
@@ -297,16 +304,17 @@ mod tests {
             pids.sort_unstable();
             pids
         };
-        let searched = sorted(searched_children(pid));
+        let searched = sorted(Children::new().searched(pid));
         assert_eq!(searched.len(), 2);
-        if let Some(listed) = listed_children(pid) {
-            assert_eq!(sorted(listed), searched);
+        for threads in [None, Some(1)] {
+            if let Some(listed) = Children::new().listed(pid, threads) {
+                assert_eq!(sorted(listed), searched);
+            }
         }
-        assert!(children_of(getpid().as_raw()).contains(&pid));
-        let all = descendants();
+        let all: Vec<_> = Walk::everywhere().collect();
         for child in searched.into_iter().chain([pid]) {
             assert!(all.iter().any(|found| found.identity.0 == child));
-            kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
+            send(child, None, libc::SIGKILL);
         }
         shell.wait().unwrap();
     }

@@ -1,12 +1,14 @@
 //! What client and guard say to each other: one packet a message, over a socket pair that keeps packets whole.
 
 use std::{
+    collections::VecDeque,
     ffi::OsString,
     io::{self, IoSlice, IoSliceMut},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,9 +27,13 @@ use super::Exit;
 /// More than the variables of a lock need; the kernel takes about 200 KiB in a packet.
 const LARGEST: usize = 64 * 1024;
 
-/// One end of the pair.
+/// One end of the pair. A message that the other end has no room for is kept until it has.
 #[derive(Debug)]
-pub(crate) struct Link(OwnedFd);
+pub(crate) struct Link {
+    socket: OwnedFd,
+    /// In the order in which they were given.
+    unsent: Mutex<VecDeque<Vec<u8>>>,
+}
 
 /// From the client to the guard.
 #[derive(Debug)]
@@ -38,15 +44,23 @@ pub(crate) enum Order {
     End,
     /// The tree must be gone by this `CLOCK_BOOTTIME`; none lifts the deadline.
     Deadline(Option<Duration>),
-    /// Send CMD, or its whole process group, a signal.
-    Signal { number: i32, group: bool },
+    /// Send CMD, or its whole process group, a signal; one that asks to end starts the grace period.
+    Signal {
+        number: i32,
+        group: bool,
+        ends: bool,
+    },
     /// Keep this descriptor open until the tree is gone.
     Keep(OwnedFd),
 }
 
 /// From the guard to the client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Report {
+    /// The guard can do its work.
+    Ready,
+    /// It cannot: what failed, and the errno.
+    Failed(String, i32),
     /// CMD runs; its process ID is that of its group too.
     Started(i32),
     /// CMD could not be started: the errno.
@@ -76,10 +90,17 @@ impl Link {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
-        Ok((Self(one), Self(other)))
+        Ok((Self::new(one), Self::new(other)))
     }
 
-    /// Never blocks: a guard that is stopped must not stop the client.
+    fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            unsent: Mutex::default(),
+        }
+    }
+
+    /// Never blocks: a guard that is stopped must not stop the client. What cannot be sent yet is sent by [`flush`](Self::flush).
     pub(crate) fn order(&self, order: &Order) -> io::Result<()> {
         let (tag, rest) = match order {
             Order::Start(vars) => (b'S', encode(vars)),
@@ -90,15 +111,22 @@ impl Link {
                 });
                 (b'D', nanos.to_ne_bytes().to_vec())
             }
-            Order::Signal { number, group } => (b'K', numbers(*number, i32::from(*group))),
-            Order::Keep(fd) => return self.send(b'F', &[], Some(fd.as_fd())),
+            Order::Signal {
+                number,
+                group,
+                ends,
+            } => {
+                let how = i32::from(*group) | i32::from(*ends) << 1;
+                (b'K', numbers(*number, how))
+            }
+            Order::Keep(fd) => return Ok(self.send(b"F", Some(fd.as_fd()))?),
         };
-        self.send(tag, &rest, None)
+        self.post(tag, &rest)
     }
 
     /// The next order; none when the client has closed its end.
     pub(crate) fn next_order(&self) -> io::Result<Option<Order>> {
-        let Some((packet, fd)) = self.receive()? else {
+        let Some((packet, fd)) = self.receive(MsgFlags::empty())? else {
             return Ok(None);
         };
         let rest = &packet[1..];
@@ -109,10 +137,11 @@ impl Link {
                 Order::Deadline((nanos != u64::MAX).then(|| Duration::from_nanos(nanos)))
             }
             (b'K', _) => {
-                let (number, group) = two(rest);
+                let (number, how) = two(rest);
                 Order::Signal {
                     number,
-                    group: group != 0,
+                    group: how & 1 != 0,
+                    ends: how & 2 != 0,
                 }
             }
             (b'F', Some(fd)) => Order::Keep(fd),
@@ -121,62 +150,97 @@ impl Link {
         Ok(Some(order))
     }
 
-    pub(crate) fn report(&self, report: Report) -> io::Result<()> {
-        let (tag, one, other) = match report {
-            Report::Started(pid) => (b's', pid, 0),
-            Report::NotStarted(errno) => (b'n', errno, 0),
-            Report::Stopped(signal) => (b't', signal, 0),
-            Report::Over(Exit::Code(code), cause) => (b'o', i32::from(code), cause as i32),
-            Report::Over(Exit::Signal(signal), cause) => (b'o', -signal, cause as i32),
+    /// Never blocks either.
+    pub(crate) fn report(&self, report: &Report) -> io::Result<()> {
+        let (tag, rest) = match report {
+            Report::Ready => (b'r', Vec::new()),
+            Report::Failed(what, errno) => {
+                let rest = [&errno.to_ne_bytes()[..], what.as_bytes()].concat();
+                (b'f', rest)
+            }
+            Report::Started(pid) => (b's', numbers(*pid, 0)),
+            Report::NotStarted(errno) => (b'n', numbers(*errno, 0)),
+            Report::Stopped(signal) => (b't', numbers(*signal, 0)),
+            Report::Over(Exit::Code(code), cause) => {
+                (b'o', numbers(i32::from(*code), *cause as i32))
+            }
+            Report::Over(Exit::Signal(signal), cause) => (b'o', numbers(-signal, *cause as i32)),
         };
-        self.send(tag, &numbers(one, other), None)
+        self.post(tag, &rest)
     }
 
     /// The next report; none when the guard has died.
     pub(crate) fn next_report(&self) -> io::Result<Option<Report>> {
-        let Some((packet, _)) = self.receive()? else {
-            return Ok(None);
-        };
-        let (one, other) = two(&packet[1..]);
-        Ok(Some(match packet[0] {
-            b's' => Report::Started(one),
-            b'n' => Report::NotStarted(one),
-            b't' => Report::Stopped(one),
-            _ => {
-                let exit = u8::try_from(one).map_or(Exit::Signal(-one), Exit::Code);
-                Report::Over(exit, Cause::from_number(other))
+        let packet = self.receive(MsgFlags::empty())?;
+        Ok(packet.map(|(packet, _)| read_report(&packet)))
+    }
+
+    /// The next report, an error (`EAGAIN`) when there is none yet.
+    pub(crate) fn try_next_report(&self) -> io::Result<Option<Report>> {
+        let packet = self.receive(MsgFlags::MSG_DONTWAIT)?;
+        Ok(packet.map(|(packet, _)| read_report(&packet)))
+    }
+
+    /// Sends what was kept, as far as there is room.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let mut unsent = self.lock_unsent();
+        while let Some(packet) = unsent.front() {
+            match self.send(packet, None) {
+                Ok(()) => drop(unsent.pop_front()),
+                Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
-        }))
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.lock_unsent().is_empty()
     }
 
     /// Ends the conversation, for all copies of this end.
     pub(crate) fn close(&self) {
         // It fails only for a socket that is not connected.
-        let _ = socket::shutdown(self.0.as_raw_fd(), Shutdown::Both);
+        let _ = socket::shutdown(self.socket.as_raw_fd(), Shutdown::Both);
     }
 
-    fn send(&self, tag: u8, rest: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    /// A message that waits already is not kept twice, as the kernel does it with a pending signal; an older deadline is replaced.
+    fn post(&self, tag: u8, rest: &[u8]) -> io::Result<()> {
         if rest.len() >= LARGEST {
             return Err(io::Error::from_raw_os_error(libc::E2BIG));
         }
+        let packet = [&[tag], rest].concat();
+        let mut unsent = self.lock_unsent();
+        unsent.retain(|older| *older != packet && (tag != b'D' || older[0] != tag));
+        unsent.push_back(packet);
+        drop(unsent);
+        self.flush()
+    }
+
+    fn lock_unsent(&self) -> MutexGuard<'_, VecDeque<Vec<u8>>> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, packet: &[u8], fd: Option<BorrowedFd<'_>>) -> nix::Result<()> {
         let raw = fd.map(|fd| [fd.as_raw_fd()]);
         let rights = raw.as_ref().map(|raw| ControlMessage::ScmRights(raw));
-        let parts = [IoSlice::new(std::slice::from_ref(&tag)), IoSlice::new(rest)];
+        let parts = [IoSlice::new(packet)];
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        socket::sendmsg::<()>(self.0.as_raw_fd(), &parts, rights.as_slice(), flags, None)?;
+        let socket = self.socket.as_raw_fd();
+        socket::sendmsg::<()>(socket, &parts, rights.as_slice(), flags, None)?;
         Ok(())
     }
 
-    fn receive(&self) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+    fn receive(&self, flags: MsgFlags) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
         let mut buffer = vec![0; LARGEST];
         let mut space = cmsg_space!([i32; 1]);
         let (length, fd) = loop {
             let mut parts = [IoSliceMut::new(&mut buffer)];
             match socket::recvmsg::<()>(
-                self.0.as_raw_fd(),
+                self.socket.as_raw_fd(),
                 &mut parts,
                 Some(&mut space),
-                MsgFlags::MSG_CMSG_CLOEXEC,
+                MsgFlags::MSG_CMSG_CLOEXEC | flags,
             ) {
                 Ok(message) => break (message.bytes, first_fd(message.cmsgs())),
                 // The other end is closed, and had not read all; what it wrote before is still to be read.
@@ -200,7 +264,26 @@ impl Cause {
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
+    }
+}
+
+fn read_report(packet: &[u8]) -> Report {
+    let rest = &packet[1..];
+    let (one, other) = two(rest);
+    match packet[0] {
+        b'r' => Report::Ready,
+        b'f' => {
+            let what = rest.get(4..).unwrap_or_default();
+            Report::Failed(String::from_utf8_lossy(what).into_owned(), one)
+        }
+        b's' => Report::Started(one),
+        b'n' => Report::NotStarted(one),
+        b't' => Report::Stopped(one),
+        _ => {
+            let exit = u8::try_from(one).map_or(Exit::Signal(-one), Exit::Code);
+            Report::Over(exit, Cause::from_number(other))
+        }
     }
 }
 
@@ -258,10 +341,11 @@ mod tests {
         let order = Order::Signal {
             number,
             group: false,
+            ends: true,
         };
         client.order(&order).unwrap();
         guard
-            .report(Report::Over(Exit::Signal(9), Cause::Own))
+            .report(&Report::Over(Exit::Signal(9), Cause::Own))
             .unwrap();
         drop(guard);
         let heard = client.next_report().unwrap();
@@ -288,6 +372,43 @@ mod tests {
         assert!(matches!(next(), Order::Deadline(at) if at == deadline));
         assert!(matches!(next(), Order::Deadline(None)));
         assert!(matches!(next(), Order::End));
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_kept_until_there_is() {
+        let (client, guard) = Link::pair().unwrap();
+        for number in 0..5000 {
+            guard.report(&Report::Started(number)).unwrap();
+        }
+        guard
+            .report(&Report::Over(Exit::Code(7), Cause::Own))
+            .unwrap();
+        assert!(guard.has_unsent());
+        for number in 0..5000 {
+            let heard = client.try_next_report().unwrap();
+            assert!(matches!(heard, Some(Report::Started(found)) if found == number));
+            guard.flush().unwrap();
+        }
+        let heard = client.try_next_report().unwrap();
+        assert!(matches!(
+            heard,
+            Some(Report::Over(Exit::Code(7), Cause::Own))
+        ));
+        let nothing = client.try_next_report().unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_waits_is_not_kept_twice() {
+        let (client, guard) = Link::pair().unwrap();
+        let deadline = |seconds| Order::Deadline(Some(Duration::from_secs(seconds)));
+        for seconds in 0..5000 {
+            client.order(&deadline(seconds)).unwrap();
+            client.order(&Order::End).unwrap();
+        }
+        assert!(client.lock_unsent().len() <= 2);
+        drop(guard);
+        assert!(client.order(&Order::End).is_err());
     }
 
     #[test]

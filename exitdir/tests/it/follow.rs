@@ -75,14 +75,15 @@ fn without_a_directory_nothing_changes() {
                 String::from_utf8(output.stderr).unwrap(),
             )
         };
+        let none = "no exit directory given (--dir or EXIT_DIR), so nothing can signal";
+        let warned = |code, more: &str| (Some(code), format!("[WARN  exitdir] {none}{more}\n"));
         let silent = |code| (Some(code), String::new());
-        assert_eq!(run(&["exit"]), silent(0));
-        assert_eq!(run(&["clear"]), silent(0));
-        assert_eq!(run(&["status"]), silent(1));
-        let waited = "exitdir: nothing can signal without a directory; waited 50ms\n";
+        assert_eq!(run(&["exit"]), warned(0, ""));
+        assert_eq!(run(&["clear"]), warned(0, ", and nothing is cleared"));
+        assert_eq!(run(&["status"]), warned(1, ""));
         assert_eq!(
             run(&["wait", "--timeout", "50ms"]),
-            (Some(110), waited.to_owned())
+            (Some(110), format!("exitdir: {none}; waited 50ms\n"))
         );
         assert_eq!(run(&["lead", "--", "sh", "-c", "exit 7"]), silent(7));
         assert_eq!(run(&["follow", "--", "sh", "-c", "exit 8"]), silent(8));
@@ -293,7 +294,7 @@ fn statuses_tell_what_went_wrong() {
         );
         assert_eq!(status(&[how]), Some(64));
         assert_eq!(status(&[how, "--signal", "NONE", "--", "true"]), Some(64));
-        assert_eq!(status(&[how, "--grace", "5", "--", "true"]), Some(64));
+        assert_eq!(status(&[how, "--grace", "5x", "--", "true"]), Some(64));
     }
     assert_eq!(status(&["wait", "--timeout", "0s"]), Some(64));
     assert_eq!(status(&["wait", "--poll", "0s"]), Some(64));

@@ -190,16 +190,14 @@ fn a_second_leader_and_a_signalled_directory_are_refused() {
     let leader = ExitDir::new(path).lead().unwrap();
     assert_eq!(
         run(path, &["lead", "--", "true"]),
-        refused("has a leader that lives")
+        refused("already has a running leader")
     );
     assert_eq!(run(path, &["clear"]).0, Some(16));
     drop(leader);
     ExitDir::new(path).exit(&Record::exited(0)).unwrap();
-    fs::create_dir(path.join("more")).unwrap();
-    fs::write(path.join("more/entries"), "").unwrap();
     assert_eq!(
         run(path, &["lead", "--", "true"]),
-        refused("is signalled already; --clear empties it")
+        refused("already contains an exit signal (\"exitFile\"); --clear removes it")
     );
     assert_eq!(
         run(path, &["lead", "--clear", "--", "sh", "-c", "exit 4"]).0,
@@ -208,7 +206,11 @@ fn a_second_leader_and_a_signalled_directory_are_refused() {
     assert_eq!(run(path, &["clear"]), done());
     assert_eq!(
         run(path, &["status"]),
-        (Some(1), String::new(), String::new())
+        (
+            Some(1),
+            format!("no exit signal in {path:?}\n"),
+            String::new()
+        )
     );
 }
 

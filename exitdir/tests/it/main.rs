@@ -2,15 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod clear;
 mod demo;
 mod directories;
+mod endings;
 mod follow;
 mod leaders;
+mod options;
+mod quiet;
 mod records;
+mod refused;
+mod strangers;
 mod tokens;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -55,12 +62,22 @@ impl Process {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// Whether it sleeps in a system call, `proc_pid_stat(5)`.
+    fn is_asleep(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        stat.is_ok_and(|stat| stat.contains("(exitdir) S "))
+    }
+
     /// Whether it has a watch of inotify, `proc_pid_fdinfo(5)`. It has looked for the leader by then.
+    /// Until it has its name it may still have this process's descriptors, `execve(2)`.
     fn watches(&self) -> bool {
+        let named = fs::read_to_string(format!("/proc/{}/comm", self.pid()));
         let infos = fs::read_dir(format!("/proc/{}/fdinfo", self.pid()));
-        infos.into_iter().flatten().flatten().any(|entry| {
+        let mut infos = infos.into_iter().flatten().flatten();
+        let watches = |entry: fs::DirEntry| {
             fs::read_to_string(entry.path()).is_ok_and(|info| info.contains("inotify wd"))
-        })
+        };
+        named.is_ok_and(|name| name == "exitdir\n") && infos.any(watches)
     }
 }
 
@@ -151,4 +168,47 @@ fn unshare_mounts() -> Command {
     }
     command.arg("--mount").stdin(Stdio::null());
     command
+}
+
+/// Runs a script on a filesystem of its own, with the tool as `$0`, and returns what it prints.
+fn on_own_filesystem(options: &str, script: &str) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let mount = format!(
+        "mount -t tmpfs -o {options} none {0} && cd {0} && mkdir d && export EXIT_DIR=$PWD/d",
+        place.path().display()
+    );
+    let mut unshare = unshare_mounts();
+    unshare.args([
+        "sh",
+        "-c",
+        &format!("{mount}; {script}"),
+        env!("CARGO_BIN_EXE_exitdir"),
+    ]);
+    let output = unshare.output().unwrap();
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+/// Runs the tool as somebody who has no more rights than others have. Who is not root here is the directory's owner, and bound by its mode, too.
+fn run_as_reader(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let tool = place.path().join("exitdir");
+    fs::copy(env!("CARGO_BIN_EXE_exitdir"), &tool).unwrap();
+    let mut command = if geteuid().is_root() {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        setpriv.arg(&tool);
+        setpriv
+    } else {
+        Command::new(&tool)
+    };
+    let output = command
+        .args(arguments)
+        .env("EXIT_DIR", dir)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }

@@ -12,7 +12,7 @@ use nix::{
 };
 use tempfile::tempdir;
 
-use crate::{eventually, exitdir, run, start, unshare_mounts};
+use crate::{eventually, exitdir, on_own_filesystem, run, start, unshare_mounts};
 
 /// All that inotify has to say about a directory.
 fn observe(dir: &Path) -> Inotify {
@@ -147,24 +147,6 @@ fn a_record_that_cannot_appear_whole_is_waited_for() {
         changed.retain(|name| name == "exitFile");
         assert_eq!(changed.len(), 1);
     }
-}
-
-/// Runs a script on a filesystem of its own, with the tool as `$0`, and returns what it prints.
-fn on_own_filesystem(options: &str, script: &str) -> String {
-    let place = tempdir().unwrap();
-    let mount = format!(
-        "mount -t tmpfs -o {options} none {0} && cd {0} && mkdir d && export EXIT_DIR=$PWD/d",
-        place.path().display()
-    );
-    let mut unshare = unshare_mounts();
-    unshare.args([
-        "sh",
-        "-c",
-        &format!("{mount}; {script}"),
-        env!("CARGO_BIN_EXE_exitdir"),
-    ]);
-    let output = unshare.output().unwrap();
-    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod logs;
 mod namespaces;
 mod other_files;
+mod quiet;
 mod rendezvous;
 mod signals;
 mod statuses;

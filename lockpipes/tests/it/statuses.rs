@@ -234,7 +234,7 @@ fn wrong_usage_is_64() {
     let wrong: [&[&str]; 10] = [
         &[],
         &["sleep"],
-        &["read", "--timeout", "5"],
+        &["read", "--timeout", "5x"],
         &["read", "--timeout", "-5s"],
         &["write", "--timeout", "0"],
         &["create", "--mode", "rw"],

@@ -81,7 +81,9 @@ pub(super) async fn run(exec: &Exec, first: bool, longest: Duration) -> Result<I
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
     let status = timeout(longest, child.wait()).await;
-    let status = status.map_err(|_| Why::TooLong)?.map_err(Why::NotStarted)?;
+    let status = status
+        .map_err(|_| Why::TooLong(longest))?
+        .map_err(Why::NotStarted)?;
     // What it leaves behind when it ends by itself is its own business.
     group.let_be();
     let (stdout, stderr) = (stdout.end().await, stderr.end().await);

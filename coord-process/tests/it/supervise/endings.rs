@@ -55,6 +55,24 @@ fn a_command_that_has_ended_keeps_its_status_when_the_end_is_asked_for() {
     assert!(!sleeps(&long));
 }
 
+#[test]
+fn a_condition_ends_the_command_without_a_thread() {
+    assert_eq!(status(&["--until-ms", "50", "sleep", "1000"]), Some(122));
+    assert_eq!(
+        status(&["--until-ms", "60000", "sh", "-c", "exit 3"]),
+        Some(3)
+    );
+    let (_place, fifo) = fifo();
+    let script = "echo ready; exec sleep 1000";
+    let words = ["--until", fifo.to_str().unwrap(), "sh", "-c", script];
+    let mut supervised = start(&mut supervise(&words));
+    supervised.says("ready");
+    let tasks = format!("/proc/{}/task", supervised.pid());
+    assert_eq!(std::fs::read_dir(tasks).unwrap().count(), 1);
+    std::fs::write(&fifo, "now").unwrap();
+    assert_eq!(supervised.finish().code(), Some(122));
+}
+
 fn fifo() -> (TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let fifo = place.path().join("fifo");

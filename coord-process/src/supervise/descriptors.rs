@@ -1,0 +1,42 @@
+//! How many descriptors the guard may open, and how many CMD may.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Left free beside the pidfds that are kept.
+const SPARE: u64 = 64;
+
+/// The limit that CMD is to have: the one that the guard was started with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Descriptors {
+    before: Option<(u64, u64)>,
+    now: u64,
+}
+
+impl Descriptors {
+    /// Raises this process's soft limit to the hard one, `getrlimit(2)`.
+    pub(crate) fn raise() -> Self {
+        let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+            return Self {
+                before: None,
+                now: 0,
+            };
+        };
+        let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+        Self {
+            before: raised.then_some((soft, hard)),
+            now: if raised { hard } else { soft },
+        }
+    }
+
+    /// Puts the limit back, in a child; async-signal-safe.
+    pub(crate) fn restore(&self) -> nix::Result<()> {
+        self.before.map_or(Ok(()), |(soft, hard)| {
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard)
+        })
+    }
+
+    /// How many pidfds may be kept.
+    pub(crate) fn room(&self) -> usize {
+        usize::try_from((self.now / 2).saturating_sub(SPARE)).unwrap_or(usize::MAX)
+    }
+}

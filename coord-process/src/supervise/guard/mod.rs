@@ -1,0 +1,6 @@
+//! The guard: a process of its own between the client and CMD.
+
+mod handle;
+mod process;
+
+pub use handle::{Ender, Guard};

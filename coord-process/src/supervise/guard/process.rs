@@ -1,0 +1,392 @@
+//! The guard process from the inside: CMD's parent and subreaper, which ends the tree when it is told to, when the deadline is near, or when the
+//! client is gone.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags},
+    sys::{prctl, signal::SigSet},
+    unistd::{Pid, setpgid},
+};
+
+use crate::supervise::{
+    Error, Exit, KillMode, Orphans, Plan,
+    alarm::Alarm,
+    boottime,
+    descriptors::Descriptors,
+    error::Kind,
+    hunt::{self, Hunt},
+    reap::{self, Reaped},
+    spawn, title, tree,
+    wire::{Cause, Link, Order, Report},
+};
+
+/// How often a tree is looked through again while it is being ended.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The same while it is being killed, at first: who forks without end is to be caught.
+const KILL_AGAIN: Duration = Duration::from_millis(10);
+
+/// For so long it is "at first".
+const HURRY: Duration = Duration::from_secs(10);
+
+/// Everything the guard knows.
+pub(crate) struct Process {
+    plan: Plan,
+    link: Link,
+    client: Pid,
+    /// Readable when the client has died; none where the kernel has no pidfd, and the link's end must do.
+    client_died: Option<OwnedFd>,
+    tools: Tools,
+    kept: Vec<OwnedFd>,
+    cmd: Option<Cmd>,
+    deadline: Option<Duration>,
+    /// CMD was sent a signal that asks it to end, and has time until then.
+    stop_by: Option<Duration>,
+    ending: Option<Ending>,
+    client_gone: bool,
+}
+
+/// What the guard has made of its process before it says that it is ready.
+pub(crate) struct Tools {
+    alarm: Alarm,
+    descriptors: Descriptors,
+    /// The signal mask that the client was started with.
+    mask: SigSet,
+}
+
+/// The command.
+struct Cmd {
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    /// It has been reaped, and its ID may be another's.
+    exit: Option<Exit>,
+}
+
+/// The tree is being ended.
+struct Ending {
+    cause: Cause,
+    kill_at: Duration,
+    hunt: Hunt,
+    /// When the killing began.
+    killing_since: Option<Duration>,
+}
+
+impl Tools {
+    /// Makes a guard of this process, which has just been forked and has one thread.
+    ///
+    /// # Errors
+    /// Those of the system calls that it cannot do without.
+    pub(crate) fn new(client: Pid) -> Result<Self, Error> {
+        title::become_guard(client.as_raw());
+        prctl::set_child_subreaper(true).map_err(Kind::io("become a child subreaper (prctl)"))?;
+        // Out of the way of what is meant for the client's group, yet in its session, or CMD could not have the terminal.
+        setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(Kind::io(
+            "give the guard a process group of its own (setpgid)",
+        ))?;
+        let descriptors = Descriptors::raise();
+        let (alarm, mask) = Alarm::new().map_err(Kind::io("set up signals"))?;
+        reap::next().map_err(Kind::io("look for children (waitpid)"))?;
+        tree::check().map_err(Kind::io("find processes in /proc"))?;
+        Ok(Self {
+            alarm,
+            descriptors,
+            mask,
+        })
+    }
+}
+
+impl Process {
+    pub(crate) fn new(
+        plan: Plan,
+        link: Link,
+        client: Pid,
+        client_died: Option<OwnedFd>,
+        tools: Tools,
+    ) -> Self {
+        Self {
+            plan,
+            link,
+            client,
+            client_died,
+            tools,
+            kept: Vec::new(),
+            cmd: None,
+            deadline: None,
+            stop_by: None,
+            ending: None,
+            client_gone: false,
+        }
+    }
+
+    /// Runs until the tree is gone.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        while !(self.client_gone && self.cmd.is_none()) {
+            let (asked, died) = self.sleep()?;
+            let childless = self.reap()?;
+            if let Some(exit) = self.exit()
+                && (childless || self.leaves_orphans())
+            {
+                return self.report_the_end(exit);
+            }
+            if died {
+                self.lose_client();
+            } else if asked {
+                self.obey()?;
+            }
+            self.keep_time();
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something happens: an order, or the client's end. The rest is looked at every time.
+    fn sleep(&self) -> io::Result<(bool, bool)> {
+        let mut polled = Vec::new();
+        if !self.client_gone {
+            let unsent = self.link.has_unsent();
+            let wanted = PollFlags::POLLIN | PollFlags::POLLOUT.intersection(all_if(unsent));
+            polled.push(PollFd::new(self.link.as_fd(), wanted));
+            let died = self.client_died.as_ref();
+            polled.extend(died.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        }
+        let known = polled.len();
+        self.tools.alarm.sleep(&mut polled, self.next_wake())?;
+        let happened = |at: usize| {
+            let events = polled.get(at).filter(|_| at < known);
+            events
+                .and_then(PollFd::revents)
+                .unwrap_or(PollFlags::empty())
+        };
+        if happened(0).contains(PollFlags::POLLOUT) {
+            // A client that has died is noticed by its pidfd or the link's end.
+            let _ = self.link.flush();
+        }
+        let asked = happened(0).difference(PollFlags::POLLOUT);
+        Ok((!asked.is_empty(), !happened(1).is_empty()))
+    }
+
+    fn next_wake(&self) -> Option<Duration> {
+        self.cmd.as_ref()?;
+        let now = boottime();
+        match &self.ending {
+            Some(ending) => Some(match ending.killing_since {
+                Some(since) if now < since + HURRY => now + KILL_AGAIN,
+                Some(_) => now + AGAIN,
+                None => self.kill_at().map_or(now, |at| at.min(now + AGAIN)),
+            }),
+            None => {
+                let notice = self.plan.notice();
+                let deadline = self.deadline.map(|at| at.saturating_sub(notice));
+                deadline.into_iter().chain(self.stop_by).min()
+            }
+        }
+    }
+
+    fn obey(&mut self) -> io::Result<()> {
+        match self.link.next_order()? {
+            None => self.lose_client(),
+            Some(Order::Start(vars)) => self.start(vars)?,
+            Some(Order::End) => self.end(Cause::Asked),
+            Some(Order::Deadline(at)) => self.deadline = at,
+            Some(Order::Signal {
+                number,
+                group,
+                ends,
+            }) => self.signal(number, group, ends),
+            Some(Order::Keep(fd)) => self.kept.push(fd),
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, vars: Vec<(OsString, OsString)>) -> io::Result<()> {
+        let (descriptors, mask) = (self.tools.descriptors, self.tools.mask);
+        let report = match spawn::start(&self.plan.command, vars, self.client, descriptors, mask) {
+            Ok(pid) => {
+                self.cmd = Some(Cmd {
+                    pid,
+                    pidfd: tree::open(pid),
+                    exit: None,
+                });
+                Report::Started(pid)
+            }
+            Err(report) => report,
+        };
+        self.link.report(&report).or(Ok(()))
+    }
+
+    /// Sends a signal to CMD, which has not been reaped while its status is unknown, so that nobody else can have its ID. Who has exited
+    /// cannot be asked to end: then what it left behind is.
+    fn signal(&mut self, number: i32, group: bool, ends: bool) {
+        let Some(cmd) = &self.cmd else { return };
+        if cmd.exit.is_none() {
+            let to = if group { -cmd.pid } else { cmd.pid };
+            // SAFETY: kill takes any numbers.
+            unsafe { libc::kill(to, number) };
+        } else if ends {
+            self.end(Cause::Own);
+        }
+        if ends {
+            let by = boottime() + self.plan.signal_grace;
+            self.stop_by = Some(self.stop_by.map_or(by, |before| before.min(by)));
+        }
+    }
+
+    fn lose_client(&mut self) {
+        self.client_gone = true;
+        self.end(Cause::Asked);
+    }
+
+    /// Begins to end the tree; what ended it first is what counts.
+    fn end(&mut self, cause: Cause) {
+        if self.ending.is_some() || self.cmd.is_none() {
+            return;
+        }
+        let cause = if self.exit().is_some() {
+            Cause::Own
+        } else {
+            cause
+        };
+        self.ending = Some(Ending {
+            cause,
+            kill_at: boottime() + self.plan.grace,
+            hunt: Hunt::new(self.tools.descriptors.room()),
+            killing_since: None,
+        });
+    }
+
+    fn keep_time(&mut self) {
+        if self.cmd.is_none() {
+            return;
+        }
+        let is_time = |at: Duration| boottime() >= at;
+        let notice = self.plan.notice();
+        if self
+            .deadline
+            .is_some_and(|at| is_time(at.saturating_sub(notice)))
+        {
+            self.end(Cause::Deadline);
+        }
+        if self.kill_at().is_some_and(is_time) {
+            self.end(Cause::Own);
+            self.kill();
+        } else {
+            self.ask();
+        }
+    }
+
+    /// When the time to end is over.
+    fn kill_at(&self) -> Option<Duration> {
+        let ending = self.ending.as_ref();
+        let lead = ending.map_or(Duration::ZERO, |ending| ending.hunt.lead());
+        let lead = lead.max(self.plan.margin);
+        let deadline = self.deadline.map(|at| at.saturating_sub(lead));
+        let grace_over = ending.map(|ending| ending.kill_at);
+        [deadline, grace_over, self.stop_by]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// One look for who has not been asked yet.
+    fn ask(&mut self) {
+        let until = self.kill_at().unwrap_or(Duration::MAX);
+        let (Some(ending), Some(cmd)) = (&mut self.ending, &self.cmd) else {
+            return;
+        };
+        let only = (self.plan.kill_mode == KillMode::Main).then_some(cmd.pid);
+        ending.hunt.ask(self.plan.signal, only, until);
+    }
+
+    /// First whom we can reach without looking for them, then who is found in one look.
+    fn kill(&mut self) {
+        let (Some(ending), Some(cmd)) = (&mut self.ending, &self.cmd) else {
+            return;
+        };
+        if ending.killing_since.is_none() {
+            ending.killing_since = Some(boottime());
+            cmd.kill_group();
+            ending.hunt.kill_known();
+        }
+        hunt::kill_pass();
+    }
+
+    /// Reaps what can be reaped; true when no child is left.
+    fn reap(&mut self) -> io::Result<bool> {
+        loop {
+            match reap::next()? {
+                Reaped::Ended(pid, exit) => self.note_end(pid, exit),
+                Reaped::Stopped(pid, signal) => self.note_stop(pid, signal),
+                Reaped::Nothing => break,
+                Reaped::NoChild => return Ok(true),
+            }
+        }
+        if self.exit().is_some() && self.plan.orphans == Orphans::End {
+            self.end(Cause::Own);
+        }
+        Ok(false)
+    }
+
+    fn note_end(&mut self, pid: i32, exit: Exit) {
+        if let Some(cmd) = self.cmd.as_mut().filter(|cmd| cmd.pid == pid) {
+            cmd.exit = Some(exit);
+        }
+    }
+
+    fn note_stop(&self, pid: i32, signal: i32) {
+        if self.cmd.as_ref().is_some_and(|cmd| cmd.pid == pid) {
+            // A client that has died hears nothing.
+            let _ = self.link.report(&Report::Stopped(signal));
+        }
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        self.cmd.as_ref()?.exit
+    }
+
+    fn leaves_orphans(&self) -> bool {
+        self.plan.orphans == Orphans::Leave && self.ending.is_none()
+    }
+
+    /// Does not return before the client has room for it, or has died.
+    fn report_the_end(mut self, exit: Exit) -> io::Result<()> {
+        let cause = self
+            .ending
+            .as_ref()
+            .map_or(Cause::Own, |ending| ending.cause);
+        // Nothing is left to hold what we keep for.
+        self.kept.clear();
+        self.cmd = None;
+        let mut reported = self.link.report(&Report::Over(exit, cause));
+        while reported.is_ok() && self.link.has_unsent() && !self.client_gone {
+            let (_, died) = self.sleep()?;
+            self.client_gone |= died;
+            reported = self.link.flush();
+        }
+        Ok(())
+    }
+}
+
+impl Cmd {
+    /// While CMD has not been reaped its group's number cannot be another's; afterwards the kernel can tell by the pidfd.
+    fn kill_group(&self) {
+        let killed = self.pidfd.as_ref().is_some_and(hunt::kill_group);
+        if !killed && self.exit.is_none() {
+            // SAFETY: kill takes any numbers.
+            unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+        }
+    }
+}
+
+fn all_if(condition: bool) -> PollFlags {
+    if condition {
+        PollFlags::all()
+    } else {
+        PollFlags::empty()
+    }
+}

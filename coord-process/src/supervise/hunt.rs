@@ -1,0 +1,166 @@
+//! Ending a tree: who has been asked, and who is killed.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use nix::libc;
+
+use super::{
+    boottime,
+    tree::{self, Descendant, Identity, Walk},
+};
+
+/// One look for who is to be killed takes no longer, so that the dead are reaped meanwhile.
+const PASS: Duration = Duration::from_millis(100);
+
+/// `PIDFD_SIGNAL_PROCESS_GROUP` of `pidfd_send_signal(2)`, Linux 6.9.
+const PROCESS_GROUP: u32 = 1 << 2;
+
+/// Who has been asked to end, and how to reach them without looking for them again.
+#[derive(Debug)]
+pub(crate) struct Hunt {
+    /// When it began, in the unit of a process's start.
+    since: u64,
+    asked: HashMap<Identity, Option<OwnedFd>>,
+    /// How many more pidfds may be kept.
+    room: usize,
+    /// How long the longest look took.
+    took: Duration,
+}
+
+impl Hunt {
+    /// Nobody has been asked yet; so many pidfds may be kept.
+    pub(crate) fn new(room: usize) -> Self {
+        Self {
+            since: tree::ticks_now(),
+            asked: HashMap::new(),
+            room,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Sends the signal to every descendant that has not had it: one look, given up at this time. To be called again as long as some are
+    /// left, since who is orphaned meanwhile can be overlooked.
+    ///
+    /// With `only`, the others are not sent it, but found for when they are killed. What is below another guard is left to its client, which passes the signal on. Who has started after the first were asked may be
+    /// a reaction, such as the clean-up in a shell's trap, and is left to its parent as long as that one lives. An orphan may be one that
+    /// was forked in the moment before its parent died of the signal.
+    pub(crate) fn ask(&mut self, signal: i32, only: Option<i32>, until: Duration) {
+        let started = boottime();
+        // All are found before one is asked: the others do not change with it.
+        let found = self.find(until);
+        let first = self.asked.is_empty();
+        for mut process in found.into_iter().filter(|process| !process.is_guard) {
+            if self.is_new(&process, first) {
+                if only.is_none_or(|only| only == process.identity.0) {
+                    process.send(signal);
+                }
+                self.keep(&mut process);
+            }
+        }
+        self.took = self.took.max(boottime().saturating_sub(started));
+    }
+
+    /// How long before a deadline to begin with KILL: as long as asking took, and as much for the kernel to end so many.
+    pub(crate) fn lead(&self) -> Duration {
+        self.took * 2
+    }
+
+    /// Kills those who have been asked, by what was kept of them.
+    pub(crate) fn kill_known(&mut self) {
+        for (identity, pidfd) in self.asked.drain() {
+            if let Some(pidfd) = pidfd {
+                tree::send(identity.0, Some(&pidfd), libc::SIGKILL);
+            }
+        }
+    }
+
+    /// With no more pidfds than there is room for: looking on needs descriptors too.
+    fn find(&self, until: Duration) -> Vec<Descendant> {
+        let walk = Walk::around_guards().take_while(|_| boottime() < until);
+        let limited = walk.enumerate().map(|(index, mut process)| {
+            process.pidfd = process.pidfd.take().filter(|_| index < self.room);
+            process
+        });
+        limited.collect()
+    }
+
+    fn is_new(&self, process: &Descendant, first: bool) -> bool {
+        let counts = first || process.is_child || process.identity.1 < self.since;
+        counts && !self.asked.contains_key(&process.identity)
+    }
+
+    fn keep(&mut self, process: &mut Descendant) {
+        let of_child = || tree::open(process.identity.0).filter(|_| process.is_child);
+        let pidfd = process.pidfd.take().or_else(of_child);
+        let pidfd = pidfd.filter(|_| self.room > 0);
+        if let Entry::Vacant(place) = self.asked.entry(process.identity) {
+            self.room -= usize::from(pidfd.is_some());
+            place.insert(pidfd);
+        }
+    }
+}
+
+/// Kills a process group by the pidfd of the process that made it, which needs no look at `/proc`, and hits nobody who joins later: who
+/// forks while the group is being killed is killed too. False where the kernel cannot.
+pub(crate) fn kill_group(leader: &OwnedFd) -> bool {
+    tree::send_by_pidfd(leader.as_fd(), libc::SIGKILL, PROCESS_GROUP).is_ok()
+}
+
+/// Kills every descendant from the top, in one look of bounded length; true when it found somebody.
+pub(crate) fn kill_pass() -> bool {
+    let until = boottime() + PASS;
+    let mut found = false;
+    for process in Walk::everywhere() {
+        process.send(libc::SIGKILL);
+        found = true;
+        if boottime() >= until {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_later_is_asked_only_as_an_orphan() {
+        let mut hunt = Hunt {
+            since: 100,
+            asked: HashMap::new(),
+            room: 0,
+            took: Duration::ZERO,
+        };
+        let mut asked = |identities: &[Identity], is_child| -> Vec<Identity> {
+            let first = hunt.asked.is_empty();
+            let mut new = Vec::new();
+            for identity in identities {
+                let mut process = Descendant {
+                    identity: *identity,
+                    pidfd: None,
+                    is_child,
+                    is_guard: false,
+                };
+                if hunt.is_new(&process, first) {
+                    hunt.keep(&mut process);
+                    new.push(*identity);
+                }
+            }
+            new
+        };
+        // The command may have been started in this very tick.
+        assert_eq!(asked(&[(1, 90), (2, 100)], false), [(1, 90), (2, 100)]);
+        let later = [(1, 90), (2, 100), (3, 99), (4, 100), (5, 101)];
+        assert_eq!(asked(&later, false), [(3, 99)]);
+        // Another process with an ID that was there before.
+        assert_eq!(asked(&[(1, 95)], false), [(1, 95)]);
+        assert_eq!(asked(&[(1, 95)], false), []);
+        assert_eq!(asked(&later, true), [(4, 100), (5, 101)]);
+        assert_eq!(asked(&later, true), []);
+    }
+}

@@ -1,0 +1,212 @@
+//! The entries of the directory: what they say, how the record gets there, and what may be removed.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use coord_core::{Errno, HasErrno};
+use log::debug;
+use nix::{
+    fcntl::{AT_FDCWD, AtFlags},
+    libc,
+    unistd::linkat,
+};
+
+use crate::{Record, error::Kind};
+
+/// The leader's entry.
+pub(crate) const FILE: &str = "exitFile";
+
+/// The one entry that is never a signal: filesystems make it.
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
+
+/// How long an empty record may be one that is being written.
+pub(crate) const WRITING: Duration = Duration::from_millis(200);
+
+/// More than any record; what is longer is none.
+const LONGEST: u64 = 64 * 1024;
+
+/// What is in the directory.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing that counts.
+    Nothing,
+    /// It is time to exit.
+    Signal(Record),
+    /// An empty record that is so new that it may be one that is being written.
+    Empty,
+}
+
+/// The entries that signal.
+pub(crate) fn names(dir: &Path) -> io::Result<Vec<OsString>> {
+    let names = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name()));
+    names
+        .filter(|name| !matches!(name, Ok(name) if name == OsStr::new(LOST_AND_FOUND)))
+        .collect()
+}
+
+pub(crate) fn look(dir: &Path) -> Result<Found, Kind> {
+    let names = names(dir).map_err(Kind::io("read"))?;
+    if names.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    if !names.iter().any(|name| name == FILE) {
+        return Ok(Found::Signal(Record::default()));
+    }
+    // A record that nobody can read says no more than that it is there.
+    Ok(read(dir).unwrap_or_else(|_| Found::Signal(Record::default())))
+}
+
+/// Not blocking, whatever somebody has put there in a record's place.
+fn read(dir: &Path) -> io::Result<Found> {
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(dir.join(FILE))?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    if bytes.is_empty() && is_new(&metadata) {
+        return Ok(Found::Empty);
+    }
+    Ok(Found::Signal(Record::parse(&bytes)))
+}
+
+/// By its change time, `inode(7)`; one that lies in the future says nothing.
+fn is_new(file: &fs::Metadata) -> bool {
+    let seconds = u64::try_from(file.ctime()).unwrap_or_default();
+    let nanos = u32::try_from(file.ctime_nsec()).unwrap_or_default();
+    let changed = UNIX_EPOCH + Duration::new(seconds, nanos);
+    let age = SystemTime::now().duration_since(changed);
+    age.map_or(true, |age| age < WRITING)
+}
+
+/// Puts the record there, whole where that is possible.
+pub(crate) fn write(dir: &Path, line: &[u8]) -> io::Result<()> {
+    match nameless(dir) {
+        Ok(mut file) => {
+            file.write_all(line)?;
+            match link(&file, dir) {
+                Err(error) if cannot_link(&error) => create(dir, line),
+                linked => linked,
+            }
+        }
+        Err(error) if has_no_nameless_files(&error) => create(dir, line),
+        Err(error) => Err(error),
+    }
+}
+
+/// The record's stand-in: an empty file, as earlier programs leave it.
+pub(crate) fn write_empty(dir: &Path) -> io::Result<()> {
+    create(dir, b"")
+}
+
+/// A file without a name, which goes with its last descriptor.
+pub(crate) fn nameless(dir: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options
+        .write(true)
+        .mode(0o644)
+        .custom_flags(libc::O_TMPFILE)
+        .open(dir)
+}
+
+/// What filesystems and kernels without `O_TMPFILE` answer, `open(2)`, and filters of system calls.
+pub(crate) fn has_no_nameless_files(error: &io::Error) -> bool {
+    let answers = [
+        Errno::EOPNOTSUPP,
+        Errno::EISDIR,
+        Errno::EINVAL,
+        Errno::EPERM,
+        Errno::ENOSYS,
+    ];
+    answers.contains(&error.errno())
+}
+
+fn link(file: &File, dir: &Path) -> io::Result<()> {
+    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let follow = AtFlags::AT_SYMLINK_FOLLOW;
+    let linked = linkat(AT_FDCWD, source.as_str(), AT_FDCWD, &dir.join(FILE), follow);
+    Ok(linked?)
+}
+
+/// Whether it is linking that is impossible: without `/proc` the source is not found, and filters refuse the call.
+fn cannot_link(error: &io::Error) -> bool {
+    match error.errno() {
+        Errno::EPERM | Errno::ENOSYS => true,
+        Errno::ENOENT => !Path::new("/proc/self/fd").exists(),
+        _ => false,
+    }
+}
+
+/// Where the filesystem has no nameless files. A record that cannot be written is taken away again.
+fn create(dir: &Path, line: &[u8]) -> io::Result<()> {
+    let target = dir.join(FILE);
+    let mut options = File::options();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&target)?;
+    file.write_all(line).inspect_err(|_| {
+        let _ = fs::remove_file(&target);
+    })
+}
+
+/// Removes what signalling leaves, if there is nothing else.
+pub(crate) fn remove_signal(dir: &Path) -> Result<(), Kind> {
+    let names = names(dir).map_err(Kind::io("read"))?;
+    let foreign: Vec<_> = names
+        .iter()
+        .filter(|name| *name != FILE || is_filled_directory(&dir.join(name)))
+        .cloned()
+        .collect();
+    if !foreign.is_empty() {
+        return Err(Kind::Foreign(foreign));
+    }
+    names
+        .iter()
+        .try_for_each(|name| remove(&dir.join(name), |entry| fs::remove_dir(entry)))
+        .map_err(Kind::io("clear"))
+}
+
+/// Removes every entry, and all that is below it.
+pub(crate) fn remove_all(dir: &Path) -> Result<(), Kind> {
+    let names = names(dir).map_err(Kind::io("read"))?;
+    names
+        .iter()
+        .try_for_each(|name| remove(&dir.join(name), |entry| fs::remove_dir_all(entry)))
+        .map_err(Kind::io("clear"))
+}
+
+/// What is gone meanwhile need not be removed.
+fn remove(entry: &Path, directory: fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    debug!("removing {entry:?}");
+    let is_directory = fs::symlink_metadata(entry).is_ok_and(|entry| entry.is_dir());
+    let removed = if is_directory {
+        directory(entry)
+    } else {
+        fs::remove_file(entry)
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn is_filled_directory(entry: &Path) -> bool {
+    let is_directory = fs::symlink_metadata(entry).is_ok_and(|entry| entry.is_dir());
+    is_directory && fs::read_dir(entry).is_ok_and(|mut entries| entries.next().is_some())
+}

@@ -1,0 +1,296 @@
+//! The leader's life, as something that only those can show who may write into the directory.
+//!
+//! A leader holds a write lock (`F_OFD_SETLK`, `fcntl_locking(2)`) on a file without a name that it made in the directory (`O_TMPFILE`,
+//! `open(2)`). Nobody else can open that file, the kernel drops the lock however the leader ends, and whoever watches the directory is told
+//! when the file is closed. Which file it is says an extended attribute of the directory (`xattr(7)`), which needs the right to write
+//! there; whether the lock is held says `/proc/locks` (`proc_locks(5)`), in all PID namespaces alike.
+//!
+//! Where one of these is missing the read lock on the directory itself must do. Anybody who may read the directory can take such
+//! a lock, and nobody is told when it goes.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::{fd::AsFd, unix::fs::PermissionsExt},
+    path::Path,
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use log::{debug, warn};
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
+use rustix::{
+    fs::{XattrFlags, fgetxattr, fsetxattr},
+    io::Errno,
+};
+
+use crate::{entries, error::Kind};
+
+const ATTRIBUTE: &str = "user.exitdir.leader";
+
+/// The attribute's value for a leader that can only lock the directory.
+const BY_DIRECTORY: &str = "directory";
+
+/// How often a lock is looked for that is not shown, see [`shown`].
+const TRIES: usize = 5;
+
+/// By what a leader is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The write lock on a file of its own.
+    File(Lock),
+    /// The read lock on the directory.
+    Directory,
+}
+
+/// A lock as `/proc/locks` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lock {
+    /// Device and inode number, such as `fe:00:4711`.
+    file: String,
+    /// The first byte, which tells it from the lock of an earlier file with this number.
+    start: libc::off_t,
+}
+
+/// What the directory says about its leader.
+enum Attribute {
+    Is(Proof),
+    Missing,
+    Unsupported,
+}
+
+impl Proof {
+    /// Whether a closed file is the one whose lock this is; the kernel names nameless files by their numbers.
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        let Self::File(lock) = self else { return false };
+        let number = lock.file.rsplit(':').next();
+        name.strip_prefix('#')
+            .is_some_and(|name| Some(name) == number)
+    }
+}
+
+/// Whether the directory can say who leads it. Where it cannot, its lock has to be asked about now and then.
+pub(crate) fn can_be_told(dir: &File) -> bool {
+    !matches!(
+        attribute(dir),
+        Attribute::Unsupported | Attribute::Is(Proof::Directory)
+    )
+}
+
+/// What the directory says who leads it, or led it last.
+pub(crate) fn last(dir: &File) -> Option<Proof> {
+    match attribute(dir) {
+        Attribute::Is(proof) => Some(proof),
+        Attribute::Missing => None,
+        Attribute::Unsupported => Some(Proof::Directory),
+    }
+}
+
+/// The leader that lives.
+pub(crate) fn living(dir: &File) -> Result<Option<Proof>, Kind> {
+    let Some(proof) = last(dir) else {
+        return Ok(None);
+    };
+    let lives = match &proof {
+        Proof::File(lock) => match lock.is_held() {
+            Some(held) => held || lock.is_held_after_all(dir),
+            None => is_locked(dir)?,
+        },
+        Proof::Directory => is_locked(dir)?,
+    };
+    Ok(lives.then_some(proof))
+}
+
+/// Begins a life, which lasts as long as the file is open; none where there can only be the lock on the directory.
+///
+/// That the directory can be written is known then, before the leader does anything.
+pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
+    let file = match entries::nameless(path) {
+        Ok(file) => file,
+        Err(error) if entries::has_no_nameless_files(&error) => {
+            check_writable(path)?;
+            return Ok(None);
+        }
+        Err(error) => return Err(Kind::Io("write to", error)),
+    };
+    let start = unique();
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(start)))
+        .map_err(Kind::call("lock a file in", "fcntl(F_OFD_SETLK)"))?;
+    let lock = Lock::of(start).map_err(Kind::io("find the lock on"))?;
+    Ok(lock.map(|lock| (file, lock)))
+}
+
+/// Lets the directory say who leads it. False when somebody else has said so at the same time.
+pub(crate) fn announce(dir: &File, lock: Option<&Lock>) -> bool {
+    if is_sticky(dir) {
+        return true;
+    }
+    let value = lock.map_or(BY_DIRECTORY.to_owned(), ToString::to_string);
+    match fsetxattr(dir, ATTRIBUTE, value.as_bytes(), XattrFlags::empty()) {
+        Ok(()) => {}
+        Err(Errno::OPNOTSUPP) => return true,
+        Err(error) => {
+            warn!("followers will not notice if this leader dies: setxattr: {error}");
+            return true;
+        }
+    }
+    match (attribute(dir), lock) {
+        (Attribute::Is(Proof::File(now)), Some(lock)) => now == *lock,
+        _ => true,
+    }
+}
+
+/// Whether somebody holds a lock on the directory itself.
+fn is_locked(dir: &File) -> Result<bool, Kind> {
+    let mut lock = whole(libc::F_WRLCK);
+    fcntl(dir, FcntlArg::F_OFD_GETLK(&mut lock))
+        .map_err(Kind::call("ask for the leader of", "fcntl(F_OFD_GETLK)"))?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// The read lock on the directory, for followers that cannot know more, and for those of earlier versions.
+pub(crate) fn lock_directory(dir: &File) -> Result<(), Kind> {
+    fcntl(dir, FcntlArg::F_OFD_SETLK(&whole(libc::F_RDLCK)))
+        .map(drop)
+        .map_err(Kind::call("lock", "fcntl(F_OFD_SETLK)"))
+}
+
+/// In a sticky directory only the owner may set attributes, whoever may write, `xattr(7)`: there it does not count.
+fn is_sticky(dir: &File) -> bool {
+    let mode = dir.metadata().map(|dir| dir.permissions().mode());
+    mode.is_ok_and(|mode| mode & libc::S_ISVTX != 0)
+}
+
+fn attribute(dir: &File) -> Attribute {
+    if is_sticky(dir) {
+        return Attribute::Unsupported;
+    }
+    let mut value = [0; 128];
+    match fgetxattr(dir.as_fd(), ATTRIBUTE, &mut value[..]) {
+        Ok(length) => {
+            let text = String::from_utf8_lossy(&value[..length]);
+            text.parse().map_or(Attribute::Missing, Attribute::Is)
+        }
+        Err(Errno::NODATA | Errno::RANGE) => Attribute::Missing,
+        Err(error) => {
+            debug!("the directory has no extended attributes: {error}");
+            Attribute::Unsupported
+        }
+    }
+}
+
+impl Lock {
+    /// The lock that begins there; none where `/proc/locks` does not show it.
+    ///
+    /// # Errors
+    /// `EMFILE` and `ENFILE`: it might be shown.
+    fn of(start: libc::off_t) -> io::Result<Option<Self>> {
+        for _ in 0..TRIES {
+            match shown() {
+                Ok(locks) => {
+                    if let Some(lock) = locks.into_iter().find(|lock| lock.start == start) {
+                        return Ok(Some(lock));
+                    }
+                }
+                Err(error) if is_used_up(&error) => return Err(error),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// None where it cannot be found out.
+    fn is_held(&self) -> Option<bool> {
+        Some(shown().ok()?.contains(self))
+    }
+
+    /// Whether it was only skipped. A leader that lives has locked the directory too, and who has not is dead.
+    fn is_held_after_all(&self, dir: &File) -> bool {
+        is_locked(dir).unwrap_or(true) && (0..TRIES).any(|_| self.is_held() == Some(true))
+    }
+
+    /// `1: OFDLCK ADVISORY  WRITE -1 fe:00:4711 1234 1234`; a request that waits has an arrow before the kind.
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split_whitespace().skip(1);
+        let kind = [fields.next()?, fields.next()?, fields.next()?];
+        let (_process, file) = (fields.next()?, fields.next()?);
+        let start = fields.next()?.parse().ok()?;
+        let file = file.to_owned();
+        (kind == ["OFDLCK", "ADVISORY", "WRITE"]).then_some(Self { file, start })
+    }
+}
+
+impl std::fmt::Display for Lock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.file, self.start)
+    }
+}
+
+impl FromStr for Proof {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text == BY_DIRECTORY {
+            return Ok(Self::Directory);
+        }
+        let (file, start) = text.split_once(' ').ok_or(())?;
+        let start = start.parse().map_err(|_| ())?;
+        let file = file.to_owned();
+        Ok(Self::File(Lock { file, start }))
+    }
+}
+
+/// The write locks that `/proc/locks` shows. The kernel hands the list out a page at a time, and a lock is skipped when one before
+/// it goes between two pages.
+fn shown() -> io::Result<Vec<Lock>> {
+    let mut locks = File::open("/proc/locks")?;
+    let mut text = Vec::with_capacity(16 * 1024);
+    locks.read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().filter_map(Lock::parse).collect())
+}
+
+fn is_used_up(error: &io::Error) -> bool {
+    [libc::EMFILE, libc::ENFILE]
+        .map(Some)
+        .contains(&error.raw_os_error())
+}
+
+fn check_writable(path: &Path) -> Result<(), Kind> {
+    use nix::{
+        fcntl::{AT_FDCWD, AtFlags},
+        unistd::{AccessFlags, faccessat},
+    };
+    let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
+    faccessat(AT_FDCWD, path, wanted, AtFlags::AT_EACCESS).map_err(Kind::io("write to"))
+}
+
+/// Where the lock begins: not where an earlier leader's did, and within what a lock of any architecture can say.
+fn unique() -> libc::off_t {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = now.unwrap_or_default().as_nanos() & 0x7fff_ffff;
+    libc::off_t::from(i32::try_from(nanos).unwrap_or_default())
+}
+
+/// A write lock of one byte.
+fn byte(start: libc::off_t) -> libc::flock {
+    libc::flock {
+        l_start: start,
+        l_len: 1,
+        ..whole(libc::F_WRLCK)
+    }
+}
+
+/// A lock of this kind on the whole file.
+fn whole(kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: i16::try_from(kind).unwrap_or_default(),
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}

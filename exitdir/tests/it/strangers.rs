@@ -1,0 +1,127 @@
+//! Who may only read the directory disturbs neither leaders nor followers.
+
+use std::{fs::File, path::Path, time::Duration};
+
+use exitdir::{Ended, ExitDir, Watcher};
+use nix::{
+    fcntl::{FcntlArg, Flock, FlockArg, fcntl},
+    libc,
+    sys::signal::Signal,
+};
+use tempfile::tempdir;
+
+use crate::{Process, eventually, is_led, run, start, unique};
+
+/// The read lock of an open file description, which reading a directory is enough for.
+fn read_lock(dir: &Path) -> File {
+    let dir = File::open(dir).unwrap();
+    let lock = libc::flock {
+        l_type: i16::try_from(libc::F_RDLCK).unwrap(),
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&dir, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+    dir
+}
+
+fn exclusive_lock(dir: &Path) -> Flock<File> {
+    Flock::lock(File::open(dir).unwrap(), FlockArg::LockExclusive).unwrap()
+}
+
+fn led(dir: &Path) -> Process {
+    let leader = start(dir, &["lead", "--", "sleep", &unique()]);
+    eventually("the leader lives", || is_led(dir));
+    leader
+}
+
+#[test]
+fn a_lock_that_comes_and_goes_is_no_leader_that_died() {
+    let dir = tempdir().unwrap();
+    let mut waiting = Watcher::new(ExitDir::new(dir.path())).unwrap();
+    let locks = (read_lock(dir.path()), exclusive_lock(dir.path()));
+    let mut started_later = Watcher::new(ExitDir::new(dir.path())).unwrap();
+    let every = Duration::from_millis(20);
+    let mut polling = Watcher::polling(ExitDir::new(dir.path()), every).unwrap();
+    let mut all = [&mut waiting, &mut started_later, &mut polling];
+    for watcher in &mut all {
+        watcher.wait_timeout(every).unwrap_err();
+    }
+    drop(locks);
+    for watcher in &mut all {
+        let error = watcher
+            .wait_timeout(Duration::from_millis(300))
+            .unwrap_err();
+        assert!(error.to_string().contains("within 300ms"), "{error}");
+    }
+}
+
+#[test]
+fn locks_keep_no_leader_out_and_leaders_still_keep_out_each_other() {
+    let dir = tempdir().unwrap();
+    let _locks = (read_lock(dir.path()), exclusive_lock(dir.path()));
+    let (code, _, stderr) = run(dir.path(), &["lead", "--", "sh", "-c", "exit 4"]);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(
+        stderr.contains("a process that is no leader has locked"),
+        "{stderr}"
+    );
+    assert_eq!(run(dir.path(), &["-q", "clear"]).0, Some(0));
+
+    let _leader = start(dir.path(), &["-q", "lead", "--", "sleep", &unique()]);
+    let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
+    eventually("the leader is seen", || {
+        watcher.wait_timeout(Duration::from_millis(5)).unwrap_err();
+        watcher.saw_leader()
+    });
+    let refused = format!(
+        "exitdir: exit directory {:?} already has a running leader\n",
+        dir.path()
+    );
+    assert_eq!(
+        run(dir.path(), &["lead", "--", "true"]),
+        (Some(125), String::new(), refused)
+    );
+    assert_eq!(run(dir.path(), &["clear"]).0, Some(16));
+}
+
+#[test]
+fn a_lock_hides_no_leaders_death() {
+    let dir = tempdir().unwrap();
+    let leader = led(dir.path());
+    let _lock = read_lock(dir.path());
+    let waiters = [&["wait"][..], &["wait", "--poll", "20ms"]];
+    let waiters = waiters.map(|arguments| start(dir.path(), arguments));
+    eventually("the follower watches", || waiters[0].watches());
+    eventually("the other one looks", || waiters[1].is_asleep());
+    leader.send(Signal::SIGKILL);
+    for waiter in waiters {
+        assert_eq!(waiter.code(), Some(3));
+    }
+}
+
+#[test]
+fn a_leader_that_ends_too_soon_to_be_seen_is_not_missed() {
+    let dir = tempdir().unwrap();
+    let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
+    drop(ExitDir::new(dir.path()).lead().unwrap());
+    assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
+}
+
+/// Of leaders that start at once one leads.
+#[test]
+fn one_of_many_leaders_leads() {
+    let dir = tempdir().unwrap();
+    for _ in 0..10 {
+        let leaders: Vec<_> = std::thread::scope(|scope| {
+            let lead = || ExitDir::new(dir.path()).lead().ok();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(lead)).collect();
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(leaders.len(), 1);
+    }
+}

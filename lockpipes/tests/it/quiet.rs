@@ -1,0 +1,273 @@
+//! While nothing happens a waiter sleeps, and what is not to be had has a substitute or is named.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    libc,
+    unistd::{Pid, geteuid},
+};
+use testkit::refusal::{Call, refuse};
+
+use crate::support::{
+    Place, await_reader, await_writer, eventually, expect, finish, finish_with, pid, unshare,
+};
+
+/// How often the threads of a process have been given the processor so far, `proc_pid_status(5)`.
+fn switches(process: Pid) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"))
+        .unwrap()
+        .flatten();
+    let statuses = tasks.map(|task| fs::read_to_string(task.path().join("status")).unwrap());
+    let counted = |status: String| {
+        let lines = status
+            .lines()
+            .filter_map(|line| line.split_once("ctxt_switches:"));
+        lines
+            .map(|(_, count)| count.trim().parse::<u64>().unwrap())
+            .sum::<u64>()
+    };
+    statuses.map(counted).sum()
+}
+
+/// One of twenty times: a wait that has just begun may still be settling.
+#[track_caller]
+fn sleeps(process: Pid) {
+    let mut counts = (0..20).map(|_| {
+        let before = switches(process);
+        thread::sleep(Duration::from_secs(3));
+        switches(process) - before
+    });
+    assert!(counts.any(|count| count == 0));
+}
+
+fn await_waiter(command: &str, waiter: &Child, pipe: &Path) {
+    match command {
+        "read" => await_reader(pid(waiter), pipe),
+        _ => await_writer(pid(waiter)),
+    }
+}
+
+#[test]
+fn who_waits_sleeps() {
+    for arguments in [
+        &["read"][..],
+        &["write"],
+        &["read", "--timeout", "1h"],
+        &["write", "--timeout", "1h"],
+    ] {
+        let place = Place::with_pipe();
+        let mut waiter = place.start(arguments);
+        await_waiter(arguments[0], &waiter, &place.pipe());
+        sleeps(pid(&waiter));
+        waiter.kill().unwrap();
+        finish(waiter);
+    }
+}
+
+#[test]
+fn a_reader_that_has_met_a_writer_sleeps_when_its_pipe_is_deleted() {
+    let place = Place::with_pipe();
+    let reader = place.start(&["read"]);
+    await_reader(pid(&reader), &place.pipe());
+    let writer = File::options().write(true).open(place.pipe()).unwrap();
+    // Longer than a wait does without events.
+    thread::sleep(Duration::from_millis(300));
+    fs::remove_file(place.pipe()).unwrap();
+    sleeps(pid(&reader));
+    drop(writer);
+    finish_with(reader, 0);
+}
+
+/// The middle one of nine; other work on the machine may be why it takes longer, hence several times.
+#[test]
+fn a_deleted_pipe_is_noticed_in_milliseconds() {
+    let notice = |command: &str| {
+        let place = Place::with_pipe();
+        let waiter = place.start(&[command]);
+        await_waiter(command, &waiter, &place.pipe());
+        thread::sleep(Duration::from_millis(150));
+        let deleted = Instant::now();
+        fs::remove_file(place.pipe()).unwrap();
+        finish_with(waiter, 2);
+        deleted.elapsed()
+    };
+    for command in ["read", "write"] {
+        let middle = || {
+            let mut took: Vec<_> = (0..9).map(|_| notice(command)).collect();
+            took.sort();
+            took[4]
+        };
+        let mut tries = (0..5).map(|_| middle());
+        assert!(
+            tries.any(|took| took < Duration::from_millis(100)),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn each_call_can_be_refused() {
+    let calls = [
+        (Call::any(libc::SYS_inotify_init1), Some("inotify")),
+        (Call::any(libc::SYS_inotify_add_watch), Some("inotify")),
+        (Call::any(libc::SYS_tgkill), None),
+    ];
+    for (call, warned) in calls {
+        for errno in [libc::EPERM, libc::ENOSYS] {
+            for command in ["read", "write"] {
+                ends_when_deleted(command, call, errno, warned);
+                let place = Place::with_pipe();
+                let mut waiting = place.lockpipe();
+                waiting.args(["-qq", command, "--timeout", "300ms"]);
+                expect(&refuse(&mut waiting, call, errno).output().unwrap(), 110);
+            }
+        }
+    }
+    let place = Place::new();
+    for (call, error) in [(libc::SYS_mknodat, "(mknod)"), (libc::SYS_mknod, "(mknod)")] {
+        let mut create = place.lockpipe();
+        let output = refuse(create.args(["-qq", "create"]), Call::any(call), libc::EPERM).output();
+        let output = output.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        // The C library uses one of the two.
+        assert!(
+            output.status.success() || stderr.contains(error),
+            "{stderr}"
+        );
+        let _ = fs::remove_file(place.pipe());
+    }
+}
+
+fn ends_when_deleted(command: &str, call: Call, errno: i32, warned: Option<&str>) {
+    let place = Place::with_pipe();
+    let mut waiting = place.lockpipe();
+    waiting.args(["-q", command]).stderr(Stdio::piped());
+    let waiter = refuse(&mut waiting, call, errno).spawn().unwrap();
+    await_waiter(command, &waiter, &place.pipe());
+    thread::sleep(Duration::from_millis(150));
+    fs::remove_file(place.pipe()).unwrap();
+    let stderr = finish_with(waiter, 2);
+    assert_eq!(
+        stderr.contains("checking once a second"),
+        warned.is_some(),
+        "{stderr}"
+    );
+    assert!(stderr.contains(warned.unwrap_or("removed")), "{stderr}");
+}
+
+/// Processes and threads count together, and not for root.
+#[test]
+fn without_threads_a_writer_waits_all_the_same() {
+    if !geteuid().is_root() {
+        println!("ignored: needs root, to be a user who has no other process");
+        return;
+    }
+    let place = Place::with_pipe();
+    fs::set_permissions(
+        place.pipe(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o666),
+    )
+    .unwrap();
+    let tool = place.path().join("lockpipe");
+    fs::copy(env!("CARGO_BIN_EXE_lockpipe"), &tool).unwrap();
+    let write = |more: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "54321", "--clear-groups", "prlimit", "--nproc=1"]);
+        command
+            .arg(&tool)
+            .args(["-q", "write", "-p"])
+            .arg(place.pipe())
+            .args(more);
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let stderr = finish_with(write(&["--timeout", "1h"]), 11);
+    assert!(
+        stderr.ends_with("(start a thread): Resource temporarily unavailable (os error 11)\n"),
+        "{stderr}"
+    );
+    let writer = write(&[]);
+    eventually("it blocks in open", || {
+        let call = fs::read_to_string(format!("/proc/{}/wchan", writer.id()));
+        call.is_ok_and(|call| call.contains("fifo") || call.contains("wait_for_partner"))
+    });
+    place.run(&["-qq", "read"], 0);
+    let stderr = finish_with(writer, 0);
+    assert!(
+        stderr.contains("nobody will notice if the pipe"),
+        "{stderr}"
+    );
+}
+
+/// What the shell starts in the background is ignored by Ctrl-C there, and so is what nohup starts by HUP.
+#[test]
+fn signals_that_were_ignored_stay_so() {
+    for command in ["read", "write"] {
+        let place = Place::with_pipe();
+        let script = "trap '' INT HUP; \"$0\" -qq \"$1\" -p \"$2\" & echo $!; wait $!";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_lockpipe"), command]);
+        let mut shell = shell
+            .arg(place.pipe())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = shell.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+        let waiter = Pid::from_raw(line.trim().parse().unwrap());
+        match command {
+            "read" => await_reader(waiter, &place.pipe()),
+            _ => await_writer(waiter),
+        }
+        for signal in [
+            nix::sys::signal::Signal::SIGINT,
+            nix::sys::signal::Signal::SIGHUP,
+        ] {
+            nix::sys::signal::kill(waiter, signal).unwrap();
+        }
+        let other = if command == "read" { "write" } else { "read" };
+        place.run(&["-qq", other], 0);
+        assert!(shell.wait().unwrap().success(), "{command}");
+    }
+}
+
+/// An exec probe that leaves a child behind would leave a zombie each time.
+#[test]
+fn as_pid_1_it_reaps_what_it_inherits() {
+    for command in ["read", "write"] {
+        let place = Place::with_pipe();
+        let mut outer = unshare(&["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        let script = "(sh -c 'sleep 0.2 & : > \"$0\"' \"$1/left\" &) ; exec \"$0\" -qq \"$2\" -p \"$1/example.pipe\"";
+        outer.args(["sh", "-c", script, env!("CARGO_BIN_EXE_lockpipe")]);
+        let outer = outer
+            .arg(place.path())
+            .arg(command)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", outer.id());
+        let mut init = String::new();
+        eventually("the orphan has begun", || {
+            init = fs::read_to_string(&children).unwrap().trim().to_owned();
+            place.path().join("left").exists() && !init.is_empty()
+        });
+        let init_pid = Pid::from_raw(init.parse().unwrap());
+        match command {
+            "read" => await_reader(init_pid, &place.pipe()),
+            _ => await_writer(init_pid),
+        }
+        let inherited = format!("/proc/{init}/task/{init}/children");
+        eventually("the orphan is reaped", || {
+            fs::read_to_string(&inherited).unwrap().trim().is_empty()
+        });
+        let other = if command == "read" { "write" } else { "read" };
+        place.run(&["-qq", other], 0);
+        finish_with(outer, 0);
+    }
+}

@@ -1,0 +1,144 @@
+//! System calls that are refused, as sandboxes do it: a filter of `seccomp(2)` that answers one call with an error.
+
+use std::{io, os::unix::process::CommandExt, process::Command};
+
+use nix::libc;
+
+/// A system call, or those uses of it that an argument tells from the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    number: libc::c_long,
+    argument: Option<(u32, Test)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Test {
+    Equals(u32),
+    HasBits(u32),
+}
+
+impl Call {
+    /// A call by its number, `libc::SYS_linkat` for one.
+    #[must_use]
+    pub fn any(number: libc::c_long) -> Self {
+        let argument = None;
+        Self { number, argument }
+    }
+
+    /// Only with this value as the argument of this index, counted from 0.
+    #[must_use]
+    pub fn with(number: libc::c_long, index: u32, value: u32) -> Self {
+        let argument = Some((index, Test::Equals(value)));
+        Self { number, argument }
+    }
+
+    /// Only where all these bits are set in the argument of this index.
+    #[must_use]
+    pub fn with_bits(number: libc::c_long, index: u32, bits: u32) -> Self {
+        let argument = Some((index, Test::HasBits(bits)));
+        Self { number, argument }
+    }
+
+    /// Classic BPF, `seccomp(2)`: load, compare, and fall through to what allows the call.
+    fn filter(self, errno: u16) -> Vec<libc::sock_filter> {
+        let number = u32::try_from(self.number).unwrap_or(u32::MAX);
+        let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset);
+        let test = |test, value, skipped| {
+            let code = libc::BPF_JMP | test | libc::BPF_K;
+            libc::sock_filter {
+                jf: skipped,
+                ..statement(code, value)
+            }
+        };
+        let answer = |value| statement(libc::BPF_RET | libc::BPF_K, value);
+        let mut filter = vec![load(0)];
+        match self.argument {
+            None => filter.push(test(libc::BPF_JEQ, number, 1)),
+            Some((index, kind)) => {
+                filter.extend([test(libc::BPF_JEQ, number, 4), load(low_word(index))]);
+                filter.extend(match kind {
+                    Test::Equals(value) => [no_operation(), test(libc::BPF_JEQ, value, 1)],
+                    Test::HasBits(bits) => [
+                        statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, bits),
+                        test(libc::BPF_JEQ, bits, 1),
+                    ],
+                });
+            }
+        }
+        filter.push(answer(libc::SECCOMP_RET_ERRNO | u32::from(errno)));
+        filter.push(answer(libc::SECCOMP_RET_ALLOW));
+        filter
+    }
+}
+
+/// Lets the command find that this call is refused with this error number, and all that it starts.
+pub fn refuse(command: &mut Command, call: Call, errno: i32) -> &mut Command {
+    let errno = u16::try_from(errno).unwrap_or_default();
+    let mut filter = call.filter(errno);
+    let install = move || {
+        let program = libc::sock_fprog {
+            len: u16::try_from(filter.len()).unwrap_or_default(),
+            filter: filter.as_mut_ptr(),
+        };
+        // SAFETY: the program is valid while the call lasts, which copies it.
+        let done = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                ) == 0
+        };
+        if done {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    };
+    // SAFETY: prctl is a system call and no more, and nothing is allocated.
+    unsafe { command.pre_exec(install) }
+}
+
+/// Where the low half of an argument is in `struct seccomp_data`.
+fn low_word(index: u32) -> u32 {
+    let high_first = if cfg!(target_endian = "big") { 4 } else { 0 };
+    16 + 8 * index + high_first
+}
+
+fn no_operation() -> libc::sock_filter {
+    statement(libc::BPF_ALU | libc::BPF_OR | libc::BPF_K, 0)
+}
+
+fn statement(code: u32, k: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code: u16::try_from(code).unwrap_or_default(),
+        jt: 0,
+        jf: 0,
+        k,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_meant_is_refused() {
+        let touch = |call| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "umask 077; umask; kill -0 $$; kill -CONT $$"]);
+            refuse(&mut command, call, libc::EPERM).output().unwrap()
+        };
+        let calls = [
+            (Call::any(libc::SYS_kill), 2),
+            (Call::with(libc::SYS_kill, 1, 0), 1),
+            (Call::with_bits(libc::SYS_kill, 1, 0x12), 1),
+            (Call::with_bits(libc::SYS_kill, 1, 0x40), 0),
+        ];
+        for (call, refusals) in calls {
+            let output = touch(call);
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(errors.lines().count(), refusals, "{call:?}: {errors}");
+        }
+    }
+}
