@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coord_core::signal::keep_sigpipe;
+use coord_core::signal::{keep_sigpipe, sigpipe_was_ignored};
 use nix::{
     poll::{PollFd, PollFlags},
     sys::signal::{Signal, killpg},
@@ -99,12 +99,15 @@ impl Running {
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .process_group(0);
-        let keep_signals = || {
-            keep_sigpipe();
-            Ok(())
-        };
-        // SAFETY: what it calls is async-signal-safe.
-        unsafe { program.pre_exec(keep_signals) };
+        // Only then, since what runs between fork and exec costs two more descriptors.
+        if sigpipe_was_ignored() {
+            let keep = || {
+                keep_sigpipe();
+                Ok(())
+            };
+            // SAFETY: what it calls is async-signal-safe.
+            unsafe { program.pre_exec(keep) };
+        }
         let child = program.spawn()?;
         let pid = rustix::process::Pid::from_child(&child);
         Ok(Self {
