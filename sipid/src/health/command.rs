@@ -63,21 +63,23 @@ pub(super) fn run(command: &[OsString], watch: &Watch, until: Instant) -> Result
     }
 }
 
-/// Whether the program can be run at all: looked for as `execvp(3)` does.
+/// Whether the program can be run at all: looked for as a shell does, to which a directory of `PATH`
+/// that may not be searched is one without it.
 pub(super) fn check(program: &OsStr) -> io::Result<()> {
     if program.as_bytes().contains(&b'/') {
         return is_executable(Path::new(program));
     }
     let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    let mut found = Err(io::Error::from_raw_os_error(Errno::NOENT.raw_os_error()));
-    for directory in env::split_paths(&path) {
-        match is_executable(&directory.join(program)) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found = Err(error),
-            Err(_) => {}
-            Ok(()) => return Ok(()),
+    let mut last = Err(io::Error::from_raw_os_error(Errno::NOENT.raw_os_error()));
+    for found in env::split_paths(&path).map(|directory| directory.join(program)) {
+        if found.exists() {
+            last = is_executable(&found);
+        }
+        if last.is_ok() {
+            break;
         }
     }
-    found
+    last
 }
 
 fn is_executable(path: &Path) -> io::Result<()> {

@@ -43,8 +43,8 @@ fn ip(args: &[&str]) {
 
 /// Name servers at these addresses, in this order.
 fn use_name_servers(addresses: &[&str]) {
-    let dir = env::temp_dir().join(format!("sipid-resolv-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
+    // What is mounted stays when its name goes.
+    let dir = tempfile::tempdir().unwrap();
     let lines = addresses
         .iter()
         .map(|address| format!("nameserver {address}\n"));
@@ -53,7 +53,7 @@ fn use_name_servers(addresses: &[&str]) {
         ("resolv.conf", lines.collect::<String>()),
         ("nsswitch.conf", hosts.to_owned()),
     ] {
-        let path = dir.join(name);
+        let path = dir.path().join(name);
         fs::write(&path, text).unwrap();
         let status = Command::new("mount")
             .arg("--bind")
