@@ -68,7 +68,7 @@ impl Run {
         report: &Report,
     ) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
-        let client = pod.client().await?;
+        let client = pod.without_input().await?;
         let client = client.with_timeout(times.request_timeout.min(Times::DEFAULT));
         let lock = self
             .wanted
@@ -76,7 +76,10 @@ impl Run {
             .extend_every(times.renew_interval);
         let held = match lock.acquire_unless(signals.clone().came()).await {
             Ok(held) => held,
-            Err(error) => return not_acquired(error, &signals),
+            Err(error) => {
+                let busy = error.is_busy();
+                return not_acquired(error, busy, &signals);
+            }
         };
         report.0.end();
         if let Some(status) = signals.status() {

@@ -11,7 +11,12 @@ use coord_process::supervise::{Guard, StopArgs};
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
 
 use super::{
-    Backend, StoreArg, backend::Work, default_id, hold::Wanted, name, report::Report,
+    Backend, StoreArg,
+    backend::{Login, Work},
+    default_id,
+    hold::Wanted,
+    name,
+    report::Report,
     times::LeaseArgs,
 };
 
@@ -83,6 +88,8 @@ struct RunOn<'a> {
 impl Work for RunOn<'_> {
     type Done = Status;
 
+    const LOGIN: Login = Login::WithoutInput;
+
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
         let proof = store.prove_life().map_err(failed)?;
@@ -94,7 +101,10 @@ impl Work for RunOn<'_> {
         let lock = self.lock(store, proof.as_ref(), &signals);
         let held = match self.arguments.wanted.acquire(&lock).await {
             Ok(held) => held,
-            Err(error) => return not_acquired(error, &signals),
+            Err(error) => {
+                let busy = error.is_busy();
+                return not_acquired(error, busy, &signals);
+            }
         };
         self.report.0.end();
         if let Some(status) = signals.status() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, and their helpers")]
 
+mod certificates;
 mod claim;
 mod command;
 mod content;
@@ -14,6 +15,7 @@ mod kill;
 mod limits;
 mod network;
 mod proxy;
+mod ready;
 mod reuse;
 mod secrets;
 mod server;
