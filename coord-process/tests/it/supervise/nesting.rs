@@ -4,21 +4,21 @@ use nix::sys::signal::{Signal, kill};
 
 use super::{ask_for_the_end, eventually, example, fifo, sleeps, start, supervise, unique};
 
-/// Counts what it is asked to do; ends when it is killed, or when the gate opens.
-const COUNTS: &str =
-    "trap 'echo term' TERM; trap 'echo int' INT; echo $$; while :; do sleep 0.02; done";
+/// Says what it is asked to do, at once: what came twice would be one if it waited for another process.
+const COUNTS: &str = "trap 'echo term' TERM; trap 'echo int' INT; exec 3<>$GATE; echo $$; while :; do read -r _ <&3; done";
 
 /// Programs that quit hard on the second one would lose their clean-up.
 #[test]
 fn a_command_below_three_supervisors_is_asked_once_for_each_reason() {
-    let (_place, fifo) = fifo();
+    let ((_place, fifo), (_other, gate)) = (fifo(), fifo());
     let supervisor = example("supervise");
     let supervisor = supervisor.to_str().unwrap();
     let inner = [
         supervisor, "--grace", "3600000", supervisor, "--grace", "3600000", "sh", "-c", COUNTS,
     ];
     let outer = ["--grace", "3600000", "--until", fifo.to_str().unwrap()];
-    let mut supervised = start(&mut supervise(&[&outer[..], &inner].concat()));
+    let mut command = supervise(&[&outer[..], &inner].concat());
+    let mut supervised = start(command.env("GATE", &gate));
     let command = supervised.says_pid();
     supervised.send(Signal::SIGINT);
     supervised.says("int");
