@@ -52,14 +52,38 @@ pub async fn status(client: &Client, name: &str) -> Result<Option<State>, Error>
 /// # Errors
 /// Those of the requests.
 pub async fn locks(client: &Client) -> Result<Vec<Result<State, Error>>, Error> {
-    let objects = client
-        .list()
-        .await
-        .map_err(|error| Kind::from(error).of(""))?;
+    let locks = found(client, false).await?;
+    Ok(locks.into_iter().map(|(_, lock)| lock).collect())
+}
+
+/// All locks of all namespaces, each with its namespace.
+///
+/// # Errors
+/// As [`locks`].
+pub async fn locks_everywhere(
+    client: &Client,
+) -> Result<Vec<(String, Result<State, Error>)>, Error> {
+    found(client, true).await
+}
+
+async fn found(
+    client: &Client,
+    everywhere: bool,
+) -> Result<Vec<(String, Result<State, Error>)>, Error> {
+    let of_list = |error| Kind::from(error).of("");
+    let candidates = client.candidates(everywhere).await.map_err(of_list)?;
     let mut locks = Vec::new();
-    for object in objects.iter().filter(|object| Record::looks_like(object)) {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        locks.push(state(client, object).await.map_err(|kind| kind.of(name)));
+    for (namespace, name) in candidates {
+        let there = client.within(&namespace).map_err(of_list)?;
+        match there.get::<ConfigMap>(CONFIGMAPS, &name).await {
+            Ok(Some(object)) if Record::looks_like(&object) => {
+                let state = state(&there, &object).await;
+                locks.push((namespace, state.map_err(|kind| kind.of(&name))));
+            }
+            // It is none, or has gone meanwhile.
+            Ok(_) => {}
+            Err(error) => return Err(Kind::from(error).of(&name)),
+        }
     }
     Ok(locks)
 }

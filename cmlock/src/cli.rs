@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod client;
 mod hold;
 mod report;
@@ -7,7 +8,6 @@ mod run;
 mod show;
 
 use clap::{Parser, Subcommand};
-use cmlock::Client;
 use coord_core::{
     Status,
     cli::{Failure, Tool},
@@ -36,16 +36,16 @@ enum Command {
     /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
     #[command(after_help = exit::HELP_WRAPPER)]
     Run(run::Run),
-    /// Acquire a lock and leave it held, for scripts; prints the holder's ID. Status 16 held by somebody else, 110 the wait ran out
+    /// Acquire a lock and leave it held, for scripts; prints the holder's ID (exit status 16 if it is held, 110 if the wait ran out)
     Acquire(hold::Acquire),
-    /// Release a lock that this Pod holds; none is fine. Status 16 held by somebody else
+    /// Release a lock that this Pod holds; succeed if there is none (exit status 16 if somebody else holds it)
     Release(hold::Release),
     /// Say who holds a lock: status 0 held, 1 free
     Status(show::Show),
     /// List the locks
     List(show::List),
-    /// Say whether this user may do what is needed here, and which rules are missing: status 0 yes, 1 no
-    Check,
+    /// Check that this user has the required permissions, else print a Role that gives them: status 0 yes, 1 no
+    Check(check::Check),
 }
 
 impl Tool for CmlockCli {
@@ -73,13 +73,8 @@ impl Tool for CmlockCli {
             Command::Release(release) => block_on(release.run(&pod)),
             Command::Status(status) => block_on(status.run(&pod)),
             Command::List(list) => block_on(list.run(&pod)),
-            Command::Check => block_on(check(&pod)),
+            Command::Check(check) => block_on(check.run(&pod)),
             Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
         }
     }
-}
-
-async fn check(pod: &PodArgs) -> Result<Status, Failure> {
-    let client = pod.client().await?;
-    client.cluster().check(&Client::RULES).await
 }

@@ -12,10 +12,13 @@ use coord_kube::{Action, Cluster, Error as KubeError, Rule};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, PostParams, Preconditions, PropagationPolicy},
+    api::{
+        DeleteParams, ListParams, PartialObjectMeta, PostParams, Preconditions, PropagationPolicy,
+    },
 };
 use serde::de::DeserializeOwned;
 
@@ -23,7 +26,7 @@ use crate::{
     Error, PodName,
     error::Kind,
     holder::{Holder, own_run, phase},
-    record::{Owner, Record, Run},
+    record::{self, Owner, Record, Run},
     time::Sight,
 };
 
@@ -52,10 +55,8 @@ struct Container {
 }
 
 impl Client {
-    /// What the commands need, as rules of a Role.
-    ///
-    /// `update` is for `run` with a timeout, `list` for `list`. Without `watch` on pods the owner Pod is read every ten seconds.
-    pub const RULES: [Rule; 8] = [
+    /// What the commands need, as rules of a Role: `update` is for `run` with a timeout, `list` for `list`.
+    pub const RULES: [Rule; 7] = [
         Rule::new("get", CONFIGMAPS),
         Rule::new("list", CONFIGMAPS),
         Rule::new("watch", CONFIGMAPS),
@@ -63,8 +64,28 @@ impl Client {
         Rule::new("update", CONFIGMAPS),
         Rule::new("delete", CONFIGMAPS),
         Rule::new("get", PODS),
-        Rule::new("watch", PODS),
     ];
+
+    /// What they can do without: the owner Pod is then read every ten seconds.
+    pub const OPTIONAL_RULES: [Rule; 1] = [Rule::new("watch", PODS)];
+
+    /// What all but `list` need for the lock of this name alone. Its ConfigMap is created each time, which a Role cannot restrict to a name.
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that cannot be a lock's.
+    pub fn rules_for(name: &str) -> Result<Vec<Rule>, Error> {
+        if !is_dns_subdomain(name) {
+            return Err(Kind::Name.of(name));
+        }
+        Ok(vec![
+            Rule::new("get", CONFIGMAPS).on(name),
+            Rule::new("watch", CONFIGMAPS).on(name),
+            Rule::new("update", CONFIGMAPS).on(name),
+            Rule::new("delete", CONFIGMAPS).on(name),
+            Rule::new("create", CONFIGMAPS),
+            Rule::new("get", PODS),
+        ])
+    }
 
     /// The locks of this Pod, by a client whose retries are off (`kube::Config::default_retry`): a repeated write is judged by whoever knows what
     /// it was for. It must be called within a tokio runtime.
@@ -293,14 +314,43 @@ impl Client {
         }
     }
 
-    pub(crate) async fn list(&self) -> Result<Vec<ConfigMap>, KubeError> {
-        let (api, parameters) = (self.api::<ConfigMap>(), ListParams::default());
-        let found = self
-            .call(self.cluster.action("list", CONFIGMAPS), || {
-                api.list(&parameters)
-            })
-            .await?;
-        Ok(found.items)
+    /// The namespaces and names of the ConfigMaps that may be locks, here or everywhere. Their metadata says so: the others, which may be
+    /// large, are not fetched.
+    pub(crate) async fn candidates(
+        &self,
+        everywhere: bool,
+    ) -> Result<Vec<(String, String)>, KubeError> {
+        let (api, action) = if everywhere {
+            let all = Api::<ConfigMap>::all(self.cluster.client().clone());
+            (all, Action::new("list", CONFIGMAPS))
+        } else {
+            (self.api(), self.cluster.action("list", CONFIGMAPS))
+        };
+        let page = |page: ListParams| {
+            let api = api.clone();
+            async move { api.list_metadata(&page).await }
+        };
+        let mut found = Vec::new();
+        let take = |object: PartialObjectMeta<ConfigMap>| {
+            if record::may_be_lock(&object.metadata) {
+                let ObjectMeta {
+                    namespace, name, ..
+                } = object.metadata;
+                found.push((namespace.unwrap_or_default(), name.unwrap_or_default()));
+            }
+        };
+        let all = ListParams::default();
+        self.cluster.list(action, &all, page, take).await?;
+        Ok(found)
+    }
+
+    /// The same client for another namespace.
+    pub(crate) fn within(&self, namespace: &str) -> Result<Self, KubeError> {
+        let cluster = self.cluster.within(namespace)?;
+        Ok(Self {
+            sight: Arc::clone(&self.sight),
+            ..Self::of(cluster, &self.pod.name)
+        })
     }
 
     async fn call<T, F>(&self, action: Action, request: impl Fn() -> F) -> Result<T, KubeError>

@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     NoContainer(PodName, String),
     /// Somebody else has it.
     Held(Obstacle),
-    /// It was not to be had within this time; what was in the way.
+    /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// The caller wanted no more.
     Cancelled,
@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     /// The server's answers have no `Date`.
     NoClock,
     Cluster(coord_kube::Error),
+    /// The server has never answered, and was given up before the wait was over; the last request's error.
+    Unanswered(coord_kube::Error),
     Timer(std::io::Error),
 }
 
@@ -43,13 +45,20 @@ impl Error {
     pub fn lock(&self) -> &str {
         &self.lock
     }
+
+    /// Whether the wait is over: somebody else has the lock and is not waited for, or the time to wait has run out. A server that was given
+    /// up because it never answered is not that.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(*self.kind, Kind::Held(_) | Kind::TimedOut(..))
+    }
 }
 
 impl Kind {
     /// For an event about the lock.
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Cluster(error) => with_sources(error),
+            Self::Cluster(error) | Self::Unanswered(error) => with_sources(error),
             Self::Held(obstacle) => format!("it is {obstacle}"),
             Self::Malformed(malformed) => malformed.to_string(),
             _ => "it could not be".to_owned(),
@@ -77,7 +86,8 @@ impl From<Malformed> for Kind {
 }
 
 impl HasErrno for Error {
-    /// `EBUSY` when somebody else has the lock, `ETIMEDOUT`, `ECANCELED`, `ENOENT` for a Pod that is not there,
+    /// `EBUSY` when somebody else has the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a server that was silent from the
+    /// beginning, `ECANCELED`, `ENOENT` for a Pod that is not there,
     /// `EINVAL` for a name that cannot be one, an object that cannot be read, or a Pod that has ended, `EPROTO` for a server without a clock, or that of
     /// the request ([`coord_kube::Error::errno`]).
     fn errno(&self) -> Errno {
@@ -92,7 +102,9 @@ impl HasErrno for Error {
             Kind::TimedOut(..) => Errno::ETIMEDOUT,
             Kind::Cancelled => Errno::ECANCELED,
             Kind::NoClock => Errno::EPROTO,
-            Kind::Cluster(error) => error.errno(),
+            // That a request got no answer in time is not that the wait ran out.
+            Kind::Unanswered(error) if error.errno() == Errno::ETIMEDOUT => Errno::EAGAIN,
+            Kind::Cluster(error) | Kind::Unanswered(error) => error.errno(),
             Kind::Timer(error) => error.errno(),
         }
     }
@@ -109,7 +121,7 @@ impl fmt::Display for Error {
                 let start: String = self.lock.chars().take(80).collect();
                 write!(
                     f,
-                    "{start:?} cannot name a lock: use up to 253 of a-z, 0-9, '-' and '.', with a letter or digit at each end and beside each '.'"
+                    "invalid lock name {start:?}: use at most 253 characters from a-z, 0-9, \"-\" and \".\", with a letter or digit at each end and beside each \".\""
                 )
             }
             Kind::PodName(pod) => write!(f, "{:?} cannot be the name of a Pod: {SET}", pod.name),
@@ -130,15 +142,16 @@ impl fmt::Display for Error {
             Kind::Held(obstacle) => write!(f, "it is {obstacle}"),
             Kind::TimedOut(limit, why) => {
                 let limit = humantime::format_duration(*limit);
-                write!(f, "it was not to be had within {limit}: {why}")
+                write!(f, "could not be acquired within {limit}: {why}")
             }
             Kind::Cancelled => f.write_str("the wait was cancelled"),
             Kind::Malformed(malformed) => write!(
                 f,
-                "the ConfigMap of this name is no lock, and is left alone: {malformed}"
+                "ConfigMap {:?} exists but is not a cmlock lock ({malformed}); leaving it unchanged",
+                self.lock
             ),
             Kind::NoClock => f.write_str("the API server's answers have no Date"),
-            Kind::Cluster(error) => write!(f, "{error}"),
+            Kind::Cluster(error) | Kind::Unanswered(error) => write!(f, "{error}"),
             Kind::Timer(_) => f.write_str("no timer"),
         }
     }
@@ -147,7 +160,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.kind {
-            Kind::Cluster(error) => error.source(),
+            Kind::Cluster(error) | Kind::Unanswered(error) => error.source(),
             Kind::Timer(error) => Some(error),
             _ => None,
         }

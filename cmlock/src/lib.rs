@@ -17,8 +17,9 @@ mod owner;
 mod record;
 mod time;
 
-pub use admin::{State, locks, release, status};
+pub use admin::{State, locks, locks_everywhere, release, status};
 pub use client::Client;
+pub use coord_kube;
 pub use coord_lease::{Believed, Lost};
 pub use error::Error;
 pub use event::Event;

@@ -101,8 +101,11 @@ impl Limits {
     /// A request failed: a pause when it may do better later, an error when not.
     pub(crate) async fn trouble(&mut self, wanted: &Wanted, error: KubeError) -> Result<(), Kind> {
         let impatient = !self.answered && boottime() >= self.started + PATIENCE;
-        if !error.is_transient() || impatient {
+        if !error.is_transient() {
             return Err(error.into());
+        }
+        if impatient {
+            return Err(Kind::Unanswered(error));
         }
         if self.trouble.is_none() {
             wanted.tell(&Event::Unreachable(with_sources(&error)));

@@ -121,7 +121,7 @@ impl OwnerWatch {
             Ok(News::Is(pod)) => self.state = OwnerState::of(owner, Some(&pod)),
             Ok(News::Gone) => self.state = OwnerState::Gone,
             Ok(News::Unsure) => self.read_in(Duration::ZERO),
-            Err(error) if error.errno() == Errno::EACCES => {
+            Err(error) if error.errno() == Errno::EACCES && !error.is_transient() => {
                 self.refused = Some(with_sources(&error));
                 self.read_in(REREAD);
             }

@@ -9,7 +9,7 @@ use std::{
 
 use k8s_openapi::{
     api::core::v1::ConfigMap,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference},
 };
 
 use crate::{Time, holder::Holder};
@@ -73,6 +73,27 @@ impl fmt::Display for Malformed {
     }
 }
 
+/// Whether an object with this metadata may be a lock: it looks like one, or somebody has written what only locks say, or nobody tells who
+/// has written what (`managedFields`).
+pub(crate) fn may_be_lock(meta: &ObjectMeta) -> bool {
+    const DATA: &str = "f:data";
+    const FIELD: &str = "f:expiresAt";
+    let writes_expiry = |entry: &ManagedFieldsEntry| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| fields.0[DATA].get(FIELD).is_some())
+    };
+    let managed = meta.managed_fields.as_deref().unwrap_or_default();
+    looks_like(meta) || managed.is_empty() || managed.iter().any(writes_expiry)
+}
+
+/// It belongs to a Pod as its controller's does, or has a holder's ID.
+fn looks_like(meta: &ObjectMeta) -> bool {
+    let mut owners = meta.owner_references.iter().flatten();
+    let mut annotations = meta.annotations.iter().flatten();
+    owners.any(|owner| owner.kind == "Pod" && owner.controller == Some(true))
+        || annotations.any(|(key, _)| key == HOLDER)
+}
+
 impl Record {
     pub(crate) fn read(object: &ConfigMap) -> Result<Self, Malformed> {
         let meta = &object.metadata;
@@ -96,16 +117,8 @@ impl Record {
 
     /// Whether an object looks like a lock, be it a malformed one: it belongs to a Pod as its controller's does, or says what only locks say.
     pub(crate) fn looks_like(object: &ConfigMap) -> bool {
-        let meta = &object.metadata;
-        let of_pod = meta
-            .owner_references
-            .iter()
-            .flatten()
-            .any(|owner| owner.kind == "Pod" && owner.controller == Some(true));
-        let has = |map: &Option<BTreeMap<String, String>>, key| {
-            map.as_ref().is_some_and(|map| map.contains_key(key))
-        };
-        of_pod || has(&object.data, EXPIRES_AT) || has(&meta.annotations, HOLDER)
+        let mut data = object.data.iter().flatten();
+        looks_like(&object.metadata) || data.any(|(key, _)| key == EXPIRES_AT)
     }
 
     pub(crate) fn is_held_by(&self, holder: &Holder) -> bool {

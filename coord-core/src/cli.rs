@@ -147,26 +147,6 @@ pub fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| StdoutError(error).into())
 }
 
-/// How a command prints a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ListFormat {
-    /// A line each, with a head
-    Table,
-    /// An array
-    Json,
-    /// Just the names
-    Name,
-}
-
-/// How a command prints one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ShowFormat {
-    /// For people
-    Text,
-    /// An object
-    Json,
-}
-
 /// Those of a list that can be read. Each of the others is told, and the status is of the last one of them.
 pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (Vec<T>, Status) {
     let mut status = Status::DONE;

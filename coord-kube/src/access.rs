@@ -1,23 +1,25 @@
-//! What this user may do, and the rules that are missing.
+//! What this user may do, and the Role that gives the rights that are missing.
 
 use std::fmt;
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+use k8s_openapi::api::{
+    authentication::v1::SelfSubjectReview,
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
 };
 use kube::{Api, api::PostParams};
 
 use crate::{Action, Cluster, Error};
 
-/// A right: a verb on a resource of the core API group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A right: a verb on a resource of the core API group, or on one object of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     verb: &'static str,
     resource: &'static str,
+    name: Option<String>,
 }
 
 /// Whether a right is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The right.
     pub rule: Rule,
@@ -25,11 +27,35 @@ pub struct Access {
     pub allowed: bool,
 }
 
+/// A Role in a namespace, as `kubectl apply` takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Role<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The namespace it is in.
+    pub namespace: &'a str,
+    /// What it allows.
+    pub rules: &'a [Rule],
+}
+
 impl Rule {
     /// A verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on a resource, by its plural name.
     #[must_use]
     pub const fn new(verb: &'static str, resource: &'static str) -> Self {
-        Self { verb, resource }
+        Self {
+            verb,
+            resource,
+            name: None,
+        }
+    }
+
+    /// On the object of this name alone (`resourceNames`), which a creation and a list cannot be restricted to.
+    #[must_use]
+    pub fn on(self, name: &str) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            ..self
+        }
     }
 
     /// The verb.
@@ -43,16 +69,59 @@ impl Rule {
     pub fn resource(&self) -> &'static str {
         self.resource
     }
+
+    /// The name of the one object that it is about, if it is.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn is_about_the_same(&self, other: &Self) -> bool {
+        (self.resource, &self.name) == (other.resource, &other.name)
+    }
 }
 
 /// As it is written in a Role, in YAML.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verb, resource } = self;
-        write!(
+        let Self {
+            verb,
+            resource,
+            name,
+        } = self;
+        write!(f, r#"{{apiGroups: [""], resources: ["{resource}"]"#)?;
+        if let Some(name) = name {
+            write!(f, ", resourceNames: [{name:?}]")?;
+        }
+        write!(f, r#", verbs: ["{verb}"]}}"#)
+    }
+}
+
+/// With one rule for all verbs on the same objects.
+impl fmt::Display for Role<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name, namespace, ..
+        } = self;
+        writeln!(f, "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role")?;
+        writeln!(
             f,
-            r#"{{apiGroups: [""], resources: ["{resource}"], verbs: ["{verb}"]}}"#
-        )
+            "metadata:\n  name: {name:?}\n  namespace: {namespace:?}\nrules:"
+        )?;
+        for (at, rule) in self.rules.iter().enumerate() {
+            let same = |other: &&Rule| other.is_about_the_same(rule);
+            if self.rules[..at].iter().any(|other| same(&other)) {
+                continue;
+            }
+            let verbs = self.rules.iter().filter(same);
+            let verbs: Vec<_> = verbs.map(|rule| format!("{:?}", rule.verb)).collect();
+            writeln!(f, "- apiGroups: [\"\"]\n  resources: [{:?}]", rule.resource)?;
+            if let Some(name) = &rule.name {
+                writeln!(f, "  resourceNames: [{name:?}]")?;
+            }
+            writeln!(f, "  verbs: [{}]", verbs.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -63,43 +132,71 @@ impl Cluster {
     /// As [`call`](Self::call).
     pub async fn access(&self, rules: &[Rule]) -> Result<Vec<Access>, Error> {
         let mut answers = Vec::with_capacity(rules.len());
-        for &rule in rules {
+        for rule in rules {
             let allowed = self.may(rule).await?;
+            let rule = rule.clone();
             answers.push(Access { rule, allowed });
         }
         Ok(answers)
     }
 
-    /// What a tool's `check` does: prints the rules that a Role must still have, as YAML; status 0 when there are none, else 1.
+    /// Whom the server takes this user for (`SelfSubjectReview`, since Kubernetes 1.28); none where it does not tell.
+    pub async fn whoami(&self) -> Option<String> {
+        let api: Api<SelfSubjectReview> = Api::all(self.client().clone());
+        let (params, review) = (PostParams::default(), SelfSubjectReview::default());
+        let action = Action::new("create", "selfsubjectreviews");
+        let answer = self.call(action, || api.create(&params, &review)).await;
+        answer.ok()?.status?.user_info?.username
+    }
+
+    /// What a tool's `check` does: status 0 when this user has all rights that are needed, else 1, with a Role of this name that gives them
+    /// and the `optional` ones.
     ///
     /// # Errors
     /// As [`call`](Self::call).
     #[cfg(feature = "cli")]
     pub async fn check(
         &self,
-        rules: &[Rule],
+        role: &str,
+        needed: &[Rule],
+        optional: &[Rule],
     ) -> Result<coord_core::Status, coord_core::cli::Failure> {
-        let access = self.access(rules).await?;
-        let missing = access.iter().filter(|access| !access.allowed);
-        let missing: Vec<String> = missing
-            .map(|access| format!("- {}\n", access.rule))
-            .collect();
-        if missing.is_empty() {
+        let lacks = |access: Vec<Access>| -> Vec<Rule> {
+            let missing = access.into_iter().filter(|access| !access.allowed);
+            missing.map(|access| access.rule).collect()
+        };
+        let missing = lacks(self.access(needed).await?);
+        let wished = lacks(self.access(optional).await?);
+        if missing.is_empty() && wished.is_empty() {
             return Ok(coord_core::Status::DONE);
         }
+        let user = self.whoami().await;
+        let user = user.map_or_else(|| "this user".to_owned(), |user| format!("user {user:?}"));
+        let namespace = self.namespace();
+        if missing.is_empty() {
+            let lacks = in_words(&wished);
+            log::info!("{user} can do without the right to {lacks} in namespace {namespace:?}");
+            return Ok(coord_core::Status::DONE);
+        }
+        let lacks = in_words(&missing);
         log::warn!(
-            "in namespace {:?}, a Role of this user must still have the rules printed",
-            self.namespace()
+            "{user} lacks the right to {lacks} in namespace {namespace:?}: apply the Role printed below and bind it to that user"
         );
-        coord_core::cli::print(&format!("rules:\n{}", missing.concat()))?;
+        let role = Role {
+            name: role,
+            namespace,
+            rules: &[needed, optional].concat(),
+        };
+        coord_core::cli::print(&role.to_string())?;
         Ok(coord_core::Status::NO)
     }
 
-    async fn may(&self, rule: Rule) -> Result<bool, Error> {
+    async fn may(&self, rule: &Rule) -> Result<bool, Error> {
         let attributes = ResourceAttributes {
             namespace: Some(self.namespace().to_owned()),
             verb: Some(rule.verb.to_owned()),
             resource: Some(rule.resource.to_owned()),
+            name: rule.name.clone(),
             ..ResourceAttributes::default()
         };
         let review = SelfSubjectAccessReview {
@@ -114,5 +211,53 @@ impl Cluster {
         let params = PostParams::default();
         let answer = self.call(action, || api.create(&params, &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+}
+
+/// `get configmaps, create configmaps`, and so on.
+#[cfg(feature = "cli")]
+fn in_words(rules: &[Rule]) -> String {
+    let one = |rule: &Rule| match &rule.name {
+        Some(name) => format!("{} {} {name:?}", rule.verb, rule.resource),
+        None => format!("{} {}", rule.verb, rule.resource),
+    };
+    rules.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_has_one_rule_for_each_kind_of_object() {
+        let rules = [
+            Rule::new("get", "configmaps").on("x"),
+            Rule::new("create", "configmaps"),
+            Rule::new("update", "configmaps").on("x"),
+            Rule::new("get", "pods"),
+        ];
+        let role = Role {
+            name: "tool",
+            namespace: "ci",
+            rules: &rules,
+        };
+        let expected = r#"apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: "tool"
+  namespace: "ci"
+rules:
+- apiGroups: [""]
+  resources: ["configmaps"]
+  resourceNames: ["x"]
+  verbs: ["get", "update"]
+- apiGroups: [""]
+  resources: ["configmaps"]
+  verbs: ["create"]
+- apiGroups: [""]
+  resources: ["pods"]
+  verbs: ["get"]
+"#;
+        assert_eq!(role.to_string(), expected);
     }
 }

@@ -1,26 +1,69 @@
 //! Which cluster, as whom, and in which namespace.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
-/// Which cluster, as whom, and in which namespace: to be flattened into a tool's arguments, before or after its command.
+/// Which cluster, as whom, and in which namespace: to be flattened into a tool's arguments, before or after its command. They are
+/// kubectl's.
 ///
 /// The first of these that is there decides, and when it cannot be used that is an error, not a reason to try the next:
 /// 1. `--kubeconfig`
-/// 2. the files that `KUBECONFIG` names
-/// 3. the Pod's service account, unless `--context` is given
+/// 2. the files that `KUBECONFIG` names, those that are there
+/// 3. the Pod's service account, unless `--context`, `--cluster` or `--user` is given
 /// 4. `~/.kube/config`
+/// 5. `--server` alone
 ///
 /// The namespace is that of `--namespace`, else the context's, else in a Pod that of its service account, else `default`.
-#[derive(Clone, Debug, Default)]
-#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[derive(Clone, Default)]
+#[cfg_attr(
+    feature = "cli",
+    derive(clap::Args),
+    command(next_help_heading = "Cluster")
+)]
 pub struct ClientArgs {
-    /// The kubeconfig file; else KUBECONFIG, in a Pod its service account, else ~/.kube/config
+    /// The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]
     #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "FILE"))]
     pub kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context; else its current one
+    /// The kubeconfig's context [default: its current one]
     #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "NAME"))]
     pub context: Option<String>,
-    /// The namespace; else the context's, in a Pod its own
-    #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "NAME"))]
+    /// The namespace [default: the context's, in a Pod its own]
+    #[cfg_attr(feature = "cli", arg(short, long, global = true, value_name = "NAME"))]
     pub namespace: Option<String>,
+    /// The kubeconfig's cluster [default: the context's]
+    #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "NAME"))]
+    pub cluster: Option<String>,
+    /// The kubeconfig's user [default: the context's]
+    #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "NAME"))]
+    pub user: Option<String>,
+    /// The address of the API server [default: the cluster's]
+    #[cfg_attr(feature = "cli", arg(short, long, global = true, value_name = "URL"))]
+    pub server: Option<String>,
+    /// The bearer token to show the API server [default: what the user has]
+    #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "TOKEN"))]
+    pub token: Option<String>,
+    /// Act as this user, for which the user needs the right to impersonate
+    #[cfg_attr(feature = "cli", arg(long = "as", global = true, value_name = "USER"))]
+    pub impersonate: Option<String>,
+    /// Act as a member of this group; may be repeated
+    #[cfg_attr(
+        feature = "cli",
+        arg(long = "as-group", global = true, value_name = "GROUP")
+    )]
+    pub impersonate_groups: Vec<String>,
+}
+
+/// Without the token.
+impl fmt::Debug for ClientArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientArgs")
+            .field("kubeconfig", &self.kubeconfig)
+            .field("context", &self.context)
+            .field("namespace", &self.namespace)
+            .field("cluster", &self.cluster)
+            .field("user", &self.user)
+            .field("server", &self.server)
+            .field("impersonate", &self.impersonate)
+            .field("impersonate_groups", &self.impersonate_groups)
+            .finish_non_exhaustive()
+    }
 }

@@ -1,11 +1,11 @@
 //! From arguments and environment to a client's configuration.
 
-use std::{env, ffi::OsString, path::PathBuf};
+mod file;
+mod target;
 
-use kube::{
-    Config,
-    config::{Kubeconfig, KubeconfigError},
-};
+use std::{env, ffi::OsString, io, path::PathBuf};
+
+use kube::{Config, config::Kubeconfig};
 
 use crate::{ClientArgs, Error};
 
@@ -14,6 +14,8 @@ enum Origin {
     Flag(PathBuf),
     Variable(OsString),
     Home(PathBuf),
+    /// There is no file, and `--server` says where the cluster is.
+    Nothing,
 }
 
 /// What of the environment decides.
@@ -34,14 +36,18 @@ impl Environment {
 }
 
 impl ClientArgs {
+    /// The client's configuration. Its proxy is the kubeconfig's alone, which goes before that of the environment.
     pub(super) fn config(&self) -> Result<Config, Error> {
+        self.config_in(Environment::read())
+    }
+
+    fn config_in(&self, environment: Environment) -> Result<Config, Error> {
         if let Some(namespace) = &self.namespace {
             check_namespace("--namespace", namespace)?;
         }
-        let mut config = match self.origin(Environment::read())? {
-            Some(origin) => self.of_kubeconfig(&origin)?,
-            None => Config::incluster_env()
-                .map_err(|error| Error::config("the Pod's service account", error))?,
+        let mut config = match self.origin(environment)? {
+            Some(origin) => target::config(self, &origin.load()?, &origin.name())?,
+            None => target::of_pod(self)?,
         };
         if let Some(namespace) = &self.namespace {
             config.default_namespace.clone_from(namespace);
@@ -57,31 +63,17 @@ impl ClientArgs {
         if let Some(paths) = environment.kubeconfig {
             return Ok(Some(Origin::Variable(paths)));
         }
-        if environment.in_pod && self.context.is_none() {
+        let of_file = self.context.is_some() || self.cluster.is_some() || self.user.is_some();
+        if environment.in_pod && !of_file {
             return Ok(None);
         }
         let home = environment.home.map(|home| home.join(".kube/config"));
-        let path = home
-            .filter(|path| path.exists())
-            .ok_or_else(Error::no_cluster)?;
-        Ok(Some(Origin::Home(path)))
-    }
-
-    fn of_kubeconfig(&self, origin: &Origin) -> Result<Config, Error> {
-        let named = |error| Error::config(origin.name(), error);
-        let mut kubeconfig = origin.load().map_err(named)?;
-        if let Some(context) = &self.context {
-            if !kubeconfig
-                .contexts
-                .iter()
-                .any(|known| known.name == *context)
-            {
-                let why = format!("{} has no context of that name", origin.name());
-                return Err(Error::config(format!("--context {context:?}"), why));
-            }
-            kubeconfig.current_context = Some(context.clone());
+        match home.filter(|path| path.exists()) {
+            Some(path) => Ok(Some(Origin::Home(path))),
+            // As with kubectl, an address is enough.
+            None if self.server.is_some() && !of_file => Ok(Some(Origin::Nothing)),
+            None => Err(Error::no_cluster()),
         }
-        Config::try_from(kubeconfig).map_err(named)
     }
 }
 
@@ -92,14 +84,36 @@ impl Origin {
             Self::Flag(path) => format!("--kubeconfig {path:?}"),
             Self::Variable(paths) => format!("KUBECONFIG={paths:?}"),
             Self::Home(path) => format!("{path:?}"),
+            Self::Nothing => "--server".to_owned(),
         }
     }
 
-    fn load(&self) -> Result<Kubeconfig, KubeconfigError> {
+    fn load(&self) -> Result<Kubeconfig, Error> {
         match self {
-            Self::Flag(path) | Self::Home(path) => Kubeconfig::read_from(path),
-            Self::Variable(_) => Kubeconfig::read(),
+            Self::Flag(path) | Self::Home(path) => {
+                file::read(path).map_err(|why| Error::config(self.name(), why))
+            }
+            Self::Variable(paths) => self.load_list(paths),
+            Self::Nothing => Ok(Kubeconfig::default()),
         }
+    }
+
+    /// Those of a list that are there, as in a `PATH`; what an earlier one says counts.
+    fn load_list(&self, paths: &OsString) -> Result<Kubeconfig, Error> {
+        let mut merged = None;
+        for path in env::split_paths(paths).filter(|path| !path.as_os_str().is_empty()) {
+            let next = match file::read(&path) {
+                Err(why) if why.is_missing() => continue,
+                read => {
+                    read.map_err(|why| Error::config(format!("{path:?} of KUBECONFIG"), why))?
+                }
+            };
+            let before: Kubeconfig = merged.unwrap_or_default();
+            // They are all of one kind and version, so that they can be merged.
+            merged = before.merge(next).ok();
+        }
+        let none = || io::Error::new(io::ErrorKind::NotFound, "none of its files is there");
+        merged.ok_or_else(|| Error::config(self.name(), none()))
     }
 }
 
@@ -118,137 +132,4 @@ pub(super) fn check_namespace(what: &str, namespace: &str) -> Result<(), Error> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
-
-    use super::*;
-    use coord_core::Errno;
-
-    const KUBECONFIG: &str = r#"{"current-context": "one",
-        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
-        "contexts": [{"name": "one", "context": {"cluster": "c", "namespace": "first"}},
-                     {"name": "two", "context": {"cluster": "c"}}]}"#;
-
-    fn environment(kubeconfig: Option<&str>, in_pod: bool, home: Option<&Path>) -> Environment {
-        Environment {
-            kubeconfig: kubeconfig.map(Into::into),
-            in_pod,
-            home: home.map(Into::into),
-        }
-    }
-
-    #[test]
-    fn the_first_that_is_there_decides() {
-        let home = tempfile::tempdir().unwrap();
-        let home = home.path();
-        fs::create_dir(home.join(".kube")).unwrap();
-        fs::write(home.join(".kube/config"), KUBECONFIG).unwrap();
-        let flag = ClientArgs {
-            kubeconfig: Some("/flag".into()),
-            ..ClientArgs::default()
-        };
-        let context = ClientArgs {
-            context: Some("two".into()),
-            ..ClientArgs::default()
-        };
-        let nothing = ClientArgs::default();
-        let name = |args: &ClientArgs, environment| {
-            args.origin(environment)
-                .map(|origin| origin.map_or("pod".to_owned(), |it| it.name()))
-        };
-        let at_home = format!("{:?}", home.join(".kube/config"));
-        let cases = [
-            (
-                &flag,
-                environment(Some("/var"), true, Some(home)),
-                "--kubeconfig \"/flag\"",
-            ),
-            (
-                &nothing,
-                environment(Some("/var"), true, Some(home)),
-                "KUBECONFIG=\"/var\"",
-            ),
-            (&nothing, environment(None, true, Some(home)), "pod"),
-            (&context, environment(None, true, Some(home)), &*at_home),
-            (&nothing, environment(None, false, Some(home)), &*at_home),
-        ];
-        for (args, environment, expected) in cases {
-            assert_eq!(name(args, environment).unwrap(), expected);
-        }
-        let error = name(
-            &nothing,
-            environment(None, false, Some(&home.join("other"))),
-        )
-        .unwrap_err();
-        assert_eq!(error.errno(), Errno::ENOENT);
-        assert!(error.to_string().contains("KUBECONFIG"), "{error}");
-        // `--context` says that a kubeconfig is meant: the Pod's account is no substitute for it.
-        assert_eq!(
-            name(&context, environment(None, true, None))
-                .unwrap_err()
-                .errno(),
-            Errno::ENOENT
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), KUBECONFIG).unwrap();
-        let path = file.path().to_owned();
-        let given =
-            |kubeconfig: PathBuf, context: Option<&str>, namespace: Option<&str>| ClientArgs {
-                kubeconfig: Some(kubeconfig),
-                context: context.map(Into::into),
-                namespace: namespace.map(Into::into),
-            };
-        let works = given(path.clone(), None, None).config().unwrap();
-        assert_eq!(works.default_namespace, "first");
-        let two = given(path.clone(), Some("two"), None).config().unwrap();
-        assert_eq!(two.default_namespace, "default");
-        let three = given(path.clone(), Some("two"), Some("third"))
-            .config()
-            .unwrap();
-        assert_eq!(three.default_namespace, "third");
-
-        let no_yaml = tempfile::NamedTempFile::new().unwrap();
-        fs::write(no_yaml.path(), "clusters: {]").unwrap();
-        let cases = [
-            (
-                given("/no/such/file".into(), None, None),
-                Errno::ENOENT,
-                "--kubeconfig \"/no/such/file\"",
-            ),
-            (
-                given("/".into(), None, None),
-                Errno::EISDIR,
-                "--kubeconfig \"/\"",
-            ),
-            (
-                given(no_yaml.path().into(), None, None),
-                Errno::EINVAL,
-                "--kubeconfig",
-            ),
-            (
-                given(path.clone(), Some("none"), None),
-                Errno::EINVAL,
-                "--context \"none\"",
-            ),
-            (
-                given(path.clone(), None, Some("a/b")),
-                Errno::EINVAL,
-                "--namespace \"a/b\"",
-            ),
-            (
-                given(path, None, Some("")),
-                Errno::EINVAL,
-                "--namespace \"\"",
-            ),
-        ];
-        for (args, errno, named) in cases {
-            let error = args.config().unwrap_err();
-            assert_eq!(error.errno(), errno, "{error}");
-            assert!(error.to_string().contains(named), "{error}");
-        }
-    }
-}
+mod tests;

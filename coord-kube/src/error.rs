@@ -1,11 +1,14 @@
 //! What can go wrong with a request, with what it was about, as an errno.
 
-use std::{error::Error as StdError, fmt, io, time::Duration};
+mod connection;
 
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use coord_core::{Errno, HasErrno, text::escaped};
 use kube::core::Status;
 
-use crate::{Action, Rule};
-use coord_core::{Errno, HasErrno};
+use self::connection::{chain, io_error, of_connection};
+use crate::{Action, Rule, bounded::TooLong, connection::NotConnected, credentials};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -23,10 +26,12 @@ enum Kind {
     NoCluster,
     /// The server answered, and this is its answer.
     Answer(Action, Box<Status>),
-    /// The server refused, and is not ready.
-    Starting(Action, Box<Status>),
+    /// The server refused, and is not ready; or why that cannot be told.
+    Starting(Action, Box<Status>, Option<String>),
     /// The server did not answer in time.
     TimedOut(Action, Duration),
+    /// There are no credentials to show.
+    Credentials(Option<Action>, credentials::Failed),
     /// There was no answer, or none that could be read.
     Failed(Action, Box<kube::Error>),
     /// A watch was cut off.
@@ -43,8 +48,9 @@ impl Error {
         Kind::NoCluster.into()
     }
 
-    pub(super) fn starting(action: Action, status: Box<Status>) -> Self {
-        Kind::Starting(action, status).into()
+    /// A refusal that is not final yet: the server is not ready, or does not say whether it is, for this reason.
+    pub(super) fn starting(action: Action, status: Box<Status>, unknown: Option<String>) -> Self {
+        Kind::Starting(action, status, unknown).into()
     }
 
     pub(super) fn timed_out(action: Action, after: Duration) -> Self {
@@ -58,10 +64,18 @@ impl Error {
     /// A client's error, with what it was about. A caller that makes requests without [`Cluster::call`](crate::Cluster::call) uses it.
     #[must_use]
     pub fn of(action: Action, error: kube::Error) -> Self {
+        let of_credentials = chain(&error).find_map(<dyn StdError>::downcast_ref);
+        if let Some(failed) = of_credentials {
+            return Kind::Credentials(Some(action), credentials::Failed::clone(failed)).into();
+        }
         match error {
             kube::Error::Api(status) => Kind::Answer(action, status).into(),
             error => Kind::Failed(action, Box::new(error)).into(),
         }
+    }
+
+    pub(super) fn of_log_in(failed: credentials::Failed) -> Self {
+        Kind::Credentials(None, failed).into()
     }
 
     /// The error number:
@@ -74,10 +88,11 @@ impl Error {
     /// | 409 because it exists | `EEXIST` |
     /// | 409 because it has changed | `EAGAIN` |
     /// | 410 | `ESTALE` |
-    /// | 429, 503; 403 of a server that is not ready | `EAGAIN` |
+    /// | 429, 503; 403 of a server that says that it is not ready | `EAGAIN` |
     /// | 408, 504, no answer in time | `ETIMEDOUT` |
     /// | connection refused | `ECONNREFUSED` |
     /// | connection lost | `ECONNRESET` |
+    /// | a credential plugin that fails | `EACCES`; `ENOENT` if it is not there, `ETIMEDOUT` if it hangs |
     /// | any other | `EIO`, with its text |
     ///
     /// For a file that cannot be read it is that of the system call.
@@ -86,9 +101,10 @@ impl Error {
         match &self.kind {
             Kind::Config(_, source) => io_error(&**source).map_or(Errno::EINVAL, HasErrno::errno),
             Kind::NoCluster => Errno::ENOENT,
-            Kind::Answer(_, status) => of_answer(status),
-            Kind::Starting(..) => Errno::EAGAIN,
+            Kind::Answer(_, status) | Kind::Starting(_, status, Some(_)) => of_answer(status),
+            Kind::Starting(_, _, None) => Errno::EAGAIN,
             Kind::TimedOut(..) | Kind::Silent(..) => Errno::ETIMEDOUT,
+            Kind::Credentials(_, failed) => failed.errno(),
             Kind::Failed(_, error) => of_connection(error),
         }
     }
@@ -97,7 +113,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match &self.kind {
-            Kind::Answer(_, status) | Kind::Starting(_, status) => Some(status.code),
+            Kind::Answer(_, status) | Kind::Starting(_, status, _) => Some(status.code),
             _ => None,
         }
     }
@@ -117,7 +133,12 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match &self.kind {
             Kind::Config(..) | Kind::NoCluster => false,
-            Kind::Answer(_, status) => matches!(status.code, 408 | 429 | 500 | 502..=504),
+            // A plugin that has never worked is set up wrongly.
+            Kind::Credentials(_, failed) => failed.renewal,
+            // 501 and 505 will not change; what has no code at all came from somebody between us and the server.
+            Kind::Answer(_, status) => {
+                matches!(status.code, 0 | 408 | 429 | 500 | 502..=504 | 506..=599)
+            }
             // Names that cannot be resolved just now, answers that make no sense: none of it is final.
             Kind::Starting(..) | Kind::TimedOut(..) | Kind::Silent(..) | Kind::Failed(..) => true,
         }
@@ -129,10 +150,34 @@ impl Error {
     #[must_use]
     pub fn had_no_effect(&self) -> bool {
         match &self.kind {
-            Kind::Config(..) | Kind::NoCluster | Kind::Starting(..) => true,
+            Kind::Config(..) | Kind::NoCluster | Kind::Credentials(..) | Kind::Starting(..) => true,
             Kind::Answer(_, status) => (400..500).contains(&status.code) && status.code != 408,
             Kind::TimedOut(..) | Kind::Silent(..) => false,
-            Kind::Failed(_, error) => of_connection(error) == Errno::ECONNREFUSED,
+            Kind::Failed(_, error) => {
+                chain(&**error).any(<dyn StdError>::is::<NotConnected>)
+                    || of_connection(error) == Errno::ECONNREFUSED
+            }
+        }
+    }
+}
+
+impl Error {
+    /// Whether the answer was longer than any object is.
+    pub(super) fn is_too_long(&self) -> bool {
+        let Kind::Failed(_, error) = &self.kind else {
+            return false;
+        };
+        chain(&**error).any(<dyn StdError>::is::<TooLong>)
+    }
+
+    /// Where a list goes on whose beginning the server has forgotten meanwhile (410): it says so itself.
+    pub(super) fn goes_on_at(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Answer(_, status) if status.code == 410 => {
+                let rest = status.metadata.as_ref()?.continue_.clone();
+                rest.filter(|token| !token.is_empty())
+            }
+            _ => None,
         }
     }
 }
@@ -156,29 +201,21 @@ impl fmt::Display for Error {
             Kind::NoCluster => f.write_str(
                 "no cluster to talk to: there is no --kubeconfig, no KUBECONFIG, no service account of a Pod and no ~/.kube/config",
             ),
-            // A namespace that is about to go, and a quota, are 403 too.
-            Kind::Answer(action, status)
-                if status.code == 403 && status.message.contains(" cannot ") =>
-            {
-                let rule = Rule::new(action.verb, action.resource);
-                let text = Text(status);
-                match &action.namespace {
-                    Some(namespace) => write!(f, "not allowed to {action}: a Role in {namespace:?} must have the rule {rule}: {text}"),
-                    None => write!(f, "not allowed to {action}: a ClusterRole must have the rule {rule}: {text}"),
-                }
-            }
-            Kind::Answer(action, status) if status.code == 401 => {
-                write!(f, "cannot {action}: the server does not accept these credentials: {}", Text(status))
-            }
-            Kind::Answer(action, status) => write!(f, "cannot {action}: {}", Text(status)),
-            Kind::Starting(action, status) => write!(
+            Kind::Answer(action, status) => answered(f, action, status),
+            Kind::Starting(action, status, None) => write!(
                 f,
                 "cannot {action}: the server is not ready: {}",
                 Text(status)
             ),
+            Kind::Starting(action, status, Some(unknown)) => {
+                answered(f, action, status)?;
+                let unknown = escaped(unknown);
+                write!(f, "; or the server is still starting, and /readyz does not tell ({unknown})")
+            }
             Kind::TimedOut(action, after) => write!(f, "cannot {action}: no answer within {after:?}"),
             Kind::Silent(action, after) => write!(f, "cannot {action}: the server has been silent for {after:?}"),
-            Kind::Failed(action, _) => write!(f, "cannot {action}"),
+            Kind::Credentials(None, _) => f.write_str("cannot log in"),
+            Kind::Failed(action, _) | Kind::Credentials(Some(action), _) => write!(f, "cannot {action}"),
         }
     }
 }
@@ -189,8 +226,34 @@ impl StdError for Error {
             Kind::Config(_, source) => Some(&**source),
             // Its text repeats what its source says.
             Kind::Failed(_, error) => error.source().or(Some(&**error)),
+            Kind::Credentials(_, failed) => Some(failed),
             _ => None,
         }
+    }
+}
+
+fn answered(f: &mut fmt::Formatter<'_>, action: &Action, status: &Status) -> fmt::Result {
+    let text = Text(status);
+    match status.code {
+        // A namespace that is about to go, and a quota, are 403 too.
+        403 if status.message.contains(&format!(" cannot {}", action.verb)) => {
+            let rule = Rule::new(action.verb, action.resource);
+            match &action.namespace {
+                Some(namespace) => write!(
+                    f,
+                    "not allowed to {action}: a Role in {namespace:?} must have the rule {rule}: {text}"
+                ),
+                None => write!(
+                    f,
+                    "not allowed to {action}: a ClusterRole must have the rule {rule}: {text}"
+                ),
+            }
+        }
+        401 => write!(
+            f,
+            "cannot {action}: the server does not accept these credentials: {text}"
+        ),
+        _ => write!(f, "cannot {action}: {text}"),
     }
 }
 
@@ -202,11 +265,14 @@ impl fmt::Display for Text<'_> {
         const LONGEST: usize = 500;
         let Self(status) = self;
         let said: String = status.message.trim().chars().take(LONGEST).collect();
-        if said.is_empty() {
-            write!(f, "the server answered {}", status.code)
-        } else {
-            write!(f, "the server answered {}: {said}", status.code)
+        match status.code {
+            0 => f.write_str("the server answered with an error that has no code")?,
+            code => write!(f, "the server answered {code}")?,
         }
+        if said.is_empty() {
+            return Ok(());
+        }
+        write!(f, ": {}", escaped(&said))
     }
 }
 
@@ -223,57 +289,10 @@ fn of_answer(status: &Status) -> Errno {
     }
 }
 
-/// Of a request that got no answer, or none that could be read.
-fn of_connection(error: &kube::Error) -> Errno {
-    // One that only wraps another error says nothing itself.
-    if let Some(error) = io_error(error).filter(|error| error.kind() != io::ErrorKind::Other) {
-        return match error.kind() {
-            io::ErrorKind::ConnectionRefused => Errno::ECONNREFUSED,
-            io::ErrorKind::TimedOut => Errno::ETIMEDOUT,
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset => Errno::ECONNRESET,
-            _ if error.raw_os_error().is_some() => error.errno(),
-            // Certificates and names that do not fit, for instance.
-            _ => Errno::EIO,
-        };
-    }
-    let cut = |error: &(dyn StdError + 'static)| {
-        error
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(|error| error.is_incomplete_message() || error.is_closed())
-    };
-    if chain(error).any(cut) {
-        return Errno::ECONNRESET;
-    }
-    Errno::EIO
-}
-
-/// The innermost I/O error.
-fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
-    chain(error)
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .last()
-}
-
-/// The error and its sources. An I/O error that wraps another one passes over it: its source is the other's source.
-fn chain<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| {
-        match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     fn answered(code: u16, reason: &str) -> Error {

@@ -3,21 +3,29 @@
 mod access;
 mod action;
 mod args;
+mod bounded;
 mod clock;
 mod config;
+mod connection;
+mod credentials;
 mod error;
+mod list;
 mod observe;
+mod service;
 mod starting;
 mod watch;
 
 use std::{future::Future, time::Duration};
 
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
+use coord_core::boottime;
 use kube::{Api, Client, Config, Resource, client::ConfigExt, core::NamespaceResourceScope};
-use tower::{BoxError, ServiceBuilder};
+use tower::ServiceBuilder;
+
+use self::service::Sender;
+pub use {k8s_openapi, kube};
 
 pub use self::{
-    access::{Access, Rule},
+    access::{Access, Role, Rule},
     action::Action,
     args::ClientArgs,
     clock::ClusterClock,
@@ -38,6 +46,8 @@ pub struct Cluster {
     timeout: Duration,
     clock: ClusterClock,
     starting: starting::Starting,
+    /// None for a client of the caller's.
+    sender: Option<Sender>,
 }
 
 impl Cluster {
@@ -51,9 +61,21 @@ impl Cluster {
     /// the argument, the variable or the file.
     #[allow(clippy::unused_async, reason = "it must be called where tokio runs")]
     pub async fn connect(args: &ClientArgs, user_agent: &str) -> Result<Self, Error> {
+        Self::of(args, user_agent, false)
+    }
+
+    /// The same for a program that a person waits for, and whose standard input nobody else wants: a credential plugin that asks for it
+    /// (`interactiveMode`) has it, if it is a terminal.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    #[allow(clippy::unused_async, reason = "it must be called where tokio runs")]
+    pub async fn connect_attended(args: &ClientArgs, user_agent: &str) -> Result<Self, Error> {
+        Self::of(args, user_agent, true)
+    }
+
+    fn of(args: &ClientArgs, user_agent: &str, attended: bool) -> Result<Self, Error> {
         let mut config = args.config()?;
-        config.default_retry = false;
-        config.connect_timeout = Some(DEFAULT_TIMEOUT);
         let user_agent = user_agent.parse().map_err(|_| {
             Error::config(
                 "the user agent",
@@ -61,8 +83,23 @@ impl Cluster {
             )
         })?;
         config.headers.push((http::header::USER_AGENT, user_agent));
-        let namespace = config.default_namespace.clone();
-        Self::new(client(config)?, &namespace)
+        let sender = Sender::of(&config, attended)?;
+        let client = client(&config, sender.clone())?;
+        Ok(Self {
+            sender: Some(sender),
+            ..Self::new(client, &config.default_namespace)?
+        })
+    }
+
+    /// Waits until there are credentials: a person may need longer to log in than a request may take. It is not needed before a request.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call), when a credential plugin fails or has not ended after two minutes.
+    pub async fn log_in(&self) -> Result<(), Error> {
+        match &self.sender {
+            Some(sender) => sender.log_in().await.map_err(Error::of_log_in),
+            None => Ok(()),
+        }
     }
 
     /// A client of the caller's own, in this namespace. Its retries should be off (`kube::Config::default_retry`): they repeat writes.
@@ -81,6 +118,7 @@ impl Cluster {
             timeout: DEFAULT_TIMEOUT,
             clock,
             starting: starting::Starting::default(),
+            sender: None,
         })
     }
 
@@ -89,6 +127,18 @@ impl Cluster {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The same in another namespace.
+    ///
+    /// # Errors
+    /// `EINVAL` when the namespace cannot be one.
+    pub fn within(&self, namespace: &str) -> Result<Self, Error> {
+        config::check_namespace("the namespace", namespace)?;
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            ..self.clone()
+        })
     }
 
     /// The deadline of each request.
@@ -148,7 +198,7 @@ impl Cluster {
                 }
                 answer => {
                     if answer.is_ok() {
-                        self.starting.end();
+                        self.starting.allowed(&action, boottime());
                     }
                     answer.map_err(|error| Error::of(action.clone(), error))
                 }
@@ -159,34 +209,12 @@ impl Cluster {
     }
 }
 
-fn client(config: Config) -> Result<Client, Error> {
-    // Without a provider of the process's own choice, rustls panics where two are compiled in.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Somebody may have been faster, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let server = config.cluster_url.clone();
-    let client = if config.proxy_url.is_some() {
-        Client::try_from(config)
-    } else {
-        undelayed(&config)
-    };
-    client.map_err(|error| Error::config(format!("the cluster at {server}"), error))
-}
-
-/// The client's own stack, on connections that send what they have at once (`TCP_NODELAY`, `tcp(7)`). The default stack has no switch for
-/// that, and its requests wait for a delayed acknowledgement of the server's, 40 ms, whenever the connection was idle before.
-fn undelayed(config: &Config) -> kube::Result<Client> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    let tls = config.rustls_https_connector_with_connector(tcp)?;
-    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(tls);
+/// kube's client on connections and credentials of ours.
+fn client(config: &Config, sender: Sender) -> Result<Client, Error> {
+    let unusable = |error| Error::config("whom the kubeconfig's user is to act as", error);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
-        .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
-        .service(http);
+        .layer(config.extra_headers_layer().map_err(unusable)?)
+        .service(sender);
     Ok(Client::new(service, &*config.default_namespace))
 }

@@ -6,19 +6,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Response, header};
-use http_body_util::{BodyExt, Limited};
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::{
     Client,
     client::Body,
     core::{Status, response::StatusDetails},
 };
+use serde::Deserialize;
 use tower::{BoxError, Layer, Service};
 
-use crate::ClusterClock;
+use crate::{ClusterClock, bounded::Bounded};
 
 /// More than any Status of the API server has.
-const LONGEST_ANSWER: usize = 1 << 20;
+const LONGEST_STATUS: usize = 1 << 20;
 
 /// The client, with its answers observed.
 pub(super) fn observed(client: Client, clock: &ClusterClock) -> Client {
@@ -33,7 +34,8 @@ pub(super) fn observed(client: Client, clock: &ClusterClock) -> Client {
     Client::new(layer.layer(send), namespace)
 }
 
-/// Reads the `Date` of each answer, and puts the `Retry-After` of a refused one where the client's error has it.
+/// Reads the `Date` of each answer, bounds its length, and turns one that is an error into a Status, with its HTTP status and its
+/// `Retry-After`, which the client would drop.
 #[derive(Clone)]
 struct Observe {
     clock: ClusterClock,
@@ -62,15 +64,16 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
-    type Response = Response<Body>;
+    type Response = Response<Bounded<Body>>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let watch = is_watch(request.uri());
         let answer = self.inner.call(request);
         let clock = self.clock.clone();
         Box::pin(async move {
@@ -80,39 +83,73 @@ where
             {
                 clock.observe(date);
             }
-            match header(&answer, header::RETRY_AFTER).and_then(|after| after.parse().ok()) {
-                Some(seconds) if !answer.status().is_success() => with_delay(answer, seconds).await,
-                _ => Ok(answer),
+            let code = answer.status();
+            if code.is_client_error() || code.is_server_error() {
+                return Ok(as_status(answer).await?.map(Bounded::whole));
             }
+            Ok(answer.map(if watch {
+                Bounded::lines
+            } else {
+                Bounded::whole
+            }))
         })
     }
+}
+
+fn is_watch(uri: &http::Uri) -> bool {
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    parameters.any(|parameter| matches!(parameter, "watch=true" | "watch=1"))
 }
 
 fn header(answer: &Response<Body>, name: header::HeaderName) -> Option<&str> {
     answer.headers().get(name)?.to_str().ok()
 }
 
-/// The client drops the headers of an answer that is an error; its Status has a field for the delay.
-async fn with_delay(answer: Response<Body>, seconds: u32) -> Result<Response<Body>, BoxError> {
+/// An answer that is an error, with a Status for its body, whatever it had: the client drops the HTTP status and the headers, and
+/// takes any JSON for a Status.
+async fn as_status(answer: Response<Body>) -> Result<Response<Body>, BoxError> {
+    let after = header(&answer, header::RETRY_AFTER).and_then(|after| after.parse().ok());
     let (mut head, body) = answer.into_parts();
-    let body = Limited::new(body, LONGEST_ANSWER)
-        .collect()
-        .await?
-        .to_bytes();
-    let mut status: Status = serde_json::from_slice(&body).unwrap_or_else(|_| {
-        let text = String::from_utf8_lossy(&body);
-        Status::failure(text.trim(), "").with_code(head.status.as_u16())
-    });
-    let details = status.details.get_or_insert_with(|| StatusDetails {
+    let body = match Limited::new(body, LONGEST_STATUS).collect().await {
+        Ok(body) => body.to_bytes(),
+        // A page without an end says no more than its beginning would.
+        Err(error) if error.is::<LengthLimitError>() => hyper::body::Bytes::new(),
+        Err(error) => return Err(error),
+    };
+    let mut status = status(&body, head.status);
+    if let Some(seconds) = after {
+        let details = status.details.get_or_insert_with(no_details);
+        details.retry_after_seconds = seconds;
+    }
+    let body = serde_json::to_vec(&status)?;
+    head.headers.remove(header::CONTENT_LENGTH);
+    Ok(Response::from_parts(head, Body::from(body)))
+}
+
+/// The Status that the body is, else one with its text. A code that no error has is not believed: the HTTP status counts then.
+fn status(body: &[u8], code: StatusCode) -> Status {
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    let is_status = serde_json::from_slice(body).is_ok_and(|it: Kind| it.kind == "Status");
+    match serde_json::from_slice::<Status>(body) {
+        Ok(status) if is_status && (400..600).contains(&status.code) => status,
+        Ok(status) if is_status => status.with_code(code.as_u16()),
+        _ => {
+            let text = String::from_utf8_lossy(body);
+            Status::failure(text.trim(), "").with_code(code.as_u16())
+        }
+    }
+}
+
+fn no_details() -> StatusDetails {
+    StatusDetails {
         name: String::new(),
         group: String::new(),
         kind: String::new(),
         uid: String::new(),
         causes: Vec::new(),
         retry_after_seconds: 0,
-    });
-    details.retry_after_seconds = seconds;
-    let body = serde_json::to_vec(&status)?;
-    head.headers.remove(header::CONTENT_LENGTH);
-    Ok(Response::from_parts(head, Body::from(body)))
+    }
 }

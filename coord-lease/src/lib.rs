@@ -5,6 +5,8 @@ mod pace;
 mod timer;
 
 #[cfg(feature = "cli")]
+pub mod output;
+#[cfg(feature = "cli")]
 mod runtime;
 #[cfg(feature = "cli")]
 mod signals;

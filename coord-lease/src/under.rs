@@ -72,17 +72,19 @@ pub fn not_started(error: supervise::Error) -> Failure {
     Failure::new(error.status(), error)
 }
 
-/// The lock was not acquired: the signal that ended the wait, 124 when the wait ran out, else a failure of the tool itself.
+/// The lock was not acquired: the signal that ended the wait, 124 when the lock is busy and the wait over, else a failure of the tool itself.
+/// The errno does not tell: a request that was not answered in time has the one of a wait that ran out.
 ///
 /// # Errors
 /// All but the signal.
 pub fn not_acquired(
     error: impl HasErrno + Send + Sync + 'static,
+    busy: bool,
     signals: &Signals,
 ) -> Result<Status, Failure> {
     match error.errno() {
         Errno::ECANCELED => Ok(signals.status().unwrap_or(Status::FAILED)),
-        Errno::ETIMEDOUT | Errno::EBUSY => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
+        _ if busy => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
         _ => Err(failed(error)),
     }
 }

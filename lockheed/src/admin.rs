@@ -81,18 +81,36 @@ pub async fn locks<S: Store>(
 ) -> Result<Vec<Result<State, Error>>, StoreError> {
     let found = within(store.list()).await?;
     let now = within(store.now()).await?;
-    let mut states: Vec<_> = found
-        .iter()
-        .map(|object| State::read(object, now))
-        .collect();
-    if let Some(condition) = condition {
-        states.retain(|state| {
-            state
-                .as_ref()
-                .map_or(true, |state| state.matches(condition))
-        });
-    }
-    Ok(states)
+    let states = found.iter().map(|object| State::read(object, now));
+    Ok(states.filter(|state| wanted(state, condition)).collect())
+}
+
+/// The same of all namespaces, each lock with its namespace.
+///
+/// # Errors
+/// That of the store.
+#[cfg(feature = "kube")]
+pub async fn locks_everywhere(
+    store: &crate::KubeStore,
+    condition: Option<&Condition>,
+) -> Result<Vec<(String, Result<State, Error>)>, StoreError> {
+    let found = within(store.list_everywhere()).await?;
+    let now = within(store.now()).await?;
+    let states = found.into_iter().map(|(namespace, object)| {
+        let state = State::read(&object, now);
+        (namespace, state)
+    });
+    Ok(states
+        .filter(|(_, state)| wanted(state, condition))
+        .collect())
+}
+
+/// One that cannot be read is told of, whatever is wanted.
+fn wanted(state: &Result<State, Error>, condition: Option<&Condition>) -> bool {
+    let (Ok(state), Some(condition)) = (state, condition) else {
+        return true;
+    };
+    state.matches(condition)
 }
 
 /// Ends every lease of a lock, whoever holds it, and returns those that were not over. Holders that watch the lock learn of it at once;

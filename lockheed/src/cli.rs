@@ -38,22 +38,22 @@ enum Command {
     /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
     #[command(after_help = exit::HELP_WRAPPER)]
     Run(run::Run),
-    /// Acquire a lock and leave it held, for scripts; prints the fencing token. Status 16 held by somebody else, 110 the wait ran out
+    /// Acquire a lock and leave it held, for scripts; prints the fencing token (exit status 16 if it is held, 110 if the wait ran out)
     Acquire(hold::Acquire),
     /// Renew a lease that was acquired before: status 116 when it is not there, or is over
     Renew(hold::Renew),
-    /// End a lease that was acquired before; none is fine
+    /// Release a lease; succeed if there is none
     Release(hold::Release),
     /// List the locks
     List(show::List),
-    /// Show one lock whole: status 2 when there is none
+    /// Show one lock in full (exit status 2 if there is none)
     Inspect(show::Inspect),
     /// End somebody's lease, and say whose: status 1 when the condition does not hold
     Break(admin::Break),
     /// Remove a lock that nobody holds: status 16 when it is held, 1 when the condition does not hold
     Delete(admin::Delete),
-    /// Say whether this user may do what is needed here, and which rules are missing: status 0 yes, 1 no
-    Check,
+    /// Check that this user has the required permissions, else print a Role that gives them: status 0 yes, 1 no
+    Check(check::Check),
 }
 
 impl Tool for LockheedCli {
@@ -84,7 +84,7 @@ impl Tool for LockheedCli {
             Command::Inspect(inspect) => inspect.run(&store),
             Command::Break(arguments) => arguments.run(&store),
             Command::Delete(delete) => delete.run(&store),
-            Command::Check => check::run(&store),
+            Command::Check(check) => check.run(&store),
             Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
         }
     }

@@ -17,7 +17,7 @@ pub struct Error {
 pub(crate) enum Kind {
     /// Somebody else holds the lock.
     Held { by: String, until: Timestamp },
-    /// It was not to be had within this time; what was in the way.
+    /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// The lock was held and is no longer; why.
     Lost(Lost),
@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Asked(String),
     /// The store failed.
     Store(StoreError),
+    /// The store has never answered, and was given up before the wait was over; what it failed with last.
+    Unanswered(StoreError),
 }
 
 impl Error {
@@ -36,6 +38,13 @@ impl Error {
     #[must_use]
     pub fn lock(&self) -> &LockName {
         &self.lock
+    }
+
+    /// Whether the wait is over: somebody else holds the lock and is not waited for, or the time to wait has run out. A store that was given
+    /// up because it never answered is not that.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.kind, Kind::Held { .. } | Kind::TimedOut(..))
     }
 
     /// Why the lock was lost, if that is what happened.
@@ -58,7 +67,8 @@ impl Kind {
 }
 
 impl HasErrno for Error {
-    /// `EBUSY` when somebody else holds the lock, `ETIMEDOUT`, `ESTALE` for a lock that was lost, `ECANCELED`, `EINVAL` for what cannot be
+    /// `EBUSY` when somebody else holds the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a store that was silent from the
+    /// beginning, `ESTALE` for a lock that was lost, `ECANCELED`, `EINVAL` for what cannot be
     /// read or cannot be, or that of the store.
     fn errno(&self) -> Errno {
         match &self.kind {
@@ -67,7 +77,9 @@ impl HasErrno for Error {
             Kind::Lost(_) => Errno::ESTALE,
             Kind::Cancelled => Errno::ECANCELED,
             Kind::Record(_) | Kind::Asked(_) => Errno::EINVAL,
-            Kind::Store(error) => error.errno(),
+            // That a request got no answer in time is not that the wait ran out.
+            Kind::Unanswered(error) if error.errno() == Errno::ETIMEDOUT => Errno::EAGAIN,
+            Kind::Store(error) | Kind::Unanswered(error) => error.errno(),
         }
     }
 }
@@ -77,18 +89,18 @@ impl fmt::Display for Error {
         let lock = &self.lock;
         match &self.kind {
             Kind::Held { by, until } if until.is_never() => {
-                write!(f, "lock {lock} is held by {by:?}, without an end")
+                write!(f, "lock {lock} is held by {by:?} indefinitely")
             }
             Kind::Held { by, until } => write!(f, "lock {lock} is held by {by:?} until {until}"),
             Kind::TimedOut(limit, why) => {
                 let limit = humantime::format_duration(*limit);
-                write!(f, "lock {lock} was not to be had within {limit}: {why}")
+                write!(f, "could not acquire lock {lock} within {limit}: {why}")
             }
             Kind::Lost(why) => write!(f, "lock {lock} was lost: {why}"),
             Kind::Cancelled => write!(f, "waiting for lock {lock} was cancelled"),
             Kind::Record(reason) => write!(f, "lock {lock} cannot be read: {reason}"),
             Kind::Asked(reason) => write!(f, "lock {lock}: {reason}"),
-            Kind::Store(_) => write!(f, "lock {lock}"),
+            Kind::Store(_) | Kind::Unanswered(_) => write!(f, "lock {lock}"),
         }
     }
 }
@@ -96,7 +108,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
-            Kind::Store(error) => Some(error),
+            Kind::Store(error) | Kind::Unanswered(error) => Some(error),
             _ => None,
         }
     }

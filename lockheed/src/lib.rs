@@ -16,8 +16,12 @@ pub mod sim;
 pub mod store;
 mod time;
 
+#[cfg(feature = "kube")]
+pub use admin::locks_everywhere;
 pub use admin::{State, break_lock, delete_lock, inspect, locks};
 pub use condition::{Condition, InvalidCondition};
+#[cfg(feature = "kube")]
+pub use coord_kube;
 pub use coord_lease::{Believed, Lost};
 pub use error::Error;
 pub use event::Event;

@@ -52,7 +52,7 @@ impl fmt::Display for InvalidName {
         let start: String = self.0.chars().take(80).collect();
         write!(
             f,
-            "{start:?} cannot name a lock: use up to {LONGEST} of a-z, 0-9, '-' and '.', with a letter or digit at each end and beside each '.'"
+            "invalid lock name {start:?}: use at most {LONGEST} characters from a-z, 0-9, \"-\" and \".\", with a letter or digit at each end and beside each \".\""
         )
     }
 }

@@ -112,7 +112,7 @@ impl Tool for SipidCli {
     const LOG: Defaults = Defaults {
         env_prefix: "SIPID",
         level: log::LevelFilter::Warn,
-        crates: &["sipid", "rustls"],
+        crates: &["sipid"],
         silent_below_debug: &[],
     };
 

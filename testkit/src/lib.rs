@@ -2,8 +2,9 @@
 //!
 //! [`cluster`] starts etcd and kube-apiserver, [`process`] looks after children, [`refusal`] takes system calls away from them; they are light, since `cargo xtask` stands on them too. The rest is the feature `faults`: a
 //! [`Namespace`] for each test, with users who may do just what the test gives them, the requests that the API server has
-//! [counted](audit), a [`Proxy`] before it that cuts, delays and rewrites its answers, and
-//! [`WallClocks`] that are wrong.
+//! [counted](audit), a [`Proxy`] before it that cuts, delays and rewrites its answers, a
+//! [`Front`] that counts and loses connections, a [`Tunnel`] as companies have it, a
+//! [`Guarded`] user whose credentials change, and [`WallClocks`] that are wrong.
 
 pub mod cluster;
 pub mod process;
@@ -14,9 +15,15 @@ pub mod audit;
 #[cfg(feature = "faults")]
 mod clocks;
 #[cfg(feature = "faults")]
+mod front;
+#[cfg(feature = "faults")]
+pub mod guarded;
+#[cfg(feature = "faults")]
 mod namespace;
 #[cfg(feature = "faults")]
 mod proxy;
+#[cfg(feature = "faults")]
+mod tunnel;
 
 #[cfg(feature = "faults")]
 pub use http::Method;
@@ -24,8 +31,11 @@ pub use http::Method;
 #[cfg(feature = "faults")]
 pub use self::{
     clocks::WallClocks,
+    front::Front,
+    guarded::Guarded,
     namespace::Namespace,
     proxy::{Fault, Proxy, Seen},
+    tunnel::Tunnel,
 };
 
 /// Why something could not be set up, for people: nothing here is told apart by a program.

@@ -81,6 +81,7 @@ struct State {
     rules: Vec<Rule>,
     seen: Vec<Seen>,
     shift: i64,
+    token: Option<String>,
 }
 
 type Applies = Box<dyn Fn(&Method, &str) -> bool + Send>;
@@ -194,6 +195,17 @@ impl Proxy {
         self.shared.state().shift = seconds;
     }
 
+    /// Lets only requests through that have this bearer token; the others are answered 401, as the API server does it.
+    pub fn require(&self, token: &str) {
+        self.shared.state().token = Some(token.to_owned());
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The requests so far.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
@@ -224,6 +236,15 @@ impl Shared {
                 .unwrap_or_else(|| self.everything.borrow().clone()),
         });
         fault
+    }
+
+    /// Whether the request may pass, see [`Proxy::require`].
+    fn accepts(&self, headers: &http::HeaderMap) -> bool {
+        let given = headers.get(header::AUTHORIZATION);
+        let given = given.and_then(|value| value.to_str().ok());
+        let state = self.state();
+        state.token.is_none()
+            || given.and_then(|it| it.strip_prefix("Bearer ")) == state.token.as_deref()
     }
 
     /// Waits while everything is silent; the fault of everything then.
@@ -275,6 +296,11 @@ async fn answer(
         .path_and_query()
         .map_or("/", |path| path.as_str())
         .to_owned();
+    if !shared.accepts(request.headers()) {
+        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "Unauthorized",
+            "reason": "Unauthorized", "code": 401});
+        return made_up(401, None, body.to_string());
+    }
     let own = shared.judge(request.method(), &path);
     let fault = match own {
         Some(Fault::Silence) => std::future::pending().await,
@@ -306,7 +332,7 @@ async fn answer(
 async fn forwarded(request: Request<Incoming>) -> Result<Request<Body>> {
     let (mut head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    for name in [header::HOST, header::CONNECTION] {
+    for name in [header::HOST, header::CONNECTION, header::AUTHORIZATION] {
         head.headers.remove(name);
     }
     Ok(Request::from_parts(head, Body::from(body)))

@@ -5,6 +5,8 @@ use cmlock::{Client, PodName};
 use coord_core::cli::Failure;
 use coord_kube::{ClientArgs, Cluster};
 
+const USER_AGENT: &str = concat!("cmlock/", env!("CARGO_PKG_VERSION"));
+
 /// Which Pod owns the locks, and where it is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PodArgs {
@@ -20,17 +22,34 @@ pub(crate) struct PodArgs {
 }
 
 impl PodArgs {
+    /// For what is done at once: a person may log in before.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
-        const USER_AGENT: &str = concat!("cmlock/", env!("CARGO_PKG_VERSION"));
+        let cluster = Cluster::connect_attended(&self.arguments(), USER_AGENT).await?;
+        cluster.log_in().await?;
+        Ok(self.of(cluster))
+    }
+
+    /// For what waits: a person may log in meanwhile.
+    pub(crate) async fn waiting(&self) -> Result<Client, Failure> {
+        let cluster = Cluster::connect_attended(&self.arguments(), USER_AGENT).await?;
+        Ok(self.of(cluster))
+    }
+
+    /// For a command that has standard input.
+    pub(crate) async fn without_input(&self) -> Result<Client, Failure> {
         let cluster = Cluster::connect(&self.arguments(), USER_AGENT).await?;
+        Ok(self.of(cluster))
+    }
+
+    fn of(&self, cluster: Cluster) -> Client {
         let pod = self.pod.clone().or_else(PodName::name_of_this_pod);
         let client = Client::of(cluster, &pod.unwrap_or_default());
-        Ok(match (&self.container, variable("CONTAINER_NAME")) {
+        match (&self.container, variable("CONTAINER_NAME")) {
             (Some(name), _) => client.with_container(name),
             // Others than Pods have variables of that name, too.
             (None, Some(name)) => client.with_container_if_any(&name),
             (None, None) => client,
-        })
+        }
     }
 
     /// `POD_NAMESPACE` is where the Pod says that it is; what is given goes before it.

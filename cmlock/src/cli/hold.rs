@@ -16,10 +16,10 @@ use super::{client::PodArgs, report::Report};
 /// What `run` and `acquire` have in common.
 #[derive(Args)]
 pub(crate) struct Wanted {
-    /// Wait so long at most, and let the lock expire so long after it was acquired [default: wait for ever, no expiry]
+    /// Wait at most this long; the lock also expires this long after it is acquired [default: wait for ever, no expiry]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     pub(crate) timeout: Option<Duration>,
-    /// Wait so long at most, or `forever`, whatever the timeout is
+    /// Wait at most this long, or `forever`, whatever the timeout is
     #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait")]
     wait: Option<Wait>,
     /// Do not wait for whoever holds the lock
@@ -88,7 +88,7 @@ impl Acquire {
 
     async fn acquire(&self, pod: &PodArgs, report: &Report) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
-        let lock = self.wanted.lock(&pod.client().await?, &self.name, report);
+        let lock = self.wanted.lock(&pod.waiting().await?, &self.name, report);
         let held = match lock.acquire_unless(signals.clone().came()).await {
             Ok(held) => held,
             Err(error) if error.errno() == Errno::ECANCELED => {

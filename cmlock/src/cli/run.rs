@@ -18,7 +18,7 @@ pub(crate) struct Run {
     name: String,
     #[command(flatten)]
     wanted: Wanted,
-    /// How long before the expiry, or after a loss, the command is asked to end before it is killed [default: 10s, at most a quarter of the timeout]
+    /// Grace period between asking the command to stop and killing it, before the expiry or after a loss [default: 10s, at most a quarter of the timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
     /// The command; it has the holder's ID in `CMLOCK_HOLDER`
@@ -60,7 +60,7 @@ impl Run {
         report: &Report,
     ) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
-        let client = pod.client().await?;
+        let client = pod.without_input().await?;
         let client = client.with_timeout(times.request_timeout.min(Times::DEFAULT));
         let lock = self
             .wanted
@@ -68,7 +68,10 @@ impl Run {
             .extend_every(times.renew_interval);
         let held = match lock.acquire_unless(signals.clone().came()).await {
             Ok(held) => held,
-            Err(error) => return not_acquired(error, &signals),
+            Err(error) => {
+                let busy = error.is_busy();
+                return not_acquired(error, busy, &signals);
+            }
         };
         report.0.end();
         if let Some(status) = signals.status() {

@@ -1,11 +1,13 @@
 //! `status` and `list`.
 
 use clap::Args;
-use cmlock::{State, Verdict};
+use cmlock::{Record, State, Verdict};
 use coord_core::{
     Status,
-    cli::{Failure, ListFormat, ShowFormat, print, readable},
+    cli::{Failure, print, readable},
+    text::escaped,
 };
+use coord_lease::output::{ListFormat, ShowFormat, Table, json, yaml};
 use serde_json::{Value, json};
 
 use super::client::PodArgs;
@@ -14,27 +16,34 @@ use super::client::PodArgs;
 pub(crate) struct Show {
     /// The lock
     name: String,
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ShowFormat::Text)]
     output: ShowFormat,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// How to print them
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
     output: ListFormat,
+    /// List the locks of all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
 }
+
+/// A lock, and its namespace where the locks are not all in one.
+type Listed = (Option<String>, State);
 
 impl Show {
     pub(crate) async fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
         let client = pod.client().await?;
         let state = cmlock::status(&client, &self.name).await?;
-        let text = match self.output {
-            ShowFormat::Text => in_words(&self.name, state.as_ref()),
-            ShowFormat::Json => in_json(&self.name, state.as_ref()).to_string(),
-        };
-        print(&format!("{text}\n"))?;
+        let whole = || in_json(&self.name, state.as_ref());
+        print(&match self.output {
+            ShowFormat::Text => format!("{}\n", escaped(&in_words(&self.name, state.as_ref()))),
+            ShowFormat::Json => format!("{}\n", json(&whole())),
+            ShowFormat::Yaml => yaml(&whole()),
+        })?;
         let held = state.is_some_and(|state| state.obstacle().is_some());
         Ok(if held { Status::DONE } else { Status::NO })
     }
@@ -43,44 +52,95 @@ impl Show {
 impl List {
     pub(crate) async fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
         let client = pod.client().await?;
-        let (states, status) = readable(cmlock::locks(&client).await?, |error| {
+        let locks: Vec<_> = if self.all_namespaces {
+            let all = cmlock::locks_everywhere(&client).await?.into_iter();
+            all.map(|(namespace, lock)| lock.map(|state| (Some(namespace), state)))
+                .collect()
+        } else {
+            let all = cmlock::locks(&client).await?.into_iter();
+            all.map(|lock| lock.map(|state| (None, state))).collect()
+        };
+        let (locks, status) = readable(locks, |error| {
             log::error!("{error}");
         });
-        print(&self.whole(&states))?;
+        print(&self.whole(&locks))?;
         Ok(status)
     }
 
-    fn whole(&self, states: &[State]) -> String {
+    fn whole(&self, locks: &[Listed]) -> String {
         match self.output {
-            ListFormat::Table => std::iter::once(HEAD.to_owned())
-                .chain(states.iter().map(row))
-                .collect(),
-            ListFormat::Name => states
-                .iter()
-                .map(|state| format!("{}\n", state.record.name))
-                .collect(),
-            ListFormat::Json => {
-                let all = states
-                    .iter()
-                    .map(|state| in_json(&state.record.name, Some(state)));
-                format!("{}\n", Value::Array(all.collect()))
-            }
+            ListFormat::Table | ListFormat::Wide => self.table(locks),
+            ListFormat::Name => locks.iter().map(full_name).collect(),
+            ListFormat::Json => format!("{}\n", json(&list_in_json(locks))),
+            ListFormat::Yaml => yaml(&list_in_json(locks)),
         }
+    }
+
+    fn table(&self, locks: &[Listed]) -> String {
+        let namespace = self.all_namespaces.then_some(("NAMESPACE", 20));
+        let more = (self.output == ListFormat::Wide).then_some([
+            ("HOLDER", 32),
+            ("CONTAINER", 20),
+            ("LABELS", 20),
+        ]);
+        let columns = [("NAME", 30), ("POD", 40), ("EXPIRES", 21), ("STATE", 20)];
+        let columns = namespace.into_iter().chain(columns);
+        let table = Table::new(columns.chain(more.into_iter().flatten()));
+        let row = |(namespace, state): &Listed| {
+            let cells = namespace.iter().cloned().chain(cells(state));
+            table.row(cells.chain(more_cells(&state.record)))
+        };
+        std::iter::once(table.header())
+            .chain(locks.iter().map(row))
+            .collect()
     }
 }
 
-const HEAD: &str = "NAME                           POD                                      EXPIRES               STATE\n";
-
-fn row(state: &State) -> String {
+fn cells(state: &State) -> [String; 4] {
     let record = &state.record;
     let expires = record
         .expires
         .map_or_else(|| "never".to_owned(), |at| at.to_string());
     let means = freed(state).map_or_else(|| "held".to_owned(), |why| format!("free: {why}"));
-    format!(
-        "{:<30} {:<40} {expires:<21} {means}\n",
-        record.name, record.owner.name
-    )
+    [
+        record.name.clone(),
+        record.owner.name.clone(),
+        expires,
+        means,
+    ]
+}
+
+fn more_cells(record: &Record) -> [String; 3] {
+    let labels = record.labels.iter();
+    let labels: Vec<_> = labels
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let container = record.run.as_ref().map(|run| run.container.clone());
+    [
+        record.holder.clone().unwrap_or_else(|| "-".to_owned()),
+        container.unwrap_or_else(|| "-".to_owned()),
+        labels.join(","),
+    ]
+}
+
+/// Names of locks are DNS names: nothing in them is to be escaped.
+fn full_name((namespace, state): &Listed) -> String {
+    let name = &state.record.name;
+    match namespace {
+        Some(namespace) => format!("{namespace}/{name}\n"),
+        None => format!("{name}\n"),
+    }
+}
+
+fn list_in_json(locks: &[Listed]) -> Value {
+    let one = |(namespace, state): &Listed| {
+        let mut one = in_json(&state.record.name, Some(state));
+        if let Some(namespace) = namespace {
+            one["namespace"] = namespace.as_str().into();
+        }
+        one
+    };
+    locks.iter().map(one).collect()
 }
 
 fn in_words(name: &str, state: Option<&State>) -> String {

@@ -76,6 +76,116 @@ fn a_lock_is_held_across_commands_shown_and_released() {
     assert_eq!(place.run("a", &["release", "x"]), silent(0));
 }
 
+/// A namespace may have large ConfigMaps that are no locks.
+#[test]
+#[ignore = "no cluster"]
+fn what_cannot_be_a_lock_is_not_fetched() {
+    let place = Place::with_pods(&["a"]);
+    place.put("lock", "a", None);
+    place.put("over", "a", Some(1));
+    let owner =
+        json!({"apiVersion": "v1", "kind": "Secret", "name": "s", "uid": "u", "controller": true});
+    for (name, metadata, data) in [
+        (
+            "large",
+            json!({"name": "large"}),
+            json!({"text": "x".repeat(700_000)}),
+        ),
+        (
+            "owned",
+            json!({"name": "owned", "ownerReferences": [owner]}),
+            json!({"a": "b"}),
+        ),
+        (
+            "malformed",
+            json!({"name": "malformed"}),
+            json!({"expiresAt": "soon"}),
+        ),
+    ] {
+        let object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
+        place.namespace.apply(&object);
+        assert!(place.exists(name));
+    }
+    let before = place.requests("cmlock/0.1.0", 0).len();
+    let (status, names, error) = place.run("a", &["list", "-o", "name"]);
+    assert_eq!((status, &*names), (22, "lock\nover\n"), "{error}");
+    assert!(error.contains("lock malformed: "), "{error}");
+    let requests = place.requests("cmlock/0.1.0", before + 4).split_off(before);
+    let mut fetched: Vec<_> = requests
+        .iter()
+        .filter(|it| it.resource == "configmaps" && it.verb == "get")
+        .map(|it| it.name.as_str())
+        .collect();
+    fetched.sort_unstable();
+    assert_eq!(fetched, ["lock", "malformed", "over"]);
+    let lists = requests.iter().filter(|it| it.verb == "list").count();
+    assert_eq!(lists, 1);
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn all_namespaces_are_listed_with_their_names() {
+    let (one, other) = (Place::with_pods(&["a"]), Place::with_pods(&["a"]));
+    for place in [&one, &other] {
+        place.put("x", "a", None);
+    }
+    let as_admin = |arguments: &[&str]| {
+        let mut command = crate::support::cmlock(&one.namespace.admin());
+        testkit::process::outcome(command.args(arguments))
+    };
+    let (status, names, error) = as_admin(&["list", "-A", "-o", "name"]);
+    assert_eq!(status, 0, "{error}");
+    let (_, table, _) = as_admin(&["list", "--all-namespaces", "-o", "wide"]);
+    assert!(
+        table.starts_with("NAMESPACE ") && table.contains(" HOLDER "),
+        "{table}"
+    );
+    let (_, list, _) = as_admin(&["list", "-A", "-ojson"]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    for place in [&one, &other] {
+        let namespace = place.namespace.name();
+        assert!(
+            names.lines().any(|name| name == format!("{namespace}/x")),
+            "{names}"
+        );
+        let mut all = list.as_array().unwrap().iter();
+        assert!(
+            all.any(|lock| lock["namespace"] == namespace && lock["held"] == true),
+            "{list}"
+        );
+    }
+}
+
+/// What others write into ConfigMaps does not reach a terminal as it is.
+#[test]
+#[ignore = "no cluster"]
+fn control_characters_are_escaped_in_every_format() {
+    let place = Place::with_pods(&["a"]);
+    place.put("x", "a", None);
+    let annotation = "cmlock/holder=\u{1b}[31mred\u{9b}1m\u{202e}";
+    place
+        .namespace
+        .kubectl(&["annotate", "configmap", "x", annotation], None);
+    for format in ["table", "wide", "json", "yaml", "name"] {
+        let (status, list, error) = place.run("a", &["list", "-o", format]);
+        assert_eq!(status, 0, "{error}");
+        assert!(
+            list.chars().all(|c| c == '\n' || (' '..='~').contains(&c)),
+            "{list:?}"
+        );
+    }
+    for format in ["text", "json", "yaml", "wide"] {
+        let (status, shown, error) = place.run("a", &["status", "x", "-o", format]);
+        assert_eq!(status, 0, "{error}");
+        assert!(shown.contains("[31mred"), "{shown:?}");
+        assert!(
+            shown.chars().all(|c| c == '\n' || (' '..='~').contains(&c)),
+            "{shown:?}"
+        );
+    }
+}
+
 #[test]
 #[ignore = "no cluster"]
 fn the_commands_own_status_counts() {
@@ -100,7 +210,7 @@ fn the_commands_own_status_counts() {
         64
     );
     assert_eq!(place.run("a", &["acquire", "x", "--label", "wrong"]).0, 64);
-    assert_eq!(place.run("a", &["acquire", "x", "--wait", "1"]).0, 64);
+    assert_eq!(place.run("a", &["acquire", "x", "--wait", "soon"]).0, 64);
     assert_eq!(place.run("a", &["acquire", "No/Name"]).0, 22);
     assert!(!place.exists("x"));
 }

@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, api::PostParams};
 use serde_json::json;
 
-use crate::support::{Place, client, waiting};
+use testkit::{Front, eventually, process::Kept};
+
+use crate::support::{Place, client, cmlock, waiting};
 
 /// Between two things that are measured.
 const PAUSE: Duration = Duration::from_millis(30);
@@ -127,4 +129,45 @@ async fn a_hand_off_takes_no_longer_than_four_writes() {
         }
     }
     panic!("hand-offs took {ratios:.1?} times a PUT");
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn a_process_has_one_connection_while_it_waits_takes_over_and_holds() {
+    let place = Place::with_pods(&["a", "b"]);
+    let ends = tempfile::tempdir().unwrap();
+    let start = |pod: &str, front: &Front| {
+        let script = format!(
+            "while ! [ -e {} ]; do sleep 0.1; done",
+            ends.path().join(pod).display()
+        );
+        let mut command = cmlock(&front.kubeconfig(&place.user));
+        command
+            .env("POD_NAME", pod)
+            .args(["run", "x", "--timeout", "8s", "--wait", "forever"])
+            .args(["--", "sh", "-c", &script]);
+        Kept::spawn(&mut command)
+    };
+    let owner = || place.object("x")["metadata"]["ownerReferences"][0]["name"].clone();
+    let expiry = || place.object("x")["data"]["expiresAt"].clone();
+    let fronts = [
+        Front::before(&place.namespace),
+        Front::before(&place.namespace),
+    ];
+    let mut first = start("a", &fronts[0]);
+    eventually("the first one has it", || place.exists("x"));
+    let mut second = start("b", &fronts[1]);
+    let begun = expiry();
+    eventually("the second one waits", || fronts[1].accepted() > 0);
+    eventually("the first one extends it", || expiry() != begun);
+    std::fs::write(ends.path().join("a"), "").unwrap();
+    assert_eq!(first.status(), 0);
+    eventually("the second one has it", || {
+        place.exists("x") && owner() == "b"
+    });
+    let begun = expiry();
+    eventually("the second one extends it", || expiry() != begun);
+    std::fs::write(ends.path().join("b"), "").unwrap();
+    assert_eq!(second.status(), 0);
+    assert_eq!(fronts.each_ref().map(Front::accepted), [1, 1]);
 }

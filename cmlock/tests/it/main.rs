@@ -10,5 +10,6 @@ mod loss;
 mod owner;
 mod release;
 mod rights;
+mod silent;
 mod support;
 mod wire;

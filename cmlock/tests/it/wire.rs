@@ -7,7 +7,7 @@ use coord_core::{Errno, HasErrno};
 use serde_json::json;
 use testkit::{Fault, Proxy};
 
-use crate::support::{Place, soon, unix_time, waiting};
+use crate::support::{Place, cmlock, soon, unix_time, waiting};
 
 #[tokio::test]
 #[ignore = "no cluster"]
@@ -118,6 +118,32 @@ async fn a_server_that_cannot_now_is_asked_again() {
     assert_held_once(&place, &proxy, held.id(), 3).await;
     held.release().await.unwrap();
     assert!(!place.exists("x"));
+}
+
+/// As load balancers do it whose servers are away: their JSON is no Status.
+#[test]
+#[ignore = "no cluster"]
+fn run_gives_its_lock_back_through_a_load_balancer_that_cannot_now() {
+    let place = Place::with_pods(&["a"]);
+    let proxy = place.proxy();
+    let busy = |status| {
+        Fault::Answer(
+            status,
+            None,
+            r#"{"error":"upstream unavailable"}"#.to_owned(),
+        )
+    };
+    for status in [429, 502, 503, 504] {
+        for method in ["GET", "POST", "DELETE"] {
+            proxy.next(1, move |is, _| is == method, busy(status));
+        }
+    }
+    let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
+    let mut run = cmlock(&kubeconfig);
+    run.env("POD_NAME", "a").args(["run", "x", "--", "true"]);
+    let (status, _, error) = testkit::process::outcome(&mut run);
+    assert_eq!(status, 0, "{error}");
+    assert!(!place.exists("x"), "{error}");
 }
 
 #[tokio::test]

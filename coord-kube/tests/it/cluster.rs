@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use coord_core::Errno;
 use coord_kube::{Event, Rule, Watch};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{DeleteParams, PostParams, WatchParams};
+use kube::api::{DeleteParams, ListParams, PostParams, WatchParams};
 use serde_json::json;
 use testkit::{Fault, Namespace, Proxy};
 
@@ -102,6 +102,53 @@ async fn errors_are_told_apart_by_their_errno() {
         })
         .await;
     assert_eq!(refused.unwrap_err().errno(), Errno::EINVAL);
+}
+
+/// All names, by pages, and how many requests that took.
+async fn listed(namespace: &Namespace, proxy: &Proxy) -> (Vec<String>, usize) {
+    let kubeconfig = proxy.kubeconfig(namespace.directory(), namespace.name());
+    let cluster = connect(&kubeconfig).await;
+    let (api, mut names) = (cluster.api::<ConfigMap>(), Vec::new());
+    let page = |page: ListParams| {
+        let api = api.clone();
+        async move { api.list(&page).await }
+    };
+    let action = cluster.action("list", "configmaps");
+    let take = |object: ConfigMap| names.extend(object.metadata.name);
+    let all = ListParams::default();
+    cluster.list(action, &all, page, take).await.unwrap();
+    let lists = |seen: &testkit::Seen| seen.path.contains("limit=");
+    (names, proxy.seen().into_iter().filter(lists).count())
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn a_list_comes_in_pages_that_fit() {
+    let namespace = Namespace::new();
+    let cluster = connect(&namespace.user("writer", &[("configmaps", &["create"])])).await;
+    let api = cluster.api::<ConfigMap>();
+    let make = |name: String, text: String| {
+        let (api, mut object) = (api.clone(), config_map(&name));
+        object.data = Some([("text".to_owned(), text)].into());
+        async move { api.create(&PostParams::default(), &object).await.unwrap() }
+    };
+    for number in 0..101 {
+        make(format!("small-{number:03}"), String::new()).await;
+    }
+    let proxy = Proxy::start(&namespace.admin());
+    let (names, requests) = listed(&namespace, &proxy).await;
+    let small: Vec<String> = (0..101).map(|it| format!("small-{it:03}")).collect();
+    assert_eq!((&names, requests), (&small, 2));
+
+    // Ten of these are more than an answer may have.
+    let large: Vec<String> = (0..10).map(|it| format!("large-{it:03}")).collect();
+    for name in &large {
+        make(name.clone(), "x".repeat(1_000_000)).await;
+    }
+    let proxy = Proxy::start(&namespace.admin());
+    let (names, requests) = listed(&namespace, &proxy).await;
+    assert_eq!(names, [large, small].concat());
+    assert!(requests > 3, "{requests}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::{
 use coord_core::Errno;
 use coord_kube::{ClientArgs, Cluster, Error};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::WatchParams;
 use serde_json::json;
 
 /// A client that is to go through this kubeconfig.
@@ -28,14 +29,18 @@ pub(crate) async fn get(cluster: &Cluster, name: &str) -> Result<ConfigMap, Erro
     cluster.call(action, || api.get(name)).await
 }
 
-async fn get_from(server: &str) -> Error {
+/// A client for the server at this address.
+async fn connect_to(server: &str) -> Cluster {
     let file = tempfile::NamedTempFile::new().unwrap();
     let config = json!({"current-context": "c", "clusters": [{"name": "c", "cluster": {"server": server}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "namespace": "ns"}}]});
     std::fs::write(file.path(), config.to_string()).unwrap();
-    let cluster = connect(file.path())
-        .await
-        .with_timeout(Duration::from_millis(700));
+    connect(file.path()).await
+}
+
+async fn get_from(server: &str) -> Error {
+    let cluster = connect_to(server).await;
+    let cluster = cluster.with_timeout(Duration::from_millis(700));
     get(&cluster, "x").await.unwrap_err()
 }
 
@@ -184,6 +189,114 @@ async fn a_wish_to_be_left_alone_is_passed_on() {
     assert_eq!((error.errno(), error.retry_after()), (Errno::EAGAIN, None));
 }
 
+/// Load balancers write JSON, too, and gateways have codes of their own.
+#[tokio::test]
+async fn the_http_status_counts_when_the_body_has_none() {
+    let bodies = [
+        r#"{"error":"upstream unavailable"}"#,
+        r#"{"code":14,"message":"upstream unavailable"}"#,
+        r#"{"kind":"Status","message":"upstream unavailable"}"#,
+        r#"{"kind":"Status","code":200,"message":"upstream unavailable"}"#,
+        r#""upstream unavailable""#,
+        "[]",
+        "",
+    ];
+    let codes = [
+        ("429 Too Many Requests", Errno::EAGAIN),
+        ("502 Bad Gateway", Errno::EIO),
+        ("503 Service Unavailable", Errno::EAGAIN),
+        ("504 Gateway Timeout", Errno::ETIMEDOUT),
+        ("520 Web Server Returned an Unknown Error", Errno::EIO),
+    ];
+    for body in bodies {
+        for (head, errno) in codes {
+            let error = get_from(&answering(head, body)).await;
+            let code: u16 = head[..3].parse().unwrap();
+            assert_eq!(
+                (error.errno(), error.status()),
+                (errno, Some(code)),
+                "{body}"
+            );
+            assert!(error.is_transient(), "{head} {body}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("answered {code}")), "{text}");
+            assert_eq!(
+                text.contains("unavailable"),
+                body.contains("unavailable"),
+                "{text}"
+            );
+        }
+    }
+    let gone = answering("410 Gone", r#"{"error":"upstream unavailable"}"#);
+    assert_eq!(get_from(&gone).await.errno(), Errno::ESTALE);
+}
+
+/// Writes without end after the head, until nobody reads any more: how much that was.
+fn endless(head: &'static str, piece: &'static [u8]) -> (String, std::sync::mpsc::Receiver<usize>) {
+    let (told, written) = std::sync::mpsc::channel();
+    let url = server(move |mut connection| {
+        connection.write_all(head.as_bytes()).unwrap();
+        let mut length = 0;
+        while connection.write_all(piece).is_ok() && length < 1 << 30 {
+            length += piece.len();
+        }
+        let _ = told.send(length);
+    });
+    (url, written)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_end_is_cut_off() {
+    let piece = &[b' '; 1 << 16];
+    let (url, written) = endless("HTTP/1.1 200 OK\r\n\r\n", piece);
+    let cluster = connect_to(&url).await;
+    let error = get(&cluster, "x").await.unwrap_err();
+    assert_eq!(error.errno(), Errno::EIO, "{error:?}");
+    let text = coord_core::errno::with_sources(&error);
+    assert!(text.contains("the answer is longer than 8 MiB"), "{text}");
+    assert!(error.is_transient() && !error.had_no_effect());
+    drop(cluster);
+    assert!(written.recv().unwrap() < 64 << 20);
+
+    // The same of an error: its status counts.
+    let (url, written) = endless("HTTP/1.1 503 Service Unavailable\r\n\r\n", piece);
+    let cluster = connect_to(&url).await;
+    let error = get(&cluster, "x").await.unwrap_err();
+    assert_eq!((error.errno(), error.status()), (Errno::EAGAIN, Some(503)));
+    drop(cluster);
+    assert!(written.recv().unwrap() < 64 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_line_without_end_is_cut_off_and_many_short_ones_are_not() {
+    let watched = |url: String| async move {
+        let cluster = connect_to(&url).await;
+        let api = cluster.api::<ConfigMap>();
+        let action = cluster.action("watch", "configmaps");
+        let all = WatchParams::default();
+        cluster.watch(&api, action, &all, "0").await.unwrap()
+    };
+    let (url, written) = endless("HTTP/1.1 200 OK\r\n\r\n", &[b'{'; 1 << 16]);
+    let mut watch = watched(url).await;
+    let error = watch.next().await.unwrap_err();
+    assert_eq!(error.errno(), Errno::EIO, "{error:?}");
+    let text = coord_core::errno::with_sources(&error);
+    assert!(
+        text.contains("the line of the watch is longer than 8 MiB"),
+        "{text}"
+    );
+    drop(watch);
+    assert!(written.recv().unwrap() < 64 << 20);
+
+    let event = br#"{"type":"BOOKMARK","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"7"}}}
+"#;
+    let (url, _) = endless("HTTP/1.1 200 OK\r\n\r\n", event);
+    let mut watch = watched(url).await;
+    for _ in 0..(10 << 20) / event.len() {
+        watch.next().await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_sent_twice() {
     let (count, counted) = std::sync::mpsc::channel();
@@ -207,8 +320,10 @@ async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
         );
         connection.write_all(text.as_bytes()).unwrap();
     };
-    let starting =
-        server_by_path(move |connection, _| answer(connection, "403 Forbidden", "cannot yet"));
+    let starting = server_by_path(move |connection, path| match path {
+        "/readyz" => answer(connection, "500 Internal Server Error", "[-]rbac failed"),
+        _ => answer(connection, "403 Forbidden", "cannot yet"),
+    });
     let error = get_from(&starting).await;
     assert_eq!((error.errno(), error.status()), (Errno::EAGAIN, Some(403)));
     assert!(error.is_transient() && error.had_no_effect());
@@ -216,6 +331,26 @@ async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
         error.to_string().contains("the server is not ready"),
         "{error}"
     );
+
+    // Nobody says whether it is ready: it is both, and the refusal's status counts.
+    for readyz in ["403 Forbidden", "404 Not Found", "502 Bad Gateway"] {
+        let silent = server_by_path(move |connection, path| match path {
+            "/readyz" => answer(connection, readyz, "not here"),
+            _ => answer(connection, "403 Forbidden", "u cannot get"),
+        });
+        let error = get_from(&silent).await;
+        assert_eq!((error.errno(), error.status()), (Errno::EACCES, Some(403)));
+        assert!(error.is_transient() && error.had_no_effect());
+        let text = error.to_string();
+        assert!(text.contains("must have the rule"), "{text}");
+        let code = &readyz[..3];
+        assert!(
+            text.ends_with(&format!(
+                "or the server is still starting, and /readyz does not tell ({code})"
+            )),
+            "{text}"
+        );
+    }
 
     // Ready by the time it is asked for that: the request is repeated, and its second answer counts.
     let asked = std::sync::atomic::AtomicBool::new(false);

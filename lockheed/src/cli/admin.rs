@@ -17,7 +17,7 @@ pub(crate) struct Break {
     /// Only if this holds
     #[arg(long = "if", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
-    /// Really do it: until its holder has heard of it, two may believe to hold the lock
+    /// Really do it: until its holder has heard of it, two holders may both believe they have the lock
     #[arg(long)]
     yes: bool,
 }
@@ -102,7 +102,7 @@ fn would_break(name: &LockName, holders: &[&str]) -> String {
     match holders {
         [] => format!("nobody holds lock {name}; there is nothing to break"),
         _ => format!(
-            "lock {name} is held by {}: with --yes, its lease is ended",
+            "lock {name} is held by {}: to end its lease, repeat with --yes",
             holders.join(", ")
         ),
     }

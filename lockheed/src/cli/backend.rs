@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::Args;
 use coord_core::cli::Failure;
 use lockheed::{
-    DirStore, Store,
+    Condition, DirStore, Error, State, Store,
     store::{ProofOfLife, StoreError},
 };
 
@@ -44,8 +44,19 @@ pub(crate) enum Place {
     Dir(PathBuf),
 }
 
+pub(crate) type Everywhere = Vec<(String, Result<State, Error>)>;
+
 /// A store, with what the command line needs beside.
 pub(crate) trait Backend: Store {
+    /// The locks of all namespaces for which this holds, each with its namespace.
+    fn everywhere(
+        &self,
+        _condition: Option<&Condition>,
+    ) -> impl Future<Output = Result<Everywhere, Failure>> {
+        let text = "--all-namespaces is for --store kube: a directory has no namespaces";
+        std::future::ready(Err(Failure::usage(text)))
+    }
+
     /// What shows that the holder lives, where the store can tell.
     fn prove_life(&self) -> Result<Option<ProofOfLife>, StoreError> {
         Ok(None)
@@ -59,7 +70,11 @@ impl Backend for DirStore {
 }
 
 #[cfg(feature = "kube")]
-impl Backend for lockheed::KubeStore {}
+impl Backend for lockheed::KubeStore {
+    async fn everywhere(&self, condition: Option<&Condition>) -> Result<Everywhere, Failure> {
+        Ok(lockheed::locks_everywhere(self, condition).await?)
+    }
+}
 
 impl FromStr for Place {
     type Err = String;
@@ -73,9 +88,23 @@ impl FromStr for Place {
     }
 }
 
+/// How a person may log in, where a credential plugin asks for one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// Before anything else.
+    First,
+    /// Within the time that the command waits.
+    Waiting,
+    /// The same, and standard input is the command's that runs under the lock.
+    WithoutInput,
+}
+
 /// Something to be done on whatever store was asked for.
 pub(crate) trait Work {
     type Done;
+
+    /// What of standard input and of time is left to a person who must log in.
+    const LOGIN: Login = Login::First;
 
     fn on<S: Backend>(self, store: S) -> impl Future<Output = Result<Self::Done, Failure>>;
 }
@@ -90,20 +119,27 @@ impl StoreArg {
         match &self.store {
             Place::Dir(path) if makes => work.on(DirStore::create(path)?).await,
             Place::Dir(path) => work.on(DirStore::open(path)?).await,
-            Place::Kube => work.on(self.kube().await?).await,
+            Place::Kube => work.on(self.kube(W::LOGIN).await?).await,
         }
     }
 
     #[cfg(feature = "kube")]
-    pub(crate) async fn kube(&self) -> Result<lockheed::KubeStore, Failure> {
+    pub(crate) async fn kube(&self, login: Login) -> Result<lockheed::KubeStore, Failure> {
+        use coord_kube::Cluster;
         const USER_AGENT: &str = concat!("lockheed/", env!("CARGO_PKG_VERSION"));
-        let cluster = coord_kube::Cluster::connect(&self.client, USER_AGENT).await?;
+        let cluster = match login {
+            Login::WithoutInput => Cluster::connect(&self.client, USER_AGENT).await?,
+            _ => Cluster::connect_attended(&self.client, USER_AGENT).await?,
+        };
+        if login == Login::First {
+            cluster.log_in().await?;
+        }
         Ok(lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?)
     }
 
     #[cfg(not(feature = "kube"))]
     #[allow(clippy::unused_async, reason = "as the one that connects")]
-    pub(crate) async fn kube(&self) -> Result<DirStore, Failure> {
+    pub(crate) async fn kube(&self, _: Login) -> Result<DirStore, Failure> {
         let text = "this build has no Kubernetes client; use --store dir:PATH";
         Err(Failure::usage(text))
     }

@@ -2,17 +2,47 @@
 
 use std::path::Path;
 
+use clap::Args;
 use coord_core::{Status, cli::Failure};
 use coord_lease::block_on;
 use lockheed::DirStore;
 use nix::unistd::{AccessFlags, access};
 
-use super::{StoreArg, backend::Place};
+use super::{
+    StoreArg,
+    backend::{Login, Place},
+};
 
-pub(crate) fn run(store: &StoreArg) -> Result<Status, Failure> {
-    match store.place() {
-        Place::Dir(path) => directory(path),
-        Place::Kube => block_on(rules(store)),
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The lock [default: all locks, and listing them]
+    name: Option<String>,
+}
+
+impl Check {
+    pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
+        match store.place() {
+            Place::Dir(path) => directory(path),
+            Place::Kube => block_on(self.rules(store)),
+        }
+    }
+
+    #[cfg(feature = "kube")]
+    async fn rules(self, store: &StoreArg) -> Result<Status, Failure> {
+        let store = store.kube(Login::First).await?;
+        let Some(name) = self.name else {
+            let needed = lockheed::KubeStore::RULES;
+            return store.cluster().check("lockheed", &needed, &[]).await;
+        };
+        let name = super::name(&name)?;
+        let needed = store.rules_for(&name).await?;
+        let role = format!("lockheed-{name}");
+        store.cluster().check(&role, &needed, &[]).await
+    }
+
+    #[cfg(not(feature = "kube"))]
+    async fn rules(self, store: &StoreArg) -> Result<Status, Failure> {
+        store.kube(Login::First).await.map(|_| Status::DONE)
     }
 }
 
@@ -22,15 +52,4 @@ fn directory(path: &Path) -> Result<Status, Failure> {
     let all = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
     access(path, all).map_err(std::io::Error::from)?;
     Ok(Status::DONE)
-}
-
-#[cfg(feature = "kube")]
-async fn rules(store: &StoreArg) -> Result<Status, Failure> {
-    let store = store.kube().await?;
-    store.cluster().check(&lockheed::KubeStore::RULES).await
-}
-
-#[cfg(not(feature = "kube"))]
-async fn rules(store: &StoreArg) -> Result<Status, Failure> {
-    store.kube().await.map(|_| Status::DONE)
 }

@@ -11,12 +11,18 @@ use coord_core::{
 use coord_lease::{Signals, WaitLine, block_on, runtime};
 use lockheed::{Condition, Held, Lock, LockName, Store};
 
-use super::{Backend, StoreArg, backend::Work, default_id, name, report::Report, times::LeaseArgs};
+use super::{
+    Backend, StoreArg,
+    backend::{Login, Work},
+    default_id, name,
+    report::Report,
+    times::LeaseArgs,
+};
 
 /// What `run` and `acquire` have in common.
 #[derive(Args)]
 pub(crate) struct Wanted {
-    /// Wait so long at most
+    /// Wait at most this long
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "no_wait")]
     wait: Option<Duration>,
     /// Do not wait for whoever holds the lock
@@ -31,7 +37,7 @@ pub(crate) struct Wanted {
     /// Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"
     #[arg(long, value_name = "CONDITION", value_parser = condition)]
     force: Option<Condition>,
-    /// How far the clocks of others may differ from the store's, in judging leases that say no length [default: the store's, 5s for kube]
+    /// How far the clocks of others may differ from the store's, when judging leases that do not state their length [default: the store's, 5s for kube]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_skew: Option<Duration>,
 }
@@ -126,6 +132,8 @@ struct AcquireOn<'a> {
 
 impl Work for AcquireOn<'_> {
     type Done = Status;
+
+    const LOGIN: Login = Login::Waiting;
 
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
         let Acquire { lease, wanted, .. } = self.arguments;

@@ -11,7 +11,12 @@ use coord_process::supervise::{Guard, Plan};
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
 
 use super::{
-    Backend, StoreArg, backend::Work, default_id, hold::Wanted, name, report::Report,
+    Backend, StoreArg,
+    backend::{Login, Work},
+    default_id,
+    hold::Wanted,
+    name,
+    report::Report,
     times::LeaseArgs,
 };
 
@@ -31,7 +36,7 @@ pub(crate) struct Run {
     renew_interval: Option<Duration>,
     #[command(flatten)]
     wanted: Wanted,
-    /// How long before the end of the lease, or after a loss, the command is asked to end before it is killed [default: a quarter of the lease]
+    /// Grace period between asking the command to stop and killing it, at the end of the lease or when it is lost [default: a quarter of the lease]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
     /// The command; it has the fencing token in LOCKHEED_TOKEN
@@ -80,6 +85,8 @@ struct RunOn<'a> {
 impl Work for RunOn<'_> {
     type Done = Status;
 
+    const LOGIN: Login = Login::WithoutInput;
+
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
         let proof = store.prove_life().map_err(failed)?;
@@ -91,7 +98,10 @@ impl Work for RunOn<'_> {
         let lock = self.lock(store, proof.as_ref(), &signals);
         let held = match self.arguments.wanted.acquire(&lock).await {
             Ok(held) => held,
-            Err(error) => return not_acquired(error, &signals),
+            Err(error) => {
+                let busy = error.is_busy();
+                return not_acquired(error, busy, &signals);
+            }
         };
         self.report.0.end();
         if let Some(status) = signals.status() {

@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use clap::Args;
 use coord_core::{
     Status,
-    cli::{Failure, ListFormat, ShowFormat, print, readable},
+    cli::{Failure, print, readable},
+    text::escaped,
 };
-use coord_lease::block_on;
+use coord_lease::{
+    block_on,
+    output::{ListFormat, ShowFormat, Table, json, yaml},
+};
 use lockheed::{
     Condition, LockName, State,
     store::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Watch},
@@ -21,22 +25,28 @@ pub(crate) struct List {
     /// Only those for which this holds, such as: tags contains "prod" and acquired equals true
     #[arg(long = "where", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
-    /// How to print them
-    #[arg(short, value_enum, default_value_t = ListFormat::Table)]
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
     output: ListFormat,
-    /// Go on, and print each lock that changes
+    /// Keep running and print each lock as it changes
     #[arg(short, long)]
     watch: bool,
+    /// List the locks of all namespaces
+    #[arg(short = 'A', long, conflicts_with = "watch")]
+    all_namespaces: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct Inspect {
     /// The lock
     name: String,
-    /// How to print it
-    #[arg(short, value_enum, default_value_t = ShowFormat::Text)]
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t = ShowFormat::Text)]
     output: ShowFormat,
 }
+
+/// A lock, and its namespace where the locks are not all in one.
+type Listed = (Option<String>, State);
 
 /// Before a watch that has ended is begun again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -58,24 +68,46 @@ impl List {
             .is_none_or(|condition| state.matches(condition))
     }
 
-    /// One line of it.
-    fn line(&self, state: &State) -> String {
+    fn table(&self) -> Table {
+        let namespace = self.all_namespaces.then_some(("NAMESPACE", 20));
+        let columns = [
+            ("NAME", 30),
+            ("HOLDER", 40),
+            ("EXPIRES IN", 12),
+            ("TAGS", 20),
+        ];
+        let more = [("EXPIRES", 25), ("TYPE", 8), ("VERSION", 10)];
+        let more = (self.output == ListFormat::Wide).then_some(more);
+        let columns = namespace.into_iter().chain(columns);
+        Table::new(columns.chain(more.into_iter().flatten()))
+    }
+
+    fn row(&self, (namespace, state): &Listed) -> String {
+        let cells = namespace.iter().cloned().chain(cells(state));
+        self.table().row(cells.chain(more_cells(state)))
+    }
+
+    /// What is printed of one lock while locks are watched.
+    fn line(&self, state: State) -> String {
+        let listed = (None, state);
         match self.output {
-            ListFormat::Table => row(state),
-            ListFormat::Json => format!("{}\n", in_json(state)),
-            ListFormat::Name => format!("{}\n", state.name),
+            ListFormat::Table | ListFormat::Wide => self.row(&listed),
+            ListFormat::Json => format!("{}\n", json(&listed_in_json(&listed))),
+            ListFormat::Yaml => format!("---\n{}", yaml(&listed_in_json(&listed))),
+            ListFormat::Name => full_name(&listed),
         }
     }
 
-    fn whole(&self, states: &[State]) -> String {
-        if self.output == ListFormat::Json && !self.watch {
-            let all: Vec<_> = states.iter().map(in_json).collect();
-            return format!("{}\n", Value::Array(all));
+    fn whole(&self, locks: &[Listed]) -> String {
+        let all = || locks.iter().map(listed_in_json).collect();
+        match self.output {
+            ListFormat::Table | ListFormat::Wide => std::iter::once(self.table().header())
+                .chain(locks.iter().map(|listed| self.row(listed)))
+                .collect(),
+            ListFormat::Json => format!("{}\n", json(&all())),
+            ListFormat::Yaml => yaml(&all()),
+            ListFormat::Name => locks.iter().map(full_name).collect(),
         }
-        let head = (self.output == ListFormat::Table).then(|| HEAD.to_owned());
-        head.into_iter()
-            .chain(states.iter().map(|state| self.line(state)))
-            .collect()
     }
 
     async fn follow<S: Store>(&self, store: &S) -> Result<Status, Failure> {
@@ -111,7 +143,7 @@ impl List {
             }
             match lockheed::inspect(store, &object.name).await {
                 Ok(state) if self.wants(&state) => {
-                    print(&self.line(&state)).map_err(Ended::Printing)?;
+                    print(&self.line(state)).map_err(Ended::Printing)?;
                 }
                 Ok(_) => {}
                 Err(error) => log::warn!("{error}"),
@@ -126,14 +158,24 @@ impl Work for List {
 
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
         if self.watch {
-            print(&self.whole(&[]))?;
+            if matches!(self.output, ListFormat::Table | ListFormat::Wide) {
+                print(&self.table().header())?;
+            }
             return self.follow(&store).await;
         }
-        let locks = lockheed::locks(&store, self.condition.as_ref()).await?;
-        let (states, status) = readable(locks, |error| {
+        let condition = self.condition.as_ref();
+        let locks: Vec<_> = if self.all_namespaces {
+            let all = store.everywhere(condition).await?.into_iter();
+            all.map(|(namespace, lock)| lock.map(|state| (Some(namespace), state)))
+                .collect()
+        } else {
+            let all = lockheed::locks(&store, condition).await?.into_iter();
+            all.map(|lock| lock.map(|state| (None, state))).collect()
+        };
+        let (locks, status) = readable(locks, |error| {
             log::error!("{error}");
         });
-        print(&self.whole(&states))?;
+        print(&self.whole(&locks))?;
         Ok(status)
     }
 }
@@ -141,14 +183,14 @@ impl Work for List {
 impl Inspect {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
-        let whole = self.output == ShowFormat::Json;
-        block_on(store.with(false, InspectOn { name, json: whole }))
+        let output = self.output;
+        block_on(store.with(false, InspectOn { name, output }))
     }
 }
 
 struct InspectOn {
     name: LockName,
-    json: bool,
+    output: ShowFormat,
 }
 
 impl Work for InspectOn {
@@ -156,36 +198,71 @@ impl Work for InspectOn {
 
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
         let state = lockheed::inspect(&store, &self.name).await?;
-        if self.json {
-            let mut json = in_json(&state);
-            json["record"] = serde_json::from_str(&state.record.to_json()).unwrap_or_default();
-            print(&format!("{json}\n"))?;
-        } else {
-            print(&in_words(&state))?;
-        }
+        print(&match self.output {
+            ShowFormat::Text => in_words(&state),
+            ShowFormat::Json => format!("{}\n", json(&all_in_json(&state))),
+            ShowFormat::Yaml => yaml(&all_in_json(&state)),
+        })?;
         Ok(Status::DONE)
     }
 }
 
-const HEAD: &str =
-    "NAME                           HOLDER                                   EXPIRES IN   TAGS\n";
-
-fn row(state: &State) -> String {
+fn cells(state: &State) -> [String; 4] {
     let holder = state.holders().next();
-    let by = holder.map_or("-", |lease| &lease.holder);
-    let left = holder.map_or_else(|| "-".to_owned(), |lease| left(state, lease));
-    let tags = state.record.tags.join(",");
-    let line = format!("{:<30} {by:<40} {left:<12} {tags}", state.name);
-    format!("{}\n", line.trim_end())
+    let none = || "-".to_owned();
+    [
+        state.name.to_string(),
+        holder.map_or_else(none, |lease| lease.holder.clone()),
+        holder.map_or_else(none, |lease| left(state, lease)),
+        state.record.tags.join(","),
+    ]
+}
+
+fn more_cells(state: &State) -> [String; 3] {
+    let holder = state.holders().next();
+    [
+        holder.map_or_else(|| "-".to_owned(), |lease| lease.expires.to_string()),
+        kind(state).to_owned(),
+        state.version.to_string(),
+    ]
+}
+
+/// Names of locks and namespaces are DNS names: nothing in them is to be escaped.
+fn full_name((namespace, state): &Listed) -> String {
+    match namespace {
+        Some(namespace) => format!("{namespace}/{}\n", state.name),
+        None => format!("{}\n", state.name),
+    }
+}
+
+fn listed_in_json((namespace, state): &Listed) -> Value {
+    let mut json = in_json(state);
+    if let Some(namespace) = namespace {
+        json["namespace"] = namespace.as_str().into();
+    }
+    json
+}
+
+fn all_in_json(state: &State) -> Value {
+    let mut json = in_json(state);
+    json["record"] = serde_json::from_str(&state.record.to_json()).unwrap_or_default();
+    json
+}
+
+fn kind(state: &State) -> &str {
+    match state.record.lock_type.as_str() {
+        "" => "mutex",
+        kind => kind,
+    }
 }
 
 fn in_words(state: &State) -> String {
     let mut text = format!("name     {}\nversion  {}\n", state.name, state.version);
-    let kind = Some(state.record.lock_type.as_str()).filter(|kind| !kind.is_empty());
+    let tags = state.record.tags.join(", ");
     text += &format!(
         "type     {}\ntags     {}\n",
-        kind.unwrap_or("mutex"),
-        state.record.tags.join(", ")
+        escaped(kind(state)),
+        escaped(&tags)
     );
     for lease in state.record.leases.values() {
         let over = if lease.is_expired(state.now) {

@@ -105,7 +105,7 @@ impl Machine {
         let over = |at: Option<Duration>| at.is_some_and(|at| at <= boot);
         if over(patience) {
             let failure = acquiring.last_failure.take();
-            self.give_up(failure.map_or(Kind::Cancelled, Kind::Store));
+            self.give_up(failure.map_or(Kind::Cancelled, Kind::Unanswered));
         } else if over(limit) {
             let kind = acquiring.too_late();
             self.give_up(kind);
@@ -328,6 +328,7 @@ impl Acquiring {
             (Some(error), _) if !self.answered => error.to_string(),
             (_, Some(obstacle)) => obstacle.to_string(),
             (Some(error), None) => error.to_string(),
+            (None, None) if !self.answered => "the store has not answered yet".to_owned(),
             (None, None) => "others were faster".to_owned(),
         };
         Kind::TimedOut(limit, why)
@@ -351,7 +352,7 @@ impl std::fmt::Display for Verdict {
             Self::Free => f.write_str("it is free"),
             Self::Ours(lease) => write!(f, "it is held by {:?}", lease.holder),
             Self::Held { by, expires, .. } if expires.is_never() => {
-                write!(f, "it is held by {by:?}, without an end")
+                write!(f, "it is held by {by:?} indefinitely")
             }
             Self::Held { by, expires, .. } => write!(f, "it is held by {by:?} until {expires}"),
             Self::Reserved { by, .. } => write!(f, "it is reserved by {by:?}"),

@@ -58,6 +58,23 @@ impl KubeStore {
         Rule::new("update", RESOURCE),
     ];
 
+    /// What all commands but `list` need for this lock alone: no right to create its ConfigMap where that is there.
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that does not fit; those of the requests that look for it.
+    pub async fn rules_for(&self, lock: &LockName) -> Result<Vec<Rule>, StoreError> {
+        let name = self.name_of(lock)?;
+        let mut rules = ["get", "watch", "update"]
+            .map(|verb| Rule::new(verb, RESOURCE).on(&name))
+            .to_vec();
+        let access = self.cluster.access(&rules[..1]).await.map_err(of_read)?;
+        let may_look = access.iter().all(|access| access.allowed);
+        if !may_look || self.get(lock).await.is_err() {
+            rules.push(Rule::new("create", RESOURCE));
+        }
+        Ok(rules)
+    }
+
     /// The locks of this namespace, by a client whose retries are off (`kube::Config::default_retry`), since a repeated write is judged by
     /// whoever knows what it was for. It must be called within a tokio runtime.
     ///
@@ -103,6 +120,40 @@ impl KubeStore {
     #[must_use]
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// The locks of all namespaces, each with its namespace.
+    ///
+    /// # Errors
+    /// As [`list`](Store::list).
+    pub async fn list_everywhere(&self) -> Result<Vec<(String, Object)>, StoreError> {
+        let resource = ApiResource::erase::<ConfigMap>(&());
+        let all = Api::all_with(self.cluster.client().clone(), &resource);
+        self.found(&all, Action::new("list", RESOURCE)).await
+    }
+
+    /// By namespace and name.
+    async fn found(
+        &self,
+        api: &Api<DynamicObject>,
+        action: Action,
+    ) -> Result<Vec<(String, Object)>, StoreError> {
+        let page = |page: ListParams| async move { api.list(&page).await };
+        let mut locks = Vec::new();
+        let take = |found: DynamicObject| {
+            let metadata = &found.metadata;
+            let namespace = metadata.namespace.clone().unwrap_or_default();
+            let name = metadata.name.as_deref().unwrap_or_default();
+            if let Some(lock) = self.lock_of(name) {
+                locks.push(wire::read(&lock, found).map(|object| (namespace, object)));
+            }
+        };
+        let labelled = ListParams::default().labels(LABEL);
+        let listed = self.cluster.list(action, &labelled, page, take).await;
+        listed.map_err(of_read)?;
+        let mut locks = locks.into_iter().collect::<Result<Vec<_>, _>>()?;
+        locks.sort_by(|(there, one), (here, other)| (there, &one.name).cmp(&(here, &other.name)));
+        Ok(locks)
     }
 
     fn action(&self, verb: &'static str) -> Action {
@@ -208,17 +259,8 @@ impl Store for KubeStore {
     }
 
     async fn list(&self) -> Result<Vec<Object>, StoreError> {
-        let parameters = ListParams::default().labels(LABEL);
-        let request = || self.api.list(&parameters);
-        let found = self.cluster.call(self.action("list"), request).await;
-        let found = found.map_err(of_read)?.items;
-        let locks = found.into_iter().filter_map(|found| {
-            let lock = self.lock_of(found.metadata.name.as_deref()?)?;
-            Some(wire::read(&lock, found))
-        });
-        let mut locks: Vec<Object> = locks.collect::<Result<_, _>>()?;
-        locks.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(locks)
+        let found = self.found(&self.api, self.action("list")).await?;
+        Ok(found.into_iter().map(|(_, object)| object).collect())
     }
 
     async fn watch(&self, scope: &Scope, since: Option<&Version>) -> Result<KubeWatch, StoreError> {

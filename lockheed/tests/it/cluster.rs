@@ -7,7 +7,9 @@ mod conformance;
 mod contend;
 mod counts;
 mod crash;
+mod credentials;
 mod go;
+mod kubectl;
 mod rights;
 mod watch;
 

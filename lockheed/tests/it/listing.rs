@@ -129,3 +129,29 @@ fn list_watch_prints_each_change() {
     place.expect(&["acquire", "b", "--id", "someone"], 0);
     eventually("a change is printed", || seen("someone"));
 }
+
+/// What others write into locks does not reach a terminal as it is.
+#[test]
+fn control_characters_are_escaped_in_every_format() {
+    let place = Place::new();
+    let bad = "\u{1b}[31mred\u{9b}1m\u{202e}\u{7f}\r\n";
+    let lease = serde_json::json!({"instanceID": bad, "expires": "9999-12-31T23:59:59Z"});
+    place.expect(&["run", "x", "--", "true"], 0);
+    let mut file = place.json("x");
+    file["leases"] = serde_json::json!({ bad: lease });
+    file["tags"] = serde_json::json!([bad, "plain"]);
+    place.write("x", &file.to_string());
+    let is_safe = |text: &str| text.chars().all(|c| c == '\n' || (' '..='~').contains(&c));
+    for format in ["table", "wide", "json", "yaml", "name"] {
+        let list = place.expect(&["list", "-o", format], 0);
+        assert!(is_safe(&list), "{list:?}");
+    }
+    for format in ["text", "json", "yaml", "wide"] {
+        let shown = place.expect(&["inspect", "x", "--output", format], 0);
+        assert!(is_safe(&shown) && shown.contains("[31mred"), "{shown:?}");
+    }
+    let table = place.expect(&["list"], 0);
+    assert_eq!(table.lines().count(), 2, "{table}");
+    let (_, _, error) = place.run(&["acquire", "x", "--no-wait"]);
+    assert!(is_safe(&error) && error.contains("[31mred"), "{error:?}");
+}

@@ -12,6 +12,7 @@ mod failures;
 mod foreign;
 mod library;
 mod listing;
+mod silent;
 mod simulation;
 mod support;
 mod trouble;

@@ -11,8 +11,8 @@ use super::{StoreError, StoreErrorKind};
 pub(super) fn of_read(error: Error) -> StoreError {
     let kind = match error.errno() {
         Errno::ENOENT if error.status().is_some() => StoreErrorKind::NotFound,
-        Errno::EACCES if error.status().is_some() => StoreErrorKind::Denied,
         _ if error.is_transient() => StoreErrorKind::Unavailable,
+        Errno::EACCES if error.status().is_some() => StoreErrorKind::Denied,
         _ => StoreErrorKind::Invalid,
     };
     store_error(kind, error)
@@ -25,8 +25,8 @@ pub(super) fn of_write(error: Error) -> StoreError {
         (true, Errno::EEXIST, _) => StoreErrorKind::Exists,
         (true, _, Some(409)) => StoreErrorKind::Conflict,
         (true, Errno::ENOENT, Some(_)) => StoreErrorKind::NotFound,
-        (true, Errno::EACCES, Some(_)) => StoreErrorKind::Denied,
         _ if error.is_transient() => StoreErrorKind::Unavailable,
+        (true, Errno::EACCES, Some(_)) => StoreErrorKind::Denied,
         _ => StoreErrorKind::Invalid,
     };
     store_error(kind, error)

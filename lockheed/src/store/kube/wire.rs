@@ -18,8 +18,9 @@ pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, Stor
     let labels = found.metadata.labels.as_ref();
     if !labels.is_some_and(|labels| labels.contains_key(LABEL)) {
         let name = found.metadata.name.as_deref().unwrap_or_default();
-        let text =
-            format!("ConfigMap {name:?} has no label {LABEL:?}: it is no lock, and is left alone");
+        let text = format!(
+            "ConfigMap {name:?} exists but is not a lockheed lock (it has no label {LABEL:?}); leaving it unchanged"
+        );
         return Err(StoreError::new(
             StoreErrorKind::Invalid,
             Errno::EINVAL,

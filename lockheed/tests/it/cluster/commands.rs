@@ -160,9 +160,21 @@ fn delete_needs_one_right_more_and_takes_no_held_lock() {
     assert_eq!(on(&["list", "-o", "name"]).1, "");
 }
 
+/// Applies the Role that `check` printed, and binds it to this user.
+fn grant(place: &Place, role: &str, user: &str) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), role).unwrap();
+    let namespace = &place.namespace;
+    namespace.kubectl(&["apply", "-f", file.path().to_str().unwrap()], None);
+    let name = role.lines().find_map(|line| line.strip_prefix("  name: "));
+    let role = format!("--role={}", name.unwrap().trim_matches('"'));
+    let user = format!("--user={}-{user}", namespace.name());
+    namespace.kubectl(&["create", "rolebinding", "granted", &role, &user], None);
+}
+
 #[test]
 #[ignore = "no cluster"]
-fn check_prints_the_rules_that_are_missing() {
+fn check_prints_one_role_to_apply() {
     let place = Place::new();
     assert_eq!(
         run(&place.user, &["check"]),
@@ -171,14 +183,98 @@ fn check_prints_the_rules_that_are_missing() {
     let reader = place
         .namespace
         .user("reader", &[("configmaps", &["get", "list", "watch"])]);
-    let (status, rules, error) = run(&reader, &["check"]);
+    let (status, role, error) = run(&reader, &["check"]);
     assert_eq!(status, Some(1), "{error}");
-    assert_eq!(
-        rules,
-        "rules:\n- {apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"create\"]}\n\
-         - {apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"update\"]}\n"
+    let namespace = place.namespace.name();
+    let expected = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: \"lockheed\"\n  namespace: \"{namespace}\"\nrules:\n\
+         - apiGroups: [\"\"]\n  resources: [\"configmaps\"]\n  verbs: [\"get\", \"list\", \"watch\", \"create\", \"update\"]\n"
     );
-    assert!(error.contains(place.namespace.name()), "{error}");
+    assert_eq!(role, expected);
+    let who = format!(
+        "user \"{namespace}-reader\" lacks the right to create configmaps, update configmaps"
+    );
+    assert!(error.contains(&who), "{error}");
+    grant(&place, &role, "reader");
+    assert_eq!(run(&reader, &["check"]).0, Some(0));
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn a_role_for_one_lock_that_is_there_is_enough_for_it() {
+    let place = Place::new();
+    let free = r#"{"name":"x","lockType":"","leases":null}"#;
+    place.put("x", free, &json!({}));
+    let rule = json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["lockheed-x"],
+        "verbs": ["get", "watch", "update"]});
+    place.namespace.apply(
+        &json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [rule],
+        "metadata": {"name": "one", "namespace": place.namespace.name()}}),
+    );
+    let user = place.namespace.user_with_role("one", "one");
+    let silent = (Some(0), String::new(), String::new());
+    assert_eq!(run(&user, &["check", "x"]), silent);
+    assert_eq!(run(&user, &["run", "x", "--", "true"]), silent);
+
+    // For another one it is not.
+    let (status, role, error) = run(&user, &["check", "y"]);
+    assert_eq!(status, Some(1), "{error}");
+    assert!(
+        role.contains("name: \"lockheed-y\"") && role.contains("\"create\""),
+        "{role}"
+    );
+    assert!(
+        role.contains("resourceNames: [\"lockheed-y\"]") && !role.contains("delete"),
+        "{role}"
+    );
+    assert_eq!(run(&user, &["check"]).0, Some(1));
+    grant(&place, &role, "one");
+    assert_eq!(run(&user, &["check", "y"]), silent);
+    assert_eq!(run(&user, &["run", "y", "--", "true"]), silent);
+    // Once it is there, nobody needs to create it.
+    assert_eq!(run(&user, &["check", "y"]), silent);
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn all_namespaces_are_listed_with_their_names() {
+    let (one, other) = (Place::new(), Place::new());
+    for place in [&one, &other] {
+        assert_eq!(run(&place.user, &["acquire", "x", "--id", "me"]).0, Some(0));
+    }
+    let admin = one.namespace.admin();
+    let (status, names, error) = run(&admin, &["list", "-A", "-o", "name"]);
+    assert_eq!(status, Some(0), "{error}");
+    let (status, table, error) = run(&admin, &["list", "-A"]);
+    assert_eq!(status, Some(0), "{error}");
+    let (_, list, _) = run(&admin, &["list", "--all-namespaces", "-o", "json"]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert!(table.starts_with("NAMESPACE "), "{table}");
+    for place in [&one, &other] {
+        let namespace = place.namespace.name();
+        assert!(
+            names.lines().any(|name| name == format!("{namespace}/x")),
+            "{names}"
+        );
+        assert!(
+            table
+                .lines()
+                .any(|line| line.starts_with(&format!("{namespace} "))),
+            "{table}"
+        );
+        let mut all = list.as_array().unwrap().iter();
+        assert!(
+            all.any(|lock| lock["namespace"] == namespace && lock["held"] == true),
+            "{list}"
+        );
+    }
+    assert_eq!(run(&admin, &["list", "-A", "--watch"]).0, Some(64));
+    let (status, _, error) = run(&one.user, &["list", "-A"]);
+    assert_eq!(status, Some(13), "{error}");
+    assert!(
+        error.contains("a ClusterRole must have the rule"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -193,11 +289,7 @@ fn what_cannot_be_used_is_named() {
         ),
         (&["list", "--context", "none"], 22, "--context \"none\""),
         (&["list", "--namespace", "a/b"], 22, "--namespace \"a/b\""),
-        (
-            &["acquire", "No/Name"],
-            22,
-            "\"No/Name\" cannot name a lock",
-        ),
+        (&["acquire", "No/Name"], 22, "invalid lock name \"No/Name\""),
     ];
     for (arguments, expected, named) in cases {
         let mut command = lockheed(&place.user);

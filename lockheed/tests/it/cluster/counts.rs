@@ -6,7 +6,7 @@ use std::{
 };
 
 use lockheed::KubeStore;
-use testkit::{audit::Request, eventually};
+use testkit::{Front, audit::Request, eventually, process::Kept};
 use tokio::sync::Mutex;
 
 use super::{Place, lock, store};
@@ -191,24 +191,83 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// The median of hand-offs among so many, one of whom holds the lock, in medians of a PUT.
+async fn hand_off(place: &Place, contenders: usize) -> f64 {
+    let put = median(puts(place).await);
+    let (handoffs, _) = contend(place, contenders, Turns::Until(60)).await;
+    let handoff = median(handoffs);
+    let ratio = handoff.as_secs_f64() / put.as_secs_f64();
+    println!("{contenders} contenders: hand-off p50 {handoff:?}, PUT p50 {put:?}: {ratio:.1}");
+    ratio
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "no cluster"]
 async fn a_hand_off_among_ten_costs_a_few_writes_of_time() {
     let place = Place::new();
+    // This one is only told: between two, a busy machine is what is measured.
+    hand_off(&place, 2).await;
     let mut ratios = Vec::new();
     // Another test may keep this machine busy at one time; a lock that polls would be slow at every time.
-    for _ in 0..5 {
-        let put = median(puts(&place).await);
-        let (handoffs, _) = contend(&place, 10, Turns::Until(60)).await;
-        let handoff = median(handoffs);
-        let ratio = handoff.as_secs_f64() / put.as_secs_f64();
-        println!("hand-off p50 {handoff:?}, PUT p50 {put:?}: {ratio:.1}");
-        ratios.push(ratio);
-        if ratio <= 4.0 {
-            return;
-        }
+    while !ratios.iter().any(|ratio| *ratio <= 4.0) {
+        assert!(ratios.len() < 5, "{ratios:.1?} times a PUT");
+        ratios.push(hand_off(&place, 10).await);
     }
-    panic!("hand-offs took {ratios:.1?} times a PUT");
+}
+
+/// A process that waits for a lock, gets it, and runs a command while it holds it.
+fn run(kubeconfig: &std::path::Path, place: &Place, name: &str) -> Kept {
+    let end = place
+        .namespace
+        .directory()
+        .join(format!("{}-{name}", place.namespace.name()));
+    let script = format!("while ! [ -e {} ]; do sleep 0.1; done", end.display());
+    let mut command = super::lockheed(kubeconfig);
+    command.args(["run", "x", "--duration", "6s", "--", "sh", "-c", &script]);
+    Kept::spawn(&mut command)
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn a_process_has_one_connection_while_it_waits_takes_over_and_holds() {
+    let place = Place::new();
+    let fronts = [
+        Front::before(&place.namespace),
+        Front::before(&place.namespace),
+    ];
+    let file = |name| {
+        place
+            .namespace
+            .directory()
+            .join(format!("{}-{name}", place.namespace.name()))
+    };
+    let mut first = run(&fronts[0].kubeconfig(&place.user), &place, "first");
+    let holders = |so_many| {
+        eventually("somebody holds it", || {
+            let writes = place.namespace.requests();
+            writes
+                .iter()
+                .filter(|it| ["update", "create"].contains(&&*it.verb))
+                .count()
+                >= so_many
+        });
+    };
+    holders(1);
+    let mut second = run(&fronts[1].kubeconfig(&place.user), &place, "second");
+    // It waits, while the first one renews its lease.
+    eventually("it waits", || fronts[1].accepted() > 0);
+    holders(3);
+    std::fs::write(file("first"), "").unwrap();
+    assert_eq!(first.status(), 0);
+    // It has taken over, and renews.
+    let before = writes(&place);
+    holders(before + 3);
+    std::fs::write(file("second"), "").unwrap();
+    assert_eq!(second.status(), 0);
+    assert_eq!(fronts.each_ref().map(Front::accepted), [1, 1]);
+    for name in ["first", "second"] {
+        std::fs::remove_file(file(name)).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,225 @@
+//! A connection to the API server: by which of its addresses, through which proxy.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use kube::Config;
+use tokio::net::{TcpStream, lookup_host};
+
+use super::{
+    Stream,
+    proxy::{Environment, Protocol, Proxy, bare, port},
+    tls::Tls,
+    tunnel,
+};
+use crate::{Error, credentials::Identity};
+
+/// How long one address may be silent before the next is tried beside it (RFC 8305 section 5, whose other rules need not matter to
+/// a few servers).
+const NEXT_AFTER: Duration = Duration::from_millis(200);
+
+/// How the API server is reached.
+pub(super) struct Dialer {
+    host: String,
+    port: u16,
+    proxy: Option<Proxy>,
+    /// None for a server that speaks plain HTTP.
+    tls: Option<Tls>,
+    /// The address to begin with: the one that did well, or the next after one that has not.
+    first: Mutex<Option<SocketAddr>>,
+}
+
+/// Why there is no connection. No request has been sent on it.
+#[derive(Debug)]
+pub(crate) struct NotConnected {
+    to: String,
+    error: io::Error,
+}
+
+impl Dialer {
+    pub(super) fn of(config: &Config) -> Result<Self, Error> {
+        let server = &config.cluster_url;
+        let host = bare(server.host().unwrap_or_default());
+        // The configuration has no proxy but the kubeconfig's.
+        let own_proxy = config.proxy_url.as_ref().map(ToString::to_string);
+        Ok(Self {
+            host: host.to_owned(),
+            port: port(server),
+            proxy: Proxy::to(server, own_proxy.as_deref(), &Environment::read())?,
+            tls: match server.scheme_str() {
+                Some("http") => None,
+                _ => Some(Tls::of(config)?),
+            },
+            first: Mutex::default(),
+        })
+    }
+
+    /// A connection, and whether HTTP/2 is spoken on it.
+    pub(super) async fn dial(
+        &self,
+        identity: Option<&Identity>,
+    ) -> Result<(Box<dyn Stream>, bool), NotConnected> {
+        let (to, host, port) = match &self.proxy {
+            Some(proxy) => (format!("the proxy {proxy}"), &proxy.host, proxy.port),
+            None => (
+                format!("{}:{}", self.host, self.port),
+                &self.host,
+                self.port,
+            ),
+        };
+        let done = async {
+            let addresses = lookup_host((&**host, port)).await?.collect();
+            let addresses = self.in_order(addresses);
+            let connect = |address| self.connect(address, identity);
+            let (address, connected) = race(addresses, NEXT_AFTER, connect).await?;
+            *self.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+            Ok(connected)
+        };
+        done.await.map_err(|error| NotConnected { to, error })
+    }
+
+    /// Who gives up before there is a connection leaves it to the next to begin with the next address.
+    fn in_order(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = first.and_then(|first| addresses.iter().position(|it| *it == first));
+        addresses.rotate_left(at.unwrap_or(0));
+        *first = addresses.get(1).copied();
+        addresses
+    }
+
+    async fn connect(
+        &self,
+        address: SocketAddr,
+        identity: Option<&Identity>,
+    ) -> io::Result<(Box<dyn Stream>, bool)> {
+        let stream = TcpStream::connect(address).await?;
+        // Else a request waits for a delayed acknowledgement of the server's, 40 ms, whenever the connection was idle before, tcp(7).
+        stream.set_nodelay(true)?;
+        let mut stream: Box<dyn Stream> = Box::new(stream);
+        if let Some(proxy) = &self.proxy {
+            stream = self.through(proxy, stream).await?;
+        }
+        match &self.tls {
+            Some(tls) => tls.to_server(stream, identity).await,
+            None => Ok((stream, false)),
+        }
+    }
+
+    async fn through(
+        &self,
+        proxy: &Proxy,
+        mut stream: Box<dyn Stream>,
+    ) -> io::Result<Box<dyn Stream>> {
+        if let (Protocol::Https, Some(tls)) = (proxy.protocol, &self.tls) {
+            stream = tls.to_proxy(stream, &proxy.host).await?;
+        }
+        match proxy.protocol {
+            Protocol::Socks5 => tunnel::socks5(&mut *stream, proxy, &self.host, self.port).await?,
+            _ => tunnel::connect(&mut *stream, proxy, &self.host, self.port).await?,
+        }
+        Ok(stream)
+    }
+}
+
+/// Does it with each address until it is done with one, and says which. A silent one delays the next, one that fails does not.
+async fn race<T, F>(
+    addresses: Vec<SocketAddr>,
+    next_after: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<(SocketAddr, T)>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut left = addresses.into_iter();
+    let mut running = FuturesUnordered::new();
+    let mut failure = None;
+    loop {
+        let next = left.next();
+        let more = next.is_some();
+        if let Some(address) = next {
+            let connected = connect(address);
+            running.push(async move { (address, connected.await) });
+        }
+        let one = async {
+            match more {
+                true => tokio::time::timeout(next_after, running.next()).await,
+                false => Ok(running.next().await),
+            }
+        };
+        match one.await {
+            Ok(Some((address, Ok(done)))) => return Ok((address, done)),
+            // The first says most.
+            Ok(Some((_, Err(error)))) => drop(failure.get_or_insert(error)),
+            Ok(None) if !more => break,
+            Ok(None) | Err(_) => {}
+        }
+    }
+    Err(failure.unwrap_or_else(|| io::Error::other("its name has no address")))
+}
+
+impl NotConnected {
+    pub(super) fn of_handshake(error: hyper::Error) -> Self {
+        Self {
+            to: "the server".to_owned(),
+            error: io::Error::other(error),
+        }
+    }
+}
+
+impl fmt::Display for NotConnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot connect to {}", self.to)
+    }
+}
+
+impl std::error::Error for NotConnected {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(count: u16) -> Vec<SocketAddr> {
+        (1..=count)
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_address_does_not_stand_in_the_way_of_the_next() {
+        let connect = async |address: SocketAddr| match address.port() {
+            1 => std::future::pending().await,
+            2 => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+            port => Ok(port),
+        };
+        let won = race(addresses(3), NEXT_AFTER, connect).await.unwrap();
+        assert_eq!(won.1, 3);
+        let won = race(addresses(2), NEXT_AFTER, async |address| {
+            tokio::time::sleep(NEXT_AFTER * 3 / u32::from(address.port())).await;
+            Ok(address.port())
+        });
+        assert_eq!(won.await.unwrap().1, 2, "the first one to be there counts");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_failure_is_told_when_all_fail() {
+        let connect = async |address: SocketAddr| match address.port() {
+            1 => Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionRefused)),
+            _ => Err(io::Error::from(io::ErrorKind::HostUnreachable)),
+        };
+        let failed = race(addresses(2), NEXT_AFTER, connect).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::ConnectionRefused);
+        let none = race(addresses(0), NEXT_AFTER, connect).await.unwrap_err();
+        assert!(none.to_string().contains("no address"), "{none}");
+    }
+}

@@ -1,0 +1,112 @@
+//! A user whose credentials change.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{Namespace, Proxy, cluster};
+
+/// The version of their API that the plugins here have.
+pub const VERSION: &str = "client.authentication.k8s.io/v1";
+
+/// A proxy that accepts one token at a time, a directory for what the user has, and a namespace.
+///
+/// What cannot be set up panics: a test cannot go on without it.
+pub struct Guarded {
+    /// See [`Proxy::require`].
+    pub proxy: Proxy,
+    namespace: Namespace,
+    directory: TempDir,
+}
+
+#[allow(clippy::missing_panics_doc, reason = "see the type")]
+impl Guarded {
+    /// One that accepts everything as yet.
+    #[must_use]
+    pub fn start() -> Self {
+        let namespace = Namespace::new();
+        Self {
+            proxy: Proxy::start(&namespace.admin()),
+            namespace,
+            directory: tempfile::tempdir().expect("a directory can be made"),
+        }
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// A file of this user's.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Replaces a file of this user's at once.
+    pub fn put(&self, name: &str, text: &str) {
+        let new = self.path("new");
+        fs::write(&new, text).expect("a file can be written");
+        fs::rename(&new, self.path(name)).expect("it can be renamed");
+    }
+
+    /// A kubeconfig that leads through the proxy, with this user.
+    #[must_use]
+    pub fn kubeconfig(&self, user: &Value) -> PathBuf {
+        let url = format!("http://{}", self.proxy.address());
+        let mut config = cluster::kubeconfig(&url, Path::new(""), user);
+        config["clusters"][0]["cluster"] = json!({"server": url});
+        self.write(config)
+    }
+
+    /// The same that leads to the API server as another one does.
+    #[must_use]
+    pub fn kubeconfig_like(&self, other: &Path, user: &Value) -> PathBuf {
+        let text = fs::read_to_string(other).expect("there is a kubeconfig");
+        let mut config: Value = serde_json::from_str(&text).expect("it was written as JSON");
+        config["users"][0]["user"] = user.clone();
+        self.write(config)
+    }
+
+    fn write(&self, mut config: Value) -> PathBuf {
+        config["contexts"][0]["context"]["namespace"] = self.namespace.name().into();
+        self.put("kubeconfig", &config.to_string());
+        self.path("kubeconfig")
+    }
+
+    /// A user with a plugin that is this script of the shell's, after it has counted its runs. `more` is about the plugin.
+    #[must_use]
+    pub fn plugin(&self, script: &str, more: &Value) -> Value {
+        let directory = self.directory.path().display();
+        let script = format!("#!/bin/sh\ncd '{directory}'\necho x >>runs\n{script}");
+        self.put("plugin", &script);
+        let path = self.path("plugin");
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&path, executable).expect("it may be made executable");
+        let mut exec = json!({"apiVersion": VERSION, "interactiveMode": "IfAvailable", "command": path,
+            "args": ["--secret", "hunter2"], "env": [{"name": "SECRET", "value": "hunter3"}]});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            exec[name] = value.clone();
+        }
+        json!({"exec": exec})
+    }
+
+    /// How often the plugin has run.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        let runs = fs::read_to_string(self.path("runs")).unwrap_or_default();
+        runs.lines().count()
+    }
+
+    /// What is in the file `issued` from now on, for plugins that print it: an `ExecCredential` with this status.
+    pub fn issue(&self, status: &Value) {
+        let text = json!({"apiVersion": VERSION, "kind": "ExecCredential", "status": status});
+        self.put("issued", &text.to_string());
+    }
+}
