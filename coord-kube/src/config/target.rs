@@ -6,7 +6,7 @@ use http::Uri;
 use k8s_openapi::ByteString;
 use kube::{
     Config,
-    config::{AuthInfo, Cluster, Context, Kubeconfig},
+    config::{AuthInfo, Cluster, Context, InClusterError, Kubeconfig},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
@@ -51,14 +51,26 @@ pub(super) fn config(
 
 /// The Pod's service account.
 pub(super) fn of_pod(args: &ClientArgs) -> Result<Config, Error> {
-    let unusable = |error| Error::config("the Pod's service account", error);
-    let mut config = Config::incluster_env().map_err(unusable)?;
+    let mut config = Config::incluster_env().map_err(no_account)?;
     config.default_namespace = config.default_namespace.trim().to_owned();
     if let Some(server) = &args.server {
         config.cluster_url = url("--server", server)?;
     }
     config.auth_info = as_asked(args, config.auth_info)?;
     Ok(config)
+}
+
+/// kube's errors say in their texts what their sources say too.
+fn no_account(error: InClusterError) -> Error {
+    match error {
+        InClusterError::ReadDefaultNamespace(why) => {
+            Error::config("the namespace of the Pod's service account", why)
+        }
+        InClusterError::ReadCertificateBundle(why) => {
+            Error::config("the ca.crt of the Pod's service account", why)
+        }
+        error => Error::config("the Pod's service account", error.to_string()),
+    }
 }
 
 /// What is chosen, and from what.

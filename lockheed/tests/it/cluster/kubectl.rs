@@ -215,6 +215,23 @@ fn a_kubeconfig_that_kubectl_can_use_is_used() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A Pod without a mounted account: each cause once.
+#[test]
+fn a_missing_service_account_is_said_in_one_sentence() {
+    for (port, expected) in [("443", 2), ("none", 22)] {
+        let mut lockheed = Command::new(env!("CARGO_BIN_EXE_lockheed"));
+        for variable in ["KUBECONFIG", "LOCKHEED_STORE", "LOCKHEED_LOG_FILTER"] {
+            lockheed.env_remove(variable);
+        }
+        lockheed.env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+        lockheed.env("KUBERNETES_SERVICE_PORT", port).arg("list");
+        let (status, _, error) = outcome(&mut lockheed);
+        assert_eq!(status, expected, "{error}");
+        assert!(error.contains("the Pod's service account"), "{error}");
+        assert!(is_one_sentence(&error), "{error}");
+    }
+}
+
 /// What is in one file.
 fn files(bench: &Bench) -> Vec<Row> {
     let usual = bench.user(&bench.certificate);
