@@ -6,6 +6,7 @@
 
 use std::{
     env,
+    error::Error as _,
     fs::File,
     io::Read,
     os::{
@@ -67,7 +68,8 @@ impl Condition for Until {
 
 fn main() -> ExitCode {
     let status = run().unwrap_or_else(|error| {
-        eprintln!("supervise: {error}");
+        let cause = error.source().map(ToString::to_string);
+        eprintln!("supervise: {error}: {}", cause.unwrap_or_default());
         error.status()
     });
     status.into()

@@ -79,7 +79,7 @@ impl ExitDir {
         }
     }
 
-    /// Becomes the directory's leader: followers notice when it dies without a word.
+    /// Becomes the directory's leader: followers notice when it dies without signalling.
     ///
     /// # Errors
     /// `EBUSY` when another leader lives; when nobody could signal there, those of `open(2)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EROFS`.

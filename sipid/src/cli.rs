@@ -3,6 +3,7 @@
 mod claim;
 mod health;
 mod kill;
+mod ready;
 mod signal;
 mod signals;
 mod status;
@@ -39,29 +40,29 @@ enum Command {
     )]
     Claim(claim::Claim),
     /// End the process in a pidfile, wait until it is gone, and remove the file
-    /// (exit status 0 also if none runs, 110 if it outlives the schedule, 11 if only its children still hold the lock)
+    /// (exit status 0 also if none is running, 110 if it outlives the schedule, 11 if its children still hold the lock)
     Kill(kill::Kill),
     /// Send a signal to the process in a pidfile (exit status 3 if it is not running)
     Signal(signal::Signal),
     /// Poll URLs, files or a command until they are healthy
     /// (exit status 110 if they are not in time, 3 if the watched process ends)
     WaitUntilHealthy(Box<health::Wait>),
-    /// Say whether the process in a pidfile runs (exit status 0 if it does, 1 if not)
+    /// Say whether the process in a pidfile is running (exit status 0 if it is, 1 if not)
     Status(status::ShowStatus),
 }
 
 #[derive(Args)]
 struct FileArg {
     /// The pidfile
-    #[arg(long, alias = "pidfile", value_name = "FILE")]
+    #[arg(long, visible_alias = "pidfile", value_name = "FILE")]
     pid_file: PathBuf,
-    /// Take only an instance of this executable for the process in the file; for a script that is its interpreter
+    /// Only match a process that runs this executable (for a script: its interpreter)
     #[arg(long, value_name = "PATH")]
     exec: Option<PathBuf>,
-    /// Take only a process of this name, as `ps -o comm` shows it, for the one in the file
+    /// Only match a process with this name, as `ps -o comm` shows it
     #[arg(long, value_name = "NAME", value_parser = process_name)]
     name: Option<String>,
-    /// Take only a process of this user, a name or UID, for the one in the file
+    /// Only match a process of this user (name or UID)
     #[arg(long, value_name = "USER", value_parser = user)]
     user: Option<u32>,
 }
@@ -111,7 +112,7 @@ impl Tool for SipidCli {
     const LOG: Defaults = Defaults {
         env_prefix: "SIPID",
         level: log::LevelFilter::Warn,
-        crates: &["sipid", "rustls"],
+        crates: &["sipid"],
         silent_below_debug: &[],
     };
 

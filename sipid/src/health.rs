@@ -75,12 +75,11 @@ impl Probe {
     /// The same for any target.
     #[must_use]
     pub fn of(target: Target) -> Self {
-        let frequency = Duration::from_secs(5);
         Self {
             targets: vec![target],
             timeout: Duration::from_secs(60),
-            frequency,
-            slowest: frequency,
+            frequency: Duration::from_secs(5),
+            slowest: Duration::ZERO,
             statuses: (200..=200).into(),
             body: None,
             headers: Vec::new(),
@@ -217,5 +216,26 @@ impl Probe {
     pub fn watch(mut self, pidfile: PidFile) -> Self {
         self.watched = Some(pidfile);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_in_what_is_printed_for_debugging() {
+        let proxies = |name: &str| (name == "http_proxy").then(|| "http://me:secret@p".to_owned());
+        let probe = Probe::new("http://me:secret@host/")
+            .and_then(|probe| probe.header("X-Token", "secret"))
+            .unwrap()
+            .and("tcp://me:secret@host:1".parse().unwrap())
+            .proxies(Proxies::from_variables(proxies));
+        let printed = format!("{probe:?}");
+        assert!(!printed.contains("secret"), "{printed}");
+        assert!(
+            printed.contains("X-Token") && printed.contains("***"),
+            "{printed}"
+        );
     }
 }

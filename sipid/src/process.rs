@@ -128,11 +128,19 @@ impl Process {
         let Some(number) = sys::Signal::from_named_raw(signal as i32) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let sent = match &self.handle {
-            Some(handle) => sys::pidfd_send_signal(handle, number),
-            // Without pidfds the moment between this look and the signal remains.
-            None if self.is_alive_by_number() => sys::kill_process(raw(self.pid), number),
-            None => return Ok(false),
+        let by_handle = self
+            .handle
+            .as_ref()
+            .map(|handle| sys::pidfd_send_signal(handle, number));
+        let sent = match by_handle {
+            // Without pidfds, or where a sandbox refuses only this call, the moment between this look and the signal remains.
+            None | Some(Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM)) => {
+                if !self.is_alive() {
+                    return Ok(false);
+                }
+                sys::kill_process(raw(self.pid), number)
+            }
+            Some(sent) => sent,
         };
         match sent {
             Ok(()) => Ok(true),

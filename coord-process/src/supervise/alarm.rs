@@ -15,7 +15,7 @@ use nix::{
     },
 };
 
-use super::boottime;
+use super::{Error, boottime, error::Kind};
 
 /// How often the clock is looked at where there is no timer that runs during suspend.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,23 +33,29 @@ impl Alarm {
     /// Blocks all signals but for the time of a sleep, and returns the mask that was before.
     ///
     /// # Errors
-    /// Those of `sigprocmask(2)` and `sigaction(2)`.
-    pub(crate) fn new() -> io::Result<(Self, SigSet)> {
+    /// Those of `sigprocmask(2)`, `sigaction(2)` and `ppoll(2)`.
+    pub(crate) fn new() -> Result<(Self, SigSet), Error> {
         let mut before = SigSet::empty();
         sigprocmask(
             SigmaskHow::SIG_SETMASK,
             Some(&SigSet::all()),
             Some(&mut before),
-        )?;
+        )
+        .map_err(Kind::io("block signals (sigprocmask)"))?;
         let handler = SigHandler::Handler(wake);
         let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing.
-        unsafe { sigaction(Signal::SIGCHLD, &action) }?;
+        unsafe { sigaction(Signal::SIGCHLD, &action) }
+            .map_err(Kind::io("hear of children (sigaction)"))?;
         let mut mask = SigSet::all();
         mask.remove(Signal::SIGCHLD);
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags).ok();
-        Ok((Self { timer, mask }, before))
+        let alarm = Self { timer, mask };
+        alarm
+            .sleep(&mut Vec::new(), Some(Duration::ZERO))
+            .map_err(Kind::io("wait (ppoll)"))?;
+        Ok((alarm, before))
     }
 
     /// Sleeps until one of these is ready, a child has changed, or this time has come.

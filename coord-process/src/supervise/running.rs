@@ -288,8 +288,9 @@ impl Drop for Running {
             self.guard.process.end();
         }
         while !self.over {
-            // An error is that the guard was killed, after which it is over, or that nothing can be waited for.
-            if self.wait().is_err() {
+            if self.wait().is_err() && !self.over {
+                // Nothing can be waited for.
+                self.guard.take_over();
                 self.over = true;
             }
         }

@@ -34,7 +34,7 @@ const FOLLOWER: usize = 1;
 
 /// 128 + SIGKILL.
 const KILLED: i32 = 137;
-/// What `follow` says when the leader died without a word.
+/// What `follow` says when the leader died without signalling.
 const LOST: i32 = 122;
 
 async fn library(scene: &Scene<'_>) -> Result<String> {

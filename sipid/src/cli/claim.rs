@@ -1,12 +1,16 @@
 //! `sipid claim`.
 
-use std::{ffi::OsString, io, os::unix::process::CommandExt, process::Command};
+use std::{ffi::OsString, io, os::unix::process::CommandExt, process::Command, time::Duration};
 
 use clap::{ArgGroup, Args};
-use coord_core::{Status, cli::Failure};
+use coord_core::{Status, cli::Failure, duration};
 use sipid::{Pid, PidFile};
 
-use super::{FileArg, signals::FileSizeSignal};
+use super::{
+    FileArg,
+    ready::{NotifySocket, wait_until_ready},
+    signals::FileSizeSignal,
+};
 
 #[derive(Args)]
 #[command(group = ArgGroup::new("whom").required(true))]
@@ -16,12 +20,16 @@ pub(super) struct Claim {
     /// The process to claim for
     #[arg(long, group = "whom")]
     pid: Option<String>,
-    /// The mode of the file: 0600, 0640, 0604 or 0644. Who may read it may also lock it, and so keep a claim waiting
-    /// [default: 0600 for a new file]
+    /// Mode of the pidfile: 0600, 0640, 0604 or 0644 [default: 0600 for a new file]. Whoever may read it may lock it, too, and
+    /// so make a claim fail
     #[arg(long, value_parser = mode)]
     mode: Option<u32>,
-    /// Claim for this process, and become this command, which keeps the lock while it or a child of it lives; 126 and 127
-    /// when it cannot be executed or found
+    /// Start CMD in the background, and return when it reports READY=1 as systemd's notify services do; CMD is ended if it
+    /// does not within this time (exit status 110)
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, conflicts_with = "pid")]
+    ready_timeout: Option<Duration>,
+    /// Claim for this process and become this command, which holds the lock while it or a child of it lives
+    /// (exit status 126 if it cannot be executed, 127 if it is not found)
     #[arg(last = true, value_name = "CMD", group = "whom")]
     run: Vec<OsString>,
 }
@@ -33,7 +41,12 @@ impl Claim {
             file = file.mode(mode);
         }
         let Some(pid) = self.pid else {
-            return become_command(&file, &self.run, signal);
+            let Some(limit) = self.ready_timeout else {
+                return become_command(&file, &self.run, signal, None);
+            };
+            return wait_until_ready(limit, |socket| {
+                become_command(&file, &self.run, signal, Some(socket))
+            });
         };
         // Not an argument parser's error: a bad PID is 22 here, as it is in a file.
         file.claim(pid.parse::<Pid>()?)?;
@@ -46,10 +59,14 @@ fn become_command(
     file: &PidFile,
     words: &[OsString],
     signal: FileSizeSignal,
+    socket: Option<&NotifySocket>,
 ) -> Result<Status, Failure> {
     let claim = file.claim_and_hold()?;
     claim.inherit()?;
     let mut command = Command::new(&words[0]);
+    if let Some(socket) = socket {
+        command.env("NOTIFY_SOCKET", &socket.name);
+    }
     signal.restore_for(&mut command);
     let error = command.args(&words[1..]).exec();
     let status = if error.kind() == io::ErrorKind::NotFound {

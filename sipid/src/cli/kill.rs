@@ -15,10 +15,10 @@ pub(super) struct Kill {
     /// Send QUIT and wait a second before KILL, for runtimes that show their stacks then
     #[arg(long)]
     show_stacks: bool,
-    /// How long to wait after TERM
+    /// How long to wait between TERM and KILL
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
     timeout: Duration,
-    /// Signals and waits in turn, as for start-stop-daemon: TERM/20/QUIT/1/KILL, or 20 for TERM/20/KILL/20
+    /// Signals to send and seconds to wait, as for start-stop-daemon: TERM/20/QUIT/1/KILL or -15/20/-9; 20 is TERM/20/KILL/20
     #[arg(long, value_name = "SCHEDULE", allow_hyphen_values = true, conflicts_with_all = ["show_stacks", "timeout"])]
     retry: Option<Schedule>,
     /// End the whole process group that the process leads

@@ -43,7 +43,8 @@ impl Head {
                 // A line that continues the one before, RFC 9112 section 5.2.
                 _ if text.starts_with([' ', '\t']) => {
                     if let Some((_, value)) = fields.last_mut() {
-                        *value = format!("{value} {}", text.trim());
+                        value.push(' ');
+                        value.push_str(text.trim());
                     }
                 }
                 Some((name, value)) => {
@@ -195,4 +196,58 @@ fn invalid(why: String) -> io::Error {
 fn closed(when: &str) -> io::Error {
     let text = format!("the server closed the connection {when}");
     io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn heads_are_read_as_they_come() {
+        let read = |text: &str| Head::read(&mut text.as_bytes());
+        let head = read("HTTP/1.1 200 OK\r\nLocation: /a\r\n /b\r\nA b: c\r\n\r\n").unwrap();
+        assert_eq!((head.status, head.get("location")), (200, Some("/a /b")));
+        assert!(!head.keeps_open(), "its end is the connection's");
+        let head = read("HTTP/1.1 100\n\nHTTP/1.1 204 Fine\n\n").unwrap();
+        assert!(head.status == 204 && head.keeps_open());
+        let head = read("HTTP/1.0 200 OK\nContent-Length: 0\n\n").unwrap();
+        assert!(!head.keeps_open());
+        for bad in [
+            "",
+            "HTTP/1.1",
+            "SSH-2.0-x\r\n",
+            "HTTP/1.1 2000 x\n\n",
+            "HTTP/1.1 200 OK\n",
+        ] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_panic_or_too_much(bytes: Vec<u8>, most in 0..64_u64) {
+            for start in ["", "HTTP/1.1 200 OK\n\n", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n"] {
+                let bytes = [start.as_bytes(), &bytes].concat();
+                let mut reader = &bytes[..];
+                if let Ok(head) = Head::read(&mut reader)
+                    && let Ok((body, _)) = head.read_body(&mut reader, most)
+                {
+                    prop_assert!(body.len() as u64 <= most);
+                }
+            }
+        }
+
+        #[test]
+        fn chunks_are_put_together(chunks in prop::collection::vec("[a-z]{1,9}", 0..9)) {
+            let text: String = chunks.iter().map(|c| format!("{:x}\r\n{c}\r\n", c.len())).collect();
+            let text = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{text}0\r\n\r\n");
+            let mut reader = text.as_bytes();
+            let head = Head::read(&mut reader).unwrap();
+            let (body, is_all) = head.read_body(&mut reader, 1000).unwrap();
+            prop_assert!(is_all && head.keeps_open());
+            prop_assert_eq!(body, chunks.concat().into_bytes());
+        }
+    }
 }

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coord_core::signal::keep_sigpipe;
+use coord_core::signal::{keep_sigpipe, sigpipe_was_ignored};
 use nix::{
     poll::{PollFd, PollFlags},
     sys::signal::{Signal, killpg},
@@ -63,21 +63,23 @@ pub(super) fn run(command: &[OsString], watch: &Watch, until: Instant) -> Result
     }
 }
 
-/// Whether the program can be run at all: looked for as `execvp(3)` does.
+/// Whether the program can be run at all: looked for as a shell does, to which a directory of `PATH`
+/// that may not be searched is one without it.
 pub(super) fn check(program: &OsStr) -> io::Result<()> {
     if program.as_bytes().contains(&b'/') {
         return is_executable(Path::new(program));
     }
     let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    let mut found = Err(io::Error::from_raw_os_error(Errno::NOENT.raw_os_error()));
-    for directory in env::split_paths(&path) {
-        match is_executable(&directory.join(program)) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found = Err(error),
-            Err(_) => {}
-            Ok(()) => return Ok(()),
+    let mut last = Err(io::Error::from_raw_os_error(Errno::NOENT.raw_os_error()));
+    for found in env::split_paths(&path).map(|directory| directory.join(program)) {
+        if found.exists() {
+            last = is_executable(&found);
+        }
+        if last.is_ok() {
+            break;
         }
     }
-    found
+    last
 }
 
 fn is_executable(path: &Path) -> io::Result<()> {
@@ -99,12 +101,15 @@ impl Running {
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .process_group(0);
-        let keep_signals = || {
-            keep_sigpipe();
-            Ok(())
-        };
-        // SAFETY: what it calls is async-signal-safe.
-        unsafe { program.pre_exec(keep_signals) };
+        // Only then, since what runs between fork and exec costs two more descriptors.
+        if sigpipe_was_ignored() {
+            let keep = || {
+                keep_sigpipe();
+                Ok(())
+            };
+            // SAFETY: what it calls is async-signal-safe.
+            unsafe { program.pre_exec(keep) };
+        }
         let child = program.spawn()?;
         let pid = rustix::process::Pid::from_child(&child);
         Ok(Self {

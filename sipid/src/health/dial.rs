@@ -40,9 +40,11 @@ pub(super) fn tcp(
     loop {
         let is_due = open.is_empty() || Instant::now() >= next_start;
         if let Some(address) = untried.next_if(|_| is_due) {
-            next_start = Instant::now() + head_start;
             match begin(address) {
-                Ok(socket) => open.push(socket),
+                Ok(socket) => {
+                    open.push(socket);
+                    next_start = Instant::now() + head_start;
+                }
                 Err(reason) => failed = reason,
             }
             continue;

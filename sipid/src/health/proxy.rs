@@ -6,10 +6,11 @@ use super::url::Url;
 
 /// Proxies as environment variables name them, and what is asked without.
 ///
-/// - `http_proxy` is for `http://`, `https_proxy` for `https://`, `all_proxy` for what has none of its own; each is written
-///   `http://[user:password@]host:port`, or `https://`. The proxy is asked to `CONNECT`.
-/// - `no_proxy` lists, with commas or blanks between, what is asked directly: a domain with all below it, an address, a network
-///   such as `10.0.0.0/8`, each with an optional `:port`, or `*`.
+/// - `http_proxy` is for `http://`, `https_proxy` for `https://`, `all_proxy` for what has none of
+///   its own. Each is written `http://[user:password@]host:port`, or `https://`. The proxy is asked
+///   to `CONNECT`.
+/// - `no_proxy` lists, with commas or blanks between, what is asked directly: a domain with all below
+///   it, an address, a network such as `10.0.0.0/8`, each with an optional `:port`, or `*`.
 /// - The names may be in capitals; those in small letters come first. An empty variable is none.
 /// - A loopback address, `localhost` and what is below it is always asked directly.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,8 @@ struct Variable {
 }
 
 impl Proxies {
-    /// The proxies of variables such as those of the environment: `Proxies::from_variables(|name| std::env::var(name).ok())`.
+    /// The proxies of variables such as those of the environment:
+    /// `Proxies::from_variables(|name| std::env::var(name).ok())`.
     pub fn from_variables(value: impl Fn(&str) -> Option<String>) -> Self {
         let find = |name: &str| {
             let names = [name.to_owned(), name.to_ascii_uppercase()];

@@ -7,10 +7,14 @@ use crate::{
     support::SIPID,
 };
 
+/// What fails is to fail soon, and what succeeds may take as long as it needs.
 fn limited(limit: &str, args: &[&str]) -> Output {
-    let script = format!(
-        "{limit}; exec \"$0\" wait-until-healthy --timeout 1500ms --polling-frequency 1s \"$@\""
-    );
+    limited_for("1500ms", limit, args)
+}
+
+fn limited_for(timeout: &str, limit: &str, args: &[&str]) -> Output {
+    let wait = format!("wait-until-healthy --timeout {timeout} --polling-frequency 1s");
+    let script = format!("{limit}; exec \"$0\" {wait} \"$@\"");
     Command::new("bash")
         .args(["-c", &script, SIPID])
         .args(args)
@@ -30,7 +34,11 @@ fn without_a_thread_an_address_and_localhost_are_asked_and_a_name_is_an_error() 
     let server = answering("200 OK");
     let port = server.rsplit(':').next().unwrap();
     for host in ["127.0.0.1", "localhost"] {
-        let output = limited(NO_THREADS, &["--url", &format!("http://{host}:{port}/")]);
+        let output = limited_for(
+            "1m",
+            NO_THREADS,
+            &["--url", &format!("http://{host}:{port}/")],
+        );
         assert!(output.status.success(), "{host}: {output:?}");
     }
     let output = limited(NO_THREADS, &["--url", "http://name.invalid/"]);
@@ -61,10 +69,18 @@ fn eight_descriptors_are_enough() {
         format!("http://localhost:{port}/"),
         format!("tcp://{server}"),
     ] {
-        let output = limited("ulimit -n 8", &[&["--url", &url][..], &watched].concat());
+        let output = limited_for(
+            "1m",
+            "ulimit -n 8",
+            &[&["--url", &url][..], &watched].concat(),
+        );
         assert!(output.status.success(), "{url}: {output:?}");
     }
-    let output = limited("ulimit -n 8", &[&watched[..], &["--", "true"]].concat());
+    let output = limited_for(
+        "1m",
+        "ulimit -n 8",
+        &[&watched[..], &["--", "true"]].concat(),
+    );
     assert!(output.status.success(), "{output:?}");
 }
 

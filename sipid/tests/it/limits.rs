@@ -6,6 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use nix::libc;
+
 use crate::support::{SIPID, claim, in_namespace, kill, sleeper, status_of};
 
 /// Runs under a shell that ignores, or not, these signals.
@@ -155,4 +157,82 @@ fn a_mode_lets_others_read_what_is_claimed() {
         0
     );
     assert!(kill(&file, &[]).status.success());
+}
+
+/// Runs it where the kernel refuses these system calls with this error, as a sandbox does, `seccomp(2)`.
+fn refusing(calls: &[i64], error: i32, args: &[&str]) -> std::process::Output {
+    let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let answer = |value| filter(libc::BPF_RET | libc::BPF_K, 0, 0, value);
+    let mut program = vec![filter(load_number, 0, 0, 0)];
+    for &call in calls {
+        let call = u32::try_from(call).unwrap();
+        program.push(filter(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            call,
+        ));
+        program.push(answer(
+            libc::SECCOMP_RET_ERRNO | u32::try_from(error).unwrap(),
+        ));
+    }
+    program.push(answer(libc::SECCOMP_RET_ALLOW));
+    let mut command = Command::new(SIPID);
+    command.args(args);
+    let set = move || {
+        let program = libc::sock_fprog {
+            len: u16::try_from(program.len()).unwrap_or(0),
+            filter: program.as_ptr().cast_mut(),
+        };
+        // SAFETY: the program is valid while the call lasts, and the kernel copies it.
+        let failed = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+                || libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                ) != 0
+        };
+        if failed {
+            Err(std::io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: it makes two system calls.
+    unsafe { command.pre_exec(set) };
+    command.output().unwrap()
+}
+
+fn filter(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code: u16::try_from(code).unwrap(),
+        jt,
+        jf,
+        k,
+    }
+}
+
+/// Every call that has to do with pidfds, alone and with the others.
+#[test]
+fn where_pidfds_are_refused_all_is_done_without() {
+    let all = [libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal];
+    for calls in [&all[..1], &all[1..], &all[..]] {
+        for error in [libc::EPERM, libc::ENOSYS] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("x.pid");
+            let path = file.to_str().unwrap();
+            let mut process = sleeper();
+            let run = |args: &[&str]| {
+                let output = refusing(calls, error, &[args, &["--pid-file", path]].concat());
+                assert!(output.stderr.is_empty(), "{calls:?} {error}: {output:?}");
+                output.status.code().unwrap()
+            };
+            assert_eq!(run(&["claim", "--pid", &process.pid()]), 0);
+            assert_eq!(run(&["status"]), 0);
+            assert_eq!(run(&["signal", "CONT"]), 0);
+            assert_eq!(run(&["kill"]), 0);
+            assert!(!process.is_alive() && !file.exists());
+        }
+    }
 }

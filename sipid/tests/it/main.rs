@@ -15,6 +15,7 @@ mod kill;
 mod limits;
 mod network;
 mod proxy;
+mod ready;
 mod reuse;
 mod secrets;
 mod server;

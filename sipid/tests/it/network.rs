@@ -43,8 +43,8 @@ fn ip(args: &[&str]) {
 
 /// Name servers at these addresses, in this order.
 fn use_name_servers(addresses: &[&str]) {
-    let dir = env::temp_dir().join(format!("sipid-resolv-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
+    // What is mounted stays when its name goes.
+    let dir = tempfile::tempdir().unwrap();
     let lines = addresses
         .iter()
         .map(|address| format!("nameserver {address}\n"));
@@ -53,7 +53,7 @@ fn use_name_servers(addresses: &[&str]) {
         ("resolv.conf", lines.collect::<String>()),
         ("nsswitch.conf", hosts.to_owned()),
     ] {
-        let path = dir.join(name);
+        let path = dir.path().join(name);
         fs::write(&path, text).unwrap();
         let status = Command::new("mount")
             .arg("--bind")
@@ -80,7 +80,8 @@ fn name_server(address: &str, found: Vec<IpAddr>) {
     });
 }
 
-/// RFC 1035 section 4: the question's header and name again, and each address of the type that is asked for.
+/// RFC 1035 section 4: the question's header and name again, and each address of the type that is
+/// asked for.
 fn dns_answer(question: &[u8], found: &[IpAddr]) -> Vec<u8> {
     let name_end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
     let asked = u16::from_be_bytes([question[name_end], question[name_end + 1]]);
@@ -177,7 +178,8 @@ fn what_was_slow_is_named() {
     });
 }
 
-/// The first addresses are silent: the wait gets to the last one within one try, which is all it has.
+/// The first addresses are silent: the wait gets to the last one within one try, which is all it
+/// has.
 #[test]
 fn a_silent_address_does_not_keep_from_the_next_one() {
     in_own_network(
@@ -251,7 +253,6 @@ fn a_full_unix_socket_cannot_stretch_the_wait() {
             said.contains("no connection") && said.contains("backlog"),
             "{said}"
         );
-        assert!(said.contains("after 2 attempts"), "{said}");
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 }

@@ -91,3 +91,42 @@ fn a_proxy_that_cannot_be_used_is_an_error_at_once() {
     assert!(said.contains("http_proxy names no proxy"), "{said}");
     assert!(!said.contains("secret"), "{said}");
 }
+
+#[test]
+fn the_password_of_a_proxy_is_sent_to_it_alone_and_shown_nowhere() {
+    let (sender, heads) = mpsc::channel();
+    let address = serve(local(), move |mut stream, _| {
+        let connect = head(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n");
+        let asked = head(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+        let _ = sender.send((connect, asked));
+    });
+    let mut command = Command::new(SIPID);
+    command
+        .env("SIPID_LOG_FILTER", "trace")
+        .env_remove("no_proxy")
+        .env_remove("NO_PROXY");
+    command.env("http_proxy", format!("http://me:secret@{address}"));
+    command.args([
+        "wait-until-healthy",
+        "--timeout",
+        "2s",
+        "--polling-frequency",
+        "5s",
+    ]);
+    let output = command
+        .args(["--url", "http://name.invalid/"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(110), "{output:?}");
+    let (connect, asked) = heads.recv().unwrap();
+    // "me:secret"
+    assert!(
+        connect.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"),
+        "{connect}"
+    );
+    assert!(!asked.contains("bWU6"), "{asked}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("secret") && !said.contains("bWU6"), "{said}");
+}

@@ -339,3 +339,41 @@ fn a_signal_reaches_the_process_that_is_meant() {
         format!("sipid: refusing to signal PID 1: {file:?} was not written by sipid\n")
     );
 }
+
+/// Whatever is in a file or in its name: nothing of it moves the cursor or hides anything.
+#[test]
+fn control_characters_are_shown_and_not_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("a\u{1b}[31m\u{202e}\u{9b}\u{2028}");
+    fs::create_dir(&dir).unwrap();
+    let file = dir.join("x\r\u{7f}.pid");
+    let path = file.to_str().unwrap();
+    let process = sleeper();
+    let is_plain = |args: &[&str], expected: i32| {
+        let output = sipid(&[&["-vv"], args, &["--pid-file", path]].concat());
+        assert_eq!(output.status.code(), Some(expected), "{output:?}");
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let is_odd =
+            |c: char| c != '\n' && (c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c));
+        assert!(!said.contains(is_odd), "{args:?}: {said:?}");
+    };
+    for content in ["\u{1b}]0;owned\u{7}", "12\u{202e}", "\u{9b}2J", "1\r2"] {
+        fs::write(&file, content).unwrap();
+        is_plain(&["status"], 22);
+        is_plain(&["kill"], 22);
+        is_plain(&["signal", "HUP"], 22);
+        is_plain(&["claim", "--pid", &process.pid()], 0);
+        is_plain(&["claim", "--pid", "1"], 17);
+    }
+    // An identity with a boot that is none.
+    let beside = dir.join(".x\r\u{7f}.pid.sipid");
+    let identity = fs::read_to_string(&beside).unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    fs::write(&beside, identity.replace(boot.trim(), "\u{9b}2J\u{202e}")).unwrap();
+    is_plain(&["status", "-o", "json"], 0);
+    is_plain(&["status"], 0);
+    is_plain(&["kill", "--retry", "\u{1b}[1m"], 64);
+    is_plain(&["kill"], 0);
+    is_plain(&["kill"], 0);
+    is_plain(&["signal", "HUP"], 3);
+}

@@ -9,7 +9,7 @@ use std::{
 use super::{Ended, eventually, expect, title};
 use crate::{Result, process::shown};
 
-/// The leader died without a word.
+/// The leader died without signalling.
 const LOST: i32 = 122;
 
 pub(super) fn show(tools: &Path, place: &Path) -> Result {

@@ -16,7 +16,7 @@ use nix::{
     sys::{
         prctl,
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
-        wait::waitpid,
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, fork, getpid},
 };
@@ -164,7 +164,7 @@ impl Guard {
     }
 
     /// The guard is dead, and what it had below it comes to us: the tree is gone when the kernel says that we have no child, the guard
-    /// included, and not when we see none.
+    /// included, and not when we see none; unless what is left is a guard that is dead and kept by whoever traced it.
     pub(crate) fn end_the_rest(&self, kill_at: Duration) {
         let mut hunt = Hunt::new(0);
         while reap::all() {
@@ -173,7 +173,9 @@ impl Guard {
             let kill_at = deadline.map_or(kill_at, |deadline| deadline.min(kill_at));
             let left = kill_at.saturating_sub(boottime());
             if left.is_zero() {
-                hunt::kill_pass();
+                if !hunt::kill_pass() && self.process.is_zombie() {
+                    return;
+                }
                 reap::await_child(KILL_AGAIN);
             } else {
                 hunt.ask(self.plan.signal, None, kill_at);
@@ -188,7 +190,7 @@ impl Drop for Guard {
         // It has no tree now: CMD has not been started, or is over.
         self.process.link.close();
         self.process.kill();
-        while waitpid(self.process.pid, None) == Err(nix::Error::EINTR) {}
+        self.process.reap();
     }
 }
 
@@ -229,20 +231,25 @@ impl Handle {
     }
 
     pub(crate) fn order(&self, order: &Order) -> Result<(), Error> {
-        let sent = self.link.order(order).map_err(Kind::io("reach the guard"));
+        let sent = self
+            .link
+            .order(order)
+            .map_err(Kind::io("reach the guard (sendmsg)"));
         self.wake();
         sent
     }
 
     pub(crate) fn next_report(&self) -> Result<Option<Report>, Error> {
-        self.link.next_report().map_err(Kind::io("hear the guard"))
+        self.link
+            .next_report()
+            .map_err(Kind::io("hear the guard (recvmsg)"))
     }
 
     /// What [`next_report`](Self::next_report) would return, none when it would have to wait.
     pub(crate) fn try_next_report(&self) -> Option<Result<Option<Report>, Error>> {
         match self.link.try_next_report() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            heard => Some(heard.map_err(Kind::io("hear the guard"))),
+            heard => Some(heard.map_err(Kind::io("hear the guard (recvmsg)"))),
         }
     }
 
@@ -292,6 +299,23 @@ impl Handle {
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Dead, and not reaped: while it is traced its tracer comes first.
+    fn is_zombie(&self) -> bool {
+        tree::is_zombie(self.pid.as_raw())
+    }
+
+    /// Waits until it is dead.
+    fn reap(&self) {
+        let is_reaped = || {
+            let look = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
+            !matches!(look, Ok(WaitStatus::StillAlive))
+        };
+        while !is_reaped() && !self.is_zombie() {
+            reap::await_child(KILL_AGAIN);
+        }
+        is_reaped();
     }
 
     fn kill(&self) {

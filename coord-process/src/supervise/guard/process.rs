@@ -91,7 +91,7 @@ impl Tools {
             "give the guard a process group of its own (setpgid)",
         ))?;
         let descriptors = Descriptors::raise();
-        let (alarm, mask) = Alarm::new().map_err(Kind::io("set up signals"))?;
+        let (alarm, mask) = Alarm::new()?;
         reap::next().map_err(Kind::io("look for children (waitpid)"))?;
         tree::check().map_err(Kind::io("find processes in /proc"))?;
         Ok(Self {
@@ -220,16 +220,17 @@ impl Process {
         self.link.report(&report).or(Ok(()))
     }
 
-    /// Sends a signal to CMD, which has not been reaped while its status is unknown, so that nobody else can have its ID. Who has exited
-    /// cannot be asked to end: then what it left behind is.
+    /// Sends a signal to CMD, which has not been reaped while its status is unknown, so that nobody else can have its ID.
+    ///
+    /// Once CMD has exited the signals that end a program end what it left behind.
     fn signal(&mut self, number: i32, group: bool, ends: bool) {
         let Some(cmd) = &self.cmd else { return };
         if cmd.exit.is_none() {
             let to = if group { -cmd.pid } else { cmd.pid };
             // SAFETY: kill takes any numbers.
             unsafe { libc::kill(to, number) };
-        } else if ends {
-            self.end(Cause::Own);
+        } else if ends || [libc::SIGHUP, libc::SIGQUIT].contains(&number) {
+            return self.end(Cause::Own);
         }
         if ends {
             let by = boottime() + self.plan.signal_grace;

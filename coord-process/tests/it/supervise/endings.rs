@@ -1,24 +1,12 @@
 //! How a command ends, and what becomes of what it had started.
 
-use std::{
-    fs::File,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
-use nix::{
-    libc,
-    sys::{
-        signal::{Signal, kill},
-        stat::Mode,
-    },
-    unistd::mkfifo,
-};
-use tempfile::TempDir;
+use nix::sys::signal::{Signal, kill};
 
 use super::{
-    eventually, example, ignoring, sleeps, start, status, supervise, unique, with_argument,
+    ask_for_the_end, eventually, example, fifo, ignoring, sleeps, start, status, supervise, unique,
+    with_argument,
 };
 
 #[test]
@@ -71,21 +59,6 @@ fn a_condition_ends_the_command_without_a_thread() {
     assert_eq!(std::fs::read_dir(tasks).unwrap().count(), 1);
     std::fs::write(&fifo, "now").unwrap();
     assert_eq!(supervised.finish().code(), Some(122));
-}
-
-fn fifo() -> (TempDir, PathBuf) {
-    let place = tempfile::tempdir().unwrap();
-    let fifo = place.path().join("fifo");
-    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-    (place, fifo)
-}
-
-/// Of a command that is supervised with `--end-on` this FIFO.
-fn ask_for_the_end(fifo: &Path) {
-    // Not blocking: nobody reads before the thread that ends the command is ready.
-    let mut open = File::options();
-    open.write(true).custom_flags(libc::O_NONBLOCK);
-    eventually("the end is asked for", || open.open(fifo).is_ok());
 }
 
 #[test]
@@ -201,4 +174,117 @@ fn an_orphan_that_the_signal_started_is_asked_too() {
     drop(supervised.child.stdin.take());
     assert_eq!(supervised.finish().code(), Some(122));
     assert!(!sleeps(&long));
+}
+
+/// Whatever ends CMD: waitpid(2) knows 64 signals.
+#[test]
+fn every_deadly_signal_is_told_by_the_status() {
+    for number in deadly() {
+        let script = format!("kill -{number} $$");
+        let found = status(&["sh", "-c", &script]);
+        assert_eq!(found, Some(128 + number), "signal {number}");
+    }
+}
+
+/// Whatever ends an orphan is not the end of the others.
+#[test]
+fn an_orphan_that_any_signal_ends_is_not_the_end_of_the_tree() {
+    let (_place, fifo) = fifo();
+    let kills = deadly().map(|number| format!("(sh -c 'kill -{number} $$' &);"));
+    let kills: String = kills.collect();
+    let script = format!(
+        "{kills} (sh -c 'echo orphan; read _ <{}; echo last' &); exit 3",
+        fifo.display()
+    );
+    let mut supervised = start(&mut supervise(&["--orphans", "wait", "sh", "-c", &script]));
+    supervised.says("orphan");
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(supervised.child.try_wait().unwrap(), None);
+    std::fs::write(&fifo, "now\n").unwrap();
+    supervised.says("last");
+    assert_eq!(supervised.finish().code(), Some(3));
+}
+
+#[test]
+fn every_deadly_signal_ends_a_command_that_was_asked_to_end() {
+    for number in [6, 11, 31, 32, 33, 34, 50, 64] {
+        let (_place, fifo) = fifo();
+        let script =
+            format!("trap 'kill -{number} $$' TERM; echo ready; while :; do sleep 0.01; done");
+        let options = ["--grace", "3600000", "--until", fifo.to_str().unwrap()];
+        let mut supervised = start(&mut supervise(
+            &[&options[..], &["sh", "-c", &script]].concat(),
+        ));
+        supervised.says("ready");
+        ask_for_the_end(&fifo);
+        assert_eq!(supervised.finish().code(), Some(122), "signal {number}");
+    }
+}
+
+/// Those that end a process which does nothing about them, `signal(7)`.
+fn deadly() -> impl Iterator<Item = i32> {
+    let harmless = [
+        Signal::SIGCHLD,
+        Signal::SIGCONT,
+        Signal::SIGSTOP,
+        Signal::SIGTSTP,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGURG,
+        Signal::SIGWINCH,
+    ];
+    (1..=64).filter(move |number| harmless.iter().all(|signal| *signal as i32 != *number))
+}
+
+/// Nothing else can be meant: there is no command any more that could take it in another way.
+#[test]
+fn once_the_command_has_exited_a_signal_ends_what_it_left_behind() {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+    ] {
+        let long = unique();
+        let script = format!("echo $$; sleep {long} & exit 4");
+        let mut supervised = start(&mut supervise(&["--orphans", "wait", "sh", "-c", &script]));
+        let command = supervised.says_pid();
+        eventually("the command has been reaped", || {
+            super::state(command).is_none()
+        });
+        supervised.send(signal);
+        assert_eq!(supervised.finish().code(), Some(4), "{signal}");
+        assert!(!sleeps(&long));
+    }
+}
+
+/// A container is stopped by a TERM, and killed some time later: ours must come before.
+#[test]
+fn the_grace_period_bounds_a_signal_that_asks_to_end() {
+    for (signal, options) in [
+        (Signal::SIGTERM, &["--grace", "300"][..]),
+        (Signal::SIGINT, &["--grace", "300"]),
+        (Signal::SIGQUIT, &["--grace", "300", "--signal", "QUIT"]),
+    ] {
+        let long = unique();
+        let script =
+            format!("trap : TERM INT QUIT; echo ready; sleep {long}; sleep {long}; sleep {long}");
+        let mut supervised = start(&mut supervise(&[options, &["sh", "-c", &script]].concat()));
+        supervised.says("ready");
+        supervised.send(signal);
+        assert_eq!(supervised.finish().code(), Some(137), "{signal}");
+        assert!(!sleeps(&long));
+    }
+}
+
+#[test]
+fn a_signal_that_may_mean_something_else_is_not_bounded() {
+    let script = "trap 'echo again' HUP QUIT; echo ready; i=0; while [ $i -lt 40 ]; do sleep 0.02; i=$((i+1)); done; exit 5";
+    let mut supervised = start(&mut supervise(&["--grace", "50", "sh", "-c", script]));
+    supervised.says("ready");
+    for signal in [Signal::SIGHUP, Signal::SIGQUIT] {
+        supervised.send(signal);
+        supervised.says("again");
+    }
+    assert_eq!(supervised.finish().code(), Some(5));
 }

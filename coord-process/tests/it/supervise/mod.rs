@@ -1,15 +1,20 @@
 //! The supervisor, by way of the example that does nothing else.
 
+mod attacks;
 mod endings;
 mod guard;
+mod limits;
+mod nesting;
+mod refused;
 mod signals;
 mod terminal;
+mod trees;
 
 use std::{
-    fs,
-    io::{BufRead, BufReader},
-    os::unix::process::CommandExt,
-    path::PathBuf,
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -20,9 +25,14 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{SigHandler, Signal, kill, signal},
-    unistd::Pid,
+    libc,
+    sys::{
+        signal::{SigHandler, Signal, kill, signal},
+        stat::Mode,
+    },
+    unistd::{Pid, mkfifo},
 };
+use tempfile::TempDir;
 
 /// Longer than anything here takes on a loaded machine: what is not over by then hangs.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -41,7 +51,24 @@ fn example(name: &str) -> PathBuf {
 fn supervise(arguments: &[&str]) -> Command {
     let mut command = Command::new(example("supervise"));
     command.args(arguments).stdin(Stdio::null());
+    // SAFETY: a system call with valid arguments.
+    unsafe {
+        command.pre_exec(|| {
+            (32..35).for_each(stop_ignoring);
+            Ok(())
+        });
+    }
     command
+}
+
+/// The signals that glibc keeps for itself are ignored in what its `posix_spawn` has started, such as this test; it changes nothing about
+/// them itself.
+fn stop_ignoring(number: i32) {
+    // A handler, flags, a restorer and a mask of 64 signals, on every architecture no longer than this.
+    let action = [0_u64; 8];
+    let nothing = std::ptr::null_mut::<u64>();
+    // SAFETY: zeros are the default action, and nothing is written.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, number, action.as_ptr(), nothing, 8) };
 }
 
 /// The status of a supervisor that needs nothing from outside to end.
@@ -133,6 +160,31 @@ fn ignoring(command: &mut Command, number: Signal) {
     };
     // SAFETY: signal is async-signal-safe, signal-safety(7).
     unsafe { command.pre_exec(ignore) };
+}
+
+/// A FIFO for `--until` or `--end-on`, and its directory.
+fn fifo() -> (TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    (place, fifo)
+}
+
+/// Of a command that is supervised with `--end-on` or `--until` this FIFO.
+fn ask_for_the_end(fifo: &Path) {
+    // Not blocking: nobody reads before the supervisor is ready to.
+    let mut open = File::options();
+    open.write(true).custom_flags(libc::O_NONBLOCK);
+    eventually("the end is asked for", || {
+        // With --end-on, opening is all; what is written may find nobody any more.
+        open.open(fifo).map(|mut fifo| fifo.write(&[0])).is_ok()
+    });
+}
+
+/// The state of a process, `proc_pid_stat(5)`; none when it is gone.
+fn state(process: Pid) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// Processes that have this argument; zombies have none.

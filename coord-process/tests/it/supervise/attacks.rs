@@ -1,0 +1,143 @@
+//! What somebody does to client and guard while a command runs.
+
+use std::{fs, path::Path};
+
+use nix::{
+    sys::{
+        ptrace,
+        signal::{Signal, kill},
+    },
+    unistd::Pid,
+};
+
+use super::{ask_for_the_end, eventually, fifo, sleeps, start, state, supervise, unique};
+
+/// The guard has more to say than there is room for, and the last word arrives.
+#[test]
+fn a_client_that_was_stopped_for_long_hears_how_the_command_ended() {
+    let (_place, fifo) = fifo();
+    let script = format!("echo $$; read _ <{}; exit 7", fifo.display());
+    let mut supervised = start(&mut supervise(&["sh", "-c", &script]));
+    let command = supervised.says_pid();
+    supervised.send(Signal::SIGSTOP);
+    for _ in 0..1000 {
+        kill(command, Signal::SIGSTOP).unwrap();
+        eventually("the command is stopped", || state(command) == Some('T'));
+        kill(command, Signal::SIGCONT).unwrap();
+        eventually("the command goes on", || state(command) != Some('T'));
+    }
+    fs::write(&fifo, "now\n").unwrap();
+    eventually("the command has been reaped", || state(command).is_none());
+    supervised.send(Signal::SIGCONT);
+    assert_eq!(supervised.finish().code(), Some(7));
+}
+
+/// A thousand signals to a guard that is stopped leave room for the order to end.
+#[test]
+fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
+    let (_place, fifo) = fifo();
+    let options = ["--until", fifo.to_str().unwrap()];
+    let script = "trap : USR1; echo $PPID; while :; do sleep 0.02; done";
+    let mut supervised = start(&mut supervise(
+        &[&options[..], &["sh", "-c", script]].concat(),
+    ));
+    let guard = supervised.says_pid();
+    for _ in 0..600 {
+        kill(guard, Signal::SIGSTOP).unwrap();
+        supervised.send(Signal::SIGUSR1);
+        supervised.send(Signal::SIGWINCH);
+    }
+    kill(guard, Signal::SIGSTOP).unwrap();
+    ask_for_the_end(&fifo);
+    assert_eq!(supervised.finish().code(), Some(122));
+}
+
+/// Who traces the guard can stop it for good: SIGCONT does nothing about that.
+#[test]
+fn a_guard_that_is_traced_does_not_save_the_tree() {
+    let (_place, fifo) = fifo();
+    let end_on = fifo.to_str().unwrap();
+    let deadline = ["--deadline", "1500", "--grace", "300", "--margin", "200"];
+    for options in [&deadline[..], &["--until", end_on, "--grace", "300"]] {
+        let long = unique();
+        let script = format!("(setsid sleep {long} &); echo guard $PPID; exec sleep {long}");
+        let mut supervised = start(&mut supervise(&[options, &["sh", "-c", &script]].concat()));
+        let guard = guard_said(&mut supervised);
+        ptrace::attach(guard).unwrap();
+        eventually("the guard is stopped", || state(guard) == Some('t'));
+        if options.contains(&end_on) {
+            ask_for_the_end(&fifo);
+        }
+        assert_eq!(supervised.finish().code(), Some(122), "{options:?}");
+        assert!(!sleeps(&long));
+    }
+}
+
+fn guard_said(supervised: &mut super::Supervised) -> Pid {
+    loop {
+        let line = supervised.line().unwrap();
+        if let Some(guard) = line.strip_prefix("guard ") {
+            return Pid::from_raw(guard.parse().unwrap());
+        }
+    }
+}
+
+/// As `pkill -9 -f` does, which looks at name and arguments.
+#[test]
+fn what_is_meant_for_the_client_by_its_command_line_leaves_the_guard() {
+    let long = unique();
+    let script =
+        format!("sleep {long} & (setsid sleep {long} &); echo guard $PPID; exec sleep {long}");
+    let mut supervised = start(&mut supervise(&["--grace", "1000", "sh", "-c", &script]));
+    let guard = guard_said(&mut supervised);
+    let seen = |file: &str| fs::read_to_string(format!("/proc/{guard}/{file}")).unwrap();
+    assert_eq!(seen("comm"), "coord-guard\n");
+    let line = seen("cmdline");
+    let line = line.trim_end_matches('\0');
+    assert_eq!(line, format!("coord-guard of {}", supervised.pid()));
+    for process in named(&["supervise"]) {
+        if process == supervised.pid() || process == guard {
+            kill(process, Signal::SIGKILL).unwrap();
+        }
+    }
+    supervised.finish();
+    eventually("the tree is gone", || !sleeps(&long));
+}
+
+/// Processes with this in their command line.
+fn named(texts: &[&str]) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let has = |path: &Path| {
+        let line = fs::read(path.join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        texts.iter().all(|text| line.contains(text))
+    };
+    let entries = entries.filter(|entry| has(&entry.path()));
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.map(Pid::from_raw).collect()
+}
+
+/// Where a PID namespace may be made, the parent-death signal is handed on: to its first process, and from there to all.
+#[test]
+fn in_a_pid_namespace_the_tree_goes_even_when_both_are_killed() {
+    let long = unique();
+    let script = format!("sleep {long} & (setsid sleep {long} &); echo ready; exec sleep {long}");
+    let mut unshare = vec!["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !nix::unistd::geteuid().is_root() {
+        unshare.extend(["--user", "--map-root-user"]);
+    }
+    let mut supervised = start(&mut supervise(
+        &[&unshare[..], &["sh", "-c", &script]].concat(),
+    ));
+    supervised.says("ready");
+    let guard = named(&[&format!("coord-guard of {}", supervised.pid())]);
+    for process in guard.into_iter().chain([supervised.pid()]) {
+        kill(process, Signal::SIGSTOP).unwrap();
+    }
+    let guard = named(&[&format!("coord-guard of {}", supervised.pid())]);
+    for process in guard.into_iter().chain([supervised.pid()]) {
+        kill(process, Signal::SIGKILL).unwrap();
+    }
+    supervised.finish();
+    eventually("the tree is gone", || !sleeps(&long));
+}

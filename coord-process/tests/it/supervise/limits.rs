@@ -1,0 +1,105 @@
+//! Resources that run out, and `/proc` that is not ours.
+
+use std::process::{Command, Output, Stdio};
+
+use nix::unistd::geteuid;
+
+use super::{example, sleeps, unique};
+
+fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// With so few descriptors either the error says so before the command starts, or the tree is ended as it would be.
+#[test]
+fn descriptors_run_out_before_the_command_starts_or_not_at_all() {
+    for limit in 3..24 {
+        let long = unique();
+        let script =
+            format!("echo ran; trap '' TERM; (setsid sleep {long} &); sleep {long}; sleep {long}");
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={limit}:{limit}"))
+            .arg(example("supervise"))
+            .args(["--until-ms", "100", "--grace", "100", "sh", "-c", &script]);
+        let (status, said, error) = output(&mut command);
+        if status == Some(122) {
+            assert_eq!(said, "ran\n", "{limit}: {error}");
+        } else {
+            assert_eq!(said, "", "{limit}: {error}");
+            let names = ["Too many open files", "os error 24", "shared libraries"];
+            assert!(
+                names.iter().any(|name| error.contains(name)),
+                "{limit}: {error}"
+            );
+        }
+        assert!(!sleeps(&long), "{limit}");
+    }
+}
+
+#[test]
+fn the_command_has_the_limit_of_descriptors_that_the_supervisor_was_started_with() {
+    let mut command = Command::new("prlimit");
+    command
+        .arg("--nofile=100:500")
+        .arg(example("supervise"))
+        .args(["sh", "-c", "ulimit -Sn; ulimit -Hn"]);
+    assert_eq!(output(&mut command).1, "100\n500\n");
+}
+
+/// For a user that has no other process; root's are not limited.
+#[test]
+fn processes_run_out_before_the_command_starts() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = tempfile::tempdir_in("/tmp").unwrap();
+    let program = place.path().join("supervise");
+    std::fs::copy(example("supervise"), &program).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(place.path(), open).unwrap();
+    let user = (1_000_000 + std::process::id()).to_string();
+    let mut ran = 0;
+    for limit in 1..=3 {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", &user, "--clear-groups", "prlimit"])
+            .arg(format!("--nproc={limit}:{limit}"))
+            .arg(&program)
+            .args(["sh", "-c", "echo ran"]);
+        let (status, said, error) = output(&mut command);
+        if said == "ran\n" {
+            assert_eq!(status, Some(0), "{error}");
+            ran += 1;
+        } else {
+            assert_eq!((status, said.as_str()), (Some(125), ""), "{limit}: {error}");
+            assert!(error.contains("(fork)"), "{error}");
+        }
+    }
+    assert_eq!(ran, 1, "three processes are enough, two are not");
+}
+
+/// The IDs that it shows are those of other processes, which would be signalled.
+#[test]
+fn the_proc_of_another_pid_namespace_is_refused() {
+    let mut command = Command::new("unshare");
+    if !geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command
+        .args(["--pid", "--fork"])
+        .arg(example("supervise"))
+        .args(["sh", "-c", "echo ran"]);
+    let (status, said, error) = output(&mut command);
+    assert_eq!((status, said.as_str()), (Some(125), ""), "{error}");
+    assert!(
+        error.contains("/proc shows another PID namespace"),
+        "{error}"
+    );
+}

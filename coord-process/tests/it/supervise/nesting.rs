@@ -1,0 +1,57 @@
+//! Supervisors below supervisors.
+
+use nix::sys::signal::{Signal, kill};
+
+use super::{ask_for_the_end, eventually, example, fifo, sleeps, start, supervise, unique};
+
+/// Counts what it is asked to do; ends when it is killed, or when the gate opens.
+const COUNTS: &str =
+    "trap 'echo term' TERM; trap 'echo int' INT; echo $$; while :; do sleep 0.02; done";
+
+/// Programs that quit hard on the second one would lose their clean-up.
+#[test]
+fn a_command_below_three_supervisors_is_asked_once_for_each_reason() {
+    let (_place, fifo) = fifo();
+    let supervisor = example("supervise");
+    let supervisor = supervisor.to_str().unwrap();
+    let inner = [
+        supervisor, "--grace", "3600000", supervisor, "--grace", "3600000", "sh", "-c", COUNTS,
+    ];
+    let outer = ["--grace", "3600000", "--until", fifo.to_str().unwrap()];
+    let mut supervised = start(&mut supervise(&[&outer[..], &inner].concat()));
+    let command = supervised.says_pid();
+    supervised.send(Signal::SIGINT);
+    supervised.says("int");
+    ask_for_the_end(&fifo);
+    supervised.says("term");
+    supervised.send(Signal::SIGTERM);
+    supervised.says("term");
+    // Long enough for what would come twice, by the looks that follow the first.
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    kill(command, Signal::SIGKILL).unwrap();
+    assert_eq!(supervised.finish().code(), Some(122));
+    assert_eq!(supervised.line(), None);
+}
+
+#[test]
+fn what_is_below_another_guard_is_killed_too() {
+    let (_place, fifo) = fifo();
+    let long = unique();
+    let supervisor = example("supervise");
+    let script =
+        format!("trap '' TERM; (setsid sleep {long} &); echo ready; sleep {long}; sleep {long}");
+    let inner = [
+        supervisor.to_str().unwrap(),
+        "--grace",
+        "3600000",
+        "sh",
+        "-c",
+        &script,
+    ];
+    let outer = ["--grace", "300", "--until", fifo.to_str().unwrap()];
+    let mut supervised = start(&mut supervise(&[&outer[..], &inner].concat()));
+    supervised.says("ready");
+    ask_for_the_end(&fifo);
+    assert_eq!(supervised.finish().code(), Some(122));
+    eventually("the tree is gone", || !sleeps(&long));
+}
