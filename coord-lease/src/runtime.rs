@@ -1,21 +1,61 @@
 //! The runtime of a binary.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
 
 use tokio::runtime::{Builder, Runtime};
 
 use coord_core::{Status, cli::Failure};
 
-/// One thread beside the caller's, so that a lease is renewed whatever that one does.
+/// The worker, and one for what blocks.
+const THREADS: usize = 2;
+
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// One thread beside the caller's, so that a lease is renewed whatever that one does, and one for what blocks, such as looking up a name.
+///
+/// Both are started here and stay: the runtime panics when it needs a thread later and there can be none, and a lease would be lost with it.
 ///
 /// # Errors
-/// When the thread cannot be started: status 125.
+/// When the threads cannot be started: status 125.
 pub fn runtime() -> Result<Runtime, Failure> {
+    room_for_threads().map_err(|error| failed("start a thread", &error))?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
+        .thread_keep_alive(FOR_EVER)
         .enable_all()
-        .build();
-    runtime.map_err(|error| Failure::new(Status::FAILED, error))
+        .build()
+        .map_err(|error| failed("start the runtime", &error))?;
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
+}
+
+/// Whether there can be as many threads at a time as the runtime starts, which panics if not.
+fn room_for_threads() -> io::Result<()> {
+    let (gate, closed) = mpsc::channel::<()>();
+    let closed = Arc::new(Mutex::new(closed));
+    let start = |_| {
+        let closed = closed.clone();
+        // It ends when the gate is dropped.
+        let wait = move || drop(closed.lock().map(|closed| closed.recv()));
+        thread::Builder::new().spawn(wait)
+    };
+    let started: Vec<_> = (0..THREADS).map(start).collect();
+    drop(gate);
+    for thread in started {
+        // One that panicked was there all the same.
+        let _ = thread?.join();
+    }
+    Ok(())
+}
+
+fn failed(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Status::FAILED, format!("cannot {what}: {error}"))
 }
 
 /// Does the work, and does not wait for what blocks still.

@@ -15,6 +15,9 @@ pub struct Times {
     pub request_timeout: Duration,
     /// How long before the end of the lease, or after its loss, the command is asked to end before it is killed. A quarter of it.
     pub grace: Duration,
+    /// How long after a signal that was passed on the command is killed. As the grace period if that was given, else [`SIGNAL_GRACE`](Self::SIGNAL_GRACE):
+    /// the lease is renewed meanwhile, and does not limit it.
+    pub signal_grace: Duration,
     /// How long before the end of the lease nothing may be left, for KILL to be carried out in.
     pub margin: Duration,
 }
@@ -22,6 +25,9 @@ pub struct Times {
 impl Times {
     /// Of a request, and the grace period, where a lease has no end and nothing follows from its length.
     pub const DEFAULT: Duration = Duration::from_secs(10);
+
+    /// Shorter than the thirty seconds after which the kubelet kills a container that it has asked to end.
+    pub const SIGNAL_GRACE: Duration = Duration::from_secs(25);
 
     /// Those of a lease with an end. What is none follows from its length.
     ///
@@ -38,6 +44,7 @@ impl Times {
             renew_interval: renew.unwrap_or(duration / 3),
             request_timeout: request.unwrap_or(duration / 6),
             grace: grace.unwrap_or(duration / 4),
+            signal_grace: grace.unwrap_or(Self::SIGNAL_GRACE),
             margin: (duration / 20).min(Duration::from_millis(500)),
         };
         let needed = times.renew_interval + times.request_timeout + times.grace + times.margin;
@@ -56,6 +63,7 @@ impl Times {
             renew_interval: Duration::ZERO,
             request_timeout: request.unwrap_or(Self::DEFAULT),
             grace: grace.unwrap_or(Self::DEFAULT),
+            signal_grace: grace.unwrap_or(Self::SIGNAL_GRACE),
             margin: Duration::ZERO,
         }
     }

@@ -2,9 +2,10 @@
 
 use std::{error::Error, ffi::OsString, time::Duration};
 
-use crate::{Believed, Signals};
-use coord_core::{Errno, HasErrno, Status, cli::Failure};
+use coord_core::{Errno, HasErrno, Status, boottime, cli::Failure};
 use coord_process::supervise::{self, Ender, Guard, Reason, Running};
+
+use crate::{Believed, Signals, Timer, timer::Pollable};
 
 /// How a command under a lease has ended.
 #[derive(Debug)]
@@ -17,25 +18,24 @@ pub struct Under {
 
 impl Under {
     /// Starts the guard's command with one variable beside its environment, and waits until its tree is gone. Meanwhile the guard is
-    /// told each new deadline, less the margin, and the command is ended when the lease is lost, or by a signal that came before it could be
-    /// passed on.
+    /// told each new deadline, and the command is ended when the lease is lost, or by a signal that came before it could be passed on.
+    /// No thread is needed for it.
     pub async fn run(
         guard: Guard,
         lease: &Believed,
-        margin: Duration,
         var: (&str, OsString),
         signals: &Signals,
     ) -> Self {
         let deadline = lease.deadline();
         let started = guard
-            .set_deadline(told(deadline, margin))
+            .set_deadline(deadline)
             .and_then(|()| guard.spawn([var]));
         match started {
             Ok(running) => {
                 if let Some(status) = signals.status() {
                     running.ender().end(Reason::new("a signal", status));
                 }
-                until_over(running, lease, deadline, margin).await
+                until_over(running, lease, deadline).await
             }
             Err(error) => Self {
                 running: None,
@@ -89,46 +89,50 @@ pub fn not_acquired(
     }
 }
 
-async fn until_over(
-    mut running: Running,
-    lease: &Believed,
-    deadline: Option<Duration>,
-    margin: Duration,
-) -> Under {
+async fn until_over(mut running: Running, lease: &Believed, deadline: Option<Duration>) -> Under {
     let ender = running.ender();
-    let over = tokio::task::spawn_blocking(move || {
-        let outcome = running.wait();
-        (running, outcome)
-    });
-    tokio::pin!(over);
-    let done = tokio::select! {
-        done = &mut over => done,
-        () = follow(lease, &ender, deadline, margin) => over.await,
+    let status = {
+        let over = over(&mut running);
+        tokio::pin!(over);
+        tokio::select! {
+            done = &mut over => done,
+            () = follow(lease, &ender, deadline) => over.await,
+        }
     };
-    match done {
-        Ok((running, outcome)) => Under {
-            running: Some(running),
-            status: outcome.map(|outcome| outcome.status()).map_err(not_started),
-        },
-        Err(error) => Under {
-            running: None,
-            status: Err(failed(error)),
-        },
+    // A command that cannot be waited for is ended now, before what it was run under is given back.
+    let running = status.is_ok().then_some(running);
+    Under { running, status }
+}
+
+/// Does what the command needs whenever something happens.
+async fn over(running: &mut Running) -> Result<Status, Failure> {
+    let [signals, reports] = running.fds().map(|fd| {
+        let copy = fd.try_clone_to_owned();
+        copy.and_then(Pollable::register).map_err(failed)
+    });
+    let (signals, reports) = (signals?, reports?);
+    let mut timer = Timer::new().map_err(failed)?;
+    loop {
+        if let Some(outcome) = running.step().map_err(not_started)? {
+            return Ok(outcome.status());
+        }
+        let wake = running.timeout().map(|timeout| boottime() + timeout);
+        // What becomes readable after this is told again: all that there was to read has been read.
+        tokio::select! {
+            ready = signals.readable() => ready.map_err(failed)?.clear_ready(),
+            ready = reports.readable() => ready.map_err(failed)?.clear_ready(),
+            () = timer.until(wake) => {}
+        }
     }
 }
 
 /// Returns when the lease is lost.
-async fn follow(lease: &Believed, ender: &Ender, mut deadline: Option<Duration>, margin: Duration) {
+async fn follow(lease: &Believed, ender: &Ender, mut deadline: Option<Duration>) {
     while let Ok(later) = lease.deadline_after(deadline).await {
         deadline = later;
-        if let Err(error) = ender.set_deadline(told(later, margin)) {
+        if let Err(error) = ender.set_deadline(later) {
             log::warn!("the guard was not told that the lease was renewed: {error}");
         }
     }
     ender.end(Reason::new("the lock was lost", Status::LOST));
-}
-
-/// What the guard is told: a little less, since KILL takes a moment too.
-fn told(deadline: Option<Duration>, margin: Duration) -> Option<Duration> {
-    deadline.map(|deadline| deadline.saturating_sub(margin))
 }

@@ -3,7 +3,7 @@
 mod post;
 mod wrap;
 
-use std::{ffi::OsString, str::FromStr as _, time::Duration};
+use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coord_core::{
@@ -15,7 +15,7 @@ use coord_core::{
     signal,
     text::escaped,
 };
-use coord_process::supervise::{Orphans, Plan};
+use coord_process::supervise::{Orphans, Plan, StopArgs};
 use exitdir::{Ended, Error, ExitDir, Record, Watcher};
 use nix::sys::signal::{SigSet, Signal};
 
@@ -107,12 +107,11 @@ struct Watch {
 
 #[derive(Args)]
 struct Run {
-    /// Grace period between asking the command to stop and killing it
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    /// Grace period between asking the command to stop and killing it; also after a forwarded TERM or INT
+    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration::parse)]
     grace: Duration,
-    /// Signal that asks the command to stop
-    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal_number)]
-    signal: i32,
+    #[command(flatten)]
+    stop: StopArgs,
     /// What happens to processes that the command leaves behind
     #[arg(long, value_enum, default_value_t = OrphansArg::End)]
     orphans: OrphansArg,
@@ -194,10 +193,7 @@ impl Run {
             OrphansArg::Wait => Orphans::Wait,
             OrphansArg::Leave => Orphans::Leave,
         };
-        Plan::new(self.command)
-            .grace(self.grace)
-            .signal(self.signal)
-            .orphans(orphans)
+        self.stop.plan(self.command, self.grace).orphans(orphans)
     }
 }
 
@@ -324,21 +320,4 @@ fn clear(dir: Option<ExitDir>, yes: bool) -> Result<Status, Failure> {
 fn outlive_file_size_limit() {
     // It can fail only for a wrong argument, pthread_sigmask(3).
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
-}
-
-fn signal_number(text: &str) -> Result<i32, String> {
-    let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("SIG") {
-        upper
-    } else {
-        format!("SIG{upper}")
-    };
-    let number = text
-        .parse()
-        .ok()
-        .and_then(|number: i32| Signal::try_from(number).ok());
-    number
-        .or_else(|| Signal::from_str(&name).ok())
-        .map(|signal| signal as i32)
-        .ok_or_else(|| format!("{text:?} is not a signal; write TERM, SIGINT or 15"))
 }

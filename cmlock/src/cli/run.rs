@@ -8,7 +8,7 @@ use coord_core::{Status, cli::Failure, duration};
 use coord_lease::{
     Signals, Times, Under, WaitLine, as_wrapper, not_acquired, not_started, runtime,
 };
-use coord_process::supervise::{Guard, Plan};
+use coord_process::supervise::{Guard, StopArgs};
 
 use super::{client::PodArgs, hold::Wanted, report::Report};
 
@@ -18,9 +18,11 @@ pub(crate) struct Run {
     name: String,
     #[command(flatten)]
     wanted: Wanted,
-    /// Grace period between asking the command to stop and killing it, before the expiry or after a loss [default: 10s, at most a quarter of the timeout]
+    /// Grace period between asking the command to stop and killing it [default: 10s, at most a quarter of the timeout; 25s after a forwarded TERM or INT]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
+    #[command(flatten)]
+    stop: StopArgs,
     /// The command; it has the holder's ID in `CMLOCK_HOLDER`
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -34,7 +36,8 @@ impl Run {
     fn wrap(self, pod: &PodArgs) -> Result<Status, Failure> {
         let times = self.times()?;
         // Before there are threads.
-        let plan = Plan::new(self.command.clone()).grace(times.grace);
+        let plan = self.stop.plan(self.command.clone(), times.grace);
+        let plan = plan.signal_grace(times.signal_grace).margin(times.margin);
         let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
         let report = Report(WaitLine::start(&self.name, self.wanted.limit()));
@@ -49,7 +52,12 @@ impl Run {
             return Ok(Times::endless(None, self.grace));
         };
         let grace = self.grace.unwrap_or(Times::DEFAULT.min(timeout / 4));
-        Times::of(timeout, None, None, Some(grace))
+        let times = Times::of(timeout, None, None, Some(grace))?;
+        let signal_grace = self.grace.unwrap_or(Times::SIGNAL_GRACE);
+        Ok(Times {
+            signal_grace,
+            ..times
+        })
     }
 
     async fn hold(
@@ -79,7 +87,7 @@ impl Run {
             return Ok(status);
         }
         let holder = ("CMLOCK_HOLDER", held.id().into());
-        let over = Under::run(guard, held.belief(), times.margin, holder, &signals).await;
+        let over = Under::run(guard, held.belief(), holder, &signals).await;
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
         over.status

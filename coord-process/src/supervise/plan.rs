@@ -35,11 +35,12 @@ pub enum Orphans {
 
 /// Who is asked to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum KillMode {
-    /// Each process of the tree.
+    /// The command and all processes below it
     #[default]
     Tree,
-    /// CMD alone, which is left to end its workers; what is left after the grace period is killed. `KillMode=mixed` of `systemd.kill(5)`.
+    /// The command alone, which stops its workers itself (`KillMode=mixed` of systemd)
     Main,
 }
 

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use coord_core::signal_name;
+use coord_core::{signal, signal_name};
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -202,7 +202,11 @@ fn replace(number: i32, handler: usize) -> io::Result<libc::sigaction> {
     }
 }
 
+/// Whether it was when the program was started: the standard library ignores SIGPIPE for the program itself.
 fn is_ignored(number: i32) -> bool {
+    if number == libc::SIGPIPE {
+        return signal::sigpipe_was_ignored();
+    }
     // SAFETY: zeros are a valid sigaction, and nothing is installed.
     let mut now: libc::sigaction = unsafe { mem::zeroed() };
     // SAFETY: as above.

@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use coord_core::signal;
 use nix::{
     libc,
     sys::{
@@ -58,7 +59,7 @@ pub(crate) fn start(
 }
 
 /// What CMD does between fork and exec, in its own process group: it dies with the guard, takes the terminal if that was the
-/// client's, and has the limits and the signal mask that the client was started with.
+/// client's, and has the limits, the ignored signals and the signal mask that the client was started with.
 fn settle(
     guard: Pid,
     client: Pid,
@@ -84,6 +85,7 @@ fn settle(
         Terminal::open().pass(group, getpid());
     }
     done(descriptors.restore())?;
+    signal::keep_sigpipe();
     done(sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None))?;
     Ok(())
 }

@@ -12,6 +12,7 @@ mod options;
 mod quiet;
 mod records;
 mod refused;
+mod stopping;
 mod strangers;
 mod tokens;
 

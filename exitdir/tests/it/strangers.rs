@@ -109,11 +109,12 @@ fn a_leader_that_ends_too_soon_to_be_seen_is_not_missed() {
     assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
 }
 
-/// Of leaders that start at once one leads.
+/// Of leaders that start at once one leads. Each round has a directory of its own: a child that another test has just forked has the
+/// descriptors of an earlier leader until it is another program.
 #[test]
 fn one_of_many_leaders_leads() {
-    let dir = tempdir().unwrap();
     for _ in 0..10 {
+        let dir = tempdir().unwrap();
         let leaders: Vec<_> = std::thread::scope(|scope| {
             let lead = || ExitDir::new(dir.path()).lead().ok();
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(lead)).collect();

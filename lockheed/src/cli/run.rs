@@ -7,7 +7,7 @@ use coord_core::{Status, cli::Failure, duration};
 use coord_lease::{
     Signals, Times, Under, WaitLine, as_wrapper, failed, not_acquired, not_started, runtime,
 };
-use coord_process::supervise::{Guard, Plan};
+use coord_process::supervise::{Guard, StopArgs};
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
 
 use super::{
@@ -36,9 +36,11 @@ pub(crate) struct Run {
     renew_interval: Option<Duration>,
     #[command(flatten)]
     wanted: Wanted,
-    /// Grace period between asking the command to stop and killing it, at the end of the lease or when it is lost [default: a quarter of the lease]
+    /// Grace period between asking the command to stop and killing it [default: a quarter of the lease; 25s after a forwarded TERM or INT]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
+    #[command(flatten)]
+    stop: StopArgs,
     /// The command; it has the fencing token in LOCKHEED_TOKEN
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -54,7 +56,8 @@ impl Run {
         let times = self.lease.times(LEASE, self.renew_interval, self.grace)?;
         let id = self.id.clone().map_or_else(default_id, Ok)?;
         // Before there are threads.
-        let plan = Plan::new(self.command.clone()).grace(times.grace);
+        let plan = self.stop.plan(self.command.clone(), times.grace);
+        let plan = plan.signal_grace(times.signal_grace).margin(times.margin);
         let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
         let report = Report(WaitLine::start(&name, self.wanted.limit()));
@@ -135,7 +138,7 @@ impl RunOn<'_> {
 
     async fn supervise(self, held: Held, signals: &Signals) -> Result<Status, Failure> {
         let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
-        let over = Under::run(self.guard, held.belief(), self.times.margin, token, signals).await;
+        let over = Under::run(self.guard, held.belief(), token, signals).await;
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
         over.status

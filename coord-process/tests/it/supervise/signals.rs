@@ -14,10 +14,11 @@ use nix::{
 
 use super::{eventually, example, ignoring, start, supervise};
 
-/// Counts each signal until the end of standard input, then says how often each came.
+/// Says each signal that comes, after the end of standard input. It waits in the shell itself: a `sleep` would be stopped by a TSTP, which
+/// is for the whole group.
 const COUNTS: &str = r#"
     for number in $ALL; do trap "echo $number" $number; done
-    echo $$; while read -r line; do :; done; echo end; while :; do sleep 0.05; done"#;
+    exec 3<>"$GATE"; echo $$; while read -r line; do :; done; echo end; while :; do read -r _ <&3; done"#;
 
 /// All that a program can catch, but CHLD, of which the shell has its own, and those that the C library keeps for itself.
 fn catchable() -> impl Iterator<Item = i32> {
@@ -28,9 +29,10 @@ fn catchable() -> impl Iterator<Item = i32> {
 
 #[test]
 fn each_signal_reaches_the_command_once() {
+    let (_place, gate) = super::fifo();
     let all: Vec<_> = catchable().map(|number| number.to_string()).collect();
     let mut command = supervise(&["--grace", "3600000", "sh", "-c", COUNTS]);
-    let mut supervised = start(command.env("ALL", all.join(" ")));
+    let mut supervised = start(command.env("ALL", all.join(" ")).env("GATE", &gate));
     let command = supervised.says_pid();
     supervised.says("end");
     for number in catchable() {
@@ -62,6 +64,29 @@ fn a_hup_that_the_parent_ignores_is_not_passed_on() {
     supervised.send(Signal::SIGHUP);
     drop(supervised.child.stdin.take());
     assert_eq!(supervised.finish().code(), Some(4));
+}
+
+/// The standard library would have it both ways round: ignored here, and the default in what is started.
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored_in_the_command() {
+    let deadly = [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGPIPE,
+        Signal::SIGTERM,
+    ];
+    for signal in deadly {
+        let script = format!("kill -{} $$; echo survived", signal as i32);
+        let mut command = supervise(&["sh", "-c", &script]);
+        assert_eq!(
+            start(&mut command).finish().code(),
+            Some(128 + signal as i32)
+        );
+        ignoring(&mut command, signal);
+        let mut supervised = start(&mut command);
+        supervised.says("survived");
+        assert_eq!(supervised.finish().code(), Some(0), "{signal}");
+    }
 }
 
 /// Sent with kill(1) to CMD alone, as a shell's `kill -STOP` would.

@@ -1,0 +1,34 @@
+//! The arguments by which every wrapper command is told how to stop what it runs.
+
+use std::{ffi::OsString, time::Duration};
+
+use clap::Args;
+use coord_core::signal_name;
+
+use super::{KillMode, Plan, Rewrite};
+
+/// How the command is asked to stop.
+#[derive(Args, Clone, Debug)]
+pub struct StopArgs {
+    /// Signal that asks the command to stop: a name, RTMIN+3, or a number
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal_name::parse)]
+    signal: i32,
+    /// Processes that are asked to stop; those left after the grace period are killed either way
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    kill_mode: KillMode,
+    /// Forward an incoming signal as another one, such as TERM=QUIT; may be repeated
+    #[arg(long = "rewrite", value_name = "FROM=TO")]
+    rewrites: Vec<Rewrite>,
+}
+
+impl StopArgs {
+    /// The plan for a command that is stopped like this.
+    #[must_use]
+    pub fn plan(&self, command: Vec<OsString>, grace: Duration) -> Plan {
+        Plan::new(command)
+            .grace(grace)
+            .signal(self.signal)
+            .kill_mode(self.kill_mode)
+            .rewrites(self.rewrites.clone())
+    }
+}
