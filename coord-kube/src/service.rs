@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, combinators::MapErr};
 use hyper::body::Incoming;
 use kube::{Config, client::Body};
+use tokio::task::JoinHandle;
 use tower::{BoxError, Service};
 
 use crate::{
@@ -55,10 +56,34 @@ impl Service<Request<Body>> for Sender {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.0);
+        let sending = Sending(tokio::spawn(async move { shared.send(request).await }));
         Box::pin(async move {
-            let answer = shared.send(request).await?;
+            let answer = sending.await?;
             Ok(answer.map(|body| body.map_err(lost as fn(hyper::Error) -> BoxError)))
         })
+    }
+}
+
+/// A request that goes on whether its caller asks for it or not: one that is left alone for a while, such as the beginning of a watch, would
+/// otherwise keep all others from the connection that it is about to make. It is given up when it is dropped.
+struct Sending(JoinHandle<Result<Response<Incoming>, BoxError>>);
+
+impl Future for Sending {
+    type Output = Result<Response<Incoming>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|done| match done {
+            Ok(answer) => answer,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime is shutting down.
+            Err(error) => Err(error.into()),
+        })
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

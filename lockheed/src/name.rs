@@ -74,6 +74,11 @@ mod tests {
         assert!("x".repeat(244).parse::<LockName>().is_ok());
         assert!("x".repeat(245).parse::<LockName>().is_err());
         let error = "No/Name".parse::<LockName>().unwrap_err();
-        assert!(error.to_string().starts_with("\"No/Name\""), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("invalid lock name \"No/Name\""),
+            "{error}"
+        );
     }
 }

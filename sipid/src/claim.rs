@@ -14,9 +14,9 @@ use crate::{
     file::{self, Content},
     identity,
     judge::Verdict,
-    process::Process,
     trust,
 };
+use coord_process::Process;
 
 /// The mode of a new file.
 const PRIVATE: u32 = 0o600;

@@ -13,7 +13,8 @@ use std::{
 
 use nix::libc;
 
-use crate::{Pid, file, process::Process, procfs, trust};
+use crate::{Pid, file, trust};
+use coord_process::{Process, procfs};
 
 /// No identity is longer, with a name of 255 bytes of which each is escaped.
 const LONGEST: u64 = 2048;

@@ -14,10 +14,9 @@ use crate::{
     Identity, Pid, PidFile,
     error::{Kind, While},
     identity,
-    process::Process,
-    procfs,
     trust::{self, Doubt, Writers},
 };
+use coord_process::{Process, procfs};
 
 /// How much earlier than its process a file may seem to be written, though it was written later: file systems cut times off at
 /// the second, the kernel at its tick.

@@ -16,11 +16,10 @@ use crate::{
     file, identity,
     judge::Verdict,
     pidfile::Snapshot,
-    process::Process,
-    procfs,
     schedule::Step,
     target::Target,
 };
+use coord_process::{Process, procfs};
 
 /// How long after a last KILL it is sent again, to what has appeared in the group since.
 const KILL_AGAIN: Duration = Duration::from_secs(1);

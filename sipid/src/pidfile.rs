@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-#[cfg(feature = "health")]
-use crate::process::Process;
 use crate::{
     Error, Identity, Pid,
     error::{Kind, While},
     file::{self, Content},
     judge::{Matches, Verdict},
 };
+#[cfg(feature = "health")]
+use coord_process::Process;
 
 /// A pidfile. Nothing is opened or made before a method is called.
 #[derive(Clone, Debug, PartialEq, Eq)]

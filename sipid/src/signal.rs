@@ -38,7 +38,7 @@ impl PidFile {
         let process = self
             .killable(pid, &snapshot.metadata)?
             .ok_or(Kind::NotRunning)?;
-        let sent = process.send(signal);
+        let sent = process.send(signal as i32);
         if !sent.map_err(|error| Kind::Signal(signal, pid, error))? {
             return Err(Kind::NotRunning);
         }

@@ -8,9 +8,8 @@ use nix::sys::signal::Signal;
 use crate::{
     Pid,
     error::{Kind, While},
-    process::Process,
-    procfs,
 };
+use coord_process::{Process, procfs};
 
 pub(crate) struct Target {
     leader: Pid,
@@ -37,13 +36,13 @@ impl Target {
         for process in &self.processes {
             let pid = process.pid();
             let failed = |error| Kind::Signal(signal, pid, error);
-            if process.send(signal).map_err(failed)? {
+            if process.send(signal as i32).map_err(failed)? {
                 info!("sent {signal} to process {pid}");
             }
             if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGCONT)
                 && process.is_stopped()
             {
-                process.send(Signal::SIGCONT).map_err(failed)?;
+                process.send(Signal::SIGCONT as i32).map_err(failed)?;
             }
         }
         Ok(())

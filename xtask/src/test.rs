@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the workspace.
 
-use std::{env, process::Command};
+use std::{env, fs, path::Path, process::Command};
 
 use clap::Args;
 use nix::unistd::geteuid;
@@ -9,16 +9,32 @@ use crate::{Result, kube, process};
 
 /// What some tests need beside a cluster and can only be installed, or given, from outside. They are in a module of that name and marked as
 /// ignored, so that `cargo test` alone reports them so.
-const NEEDS: [Need; 1] = [Need {
-    module: "needs_root",
-    what: "root",
-    is_here: || geteuid().is_root(),
-}];
+const NEEDS: [Need; 2] = [
+    Need {
+        module: "needs_root",
+        what: "root",
+        is_here: || geteuid().is_root(),
+    },
+    Need {
+        module: "daemons",
+        what: "root, and postgresql and nginx as Debian packages them",
+        is_here: || {
+            geteuid().is_root() && Path::new("/usr/sbin/nginx").exists() && has_postgresql()
+        },
+    },
+];
 
 struct Need {
     module: &'static str,
     what: &'static str,
     is_here: fn() -> bool,
+}
+
+/// Debian keeps the server's programs of each version apart.
+fn has_postgresql() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut versions = versions.flatten().map(|version| version.path());
+    versions.any(|version| version.join("bin/initdb").exists())
 }
 
 #[derive(Args)]

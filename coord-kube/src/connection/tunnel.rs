@@ -60,36 +60,14 @@ async fn head(stream: &mut (impl Stream + ?Sized)) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Asks a SOCKS proxy for a connection (RFC 1928, with a user and a password RFC 1929).
+/// Asks a SOCKS proxy for a connection (RFC 1928).
 pub(super) async fn socks5(
     stream: &mut (impl Stream + ?Sized),
     proxy: &Proxy,
     host: &str,
     port: u16,
 ) -> io::Result<()> {
-    const NONE: u8 = 0;
-    const PASSWORD: u8 = 2;
-    let methods: &[u8] = match proxy.user {
-        Some(_) => &[5, 2, NONE, PASSWORD],
-        None => &[5, 1, NONE],
-    };
-    stream.write_all(methods).await?;
-    match (read::<2>(stream).await?, &proxy.user) {
-        ([5, NONE], _) => {}
-        ([5, PASSWORD], Some((user, password))) => {
-            let words = [&[1], &*counted(user)?, &*counted(password)?].concat();
-            stream.write_all(&words).await?;
-            if read::<2>(stream).await?[1] != 0 {
-                return Err(refused("it does not accept the user and the password"));
-            }
-        }
-        ([5, _], _) => {
-            return Err(refused(
-                "it wants a user and a password: put them into its URL, socks5://USER:PASSWORD@HOST:PORT",
-            ));
-        }
-        _ => return Err(refused("it does not speak SOCKS 5")),
-    }
+    greet(stream, proxy).await?;
     let address = match host.parse() {
         Ok(IpAddr::V4(address)) => [&[1], &address.octets()[..]].concat(),
         Ok(IpAddr::V6(address)) => [&[4], &address.octets()[..]].concat(),
@@ -99,10 +77,8 @@ pub(super) async fn socks5(
     stream.write_all(&request).await?;
     let [_, reply, _, kind] = read::<4>(stream).await?;
     if reply != 0 {
-        return Err(refused(format!(
-            "it cannot connect to {host}: {}",
-            reason(reply)
-        )));
+        let why = format!("it cannot connect to {host}: {}", reason(reply));
+        return Err(refused(why));
     }
     let length = match kind {
         1 => 4,
@@ -111,6 +87,32 @@ pub(super) async fn socks5(
     };
     let mut bound = vec![0; length + 2];
     stream.read_exact(&mut bound).await.map(drop)
+}
+
+/// Agrees on who we are: nobody, or a user with a password (RFC 1929).
+async fn greet(stream: &mut (impl Stream + ?Sized), proxy: &Proxy) -> io::Result<()> {
+    const NONE: u8 = 0;
+    const PASSWORD: u8 = 2;
+    let methods: &[u8] = match proxy.user {
+        Some(_) => &[5, 2, NONE, PASSWORD],
+        None => &[5, 1, NONE],
+    };
+    stream.write_all(methods).await?;
+    match (read::<2>(stream).await?, &proxy.user) {
+        ([5, NONE], _) => Ok(()),
+        ([5, PASSWORD], Some((user, password))) => {
+            let words = [&[1], &*counted(user)?, &*counted(password)?].concat();
+            stream.write_all(&words).await?;
+            match read::<2>(stream).await? {
+                [_, 0] => Ok(()),
+                _ => Err(refused("it does not accept the user and the password")),
+            }
+        }
+        ([5, _], _) => Err(refused(
+            "it wants a user and a password: put them into its URL, socks5://USER:PASSWORD@HOST:PORT",
+        )),
+        _ => Err(refused("it does not speak SOCKS 5")),
+    }
 }
 
 async fn read<const N: usize>(stream: &mut (impl Stream + ?Sized)) -> io::Result<[u8; N]> {

@@ -12,7 +12,8 @@ use std::{
 use log::debug;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::{PidFile, process::Process};
+use crate::PidFile;
+use coord_process::Process;
 
 /// How often the pidfile is read before a process was seen, and the process is looked at where
 /// there are no pidfds.

@@ -138,7 +138,9 @@ mod tests {
         let error = read(&"x".parse().unwrap(), found(other)).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Invalid);
         assert!(
-            error.to_string().contains("\"lockheed-x\" has no label"),
+            error
+                .to_string()
+                .contains("\"lockheed-x\" exists but is not a lockheed lock"),
             "{error}"
         );
     }

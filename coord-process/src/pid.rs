@@ -29,7 +29,7 @@ impl Pid {
     }
 
     /// Reads the decimal digits of a pidfile, with optional ASCII white space around; nothing else, no sign either.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let digits = bytes.trim_ascii();
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return None;

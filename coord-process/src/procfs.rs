@@ -10,7 +10,7 @@ use std::{
 use crate::Pid;
 
 /// The inode of the initial PID namespace, `PROC_PID_INIT_INO` of the kernel.
-pub(crate) const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFC;
+pub const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// How often `/proc/locks` is read before a lock counts as not in it. The kernel hands it out in parts and counts the locks
 /// to find the next part, so that a lock that goes between two reads makes another one be left out.
@@ -18,23 +18,28 @@ const LOOKS_AT_LOCKS: usize = 16;
 
 /// The fields of `/proc/PID/stat` that are of use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub(crate) state: char,
-    pub(crate) group: i32,
-    pub(crate) threads: u64,
+pub struct Stat {
+    /// One letter: `R`, `S`, `Z`, ...
+    pub state: char,
+    /// The process group.
+    pub group: i32,
+    /// How many threads it has.
+    pub threads: u64,
     /// Clock ticks from boot to the start of the process.
-    pub(crate) start: u64,
+    pub start: u64,
 }
 
 impl Stat {
-    /// A process whose first thread has exited looks like a zombie, and lives while it has other threads.
-    pub(crate) fn is_dead(&self) -> bool {
+    /// Whether no thread is left. A process whose first thread has exited looks like a zombie, and lives while it has other threads.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
         matches!(self.state, 'X') || self.state == 'Z' && self.threads <= 1
     }
 }
 
 /// Reads `/proc/PID/stat`; none when the process is gone or hidden.
-pub(crate) fn stat(pid: Pid) -> Option<Stat> {
+#[must_use]
+pub fn stat(pid: Pid) -> Option<Stat> {
     parse_stat(&line(format!("/proc/{pid}/stat"))?)
 }
 
@@ -59,19 +64,22 @@ fn parse_stat(text: &str) -> Option<Stat> {
 }
 
 /// Whether `/proc` shows the PID namespace this process lives in.
-pub(crate) fn is_ours() -> bool {
+#[must_use]
+pub fn is_ours() -> bool {
     fs::read_link("/proc/self").is_ok_and(|own| own == Path::new(&Pid::own().to_string()))
 }
 
 /// The id of this boot of the machine.
-pub(crate) fn boot_id() -> Option<String> {
+#[must_use]
+pub fn boot_id() -> Option<String> {
     let id = line("/proc/sys/kernel/random/boot_id")?;
     Some(id.trim().to_owned())
 }
 
 /// The inode of the PID namespace of a process, or our own. The link shows it, which takes a small part of the time that a
 /// look at the file itself does.
-pub(crate) fn namespace(pid: Option<Pid>) -> Option<u64> {
+#[must_use]
+pub fn namespace(pid: Option<Pid>) -> Option<u64> {
     let pid = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
     let link = fs::read_link(format!("/proc/{pid}/ns/pid")).ok()?;
     let number = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?;
@@ -79,7 +87,8 @@ pub(crate) fn namespace(pid: Option<Pid>) -> Option<u64> {
 }
 
 /// The real, effective, saved and file system UID of a process.
-pub(crate) fn users(pid: Pid) -> Option<[u32; 4]> {
+#[must_use]
+pub fn users(pid: Pid) -> Option<[u32; 4]> {
     let users = status_line(pid, "Uid:")?;
     let users: Vec<u32> = users
         .split_whitespace()
@@ -89,14 +98,18 @@ pub(crate) fn users(pid: Pid) -> Option<[u32; 4]> {
 }
 
 /// The name of a process, of 15 bytes at most; it may have given it to itself.
-pub(crate) fn name(pid: Pid) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// `ENOENT` when it is gone or hidden.
+pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
     let mut name = fs::read(format!("/proc/{pid}/comm"))?;
     name.pop();
     Ok(name)
 }
 
 /// Whether a thread of the process is stopped.
-pub(crate) fn has_stopped_thread(pid: Pid) -> bool {
+#[must_use]
+pub fn has_stopped_thread(pid: Pid) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
         .flatten()
@@ -107,13 +120,14 @@ pub(crate) fn has_stopped_thread(pid: Pid) -> bool {
 }
 
 /// Every process that `/proc` shows.
-pub(crate) fn processes() -> impl Iterator<Item = Pid> {
+pub fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The process that is known as `pid` in the PID namespace `namespace`, by the PID it has here.
-pub(crate) fn in_namespace(pid: Pid, namespace: u64) -> Option<Pid> {
+#[must_use]
+pub fn in_namespace(pid: Pid, namespace: u64) -> Option<Pid> {
     processes().find(|&here| {
         self::namespace(Some(here)) == Some(namespace) && innermost(here) == Some(pid)
     })
@@ -138,7 +152,8 @@ fn status_line(pid: Pid, word: &str) -> Option<String> {
 
 /// Whether a process that lives has itself taken a `flock(2)` on this inode, rather than inherited it from one that is
 /// dead. False where `/proc/locks` does not tell.
-pub(crate) fn is_locked_by_its_owner(inode: u64) -> bool {
+#[must_use]
+pub fn is_locked_by_its_owner(inode: u64) -> bool {
     let is_listed = || {
         let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
         let mut owners = locks.lines().filter_map(|line| flock_owner(line, inode));
@@ -160,7 +175,8 @@ fn flock_owner(line: &str, inode: u64) -> Option<Pid> {
 }
 
 /// The processes that have this file open.
-pub(crate) fn having_open(device: u64, inode: u64) -> Vec<Pid> {
+#[must_use]
+pub fn having_open(device: u64, inode: u64) -> Vec<Pid> {
     let has_open = |pid: &Pid| {
         let files = fs::read_dir(format!("/proc/{pid}/fd"))
             .into_iter()

@@ -1,4 +1,4 @@
-//! A handle to one process, which stays with that process when its PID is reused.
+//! A process, and no later one with its PID.
 
 use std::{
     io,
@@ -15,7 +15,6 @@ use nix::sys::{
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::Signal,
     unistd::{SysconfVar, sysconf},
 };
 use rustix::process as sys;
@@ -33,8 +32,10 @@ const PIDFS: FsType = FsType(0x5049_4446);
 /// The longest single poll, below the limit of `poll(2)`'s milliseconds.
 const LONGEST_POLL: Duration = Duration::from_secs(60 * 60);
 
+/// One process, and no later one with its PID: with a pidfd, the inode of that, and the time of its start, as far as the kernel and
+/// `/proc` have them.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     pid: Pid,
     start: Option<u64>,
     inode: Option<u64>,
@@ -43,7 +44,10 @@ pub(crate) struct Process {
 
 impl Process {
     /// The process with this PID, or none: a zombie is dead, and a thread is no process.
-    pub(crate) fn find(pid: Pid) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// Those of `pidfd_open(2)` that do not say that there is none, such as `EMFILE`.
+    pub fn find(pid: Pid) -> io::Result<Option<Self>> {
         let handle = match sys::pidfd_open(raw(pid), sys::PidfdFlags::empty()) {
             Ok(handle) => Some(handle),
             // A sandbox that does not know the call says EPERM, which the call itself never does.
@@ -72,22 +76,27 @@ impl Process {
         Some(process).filter(Self::is_alive)
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// Its PID. By now it may be another process's, unless this one [is alive](Self::is_alive).
+    #[must_use]
+    pub fn pid(&self) -> Pid {
         self.pid
     }
 
     /// Clock ticks from boot to its start; none where `/proc` hides it.
-    pub(crate) fn start(&self) -> Option<u64> {
+    #[must_use]
+    pub fn start(&self) -> Option<u64> {
         self.start
     }
 
     /// The inode of its pidfd, where no other process of this boot has the same.
-    pub(crate) fn inode(&self) -> Option<u64> {
+    #[must_use]
+    pub fn inode(&self) -> Option<u64> {
         self.inode
     }
 
     /// When it began, by the wall clock as it goes now.
-    pub(crate) fn began(&self) -> Option<SystemTime> {
+    #[must_use]
+    pub fn began(&self) -> Option<SystemTime> {
         let ticks_a_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
         let millis = self.start?.checked_mul(1_000)? / u64::try_from(ticks_a_second).ok()?;
         let age = boottime().saturating_sub(Duration::from_millis(millis));
@@ -95,13 +104,16 @@ impl Process {
     }
 
     /// Its real, effective, saved and file system UID; none where `/proc` hides it.
-    pub(crate) fn users(&self) -> Option<[u32; 4]> {
+    #[must_use]
+    pub fn users(&self) -> Option<[u32; 4]> {
         let users = procfs::is_ours().then(|| procfs::users(self.pid)).flatten();
         // Alive after they were read: so they are this process's.
         users.filter(|_| self.is_alive())
     }
 
-    pub(crate) fn is_alive(&self) -> bool {
+    /// Whether any of its threads lives. A zombie is dead.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
         match &self.handle {
             Some(handle) => !readable(handle, Duration::ZERO),
             None => self.is_alive_by_number(),
@@ -122,11 +134,13 @@ impl Process {
         exists && unchanged
     }
 
-    /// Sends a signal; none is sent, and false returned, when the process is gone.
-    pub(crate) fn send(&self, signal: Signal) -> io::Result<bool> {
-        // The numbers are the kernel's in both crates.
-        let Some(number) = sys::Signal::from_named_raw(signal as i32) else {
-            return Err(io::ErrorKind::InvalidInput.into());
+    /// Sends the signal with this number; none is sent, and false returned, when the process is gone.
+    ///
+    /// # Errors
+    /// Those of `pidfd_send_signal(2)` and `kill(2)`: `EPERM` without the right to signal it, `EINVAL` for a number that has no name.
+    pub fn send(&self, signal: i32) -> io::Result<bool> {
+        let Some(number) = sys::Signal::from_named_raw(signal) else {
+            return Err(rustix::io::Errno::INVAL.into());
         };
         let by_handle = self
             .handle
@@ -150,7 +164,8 @@ impl Process {
     }
 
     /// A stopped process takes its signals only once it goes on.
-    pub(crate) fn is_stopped(&self) -> bool {
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
         procfs::stat(self.pid).is_some_and(|stat| match stat.state {
             'T' => true,
             'Z' => procfs::has_stopped_thread(self.pid),
@@ -159,7 +174,8 @@ impl Process {
     }
 
     /// Waits until the process is gone, or until the deadline. True if it is gone.
-    pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
+    #[must_use]
+    pub fn wait(&self, deadline: Option<Instant>) -> bool {
         while self.is_alive() {
             let left = deadline.map_or(LONGEST_POLL, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
@@ -178,8 +194,8 @@ impl Process {
     }
 
     /// What to poll to learn of its end, where the kernel has it.
-    #[cfg(feature = "health")]
-    pub(crate) fn handle(&self) -> Option<&OwnedFd> {
+    #[must_use]
+    pub fn handle(&self) -> Option<&OwnedFd> {
         self.handle.as_ref()
     }
 }
@@ -215,6 +231,8 @@ fn raw(pid: Pid) -> sys::Pid {
 mod tests {
     use std::process::Command;
 
+    use nix::sys::signal::Signal;
+
     use super::*;
 
     #[test]
@@ -237,10 +255,10 @@ mod tests {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         let process = Process::with(child.id().try_into().unwrap(), None).unwrap();
         assert!(!process.wait(Some(Instant::now() + Duration::from_millis(20))));
-        assert!(process.send(Signal::SIGTERM).unwrap());
+        assert!(process.send(Signal::SIGTERM as i32).unwrap());
         // A zombie, until it is waited for: dead already.
         assert!(process.wait(None));
-        assert!(!process.send(Signal::SIGTERM).unwrap());
+        assert!(!process.send(Signal::SIGTERM as i32).unwrap());
         child.wait().unwrap();
         assert!(!process.is_alive());
     }
@@ -266,12 +284,12 @@ mod tests {
         }
         let process = Process::with(pid, None).expect("it runs");
         assert!(process.is_alive() && !process.is_stopped());
-        assert!(process.send(Signal::SIGSTOP).unwrap());
+        assert!(process.send(Signal::SIGSTOP as i32).unwrap());
         while !process.is_stopped() {
             assert!(Instant::now() < deadline, "it has not stopped");
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(process.send(Signal::SIGKILL).unwrap());
+        assert!(process.send(Signal::SIGKILL as i32).unwrap());
         assert!(process.wait(Some(deadline)));
         nix::sys::wait::waitpid(child, None).unwrap();
     }
