@@ -15,7 +15,7 @@ use tower::{BoxError, Service};
 
 use crate::{
     Error,
-    connection::{Connections, copy, lost},
+    connection::{Connections, OnWire, copy, lost},
     credentials::{Credential, Credentials, Failed},
 };
 
@@ -56,7 +56,11 @@ impl Service<Request<Body>> for Sender {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.0);
-        let sending = Sending(tokio::spawn(async move { shared.send(request).await }));
+        let on_wire = OnWire::default();
+        let sending = Sending {
+            on_wire: on_wire.clone(),
+            task: tokio::spawn(async move { shared.send(request, &on_wire).await }),
+        };
         Box::pin(async move {
             let answer = sending.await?;
             Ok(answer.map(|body| body.map_err(lost as fn(hyper::Error) -> BoxError)))
@@ -66,38 +70,49 @@ impl Service<Request<Body>> for Sender {
 
 /// A request that goes on whether its caller asks for it or not: one that is left alone for a while, such as the beginning of a watch, would
 /// otherwise keep all others from the connection that it is about to make. It is given up when it is dropped.
-struct Sending(JoinHandle<Result<Response<Incoming>, BoxError>>);
+struct Sending {
+    on_wire: OnWire,
+    task: JoinHandle<Result<Response<Incoming>, BoxError>>,
+}
 
 impl Future for Sending {
     type Output = Result<Response<Incoming>, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|done| match done {
-            Ok(answer) => answer,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime is shutting down.
-            Err(error) => Err(error.into()),
-        })
+        Pin::new(&mut self.task)
+            .poll(context)
+            .map(|done| match done {
+                Ok(answer) => answer,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // The runtime is shutting down.
+                Err(error) => Err(error.into()),
+            })
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        // Now, and not when the task is gone: the next request may come before that.
+        self.on_wire.doubt();
     }
 }
 
 impl Shared {
     /// A request that is not accepted (401) has not been done, so that it may be sent again.
-    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+    async fn send(
+        &self,
+        request: Request<Body>,
+        on_wire: &OnWire,
+    ) -> Result<Response<Incoming>, BoxError> {
         let again = copy(&request);
         let credential = self.credentials.current().await?;
-        let answer = self.send_as(&credential, request).await?;
+        let answer = self.send_as(&credential, request, on_wire).await?;
         let Some(again) = again.filter(|_| answer.status() == StatusCode::UNAUTHORIZED) else {
             return Ok(answer);
         };
         match self.credentials.instead_of(&credential).await? {
-            Some(other) => self.send_as(&other, again).await,
+            Some(other) => self.send_as(&other, again, on_wire).await,
             None => Ok(answer),
         }
     }
@@ -106,12 +121,13 @@ impl Shared {
         &self,
         credential: &Credential,
         mut request: Request<Body>,
+        on_wire: &OnWire,
     ) -> Result<Response<Incoming>, BoxError> {
         if let Some(authorization) = &credential.authorization {
             let headers = request.headers_mut();
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
         let identity = credential.identity.as_ref();
-        self.connections.send(request, identity).await
+        self.connections.send(request, identity, on_wire).await
     }
 }

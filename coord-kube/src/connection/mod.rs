@@ -79,11 +79,9 @@ enum Connection {
     Http1(http1::SendRequest<Body>),
 }
 
-/// A request that is on its way. Who gives it up before there is an answer has reason to doubt the connection.
-struct InFlight<'a> {
-    on: &'a Shared,
-    answered: bool,
-}
+/// The connection that a request is on while it has no answer.
+#[derive(Clone, Default)]
+pub(crate) struct OnWire(Arc<Mutex<Option<Arc<Shared>>>>);
 
 /// A request that got no answer.
 struct Failed {
@@ -109,17 +107,20 @@ impl Connections {
         &self,
         request: Request<Body>,
         identity: Option<&Arc<Identity>>,
+        on_wire: &OnWire,
     ) -> Result<Response<Incoming>, BoxError> {
         for _ in 1..UNSENT_TRIES {
             let Some(copy) = copy(&request) else { break };
-            match self.get(identity).await?.send(copy, self, identity).await {
+            let connection = self.get(identity).await?;
+            match connection.send(copy, self, identity, on_wire).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed { unseen: true, .. }) => {}
                 Err(failed) => return Err(lost(failed.error)),
             }
         }
-        let last = self.get(identity).await?.send(request, self, identity);
-        last.await.map_err(|failed| lost(failed.error))
+        let connection = self.get(identity).await?;
+        let last = connection.send(request, self, identity, on_wire).await;
+        last.map_err(|failed| lost(failed.error))
     }
 
     /// One that is there, or a new one.
@@ -222,15 +223,13 @@ impl Connection {
         mut request: Request<Body>,
         connections: &Connections,
         identity: Option<&Arc<Identity>>,
+        on_wire: &OnWire,
     ) -> Result<Response<Incoming>, Failed> {
         match self {
             Self::Http2(shared) => {
-                let mut in_flight = InFlight {
-                    on: &shared,
-                    answered: false,
-                };
+                on_wire.set(Some(Arc::clone(&shared)));
                 let answer = shared.sender.clone().try_send_request(request).await;
-                in_flight.answered = true;
+                on_wire.set(None);
                 answer.map_err(Failed::of)
             }
             Self::Http1(mut sender) => {
@@ -244,10 +243,16 @@ impl Connection {
     }
 }
 
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.on.retired.store(true, Ordering::Relaxed);
+impl OnWire {
+    fn set(&self, connection: Option<Arc<Shared>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+    }
+
+    /// Who gives the request up has reason to doubt the connection: nothing new is sent on it.
+    pub(crate) fn doubt(&self) {
+        let on = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(on) = on {
+            on.retired.store(true, Ordering::Relaxed);
         }
     }
 }
