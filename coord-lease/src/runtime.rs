@@ -8,9 +8,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 
 use coord_core::{Status, cli::Failure};
+use coord_process::supervise::reap_strangers;
 
 /// The worker, and one for what blocks.
 const THREADS: usize = 2;
@@ -20,6 +24,7 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// One thread beside the caller's, so that a lease is renewed whatever that one does, and one for what blocks, such as looking up a name.
 ///
 /// Both are started here and stay: the runtime panics when it needs a thread later and there can be none, and a lease would be lost with it.
+/// As PID 1 it reaps the orphans that it inherits.
 ///
 /// # Errors
 /// When the threads cannot be started: status 125.
@@ -32,6 +37,16 @@ pub fn runtime() -> Result<Runtime, Failure> {
         .build()
         .map_err(|error| failed("start the runtime", &error))?;
     drop(runtime.spawn_blocking(|| ()));
+    if std::process::id() == 1 {
+        let _context = runtime.enter();
+        let deaths = signal(SignalKind::child());
+        let mut deaths = deaths.map_err(|error| failed("catch SIGCHLD", &error))?;
+        drop(runtime.spawn(async move {
+            while deaths.recv().await.is_some() {
+                reap_strangers();
+            }
+        }));
+    }
     Ok(runtime)
 }
 

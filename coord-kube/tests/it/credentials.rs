@@ -160,10 +160,11 @@ async fn what_a_plugin_leaves_behind_does_not_hold_it_up() {
     works(&cluster.with_timeout(Duration::from_secs(60))).await;
     let left = testkit::process::number_in(&at.path("left"));
     assert!(testkit::process::is_alive(left));
-    std::process::Command::new("kill")
-        .arg(left.to_string())
-        .status()
-        .unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(left),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
 }
 
 #[tokio::test]

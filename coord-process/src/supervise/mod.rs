@@ -81,4 +81,5 @@ pub use error::Error;
 pub use guard::{Ender, Guard};
 pub use outcome::{End, Exit, Outcome, Reason};
 pub use plan::{InvalidRewrite, KillMode, Orphans, Plan, Rewrite};
+pub use reap::strangers as reap_strangers;
 pub use running::{Condition, Running};

@@ -2,7 +2,12 @@
 //!
 //! By `waitpid(2)` itself: nix refuses a status whose signal it cannot name, such as a real-time one, after the child has been reaped.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{
+    io,
+    os::fd::AsFd,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use nix::{
     errno::Errno,
@@ -64,17 +69,30 @@ pub(crate) fn all() -> bool {
     }
 }
 
-/// Reaps the zombies that PID 1 has inherited from other sessions, such as those of `docker exec`. Children of this session are
-/// the program's own, and are waited for where they were started.
-pub(crate) fn strangers() {
+/// Session leaders that were dead when strangers were looked for last.
+static DEAD_LEADERS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// Reaps the zombies that PID 1 has inherited from other sessions, such as those of `docker exec`. To be called on each SIGCHLD.
+///
+/// Children of this session are the program's own, and are waited for where they were started. The leader of another session may be
+/// one too, that was started apart from our terminal: it is reaped only if it is still dead when the next child ends.
+pub fn strangers() {
     let ours = getsid(None).ok();
+    let mut dead_leaders = DEAD_LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut leaders = Vec::new();
     for pid in Children::new().of(getpid().as_raw(), None) {
-        let process = Pid::from_raw(pid);
-        if tree::is_zombie(pid) && getsid(Some(process)).ok() != ours {
-            // SAFETY: no status is asked for.
-            unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+        let session = getsid(Some(Pid::from_raw(pid))).ok();
+        if !tree::is_zombie(pid) || session == ours {
+            continue;
         }
+        if session == Some(Pid::from_raw(pid)) && !dead_leaders.contains(&pid) {
+            leaders.push(pid);
+            continue;
+        }
+        // SAFETY: no status is asked for.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
     }
+    *dead_leaders = leaders;
 }
 
 /// Sleeps until a child ends, or for this long. Who becomes a child meanwhile is not looked at: the next round does.

@@ -11,9 +11,12 @@ use crate::{
     scene::{Patch, Scene},
 };
 
-pub(super) const SCENARIOS: [Scenario; 5] = [
+pub(super) const SCENARIOS: [Scenario; 6] = [
     Scenario::new(Tool::Exitdir, "library", |scene| Box::pin(library(scene))),
     Scenario::new(Tool::Exitdir, "wrapper", |scene| Box::pin(wrapper(scene))),
+    Scenario::new(Tool::Exitdir, "on-failure", |scene| {
+        Box::pin(on_failure(scene))
+    }),
     Scenario::new(Tool::Exitdir, "leader-fails", |scene| {
         Box::pin(leader_fails(scene))
     }),
@@ -46,6 +49,13 @@ async fn library(scene: &Scene<'_>) -> Result<String> {
 async fn wrapper(scene: &Scene<'_>) -> Result<String> {
     scene.apply(WRAPPER, &[]).await?;
     completed(scene, JOB).await
+}
+
+/// The first try fails, and both containers are started again.
+async fn on_failure(scene: &Scene<'_>) -> Result<String> {
+    let manifests = ["exitdir/examples/kubernetes/on-failure.yaml"];
+    scene.apply(&manifests, &[]).await?;
+    completed(scene, "exitdir-on-failure").await
 }
 
 async fn completed(scene: &Scene<'_>, job: &str) -> Result<String> {

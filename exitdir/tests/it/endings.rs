@@ -29,7 +29,7 @@ fn what_keeps_a_leader_from_signalling_is_found_before_its_command_starts() {
     assert!(!ran.exists());
     let said = on_own_filesystem(
         "size=32k",
-        r#"mount -o remount,ro .; "$0" lead -- touch /tmp/.never; echo "status $?""#,
+        r#"mount -o remount,bind,ro .; "$0" lead -- touch /tmp/.never; echo "status $?""#,
     );
     assert!(said.starts_with("status 125\n"), "{said}");
     assert!(

@@ -184,54 +184,55 @@ fn a_follower_needs_no_thread() {
     assert_eq!(follower.code(), Some(143));
 }
 
-/// For root there is no such limit, and a user of his own has no other process.
-#[test]
-fn a_limit_of_processes_is_an_error_or_enough() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("ignored: needs root, to be a user who has no other process");
-        return;
-    }
-    let place = tempdir().unwrap();
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let tool = place.path().join("exitdir");
-    fs::copy(env!("CARGO_BIN_EXE_exitdir"), &tool).unwrap();
-    let dir = place.path().join("dir");
-    fs::create_dir(&dir).unwrap();
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
-    let limited = |limit: &str, how: &str| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "54322", "--clear-groups", "prlimit", limit]);
-        command
-            .arg(&tool)
-            .args([how, "--", "sh", "-c", "exit 7"])
-            .env("EXIT_DIR", &dir);
-        let output = command.output().unwrap();
-        fs::remove_file(dir.join("exitFile")).ok();
-        (
-            output.status.code(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
-    };
-    for how in ["lead", "follow"] {
-        assert_eq!(limited("--nproc=3", how), (Some(7), String::new()), "{how}");
-        for limit in [
-            "--nproc=1",
-            "--nproc=2",
-            "--nofile=4",
-            "--nofile=5",
-            "--nofile=7",
-        ] {
-            let (code, stderr) = limited(limit, how);
-            let works = code == Some(7);
-            assert!(
-                works || code == Some(125),
-                "{how} {limit}: {code:?} {stderr}"
-            );
-            assert!(
-                works || stderr.contains("(os error "),
-                "{how} {limit}: {stderr}"
-            );
-            assert!(!stderr.contains("bug"), "{how} {limit}: {stderr}");
+mod needs_root {
+    use super::*;
+
+    /// For root there is no such limit, and a user of his own has no other process.
+    #[test]
+    #[ignore = "needs root"]
+    fn a_limit_of_processes_is_an_error_or_enough() {
+        let place = tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let tool = place.path().join("exitdir");
+        fs::copy(env!("CARGO_BIN_EXE_exitdir"), &tool).unwrap();
+        let dir = place.path().join("dir");
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+        let limited = |limit: &str, how: &str| {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "54322", "--clear-groups", "prlimit", limit]);
+            command
+                .arg(&tool)
+                .args([how, "--", "sh", "-c", "exit 7"])
+                .env("EXIT_DIR", &dir);
+            let output = command.output().unwrap();
+            fs::remove_file(dir.join("exitFile")).ok();
+            (
+                output.status.code(),
+                String::from_utf8(output.stderr).unwrap(),
+            )
+        };
+        for how in ["lead", "follow"] {
+            assert_eq!(limited("--nproc=3", how), (Some(7), String::new()), "{how}");
+            for limit in [
+                "--nproc=1",
+                "--nproc=2",
+                "--nofile=4",
+                "--nofile=5",
+                "--nofile=7",
+            ] {
+                let (code, stderr) = limited(limit, how);
+                let works = code == Some(7);
+                assert!(
+                    works || code == Some(125),
+                    "{how} {limit}: {code:?} {stderr}"
+                );
+                assert!(
+                    works || stderr.contains("(os error "),
+                    "{how} {limit}: {stderr}"
+                );
+                assert!(!stderr.contains("bug"), "{how} {limit}: {stderr}");
+            }
         }
     }
 }

@@ -167,7 +167,7 @@ fn on_a_full_disk_nothing_half_written_is_left() {
 fn a_directory_that_cannot_be_written_is_an_error() {
     let said = on_own_filesystem(
         "size=32k",
-        r#"mount -o remount,ro . ; "$0" exit; echo "status $?""#,
+        r#"mount -o remount,bind,ro . ; "$0" exit; echo "status $?""#,
     );
     assert!(said.starts_with("status 30\n"), "{said}");
     let dir = tempdir().unwrap();

@@ -10,6 +10,7 @@ mod conformance;
 mod contention;
 mod failures;
 mod foreign;
+mod init;
 mod library;
 mod listing;
 mod silent;

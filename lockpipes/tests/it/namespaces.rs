@@ -26,7 +26,7 @@ fn a_read_only_filesystem_is_30() {
 #[test]
 fn a_pipe_on_a_read_only_filesystem_can_be_used() {
     let place = Place::new();
-    let script = r#"mount -t tmpfs none "$1"; "$0" -qq create -p "$1/pipe"; mount -o remount,ro "$1"
+    let script = r#"mount -t tmpfs none "$1"; "$0" -qq create -p "$1/pipe"; mount -o remount,bind,ro "$1"
         "$0" -qq read -p "$1/pipe" & "$0" -qq write -p "$1/pipe"; wait $!; "$0" -qq create -p "$1/pipe"; "$0" delete -p "$1/pipe""#;
     assert!(expect(&in_mount_namespace(&place, script), 30).contains("cannot delete pipe"));
 }

@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    libc,
-    unistd::{Pid, geteuid},
-};
+use nix::{libc, unistd::Pid};
 use testkit::refusal::{Call, refuse};
 
 use crate::support::{
@@ -168,47 +165,48 @@ fn ends_when_deleted(command: &str, call: Call, errno: i32, warned: Option<&str>
     assert!(stderr.contains(warned.unwrap_or("removed")), "{stderr}");
 }
 
-/// Processes and threads count together, and not for root.
-#[test]
-fn without_threads_a_writer_waits_all_the_same() {
-    if !geteuid().is_root() {
-        println!("ignored: needs root, to be a user who has no other process");
-        return;
+mod needs_root {
+    use super::*;
+
+    /// Processes and threads count together, and not for root.
+    #[test]
+    #[ignore = "needs root"]
+    fn without_threads_a_writer_waits_all_the_same() {
+        let place = Place::with_pipe();
+        fs::set_permissions(
+            place.pipe(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o666),
+        )
+        .unwrap();
+        let tool = place.path().join("lockpipe");
+        fs::copy(env!("CARGO_BIN_EXE_lockpipe"), &tool).unwrap();
+        let write = |more: &[&str]| {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "54321", "--clear-groups", "prlimit", "--nproc=1"]);
+            command
+                .arg(&tool)
+                .args(["-q", "write", "-p"])
+                .arg(place.pipe())
+                .args(more);
+            command.stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let stderr = finish_with(write(&["--timeout", "1h"]), 11);
+        assert!(
+            stderr.ends_with("(start a thread): Resource temporarily unavailable (os error 11)\n"),
+            "{stderr}"
+        );
+        let writer = write(&[]);
+        eventually("it blocks in open", || {
+            let call = fs::read_to_string(format!("/proc/{}/wchan", writer.id()));
+            call.is_ok_and(|call| call.contains("fifo") || call.contains("wait_for_partner"))
+        });
+        place.run(&["-qq", "read"], 0);
+        let stderr = finish_with(writer, 0);
+        assert!(
+            stderr.contains("nobody will notice if the pipe"),
+            "{stderr}"
+        );
     }
-    let place = Place::with_pipe();
-    fs::set_permissions(
-        place.pipe(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o666),
-    )
-    .unwrap();
-    let tool = place.path().join("lockpipe");
-    fs::copy(env!("CARGO_BIN_EXE_lockpipe"), &tool).unwrap();
-    let write = |more: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "54321", "--clear-groups", "prlimit", "--nproc=1"]);
-        command
-            .arg(&tool)
-            .args(["-q", "write", "-p"])
-            .arg(place.pipe())
-            .args(more);
-        command.stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let stderr = finish_with(write(&["--timeout", "1h"]), 11);
-    assert!(
-        stderr.ends_with("(start a thread): Resource temporarily unavailable (os error 11)\n"),
-        "{stderr}"
-    );
-    let writer = write(&[]);
-    eventually("it blocks in open", || {
-        let call = fs::read_to_string(format!("/proc/{}/wchan", writer.id()));
-        call.is_ok_and(|call| call.contains("fifo") || call.contains("wait_for_partner"))
-    });
-    place.run(&["-qq", "read"], 0);
-    let stderr = finish_with(writer, 0);
-    assert!(
-        stderr.contains("nobody will notice if the pipe"),
-        "{stderr}"
-    );
 }
 
 /// What the shell starts in the background is ignored by Ctrl-C there, and so is what nohup starts by HUP.

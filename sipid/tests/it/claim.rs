@@ -9,6 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill as kill_process},
+    unistd::Pid,
+};
+
 use crate::support::{
     Kept, Random, SIPID, claim, eventually, in_namespace, kill, sleeper, status_of,
 };
@@ -212,13 +217,8 @@ fn a_command_keeps_the_lock_and_its_children_too() {
         "{killed:?}"
     );
     assert_eq!(claim(&other.pid(), &file), 11);
-    assert!(
-        Command::new("kill")
-            .arg(line.trim())
-            .status()
-            .unwrap()
-            .success()
-    );
+    let holder = Pid::from_raw(line.trim().parse().unwrap());
+    kill_process(holder, Signal::SIGTERM).unwrap();
     eventually("the lock is free", || claim(&other.pid(), &file) == 0);
 }
 

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{sys::signal::Signal, unistd::Pid};
+
 use crate::support::{
     Kept, Lock, SIPID, claim, eventually, in_namespace, kill, ready_shell, sipid, sleeper,
     status_of,
@@ -262,9 +264,9 @@ fn a_lock_that_is_not_inherited_is_waited_for() {
 }
 
 fn signal(name: &str, process: &Kept) {
-    let mut kill = Command::new("kill");
-    kill.args([format!("-{name}"), process.pid()]);
-    assert!(kill.status().unwrap().success());
+    let signal: Signal = format!("SIG{name}").parse().unwrap();
+    let pid = Pid::from_raw(process.pid().parse().unwrap());
+    nix::sys::signal::kill(pid, signal).unwrap();
 }
 
 fn state(process: &Kept) -> char {

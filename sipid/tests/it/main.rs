@@ -13,6 +13,9 @@ mod health_limits;
 mod https;
 mod kill;
 mod limits;
+mod needs_root {
+    mod trust;
+}
 mod network;
 mod proxy;
 mod ready;
@@ -24,4 +27,3 @@ mod status;
 mod steps;
 mod support;
 mod targets;
-mod trust;

@@ -11,8 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept, bind, connect, listen, socket,
+use nix::{
+    libc,
+    sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept, bind, connect, listen, socket,
+    },
 };
 
 use crate::server::{answering, hanging, request, serve, wait};
@@ -23,7 +26,7 @@ const INSIDE: &str = "SIPID_TEST_INSIDE";
 /// Runs this test once more, in a network and mount namespace of its own, and the closure there.
 fn in_own_network(test: &str, body: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
-        ip(&["link", "set", "lo", "up"]);
+        bring_loopback_up();
         return body();
     }
     let output = Command::new("unshare")
@@ -36,9 +39,18 @@ fn in_own_network(test: &str, body: impl FnOnce()) {
     assert!(output.status.success(), "{output:?}");
 }
 
-fn ip(args: &[&str]) {
-    let status = Command::new("ip").args(args).status().unwrap();
-    assert!(status.success(), "ip {args:?}");
+/// As `ip link set lo up` does it, `netdevice(7)`.
+fn bring_loopback_up() {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // SAFETY: a request of zeroes is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap();
+    // SAFETY: the kernel reads the request, which is whole.
+    let failed = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// Name servers at these addresses, in this order.

@@ -76,8 +76,8 @@ fn a_killed_leader(tool: &Tool<'_>) -> Result {
     let mut follower =
         start(tool.exitdir(&["follow", "--leader-by", "1s", "--", "sleep", "infinity"]))?;
     eventually("the helper runs", || command_runs(&follower))?;
-    let kill = ["-KILL", &leader.0.id().to_string()];
-    expect(Command::new("kill").args(kill), 0)?;
+    let kill = format!("kill -KILL {}", leader.0.id());
+    expect(Command::new("sh").args(["-c", &kill]), 0)?;
     leader.0.wait()?;
     ended(&mut follower, LOST)
 }

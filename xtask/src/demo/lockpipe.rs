@@ -45,7 +45,7 @@ pub(super) fn show(tool: &Path, place: &Path) -> Result {
     eprintln!("$ {} &", shown(&container));
     let mut container = Ended(container.spawn()?);
     let waiter = wait_for_reader(&container.0, &pipe)?;
-    process::run(Command::new("kill").args(["-TERM", &waiter.to_string()]))?;
+    process::run(Command::new("sh").args(["-c", &format!("kill -TERM {waiter}")]))?;
     let status = container.0.wait()?;
     eprintln!("  TERM ended it at once, although it was PID 1: {status}");
 

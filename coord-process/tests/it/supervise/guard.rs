@@ -12,7 +12,7 @@ use std::{
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::signal::{Signal, kill},
-    unistd::{Pid, geteuid},
+    unistd::Pid,
 };
 use tempfile::tempdir;
 
@@ -58,59 +58,59 @@ fn a_killed_guard_takes_the_whole_tree_with_it_before_the_client_ends() {
     }
 }
 
-#[test]
-fn a_setuid_command_is_ended_with_the_client_and_with_the_guard() {
-    if !geteuid().is_root() {
-        // A set-user-ID program of another user needs root to be made. What it does, to clear the parent-death signal, has been
-        // tested above with setpriv.
-        return;
-    }
-    let place = tempdir().unwrap();
-    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
-    let copy = |from: &Path, name: &str, mode: u32| {
-        let to = place.path().join(name);
-        // By another process: a file that this one has open for writing cannot be executed by the children of its other threads.
-        assert!(
-            Command::new("cp")
-                .arg(from)
-                .arg(&to)
-                .status()
-                .unwrap()
-                .success()
-        );
-        fs::set_permissions(&to, Permissions::from_mode(mode)).unwrap();
-        to
-    };
-    let program = copy(&example("supervise"), "supervise", 0o755);
-    let setuid = copy(Path::new("/bin/sleep"), "setuid-sleep", 0o4755);
-    for kills_guard in [false, true] {
-        let long = unique();
-        let script = format!(
-            "{} {long} & echo $PPID; exec {} {long}",
-            setuid.display(),
-            setuid.display()
-        );
-        let mut command = Command::new(&program);
-        command
-            .args(["sh", "-c", &script])
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .current_dir("/");
-        let mut supervised = start(&mut command);
-        let guard = supervised.says_pid();
-        eventually("the set-user-ID program runs as root", || {
-            super::with_argument(&long).iter().any(|sleep| {
-                fs::read_to_string(format!("/proc/{sleep}/status"))
-                    .is_ok_and(|status| status.contains("\nUid:\t65534\t0\t0\t0"))
-            })
-        });
-        kill(
-            if kills_guard { guard } else { supervised.pid() },
-            Signal::SIGKILL,
-        )
-        .unwrap();
-        supervised.finish();
-        eventually("the tree is gone", || !sleeps(&long));
+mod needs_root {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs root"]
+    fn a_setuid_command_is_ended_with_the_client_and_with_the_guard() {
+        let place = tempdir().unwrap();
+        fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+        let copy = |from: &Path, name: &str, mode: u32| {
+            let to = place.path().join(name);
+            // By another process: a file that this one has open for writing cannot be executed by the children of its other threads.
+            assert!(
+                Command::new("cp")
+                    .arg(from)
+                    .arg(&to)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            fs::set_permissions(&to, Permissions::from_mode(mode)).unwrap();
+            to
+        };
+        let program = copy(&example("supervise"), "supervise", 0o755);
+        let setuid = copy(Path::new("/bin/sleep"), "setuid-sleep", 0o4755);
+        for kills_guard in [false, true] {
+            let long = unique();
+            let script = format!(
+                "{} {long} & echo $PPID; exec {} {long}",
+                setuid.display(),
+                setuid.display()
+            );
+            let mut command = Command::new(&program);
+            command
+                .args(["sh", "-c", &script])
+                .uid(NOBODY)
+                .gid(NOBODY)
+                .current_dir("/");
+            let mut supervised = start(&mut command);
+            let guard = supervised.says_pid();
+            eventually("the set-user-ID program runs as root", || {
+                super::super::with_argument(&long).iter().any(|sleep| {
+                    fs::read_to_string(format!("/proc/{sleep}/status"))
+                        .is_ok_and(|status| status.contains("\nUid:\t65534\t0\t0\t0"))
+                })
+            });
+            kill(
+                if kills_guard { guard } else { supervised.pid() },
+                Signal::SIGKILL,
+            )
+            .unwrap();
+            supervised.finish();
+            eventually("the tree is gone", || !sleeps(&long));
+        }
     }
 }
 
