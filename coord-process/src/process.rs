@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -14,6 +14,7 @@ use nix::sys::{
     statfs::{FsType, fstatfs},
 };
 use nix::{
+    libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     unistd::{SysconfVar, sysconf},
 };
@@ -137,29 +138,25 @@ impl Process {
     /// Sends the signal with this number; none is sent, and false returned, when the process is gone.
     ///
     /// # Errors
-    /// Those of `pidfd_send_signal(2)` and `kill(2)`: `EPERM` without the right to signal it, `EINVAL` for a number that has no name.
+    /// Those of `pidfd_send_signal(2)` and `kill(2)`: `EPERM` without the right to signal it, `EINVAL` for a number that is no signal.
     pub fn send(&self, signal: i32) -> io::Result<bool> {
-        let Some(number) = sys::Signal::from_named_raw(signal) else {
-            return Err(rustix::io::Errno::INVAL.into());
-        };
         let by_handle = self
             .handle
             .as_ref()
-            .map(|handle| sys::pidfd_send_signal(handle, number));
+            .map(|handle| send_by_pidfd(handle.as_fd(), signal, 0));
+        let is_refused =
+            |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM));
         let sent = match by_handle {
+            Some(Err(error)) if !is_refused(&error) => Err(error),
+            Some(Ok(())) => Ok(()),
             // Without pidfds, or where a sandbox refuses only this call, the moment between this look and the signal remains.
-            None | Some(Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM)) => {
-                if !self.is_alive() {
-                    return Ok(false);
-                }
-                sys::kill_process(raw(self.pid), number)
-            }
-            Some(sent) => sent,
+            _ if !self.is_alive() => return Ok(false),
+            _ => kill(self.pid.raw(), signal),
         };
         match sent {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::SRCH) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -221,6 +218,34 @@ fn readable(handle: &OwnedFd, wait: Duration) -> bool {
     let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
     let mut files = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
     matches!(poll(&mut files, timeout), Ok(ready) if ready > 0)
+}
+
+/// `pidfd_send_signal(2)` with any signal number.
+pub(crate) fn send_by_pidfd(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Result<()> {
+    // SAFETY: no siginfo is passed, and the other arguments are numbers.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            flags,
+        )
+    };
+    if sent == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// `kill(2)` with any signal number.
+pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: the arguments are numbers.
+    match unsafe { libc::kill(pid, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn raw(pid: Pid) -> sys::Pid {

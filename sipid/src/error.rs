@@ -6,9 +6,8 @@ use std::{
 };
 
 use coord_core::{Errno, HasErrno};
-use nix::sys::signal::Signal;
 
-use crate::{Pid, trust::Doubt};
+use crate::{Pid, Signal, trust::Doubt};
 
 /// An operation on a pidfile that failed: on which file, and why.
 #[derive(Debug)]

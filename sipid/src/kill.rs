@@ -8,10 +8,9 @@ use std::{
 };
 
 use log::{info, warn};
-use nix::sys::signal::Signal;
 
 use crate::{
-    Error, Pid, PidFile, Schedule,
+    Error, Pid, PidFile, Schedule, Signal,
     error::{Kind, While},
     file, identity,
     judge::Verdict,
@@ -177,7 +176,7 @@ fn follow(schedule: &Schedule, target: &mut Target) -> Result<(), Kind> {
         }
         last = Some(step);
     }
-    let killed = last == Some(Step::Send(Signal::SIGKILL));
+    let killed = last == Some(Step::Send(Signal::KILL));
     while !target.wait(Some(
         Instant::now() + if killed { KILL_AGAIN } else { Duration::ZERO },
     ))? {
@@ -185,7 +184,7 @@ fn follow(schedule: &Schedule, target: &mut Target) -> Result<(), Kind> {
             return Err(Kind::StillRunning(target.pids()));
         }
         // A member of the group may have forked just before its end.
-        target.send(Signal::SIGKILL)?;
+        target.send(Signal::KILL)?;
     }
     info!("gone after {:?}", started.elapsed());
     Ok(())

@@ -2,8 +2,9 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use coord_core::{Errno, HasErrno, duration};
-use nix::sys::signal::Signal;
+use coord_core::{Errno, HasErrno, duration, signal_name};
+
+use crate::Signal;
 
 /// What [`kill`](crate::PidFile::kill) does: `TERM/20/KILL` sends TERM, waits up to 20 seconds, then sends KILL.
 ///
@@ -42,9 +43,9 @@ impl Schedule {
     #[must_use]
     pub fn terminate(grace: Duration) -> Self {
         Self::of(vec![
-            Step::Send(Signal::SIGTERM),
+            Step::Send(Signal::TERM),
             Step::Wait(grace.min(duration::MAX)),
-            Step::Send(Signal::SIGKILL),
+            Step::Send(Signal::KILL),
         ])
     }
 
@@ -52,11 +53,11 @@ impl Schedule {
     #[must_use]
     pub fn terminate_showing_stacks(grace: Duration) -> Self {
         Self::of(vec![
-            Step::Send(Signal::SIGTERM),
+            Step::Send(Signal::TERM),
             Step::Wait(grace.min(duration::MAX)),
-            Step::Send(Signal::SIGQUIT),
+            Step::Send(Signal::QUIT),
             Step::Wait(Duration::from_secs(1)),
-            Step::Send(Signal::SIGKILL),
+            Step::Send(Signal::KILL),
         ])
     }
 
@@ -91,9 +92,9 @@ impl FromStr for Schedule {
         };
         if let Ok(wait) = wait(text) {
             let kill = [
-                Step::Send(Signal::SIGTERM),
+                Step::Send(Signal::TERM),
                 wait,
-                Step::Send(Signal::SIGKILL),
+                Step::Send(Signal::KILL),
                 wait,
             ];
             return Ok(Self::of(kill.to_vec()));
@@ -134,9 +135,9 @@ fn step(item: &str) -> Result<Step, String> {
     if item.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return wait(item);
     }
-    let signal = item.parse::<crate::Signal>();
+    let signal = item.parse();
     signal
-        .map(|signal| Step::Send(signal.raw()))
+        .map(Step::Send)
         .map_err(|_| format!("{item:?} is neither a signal nor a time"))
 }
 
@@ -166,7 +167,16 @@ impl fmt::Display for Schedule {
                 ""
             })?;
             match step {
-                Step::Send(signal) => f.write_str(&signal.as_str()[3..])?,
+                Step::Send(signal) => {
+                    let name = signal_name::name(signal.raw());
+                    // A number alone would be a time.
+                    let sign = if name.starts_with(|c: char| c.is_ascii_digit()) {
+                        "-"
+                    } else {
+                        ""
+                    };
+                    write!(f, "{sign}{name}")?;
+                }
                 Step::Wait(wait) => write!(f, "{wait:?}")?,
             }
         }
@@ -208,6 +218,7 @@ mod tests {
             ("-15/1.5s/-9", "TERM/1.5s/KILL"),
             ("sigquit/forever/USR1/500ms", "QUIT/forever/USR1/500ms"),
             ("forever/TERM/1", "forever/TERM/1s"),
+            ("RTMIN+3/1/-64", "RTMIN+3/1s/RTMIN+30"),
         ];
         for (text, shown) in cases {
             assert_eq!(
@@ -248,7 +259,7 @@ mod tests {
             .collect();
         assert_eq!(
             signals,
-            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGTERM].map(Step::Send)
+            ["INT", "TERM", "TERM"].map(|name| Step::Send(name.parse().unwrap()))
         );
     }
 

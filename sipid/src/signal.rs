@@ -2,14 +2,14 @@
 
 use std::{fmt, str::FromStr};
 
-use coord_core::{Errno, HasErrno};
+use coord_core::signal_name;
+pub use coord_core::signal_name::Error as InvalidSignal;
 use log::info;
-use nix::sys::signal;
+use nix::libc;
 
 use crate::{Error, PidFile, error::Kind};
 
-/// A signal by name, with or without `SIG`, or by number, with or without a `-` before: `HUP`, `SIGHUP`, `-HUP`, `1`, `-1`. Those
-/// of real time have no names here.
+/// A signal by name, with or without `SIG`, or by number, with or without a `-` before: `HUP`, `SIGHUP`, `-HUP`, `1`, `-1`, `RTMIN+3`.
 ///
 /// ```
 /// let signal: sipid::Signal = "hup".parse()?;
@@ -17,11 +17,7 @@ use crate::{Error, PidFile, error::Kind};
 /// # Ok::<(), sipid::InvalidSignal>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signal(signal::Signal);
-
-/// A text that names no signal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidSignal(String);
+pub struct Signal(i32);
 
 impl PidFile {
     /// Sends a signal to the process in the file, after all that [`kill`](Self::kill) makes sure of.
@@ -29,16 +25,16 @@ impl PidFile {
     /// # Errors
     /// `ESRCH` when there is no file, or the process in it does not run; those of [`kill`](Self::kill) otherwise.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        self.send(signal.raw()).map_err(|kind| kind.at(&self.path))
+        self.send(signal).map_err(|kind| kind.at(&self.path))
     }
 
-    fn send(&self, signal: signal::Signal) -> Result<(), Kind> {
+    fn send(&self, signal: Signal) -> Result<(), Kind> {
         let snapshot = self.snapshot()?.ok_or(Kind::NoFile)?;
         let pid = snapshot.content.pid()?.ok_or(Kind::NotRunning)?;
         let process = self
             .killable(pid, &snapshot.metadata)?
             .ok_or(Kind::NotRunning)?;
-        let sent = process.send(signal as i32);
+        let sent = process.send(signal.raw());
         if !sent.map_err(|error| Kind::Signal(signal, pid, error))? {
             return Err(Kind::NotRunning);
         }
@@ -48,7 +44,14 @@ impl PidFile {
 }
 
 impl Signal {
-    pub(crate) const fn raw(self) -> signal::Signal {
+    pub(crate) const QUIT: Self = Self(libc::SIGQUIT);
+    pub(crate) const KILL: Self = Self(libc::SIGKILL);
+    pub(crate) const TERM: Self = Self(libc::SIGTERM);
+    pub(crate) const CONT: Self = Self(libc::SIGCONT);
+    pub(crate) const STOP: Self = Self(libc::SIGSTOP);
+
+    /// The number, `signal(7)`.
+    pub(crate) const fn raw(self) -> i32 {
         self.0
     }
 }
@@ -57,35 +60,17 @@ impl FromStr for Signal {
     type Err = InvalidSignal;
 
     fn from_str(text: &str) -> Result<Self, InvalidSignal> {
-        let name = text.strip_prefix('-').unwrap_or(text).to_ascii_uppercase();
-        let signal = match name.parse::<i32>() {
-            Ok(number) if !name.starts_with('+') => signal::Signal::try_from(number).ok(),
-            _ if name.starts_with("SIG") => name.parse().ok(),
-            _ => format!("SIG{name}").parse().ok(),
-        };
-        signal
-            .map(Self)
-            .ok_or_else(|| InvalidSignal(text.to_owned()))
+        signal_name::parse(text.strip_prefix('-').unwrap_or(text)).map(Self)
     }
 }
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for InvalidSignal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a signal: write HUP, USR1 or 15", self.0)
-    }
-}
-
-impl std::error::Error for InvalidSignal {}
-
-impl HasErrno for InvalidSignal {
-    /// Always `EINVAL`.
-    fn errno(&self) -> Errno {
-        Errno::EINVAL
+        let name = signal_name::name(self.0);
+        if name.starts_with(|c: char| c.is_ascii_digit()) {
+            write!(f, "signal {name}")
+        } else {
+            write!(f, "SIG{name}")
+        }
     }
 }

@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use log::info;
-use nix::sys::signal::Signal;
 
 use crate::{
-    Pid,
+    Pid, Signal,
     error::{Kind, While},
 };
 use coord_process::{Process, procfs};
@@ -36,13 +35,12 @@ impl Target {
         for process in &self.processes {
             let pid = process.pid();
             let failed = |error| Kind::Signal(signal, pid, error);
-            if process.send(signal as i32).map_err(failed)? {
+            if process.send(signal.raw()).map_err(failed)? {
                 info!("sent {signal} to process {pid}");
             }
-            if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGCONT)
-                && process.is_stopped()
+            if !matches!(signal, Signal::KILL | Signal::STOP | Signal::CONT) && process.is_stopped()
             {
-                process.send(Signal::SIGCONT as i32).map_err(failed)?;
+                process.send(Signal::CONT.raw()).map_err(failed)?;
             }
         }
         Ok(())

@@ -8,6 +8,8 @@ use std::{
 
 use nix::libc;
 
+use crate::process::send_by_pidfd;
+
 use super::{
     boottime,
     tree::{self, Descendant, Identity, Walk},
@@ -107,7 +109,7 @@ impl Hunt {
 /// Kills a process group by the pidfd of the process that made it, which needs no look at `/proc`, and hits nobody who joins later: who
 /// forks while the group is being killed is killed too. False where the kernel cannot.
 pub(crate) fn kill_group(leader: &OwnedFd) -> bool {
-    tree::send_by_pidfd(leader.as_fd(), libc::SIGKILL, PROCESS_GROUP).is_ok()
+    send_by_pidfd(leader.as_fd(), libc::SIGKILL, PROCESS_GROUP).is_ok()
 }
 
 /// Kills every descendant from the top, in one look of bounded length; true when it found somebody.

@@ -6,7 +6,7 @@ use std::{
     cell::OnceCell,
     collections::HashMap,
     fs, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::Path,
     time::Duration,
 };
@@ -18,6 +18,7 @@ use nix::{
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::{boottime, title::GUARD};
+use crate::process::{self, send_by_pidfd};
 
 /// A process that cannot be mistaken for a later one with the same ID: the ID, and when it started (in clock ticks since boot).
 pub(crate) type Identity = (i32, u64);
@@ -197,27 +198,7 @@ pub(crate) fn send(pid: i32, pidfd: Option<&OwnedFd>, signal: i32) {
         sent.is_ok() || sent.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
     });
     if !sent {
-        // SAFETY: kill takes any numbers.
-        unsafe { libc::kill(pid, signal) };
-    }
-}
-
-/// `pidfd_send_signal(2)` with any signal number.
-pub(crate) fn send_by_pidfd(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Result<()> {
-    // SAFETY: no siginfo is passed, and the other arguments are numbers.
-    let sent = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            std::ptr::null::<libc::siginfo_t>(),
-            flags,
-        )
-    };
-    if sent == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+        let _ = process::kill(pid, signal);
     }
 }
 

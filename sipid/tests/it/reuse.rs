@@ -130,26 +130,24 @@ fn the_host_finds_a_containers_process() {
 #[test]
 fn of_two_containers_that_share_a_directory_one_gets_the_lock() {
     let dir = tempfile::tempdir().unwrap();
-    let first = "cd $2; until [ -e over ]; do sleep 0.05; done & $1 claim --pid-file x -- sh -c 'echo >held; until [ -e over ]; do sleep 0.05; done'";
+    // It stays until all is over, so that no later namespace can have its number.
+    let first = "cd $2; sleep 1000 & sleep 1000 & $1 claim --pid $! --pid-file y; until [ -e over ]; do sleep 0.05; done &
+        $1 claim --pid-file x -- sh -c 'echo >held; until [ -e over ]; do sleep 0.05; done'";
     let path = dir.path().to_owned();
     let holder = std::thread::spawn(move || in_namespace(first, &path));
     let held = dir.path().join("held");
     crate::support::eventually("it is claimed", || held.exists());
     let said = in_namespace(
-        "cd $2; sleep 1000 & sleep 1000 & P=$!; for f in x y; do $1 claim --pid $P --pid-file $f 2>/dev/null; echo $?; done
-        $1 claim --pid-file x -- true 2>/dev/null; echo $?",
+        "cd $2; sleep 1000 & P=$!; $1 claim --pid $P --pid-file x 2>/dev/null; echo $?
+        $1 claim --pid-file x -- true 2>/dev/null; echo $?
+        $1 claim --pid $P --pid-file y; echo claim $?",
         dir.path(),
     );
     std::fs::write(dir.path().join("over"), "").unwrap();
-    assert_eq!(said, "11\n0\n11\n");
-    assert_eq!(holder.join().unwrap(), "");
     // Without the lock the file is taken over, as it must be after a restart, and that is told.
-    let said = in_namespace(
-        "cd $2; sleep 1000 & $1 claim --pid $! --pid-file y; echo claim $?",
-        dir.path(),
-    );
     let warning = "[WARN  sipid] taking \"y\" over from a process 3 that cannot be seen from this container; where containers share a directory use claim -- CMD\n";
-    assert_eq!(said, format!("claim 0\n{warning}"));
+    assert_eq!(said, format!("11\n11\nclaim 0\n{warning}"));
+    assert_eq!(holder.join().unwrap(), "");
 }
 
 /// As some sandboxes have it.
