@@ -52,7 +52,7 @@ const TOOLS: [Tool; 5] = [
     Tool {
         package: "exitdir",
         binary: "exitdir",
-        alone: &["--dir", "/", "clear"],
+        alone: &["--dir", "/", "status"],
     },
     Tool {
         package: "sipid",
