@@ -1,12 +1,9 @@
 //! System calls that a filter refuses, as sandboxes do: the fallback works, or the error names the call.
 
-use std::{
-    io,
-    os::unix::process::CommandExt,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use nix::libc;
+use testkit::refusal::{Call, refuse};
 
 use super::{example, sleeps, unique};
 
@@ -41,9 +38,8 @@ fn a_call_that_is_refused_is_replaced_or_named() {
             command
                 .args(["--until-ms", "200", "--grace", "200", "sh", "-c", &script])
                 .stdin(Stdio::null());
-            // SAFETY: the filter is installed by two system calls.
-            unsafe { command.pre_exec(move || refuse(call, errno)) };
-            let ended = command.output().unwrap();
+            let ended = refuse(&mut command, Call::any(call), errno);
+            let ended = ended.output().unwrap();
             let said = String::from_utf8(ended.stdout).unwrap();
             let error = String::from_utf8(ended.stderr).unwrap();
             let what = format!(
@@ -58,42 +54,5 @@ fn a_call_that_is_refused_is_replaced_or_named() {
             }
             assert!(!sleeps(&long), "{what}");
         }
-    }
-}
-
-/// Has the kernel answer one call with this error, `seccomp(2)`, here and in all children.
-fn refuse(call: libc::c_long, errno: i32) -> io::Result<()> {
-    let statement = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter {
-        code: u16::try_from(code).unwrap_or(0),
-        jt,
-        jf,
-        k,
-    };
-    let number = u32::try_from(call).unwrap_or(u32::MAX);
-    let refusal = libc::SECCOMP_RET_ERRNO | u32::try_from(errno).unwrap_or(0);
-    let mut filter = [
-        // The number of the call is the first thing in seccomp_data.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 0, 1),
-        statement(libc::BPF_RET | libc::BPF_K, refusal, 0, 0),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
-    let program = libc::sock_fprog {
-        len: 4,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: `program` is a valid filter of four statements, which the kernel copies.
-    let installed = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(
-                libc::PR_SET_SECCOMP,
-                libc::SECCOMP_MODE_FILTER,
-                &raw const program,
-            ) == 0
-    };
-    if installed {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
     }
 }
