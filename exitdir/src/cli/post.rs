@@ -4,8 +4,10 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
     str::FromStr,
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -92,7 +94,7 @@ impl Url {
     }
 
     fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
-        let addresses = (self.host(), self.port().unwrap_or(80)).to_socket_addrs()?;
+        let addresses = addresses(self.host(), self.port().unwrap_or(80), deadline)?;
         let mut failure = io::Error::other("the host has no address");
         for address in addresses {
             match TcpStream::connect_timeout(&address, left(deadline)?) {
@@ -102,6 +104,27 @@ impl Url {
         }
         Err(failure)
     }
+}
+
+/// The addresses of a host. Looking a name up cannot be ended, so it is left behind in its thread when the time is over.
+fn addresses(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (found, addresses) = mpsc::channel();
+    let name = host.to_owned();
+    let look_up = move || {
+        let all = (&*name, port).to_socket_addrs();
+        let _ = found.send(all.map(Iterator::collect));
+    };
+    thread::Builder::new().spawn(look_up)?;
+    let late = |_| {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no address of {host} in time"),
+        )
+    };
+    addresses.recv_timeout(left(deadline)?).map_err(late)?
 }
 
 impl std::fmt::Display for Url {
