@@ -56,10 +56,9 @@ fn a_server_that_never_answers_is_not_a_wait_that_ran_out() {
     for (arguments, expected, child) in started {
         let (status, _, error) = child.finish();
         assert_eq!(status, expected, "{arguments:?}: {error}");
-        assert!(
-            error.contains("the store did not answer in time"),
-            "{error}"
-        );
+        // The request's own limit and the lock's come at the same moment.
+        let said = ["no answer within 10s", "the store did not answer in time"];
+        assert!(said.iter().any(|said| error.contains(said)), "{error}");
     }
 }
 

@@ -31,6 +31,12 @@ fn renewals(at: &Guarded) -> usize {
         .count()
 }
 
+/// How long the lease is held with each credential after that: nothing, or for a long run `ROTATION_SECONDS=120`, ten minutes in all.
+fn pause() -> Duration {
+    let seconds = std::env::var("ROTATION_SECONDS").map(|seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds.unwrap_or(0))
+}
+
 /// A lease is held until a file is there, while `rotate` is called five times; each time it is renewed at least twice.
 fn held_over_rotations(
     at: &Guarded,
@@ -56,6 +62,7 @@ fn held_over_rotations(
         eventually("the lease is renewed", || {
             renewals() >= before + 2 || !is_alive(command)
         });
+        std::thread::sleep(pause());
         assert!(
             is_alive(command),
             "rotation {rotation}: {:?}",
