@@ -49,7 +49,13 @@ fn bring_loopback_up() {
     }
     request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap();
     // SAFETY: the kernel reads the request, which is whole.
-    let failed = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    let failed = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as libc::Ioctl,
+            &raw const request,
+        )
+    };
     assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
 }
 
