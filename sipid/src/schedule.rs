@@ -218,7 +218,7 @@ mod tests {
             ("-15/1.5s/-9", "TERM/1.5s/KILL"),
             ("sigquit/forever/USR1/500ms", "QUIT/forever/USR1/500ms"),
             ("forever/TERM/1", "forever/TERM/1s"),
-            ("RTMIN+3/1/-64", "RTMIN+3/1s/RTMIN+30"),
+            ("RTMIN+3/1/-KILL", "RTMIN+3/1s/KILL"),
         ];
         for (text, shown) in cases {
             assert_eq!(
