@@ -63,10 +63,22 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-/// Whether `/proc` shows the PID namespace this process lives in.
+/// Whether `/proc` shows the PID namespace this process lives in: in another one, the IDs are those of other processes.
+/// When that cannot be told, it counts as another one.
 #[must_use]
 pub fn is_ours() -> bool {
-    fs::read_link("/proc/self").is_ok_and(|own| own == Path::new(&Pid::own().to_string()))
+    try_is_ours().unwrap_or(false)
+}
+
+/// [`is_ours`], and why it cannot be told.
+///
+/// # Errors
+/// Those of `readlink(2)` but `ENOENT`, which a `/proc` that does not know this process says.
+pub fn try_is_ours() -> io::Result<bool> {
+    match fs::read_link("/proc/self") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        link => Ok(link? == Path::new(&Pid::own().to_string())),
+    }
 }
 
 /// The id of this boot of the machine.

@@ -4,7 +4,8 @@ use std::{io, os::unix::process::CommandExt, process::Command};
 
 use nix::libc;
 
-/// A system call, or those uses of it that an argument tells from the others.
+/// A system call, or those uses of it that an argument tells from the others. What is said of a call goes for the one
+/// that it replaced too, where the architecture still has that: C libraries differ in which of the two they use.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     number: libc::c_long,
@@ -39,6 +40,18 @@ impl Call {
         Self { number, argument }
     }
 
+    /// The call that this one replaced.
+    fn older(self) -> Option<Self> {
+        let (_, number, has_no_directory) = OLDER
+            .iter()
+            .find(|(newer, _, _)| *newer == self.number)
+            .copied()?;
+        let argument = self
+            .argument
+            .map(|(index, test)| (index - u32::from(has_no_directory), test));
+        Some(Self { number, argument })
+    }
+
     /// Classic BPF, `seccomp(2)`: load, compare, and fall through to what allows the call.
     fn filter(self, errno: u16) -> Vec<libc::sock_filter> {
         let number = u32::try_from(self.number).unwrap_or(u32::MAX);
@@ -71,32 +84,50 @@ impl Call {
     }
 }
 
+/// The newer call, the older one, and whether the older one lacks the first argument, a directory. `syscalls(2)`
+#[cfg(target_arch = "x86_64")]
+const OLDER: &[(libc::c_long, libc::c_long, bool)] = &[
+    (libc::SYS_clone, libc::SYS_fork, false),
+    (libc::SYS_faccessat, libc::SYS_access, true),
+    (libc::SYS_inotify_init1, libc::SYS_inotify_init, false),
+    (libc::SYS_linkat, libc::SYS_link, true),
+    (libc::SYS_mknodat, libc::SYS_mknod, true),
+    (libc::SYS_openat, libc::SYS_open, true),
+    (libc::SYS_pipe2, libc::SYS_pipe, false),
+    (libc::SYS_readlinkat, libc::SYS_readlink, true),
+    (libc::SYS_signalfd4, libc::SYS_signalfd, false),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER: &[(libc::c_long, libc::c_long, bool)] = &[];
+
 /// Lets the command find that this call is refused with this error number, and all that it starts.
 pub fn refuse(command: &mut Command, call: Call, errno: i32) -> &mut Command {
     let errno = u16::try_from(errno).unwrap_or_default();
-    let mut filter = call.filter(errno);
+    let calls = [Some(call), call.older()].into_iter().flatten();
+    let mut filters: Vec<_> = calls.map(|call| call.filter(errno)).collect();
     let install = move || {
-        let program = libc::sock_fprog {
-            len: u16::try_from(filter.len()).unwrap_or_default(),
-            filter: filter.as_mut_ptr(),
-        };
-        // SAFETY: the program is valid while the call lasts, which copies it.
-        let done = unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-                && libc::prctl(
-                    libc::PR_SET_SECCOMP,
-                    libc::SECCOMP_MODE_FILTER,
-                    &raw const program,
-                ) == 0
-        };
-        if done {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
+        // SAFETY: a number, and no memory.
+        if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+            return Err(io::Error::last_os_error());
         }
+        filters.iter_mut().try_for_each(|filter| add(filter))
     };
     // SAFETY: prctl is a system call and no more, and nothing is allocated.
     unsafe { command.pre_exec(install) }
+}
+
+/// One more filter for this process; those before stay, and the strictest counts.
+fn add(filter: &mut [libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).unwrap_or_default(),
+        filter: filter.as_mut_ptr(),
+    };
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the program is valid while the call lasts, which copies it.
+    if unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Where the low half of an argument is in `struct seccomp_data`.

@@ -70,7 +70,6 @@ fn outcome(mut process: Process) -> (Option<i32>, String) {
 }
 
 #[test]
-#[cfg_attr(target_env = "musl", ignore = "glibc's calls; musl makes others")]
 fn each_call_can_be_refused() {
     for (call, comes) in table() {
         for errno in [libc::EPERM, libc::ENOSYS] {

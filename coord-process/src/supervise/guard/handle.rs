@@ -5,7 +5,6 @@ use std::{
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     process,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -22,14 +21,17 @@ use nix::{
 };
 
 use super::process::{Process, Tools};
-use crate::supervise::{
-    Error, Plan, Reason, Running, boottime,
-    error::Kind,
-    hunt::{self, Hunt},
-    reap,
-    signals::{self, Caught},
-    tree,
-    wire::{Link, Order, Report},
+use crate::{
+    procfs,
+    supervise::{
+        Error, Plan, Reason, Running, boottime,
+        error::Kind,
+        hunt::{self, Hunt},
+        reap,
+        signals::{self, Caught},
+        tree,
+        wire::{Link, Order, Report},
+    },
 };
 
 /// How often the tree of a guard that was killed is looked through.
@@ -82,7 +84,7 @@ impl Guard {
         if threads.count() > 1 {
             return Err(Kind::Threads.into());
         }
-        if !proc_is_ours() {
+        if !procfs::try_is_ours().map_err(Kind::io("read /proc/self (readlink)"))? {
             return Err(Kind::ForeignProc.into());
         }
         hear_of_children().map_err(Kind::io("set SIGCHLD (sigaction)"))?;
@@ -333,11 +335,6 @@ impl AsFd for Handle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
     }
-}
-
-/// Whether `/proc` shows the PID namespace that this process lives in: in another one, the IDs are those of other processes.
-fn proc_is_ours() -> bool {
-    fs::read_link("/proc/self").is_ok_and(|own| own == Path::new(&getpid().to_string()))
 }
 
 /// While SIGCHLD is ignored the kernel throws the statuses of children away, `wait(2)`.
