@@ -32,7 +32,8 @@ fn a_tree_that_forks_without_end_is_killed() {
     }
 }
 
-/// KILL begins the earlier the larger the tree is. One of five has to be good: other tests run at the same time.
+/// KILL begins the earlier the larger the tree is. One of five has to be good, and by a tenth of a second: other tests run
+/// at the same time, and what is killed needs the processor once more to end.
 #[test]
 fn a_large_tree_is_gone_when_the_deadline_has_come() {
     let mut late = Vec::new();
@@ -58,7 +59,10 @@ fn a_large_tree_is_gone_when_the_deadline_has_come() {
         while sleeps(&long) {}
         late.push(boottime().saturating_sub(deadline));
         assert_eq!(supervised.finish().code(), Some(122));
-        if late.last().is_some_and(Duration::is_zero) {
+        if late
+            .last()
+            .is_some_and(|&late| late < Duration::from_millis(100))
+        {
             return;
         }
     }
