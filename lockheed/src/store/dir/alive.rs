@@ -1,7 +1,7 @@
 //! Whether a holder lives, as the kernel knows it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::fs::MetadataExt,
@@ -17,7 +17,6 @@ use nix::{
 use super::{
     failed,
     files::{Files, is_at},
-    open,
     range::{Kind, range},
 };
 use crate::store::{StoreError, StoreErrorKind};
@@ -77,7 +76,7 @@ impl AsFd for ProofOfLife {
 
 /// Whether the holder with this number lives.
 pub(super) fn life(files: &Files, number: u64) -> Life {
-    let file = match open_to_ask(files) {
+    let file = match files.open_to_ask(HOLDERS) {
         Ok(file) => file,
         Err(error) if error.kind() == StoreErrorKind::Denied => return shown(number),
         Err(_) => return Life::Unknown,
@@ -95,16 +94,12 @@ pub(super) fn life(files: &Files, number: u64) -> Life {
 
 /// Whether any holder is known to live: then it is still the boot in which it got its lock.
 pub(super) fn is_any(files: &Files) -> bool {
-    let Ok(file) = open_to_ask(files) else {
+    let Ok(file) = files.open_to_ask(HOLDERS) else {
         return false;
     };
     let mut all = range(Kind::Read, 0, 0);
     let asked = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut all));
     asked.is_ok() && i32::from(all.l_type) != libc::F_UNLCK
-}
-
-fn open_to_ask(files: &Files) -> Result<File, StoreError> {
-    open::open(OpenOptions::new().read(true), &files.path(HOLDERS))
 }
 
 /// What `/proc/locks` shows (`proc_locks(5)`), for those who may not open the file; they cannot
@@ -195,7 +190,7 @@ mod tests {
     fn a_read_lock_of_others_proves_nothing() {
         let (_dir, files) = files();
         let number = ProofOfLife::new(&files).unwrap().number();
-        let reader = open_to_ask(&files).unwrap();
+        let reader = files.open_to_ask(HOLDERS).unwrap();
         fcntl(&reader, FcntlArg::F_OFD_SETLK(&range(Kind::Read, 0, 0))).unwrap();
         assert_eq!(life(&files, number), Life::Dead);
     }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use coord_core::{Errno, HasErrno};
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    libc,
+};
 
 use super::{failed, open, sharing::Sharing};
 use crate::{
@@ -46,7 +49,8 @@ impl Files {
     pub(super) fn open(dir: PathBuf) -> Result<Self, StoreError> {
         let metadata = fs::metadata(&dir).map_err(|error| failed("open", &dir, error))?;
         if !metadata.is_dir() {
-            return Err(failed("open", &dir, io::ErrorKind::NotADirectory.into()));
+            let error = io::Error::from_raw_os_error(libc::ENOTDIR);
+            return Err(failed("open", &dir, error));
         }
         let sharing = Sharing::of(&metadata);
         let path = Path::new("/proc/sys/kernel/random/boot_id");
@@ -149,6 +153,11 @@ impl Files {
                 }
             }
         }
+    }
+
+    /// Opens such a file to ask who has locked it, if it is there.
+    pub(super) fn open_to_ask(&self, file: &str) -> Result<File, StoreError> {
+        open::open(OpenOptions::new().read(true), &self.path(file))
     }
 
     /// Replaces a lock, whole or not at all.

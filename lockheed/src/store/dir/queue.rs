@@ -243,7 +243,7 @@ impl Place {
 impl Queue {
     /// Whether somebody has the turn.
     pub(super) fn is_taken(&self, files: &Files) -> bool {
-        let Ok(file) = files.open_shared(WAITING) else {
+        let Ok(file) = files.open_to_ask(WAITING) else {
             return false;
         };
         let mut byte = self.byte(Kind::Write);
