@@ -56,7 +56,7 @@ fn recipes(tool: Tool) -> &'static [Recipe] {
         }],
         Tool::Sipid => &[Recipe {
             name: "sipid",
-            dockerfile: "e2e/sipid/Dockerfile",
+            dockerfile: "dev/e2e/sipid/Dockerfile",
             base: Some(BASE),
             files: &["sipid"],
         }],
@@ -69,7 +69,7 @@ fn recipes(tool: Tool) -> &'static [Recipe] {
             },
             Recipe {
                 name: COUNT,
-                dockerfile: "e2e/lockheed/Dockerfile",
+                dockerfile: "dev/e2e/lockheed/Dockerfile",
                 base: Some(LOCKHEED),
                 files: &["count"],
             },
@@ -137,7 +137,7 @@ impl Images {
         }
         let recipe = Recipe {
             name: BASE,
-            dockerfile: "e2e/base/Dockerfile",
+            dockerfile: "dev/e2e/base/Dockerfile",
             base: None,
             files: &[],
         };

@@ -14,7 +14,7 @@ pub(super) const SCENARIOS: [Scenario; 2] = [
 
 /// What the script expects, it checks itself.
 async fn bosh_job(scene: &Scene<'_>) -> Result<String> {
-    scene.apply(&["e2e/sipid/bosh.yaml"], &[]).await?;
+    scene.apply(&["dev/e2e/sipid/bosh.yaml"], &[]).await?;
     let ended = |pod: &Pod| pod::exit_code(pod, "scripts");
     let status = scene
         .until("the scripts have ended", async || {
@@ -32,7 +32,7 @@ async fn bosh_job(scene: &Scene<'_>) -> Result<String> {
 
 /// The pidfile names a process that runs, with the same number as the one that claimed, and yet is another.
 async fn container_restart(scene: &Scene<'_>) -> Result<String> {
-    scene.apply(&["e2e/sipid/restart.yaml"], &[]).await?;
+    scene.apply(&["dev/e2e/sipid/restart.yaml"], &[]).await?;
     let before = both_serve(scene, 0).await?;
     for container in ["first", "child"] {
         scene.kill_from_node(&before, container).await?;

@@ -42,8 +42,8 @@ const RBAC: &str = "lockheed/examples/kubernetes/rbac.yaml";
 const JOB: &str = "lockheed/examples/kubernetes/job.yaml";
 const CRON_JOB: &str = "lockheed/examples/kubernetes/cronjob.yaml";
 
-const HOLDER: &str = "e2e/lockheed/holder.yaml";
-const WAITER: &str = "e2e/lockheed/waiter.yaml";
+const HOLDER: &str = "dev/e2e/lockheed/holder.yaml";
+const WAITER: &str = "dev/e2e/lockheed/waiter.yaml";
 
 /// How often each of the Pods of the Job counts.
 const SECTIONS: usize = 5;
@@ -62,7 +62,7 @@ async fn counter(scene: &Scene<'_>) -> Result<String> {
         ]),
     };
     scene
-        .apply(&[RBAC, JOB, "e2e/lockheed/counter.yaml"], &[counts])
+        .apply(&[RBAC, JOB, "dev/e2e/lockheed/counter.yaml"], &[counts])
         .await?;
     let time = scene.job_ends("lockheed-job", End::Complete).await?;
     let counter = scene.api::<ConfigMap>().get("counter").await?;
@@ -235,7 +235,7 @@ async fn a_verb_less(scene: &Scene<'_>) -> Result<String> {
         operations: json!([{"op": "replace", "path": "/rules/0/verbs", "value": ["get", "list", "create", "update"]}]),
     };
     scene
-        .apply(&[RBAC, "e2e/lockheed/check.yaml"], &[without_watch])
+        .apply(&[RBAC, "dev/e2e/lockheed/check.yaml"], &[without_watch])
         .await?;
     let pods = scene.api::<Pod>();
     let ended = async || Ok(pod::exit_code(&pods.get("check").await?, "check"));
