@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use apiserver::{Fault, Proxy};
 use coord_core::{Errno, HasErrno};
 use lockheed::{Held, KubeStore, Lost};
-use testkit::{Fault, Proxy};
 
 use super::{Place, lock};
 

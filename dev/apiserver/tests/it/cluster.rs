@@ -2,12 +2,12 @@
 
 use std::{fs, process::Command, thread};
 
-use serde_json::{Value, json};
-use testkit::{
+use apiserver::{
     Namespace,
     cluster::{Binaries, Cluster, Lives},
-    eventually,
 };
+use serde_json::{Value, json};
+use testkit::eventually;
 
 fn is_alive(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
