@@ -1,6 +1,6 @@
 //! The simulation finds nothing wrong with the lock, and does find what is wrong with broken ones.
 
-use lockheed::sim::{Flaw, hand_offs, run};
+use sim::{Flaw, hand_offs, run};
 
 #[test]
 fn no_promise_is_broken() {
@@ -33,22 +33,22 @@ fn breaks(flaw: Flaw, promise: &str) -> bool {
 
 #[test]
 fn a_lock_that_skips_the_version_is_caught() {
-    assert!(breaks(Flaw::Blind, "acquired the lock while"));
+    assert!(breaks(Flaw::SkipVersion, "acquired the lock while"));
 }
 
 #[test]
 fn a_lock_that_skips_the_deadline_is_caught() {
-    assert!(breaks(Flaw::Stubborn, "acquired the lock while"));
+    assert!(breaks(Flaw::IgnoreExpiry, "acquired the lock while"));
 }
 
 #[test]
 fn a_lock_that_skips_reservations_is_caught() {
-    assert!(breaks(Flaw::Rude, "over a fresh reservation"));
+    assert!(breaks(Flaw::IgnoreReservation, "over a fresh reservation"));
 }
 
 #[test]
 fn a_lock_that_leaves_writes_in_flight_is_caught() {
-    assert!(breaks(Flaw::Careless, "came back after"));
+    assert!(breaks(Flaw::ForgetInFlight, "came back after"));
 }
 
 /// Attempts grow far slower than contenders, and nobody waits long for a free lock.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Timestamp, machine::Random};
+use coord_lease::Random;
+use lockheed::Timestamp;
 
 /// The fate of one request.
 #[derive(Clone, Copy, Debug)]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::network::millis;
-use crate::{
+use coord_lease::Random;
+use lockheed::{
     Lease, Record, Timestamp,
-    machine::Random,
     store::{Object, RECORD, StoreError},
 };
+
+use super::network::millis;
 
 /// What it is about to do.
 #[derive(Clone, Copy, Debug, PartialEq)]

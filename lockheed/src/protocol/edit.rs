@@ -1,10 +1,12 @@
 //! What is written: a lock with a lease of ours, without it, or only moved on.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use super::sight::{RESERVED_BY, RESERVED_UNTIL};
+use coord_lease::engine::Nonce;
+
+use super::observed::{RESERVED_BY, RESERVED_UNTIL};
 use crate::{
-    Lease, Record, Timestamp,
+    Lease, Record,
     record::MUTEX,
     store::{Object, RECORD},
 };
@@ -13,7 +15,7 @@ use crate::{
 const SETTLED: &str = "lockheed/settled";
 
 /// A lock that we hold from now on: our lease alone, those that were over are dropped.
-pub(crate) fn acquired(
+pub(super) fn acquired(
     object: &Object,
     record: &Record,
     lease: Lease,
@@ -39,7 +41,7 @@ pub(crate) fn acquired(
 }
 
 /// The same with our lease renewed; all else is left as it is.
-pub(crate) fn renewed(object: &Object, record: &Record, mut lease: Lease) -> Object {
+pub(super) fn renewed(object: &Object, record: &Record, mut lease: Lease) -> Object {
     let mut record = record.clone();
     if let Some(older) = record.leases.get(&lease.holder) {
         lease.keep_unknown(older);
@@ -49,32 +51,24 @@ pub(crate) fn renewed(object: &Object, record: &Record, mut lease: Lease) -> Obj
 }
 
 /// The same without the lease of this ID.
-pub(crate) fn released(object: &Object, record: &Record, id: &str) -> Object {
+pub(super) fn released(object: &Object, record: &Record, id: &str) -> Object {
     let mut record = record.clone();
     record.leases.remove(id);
     with(object, &record)
 }
 
 /// The same with another version to be.
-pub(crate) fn moved(object: &Object, nonce: &str) -> Object {
+pub(super) fn moved(object: &Object, nonce: Nonce) -> Object {
     let mut object = object.clone();
     object
         .annotations
-        .insert(SETTLED.to_owned(), nonce.to_owned());
+        .insert(SETTLED.to_owned(), nonce.to_string());
     object
 }
 
 /// A new lock that nobody holds.
-pub(crate) fn empty(object: &Object) -> Object {
+pub(super) fn empty(object: &Object) -> Object {
     with(object, &Record::mutex(object.name.as_str()))
-}
-
-/// A lease of ours from now on.
-pub(crate) fn lease(id: &str, now: Timestamp, length: Option<Duration>, nonce: String) -> Lease {
-    let expires = length.map_or(Timestamp::NEVER, |length| now.plus(length));
-    let mut lease = Lease::new(id, expires, length);
-    lease.nonce = Some(nonce);
-    lease
 }
 
 /// What announces somebody's write, or marks one of ours as settled, is out of date once the lock is written.

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use coord_core::Errno;
+use coord_lease::{Change, Version, engine::Write};
+use lockheed::{
+    Record,
+    store::{Object, RECORD, StoreError, StoreErrorKind},
+};
 
 use super::{
     Flaw,
     check::Violation,
     network::{Fate, WatchFate, millis},
+    node::Input,
     world::{Event, Request, Tag, Watching, World},
-};
-use crate::{
-    Record,
-    driver::silent,
-    machine::{Input, Moment},
-    store::{Change, Object, RECORD, Scope, StoreError, StoreErrorKind, Version},
 };
 
 impl World {
@@ -31,8 +31,8 @@ impl World {
         node.request += 1;
         let (sent, timeout) = (node.request, node.timeout);
         let late = match request {
-            Request::Read => Input::Read(Err(silent(StoreErrorKind::Unavailable))),
-            _ => Input::Written(Err(silent(StoreErrorKind::Unknown))),
+            Request::Read => Input::Read(Err(silent(StoreErrorKind::Unavailable)), None),
+            Request::Write(_) => Input::Written(Err(silent(StoreErrorKind::Unknown)), None),
         };
         self.put(
             timeout,
@@ -67,7 +67,7 @@ impl World {
         fate: Fate,
     ) -> Result<(), Violation> {
         let writer = format!("node{number}-{life}");
-        let unversioned = self.flaw == Some(Flaw::Blind);
+        let unversioned = self.flaw == Some(Flaw::SkipVersion);
         let refused = || {
             StoreError::new(
                 StoreErrorKind::Unavailable,
@@ -76,19 +76,26 @@ impl World {
             )
         };
         let input = match request {
-            Request::Read if fate.refused => Input::Read(Err(refused())),
-            _ if fate.refused => Input::Written(Err(refused())),
+            Request::Read if fate.refused => Input::Read(Err(refused()), None),
+            Request::Write(_) if fate.refused => Input::Written(Err(refused()), None),
             Request::Read => {
                 let now = self.clocks.now(number, self.now);
-                Input::Read(Ok((self.objects.get(&self.name).ok(), now)))
+                Input::Read(Ok(self.objects.get(&self.name)), Some(now.since_unix()))
             }
-            Request::Update(object) if unversioned => {
-                Input::Written(Ok(self.objects.overwrite(&object)))
+            Request::Write(Write::Update(object)) if unversioned => {
+                Input::Written(Ok(Some(self.objects.overwrite(&object))), None)
             }
-            Request::Update(object) => Input::Written(self.objects.update(&object)),
-            Request::Create(object) => Input::Written(self.objects.create(&object)),
+            Request::Write(Write::Update(object)) => {
+                Input::Written(self.objects.update(&object).map(Some), None)
+            }
+            Request::Write(Write::Create(object)) => {
+                Input::Written(self.objects.create(&object).map(Some), None)
+            }
+            Request::Write(Write::Delete(object)) => {
+                Input::Written(self.objects.delete(&object).map(|_| None), None)
+            }
         };
-        if let Input::Written(Ok(object)) = &input {
+        if let Input::Written(Ok(Some(object)), _) = &input {
             self.written(&writer, &object.clone())?;
         }
         if let Some(back) = fate.back {
@@ -114,17 +121,14 @@ impl World {
                 self.now, object.version, object.annotations
             ));
         }
-        let now = Moment {
-            boot: self.now,
-            store: self.clocks.now(0, self.now),
-        };
-        let free = self.check.written(writer, object, now)?;
+        let clock = self.clocks.now(0, self.now);
+        let free = self.check.written(writer, object, self.now, clock)?;
         self.note_hand_off(free);
         self.broadcast(&Change::Written(object.clone()));
         Ok(())
     }
 
-    pub(super) fn broadcast(&mut self, change: &Change) {
+    pub(super) fn broadcast(&mut self, change: &Change<Object>) {
         let mut told = Vec::new();
         for watching in &mut self.watches {
             if self.nodes[watching.node].watch != watching.number || watching.fate.silent {
@@ -136,7 +140,7 @@ impl World {
         }
         for (node, number, after) in told {
             let life = self.nodes[node].life;
-            let input = Input::Changed(change.clone());
+            let input = changed(change.clone());
             self.put(
                 after,
                 Event::Deliver {
@@ -160,8 +164,8 @@ impl World {
         };
         self.watches.retain(|watching| watching.node != node);
         let delay = Duration::from_millis(1);
-        for change in self.objects.beyond(&Scope::Lock(self.name.clone()), since) {
-            let input = Input::Changed(change);
+        if let Some(change) = self.objects.since(&self.name, since) {
+            let input = changed(change);
             self.put(
                 delay,
                 Event::Deliver {
@@ -193,16 +197,27 @@ impl World {
 
     /// Somebody removes locks that nobody holds.
     pub(super) fn tidy(&mut self) {
-        if let Ok(object) = self.objects.get(&self.name) {
+        if let Some(object) = self.objects.get(&self.name) {
             let free = Record::from_json(&object.data[RECORD])
                 .is_ok_and(|record| record.leases.is_empty());
-            if free && self.objects.delete(&object).is_ok() {
+            if free && let Ok(version) = self.objects.delete(&object) {
                 self.check.deleted();
-                let version = self.objects.last_version();
-                self.broadcast(&Change::Deleted(Object { version, ..object }));
+                self.broadcast(&Change::Deleted(version));
             }
         }
         let after = millis(&mut self.random, 20_000);
         self.put(after, Event::Tidy);
     }
+}
+
+fn changed(change: Change<Object>) -> Input {
+    match change {
+        Change::Written(object) => Input::Changed(object),
+        Change::Deleted(version) => Input::Deleted(version),
+    }
+}
+
+/// No answer came in time.
+fn silent(kind: StoreErrorKind) -> StoreError {
+    StoreError::new(kind, Errno::ETIMEDOUT, "the store did not answer in time")
 }

@@ -2,8 +2,6 @@
 
 use std::{env, process::ExitCode};
 
-use lockheed::sim;
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let number = |name: &str| {

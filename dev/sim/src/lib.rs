@@ -1,14 +1,16 @@
-//! The simulation: the real locking logic, in virtual time, over a network that loses and delays, with holders that stop and die.
+//! The real lease engine and its protocols, in virtual time, over a network that loses and delays, with holders that stop and die.
 //!
 //! One seed gives one history, exactly. While faults last, requests and answers are lost or late, nodes are cut off, watches fall silent
 //! or end, holders pause longer than their leases and die, the servers' clocks step, and writers in the manner of Go programs reserve, take
 //! and abandon the lock. Then faults stop, and everybody must be served.
 
+mod broken;
 mod check;
 mod fate;
 mod go;
 mod network;
 mod node;
+mod objects;
 mod server;
 mod world;
 
@@ -17,17 +19,17 @@ use std::time::Duration;
 pub use check::Violation;
 use world::World;
 
-/// A lock that is broken on purpose, to see that the simulation finds it.
+/// What the simulation breaks on purpose, to see that it finds it. The lock itself knows nothing of this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// Writes replace whatever is there.
-    Blind,
+    SkipVersion,
     /// A holder believes on when its lease is over.
-    Stubborn,
+    IgnoreExpiry,
     /// Reservations are not deferred to.
-    Rude,
+    IgnoreReservation,
     /// Who gives up does not see to writes that may still be done.
-    Careless,
+    ForgetInFlight,
 }
 
 /// What came of one seed.

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{Record, Token, machine::Moment, store::Object};
+use lockheed::{Record, Timestamp, Token, store::Object};
+
+use super::objects::is_new;
 
 /// A promise that was broken, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,15 +126,15 @@ impl Check {
         &mut self,
         writer: &str,
         object: &Object,
-        now: Moment,
+        at: Duration,
+        clock: Timestamp,
     ) -> Result<bool, Violation> {
-        let at = now.boot;
         let record = object
             .data
             .get("lock")
             .and_then(|text| Record::from_json(text).ok());
         let leases = record.map(|record| record.leases).unwrap_or_default();
-        let created = object.uid == format!("memory-{}", object.version);
+        let created = is_new(object);
         let back = |id: &&String| self.gone.contains(*id) && !self.leased.contains(*id);
         let back = leases.keys().find(back);
         if let Some(id) = back.filter(|_| !(created && self.was_deleted)) {
@@ -149,21 +151,20 @@ impl Check {
             }
         }
         self.leased = leases.into_keys().collect();
-        self.note_reservation(object, now);
+        self.note_reservation(object, at, clock);
         Ok(self.leased.is_empty())
     }
 
-    fn note_reservation(&mut self, object: &Object, now: Moment) {
+    fn note_reservation(&mut self, object: &Object, at: Duration, clock: Timestamp) {
         let annotation = |key| object.annotations.get(key).cloned();
-        let live =
-            annotation("reserved/expires").and_then(|text| text.parse::<crate::Timestamp>().ok());
-        let live = live.is_some_and(|until| until > now.store.plus(super::SKEW));
+        let live = annotation("reserved/expires").and_then(|text| text.parse::<Timestamp>().ok());
+        let live = live.is_some_and(|until| until > clock.plus(super::SKEW));
         self.reservation = match (
             annotation("reserved/by").filter(|_| live),
             self.reservation.take(),
         ) {
             (Some(by), Some((known, since))) if by == known => Some((by, since)),
-            (by, _) => by.map(|by| (by, now.boot)),
+            (by, _) => by.map(|by| (by, at)),
         };
     }
 

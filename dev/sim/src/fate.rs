@@ -2,39 +2,42 @@
 
 use std::time::Duration;
 
-use super::{
-    Flaw,
-    check::Violation,
-    go::{Did, Step},
-    network::{chance, millis},
-    node::Node,
-    world::{Event, Tag, World},
-};
-use crate::{
+use coord_core::BootInstant;
+use lockheed::{
     Record,
-    machine::{Input, News},
     store::{Object, RECORD, StoreError},
 };
 
+use super::{
+    Flaw,
+    broken::Event as News,
+    check::Violation,
+    go::{Did, Step},
+    network::{chance, millis},
+    node::{Input, Node},
+    world::{Event, Tag, World},
+};
 impl World {
     /// What a machine has to tell to whoever uses the lock.
     pub(super) fn hear(&mut self, number: usize, life: u32, news: &News) -> Result<(), Violation> {
         let now = self.now;
         let node = &mut self.nodes[number];
         let id = node.id();
-        let until = |deadline: Option<Duration>, node: &Node| {
+        let until = |deadline: Option<BootInstant>, node: &Node| {
             deadline.map(|deadline| node.time_of(deadline))
         };
         match news {
-            News::Acquired { token, deadline } => {
+            News::Acquired(token, deadline) => {
                 node.served = true;
-                let until = until(*deadline, node).filter(|_| self.flaw != Some(Flaw::Stubborn));
+                let until =
+                    until(*deadline, node).filter(|_| self.flaw != Some(Flaw::IgnoreExpiry));
                 self.outcome.acquired += 1;
                 self.check.acquired(&id, *token, until, now)?;
                 self.use_lock(number, life);
             }
-            News::Renewed { deadline } => {
-                let until = until(*deadline, node).filter(|_| self.flaw != Some(Flaw::Stubborn));
+            News::Renewed(deadline) => {
+                let until =
+                    until(*deadline, node).filter(|_| self.flaw != Some(Flaw::IgnoreExpiry));
                 self.check.renewed(&id, until, now)?;
             }
             News::Lost(_) => {
@@ -56,7 +59,12 @@ impl World {
                 self.check.gone(&id);
             }
             News::NotReleased(_) => self.check.may_come_back(&id),
-            News::Waiting(_) | News::NotRenewed(_) | News::Unreachable(_) | News::Reachable => {}
+            News::Waiting(_)
+            | News::NotRenewed(_)
+            | News::NotWatched(_)
+            | News::Unreachable(_)
+            | News::Reachable => {}
+            News::Notice(nothing) => match *nothing {},
         }
         Ok(())
     }
@@ -86,7 +94,7 @@ impl World {
 
     pub(super) fn crash(&mut self, number: usize, life: u32) {
         let node = &mut self.nodes[number];
-        if node.life != life || node.machine.is_none() {
+        if node.life != life || node.engine.is_none() {
             return;
         }
         self.check.ended(&node.id());
@@ -151,7 +159,7 @@ impl World {
             go.step = Step::ReserveToRelease;
             self.check.ended(&id);
         }
-        let there = self.objects.get(&self.name).ok();
+        let there = self.objects.get(&self.name);
         if let Some(object) = go.next(there.as_ref(), now, &mut self.random) {
             let after = Duration::from_millis(1) + millis(&mut self.random, 20);
             self.put(after, Event::GoArrives(number, id, object));

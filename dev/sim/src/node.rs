@@ -1,19 +1,27 @@
-//! A contender of ours: the real machine, and what it does with the lock.
+//! A contender of ours: the real engine, and what it does with the lock.
 
 use std::time::Duration;
 
-use super::{Flaw, SKEW, network::millis, world::Tag};
-use crate::{
+use coord_core::BootInstant;
+use coord_lease::{
+    Random,
+    engine::{Engine, Goal, Moment, Settings, Wait},
+};
+use lockheed::{
     LockName,
-    machine::{Goal, Input, Machine, Random, Settings, Wait},
+    protocol::{Contender, Mutex, Skew},
 };
 
-#[derive(Debug)]
+use super::{Flaw, SKEW, broken::Broken, network::millis, world::Tag};
+
+/// What the engine is told.
+pub(super) type Input = coord_lease::engine::Input<Broken>;
+
 pub(super) struct Node {
     pub(super) number: usize,
     /// How often it has begun; each time it is somebody else.
     pub(super) life: u32,
-    pub(super) machine: Option<Machine>,
+    pub(super) engine: Option<Engine<Broken>>,
     /// Its `CLOCK_BOOTTIME` when the world began.
     offset: Duration,
     pub(super) length: Duration,
@@ -36,7 +44,7 @@ impl Node {
         Self {
             number,
             life: 0,
-            machine: None,
+            engine: None,
             offset: Duration::from_secs(1000) + millis(random, 1_000_000_000),
             length,
             timeout: length / 6,
@@ -56,13 +64,13 @@ impl Node {
     }
 
     /// Its own clock.
-    pub(super) fn boot(&self, at: Duration) -> Duration {
-        self.offset + at
+    pub(super) fn boot(&self, at: Duration) -> BootInstant {
+        BootInstant::after_boot(self.offset + at)
     }
 
     /// The time at which its own clock shows this.
-    pub(super) fn time_of(&self, boot: Duration) -> Duration {
-        boot.saturating_sub(self.offset)
+    pub(super) fn time_of(&self, boot: BootInstant) -> Duration {
+        boot.since_boot().saturating_sub(self.offset)
     }
 
     /// Whether this still counts; an answer counts once.
@@ -81,7 +89,7 @@ impl Node {
 
     /// Everything it knew is gone.
     pub(super) fn die(&mut self) {
-        self.machine = None;
+        self.engine = None;
         self.life += 1;
         self.inbox.clear();
     }
@@ -95,7 +103,7 @@ impl Node {
         calm: bool,
         random: &mut Random,
     ) {
-        if self.machine.is_some() {
+        if self.engine.is_some() {
             return;
         }
         self.life += 1;
@@ -108,20 +116,26 @@ impl Node {
             1 => Wait::No,
             _ => Wait::Forever,
         };
-        let settings = Settings {
+        let contender = Contender {
             name: name.clone(),
             id: self.id(),
-            goal: Goal::Acquire,
-            length: Some(self.length),
-            renew_interval: Some(self.length / 3),
             tags: Vec::new(),
             reset_tags: false,
             force: None,
-            wait,
-            skew: SKEW,
+            skew: Skew {
+                without_length: SKEW,
+                at_first_sight: Some(SKEW),
+            },
             alive: None,
-            flaw,
         };
-        self.machine = Some(Machine::new(settings, self.boot(at), random.number()));
+        let settings = Settings {
+            goal: Goal::Acquire,
+            length: Some(self.length),
+            renew_interval: Some(self.length / 3),
+            wait,
+        };
+        let lock = Broken::new(Mutex::new(contender), flaw);
+        let now = Moment::new(self.boot(at));
+        self.engine = Some(Engine::new(lock, settings, now, random.number()));
     }
 }

@@ -2,19 +2,22 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
+use coord_core::BootInstant;
+use coord_lease::{Random, Version, engine::Write};
+use lockheed::{
+    LockName,
+    store::{Object, StoreError},
+};
+
 use super::{
     FAULTS_END, Flaw, Outcome, SERVED_BY,
+    broken::Output,
     check::{Check, Violation, violated},
     go::Go,
     network::{Clocks, Fate, WatchFate, chance, millis},
-    node::Node,
+    node::{Input, Node},
+    objects::Objects,
 };
-use crate::{
-    LockName,
-    machine::{Action, Input, Random},
-    store::{Object, Objects, StoreError, Version},
-};
-
 /// More than any history needs: who comes here spins.
 const MOST: u64 = 2_000_000;
 
@@ -64,11 +67,9 @@ pub(super) enum Tag {
 #[derive(Debug)]
 pub(super) enum Request {
     Read,
-    Create(Object),
-    Update(Object),
+    Write(Write<Object>),
 }
 
-#[derive(Debug)]
 pub(super) enum Event {
     Begin(usize),
     Arrive {
@@ -308,32 +309,53 @@ impl World {
         }
         let boot = node.boot(now);
         let id = node.id();
-        let Some(machine) = &mut node.machine else {
+        let Some(engine) = &mut node.engine else {
             return Ok(());
         };
         let releases = matches!(input, Input::Release);
         let line = self.traced.then(|| format!("{now:?} {id} <- {input:?}"));
-        machine.handle(input, boot);
-        let actions: Vec<_> = std::iter::from_fn(|| machine.action()).collect();
-        let (wake, done) = (machine.wake_at(), machine.is_done());
+        engine.handle(input, boot);
+        let outputs: Vec<_> = std::iter::from_fn(|| engine.poll()).collect();
+        let (wake, done) = (engine.wake_at(), engine.is_done());
         if releases {
             self.check.ended(&id);
         }
         self.note(number, line);
-        for action in actions {
-            self.act(number, life, action)?;
+        if self.flaw == Some(Flaw::ForgetInFlight)
+            && outputs
+                .iter()
+                .any(|output| matches!(output, Output::Abandon))
+        {
+            return self.forget(number);
+        }
+        for output in outputs {
+            self.act(number, life, output)?;
         }
         self.set_alarm(number, wake);
         if done {
-            self.nodes[number].machine = None;
-            let longest = if self.eager { 5 } else { 3000 };
-            let after = Duration::from_millis(1) + millis(&mut self.random, longest);
-            self.put(after, Event::Begin(number));
+            self.begin_again(number);
         }
         Ok(())
     }
 
-    fn set_alarm(&mut self, number: usize, wake: Option<Duration>) {
+    fn begin_again(&mut self, number: usize) {
+        self.nodes[number].engine = None;
+        let longest = if self.eager { 5 } else { 3000 };
+        let after = Duration::from_millis(1) + millis(&mut self.random, longest);
+        self.put(after, Event::Begin(number));
+    }
+
+    /// It gives up at once, and says that nothing of it is left.
+    fn forget(&mut self, number: usize) -> Result<(), Violation> {
+        let id = self.nodes[number].id();
+        self.nodes[number].request += 1;
+        self.check.ended(&id);
+        self.check.gone(&id);
+        self.begin_again(number);
+        Ok(())
+    }
+
+    fn set_alarm(&mut self, number: usize, wake: Option<BootInstant>) {
         let now = self.now;
         let node = &mut self.nodes[number];
         node.alarm += 1;
@@ -351,17 +373,16 @@ impl World {
         );
     }
 
-    fn act(&mut self, number: usize, life: u32, action: Action) -> Result<(), Violation> {
-        if let (true, Action::Tell(news)) = (self.traced, &action) {
+    fn act(&mut self, number: usize, life: u32, output: Output) -> Result<(), Violation> {
+        if let (true, Output::Tell(news)) = (self.traced, &output) {
             let line = format!("{:?} {} says {news:?}", self.now, self.nodes[number].id());
             self.outcome.trace.push(line);
         }
-        match action {
-            Action::Read => self.send(number, life, Request::Read),
-            Action::Create(object) => self.send(number, life, Request::Create(object)),
-            Action::Update(object) => self.send(number, life, Request::Update(object)),
-            Action::Abandon => self.nodes[number].request += 1,
-            Action::Watch(since) => {
+        match output {
+            Output::Read => self.send(number, life, Request::Read),
+            Output::Write(write) => self.send(number, life, Request::Write(write)),
+            Output::Abandon => self.nodes[number].request += 1,
+            Output::Watch(since) => {
                 self.nodes[number].watch += 1;
                 let watch = self.nodes[number].watch;
                 let after = Duration::from_millis(1) + millis(&mut self.random, 20);
@@ -375,7 +396,9 @@ impl World {
                     },
                 );
             }
-            Action::Tell(news) => return self.hear(number, life, &news),
+            Output::ReadSubject(nothing) | Output::WatchSubject(nothing) => match nothing {},
+            Output::UnwatchSubject => {}
+            Output::Tell(news) => return self.hear(number, life, &news),
         }
         Ok(())
     }
