@@ -4,7 +4,6 @@ use std::{future::Future, time::Duration};
 
 use crate::{
     Condition, Error, Lease, LockName, Record, Store, Timestamp,
-    driver::silent,
     error::Kind,
     store::{Object, RECORD, StoreError, StoreErrorKind, Version},
 };
@@ -184,7 +183,7 @@ async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, State), E
 
 async fn within<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let answer = tokio::time::timeout(LIMIT, call).await;
-    answer.unwrap_or_else(|_| Err(silent(StoreErrorKind::Unknown)))
+    answer.unwrap_or_else(|_| Err(StoreError::silent(StoreErrorKind::Unknown)))
 }
 
 fn busy(name: &LockName) -> Error {

@@ -10,6 +10,7 @@ use crate::{
     process::{self, cargo},
     target,
     test::Test,
+    tools::TOOLS,
 };
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -35,41 +36,6 @@ pub(crate) enum Step {
     /// Every crate that is published can be packaged and built from its package
     Package,
 }
-
-struct Tool {
-    package: &'static str,
-    binary: &'static str,
-    /// Something that works where nothing else is.
-    alone: &'static [&'static str],
-}
-
-const TOOLS: [Tool; 5] = [
-    Tool {
-        package: "lockpipes",
-        binary: "lockpipe",
-        alone: &["--path", "/pipe", "create"],
-    },
-    Tool {
-        package: "exitdir",
-        binary: "exitdir",
-        alone: &["--dir", "/", "status"],
-    },
-    Tool {
-        package: "sipid",
-        binary: "sipid",
-        alone: &["--version"],
-    },
-    Tool {
-        package: "lockheed",
-        binary: "lockheed",
-        alone: &["--version"],
-    },
-    Tool {
-        package: "cmlock",
-        binary: "cmlock",
-        alone: &["--version"],
-    },
-];
 
 pub(crate) fn run(steps: &[Step]) -> Result {
     let steps = if steps.is_empty() {
@@ -227,7 +193,7 @@ fn static_binaries() -> Result {
     for target in targets.into_iter().flatten() {
         let mut build = target::static_build(&target);
         for tool in TOOLS {
-            build.args(["--package", tool.package, "--bin", tool.binary]);
+            build.args(tool.build());
         }
         process::run(&mut build)?;
         let release = process::target().join(target).join("release");
@@ -284,6 +250,8 @@ fn package() -> Result {
         "--workspace",
         "--exclude",
         "xtask",
+        "--exclude",
+        "apiserver",
         "--exclude",
         "testkit",
         "--exclude",

@@ -15,12 +15,12 @@ use std::{
 use crate::{
     Result, kube,
     process::{self, cargo, shown},
+    tools::TOOLS,
 };
 
 /// cmlock is shown where a cluster is up (`cargo xtask kube up`), or is to be started for it.
 pub(crate) fn run(start: bool) -> Result {
-    let tools = ["lockpipes", "exitdir", "sipid", "lockheed", "cmlock"];
-    let tools = tools.map(|tool| ["--package", tool]);
+    let tools = TOOLS.map(|tool| ["--package", tool.package]);
     let build = ["build", "--release", "--locked", "--bins"];
     let examples = ["--example", "leader", "--example", "follower"];
     process::run(cargo(build).args(tools.as_flattened()).args(examples))?;

@@ -4,7 +4,10 @@ use std::{env, os::unix::process::CommandExt, path::PathBuf};
 
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{Result, process, target};
+use crate::{
+    Result, process, target,
+    tools::{TOOLS, Tool},
+};
 
 #[derive(Args)]
 pub(crate) struct E2e {
@@ -21,45 +24,6 @@ pub(crate) struct E2e {
     #[arg(long, value_name = "TOOL", value_parser = names())]
     only: Vec<String>,
 }
-
-struct Tool {
-    name: &'static str,
-    /// What goes into its image.
-    binaries: &'static [&'static str],
-}
-
-const TOOLS: [Tool; 5] = [
-    Tool {
-        name: "lockpipes",
-        binaries: &["--package=lockpipes", "--bin=lockpipe"],
-    },
-    Tool {
-        name: "exitdir",
-        binaries: &[
-            "--package=exitdir",
-            "--bin=exitdir",
-            "--example=leader",
-            "--example=follower",
-        ],
-    },
-    Tool {
-        name: "sipid",
-        binaries: &["--package=sipid", "--bin=sipid"],
-    },
-    Tool {
-        name: "lockheed",
-        binaries: &[
-            "--package=lockheed",
-            "--bin=lockheed",
-            "--package=e2e",
-            "--bin=count",
-        ],
-    },
-    Tool {
-        name: "cmlock",
-        binaries: &["--package=cmlock", "--bin=cmlock"],
-    },
-];
 
 /// What must be on the PATH, and where it comes from.
 const PROGRAMS: [(&str, &str); 4] = [
@@ -82,13 +46,13 @@ impl E2e {
     pub(crate) fn run(self) -> Result {
         check_programs()?;
         let wanted =
-            |tool: &Tool| self.only.is_empty() || self.only.iter().any(|only| only == tool.name);
+            |tool: &Tool| self.only.is_empty() || self.only.iter().any(|only| only == tool.package);
         let tools: Vec<Tool> = TOOLS.into_iter().filter(wanted).collect();
         let binaries = build(&tools)?;
         let mut e2e = process::cargo(["run", "--quiet", "--locked", "--package", "e2e", "--"]);
         e2e.arg("--binaries").arg(binaries);
         e2e.arg("--out").arg(process::target().join("e2e"));
-        e2e.args(tools.iter().flat_map(|tool| ["--only", tool.name]));
+        e2e.args(tools.iter().flat_map(|tool| ["--only", tool.package]));
         let options = [("--context", &self.context), ("--image", &self.image)];
         for (option, value) in options {
             e2e.args(value.iter().flat_map(|value| [option, value]));
@@ -116,14 +80,16 @@ fn check_programs() -> Result {
 }
 
 fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(TOOLS.iter().map(|tool| tool.name))
+    PossibleValuesParser::new(TOOLS.map(|tool| tool.package))
 }
 
 /// Returns where the static binaries are.
 fn build(tools: &[Tool]) -> Result<PathBuf> {
     let target = target::smallest()?;
     let mut build = target::static_build(&target);
-    build.args(tools.iter().flat_map(|tool| tool.binaries));
+    for tool in tools {
+        build.args(tool.build()).args(tool.beside);
+    }
     process::run(&mut build)?;
     Ok(process::target().join(target).join("release"))
 }

@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use apiserver::cluster::{self, Binaries, Cluster, Lives};
 use clap::Subcommand;
-use testkit::cluster::{self, Binaries, Cluster, Lives};
 
 use crate::{Result, process};
 

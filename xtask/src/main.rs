@@ -9,6 +9,7 @@ mod serve;
 mod sim;
 mod target;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -45,7 +46,7 @@ enum Xtask {
 }
 
 /// Why a task stopped, for people.
-type Error = testkit::Error;
+type Error = apiserver::Error;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 fn main() -> ExitCode {

@@ -22,17 +22,10 @@ impl Sim {
             "sim",
             "--locked",
             "--package",
-            "lockheed",
-        ];
-        let mut cargo = process::cargo(run);
-        cargo.args([
-            "--no-default-features",
-            "--features",
-            "sim",
-            "--example",
             "sim",
             "--",
-        ]);
+        ];
+        let mut cargo = process::cargo(run);
         match self.seed {
             Some(seed) => cargo.args(["--seed", &seed.to_string()]),
             None => cargo.args(["--seeds", &self.seeds.to_string()]),

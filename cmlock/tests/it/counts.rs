@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, api::PostParams};
 use serde_json::json;
 
-use testkit::{Front, eventually, process::Kept};
+use apiserver::Front;
+use testkit::{eventually, process::Kept};
 
 use crate::support::{Place, client, cmlock, waiting};
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use apiserver::Fault;
 use cmlock::Lock;
 use coord_core::{Errno, HasErrno, boottime};
 use testkit::{
-    Fault, WallClocks, eventually,
+    WallClocks, eventually,
     process::{Kept, is_alive, number_in, outcome},
 };
 

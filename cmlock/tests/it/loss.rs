@@ -2,11 +2,12 @@
 
 use std::{process::Command, time::Duration};
 
+use apiserver::Fault;
 use cmlock::{Lock, Lost};
 use coord_core::boottime;
 use nix::sys::signal::Signal;
 use testkit::{
-    Fault, eventually,
+    eventually,
     process::{Kept, is_alive, number_in},
 };
 

@@ -7,10 +7,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use apiserver::{Namespace, Proxy, audit::Request};
 use cmlock::{Client, Event, Held, Lock};
 use coord_kube::{ClientArgs, Cluster};
 use serde_json::{Value, json};
-use testkit::{Namespace, Proxy, audit::Request, eventually, process::outcome};
+use testkit::{eventually, process::outcome};
 
 /// Longer than anything here takes on a loaded machine: what is not over by then hangs.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(120);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use apiserver::{Fault, Proxy};
 use cmlock::{Lock, Verdict};
 use coord_core::{Errno, HasErrno};
 use serde_json::json;
-use testkit::{Fault, Proxy};
 
 use crate::support::{Place, cmlock, soon, unix_time, waiting};
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use apiserver::{Fault, Namespace, Proxy};
 use coord_core::Errno;
 use coord_kube::{Event, Rule, Watch};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, ListParams, PostParams, WatchParams};
 use serde_json::json;
-use testkit::{Fault, Namespace, Proxy};
 
 use crate::kube::{connect, get};
 
@@ -117,7 +117,7 @@ async fn listed(namespace: &Namespace, proxy: &Proxy) -> (Vec<String>, usize) {
     let take = |object: ConfigMap| names.extend(object.metadata.name);
     let all = ListParams::default();
     cluster.list(action, &all, page, take).await.unwrap();
-    let lists = |seen: &testkit::Seen| seen.path.contains("limit=");
+    let lists = |seen: &apiserver::Seen| seen.path.contains("limit=");
     (names, proxy.seen().into_iter().filter(lists).count())
 }
 
@@ -155,8 +155,8 @@ async fn a_list_comes_in_pages_that_fit() {
 #[ignore = "no cluster"]
 async fn bad_credentials_are_eacces() {
     let namespace = Namespace::new();
-    let config = testkit::cluster::kubeconfig(
-        &testkit::cluster::url(namespace.directory()).unwrap(),
+    let config = apiserver::cluster::kubeconfig(
+        &apiserver::cluster::url(namespace.directory()).unwrap(),
         &namespace.directory().join("ca.crt"),
         &json!({"token": "nobody's"}),
     );
@@ -177,8 +177,8 @@ async fn bad_credentials_are_eacces() {
 async fn a_certificate_of_somebody_else_is_refused() {
     let namespace = Namespace::new();
     let other = namespace.directory().join("server.crt");
-    let url = testkit::cluster::url(namespace.directory()).unwrap();
-    let config = testkit::cluster::kubeconfig(&url, &other, &json!({}));
+    let url = apiserver::cluster::url(namespace.directory()).unwrap();
+    let config = apiserver::cluster::kubeconfig(&url, &other, &json!({}));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), config.to_string()).unwrap();
     let error = get(&connect(file.path()).await, "x").await.unwrap_err();

@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use apiserver::{Front, Namespace};
 use coord_core::Errno;
 use coord_kube::Cluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{PostParams, WatchParams};
 use serde_json::json;
-use testkit::{Front, Namespace};
 
 use crate::{
     kube::{connect, get},
@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(crate) fn api_server(directory: &Path) -> std::net::SocketAddr {
-    let url = testkit::cluster::url(directory).unwrap();
+    let url = apiserver::cluster::url(directory).unwrap();
     url.strip_prefix("https://").unwrap().parse().unwrap()
 }
 

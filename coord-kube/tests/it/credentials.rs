@@ -6,12 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use apiserver::{Front, Guarded, Namespace, guarded::VERSION};
 use coord_core::{Errno, errno::with_sources};
 use coord_kube::Cluster;
 use k8s_openapi::{api::authentication::v1::SelfSubjectReview, jiff::Timestamp};
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
-use testkit::{Front, Guarded, Namespace, eventually, guarded::VERSION};
+use testkit::eventually;
 
 use crate::kube::{connect, get};
 

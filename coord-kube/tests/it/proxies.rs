@@ -6,11 +6,11 @@ use std::{
     process::Command,
 };
 
+use apiserver::{Namespace, Tunnel};
 use coord_core::{Errno, errno::with_sources};
 use coord_kube::{ClientArgs, Cluster};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{Namespace, Tunnel};
 
 use crate::{
     connections::api_server,

@@ -111,7 +111,7 @@ impl TlsServer {
     /// The same with more about the cluster.
     pub(crate) fn kubeconfig_with(&self, directory: &Path, user: &Value, more: &Value) -> PathBuf {
         let url = format!("https://{}", self.address);
-        let mut config = testkit::cluster::kubeconfig(&url, &self.authority, user);
+        let mut config = apiserver::cluster::kubeconfig(&url, &self.authority, user);
         for (name, value) in more.as_object().unwrap() {
             config["clusters"][0]["cluster"][name] = value.clone();
         }

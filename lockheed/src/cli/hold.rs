@@ -9,7 +9,7 @@ use coord_core::{
     duration,
 };
 use coord_lease::{Signals, WaitLine, block_on, runtime};
-use lockheed::{Condition, Held, Lock, LockName, Store};
+use lockheed::{Condition, Held, Lock, LockName, Store, Wait};
 
 use super::{
     Backend, StoreArg,
@@ -95,12 +95,17 @@ impl Wanted {
         }
     }
 
-    pub(crate) async fn acquire<S: Store>(&self, lock: &Lock<S>) -> Result<Held, lockheed::Error> {
-        match self.wait {
-            _ if self.no_wait => lock.try_acquire().await,
-            Some(limit) => lock.acquire_within(limit).await,
-            None => lock.acquire().await,
-        }
+    pub(crate) async fn acquire<S: Store>(
+        &self,
+        lock: &Lock<S>,
+        signals: &Signals,
+    ) -> Result<Held, lockheed::Error> {
+        let wait = match self.wait {
+            _ if self.no_wait => Wait::No,
+            Some(limit) => Wait::at_most(limit),
+            None => Wait::Forever,
+        };
+        lock.acquire_unless(wait, signals.clone().came()).await
     }
 }
 
@@ -142,9 +147,8 @@ impl Work for AcquireOn<'_> {
             .id(self.id)
             .duration(lease.duration.unwrap_or_default())
             .request_timeout(lease.request_timeout())
-            .cancel_on(signals.clone().came())
             .on_event(self.report.handler());
-        let held = match wanted.acquire(&wanted.apply(lock)).await {
+        let held = match wanted.acquire(&wanted.apply(lock), &signals).await {
             Ok(held) => held,
             Err(error) if error.errno() == Errno::ECANCELED => {
                 return Ok(signals.status().unwrap_or(Status::FAILED));

@@ -19,10 +19,10 @@ use std::{
     time::Duration,
 };
 
+use apiserver::{Namespace, Proxy};
 use coord_kube::{ClientArgs, Cluster};
 use lockheed::{KubeStore, Lock, LockName, Record};
 use serde_json::{Value, json};
-use testkit::{Namespace, Proxy};
 
 /// What a holder needs.
 pub(crate) const VERBS: [&str; 5] = ["get", "list", "watch", "create", "update"];

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use testkit::cluster::Binaries;
+use apiserver::cluster::Binaries;
 
 use crate::{Result, process};
 

@@ -2,9 +2,10 @@
 
 use std::{process::Stdio, time::Duration};
 
+use apiserver::Proxy;
 use coord_core::boottime;
 use testkit::{
-    Proxy, WallClocks,
+    WallClocks,
     process::{Kept, is_alive, number_in},
 };
 

@@ -5,8 +5,9 @@ use std::{
     path::Path,
 };
 
+use apiserver::Fault;
 use serde_json::{Value, json};
-use testkit::{Fault, eventually, process::Kept};
+use testkit::{eventually, process::Kept};
 
 use super::{Place, lockheed};
 
@@ -328,7 +329,7 @@ fn the_command_has_the_token_and_its_own_status_counts() {
 #[ignore = "no cluster"]
 fn a_list_that_is_watched_prints_each_change_and_outlives_a_lost_connection() {
     let place = Place::new();
-    let proxy = testkit::Proxy::start(&place.user);
+    let proxy = apiserver::Proxy::start(&place.user);
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");

@@ -7,11 +7,11 @@ use std::{
     thread,
 };
 
-use testkit::{
+use apiserver::{
     Namespace,
     cluster::{Binaries, Cluster, Lives},
-    process::Kept,
 };
+use testkit::process::Kept;
 
 use super::{Place, holder, lockheed};
 

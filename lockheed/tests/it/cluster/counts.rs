@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use apiserver::{Front, audit::Request};
 use lockheed::KubeStore;
-use testkit::{Front, audit::Request, eventually, process::Kept};
+use testkit::{eventually, process::Kept};
 use tokio::sync::Mutex;
 
 use super::{Place, lock, store};

@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
+use apiserver::{
+    Namespace, Proxy,
+    cluster::{Binaries, Cluster, Lives},
+};
 use coord_core::boottime;
 use nix::sys::signal::Signal;
 use testkit::{
-    Namespace, Proxy,
-    cluster::{Binaries, Cluster, Lives},
     eventually,
     process::{Kept, is_alive, number_in},
 };
@@ -259,13 +261,13 @@ fn a_waiter_outlives_an_api_server_that_goes_and_comes_back() {
     let mut waiting = Kept::spawn(&mut command);
     let logged = |what: &str| fs::read_to_string(&log).unwrap().matches(what).count();
     eventually("it waits", || logged("waiting: it is held by \"us\"") == 1);
-    proxy.set(testkit::Fault::Cut);
+    proxy.set(apiserver::Fault::Cut);
     proxy.cut_open_connections();
     eventually("it says that the server is away", || {
         logged("does not answer") == 1
     });
     thread::sleep(Duration::from_secs(3));
-    proxy.set(testkit::Fault::None);
+    proxy.set(apiserver::Fault::None);
     eventually("it says that the server is back", || {
         logged("answers again") == 1
     });
@@ -283,7 +285,7 @@ fn a_waiter_outlives_an_api_server_that_goes_and_comes_back() {
 fn a_server_that_never_answered_is_an_error_after_half_a_minute() {
     let place = Place::new();
     let proxy = Proxy::start(&place.user);
-    proxy.set(testkit::Fault::Cut);
+    proxy.set(apiserver::Fault::Cut);
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
     let begun = boottime();
     let output = lockheed(&kubeconfig)

@@ -8,10 +8,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use apiserver::{Front, Guarded, Method};
 use lockheed::Timestamp;
 use serde_json::{Value, json};
 use testkit::{
-    Front, Guarded, Method, eventually,
+    eventually,
     process::{Kept, is_alive, number_in, outcome},
 };
 
@@ -157,7 +158,7 @@ fn take_turns(
     let kubeconfig = at.kubeconfig_like(&front.kubeconfig(&first), &user(at));
     let updates = || {
         let requests = namespace.requests();
-        let ours = |it: &&testkit::audit::Request| it.verb == "update" && it.status == 200;
+        let ours = |it: &&apiserver::audit::Request| it.verb == "update" && it.status == 200;
         requests.iter().filter(ours).count()
     };
     held_over_rotations(at, &kubeconfig, updates, |rotation| {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use apiserver::{Fault, Proxy};
 use coord_core::{Errno, HasErrno};
 use lockheed::{Store, Timestamp};
 use serde_json::json;
-use testkit::{Fault, Proxy};
 
 use super::{Place, lock};
 

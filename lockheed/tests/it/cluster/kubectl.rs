@@ -6,8 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+use apiserver::cluster::Binaries;
 use serde_json::{Value, json};
-use testkit::{cluster::Binaries, process::outcome};
+use testkit::process::outcome;
 
 use super::Place;
 

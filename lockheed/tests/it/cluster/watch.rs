@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use apiserver::{Fault, Proxy};
 use coord_core::{Errno, HasErrno};
 use coord_kube::{ClientArgs, Cluster};
 use lockheed::{
     KubeStore, Store,
     store::{Change, Object, Scope, Watch},
 };
-use testkit::{Fault, Proxy};
 
 use super::{Place, name};
 
-fn is_watch(_: &testkit::Method, path: &str) -> bool {
+fn is_watch(_: &apiserver::Method, path: &str) -> bool {
     path.contains("watch=true")
 }
 

@@ -1,0 +1,83 @@
+//! With the binaries that `cargo xtask test` supplies.
+
+use std::{fs, process::Command, thread};
+
+use apiserver::{
+    Namespace,
+    cluster::{Binaries, Cluster, Lives},
+};
+use serde_json::{Value, json};
+use testkit::eventually;
+
+fn is_alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.starts_with(['Z', 'X']));
+    state == Some(false)
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn servers_end_with_the_thread_that_started_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("cluster");
+    let started = thread::spawn(move || {
+        let binaries = Binaries::installed().unwrap();
+        let cluster = Cluster::start(&binaries, &place, Lives::WithThread).unwrap();
+        let pids = [cluster.etcd().pid(), cluster.apiserver().pid()];
+        // As in a process that is killed: nobody cleans up.
+        std::mem::forget(cluster);
+        pids
+    });
+    let pids = started.join().unwrap();
+    eventually("both have ended", || !pids.iter().any(|pid| is_alive(*pid)));
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn what_an_earlier_process_started_is_found_and_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("cluster");
+    let binaries = Binaries::installed().unwrap();
+    assert!(!Cluster::is_up(&place).unwrap());
+    let cluster = Cluster::start(&binaries, &place, Lives::OnTheirOwn).unwrap();
+    let pids = [cluster.etcd().pid(), cluster.apiserver().pid()];
+    assert!(Cluster::start(&binaries, &place, Lives::OnTheirOwn).is_err());
+    drop(cluster);
+    assert!(pids.iter().all(|pid| is_alive(*pid)) && Cluster::is_up(&place).unwrap());
+    Cluster::remove(&place).unwrap();
+    assert!(!pids.iter().any(|pid| is_alive(*pid)) && !place.exists());
+    Cluster::remove(&place).unwrap();
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn killed_servers_come_back_with_what_they_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let binaries = Binaries::installed().unwrap();
+    let place = directory.path().join("cluster");
+    let mut cluster = Cluster::start(&binaries, &place, Lives::WithThread).unwrap();
+    let namespace = Namespace::within(cluster.directory());
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "b"}});
+    namespace.apply(&object);
+    cluster.kill();
+    cluster.restart().unwrap();
+    assert_eq!(namespace.get("configmaps", "x")["data"]["a"], "b");
+}
+
+/// A PID of an earlier server that is somebody else's by now: its start time is another one.
+#[test]
+fn a_process_that_only_has_the_pid_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let server: Value = json!({"pid": other.id(), "start": 1, "boot": boot.trim()});
+    let state = json!({"url": "", "etcd": server, "kube-apiserver": server});
+    fs::write(directory.path().join("state.json"), state.to_string()).unwrap();
+    assert!(!Cluster::is_up(directory.path()).unwrap());
+    Cluster::remove(directory.path()).unwrap();
+    assert!(is_alive(other.id().try_into().unwrap()));
+    other.kill().unwrap();
+    other.wait().unwrap();
+}

@@ -1,0 +1,253 @@
+//! Locks among Pods, with the shipped Role.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Pod},
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::api::{DeleteParams, ListParams};
+use serde_json::{Value, json};
+
+use super::Scenario;
+use crate::{
+    Result, Tool,
+    cluster::Cluster,
+    images,
+    job::End,
+    pod,
+    program::output,
+    scene::{Patch, Scene},
+};
+
+pub(super) const SCENARIOS: [Scenario; 7] = [
+    Scenario::new(Tool::Lockheed, "counter", |scene| Box::pin(counter(scene))),
+    Scenario::new(Tool::Lockheed, "job", |scene| Box::pin(job(scene))),
+    Scenario::new(Tool::Lockheed, "cron-job", |scene| {
+        Box::pin(cron_job(scene))
+    }),
+    Scenario::new(Tool::Lockheed, "holder-killed", |scene| {
+        Box::pin(holder_killed(scene))
+    }),
+    Scenario::new(Tool::Lockheed, "pod-deleted", |scene| {
+        Box::pin(pod_deleted(scene))
+    }),
+    Scenario::new(Tool::Lockheed, "cut-off", |scene| Box::pin(cut_off(scene))),
+    Scenario::new(Tool::Lockheed, "a-verb-less", |scene| {
+        Box::pin(a_verb_less(scene))
+    }),
+];
+
+const RBAC: &str = "lockheed/examples/kubernetes/rbac.yaml";
+const JOB: &str = "lockheed/examples/kubernetes/job.yaml";
+const CRON_JOB: &str = "lockheed/examples/kubernetes/cronjob.yaml";
+
+const HOLDER: &str = "dev/e2e/lockheed/holder.yaml";
+const WAITER: &str = "dev/e2e/lockheed/waiter.yaml";
+
+/// How often each of the Pods of the Job counts.
+const SECTIONS: usize = 5;
+
+/// Twenty Pods count in a ConfigMap, which nothing but the lock keeps from losing some.
+async fn counter(scene: &Scene<'_>) -> Result<String> {
+    let count = format!(
+        "for i in $(seq {SECTIONS}); do lockheed run counter --duration=30s -- count || exit; done"
+    );
+    let container = "/spec/template/spec/containers/0";
+    let counts = Patch {
+        kind: "Job",
+        operations: json!([
+            {"op": "replace", "path": format!("{container}/image"), "value": scene.images.full(images::COUNT)},
+            {"op": "replace", "path": format!("{container}/command"), "value": ["sh", "-c", count]},
+        ]),
+    };
+    scene
+        .apply(&[RBAC, JOB, "dev/e2e/lockheed/counter.yaml"], &[counts])
+        .await?;
+    let time = scene.job_ends("lockheed-job", End::Complete).await?;
+    let counter = scene.api::<ConfigMap>().get("counter").await?;
+    let number = counter
+        .data
+        .and_then(|mut data| data.remove("number"))
+        .unwrap_or_default();
+    let expected = (20 * SECTIONS).to_string();
+    if number == expected {
+        return Ok(format!("20 Pods counted to {number} in {time}"));
+    }
+    Err(
+        format!("20 Pods counted {SECTIONS} times each, and got to {number:?}, not to {expected}")
+            .into(),
+    )
+}
+
+/// The Job as it is shipped: each of its Pods has been alone, with a token of its own.
+async fn job(scene: &Scene<'_>) -> Result<String> {
+    scene.apply(&[RBAC, JOB], &[]).await?;
+    let time = scene.job_ends("lockheed-job", End::Complete).await?;
+    let mut tokens = BTreeSet::new();
+    let of_the_job = ListParams::default().labels("job-name=lockheed-job");
+    for pod in scene.api::<Pod>().list(&of_the_job).await? {
+        let logs = scene.logs(&pod::name(&pod), "worker", false).await?;
+        let token = logs.trim_end().strip_prefix("alone, with token ");
+        tokens.extend(token.and_then(|token| token.parse::<u64>().ok()));
+    }
+    if tokens.len() == 20 {
+        return Ok(format!(
+            "20 Pods were alone, one after the other, in {time}"
+        ));
+    }
+    Err(format!("20 Pods had the tokens {tokens:?}").into())
+}
+
+async fn cron_job(scene: &Scene<'_>) -> Result<String> {
+    scene.apply(&[RBAC, CRON_JOB], &[]).await?;
+    let now = ["create", "job", "now", "--from=cronjob/lockheed-cronjob"];
+    output(scene.kubectl().args(now)).await?;
+    let time = scene.job_ends("now", End::Complete).await?;
+    let ended = |pod: &Pod| pod::exit_code(pod, "backup").is_some();
+    let pod = scene.pod_of_job("now", "backup has ended", ended).await?;
+    let logs = scene.logs(&pod::name(&pod), "backup", false).await?;
+    let token = logs.trim_end().strip_prefix("backing up, with token ");
+    if token.is_some_and(|token| token.parse::<u64>().is_ok()) {
+        return Ok(format!("ran in {time}"));
+    }
+    Err(format!("the work of the CronJob has not said what it should: {logs:?}").into())
+}
+
+/// A holder that cannot say a word, and of which the API server knows no more: the next one waits for the end of the lease.
+async fn holder_killed(scene: &Scene<'_>) -> Result<String> {
+    scene.apply(&[RBAC, HOLDER], &[]).await?;
+    begun(scene, "holder").await?;
+    waits(scene).await?;
+    let pods = scene.api::<Pod>();
+    let holder = pods.get("holder").await?;
+    scene.kill_from_node(&holder, "holder").await?;
+    pods.delete("holder", &DeleteParams::default().grace_period(0))
+        .await?;
+    let old = lease(scene).await?;
+    begun(scene, "waiter").await?;
+    let new = lease(scene).await?;
+    let overlap = old.ends.duration_since(new.begins);
+    let (old_id, new_id) = (&old.id, &new.id);
+    if old_id.starts_with("holder") && new_id.starts_with("waiter") && !overlap.is_positive() {
+        return Ok(format!(
+            "the next one began {:.1?} after the lease's end",
+            overlap.unsigned_abs()
+        ));
+    }
+    Err(format!("{new_id} began {overlap:.1?} before the end of the lease of {old_id}").into())
+}
+
+/// A holder whose Pod is deleted by force: the API server forgets it at once, and it lives on for a moment, deaf to TERM.
+async fn pod_deleted(scene: &Scene<'_>) -> Result<String> {
+    succeeded(scene, async |_holder| {
+        let pods = scene.api::<Pod>();
+        pods.delete("holder", &DeleteParams::default().grace_period(0))
+            .await?;
+        Ok(())
+    })
+    .await
+}
+
+/// A holder that reaches nobody any more, and of which nobody hears.
+async fn cut_off(scene: &Scene<'_>) -> Result<String> {
+    succeeded(scene, async |holder| {
+        let cut = "nsenter --target $pid --net ip route del default";
+        output(&mut Cluster::beside(holder, "holder", cut)?)
+            .await
+            .map(drop)
+    })
+    .await
+}
+
+/// Does something to a holder that works on whatever it is told, and fails if the next one begins before that work has ended.
+async fn succeeded(scene: &Scene<'_>, disturb: impl AsyncFn(&Pod) -> Result) -> Result<String> {
+    let work = "trap '' TERM; echo begun; while :; do echo works; sleep 0.1; done";
+    let deaf = Patch {
+        kind: "Pod",
+        operations: json!([{"op": "replace", "path": "/spec/containers/0/command",
+            "value": ["lockheed", "run", "deploy", "--duration=20s", "--", "sh", "-c", work]}]),
+    };
+    scene.apply(&[RBAC, HOLDER], &[deaf]).await?;
+    begun(scene, "holder").await?;
+    waits(scene).await?;
+    let holder = scene.api::<Pod>().get("holder").await?;
+    let works = scene.follow(&holder, "holder").await?;
+    disturb(&holder).await?;
+    begun(scene, "waiter").await?;
+    let gap = works.until(scene, "waiter", "waiter", "begun").await?;
+    Ok(format!("the next one began {gap:.1?} after the work's end"))
+}
+
+/// Starts somebody who waits for the lock.
+async fn waits(scene: &Scene<'_>) -> Result {
+    scene.apply(&[WAITER], &[]).await?;
+    let pods = scene.api::<Pod>();
+    let runs = async || Ok(pod::runs(&pods.get("waiter").await?, "waiter").then_some(()));
+    scene.until("the waiter runs", runs).await
+}
+
+/// Waits until the command of a Pod has said that it has begun.
+async fn begun(scene: &Scene<'_>, name: &str) -> Result {
+    let what = format!("the command of {name} has begun");
+    let begun = scene.until(&what, async || {
+        // There are no logs before there is a container.
+        let logs = scene.logs(name, name, false).await.unwrap_or_default();
+        Ok(logs.contains("begun").then_some(()))
+    });
+    begun.await
+}
+
+/// The one lease of the lock `deploy`, renewed or not.
+struct Lease {
+    id: String,
+    /// When it was acquired or renewed last.
+    begins: Timestamp,
+    ends: Timestamp,
+}
+
+async fn lease(scene: &Scene<'_>) -> Result<Lease> {
+    let object = scene.api::<ConfigMap>().get("lockheed-deploy").await?;
+    let lock = object
+        .data
+        .and_then(|mut data| data.remove("lock"))
+        .unwrap_or_default();
+    let lock: Value = serde_json::from_str(&lock)?;
+    let lease = lock["leases"]
+        .as_object()
+        .and_then(|leases| leases.values().next());
+    let lease = lease.ok_or_else(|| format!("nobody holds the lock: {lock}"))?;
+    let ends: Timestamp = lease["expires"].as_str().unwrap_or_default().parse()?;
+    let length = lease["durationMillis"]
+        .as_i64()
+        .ok_or("the lease has no length")?;
+    Ok(Lease {
+        id: lease["instanceID"].as_str().unwrap_or_default().to_owned(),
+        begins: ends - SignedDuration::from_millis(length),
+        ends,
+    })
+}
+
+/// The Role without one of its verbs is reported by the name of that verb, and only that.
+async fn a_verb_less(scene: &Scene<'_>) -> Result<String> {
+    let without_watch = Patch {
+        kind: "Role",
+        operations: json!([{"op": "replace", "path": "/rules/0/verbs", "value": ["get", "list", "create", "update"]}]),
+    };
+    scene
+        .apply(&[RBAC, "dev/e2e/lockheed/check.yaml"], &[without_watch])
+        .await?;
+    let pods = scene.api::<Pod>();
+    let ended = async || Ok(pod::exit_code(&pods.get("check").await?, "check"));
+    let status = scene.until("the check has ended", ended).await?;
+    let logs = scene.logs("check", "check", false).await?;
+    let others = ["get", "list", "create", "update"];
+    let names_it = logs.contains("watch") && !others.iter().any(|verb| logs.contains(verb));
+    if status == 1 && names_it {
+        return Ok("the missing verb is named".to_owned());
+    }
+    Err(
+        format!("`lockheed check` ended with {status}, without the verb watch, and said: {logs}")
+            .into(),
+    )
+}

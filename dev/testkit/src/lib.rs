@@ -1,0 +1,25 @@
+//! What the tests of several crates share.
+//!
+//! [`process`] looks after children, [`refusal`] takes system calls away from them, and [`WallClocks`] are wrong.
+
+mod clocks;
+pub mod process;
+pub mod refusal;
+
+pub use self::clocks::WallClocks;
+
+/// Waits until something is so, and panics if it is not within two minutes, longer than anything takes on a busy machine.
+///
+/// # Panics
+/// After two minutes.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !holds() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "not within two minutes: {what}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,55 @@
+//! The tools, as every task here knows them.
+
+/// A crate with one binary.
+#[derive(Clone, Copy)]
+pub(crate) struct Tool {
+    pub(crate) package: &'static str,
+    pub(crate) binary: &'static str,
+    /// Arguments with which it works where nothing else is.
+    pub(crate) alone: &'static [&'static str],
+    /// What cargo is to build for its image in the scenarios, besides the binary.
+    pub(crate) beside: &'static [&'static str],
+}
+
+pub(crate) const TOOLS: [Tool; 5] = [
+    Tool {
+        package: "lockpipes",
+        binary: "lockpipe",
+        alone: &["--path", "/pipe", "create"],
+        beside: &[],
+    },
+    Tool {
+        package: "exitdir",
+        binary: "exitdir",
+        alone: &["--dir", "/", "status"],
+        beside: &["--example=leader", "--example=follower"],
+    },
+    Tool {
+        package: "sipid",
+        binary: "sipid",
+        alone: &["--version"],
+        beside: &[],
+    },
+    Tool {
+        package: "lockheed",
+        binary: "lockheed",
+        alone: &["--version"],
+        beside: &["--package=e2e", "--bin=count"],
+    },
+    Tool {
+        package: "cmlock",
+        binary: "cmlock",
+        alone: &["--version"],
+        beside: &[],
+    },
+];
+
+impl Tool {
+    /// What makes cargo build its binary.
+    pub(crate) fn build(self) -> [String; 2] {
+        [
+            format!("--package={}", self.package),
+            format!("--bin={}", self.binary),
+        ]
+    }
+}
