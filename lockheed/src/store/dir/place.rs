@@ -124,7 +124,7 @@ impl Place {
             .iter()
             .filter_map(|name| Some((name, files.read(name).ok()?)));
         let locks = texts.map(|(name, text)| format::read(name, &text));
-        let latest = locks.max_by_key(|lock| lock.object.version.token().ok());
+        let latest = locks.max_by_key(|lock| lock.object.version.number());
         Ok(latest.and_then(|lock| lock.place))
     }
 
