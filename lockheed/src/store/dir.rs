@@ -13,6 +13,7 @@
 
 mod alive;
 mod counter;
+mod events;
 mod files;
 mod format;
 mod open;

@@ -250,8 +250,7 @@ fn traps(victim: &Path) -> Vec<(&'static str, Box<dyn Fn(&Path) + '_>)> {
 /// A file that is only locked may have any content, and without a queue there is just no order.
 fn is_in_the_way(file: &str, what: &str) -> bool {
     match what {
-        "another name" => ![".guard", ".holders", ".waiting"].contains(&file),
-        "more than" => ![".guard", ".holders", ".waiting"].contains(&file),
+        "another name" | "more than" => ![".guard", ".holders", ".waiting"].contains(&file),
         _ => file != ".waiting",
     }
 }

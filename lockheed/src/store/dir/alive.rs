@@ -21,7 +21,7 @@ use super::{
 };
 use crate::store::{StoreError, StoreErrorKind};
 
-const HOLDERS: &str = ".holders";
+pub(super) const HOLDERS: &str = ".holders";
 
 /// The random part of a number.
 const RANDOM_BITS: u32 = 21;

@@ -72,7 +72,8 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, StoreError> {
 /// # Errors
 /// `EFBIG`; those of `read(2)`.
 pub(super) fn read_all(file: &File, path: &Path, most: u64) -> Result<Vec<u8>, StoreError> {
-    let mut content = Vec::new();
+    let size = file.metadata().map_or(0, |file| file.len());
+    let mut content = Vec::with_capacity(usize::try_from(size.min(most)).unwrap_or(0) + 1);
     let read = file.take(most + 1).read_to_end(&mut content);
     read.map_err(|error| failed("read", path, error))?;
     if content.len() as u64 > most {

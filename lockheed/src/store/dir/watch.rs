@@ -6,14 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coord_core::Errno;
-use coord_lease::Pollable;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
-use tokio::{io::unix::AsyncFd, time::sleep};
+use coord_core::errno::with_sources;
+use log::debug;
+use tokio::time::sleep;
 
 use super::{
-    DirStore, Written, counter, failed,
-    files::Files,
+    DirStore, Written, counter,
+    events::{Event, Events},
     format,
     queue::{Queue, Turn, Waiter},
 };
@@ -55,7 +54,7 @@ pub struct DirWatch {
     written: Written,
     /// Since when whoever has the turn leaves the lock free, in this version.
     free: Option<(Version, Instant)>,
-    events: Option<AsyncFd<Pollable<Inotify>>>,
+    events: Events,
     seen: BTreeMap<LockName, Object>,
     /// What whoever watches knows. It is told all the same: the holder may have died since, which
     /// makes no new version.
@@ -101,7 +100,7 @@ impl DirWatch {
             scope,
             line: Line::Outside,
             free: None,
-            events: None,
+            events: Events::default(),
             seen: BTreeMap::new(),
             since: since.cloned(),
             queue: VecDeque::new(),
@@ -135,7 +134,11 @@ impl DirWatch {
                     let waiter = store.queues.wait(&store.files, &queue);
                     waiter.map_or(Line::Outside, Line::Waiting)
                 }
-                Ok(None) | Err(_) => Line::Outside,
+                Ok(None) => Line::Outside,
+                Err(error) => {
+                    debug!("no queue for lock {}: {}", queue.name, with_sources(&error));
+                    Line::Outside
+                }
             }
         };
         self.line = self.store.blocking(move |store| Ok(line_up(store))).await?;
@@ -149,10 +152,7 @@ impl DirWatch {
         if matches!(self.line, Line::Waiting(_)) {
             return Ok(());
         }
-        self.events = match inotify(&self.store) {
-            Err(error) if error.kind() == StoreErrorKind::Unavailable => None,
-            events => Some(events?),
-        };
+        self.events = Events::of(&self.store)?;
         Ok(())
     }
 
@@ -212,7 +212,10 @@ impl DirWatch {
     async fn pass(&mut self, queue: &Queue, version: Version) -> Result<(), StoreError> {
         let since = match &self.free {
             Some((known, since)) if *known == version => *since,
-            _ => return Ok(self.free = Some((version, Instant::now()))),
+            _ => {
+                self.free = Some((version, Instant::now()));
+                return Ok(());
+            }
         };
         let graces = since.elapsed().as_secs() / GRACE.as_secs();
         if graces == 0 {
@@ -264,31 +267,34 @@ impl DirWatch {
         match &mut self.line {
             Line::Waiting(waiter) => {
                 let turn = tokio::select! {
-                    turn = waiter.turn() => turn,
-                    () = sleep(SELDOM) => return Ok(self.due = true),
-                    _ = self.written.changed() => return Ok(self.due = true),
+                    turn = waiter.turn() => Some(turn),
+                    () = sleep(SELDOM) => None,
+                    _ = self.written.changed() => None,
                 };
-                self.line = turn.map_or(Line::Outside, Line::Turn);
-                self.listen()
+                if let Some(turn) = turn {
+                    self.line = turn.map_or(Line::Outside, Line::Turn);
+                    self.listen()?;
+                }
+                self.due = true;
+                Ok(())
             }
             Line::Outside | Line::Turn(_) => self.wait_for_event().await,
         }
     }
 
     async fn wait_for_event(&mut self) -> Result<(), StoreError> {
-        let pause = match (self.soon.checked_sub(1), &self.events) {
-            (Some(left), _) => SOON[SOON.len() - 1 - left],
-            (None, Some(_)) => SELDOM,
-            (None, None) => OFTEN,
+        let pause = match self.soon.checked_sub(1) {
+            Some(left) => SOON[SOON.len() - 1 - left],
+            None if self.events.are_there() => SELDOM,
+            None => OFTEN,
         };
-        let may_be_dead = tokio::select! {
-            () = sleep(pause) => false,
-            event = next_event(self.events.as_ref(), &self.store, &self.scope) => event?,
+        let event = tokio::select! {
+            () = sleep(pause) => Event::Changed,
+            event = self.events.next(&self.store, &self.scope) => event?,
         };
-        self.soon = if may_be_dead {
-            SOON.len()
-        } else {
-            self.soon.saturating_sub(1)
+        self.soon = match event {
+            Event::MaybeDead => SOON.len(),
+            Event::Changed => self.soon.saturating_sub(1),
         };
         self.due = true;
         Ok(())
@@ -326,87 +332,4 @@ impl DirStore {
         }
         Ok(Sight { last, found, queue })
     }
-}
-
-fn inotify(store: &DirStore) -> Result<AsyncFd<Pollable<Inotify>>, StoreError> {
-    let error = |error: nix::errno::Errno| failed("watch", store.path(), error.into());
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(error)?;
-    let flags = AddWatchFlags::IN_MOVED_TO
-        | AddWatchFlags::IN_DELETE
-        | AddWatchFlags::IN_CLOSE_WRITE
-        | AddWatchFlags::IN_DELETE_SELF
-        | AddWatchFlags::IN_ONLYDIR;
-    inotify
-        .add_watch(store.path(), flags)
-        .map_err(|failure| match failure {
-            // The limit of watches, not of the disk.
-            nix::errno::Errno::ENOSPC => error(nix::errno::Errno::EMFILE),
-            failure => error(failure),
-        })?;
-    Pollable::register(inotify).map_err(|error| failed("watch", store.path(), error))
-}
-
-/// Returns when something has happened to a lock (false), or a holder may have died (true).
-async fn next_event(
-    events: Option<&AsyncFd<Pollable<Inotify>>>,
-    store: &DirStore,
-    scope: &Scope,
-) -> Result<bool, StoreError> {
-    let Some(events) = events else {
-        return std::future::pending().await;
-    };
-    let error = |error| failed("watch", store.path(), error);
-    loop {
-        let mut ready = events.readable().await.map_err(error)?;
-        let events = match ready.get_inner().get().read_events() {
-            Ok(events) => events,
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {
-                ready.clear_ready();
-                continue;
-            }
-            Err(failure) => return Err(error(failure.into())),
-        };
-        match judge(&events, scope) {
-            Event::Nothing => {}
-            Event::Changed => return Ok(false),
-            Event::MaybeDead => return Ok(true),
-            Event::Gone => return Err(gone(store)),
-        }
-    }
-}
-
-#[derive(PartialEq)]
-enum Event {
-    Nothing,
-    Changed,
-    MaybeDead,
-    Gone,
-}
-
-fn judge(events: &[InotifyEvent], scope: &Scope) -> Event {
-    let all = || events.iter().map(|event| meaning(event, scope));
-    let order = [Event::Gone, Event::MaybeDead, Event::Changed];
-    let most = order
-        .into_iter()
-        .find(|event| all().any(|one| one == *event));
-    most.unwrap_or(Event::Nothing)
-}
-
-fn meaning(event: &InotifyEvent, scope: &Scope) -> Event {
-    let gone = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED;
-    let file = event.name.as_ref().and_then(|name| name.to_str());
-    match file {
-        _ if event.mask.intersects(gone) => Event::Gone,
-        Some(".holders") => Event::MaybeDead,
-        Some(file) if Files::name_of(file).is_none_or(|name| !scope.covers(&name)) => {
-            Event::Nothing
-        }
-        // Also when events were lost, and no name is told.
-        _ => Event::Changed,
-    }
-}
-
-fn gone(store: &DirStore) -> StoreError {
-    let text = format!("{:?} was removed while it was watched", store.path());
-    StoreError::new(StoreErrorKind::NotFound, Errno::ENOENT, text)
 }
