@@ -5,6 +5,7 @@ use std::{future::Future, time::Duration};
 use crate::{
     Condition, Error, Lease, LockName, Record, Store, Timestamp,
     error::Kind,
+    protocol::Skew,
     store::{Object, RECORD, StoreError, StoreErrorKind, Version},
 };
 
@@ -157,9 +158,8 @@ pub async fn delete_lock<S: Store>(
         if condition.is_some_and(|condition| !state.matches(condition)) {
             return Ok(false);
         }
-        let surely = |lease: &&Lease| {
-            !lease.expires.is_never() && lease.expires.plus(store.clock_skew()) <= state.now
-        };
+        let skew = Skew::of(store);
+        let surely = |lease: &&Lease| skew.is_surely_over(lease, state.now);
         if let Some(lease) = state.record.leases.values().find(|lease| !surely(lease)) {
             let (by, until) = (lease.holder.clone(), lease.expires);
             return Err(Kind::Held { by, until }.of(name));

@@ -78,7 +78,7 @@ impl Reporter {
             return;
         };
         let event = match event {
-            engine::Event::Waiting(by) => Event::Waiting(by.to_string()),
+            engine::Event::Waiting(by) => Event::Waiting(format!("it is {by}")),
             engine::Event::Acquired(token, _) => Event::Acquired(*token),
             engine::Event::Renewed(until) => Event::Renewed(*until),
             engine::Event::NotRenewed(why) => Event::NotRenewed(why.to_string()),

@@ -100,6 +100,17 @@ impl Skew {
     }
 }
 
+impl Skew {
+    /// Whether a lease that is seen for the first time is over, however far clocks differ.
+    pub(crate) fn is_surely_over(self, lease: &Lease, now: Timestamp) -> bool {
+        let skew = match lease.duration() {
+            Some(_) => self.at_first_sight,
+            None => Some(self.without_length),
+        };
+        !lease.expires.is_never() && skew.is_some_and(|skew| lease.expires.plus(skew) < now)
+    }
+}
+
 impl Mutex {
     /// As nobody has seen it yet.
     #[must_use]
@@ -315,7 +326,7 @@ impl From<Failure<Mutex>> for Kind {
         match failure {
             Failure::Held(HeldBy::Lease { by, expires }) => Self::Held { by, until: expires },
             Failure::Held(by @ HeldBy::Reservation { .. }) => {
-                Self::TimedOut(Duration::ZERO, by.to_string())
+                Self::TimedOut(Duration::ZERO, format!("it is {by}"))
             }
             Failure::TimedOut(limit, why) => Self::TimedOut(limit, why),
             Failure::Lost(why) => Self::Lost(why),
@@ -332,10 +343,10 @@ impl fmt::Display for HeldBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lease { by, expires } if expires.is_never() => {
-                write!(f, "it is held by {by:?} indefinitely")
+                write!(f, "held by {by:?} indefinitely")
             }
-            Self::Lease { by, expires } => write!(f, "it is held by {by:?} until {expires}"),
-            Self::Reservation { by } => write!(f, "it is reserved by {by:?}"),
+            Self::Lease { by, expires } => write!(f, "held by {by:?} until {expires}"),
+            Self::Reservation { by } => write!(f, "reserved by {by:?}"),
         }
     }
 }

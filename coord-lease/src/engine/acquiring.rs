@@ -122,7 +122,7 @@ impl<P: Protocol> Acquiring<P> {
         };
         let why = match (&self.last_failure, &self.obstacle) {
             (Some(error), _) if !self.answered => with_sources(error),
-            (_, Some(obstacle)) => obstacle.to_string(),
+            (_, Some(obstacle)) => format!("it is {obstacle}"),
             (Some(error), None) => with_sources(error),
             (None, None) if !self.answered => "the store has not answered yet".to_owned(),
             (None, None) => "others were faster".to_owned(),

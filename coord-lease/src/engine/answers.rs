@@ -8,6 +8,9 @@ use super::{
     releasing::Releasing,
 };
 
+/// After so many failures one after the other, watches do not end because the store is away.
+const NOT_BY_CHANCE: u32 = 3;
+
 impl<P: Protocol> Phase<P> {
     pub(super) fn take(self, input: Input<P>, core: &mut Core<P>) -> Self {
         match input {
@@ -43,6 +46,7 @@ impl<P: Protocol> Phase<P> {
                 self.written(sent, answer, core)
             }
             Input::Changed(object) => {
+                core.failures.watch.reset();
                 core.heard(object);
                 self
             }
@@ -204,14 +208,14 @@ impl<P: Protocol> Phase<P> {
 }
 
 impl<P: Protocol> Core<P> {
-    /// One that has lasted for a while may be begun again at once.
+    /// One that has lasted for a while may be begun again at once. Whether the store answers at all, the read will show.
     fn watch_broke(&mut self, error: Option<&P::Error>) {
         if self.now.boot.since(self.watched_since) >= super::subject::REREAD {
-            self.works(Asked::Watch);
+            self.failures.watch.reset();
         }
         self.failed(Asked::Watch, error);
-        if let Some(error) = error {
-            self.unreachable(error);
+        if let (Some(error), NOT_BY_CHANCE) = (error, self.failures.watch.count) {
+            self.tell(Event::NotWatched(with_sources(error)));
         }
     }
 }

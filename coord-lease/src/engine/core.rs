@@ -329,7 +329,7 @@ impl<P: Protocol> Core<P> {
 
     pub(super) fn works(&mut self, asked: Asked) {
         self.failures.of(asked).reset();
-        if self.unreachable && !self.failures.is_any() {
+        if self.unreachable && !self.failures.is_away() {
             self.unreachable = false;
             self.tell(Event::Reachable);
         }
@@ -381,13 +381,14 @@ impl Failures {
         }
     }
 
-    fn is_any(&self) -> bool {
-        self.read.count + self.write.count + self.watch.count > 0
+    /// A watch that fails while reads work is no sign that the store is away.
+    fn is_away(&self) -> bool {
+        self.read.count + self.write.count > 0
     }
 }
 
 impl Failing {
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.count = 0;
         self.backoff.reset();
     }

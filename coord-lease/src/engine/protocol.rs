@@ -16,7 +16,7 @@ pub trait Protocol: Send + 'static {
     type Subject: Clone + fmt::Debug + PartialEq + Send + 'static;
     /// What is known of that.
     type Fact: fmt::Debug + Send + 'static;
-    /// Who or what is in the way.
+    /// Who or what is in the way; shown, it goes on after "it is".
     type Obstacle: Clone + fmt::Debug + fmt::Display + Send + 'static;
     /// What a holder has by its lease, such as a fencing token.
     type Grant: Clone + fmt::Debug + Send + 'static;
@@ -49,8 +49,10 @@ pub trait Protocol: Send + 'static {
         false
     }
 
-    /// It is so.
-    fn learn(&mut self, _subject: &Self::Subject, _fact: Self::Fact) {}
+    /// It is so; and what to say of that.
+    fn learn(&mut self, _subject: &Self::Subject, _fact: Self::Fact) -> Option<Self::Notice> {
+        None
+    }
 
     /// It cannot be watched: what to say of that, once.
     fn unwatched(&mut self, _why: &Self::Error) -> Option<Self::Notice> {
@@ -303,7 +305,7 @@ impl<P: Protocol + ?Sized> fmt::Debug for Failure<P> {
 impl<P: Protocol + ?Sized> fmt::Display for Failure<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Held(by) => by.fmt(f),
+            Self::Held(by) => write!(f, "it is {by}"),
             Self::TimedOut(limit, why) => write!(f, "not within {limit:?}: {why}"),
             Self::Lost(why) => why.fmt(f),
             Self::Cancelled => f.write_str("it was cancelled"),

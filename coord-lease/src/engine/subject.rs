@@ -74,7 +74,7 @@ impl<P: Protocol> Core<P> {
         let Some(subject) = self.beside.subject.clone() else {
             return;
         };
-        self.protocol.learn(&subject, fact);
+        self.learn(&subject, fact);
         self.beside.read_at = None;
         if !self.protocol.is_watched(&subject) {
             return self.wants_subject();
@@ -90,9 +90,15 @@ impl<P: Protocol> Core<P> {
         }
     }
 
+    fn learn(&mut self, subject: &P::Subject, fact: P::Fact) {
+        if let Some(notice) = self.protocol.learn(subject, fact) {
+            self.tell(Event::Notice(notice));
+        }
+    }
+
     pub(super) fn subject_changed(&mut self, fact: P::Fact) {
         if let Some(subject) = self.beside.subject.clone() {
-            self.protocol.learn(&subject, fact);
+            self.learn(&subject, fact);
             if !self.protocol.is_watched(&subject) {
                 self.unwatch_subject();
             }
@@ -112,9 +118,6 @@ impl<P: Protocol> Core<P> {
             error => {
                 self.beside.read_at = Some(self.now.boot);
                 self.failed(Asked::Watch, error.as_ref());
-                if let Some(error) = &error {
-                    self.unreachable(error);
-                }
             }
         }
     }

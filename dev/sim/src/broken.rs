@@ -3,51 +3,62 @@
 use coord_core::BootInstant;
 use coord_lease::{
     Version,
-    engine::{self, Deadline, Failure, Moment, NewLease, Nonce, Protocol, Verdict, Write},
-};
-use lockheed::{
-    Token,
-    protocol::{HeldBy, Mutex, Nothing},
-    store::{Object, StoreError},
+    engine::{Deadline, Failure, Moment, NewLease, Nonce, Protocol, Verdict, Write},
 };
 
 use super::Flaw;
 
-pub(super) type Output = engine::Output<Broken>;
-pub(super) type Event = engine::Event<Broken>;
-
 /// See the module.
-pub(super) struct Broken {
-    mutex: Mutex,
+pub(super) struct Broken<P> {
+    inner: P,
     flaw: Option<Flaw>,
 }
 
-impl Broken {
-    pub(super) fn new(mutex: Mutex, flaw: Option<Flaw>) -> Self {
-        Self { mutex, flaw }
+impl<P> Broken<P> {
+    pub(super) fn new(inner: P, flaw: Option<Flaw>) -> Self {
+        Self { inner, flaw }
     }
 }
 
-impl Protocol for Broken {
-    type Object = Object;
-    type Subject = Nothing;
-    type Fact = Nothing;
-    type Obstacle = HeldBy;
-    type Grant = Token;
-    type Refusal = String;
-    type Notice = Nothing;
-    type Error = StoreError;
+impl<P: Protocol> Protocol for Broken<P> {
+    type Object = P::Object;
+    type Subject = P::Subject;
+    type Fact = P::Fact;
+    type Obstacle = P::Obstacle;
+    type Grant = P::Grant;
+    type Refusal = P::Refusal;
+    type Notice = P::Notice;
+    type Error = P::Error;
 
-    fn version(&self, object: &Object) -> Version {
-        self.mutex.version(object)
+    const CLOCK_UNIT: std::time::Duration = P::CLOCK_UNIT;
+    const CLAIMS_UNSEEN: bool = P::CLAIMS_UNSEEN;
+
+    fn version(&self, object: &P::Object) -> Version {
+        self.inner.version(object)
     }
 
-    fn observe(&mut self, object: Option<&Object>, now: Moment) {
-        self.mutex.observe(object, now);
+    fn observe(&mut self, object: Option<&P::Object>, now: Moment) {
+        self.inner.observe(object, now);
     }
 
-    fn judge(&self, object: Option<&Object>, now: Moment) -> Verdict<Self> {
-        match self.mutex.judge(object, now) {
+    fn subject(&self) -> Option<P::Subject> {
+        self.inner.subject()
+    }
+
+    fn is_watched(&self, subject: &P::Subject) -> bool {
+        self.inner.is_watched(subject)
+    }
+
+    fn learn(&mut self, subject: &P::Subject, fact: P::Fact) -> Option<P::Notice> {
+        self.inner.learn(subject, fact)
+    }
+
+    fn unwatched(&mut self, why: &P::Error) -> Option<P::Notice> {
+        self.inner.unwatched(why)
+    }
+
+    fn judge(&self, object: Option<&P::Object>, now: Moment) -> Verdict<Self> {
+        match self.inner.judge(object, now) {
             Verdict::Reserved(..) if self.flaw == Some(Flaw::IgnoreReservation) => Verdict::Free,
             Verdict::Free => Verdict::Free,
             Verdict::Ours(length) => Verdict::Ours(length),
@@ -58,24 +69,24 @@ impl Protocol for Broken {
         }
     }
 
-    fn is_same(&self, one: &HeldBy, other: &HeldBy) -> bool {
-        self.mutex.is_same(one, other)
+    fn is_same(&self, one: &P::Obstacle, other: &P::Obstacle) -> bool {
+        self.inner.is_same(one, other)
     }
 
-    fn has_lease(&self, object: &Object) -> Option<bool> {
-        self.mutex.has_lease(object)
+    fn has_lease(&self, object: &P::Object) -> Option<bool> {
+        self.inner.has_lease(object)
     }
 
-    fn nonce(&self, object: &Object) -> Option<Nonce> {
-        self.mutex.nonce(object)
+    fn nonce(&self, object: &P::Object) -> Option<Nonce> {
+        self.inner.nonce(object)
     }
 
-    fn grant(&self, object: &Object) -> Result<Token, StoreError> {
-        self.mutex.grant(object)
+    fn grant(&self, object: &P::Object) -> Result<P::Grant, P::Error> {
+        self.inner.grant(object)
     }
 
-    fn deadline(&mut self, object: &Object, sent: Option<BootInstant>, now: Moment) -> Deadline {
-        match self.mutex.deadline(object, sent, now) {
+    fn deadline(&mut self, object: &P::Object, sent: Option<BootInstant>, now: Moment) -> Deadline {
+        match self.inner.deadline(object, sent, now) {
             Deadline::At(_) if self.flaw == Some(Flaw::IgnoreExpiry) => Deadline::Never,
             deadline => deadline,
         }
@@ -83,40 +94,42 @@ impl Protocol for Broken {
 
     fn claim(
         &mut self,
-        object: Option<&Object>,
+        object: Option<&P::Object>,
         lease: NewLease,
         now: Moment,
-    ) -> (Write<Object>, Option<Nothing>) {
-        self.mutex.claim(object, lease, now)
+    ) -> (Write<P::Object>, Option<P::Notice>) {
+        self.inner.claim(object, lease, now)
     }
 
     fn extend(
         &self,
-        object: &Object,
-        grant: Option<&Token>,
+        object: &P::Object,
+        grant: Option<&P::Grant>,
         lease: NewLease,
         now: Moment,
-    ) -> Result<Write<Object>, Failure<Self>> {
-        self.mutex
-            .extend(object, grant, lease, now)
-            .map_err(failure)
+    ) -> Result<Write<P::Object>, Failure<Self>> {
+        let extended = self.inner.extend(object, grant, lease, now);
+        extended.map_err(failure)
     }
 
-    fn release(&self, object: &Object) -> Result<Option<Write<Object>>, Failure<Self>> {
-        self.mutex.release(object).map_err(failure)
+    fn release(&self, object: &P::Object) -> Result<Option<Write<P::Object>>, Failure<Self>> {
+        self.inner.release(object).map_err(failure)
     }
 
-    fn fence(&self, object: Option<&Object>, nonce: Nonce, now: Moment) -> Write<Object> {
-        self.mutex.fence(object, nonce, now)
+    fn fence(&self, object: Option<&P::Object>, nonce: Nonce, now: Moment) -> Write<P::Object> {
+        self.inner.fence(object, nonce, now)
     }
 }
 
-/// Those that a protocol says.
-fn failure(failure: Failure<Mutex>) -> Failure<Broken> {
+fn failure<P: Protocol>(failure: Failure<P>) -> Failure<Broken<P>> {
     match failure {
+        Failure::Held(by) => Failure::Held(by),
+        Failure::TimedOut(limit, why) => Failure::TimedOut(limit, why),
         Failure::Lost(why) => Failure::Lost(why),
+        Failure::Cancelled => Failure::Cancelled,
         Failure::Refused(why) => Failure::Refused(why),
         Failure::Request(error) => Failure::Request(error),
-        _ => Failure::Silent,
+        Failure::Unanswered(error) => Failure::Unanswered(error),
+        Failure::Silent => Failure::Silent,
     }
 }

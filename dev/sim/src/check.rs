@@ -6,9 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lockheed::{Record, Timestamp, Token, store::Object};
-
-use super::objects::is_new;
+use lockheed::Timestamp;
 
 /// A promise that was broken, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +24,12 @@ pub(super) struct Check {
     believers: BTreeMap<String, Option<Duration>>,
     /// Those of them that go by their own wall clocks.
     foreign: BTreeSet<String>,
-    highest: Option<Token>,
+    highest: Option<u64>,
+    /// Who said that nothing of it is left.
     gone: BTreeSet<String>,
-    /// It was deleted once: a creation that had failed in doubt, since the lock was there, may be done after all. That is the one thing that
-    /// cannot be prevented, and is documented.
-    was_deleted: bool,
+    /// Who has made certain, since it sent its last creation, that the name was taken. When it is free again, the creation may be done after
+    /// all, as long as it is on its way: the one thing that cannot be prevented, and is documented.
+    certain: BTreeSet<String>,
     reservation: Option<(String, Duration)>,
     /// Whose leases there are.
     leased: BTreeSet<String>,
@@ -43,7 +42,7 @@ impl Check {
     pub(super) fn acquired(
         &mut self,
         who: &str,
-        token: Token,
+        token: Option<u64>,
         until: Option<Duration>,
         at: Duration,
     ) -> Result<(), Violation> {
@@ -56,13 +55,15 @@ impl Check {
                 format!("{who} acquired the lock while {other} holds it"),
             );
         }
-        if self.highest.is_some_and(|highest| highest >= token) {
-            return violated(
-                at,
-                format!("{who} got token {token}, which is not higher than all before"),
-            );
+        if let Some(token) = token {
+            if self.highest.is_some_and(|highest| highest >= token) {
+                return violated(
+                    at,
+                    format!("{who} got token {token}, which is not higher than all before"),
+                );
+            }
+            self.highest = Some(token);
         }
-        self.highest = Some(token);
         self.believers.insert(who.to_owned(), until);
         Ok(())
     }
@@ -96,7 +97,6 @@ impl Check {
     pub(super) fn deleted(&mut self) {
         self.reservation = None;
         self.leased.clear();
-        self.was_deleted = true;
     }
 
     /// Whoever believes to hold the lock while a foreign writer takes it is excused, and not yet told.
@@ -116,31 +116,37 @@ impl Check {
         self.believers.remove(who);
     }
 
+    /// It sends a creation.
+    pub(super) fn creates(&mut self, who: &str) {
+        self.certain.remove(who);
+    }
+
+    /// It was shown that the name is taken.
+    pub(super) fn is_taken(&mut self, who: &str) {
+        self.certain.insert(who.to_owned());
+    }
+
     /// It said that nothing of it is left.
     pub(super) fn gone(&mut self, who: &str) {
         self.gone.insert(who.to_owned());
     }
 
-    /// Something was written: whether nobody has a lease now.
+    /// Something was written: whose leases there are now, whether it was created, and who has announced a write.
     pub(super) fn written(
         &mut self,
         writer: &str,
-        object: &Object,
-        at: Duration,
-        clock: Timestamp,
-    ) -> Result<bool, Violation> {
-        let record = object
-            .data
-            .get("lock")
-            .and_then(|text| Record::from_json(text).ok());
-        let leases = record.map(|record| record.leases).unwrap_or_default();
-        let created = is_new(object);
-        let back = |id: &&String| self.gone.contains(*id) && !self.leased.contains(*id);
-        let back = leases.keys().find(back);
-        if let Some(id) = back.filter(|_| !(created && self.was_deleted)) {
+        holders: BTreeSet<String>,
+        is_new: bool,
+        reservation: Option<(String, Timestamp)>,
+        (at, clock): (Duration, Timestamp),
+    ) -> Result<(), Violation> {
+        let is_back = |id: &&String| self.gone.contains(*id) && !self.leased.contains(*id);
+        if let Some(id) = holders.iter().find(is_back)
+            && !(is_new && self.certain.contains(id))
+        {
             return violated(at, format!("a lease of {id} came back after {id} had left"));
         }
-        if let (Some((by, since)), true) = (&self.reservation, leases.contains_key(writer)) {
+        if let (Some((by, since)), true) = (&self.reservation, holders.contains(writer)) {
             let fresh = by != writer && at < *since + Duration::from_secs(2);
             let acquiring = !self.leased.contains(writer);
             if fresh && acquiring {
@@ -150,21 +156,21 @@ impl Check {
                 );
             }
         }
-        self.leased = leases.into_keys().collect();
-        self.note_reservation(object, at, clock);
-        Ok(self.leased.is_empty())
+        self.leased = holders;
+        self.note_reservation(reservation, at, clock);
+        Ok(())
     }
 
-    fn note_reservation(&mut self, object: &Object, at: Duration, clock: Timestamp) {
-        let annotation = |key| object.annotations.get(key).cloned();
-        let live = annotation("reserved/expires").and_then(|text| text.parse::<Timestamp>().ok());
-        let live = live.is_some_and(|until| until > clock.plus(super::SKEW));
-        self.reservation = match (
-            annotation("reserved/by").filter(|_| live),
-            self.reservation.take(),
-        ) {
-            (Some(by), Some((known, since))) if by == known => Some((by, since)),
-            (by, _) => by.map(|by| (by, at)),
+    fn note_reservation(
+        &mut self,
+        reservation: Option<(String, Timestamp)>,
+        at: Duration,
+        clock: Timestamp,
+    ) {
+        let live = reservation.filter(|(_, until)| *until > clock.plus(super::SKEW));
+        self.reservation = match (live, self.reservation.take()) {
+            (Some((by, _)), Some((known, since))) if by == known => Some((by, since)),
+            (live, _) => live.map(|(by, _)| (by, at)),
         };
     }
 

@@ -3,27 +3,30 @@
 use std::time::Duration;
 
 use coord_core::BootInstant;
-use lockheed::{
-    Record,
-    store::{Object, RECORD, StoreError},
-};
+use coord_lease::engine::{Effect, Event as News, Input};
 
 use super::{
     Flaw,
-    broken::Event as News,
     check::Violation,
-    go::{Did, Step},
+    game::{EventOf, Game, ObjectOf},
+    go::{Did, Foreign},
     network::{chance, millis},
-    node::{Input, Node},
+    node::Node,
     world::{Event, Tag, World},
 };
-impl World {
+
+impl<G: Game> World<G> {
     /// What a machine has to tell to whoever uses the lock.
-    pub(super) fn hear(&mut self, number: usize, life: u32, news: &News) -> Result<(), Violation> {
+    pub(super) fn hear(
+        &mut self,
+        number: usize,
+        life: u32,
+        news: &EventOf<G>,
+    ) -> Result<(), Violation> {
         let now = self.now;
         let node = &mut self.nodes[number];
         let id = node.id();
-        let until = |deadline: Option<BootInstant>, node: &Node| {
+        let until = |deadline: Option<BootInstant>, node: &Node<G>| {
             deadline.map(|deadline| node.time_of(deadline))
         };
         match news {
@@ -32,7 +35,7 @@ impl World {
                 let until =
                     until(*deadline, node).filter(|_| self.flaw != Some(Flaw::IgnoreExpiry));
                 self.outcome.acquired += 1;
-                self.check.acquired(&id, *token, until, now)?;
+                self.check.acquired(&id, G::token(token), until, now)?;
                 self.use_lock(number, life);
             }
             News::Renewed(deadline) => {
@@ -63,8 +66,8 @@ impl World {
             | News::NotRenewed(_)
             | News::NotWatched(_)
             | News::Unreachable(_)
-            | News::Reachable => {}
-            News::Notice(nothing) => match *nothing {},
+            | News::Reachable
+            | News::Notice(_) => {}
         }
         Ok(())
     }
@@ -123,7 +126,7 @@ impl World {
         }
         let number = usize::try_from(self.random.number() % self.nodes.len() as u64).unwrap_or(0);
         let for_long = millis(&mut self.random, 15_000);
-        match self.random.number() % 8 {
+        match self.random.number() % 9 {
             0 | 1 => {
                 self.nodes[number].paused_until = Some(self.now + for_long);
                 self.put(for_long, Event::Resume(number));
@@ -134,11 +137,22 @@ impl World {
                 self.crash(number, life);
             }
             5 => self.clocks.step(&mut self.random),
-            6 if !self.goes.is_empty() => self.goes[0].die(),
+            6 => self.replace(number),
+            7 if !self.goes.is_empty() => self.goes[0].die(),
             _ => {}
         }
         let next = millis(&mut self.random, 4000);
         self.put(next, Event::Trouble);
+    }
+
+    /// What the node runs on is gone, with all that ran on it, and another takes its place.
+    fn replace(&mut self, number: usize) {
+        let life = self.nodes[number].life;
+        self.crash(number, life);
+        if self.nodes[number].engine.is_none() {
+            self.game.replace(number);
+            self.tell_subjects();
+        }
     }
 
     /// Faults have stopped. Whoever pauses goes on when the pause is over; the foreign writers are gone.
@@ -155,11 +169,10 @@ impl World {
             return;
         };
         let (id, now) = (go.id(), self.now);
-        if go.step == Step::Hold {
-            go.step = Step::ReserveToRelease;
+        if go.ends_work() {
             self.check.ended(&id);
         }
-        let there = self.objects.get(&self.name);
+        let there = self.objects.get();
         if let Some(object) = go.next(there.as_ref(), now, &mut self.random) {
             let after = Duration::from_millis(1) + millis(&mut self.random, 20);
             self.put(after, Event::GoArrives(number, id, object));
@@ -173,13 +186,11 @@ impl World {
         &mut self,
         number: usize,
         id: &str,
-        object: &Object,
+        object: &ObjectOf<G>,
     ) -> Result<(), Violation> {
         let answer = self.objects.update(object);
         if let Ok(object) = &answer {
-            if Record::from_json(&object.data[RECORD])
-                .is_ok_and(|record| record.leases.contains_key(id))
-            {
+            if G::holders(object).contains(id) {
                 self.check.excuse(id);
             }
             self.written(id, &object.clone())?;
@@ -193,7 +204,7 @@ impl World {
         &mut self,
         number: usize,
         id: &str,
-        answer: Result<Object, StoreError>,
+        answer: Result<ObjectOf<G>, Effect>,
     ) {
         let now = self.now;
         let Some(go) = self.goes.get_mut(number) else {
@@ -203,8 +214,8 @@ impl World {
         if go.id() == id {
             let did = match answer {
                 Ok(object) => go.did(&object, now),
-                Err(error) => {
-                    go.failed(&error);
+                Err(_) => {
+                    go.failed();
                     Did::Nothing
                 }
             };

@@ -5,14 +5,14 @@ use std::time::Duration;
 use coord_lease::Random;
 use lockheed::{
     Lease, Record, Timestamp,
-    store::{Object, RECORD, StoreError},
+    store::{Object, RECORD},
 };
 
 use super::network::millis;
 
 /// What it is about to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Step {
+enum Step {
     Reserve,
     Take,
     Hold,
@@ -20,11 +20,60 @@ pub(super) enum Step {
     Release,
 }
 
+/// Somebody with another program, who goes by a clock of his own.
+pub(super) trait Foreign<O> {
+    fn id(&self) -> String;
+
+    /// It dies where it is, and another begins.
+    fn die(&mut self);
+
+    /// Its work is over, if it works.
+    fn ends_work(&mut self) -> bool;
+
+    /// What it writes next on top of what is there; none when it has to try again later.
+    fn next(&self, there: Option<&O>, at: Duration, random: &mut Random) -> Option<O>;
+
+    /// The write was done, and the answer came.
+    fn did(&mut self, written: &O, at: Duration) -> Did;
+
+    /// It was not.
+    fn failed(&mut self);
+}
+
+/// There is none.
+#[derive(Debug)]
+pub(super) enum Nobody {}
+
+impl<O> Foreign<O> for Nobody {
+    fn id(&self) -> String {
+        match *self {}
+    }
+
+    fn die(&mut self) {
+        match *self {}
+    }
+
+    fn ends_work(&mut self) -> bool {
+        match *self {}
+    }
+
+    fn next(&self, _: Option<&O>, _: Duration, _: &mut Random) -> Option<O> {
+        match *self {}
+    }
+
+    fn did(&mut self, _: &O, _: Duration) -> Did {
+        match *self {}
+    }
+
+    fn failed(&mut self) {
+        match *self {}
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Go {
-    pub(super) number: usize,
     life: u32,
-    pub(super) step: Step,
+    step: Step,
     /// As its own reservation left it.
     reserved: Option<Object>,
     /// How far its clock is from the first server's at most.
@@ -41,9 +90,8 @@ pub(super) enum Did {
 }
 
 impl Go {
-    pub(super) fn new(number: usize, random: &mut Random) -> Self {
+    pub(super) fn new(random: &mut Random) -> Self {
         Self {
-            number,
             life: 0,
             step: Step::Reserve,
             reserved: None,
@@ -52,69 +100,9 @@ impl Go {
         }
     }
 
-    pub(super) fn id(&self) -> String {
-        format!("go{}-{}", self.number, self.life)
-    }
-
-    /// It dies where it is, and another begins.
-    pub(super) fn die(&mut self) {
-        self.life += 1;
-        self.step = Step::Reserve;
-        self.reserved = None;
-    }
-
     /// Its own wall clock.
-    pub(super) fn clock(&self, at: Duration) -> Timestamp {
+    fn clock(&self, at: Duration) -> Timestamp {
         Timestamp::from_unix(Duration::from_secs(1_800_000_000) + at - self.behind)
-    }
-
-    /// What it writes next on top of what is there; none when it has to try again later.
-    pub(super) fn next(
-        &self,
-        there: Option<&Object>,
-        at: Duration,
-        random: &mut Random,
-    ) -> Option<Object> {
-        let now = self.clock(at);
-        match self.step {
-            Step::Reserve | Step::ReserveToRelease => self.reserve(there?, now),
-            Step::Take => self.take(self.reserved.as_ref()?, now, random),
-            Step::Release => Some(self.release(self.reserved.as_ref()?)),
-            Step::Hold => None,
-        }
-    }
-
-    /// The write was done, and the answer came.
-    pub(super) fn did(&mut self, written: &Object, at: Duration) -> Did {
-        let record = record(written);
-        let ours = record.leases.get(&self.id());
-        match self.step {
-            Step::Reserve => self.reserved(written, Step::Take),
-            Step::ReserveToRelease => self.reserved(written, Step::Release),
-            Step::Take => {
-                let Some(lease) = ours else {
-                    self.step = Step::Reserve;
-                    return Did::Nothing;
-                };
-                self.expires = lease.expires;
-                self.step = Step::Hold;
-                return Did::Took(lease.expires.after(self.clock(at)));
-            }
-            Step::Release => {
-                self.die();
-                return Did::Ended;
-            }
-            Step::Hold => {}
-        }
-        Did::Nothing
-    }
-
-    pub(super) fn failed(&mut self, _: &StoreError) {
-        self.reserved = None;
-        self.step = match self.step {
-            Step::Reserve | Step::Take => Step::Reserve,
-            Step::Hold | Step::ReserveToRelease | Step::Release => Step::ReserveToRelease,
-        };
     }
 
     fn reserved(&mut self, written: &Object, then: Step) {
@@ -162,6 +150,68 @@ impl Go {
         let mut record = record(reserved);
         record.leases.remove(&self.id());
         without_reservation(reserved, &record)
+    }
+}
+
+impl Foreign<Object> for Go {
+    fn id(&self) -> String {
+        format!("go-{}", self.life)
+    }
+
+    fn die(&mut self) {
+        self.life += 1;
+        self.step = Step::Reserve;
+        self.reserved = None;
+    }
+
+    fn ends_work(&mut self) -> bool {
+        let works = self.step == Step::Hold;
+        if works {
+            self.step = Step::ReserveToRelease;
+        }
+        works
+    }
+
+    fn next(&self, there: Option<&Object>, at: Duration, random: &mut Random) -> Option<Object> {
+        let now = self.clock(at);
+        match self.step {
+            Step::Reserve | Step::ReserveToRelease => self.reserve(there?, now),
+            Step::Take => self.take(self.reserved.as_ref()?, now, random),
+            Step::Release => Some(self.release(self.reserved.as_ref()?)),
+            Step::Hold => None,
+        }
+    }
+
+    fn did(&mut self, written: &Object, at: Duration) -> Did {
+        let record = record(written);
+        let ours = record.leases.get(&self.id());
+        match self.step {
+            Step::Reserve => self.reserved(written, Step::Take),
+            Step::ReserveToRelease => self.reserved(written, Step::Release),
+            Step::Take => {
+                let Some(lease) = ours else {
+                    self.step = Step::Reserve;
+                    return Did::Nothing;
+                };
+                self.expires = lease.expires;
+                self.step = Step::Hold;
+                return Did::Took(lease.expires.after(self.clock(at)));
+            }
+            Step::Release => {
+                self.die();
+                return Did::Ended;
+            }
+            Step::Hold => {}
+        }
+        Did::Nothing
+    }
+
+    fn failed(&mut self) {
+        self.reserved = None;
+        self.step = match self.step {
+            Step::Reserve | Step::Take => Step::Reserve,
+            Step::Hold | Step::ReserveToRelease | Step::Release => Step::ReserveToRelease,
+        };
     }
 }
 

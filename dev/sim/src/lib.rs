@@ -7,16 +7,21 @@
 mod broken;
 mod check;
 mod fate;
+mod game;
 mod go;
+mod mutex;
 mod network;
 mod node;
 mod objects;
+mod pods;
 mod server;
 mod world;
 
 use std::time::Duration;
 
 pub use check::Violation;
+use mutex::MutexGame;
+use pods::PodGame;
 use world::World;
 
 /// What the simulation breaks on purpose, to see that it finds it. The lock itself knows nothing of this.
@@ -49,10 +54,26 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
+/// The kinds of locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// lockheed's.
+    Mutex,
+    /// cmlock's.
+    Pod,
+}
+
 /// Plays the history of a seed.
 #[must_use]
-pub fn run(seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
-    let mut world = World::new(seed, flaw, trace);
+pub fn run(kind: Kind, seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
+    match kind {
+        Kind::Mutex => play::<MutexGame>(seed, flaw, trace),
+        Kind::Pod => play::<PodGame>(seed, flaw, trace),
+    }
+}
+
+fn play<G: game::Game>(seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
+    let mut world = World::<G>::new(seed, flaw, trace);
     let violation = world.play().err();
     world.outcome(violation)
 }
@@ -73,9 +94,16 @@ pub struct HandOffs {
 /// # Panics
 /// When a promise is broken.
 #[must_use]
-pub fn hand_offs(contenders: usize, seed: u64) -> HandOffs {
+pub fn hand_offs(kind: Kind, contenders: usize, seed: u64) -> HandOffs {
+    match kind {
+        Kind::Mutex => hand_around::<MutexGame>(contenders, seed),
+        Kind::Pod => hand_around::<PodGame>(contenders, seed),
+    }
+}
+
+fn hand_around<G: game::Game>(contenders: usize, seed: u64) -> HandOffs {
     const COUNT: u32 = 300;
-    let mut world = World::crowd(contenders, seed);
+    let mut world = World::<G>::crowd(contenders, seed);
     if let Err(violation) = world.play_hand_offs(COUNT as usize) {
         panic!("{violation}");
     }

@@ -1,6 +1,8 @@
-//! The simulation, as `cargo xtask sim` runs it: `sim [--seeds N] [--seed S]`.
+//! The simulation, as `cargo xtask sim` runs it: `sim [--lock mutex|pod] [--seeds N] [--seed S]`.
 
 use std::{env, process::ExitCode};
+
+use sim::Kind;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -8,15 +10,25 @@ fn main() -> ExitCode {
         let at = arguments.iter().position(|argument| argument == name)?;
         arguments.get(at + 1)?.parse::<u64>().ok()
     };
-    match (number("--seed"), number("--seeds")) {
-        (Some(seed), _) => one(seed),
-        (None, seeds) => many(seeds.unwrap_or(1000)),
+    let kinds = match arguments.iter().position(|argument| argument == "--lock") {
+        Some(at) if arguments.get(at + 1).is_some_and(|kind| kind == "pod") => vec![Kind::Pod],
+        Some(_) => vec![Kind::Mutex],
+        None => vec![Kind::Mutex, Kind::Pod],
+    };
+    let fails = |kind: Kind| match (number("--seed"), number("--seeds")) {
+        (Some(seed), _) => !one(kind, seed),
+        (None, seeds) => !many(kind, seeds.unwrap_or(1000)),
+    };
+    if kinds.into_iter().any(fails) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 
 /// One seed, with everything that happens.
-fn one(seed: u64) -> ExitCode {
-    let outcome = sim::run(seed, None, true);
+fn one(kind: Kind, seed: u64) -> bool {
+    let outcome = sim::run(kind, seed, None, true);
     for line in &outcome.trace {
         println!("{line}");
     }
@@ -25,36 +37,46 @@ fn one(seed: u64) -> ExitCode {
         outcome.acquired, outcome.lost, outcome.requests, outcome.digest
     );
     match outcome.violation {
-        None => ExitCode::SUCCESS,
+        None => true,
         Some(violation) => {
-            eprintln!("seed {seed}: {violation}");
-            ExitCode::FAILURE
+            eprintln!("{kind:?}, seed {seed}: {violation}");
+            false
         }
     }
 }
 
 /// Seeds from zero on; stops at the first that breaks a promise.
-fn many(seeds: u64) -> ExitCode {
+fn many(kind: Kind, seeds: u64) -> bool {
     let (mut acquired, mut lost, mut requests) = (0_u64, 0_u64, 0);
     for seed in 0..seeds {
-        let outcome = sim::run(seed, None, false);
+        let outcome = sim::run(kind, seed, None, false);
         if let Some(violation) = outcome.violation {
-            eprintln!("seed {seed}: {violation}; replay it with --seed {seed}");
-            return ExitCode::FAILURE;
+            eprintln!(
+                "{kind:?}, seed {seed}: {violation}; replay it with --lock {} --seed {seed}",
+                option(kind)
+            );
+            return false;
         }
         acquired += u64::from(outcome.acquired);
         lost += u64::from(outcome.lost);
         requests += outcome.requests;
     }
     for contenders in [2, 10, 100] {
-        let seen = sim::hand_offs(contenders, 0);
+        let seen = sim::hand_offs(kind, contenders, 0);
         println!(
-            "{contenders} contenders: {:.1} writes tried for a hand-off; free for {:.1} writes' time at the median, {:.1} at the 99th percentile",
+            "{kind:?}, {contenders} contenders: {:.1} writes tried for a hand-off; free for {:.1} writes' time at the median, {:.1} at the 99th percentile",
             seen.attempts, seen.median, seen.slowest
         );
     }
     println!(
-        "{seeds} seeds: acquired {acquired} times, lost {lost} times, {requests} requests; no promise was broken"
+        "{kind:?}, {seeds} seeds: acquired {acquired} times, lost {lost} times, {requests} requests; no promise was broken"
     );
-    ExitCode::SUCCESS
+    true
+}
+
+fn option(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Mutex => "mutex",
+        Kind::Pod => "pod",
+    }
 }

@@ -79,20 +79,26 @@ impl WatchFate {
     }
 }
 
-/// Two servers, whose clocks differ and step, by less than contenders reckon with.
+/// Two servers, whose clocks may differ and step, by less than contenders reckon with.
 #[derive(Debug)]
 pub(super) struct Clocks {
     behind: [Duration; 2],
+    differ: bool,
 }
 
 impl Clocks {
-    pub(super) fn new(random: &mut Random) -> Self {
+    pub(super) fn new(random: &mut Random, differ: bool) -> Self {
+        let behind = [millis(random, 3000), millis(random, 3000)];
         Self {
-            behind: [millis(random, 3000), millis(random, 3000)],
+            behind: if differ { behind } else { [behind[0]; 2] },
+            differ,
         }
     }
 
     pub(super) fn step(&mut self, random: &mut Random) {
+        if !self.differ {
+            return;
+        }
         let which = usize::from(chance(random, 50));
         self.behind[which] = millis(random, 3000);
     }

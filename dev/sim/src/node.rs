@@ -5,23 +5,22 @@ use std::time::Duration;
 use coord_core::BootInstant;
 use coord_lease::{
     Random,
-    engine::{Engine, Goal, Moment, Settings, Wait},
-};
-use lockheed::{
-    LockName,
-    protocol::{Contender, Mutex, Skew},
+    engine::{Engine, Goal, Settings, Wait},
 };
 
-use super::{Flaw, SKEW, broken::Broken, network::millis, world::Tag};
+use super::{
+    Flaw,
+    broken::Broken,
+    game::{Game, InputOf, Lock, SubjectOf, at},
+    network::millis,
+    world::Tag,
+};
 
-/// What the engine is told.
-pub(super) type Input = coord_lease::engine::Input<Broken>;
-
-pub(super) struct Node {
+pub(super) struct Node<G: Game> {
     pub(super) number: usize,
     /// How often it has begun; each time it is somebody else.
     pub(super) life: u32,
-    pub(super) engine: Option<Engine<Broken>>,
+    pub(super) engine: Option<Engine<Lock<G>>>,
     /// Its `CLOCK_BOOTTIME` when the world began.
     offset: Duration,
     pub(super) length: Duration,
@@ -29,16 +28,19 @@ pub(super) struct Node {
     /// Only the answer to the last request counts, and only of the last watch.
     pub(super) request: u64,
     pub(super) watch: u64,
+    /// The last of the other watch, and what it is of.
+    pub(super) subject_watch: u64,
+    pub(super) subject: Option<SubjectOf<G>>,
     /// Only the last alarm counts.
     pub(super) alarm: u64,
     pub(super) paused_until: Option<Duration>,
     /// What came while it was paused.
-    pub(super) inbox: Vec<(Tag, Input)>,
+    pub(super) inbox: Vec<(Tag, InputOf<G>)>,
     pub(super) cut_off_until: Duration,
     pub(super) served: bool,
 }
 
-impl Node {
+impl<G: Game> Node<G> {
     pub(super) fn new(number: usize, random: &mut Random) -> Self {
         let length = Duration::from_millis(2000) + millis(random, 8000);
         Self {
@@ -50,6 +52,8 @@ impl Node {
             timeout: length / 6,
             request: 0,
             watch: 0,
+            subject_watch: 0,
+            subject: None,
             alarm: 0,
             paused_until: None,
             inbox: Vec::new(),
@@ -78,6 +82,7 @@ impl Node {
         let expected = match tag {
             Tag::Request(number) => number == self.request,
             Tag::Watch(number) => number == self.watch,
+            Tag::SubjectWatch(number) => number == self.subject_watch,
             Tag::Alarm(number) => number == self.alarm,
             Tag::None => true,
         };
@@ -97,8 +102,8 @@ impl Node {
     /// Begins a new life, and wants the lock.
     pub(super) fn begin(
         &mut self,
-        name: &LockName,
-        at: Duration,
+        game: &G,
+        now: Duration,
         flaw: Option<Flaw>,
         calm: bool,
         random: &mut Random,
@@ -109,6 +114,8 @@ impl Node {
         self.life += 1;
         self.request += 1;
         self.watch += 1;
+        self.subject_watch += 1;
+        self.subject = None;
         self.inbox.clear();
         let wait = match random.number() % 4 {
             _ if calm => Wait::Forever,
@@ -116,26 +123,15 @@ impl Node {
             1 => Wait::No,
             _ => Wait::Forever,
         };
-        let contender = Contender {
-            name: name.clone(),
-            id: self.id(),
-            tags: Vec::new(),
-            reset_tags: false,
-            force: None,
-            skew: Skew {
-                without_length: SKEW,
-                at_first_sight: Some(SKEW),
-            },
-            alive: None,
-        };
         let settings = Settings {
             goal: Goal::Acquire,
             length: Some(self.length),
             renew_interval: Some(self.length / 3),
             wait,
         };
-        let lock = Broken::new(Mutex::new(contender), flaw);
-        let now = Moment::new(self.boot(at));
+        let contender = game.contender(self.number, &self.id(), self.length);
+        let lock = Broken::new(contender, flaw);
+        let now = at(self.boot(now));
         self.engine = Some(Engine::new(lock, settings, now, random.number()));
     }
 }

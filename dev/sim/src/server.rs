@@ -2,25 +2,27 @@
 
 use std::time::Duration;
 
-use coord_core::Errno;
-use coord_lease::{Change, Version, engine::Write};
-use lockheed::{
-    Record,
-    store::{Object, RECORD, StoreError, StoreErrorKind},
+use coord_lease::{
+    Change, Version,
+    engine::{Effect, Input, Write},
 };
 
 use super::{
     Flaw,
     check::Violation,
+    game::{Game, InputOf, Kept, ObjectOf, SubjectOf},
     network::{Fate, WatchFate, millis},
-    node::Input,
+    objects::is_new,
     world::{Event, Request, Tag, Watching, World},
 };
 
-impl World {
-    pub(super) fn send(&mut self, number: usize, life: u32, request: Request) {
+impl<G: Game> World<G> {
+    pub(super) fn send(&mut self, number: usize, life: u32, request: Request<G>) {
         self.outcome.requests += 1;
-        self.writes += u64::from(!matches!(request, Request::Read));
+        self.writes += u64::from(matches!(request, Request::Write(_)));
+        if matches!(request, Request::Write(Write::Create(_))) {
+            self.check.creates(&self.nodes[number].id());
+        }
         let cut_off = self.nodes[number].cut_off_until > self.now;
         let fate = if self.faulty() {
             Fate::ill(&mut self.random, cut_off)
@@ -31,8 +33,9 @@ impl World {
         node.request += 1;
         let (sent, timeout) = (node.request, node.timeout);
         let late = match request {
-            Request::Read => Input::Read(Err(silent(StoreErrorKind::Unavailable)), None),
-            Request::Write(_) => Input::Written(Err(silent(StoreErrorKind::Unknown)), None),
+            Request::Read => Input::Read(Err(G::refused(Effect::None)), None),
+            Request::Subject(_) => Input::SubjectRead(Err(G::refused(Effect::None)), None),
+            Request::Write(_) => Input::Written(Err(G::refused(Effect::Unknown)), None),
         };
         self.put(
             timeout,
@@ -63,40 +66,56 @@ impl World {
         number: usize,
         life: u32,
         sent: u64,
-        request: Request,
+        request: Request<G>,
         fate: Fate,
     ) -> Result<(), Violation> {
         let writer = format!("node{number}-{life}");
         let unversioned = self.flaw == Some(Flaw::SkipVersion);
-        let refused = || {
-            StoreError::new(
-                StoreErrorKind::Unavailable,
-                Errno::EAGAIN,
-                "too many requests",
-            )
-        };
-        let input = match request {
+        let refused = || G::refused(Effect::None);
+        let clock = Some(self.clocks.now(number, self.now).since_unix());
+        let input: InputOf<G> = match request {
             Request::Read if fate.refused => Input::Read(Err(refused()), None),
             Request::Write(_) if fate.refused => Input::Written(Err(refused()), None),
-            Request::Read => {
-                let now = self.clocks.now(number, self.now);
-                Input::Read(Ok(self.objects.get(&self.name)), Some(now.since_unix()))
+            Request::Subject(_) if fate.refused => Input::SubjectRead(Err(refused()), None),
+            Request::Read => Input::Read(Ok(self.objects.get()), clock),
+            Request::Subject(subject) => {
+                let id = format!("node{number}-{life}");
+                Input::SubjectRead(Ok(self.game.fact(number, &id, &subject)), clock)
             }
             Request::Write(Write::Update(object)) if unversioned => {
-                Input::Written(Ok(Some(self.objects.overwrite(&object))), None)
+                Input::Written(Ok(Some(self.objects.overwrite(&object))), clock)
             }
-            Request::Write(Write::Update(object)) => {
-                Input::Written(self.objects.update(&object).map(Some), None)
-            }
-            Request::Write(Write::Create(object)) => {
-                Input::Written(self.objects.create(&object).map(Some), None)
-            }
+            Request::Write(Write::Update(object)) => Input::Written(
+                self.objects.update(&object).map(Some).map_err(G::refused),
+                clock,
+            ),
+            Request::Write(Write::Create(object)) => Input::Written(
+                self.objects.create(&object).map(Some).map_err(G::refused),
+                clock,
+            ),
             Request::Write(Write::Delete(object)) => {
-                Input::Written(self.objects.delete(&object).map(|_| None), None)
+                let deleted = if unversioned {
+                    Ok(self.objects.remove())
+                } else {
+                    self.objects.delete(&object)
+                };
+                if let Ok(version) = &deleted {
+                    self.deleted(version);
+                }
+                Input::Written(deleted.map(|_| None).map_err(G::refused), clock)
             }
         };
+        let is_taken = match &input {
+            Input::Read(Ok(object), _) => object.is_some(),
+            Input::Written(Err(_), _) => !fate.refused && self.objects.get().is_some(),
+            _ => false,
+        };
+        if is_taken {
+            self.check.is_taken(&writer);
+        }
         if let Input::Written(Ok(Some(object)), _) = &input {
-            self.written(&writer, &object.clone())?;
+            let object: ObjectOf<G> = object.clone();
+            self.written(&writer, &object)?;
         }
         if let Some(back) = fate.back {
             self.put(
@@ -113,22 +132,24 @@ impl World {
     }
 
     /// Something was written: it is checked, and told to whoever watches.
-    pub(super) fn written(&mut self, writer: &str, object: &Object) -> Result<(), Violation> {
+    pub(super) fn written(&mut self, writer: &str, object: &ObjectOf<G>) -> Result<(), Violation> {
         if self.traced {
-            let text = object.data.get(RECORD).map_or("", String::as_str);
-            self.outcome.trace.push(format!(
-                "{:?} {writer} wrote version {}: {text} {:?}",
-                self.now, object.version, object.annotations
-            ));
+            let (version, text) = (object.version(), object.text());
+            let line = format!("{:?} {writer} wrote version {version}: {text}", self.now);
+            self.outcome.trace.push(line);
         }
         let clock = self.clocks.now(0, self.now);
-        let free = self.check.written(writer, object, self.now, clock)?;
-        self.note_hand_off(free);
+        let holders = G::holders(object);
+        self.note_hand_off(holders.is_empty());
+        let reservation = G::reservation(object);
+        let now = (self.now, clock);
+        self.check
+            .written(writer, holders, is_new(object), reservation, now)?;
         self.broadcast(&Change::Written(object.clone()));
         Ok(())
     }
 
-    pub(super) fn broadcast(&mut self, change: &Change<Object>) {
+    pub(super) fn broadcast(&mut self, change: &Change<ObjectOf<G>>) {
         let mut told = Vec::new();
         for watching in &mut self.watches {
             if self.nodes[watching.node].watch != watching.number || watching.fate.silent {
@@ -140,7 +161,7 @@ impl World {
         }
         for (node, number, after) in told {
             let life = self.nodes[node].life;
-            let input = changed(change.clone());
+            let input = changed::<G>(change.clone());
             self.put(
                 after,
                 Event::Deliver {
@@ -164,8 +185,8 @@ impl World {
         };
         self.watches.retain(|watching| watching.node != node);
         let delay = Duration::from_millis(1);
-        if let Some(change) = self.objects.since(&self.name, since) {
-            let input = changed(change);
+        if let Some(change) = self.objects.since(since) {
+            let input = changed::<G>(change);
             self.put(
                 delay,
                 Event::Deliver {
@@ -195,29 +216,69 @@ impl World {
         );
     }
 
-    /// Somebody removes locks that nobody holds.
+    /// Something was deleted.
+    fn deleted(&mut self, version: &Version) {
+        self.check.deleted();
+        self.note_hand_off(true);
+        self.broadcast(&Change::Deleted(version.clone()));
+    }
+
+    /// Somebody removes what nobody needs.
     pub(super) fn tidy(&mut self) {
-        if let Some(object) = self.objects.get(&self.name) {
-            let free = Record::from_json(&object.data[RECORD])
-                .is_ok_and(|record| record.leases.is_empty());
-            if free && let Ok(version) = self.objects.delete(&object) {
-                self.check.deleted();
-                self.broadcast(&Change::Deleted(version));
-            }
+        if let Some(object) = self.objects.get()
+            && self.game.is_rubbish(&object)
+            && let Ok(version) = self.objects.delete(&object)
+        {
+            self.deleted(&version);
         }
         let after = millis(&mut self.random, 20_000);
         self.put(after, Event::Tidy);
     }
+
+    /// A watch of what else must be known begins; what it tells may be late.
+    pub(super) fn watch_subject(&mut self, node: usize, life: u32, subject: SubjectOf<G>) {
+        let fate = if self.faulty() {
+            WatchFate::ill(&mut self.random)
+        } else {
+            WatchFate::well()
+        };
+        self.nodes[node].subject_watch += 1;
+        let tag = Tag::SubjectWatch(self.nodes[node].subject_watch);
+        self.nodes[node].subject = (!fate.silent).then_some(subject);
+        let input = Input::SubjectWatchEnded(None);
+        let end = Event::Deliver {
+            node,
+            life,
+            tag,
+            input,
+        };
+        self.put(fate.ends_after + Duration::from_millis(2), end);
+    }
+
+    /// Whoever watches a subject is told what is known of it now.
+    pub(super) fn tell_subjects(&mut self) {
+        for node in 0..self.nodes.len() {
+            let Some(subject) = self.nodes[node].subject.clone() else {
+                continue;
+            };
+            let (life, id) = (self.nodes[node].life, self.nodes[node].id());
+            let input = Input::SubjectChanged(self.game.fact(node, &id, &subject));
+            let tag = Tag::SubjectWatch(self.nodes[node].subject_watch);
+            let told = Event::Deliver {
+                node,
+                life,
+                tag,
+                input,
+            };
+            let after = Duration::from_millis(1) + millis(&mut self.random, 15);
+            self.put(after, told);
+        }
+    }
 }
 
-fn changed(change: Change<Object>) -> Input {
+fn changed<G: Game>(change: Change<ObjectOf<G>>) -> InputOf<G> {
     match change {
         Change::Written(object) => Input::Changed(object),
         Change::Deleted(version) => Input::Deleted(version),
     }
-}
-
-/// No answer came in time.
-fn silent(kind: StoreErrorKind) -> StoreError {
-    StoreError::new(kind, Errno::ETIMEDOUT, "the store did not answer in time")
 }

@@ -3,36 +3,35 @@
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use coord_core::BootInstant;
-use coord_lease::{Random, Version, engine::Write};
-use lockheed::{
-    LockName,
-    store::{Object, StoreError},
+use coord_lease::{
+    Random, Version,
+    engine::{Effect, Input, Output, Write},
 };
 
 use super::{
     FAULTS_END, Flaw, Outcome, SERVED_BY,
-    broken::Output,
     check::{Check, Violation, violated},
-    go::Go,
+    game::{Game, InputOf, ObjectOf, OutputOf, SubjectOf},
     network::{Clocks, Fate, WatchFate, chance, millis},
-    node::{Input, Node},
+    node::Node,
     objects::Objects,
 };
+
 /// More than any history needs: who comes here spins.
 const MOST: u64 = 2_000_000;
 
-pub(super) struct World {
+pub(super) struct World<G: Game> {
+    pub(super) game: G,
     pub(super) random: Random,
     pub(super) flaw: Option<Flaw>,
     pub(super) now: Duration,
     /// By time, and in the order in which they were put down.
-    pub(super) events: BTreeMap<Reverse<(Duration, u64)>, Event>,
+    pub(super) events: BTreeMap<Reverse<(Duration, u64)>, Event<G>>,
     pub(super) put_down: u64,
-    pub(super) name: LockName,
-    pub(super) objects: Objects,
+    pub(super) objects: Objects<ObjectOf<G>>,
     pub(super) clocks: Clocks,
-    pub(super) nodes: Vec<Node>,
-    pub(super) goes: Vec<Go>,
+    pub(super) nodes: Vec<Node<G>>,
+    pub(super) goes: Vec<G::Foreign>,
     pub(super) watches: Vec<Watching>,
     pub(super) check: Check,
     pub(super) outcome: Outcome,
@@ -60,23 +59,24 @@ pub(super) struct Watching {
 pub(super) enum Tag {
     Request(u64),
     Watch(u64),
+    SubjectWatch(u64),
     Alarm(u64),
     None,
 }
 
-#[derive(Debug)]
-pub(super) enum Request {
+pub(super) enum Request<G: Game> {
     Read,
-    Write(Write<Object>),
+    Subject(SubjectOf<G>),
+    Write(Write<ObjectOf<G>>),
 }
 
-pub(super) enum Event {
+pub(super) enum Event<G: Game> {
     Begin(usize),
     Arrive {
         node: usize,
         life: u32,
         number: u64,
-        request: Request,
+        request: Request<G>,
         fate: Fate,
     },
     WatchArrives {
@@ -89,19 +89,19 @@ pub(super) enum Event {
         node: usize,
         life: u32,
         tag: Tag,
-        input: Input,
+        input: InputOf<G>,
     },
     Resume(usize),
     Crash(usize, u32),
     Trouble,
     GoStep(usize, u64),
-    GoArrives(usize, String, Object),
-    GoAnswer(usize, String, Result<Object, StoreError>),
+    GoArrives(usize, String, ObjectOf<G>),
+    GoAnswer(usize, String, Result<ObjectOf<G>, Effect>),
     Tidy,
     End,
 }
 
-impl World {
+impl<G: Game> World<G> {
     pub(super) fn new(seed: u64, flaw: Option<Flaw>, traced: bool) -> Self {
         let mut random = Random::new(seed);
         let nodes =
@@ -109,21 +109,16 @@ impl World {
         let nodes = (0..nodes)
             .map(|number| Node::new(number, &mut random))
             .collect();
-        let goes = (0..usize::from(chance(&mut random, 60)))
-            .map(|number| Go::new(number, &mut random))
-            .collect();
-        let clocks = Clocks::new(&mut random);
-        // The only name there is; it is a valid one.
-        #[allow(clippy::unwrap_used, reason = "see above")]
-        let name = "lock".parse().unwrap();
+        let goes = G::foreign(&mut random).into_iter().collect();
+        let clocks = Clocks::new(&mut random, G::CLOCKS_DIFFER);
         Self {
+            game: G::new(),
             random,
             flaw,
             now: Duration::ZERO,
             events: BTreeMap::new(),
             put_down: 0,
-            name,
-            objects: Objects::default(),
+            objects: Objects::new(),
             clocks,
             nodes,
             goes,
@@ -237,7 +232,7 @@ impl World {
         self.now < self.faults_end
     }
 
-    fn happen(&mut self, event: Event) -> Result<(), Violation> {
+    fn happen(&mut self, event: Event<G>) -> Result<(), Violation> {
         match event {
             Event::Begin(node) => self.begin(node)?,
             Event::Arrive {
@@ -274,7 +269,7 @@ impl World {
     fn begin(&mut self, number: usize) -> Result<(), Violation> {
         let (flaw, calm) = (self.flaw, !self.faulty());
         let node = &mut self.nodes[number];
-        node.begin(&self.name, self.now, flaw, calm, &mut self.random);
+        node.begin(&self.game, self.now, flaw, calm, &mut self.random);
         let life = node.life;
         self.handle(number, life, Tag::None, Input::Time)
     }
@@ -285,7 +280,7 @@ impl World {
         number: usize,
         life: u32,
         tag: Tag,
-        input: Input,
+        input: InputOf<G>,
     ) -> Result<(), Violation> {
         let node = &mut self.nodes[number];
         if node.life == life && node.paused_until.is_some() {
@@ -300,7 +295,7 @@ impl World {
         number: usize,
         life: u32,
         tag: Tag,
-        input: Input,
+        input: InputOf<G>,
     ) -> Result<(), Violation> {
         let now = self.now;
         let node = &mut self.nodes[number];
@@ -313,6 +308,9 @@ impl World {
             return Ok(());
         };
         let releases = matches!(input, Input::Release);
+        if matches!(input, Input::Changed(_)) {
+            self.check.is_taken(&id);
+        }
         let line = self.traced.then(|| format!("{now:?} {id} <- {input:?}"));
         engine.handle(input, boot);
         let outputs: Vec<_> = std::iter::from_fn(|| engine.poll()).collect();
@@ -373,7 +371,7 @@ impl World {
         );
     }
 
-    fn act(&mut self, number: usize, life: u32, output: Output) -> Result<(), Violation> {
+    fn act(&mut self, number: usize, life: u32, output: OutputOf<G>) -> Result<(), Violation> {
         if let (true, Output::Tell(news)) = (self.traced, &output) {
             let line = format!("{:?} {} says {news:?}", self.now, self.nodes[number].id());
             self.outcome.trace.push(line);
@@ -396,14 +394,18 @@ impl World {
                     },
                 );
             }
-            Output::ReadSubject(nothing) | Output::WatchSubject(nothing) => match nothing {},
-            Output::UnwatchSubject => {}
+            Output::ReadSubject(subject) => self.send(number, life, Request::Subject(subject)),
+            Output::WatchSubject(subject) => self.watch_subject(number, life, subject),
+            Output::UnwatchSubject => {
+                self.nodes[number].subject_watch += 1;
+                self.nodes[number].subject = None;
+            }
             Output::Tell(news) => return self.hear(number, life, &news),
         }
         Ok(())
     }
 
-    pub(super) fn put(&mut self, after: Duration, event: Event) {
+    pub(super) fn put(&mut self, after: Duration, event: Event<G>) {
         self.put_down += 1;
         self.events
             .insert(Reverse((self.now + after, self.put_down)), event);

@@ -37,9 +37,15 @@ pub(crate) struct Wanted {
     /// Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"
     #[arg(long, value_name = "CONDITION", value_parser = condition)]
     force: Option<Condition>,
-    /// How far the clocks of others may differ from the store's, when judging leases that do not state their length [default: the store's, 5s for kube]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    max_skew: Option<Duration>,
+    /// Take a lease that was over for longer than this when it was first seen without waiting for its length, or `never`; leases of Go programs are given so much more time [default: 60s and 5s for kube]
+    #[arg(long, value_name = "DURATION", value_parser = max_skew)]
+    max_skew: Option<MaxSkew>,
+}
+
+#[derive(Clone, Copy)]
+enum MaxSkew {
+    Bound(Duration),
+    Never,
 }
 
 #[derive(Args)]
@@ -90,7 +96,8 @@ impl Wanted {
             lock = lock.force(condition.clone());
         }
         match self.max_skew {
-            Some(skew) => lock.max_skew(skew),
+            Some(MaxSkew::Bound(skew)) => lock.max_skew(skew),
+            Some(MaxSkew::Never) => lock.trust_no_clock(),
             None => lock,
         }
     }
@@ -230,4 +237,11 @@ impl Work for ReleaseOn {
 /// The position in it is part of the message.
 pub(crate) fn condition(text: &str) -> Result<Condition, lockheed::InvalidCondition> {
     text.parse()
+}
+
+fn max_skew(text: &str) -> Result<MaxSkew, duration::Error> {
+    match text {
+        "never" => Ok(MaxSkew::Never),
+        _ => duration::parse(text).map(MaxSkew::Bound),
+    }
 }

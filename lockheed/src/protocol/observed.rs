@@ -110,8 +110,7 @@ impl Observed {
             let surely = lease.expires.plus(skew.without_length);
             return Some(now.boot + surely.after(earliest(now)));
         };
-        let bound = skew.at_first_sight.filter(|_| !self.has_jumped);
-        let was_over = bound.is_some_and(|skew| lease.expires.plus(skew) < earliest(first));
+        let was_over = !self.has_jumped && skew.is_surely_over(lease, earliest(first));
         Some(if was_over {
             first.boot
         } else {

@@ -106,7 +106,7 @@ fn a_watch_that_fails_at_once_is_not_begun_again_at_once() {
         engine.handle(Input::WatchEnded(Some(refused())), at(6));
         let told = outputs(&mut engine);
         assert!(
-            matches!(told[..], [] | [Output::Tell(Event::Unreachable(_))]),
+            matches!(told[..], [] | [Output::Tell(Event::NotWatched(_))]),
             "{told:?}"
         );
         assert!(engine.wake_at().unwrap() > at(6));
@@ -116,13 +116,17 @@ fn a_watch_that_fails_at_once_is_not_begun_again_at_once() {
 #[test]
 fn a_store_that_does_not_answer_is_told_of_with_the_cause() {
     let (mut engine, _) = holder();
+    engine.handle(Input::WatchEnded(None), at(6));
+    engine.handle(Input::Time, at(7));
     let error = refused().caused_by("nobody listens");
-    engine.handle(Input::WatchEnded(Some(error)), at(6));
+    engine.handle(Input::Read(Err(error), None), at(7));
     let told = outputs(&mut engine);
-    assert!(
-        matches!(&told[..], [Output::Tell(Event::Unreachable(why))] if why == "refused: nobody listens"),
-        "{told:?}"
-    );
+    let why = |event: &Output<Mutex>| match event {
+        Output::Tell(Event::NotRenewed(why)) => Some(why.to_string()),
+        _ => None,
+    };
+    let told: Vec<_> = told.iter().filter_map(why).collect();
+    assert_eq!(told, ["refused: nobody listens"]);
 }
 
 #[test]
