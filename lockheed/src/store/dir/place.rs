@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use coord_core::{Errno, boottime};
+use coord_core::{Errno, HasErrno, boottime};
 use nix::sys::statfs::{FsType, statfs};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ const CLOCK: &str = ".clock";
 
 /// No such file is longer.
 const LONGEST: u64 = 4096;
+
+const MAY_NOT_WRITE: [Errno; 3] = [Errno::EACCES, Errno::EPERM, Errno::EROFS];
 
 /// How far the wall clock may have been set since the directory was first used in this boot, for
 /// the boot to be known by when it began.
@@ -56,7 +58,11 @@ impl Place {
         if let Some(place) = Self::read(files)?.filter(|place| place.is_of(&here, files)) {
             return place.accept(&here, files);
         }
-        let _guard = files.guard()?;
+        let _guard = match files.guard() {
+            // Whoever may only look can do so before somebody has written it.
+            Err(error) if MAY_NOT_WRITE.contains(&error.errno()) => return Ok(here),
+            guard => guard?,
+        };
         let said = match Self::read(files)? {
             None => Self::of_locks(files)?,
             said => said,
@@ -166,7 +172,6 @@ fn refuse_shared(dir: &Path, kind: FsType) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use coord_core::HasErrno;
     use nix::sys::statfs::{NFS_SUPER_MAGIC, TMPFS_MAGIC};
 
     use super::*;
