@@ -27,7 +27,7 @@ const SUFFIX: &str = ".json";
 /// No lock is larger: four times what a ConfigMap may have.
 const LARGEST: u64 = 4 << 20;
 
-/// How long another writer is waited for. One takes as long as the disk does, unless it was stopped.
+/// How long another writer is waited for. One takes as long as the disk does, unless it is stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const GUARD: &str = ".guard";
@@ -126,8 +126,8 @@ impl Files {
     }
 
     /// Opens a file that all who may write to the directory lock, and makes it if need be. Whoever
-    /// may only read the directory cannot open it. Never with `O_CREAT` when it is there: the kernel
-    /// refuses that for another user's file in a sticky directory (`protected_regular`,
+    /// may only read the directory cannot open it. Never with `O_CREAT` when it is there: of another
+    /// user's file in a sticky directory the kernel refuses that (`protected_regular`,
     /// `proc_sys_fs(5)`).
     pub(super) fn open_shared(&self, file: &str) -> Result<File, StoreError> {
         let path = self.path(file);

@@ -1,9 +1,9 @@
 //! The queue of those who wait for a lock, kept by the kernel.
 //!
-//! Each lock has a byte of `.waiting`. Whoever has locked it (`F_OFD_SETLK`, `fcntl_locking(2)`) has
-//! the turn: it sees what becomes of the lock, takes it when it is free, and keeps the turn until it
-//! has released it. The others wait for that byte in the kernel, in order of arrival. The kernel
-//! takes a process that is killed or stopped out of the queue.
+//! Each lock has a byte of `.waiting`. Whoever has locked it (`F_OFD_SETLK`, `fcntl_locking(2)`)
+//! has the turn: it sees what becomes of the lock, takes it when it is free, and keeps the turn
+//! until it has released it. The others wait for that byte in the kernel, in order of arrival. The
+//! kernel takes a process that is killed or stopped out of the queue.
 //!
 //! Nothing depends on the queue but the order and the load: who has the turn and does nothing is
 //! passed after a while, by a queue with the next number, see [`DirWatch`](super::DirWatch).
