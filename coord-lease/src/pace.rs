@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// After being passed so often, a waiter waits a quarter as long as one that has just come.
+/// After being passed so often, a waiter waits a quarter as long as one that has just come. Fewer would make those who have waited longest all
+/// try at once.
 const PATIENT: f64 = 32.0;
 
 /// No round trip counts as shorter.
@@ -81,7 +82,7 @@ impl Backoff {
 }
 
 impl Crowd {
-    const FIRST: f64 = 4.0;
+    const FIRST: f64 = 2.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
 

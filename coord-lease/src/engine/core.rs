@@ -267,11 +267,20 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Forgets the doubts that what is known has settled.
+    /// Forgets the doubts that what is known has settled. A creation stays in doubt while there is an object, since it may be done once
+    /// that is deleted.
     pub(super) fn settle_doubts(&mut self) {
         let doubts = std::mem::take(&mut self.in_doubt);
-        let open = doubts.into_iter().filter(|sent| self.may_land(sent));
+        let open = doubts
+            .into_iter()
+            .filter(|sent| sent.base.is_none() || self.may_land(sent));
         self.in_doubt = open.collect();
+    }
+
+    /// This write was done.
+    pub(super) fn is_done(&mut self, nonce: Option<Nonce>) {
+        self.in_doubt.retain(|sent| sent.nonce != nonce);
+        self.settle_doubts();
     }
 
     pub(super) fn any_may_land(&self) -> bool {

@@ -96,8 +96,9 @@ impl<P: Protocol> Core<P> {
         }
     }
 
+    /// The watch has told this. What one tells that is over is about something else.
     pub(super) fn subject_changed(&mut self, fact: P::Fact) {
-        if let Some(subject) = self.beside.subject.clone() {
+        if let (Some(subject), Watching::On) = (self.beside.subject.clone(), self.beside.watch) {
             self.learn(&subject, fact);
             if !self.protocol.is_watched(&subject) {
                 self.unwatch_subject();
