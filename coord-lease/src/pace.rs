@@ -26,7 +26,7 @@ pub struct Backoff {
 /// spared narrows it, the more slowly the wider it is, so that few of many collide, and a few do not wait long. Whoever was passed
 /// often waits a smaller part, so that everybody gets its turn.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct ContentionWindow {
     /// In round trips.
     window: f64,
     round_trip: Duration,
@@ -81,7 +81,7 @@ impl Backoff {
     }
 }
 
-impl Crowd {
+impl ContentionWindow {
     const FIRST: f64 = 2.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
@@ -130,7 +130,7 @@ impl Crowd {
     }
 }
 
-impl Default for Crowd {
+impl Default for ContentionWindow {
     fn default() -> Self {
         Self::new()
     }

@@ -163,7 +163,7 @@ impl<P: Protocol> Acquiring<P> {
         core.failures.conflicts = 0;
         self.waited = true;
         if let Some((since, _)) = self.free.take() {
-            core.crowd.spared(core.now.boot.since(since));
+            core.contention.spared(core.now.boot.since(since));
         }
         let known = self.obstacle.as_ref();
         if !known.is_some_and(|known| core.protocol.is_same(known, by)) {
@@ -176,7 +176,7 @@ impl<P: Protocol> Acquiring<P> {
     fn claim(&mut self, core: &mut Core<P>) {
         let now = core.now.boot;
         let pause = if self.waited {
-            core.crowd.pause(&mut core.random)
+            core.contention.pause(&mut core.random)
         } else {
             Duration::ZERO
         };
