@@ -126,7 +126,7 @@ impl Files {
     }
 
     /// Opens a file that all who may write to the directory lock, and makes it if need be. Whoever
-    /// may only read the directory cannot open it. Never with `O_CREAT` when it is there: of another
+    /// may only read the directory cannot open it. Never with `O_CREAT` when it is there: for another
     /// user's file in a sticky directory the kernel refuses that (`protected_regular`,
     /// `proc_sys_fs(5)`).
     pub(super) fn open_shared(&self, file: &str) -> Result<File, StoreError> {
