@@ -1,7 +1,7 @@
 //! `lockpipe`: wait on a named pipe.
 
+#![no_main]
+
 mod cli;
 
-fn main() -> std::process::ExitCode {
-    coord_core::cli::main::<cli::LockPipeCli>()
-}
+coord_core::main!(cli::LockPipeCli);
