@@ -148,6 +148,45 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or(signal).unwrap_or(-1)
 }
 
+/// How often the threads of these processes have been given the processor so far, `proc_pid_status(5)`.
+///
+/// # Panics
+/// When one of them is gone.
+#[must_use]
+pub fn switches(processes: &[i32]) -> u64 {
+    let tasks = processes.iter().flat_map(|process| {
+        let tasks = fs::read_dir(format!("/proc/{process}/task"));
+        tasks.expect("the process is there").flatten()
+    });
+    let statuses = tasks.map(|task| fs::read_to_string(task.path().join("status")));
+    let counted = |status: String| {
+        let lines = status
+            .lines()
+            .filter_map(|line| line.split_once("ctxt_switches:"));
+        lines
+            .map(|(_, count)| count.trim().parse::<u64>().expect("a count"))
+            .sum::<u64>()
+    };
+    statuses
+        .map(|status| counted(status.expect("the thread is there")))
+        .sum()
+}
+
+/// Makes sure that these processes are left alone by the processor for three seconds. One of twenty times is enough: what has just begun
+/// to wait may still be settling.
+///
+/// # Panics
+/// When they wake up each time, or one of them is gone.
+#[track_caller]
+pub fn assert_sleeps(processes: &[i32]) {
+    let mut counts = (0..20).map(|_| {
+        let before = switches(processes);
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        switches(processes) - before
+    });
+    assert!(counts.any(|count| count == 0), "they keep waking up");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
