@@ -5,17 +5,23 @@
 //! stack. Whatever else it does there is done here.
 
 use std::{
+    alloc::{GlobalAlloc, Layout, System},
     ffi::{CStr, OsStr, OsString},
     os::unix::ffi::OsStrExt,
     process,
+    sync::atomic::{AtomicI32, Ordering},
 };
 
 use nix::libc::{self, c_char, c_int};
 
 use crate::{
+    Status,
     cli::{self, Tool},
     signal,
 };
+
+/// The status of a process that has run out of memory.
+static OUT_OF_MEMORY: AtomicI32 = AtomicI32::new(libc::ENOMEM);
 
 /// Defines the `main` of a [`Tool`]'s binary, which needs `#![no_main]`. A stack overflow is a plain SIGSEGV there, and with musl
 /// `std::env::args` knows of no arguments.
@@ -37,7 +43,62 @@ macro_rules! main {
             // SAFETY: these are what the C library has handed over.
             unsafe { $crate::start::start::<$tool>(count, arguments) }
         }
+
+        #[global_allocator]
+        static ALLOCATOR: $crate::start::Allocator =
+            $crate::start::Allocator(<$tool as $crate::cli::Tool>::NAME);
     };
+}
+
+/// The system's allocator, for the tool of this name: where no memory is left the process ends with a message and `ENOMEM`, or with 125
+/// where it runs a command. The standard library would abort it.
+#[derive(Debug)]
+pub struct Allocator(pub &'static str);
+
+// SAFETY: the system's allocator does it all; a null pointer is never returned.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the same promises.
+        self.checked(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the same promises.
+        self.checked(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps the same promises.
+        self.checked(unsafe { System.realloc(memory, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the same promises.
+        unsafe { System.dealloc(memory, layout) };
+    }
+}
+
+impl Allocator {
+    fn checked(&self, memory: *mut u8) -> *mut u8 {
+        if memory.is_null() {
+            self.end();
+        }
+        memory
+    }
+
+    #[cold]
+    fn end(&self) -> ! {
+        let part = |text: &str| libc::iovec {
+            iov_base: text.as_ptr().cast_mut().cast(),
+            iov_len: text.len(),
+        };
+        let message = [part(self.0), part(": out of memory (os error 12)\n")];
+        // SAFETY: both calls are async-signal-safe, and the parts are valid.
+        unsafe {
+            libc::writev(libc::STDERR_FILENO, message.as_ptr(), 2);
+            libc::_exit(OUT_OF_MEMORY.load(Ordering::Relaxed))
+        }
+    }
 }
 
 /// Runs a tool with the arguments that the C library hands to `main`, and ends the process with its status.
@@ -50,11 +111,14 @@ pub unsafe fn start<T: Tool>(count: c_int, arguments: *const *const c_char) -> !
     let argument = |index| {
         // SAFETY: the caller promises that so many strings are there.
         let text = unsafe { CStr::from_ptr(*arguments.add(index)) };
-        OsStr::from_bytes(text.to_bytes()).to_owned()
+        OsStr::from_bytes(text.to_bytes())
     };
-    let arguments: Vec<OsString> = (0..usize::try_from(count).unwrap_or(0))
-        .map(argument)
-        .collect();
+    let arguments = (0..usize::try_from(count).unwrap_or(0)).map(argument);
+    if arguments.clone().any(|argument| argument == "--") {
+        let failed = Status::FAILED.code().into();
+        OUT_OF_MEMORY.store(failed, Ordering::Relaxed);
+    }
+    let arguments: Vec<OsString> = arguments.map(OsStr::to_owned).collect();
     process::exit(cli::run_with::<T>(arguments).code().into())
 }
 

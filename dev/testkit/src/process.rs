@@ -187,6 +187,38 @@ pub fn assert_sleeps(processes: &[i32]) {
     assert!(counts.any(|count| count == 0), "they keep waking up");
 }
 
+/// Runs the command with ever more memory to use, `RLIMIT_AS` of `setrlimit(2)`: from less than it can be loaded in up to more than it needs.
+/// The outcomes, each with what it wrote.
+///
+/// # Panics
+/// When it aborts itself, or `prlimit` is not there.
+#[track_caller]
+#[must_use]
+pub fn run_with_little_memory(command: &Command) -> Vec<(Option<i32>, String, String)> {
+    let outcome = |kib: u32| {
+        let mut limited = Command::new("prlimit");
+        limited
+            .arg(format!("--as={}", kib * 1024))
+            .arg(command.get_program());
+        limited
+            .args(command.get_args())
+            .stdin(std::process::Stdio::null());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        let output = limited.output().expect("prlimit, which util-linux has");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (said, error) = (text(&output.stdout), text(&output.stderr));
+        let has_aborted = output.status.signal() == Some(Signal::SIGABRT as i32);
+        assert!(!has_aborted, "with {kib} KiB: {said}{error}");
+        (output.status.code(), said, error)
+    };
+    (1_000..16_000).step_by(100).map(outcome).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
