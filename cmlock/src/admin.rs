@@ -9,6 +9,7 @@ use crate::{
     error::Kind,
     holder::OwnerState,
     judge::judge,
+    time::ClockBounds,
 };
 
 /// A lock's object, and what it means.
@@ -95,6 +96,7 @@ async fn found(
 pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<(), Error> {
     let released = async {
         let holder = client.holder(id.unwrap_or_default()).await?;
+        let holder = holder.map_err(Kind::Refused)?;
         loop {
             let Some(object) = read(client, name).await? else {
                 return Ok(());
@@ -105,7 +107,7 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
             if !ours {
                 return Err(Kind::Held(Obstacle::of(&record)));
             }
-            match client.delete(&record).await {
+            match client.delete(name, &object.metadata).await {
                 Ok(()) => return Ok(()),
                 // It has changed since.
                 Err(error) if error.status() == Some(409) => {}
@@ -127,6 +129,6 @@ async fn state(client: &Client, object: &ConfigMap) -> Result<State, Kind> {
     let record = Record::read(object)?;
     let pod: Option<Pod> = client.get(PODS, &record.owner.name).await?;
     let owner = OwnerState::of(&record.owner, pod.as_ref());
-    let verdict = judge(&record, &owner, client.now(), None);
+    let verdict = judge(&record, &owner, ClockBounds::of(client.now()), None);
     Ok(State { record, verdict })
 }

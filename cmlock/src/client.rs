@@ -4,11 +4,12 @@ use std::{
     fmt::Debug,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
-use coord_core::{Errno, boottime, is_dns_subdomain};
+use coord_core::{BootInstant, Errno, is_dns_subdomain};
 use coord_kube::{Action, Cluster, Error as KubeError, Rule};
+use coord_lease::engine::{Moment, Protocol, StoreTime};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Pod},
@@ -26,8 +27,9 @@ use crate::{
     Error, PodName,
     error::Kind,
     holder::{Holder, own_run, phase},
-    record::{self, Owner, Record, Run},
-    time::Sight,
+    lock::PodLock,
+    protocol::Refusal,
+    record::{self, Owner, Run},
 };
 
 pub(crate) const CONFIGMAPS: &str = "configmaps";
@@ -40,7 +42,8 @@ pub struct Client {
     pod: PodName,
     container: Option<Container>,
     owner: Arc<tokio::sync::Mutex<Option<OwnRun>>>,
-    sight: Arc<Mutex<Option<Sight>>>,
+    /// What was known of the server's clock at its last answer.
+    clock: Arc<Mutex<Option<Moment>>>,
 }
 
 /// The Pod, and the run of the container, if that is noted.
@@ -112,7 +115,7 @@ impl Client {
             pod,
             container: None,
             owner: Arc::default(),
-            sight: Arc::default(),
+            clock: Arc::default(),
         }
     }
 
@@ -167,60 +170,72 @@ impl Client {
         self.cluster.action(verb, resource).on(name)
     }
 
-    /// What is known of the server's clock, at this moment.
-    pub(crate) fn now(&self) -> Option<Sight> {
-        let sight = *self.sight.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(sight?.at(boottime()))
+    /// This moment, with what is known of the server's clock.
+    pub(crate) fn now(&self) -> Moment {
+        let now = BootInstant::now();
+        self.last_answer()
+            .map_or(Moment::new(now), |last| last.at(now))
     }
 
-    /// A holder of this Pod with this ID. The Pod is read once, and again when no answer has told the server's clock for a minute.
-    pub(crate) async fn holder(&self, id: &str) -> Result<Holder, Kind> {
+    /// What the server's clock shows now, since the Unix epoch; not ahead of it.
+    pub(crate) fn shown(&self) -> Option<Duration> {
+        let shown = self.cluster.clock().now()?;
+        shown.duration_since(UNIX_EPOCH).ok()
+    }
+
+    fn last_answer(&self) -> Option<Moment> {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A holder of this Pod with this ID, or why it cannot be one. The Pod is read once, and again when no answer has told the server's clock
+    /// for a minute.
+    pub(crate) async fn holder(&self, id: &str) -> Result<Result<Holder, Refusal>, KubeError> {
         let mut known = self.owner.lock().await;
         let (owner, run) = match known.clone().filter(|_| self.knows_the_time()) {
             Some(known) => known,
-            None => known.insert(self.read_owner().await?).clone(),
+            None => match self.read_owner().await? {
+                Ok(read) => known.insert(read).clone(),
+                Err(refusal) => return Ok(Err(refusal)),
+            },
         };
-        Ok(Holder {
+        Ok(Ok(Holder {
             id: id.to_owned(),
             owner,
             run,
-        })
+        }))
     }
 
     /// Two clocks do not stay together for ever, and the server's may be set.
     fn knows_the_time(&self) -> bool {
         const FRESH: Duration = Duration::from_secs(60);
-        let sight = *self.sight.lock().unwrap_or_else(PoisonError::into_inner);
-        sight.is_some_and(|sight| boottime() < sight.local + FRESH)
+        let last = self.last_answer();
+        last.is_some_and(|last| BootInstant::now() < last.boot + FRESH)
     }
 
-    async fn read_owner(&self) -> Result<OwnRun, Kind> {
+    async fn read_owner(&self) -> Result<Result<OwnRun, Refusal>, KubeError> {
         if !is_dns_subdomain(&self.pod.name) {
-            return Err(Kind::PodName(self.pod.clone()));
+            return Ok(Err(Refusal::PodName(self.pod.clone())));
         }
-        let pod: Pod = self
-            .get(PODS, &self.pod.name)
-            .await?
-            .ok_or_else(|| Kind::NoPod(self.pod.clone()))?;
+        let pod = self.get::<Pod>(PODS, &self.pod.name).await?;
+        Ok(self.own_run(pod))
+    }
+
+    fn own_run(&self, pod: Option<Pod>) -> Result<OwnRun, Refusal> {
+        let pod = pod.ok_or_else(|| Refusal::NoPod(self.pod.clone()))?;
         if let phase @ ("Failed" | "Succeeded") = phase(&pod) {
-            return Err(Kind::Finished(self.pod.clone(), phase.to_owned()));
+            return Err(Refusal::Finished(self.pod.clone(), phase.to_owned()));
         }
-        let run = match &self.container {
-            Some(container) => self.run_of(&pod, container)?,
-            None => None,
+        let container = self.container.as_ref();
+        let run = container.map(|container| self.run_of(&pod, container));
+        let owner = Owner {
+            name: self.pod.name.clone(),
+            uid: pod.metadata.uid.unwrap_or_default(),
         };
-        let uid = pod.metadata.uid.unwrap_or_default();
-        Ok((
-            Owner {
-                name: self.pod.name.clone(),
-                uid,
-            },
-            run,
-        ))
+        Ok((owner, run.transpose()?.flatten()))
     }
 
     /// Before the Pod has a status of the container, it has not been restarted.
-    fn run_of(&self, pod: &Pod, container: &Container) -> Result<Option<Run>, Kind> {
+    fn run_of(&self, pod: &Pod, container: &Container) -> Result<Option<Run>, Refusal> {
         let Container { name, must_be } = container;
         let known = own_run(pod, name);
         let spec = pod.spec.iter();
@@ -235,7 +250,7 @@ impl Client {
         };
         let run = known.or_else(|| all.any(|known| known.name == *name).then(first));
         match run {
-            None if *must_be => Err(Kind::NoContainer(self.pod.clone(), name.clone())),
+            None if *must_be => Err(Refusal::NoContainer(self.pod.clone(), name.clone())),
             run => Ok(run),
         }
     }
@@ -293,16 +308,16 @@ impl Client {
     }
 
     /// Deletes this version of this object, and nothing else of this name. One that is gone already is fine.
-    pub(crate) async fn delete(&self, record: &Record) -> Result<(), KubeError> {
+    pub(crate) async fn delete(&self, name: &str, object: &ObjectMeta) -> Result<(), KubeError> {
         let parameters = DeleteParams {
             preconditions: Some(Preconditions {
-                uid: Some(record.uid.clone()),
-                resource_version: Some(record.version.clone()),
+                uid: object.uid.clone(),
+                resource_version: object.resource_version.clone(),
             }),
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
-        let (api, name) = (self.api::<ConfigMap>(), &record.name);
+        let api = self.api::<ConfigMap>();
         match self
             .call(self.action("delete", CONFIGMAPS, name), || {
                 api.delete(name, &parameters)
@@ -348,7 +363,7 @@ impl Client {
     pub(crate) fn within(&self, namespace: &str) -> Result<Self, KubeError> {
         let cluster = self.cluster.within(namespace)?;
         Ok(Self {
-            sight: Arc::clone(&self.sight),
+            clock: Arc::clone(&self.clock),
             ..Self::of(cluster, &self.pod.name)
         })
     }
@@ -357,13 +372,15 @@ impl Client {
     where
         F: Future<Output = kube::Result<T>>,
     {
-        let sent = boottime();
+        let sent = BootInstant::now();
         let answer = self.cluster.call(action, request).await;
-        let now = boottime();
+        let boot = BootInstant::now();
         // A request that was not answered says nothing of the server's clock; neither does one that was answered by somebody before it.
-        if let (Some(shown), true) = (self.cluster.clock().now(), answer.is_ok()) {
-            let sight = Sight::new(now, now.saturating_sub(sent), shown);
-            *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(sight);
+        if let (Some(earliest), true) = (self.shown(), answer.is_ok()) {
+            let latest = earliest + PodLock::CLOCK_UNIT + boot.since(sent);
+            let store = Some(StoreTime { earliest, latest });
+            let now = Moment { boot, store };
+            *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
         answer
     }

@@ -2,9 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use coord_core::{Errno, HasErrno, errno::with_sources};
+use coord_core::{Errno, HasErrno};
+use coord_lease::{Lost, engine::Failure};
 
-use crate::{Obstacle, PodName, record::Malformed};
+use crate::{Obstacle, lock::PodLock, protocol::Refusal, record::Malformed};
 
 /// An operation on a lock that failed.
 #[derive(Debug)]
@@ -15,27 +16,23 @@ pub struct Error {
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// The name cannot be a lock's, or a Pod's.
+    /// The name cannot be a lock's.
     Name,
-    PodName(PodName),
-    /// There is no such Pod.
-    NoPod(PodName),
-    /// The Pod has ended, with this phase.
-    Finished(PodName, String),
-    /// The Pod has no container of this name.
-    NoContainer(PodName, String),
+    /// It cannot be had.
+    Refused(Refusal),
     /// Somebody else has it.
     Held(Obstacle),
     /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// The caller wanted no more.
     Cancelled,
-    Malformed(Malformed),
-    /// The server's answers have no `Date`.
-    NoClock,
+    /// It is held no more.
+    Lost(Lost),
     Cluster(coord_kube::Error),
     /// The server has never answered, and was given up before the wait was over; the last request's error.
     Unanswered(coord_kube::Error),
+    /// The server did not answer in time.
+    Silent,
     Timer(std::io::Error),
 }
 
@@ -55,16 +52,6 @@ impl Error {
 }
 
 impl Kind {
-    /// For an event about the lock.
-    pub(crate) fn text(&self) -> String {
-        match self {
-            Self::Cluster(error) | Self::Unanswered(error) => with_sources(error),
-            Self::Held(obstacle) => format!("it is {obstacle}"),
-            Self::Malformed(malformed) => malformed.to_string(),
-            _ => "it could not be".to_owned(),
-        }
-    }
-
     pub(crate) fn of(self, lock: &str) -> Error {
         Error {
             lock: lock.to_owned(),
@@ -81,7 +68,22 @@ impl From<coord_kube::Error> for Kind {
 
 impl From<Malformed> for Kind {
     fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
+        Self::Refused(Refusal::Malformed(malformed))
+    }
+}
+
+impl From<Failure<PodLock>> for Kind {
+    fn from(failure: Failure<PodLock>) -> Self {
+        match failure {
+            Failure::Held(by) => Self::Held(by),
+            Failure::TimedOut(limit, why) => Self::TimedOut(limit, why),
+            Failure::Lost(why) => Self::Lost(why),
+            Failure::Cancelled => Self::Cancelled,
+            Failure::Refused(refusal) => Self::Refused(refusal),
+            Failure::Request(failed) => Self::Cluster(failed.error),
+            Failure::Unanswered(failed) => Self::Unanswered(failed.error),
+            Failure::Silent => Self::Silent,
+        }
     }
 }
 
@@ -92,16 +94,13 @@ impl HasErrno for Error {
     /// the request ([`coord_kube::Error::errno`]).
     fn errno(&self) -> Errno {
         match &*self.kind {
-            Kind::Name
-            | Kind::PodName(_)
-            | Kind::Finished(..)
-            | Kind::NoContainer(..)
-            | Kind::Malformed(_) => Errno::EINVAL,
-            Kind::NoPod(_) => Errno::ENOENT,
+            Kind::Refused(Refusal::NoPod(_)) => Errno::ENOENT,
+            Kind::Refused(Refusal::NoClock) => Errno::EPROTO,
+            Kind::Name | Kind::Refused(_) => Errno::EINVAL,
             Kind::Held(_) => Errno::EBUSY,
-            Kind::TimedOut(..) => Errno::ETIMEDOUT,
+            Kind::TimedOut(..) | Kind::Silent => Errno::ETIMEDOUT,
+            Kind::Lost(_) => Errno::ESTALE,
             Kind::Cancelled => Errno::ECANCELED,
-            Kind::NoClock => Errno::EPROTO,
             // That a request got no answer in time is not that the wait ran out.
             Kind::Unanswered(error) if error.errno() == Errno::ETIMEDOUT => Errno::EAGAIN,
             Kind::Cluster(error) | Kind::Unanswered(error) => error.errno(),
@@ -112,7 +111,6 @@ impl HasErrno for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SET: &str = "set POD_NAME and POD_NAMESPACE to the Pod's metadata.name and metadata.namespace, or give --pod and --namespace";
         if !self.lock.is_empty() && !matches!(*self.kind, Kind::Name) {
             write!(f, "lock {}: ", self.lock)?;
         }
@@ -124,33 +122,20 @@ impl fmt::Display for Error {
                     "invalid lock name {start:?}: use at most 253 characters from a-z, 0-9, \"-\" and \".\", with a letter or digit at each end and beside each \".\""
                 )
             }
-            Kind::PodName(pod) => write!(f, "{:?} cannot be the name of a Pod: {SET}", pod.name),
-            Kind::NoPod(pod) => write!(
+            Kind::Refused(Refusal::Malformed(malformed)) => write!(
                 f,
-                "there is no Pod {:?} in namespace {:?} to own it: {SET}",
-                pod.name, pod.namespace
+                "ConfigMap {:?} exists but is not a cmlock lock ({malformed}); leaving it unchanged",
+                self.lock
             ),
-            Kind::Finished(pod, phase) => {
-                write!(f, "Pod {pod} has ended ({phase}) and cannot own it: {SET}")
-            }
-            Kind::NoContainer(pod, name) => {
-                write!(
-                    f,
-                    "Pod {pod} has no container {name:?}: set CONTAINER_NAME or --container to the name of the one that this process is in"
-                )
-            }
+            Kind::Refused(refusal) => refusal.fmt(f),
             Kind::Held(obstacle) => write!(f, "it is {obstacle}"),
             Kind::TimedOut(limit, why) => {
                 let limit = humantime::format_duration(*limit);
                 write!(f, "could not be acquired within {limit}: {why}")
             }
             Kind::Cancelled => f.write_str("the wait was cancelled"),
-            Kind::Malformed(malformed) => write!(
-                f,
-                "ConfigMap {:?} exists but is not a cmlock lock ({malformed}); leaving it unchanged",
-                self.lock
-            ),
-            Kind::NoClock => f.write_str("the API server's answers have no Date"),
+            Kind::Lost(why) => write!(f, "it was lost: {why}"),
+            Kind::Silent => f.write_str("the API server did not answer in time"),
             Kind::Cluster(error) | Kind::Unanswered(error) => write!(f, "{error}"),
             Kind::Timer(_) => f.write_str("no timer"),
         }

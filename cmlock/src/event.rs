@@ -1,8 +1,16 @@
 //! What happens to a lock while it is wanted or held, for whoever wants to know.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::{Freed, Lost, Obstacle, Time};
+use coord_lease::engine;
+
+use crate::{
+    Freed, Lost, Obstacle, Time,
+    lock::PodLock,
+    protocol::{Notice, Written},
+};
+
+pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +42,31 @@ pub enum Event {
     NoContainer(String),
     /// This user may not watch the owner Pod, which is read from time to time instead.
     NotWatchingPods(String),
+}
+
+impl Event {
+    /// What the engine tells, while the expiry is this.
+    pub(crate) fn of(event: &engine::Event<PodLock>, written: &Written) -> Option<Self> {
+        let expires = written.get().flatten();
+        Some(match event {
+            engine::Event::Waiting(by) => Self::Waiting(by.clone()),
+            engine::Event::Acquired(..) => Self::Acquired(expires),
+            engine::Event::Renewed(_) => Self::Extended(expires?),
+            engine::Event::NotRenewed(why) => Self::NotExtended(why.to_string()),
+            engine::Event::Lost(why) => Self::Lost(*why),
+            engine::Event::Unreachable(why) => Self::Unreachable(why.clone()),
+            engine::Event::Reachable => Self::Reachable,
+            engine::Event::NotWatched(why) => Self::NotWatched(why.clone()),
+            engine::Event::Released => Self::Released,
+            engine::Event::NotReleased(why) => Self::NotReleased(why.to_string()),
+            engine::Event::Failed(_) => return None,
+            engine::Event::Notice(notice) => match notice {
+                Notice::Freeing(why) => Self::Freeing(why.clone()),
+                Notice::NotWatchingPods(why) => Self::NotWatchingPods(why.clone()),
+                Notice::NoContainer(name) => Self::NoContainer(name.clone()),
+            },
+        })
+    }
 }
 
 impl fmt::Display for Event {

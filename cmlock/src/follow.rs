@@ -12,13 +12,13 @@ use crate::Client;
 
 /// What is heard of an object.
 #[derive(Debug)]
-pub(crate) enum News<K> {
+pub(crate) enum Heard<K> {
     /// It is there, new or changed.
-    Is(Box<K>),
+    Written(Box<K>),
     /// It was deleted.
-    Gone,
+    Deleted,
     /// Nothing more is heard: it must be read again.
-    Unsure,
+    Lost,
 }
 
 type Begin<K> = Pin<Box<dyn Future<Output = Result<Watch<K>, KubeError>> + Send>>;
@@ -58,8 +58,13 @@ where
         }
     }
 
+    /// The version that was heard of last.
+    pub(crate) fn since(&self) -> &str {
+        &self.since
+    }
+
     /// Waits for the next change. It may be dropped and called again.
-    pub(crate) async fn next(&mut self) -> Result<News<K>, KubeError> {
+    pub(crate) async fn hear(&mut self) -> Result<Heard<K>, KubeError> {
         loop {
             let heard = match &mut self.state {
                 State::Off => {
@@ -78,18 +83,18 @@ where
             match heard {
                 Ok(Some(Event::Applied(object))) => {
                     self.seen(&object);
-                    return Ok(News::Is(Box::new(object)));
+                    return Ok(Heard::Written(Box::new(object)));
                 }
                 Ok(Some(Event::Deleted(object))) => {
                     self.seen(&object);
-                    return Ok(News::Gone);
+                    return Ok(Heard::Deleted);
                 }
                 Ok(Some(Event::Bookmark(version))) => self.since = version,
                 Ok(None) => self.state = State::Off,
                 Err(error) => {
                     self.state = State::Off;
                     return if error.errno() == Errno::ESTALE {
-                        Ok(News::Unsure)
+                        Ok(Heard::Lost)
                     } else {
                         Err(error)
                     };

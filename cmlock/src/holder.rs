@@ -8,16 +8,28 @@ use k8s_openapi::{
 use crate::record::{Owner, Run};
 
 /// Who wants a lock, or holds it: two of one Pod differ in their IDs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
     pub(crate) id: String,
     pub(crate) owner: Owner,
     pub(crate) run: Option<Run>,
 }
 
+impl Holder {
+    /// One of this Pod, in no container that is noted.
+    #[must_use]
+    pub fn new(id: &str, owner: Owner) -> Self {
+        Self {
+            id: id.to_owned(),
+            owner,
+            run: None,
+        }
+    }
+}
+
 /// The owner Pod, as far as a lock is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum OwnerState {
+pub enum OwnerState {
     /// Nobody has looked yet.
     Unknown,
     /// It is not there any more, or another one has its name.
@@ -30,7 +42,7 @@ pub(crate) enum OwnerState {
 
 /// A container of the owner Pod, as the kubelet last told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Container {
+pub struct Container {
     pub(crate) run: Run,
     /// Whoever ran in it before this does so no more: when it last began or ended, in Unix seconds by the node's clock.
     turned: Option<i64>,

@@ -1,12 +1,14 @@
 //! Is this lock free, and if not, why not, and when to look again. No clocks and no requests here.
 
-use std::{fmt, time::Duration};
+use std::fmt;
+
+use coord_core::BootInstant;
 
 use crate::{
     Time,
     holder::{Container, Holder, OwnerState},
     record::{Owner, Record, Run},
-    time::Sight,
+    time::ClockBounds,
 };
 
 /// What an object means for somebody who wants the lock.
@@ -51,7 +53,7 @@ pub struct Obstacle {
 pub(crate) fn judge(
     record: &Record,
     owner: &OwnerState,
-    now: Option<Sight>,
+    now: Option<ClockBounds>,
     us: Option<&Holder>,
 ) -> Verdict {
     if us.is_some_and(|us| record.is_held_by(us)) && !record.going {
@@ -74,11 +76,15 @@ pub(crate) fn judge(
 }
 
 /// The local time at which this object must be looked at again, even if nothing happens to it.
-pub(crate) fn look_again(record: &Record, now: Option<Sight>) -> Option<Duration> {
+pub(crate) fn look_again(record: &Record, now: Option<ClockBounds>) -> Option<BootInstant> {
     Some(now?.look_again(record.expires?)).filter(|_| !record.going)
 }
 
-fn freed(record: &Record, owner: &OwnerState, now: Option<Sight>) -> Option<Freed> {
+pub(crate) fn freed(
+    record: &Record,
+    owner: &OwnerState,
+    now: Option<ClockBounds>,
+) -> Option<Freed> {
     let whose = || record.owner.clone();
     match owner {
         OwnerState::Gone => return Some(Freed::OwnerGone(whose())),
@@ -160,8 +166,9 @@ impl fmt::Display for Obstacle {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
+    use coord_lease::engine::Nonce;
     use k8s_openapi::api::core::v1::Pod;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -171,12 +178,13 @@ mod tests {
 
     const NOW: u64 = 1_900_000_000;
 
-    fn now() -> Option<Sight> {
-        Some(Sight::new(
-            Duration::from_secs(5),
-            Duration::ZERO,
-            UNIX_EPOCH + Duration::from_secs(NOW),
-        ))
+    fn now() -> Option<ClockBounds> {
+        let shown = Duration::from_secs(NOW);
+        Some(ClockBounds {
+            local: BootInstant::after_boot(Duration::from_secs(5)),
+            earliest: shown,
+            latest: shown + Duration::from_secs(1),
+        })
     }
 
     fn record(expires: Option<u64>) -> Record {
@@ -189,6 +197,7 @@ mod tests {
             &std::collections::BTreeMap::new(),
             &other,
             expires.map(Time::from_secs),
+            Nonce(1),
         );
         Record::read(&object).unwrap()
     }

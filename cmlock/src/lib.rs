@@ -1,30 +1,45 @@
 #![doc = include_str!("../README.md")]
 
-mod acquire;
+#[cfg(feature = "client")]
 mod admin;
+#[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
 mod error;
+#[cfg(feature = "client")]
 mod event;
+#[cfg(feature = "client")]
 mod follow;
+#[cfg(feature = "client")]
 mod held;
 mod holder;
 mod judge;
-mod keep;
-mod limits;
+#[cfg(feature = "client")]
 mod lock;
 mod name;
-mod owner;
+#[cfg(feature = "client")]
+mod place;
+pub mod protocol;
 mod record;
+#[cfg(feature = "client")]
+mod request;
 mod time;
 
+#[cfg(feature = "client")]
 pub use admin::{State, locks, locks_everywhere, release, status};
+#[cfg(feature = "client")]
 pub use client::Client;
+#[cfg(feature = "client")]
 pub use coord_kube;
 pub use coord_lease::{Believed, Lost};
+#[cfg(feature = "client")]
 pub use error::Error;
+#[cfg(feature = "client")]
 pub use event::Event;
+#[cfg(feature = "client")]
 pub use held::Held;
 pub use judge::{Freed, Obstacle, Verdict};
+#[cfg(feature = "client")]
 pub use lock::Lock;
 pub use name::{NoPod, PodName};
 pub use record::{Malformed, Owner, Record, Run};

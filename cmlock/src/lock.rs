@@ -2,39 +2,43 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    future::{Future, pending},
+    sync::Arc,
     time::Duration,
 };
 
-use coord_core::{boottime, is_dns_subdomain};
-use tokio::sync::oneshot;
+use coord_core::is_dns_subdomain;
+use coord_lease::{
+    engine::{Engine, Goal, Settings, Wait},
+    start,
+};
 
-use crate::{Client, Error, Event, Held, acquire::Acquisition, error::Kind, record};
+use crate::{
+    Client, Error, Event, Held,
+    error::Kind,
+    event::Handler,
+    place::Place,
+    protocol::{self, Written},
+    record,
+    request::Failed,
+};
 
-pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
+/// A lock on the API server.
+pub(crate) type PodLock = protocol::PodLock<Failed>;
 
 /// A lock by its name, and how it is wanted.
 #[derive(Clone)]
 pub struct Lock {
     client: Client,
     timeout: Option<Duration>,
-    wanted: Wanted,
-}
-
-/// How a lock is wanted.
-#[derive(Clone)]
-pub(crate) struct Wanted {
-    pub(crate) name: String,
-    pub(crate) labels: BTreeMap<String, String>,
-    /// None for ever, zero for not at all.
-    pub(crate) wait: Option<Duration>,
+    name: String,
+    labels: BTreeMap<String, String>,
+    wait: Wait,
     /// None for no expiry.
-    pub(crate) hold: Option<Duration>,
+    hold: Option<Duration>,
     /// How often the expiry is moved on; none for never.
-    pub(crate) extend: Option<Duration>,
-    /// The object's data as it was written last.
-    pub(crate) data: Arc<Mutex<BTreeMap<String, String>>>,
+    extend: Option<Duration>,
+    written: Written,
     handler: Option<Handler>,
 }
 
@@ -45,19 +49,16 @@ impl Lock {
     #[must_use]
     pub fn new(client: &Client, name: &str, timeout: Option<Duration>) -> Self {
         let timeout = timeout.filter(|timeout| !timeout.is_zero());
-        let wanted = Wanted {
-            name: name.to_owned(),
-            labels: BTreeMap::new(),
-            wait: timeout,
-            hold: timeout,
-            extend: None,
-            data: Arc::default(),
-            handler: None,
-        };
         Self {
             client: client.clone(),
             timeout,
-            wanted,
+            name: name.to_owned(),
+            labels: BTreeMap::new(),
+            wait: timeout.map_or(Wait::Forever, Wait::For),
+            hold: timeout,
+            extend: None,
+            written: Written::default(),
+            handler: None,
         }
     }
 
@@ -67,7 +68,7 @@ impl Lock {
         mut self,
         labels: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        self.wanted.labels = labels
+        self.labels = labels
             .into_iter()
             .map(|(key, value)| (key.into(), value.into()))
             .collect();
@@ -77,42 +78,42 @@ impl Lock {
     /// Waits so long at most, whatever the timeout is; zero is not to wait at all.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.wanted.wait = Some(wait);
+        self.wait = Wait::at_most(wait);
         self
     }
 
     /// Waits for ever, whatever the timeout is.
     #[must_use]
     pub fn wait_for_ever(mut self) -> Self {
-        self.wanted.wait = None;
+        self.wait = Wait::Forever;
         self
     }
 
     /// Holds it so long at most, whatever the timeout is; zero is without expiry.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
-        self.wanted.hold = Some(hold).filter(|hold| !hold.is_zero());
+        self.hold = Some(hold).filter(|hold| !hold.is_zero());
         self
     }
 
     /// Moves the expiry on while the lock is held, this often, for the whole time that it may be held. It needs the right to update.
     #[must_use]
     pub fn extend_every(mut self, interval: Duration) -> Self {
-        self.wanted.extend = Some(interval).filter(|interval| !interval.is_zero());
+        self.extend = Some(interval).filter(|interval| !interval.is_zero());
         self
     }
 
     /// Calls this for each event, in the background: it must not block.
     #[must_use]
     pub fn on_event(mut self, handler: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        self.wanted.handler = Some(Arc::new(handler));
+        self.handler = Some(Arc::new(handler));
         self
     }
 
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.wanted.name
+        &self.name
     }
 
     /// The timeout it was made with.
@@ -124,76 +125,73 @@ impl Lock {
     /// The `data` of its object as this lock has written it last: `expiresAt` in Unix seconds, when there is an expiry. Empty before it was acquired.
     #[must_use]
     pub fn data(&self) -> BTreeMap<String, String> {
-        self.wanted
-            .data
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        record::data(self.written.get().flatten())
     }
 
-    /// Waits for the lock, and takes it. Dropping the future ends the wait, and nothing stays behind.
+    /// Waits for the lock, and takes it.
     ///
     /// # Errors
     /// See [`Error`]: `ETIMEDOUT` when the wait ran out, `EBUSY` when somebody holds it and it is not to be waited for, and those of the
     /// requests. A server that goes away is waited for, one that has never answered for 30 s.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the wait; in the background it is seen to that nothing of it is left.
     pub async fn acquire(&self) -> Result<Held, Error> {
-        self.acquire_unless(std::future::pending()).await
+        self.acquire_unless(pending()).await
     }
 
     /// The same, until `cancel` is ready.
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire), and `ECANCELED`, as soon as nothing is left behind.
-    pub async fn acquire_unless(
-        &self,
-        cancel: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<Held, Error> {
-        if !is_dns_subdomain(&self.wanted.name) {
-            return Err(Kind::Name.of(&self.wanted.name));
+    /// As [`acquire`](Self::acquire), and `ECANCELED`, as soon as nothing is left behind, which takes a second at most.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_unless(&self, cancel: impl Future<Output = ()>) -> Result<Held, Error> {
+        if !is_dns_subdomain(&self.name) {
+            return Err(Kind::Name.of(&self.name));
         }
-        let (_alive, dropped) = oneshot::channel::<()>();
-        let cancel = async {
-            tokio::select! {
-                () = cancel => {}
-                _ = dropped => {}
-            }
+        let settings = Settings {
+            goal: Goal::Acquire,
+            length: self.hold,
+            renew_interval: self.extend,
+            wait: self.wait,
         };
-        let (client, wanted) = (self.client.clone(), self.wanted.clone());
-        let acquired = tokio::spawn(async move {
-            let grant = Acquisition::run(client.clone(), wanted.clone(), Box::pin(cancel)).await?;
-            Ok(Held::new(client, wanted, grant))
+        let expires = self.hold.is_some();
+        let lock = PodLock::new(&self.name, expires)
+            .with_labels(&self.labels)
+            .telling(&self.written);
+        let engine = Engine::new(lock, settings, self.client.now(), random());
+        let place = Place::new(&self.client, &self.name, new_id());
+        let (handler, written) = (self.handler.clone(), self.written.clone());
+        let started = start(engine, place, move |event| {
+            let event = Event::of(event, &written);
+            if let (Some(handler), Some(event)) = (&handler, &event) {
+                handler(event);
+            }
+            if let Some(Event::Released | Event::NotReleased(_)) = event {
+                written.set(None);
+            }
         });
-        match acquired.await {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Kind::Cancelled.of(&self.wanted.name)),
+        let started = started.map_err(|error| Kind::Timer(error).of(&self.name))?;
+        match started.acquired(cancel).await {
+            Ok(held) => Ok(Held::new(&self.name, held)),
+            Err(failure) => Err(Kind::from(failure).of(&self.name)),
         }
     }
 }
 
-impl Wanted {
-    pub(crate) fn tell(&self, event: &Event) {
-        if let Some(handler) = &self.handler {
-            handler(event);
-        }
-    }
+/// Enough to tell all holders apart.
+fn new_id() -> String {
+    format!("{:016x}{:016x}", random(), random())
+}
 
-    pub(crate) fn wrote(&self, expires: Option<crate::Time>) {
-        *self.data.lock().unwrap_or_else(PoisonError::into_inner) = record::data(expires);
-    }
-
-    /// Enough to tell all holders apart.
-    pub(crate) fn new_id(&self) -> String {
-        format!("{:016x}{:016x}", self.random(), self.random())
-    }
-
-    #[allow(clippy::unused_self, reason = "it is asked for where a lock is wanted")]
-    pub(crate) fn random(&self) -> u64 {
-        getrandom::u64().unwrap_or_else(|_| {
-            let since = boottime();
-            u64::from(std::process::id()) << 32
-                ^ u64::from(since.subsec_nanos())
-                ^ since.as_secs() << 30
-        })
-    }
+/// From the kernel; where that has none to give, from what differs between processes and moments.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| {
+        let since = coord_core::boottime();
+        u64::from(std::process::id()) << 32
+            ^ u64::from(since.subsec_nanos())
+            ^ since.as_secs() << 30
+    })
 }

@@ -12,6 +12,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference},
 };
 
+use coord_lease::engine::Nonce;
+
 use crate::{Time, holder::Holder};
 
 /// The key in `data` of the time at which the lock is over.
@@ -21,9 +23,10 @@ const HOLDER: &str = "cmlock/holder";
 const CONTAINER: &str = "cmlock/container";
 const RESTARTS: &str = "cmlock/restarts";
 const SINCE: &str = "cmlock/since";
+const NONCE: &str = "cmlock/nonce";
 
 /// The Pod that an object belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
     /// The Pod's name.
     pub name: String,
@@ -59,8 +62,6 @@ pub struct Record {
     pub going: bool,
     /// The labels.
     pub labels: BTreeMap<String, String>,
-    pub(crate) uid: String,
-    pub(crate) version: String,
 }
 
 /// What is wrong with an object that has a lock's name. It is reported, and left as it is.
@@ -110,8 +111,6 @@ impl Record {
                 .transpose()?,
             going: meta.deletion_timestamp.is_some(),
             labels: meta.labels.clone().unwrap_or_default(),
-            uid: text(&meta.uid),
-            version: text(&meta.resource_version),
         })
     }
 
@@ -132,8 +131,9 @@ pub(crate) fn new(
     labels: &BTreeMap<String, String>,
     holder: &Holder,
     expires: Option<Time>,
+    nonce: Nonce,
 ) -> ConfigMap {
-    ConfigMap {
+    let mut object = ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             labels: (!labels.is_empty()).then(|| labels.clone()),
@@ -143,7 +143,20 @@ pub(crate) fn new(
         },
         data: expires.map(|at| data(Some(at))),
         ..ConfigMap::default()
-    }
+    };
+    set_nonce(&mut object, nonce);
+    object
+}
+
+/// Tells this write from every other one.
+pub(crate) fn set_nonce(object: &mut ConfigMap, nonce: Nonce) {
+    let annotations = object.metadata.annotations.get_or_insert_default();
+    annotations.insert(NONCE.to_owned(), nonce.to_string());
+}
+
+pub(crate) fn nonce(object: &ConfigMap) -> Option<Nonce> {
+    let nonce = object.metadata.annotations.as_ref()?.get(NONCE)?;
+    u64::from_str_radix(nonce, 16).ok().map(Nonce)
 }
 
 /// What is in the object's `data`.
@@ -315,6 +328,7 @@ pub(crate) mod tests {
             &labels,
             &holder(),
             Some(Time::from_secs(1_900_000_000)),
+            Nonce(1),
         );
         let json = serde_json::to_value(&written).unwrap();
         let go = of_go();
@@ -329,7 +343,10 @@ pub(crate) mod tests {
         let back = Record::read(&written).unwrap();
         assert!(back.is_held_by(&holder()));
         assert_eq!(back.run, holder().run);
-        assert_eq!(new("x", &BTreeMap::new(), &holder(), None).data, None);
+        assert_eq!(
+            new("x", &BTreeMap::new(), &holder(), None, Nonce(1)).data,
+            None
+        );
     }
 
     #[test]
@@ -381,7 +398,7 @@ pub(crate) mod tests {
             holder.id = id;
             holder.run.as_mut().unwrap().restarts = restarts;
             let expires = seconds.map(|seconds| Time::from_secs(seconds.into()));
-            let record = Record::read(&new("x", &BTreeMap::new(), &holder, expires)).unwrap();
+            let record = Record::read(&new("x", &BTreeMap::new(), &holder, expires, Nonce(1))).unwrap();
             prop_assert!(record.is_held_by(&holder));
             prop_assert_eq!((record.expires, record.run), (expires, holder.run));
         }

@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
-/// The server's `Date` and `expiresAt` have whole seconds.
-const UNIT: Duration = Duration::from_secs(1);
+use coord_core::BootInstant;
+use coord_lease::engine::Moment;
 
 /// A time in whole seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,9 +16,9 @@ pub struct Time(u64);
 ///
 /// Its `Date` has whole seconds and is as old as the answer took: the clock shows something between the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sight {
-    /// `CLOCK_BOOTTIME`.
-    pub(crate) local: Duration,
+pub(crate) struct ClockBounds {
+    /// This machine's.
+    pub(crate) local: BootInstant,
     /// Since the Unix epoch.
     pub(crate) earliest: Duration,
     pub(crate) latest: Duration,
@@ -55,26 +55,15 @@ impl fmt::Display for Time {
     }
 }
 
-impl Sight {
-    /// An answer came at `local`, `took` after its request was sent, and the clock that follows the answers' dates shows `shown`.
-    pub(crate) fn new(local: Duration, took: Duration, shown: SystemTime) -> Self {
-        let earliest = shown.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let latest = earliest + UNIT + took;
-        Self {
-            local,
-            earliest,
-            latest,
-        }
-    }
-
-    /// The same at another local moment.
-    pub(crate) fn at(self, local: Duration) -> Self {
-        let since = local.saturating_sub(self.local);
-        Self {
-            local,
-            earliest: self.earliest + since,
-            latest: self.latest + since,
-        }
+impl ClockBounds {
+    /// What is known at this moment.
+    pub(crate) fn of(now: Moment) -> Option<Self> {
+        let store = now.store?;
+        Some(Self {
+            local: now.boot,
+            earliest: store.earliest,
+            latest: store.latest,
+        })
     }
 
     /// What to write as the expiry of a lock that is to be held so long from now: not before that by the server's clock.
@@ -87,7 +76,7 @@ impl Sight {
     }
 
     /// The local time by which a holder must be done that has this expiry: the server's clock may show its end then.
-    pub(crate) fn deadline(self, expires: Time) -> Duration {
+    pub(crate) fn deadline(self, expires: Time) -> BootInstant {
         self.local + expires.since_epoch().saturating_sub(self.latest)
     }
 
@@ -97,13 +86,14 @@ impl Sight {
     }
 
     /// The local time at which to look again whether it is over.
-    pub(crate) fn look_again(self, expires: Time) -> Duration {
+    pub(crate) fn look_again(self, expires: Time) -> BootInstant {
         self.local + expires.since_epoch().saturating_sub(self.earliest)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use coord_lease::engine::StoreTime;
     use proptest::prelude::*;
 
     use super::*;
@@ -121,10 +111,17 @@ mod tests {
     }
 
     /// How one machine sees the server's clock, which shows `server` when the local one shows `local`.
-    fn sight(server: Duration, local: Duration, took: Duration, ago: Duration) -> Sight {
+    fn bounds(server: Duration, local: BootInstant, took: Duration, ago: Duration) -> Moment {
         // The date was written somewhere between the request and the answer, cut to whole seconds.
-        let date = Duration::from_secs((server - ago - took / 2).as_secs());
-        Sight::new(local - ago, took, UNIX_EPOCH + date).at(local)
+        let earliest = Duration::from_secs((server - ago - took / 2).as_secs());
+        let latest = earliest + Duration::from_secs(1) + took;
+        let store = Some(StoreTime { earliest, latest });
+        let boot = local - ago;
+        Moment { boot, store }.at(local)
+    }
+
+    fn of(moment: Moment) -> ClockBounds {
+        ClockBounds::of(moment).unwrap()
     }
 
     proptest! {
@@ -136,26 +133,30 @@ mod tests {
         ) {
             let millis = Duration::from_millis;
             let start = Duration::from_secs(server) + Duration::from_nanos(nanos);
-            let (here, there) = (millis(50_000_000), millis(7_000_000));
+            let here = BootInstant::after_boot(millis(50_000_000));
+            let there = BootInstant::after_boot(millis(7_000_000));
             let hold = millis(hold);
-            let holder = sight(start, here, millis(took), millis(ago));
+            let holder = of(bounds(start, here, millis(took), millis(ago)));
             let expires = holder.expiry(hold);
-            let done_after = holder.deadline(expires) - here;
+            let done_after = holder.deadline(expires).since(here);
             prop_assert!(done_after >= hold);
-            let waiter = sight(start, there, millis(other), millis(other_ago));
-            let taken_after = waiter.look_again(expires) - there;
+            let waiter = bounds(start, there, millis(other), millis(other_ago));
+            let taken_after = of(waiter).look_again(expires).since(there);
             prop_assert!(taken_after >= done_after, "{taken_after:?} {done_after:?}");
             prop_assert!(taken_after <= hold + Duration::from_secs(3) + millis(took + other));
-            prop_assert!(waiter.at(there + taken_after).is_past(expires));
-            prop_assert!(taken_after.is_zero() || !waiter.at(there + taken_after - millis(1)).is_past(expires) );
+            prop_assert!(of(waiter.at(there + taken_after)).is_past(expires));
+            let just_before = of(waiter.at(there + taken_after - millis(1)));
+            prop_assert!(taken_after.is_zero() || !just_before.is_past(expires));
         }
 
         #[test]
         fn any_expiry_can_be_judged(seconds in any::<u64>(), now in 0_u64..4_000_000_000) {
-            let sight = Sight::new(Duration::ZERO, Duration::ZERO, UNIX_EPOCH + Duration::from_secs(now));
+            let shown = Duration::from_secs(now);
+            let store = Some(StoreTime { earliest: shown, latest: shown });
+            let bounds = of(Moment { boot: BootInstant::BOOT, store });
             let expires = Time::from_secs(seconds);
-            prop_assert_eq!(sight.is_past(expires), now >= seconds);
-            prop_assert_eq!(sight.look_again(expires).is_zero(), now >= seconds);
+            prop_assert_eq!(bounds.is_past(expires), now >= seconds);
+            prop_assert_eq!(bounds.look_again(expires) == BootInstant::BOOT, now >= seconds);
         }
     }
 }

@@ -1,10 +1,64 @@
-//! The clock of leases and deadlines.
+//! The clock of leases and deadlines, `CLOCK_BOOTTIME`, which runs during suspend and is never set (`clock_gettime(2)`).
 
-use std::time::Duration;
+use std::{
+    ops::{Add, Sub},
+    time::Duration,
+};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Time since boot, including suspend (`CLOCK_BOOTTIME`, `clock_gettime(2)`): the clock of leases and deadlines.
+/// A moment on that clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootInstant(Duration);
+
+impl BootInstant {
+    /// When the machine was booted, which is before everything.
+    pub const BOOT: Self = Self(Duration::ZERO);
+
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(boottime())
+    }
+
+    /// So long after the boot.
+    #[must_use]
+    pub const fn after_boot(length: Duration) -> Self {
+        Self(length)
+    }
+
+    /// How long after the boot this is.
+    #[must_use]
+    pub const fn since_boot(self) -> Duration {
+        self.0
+    }
+
+    /// How long after an earlier moment this is; zero for a later one.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// What would be too late to be told is as late as can be.
+impl Add<Duration> for BootInstant {
+    type Output = Self;
+
+    fn add(self, length: Duration) -> Self {
+        Self(self.0.saturating_add(length))
+    }
+}
+
+/// Nothing is before the boot.
+impl Sub<Duration> for BootInstant {
+    type Output = Self;
+
+    fn sub(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(length))
+    }
+}
+
+/// Time since boot, including suspend.
 #[must_use]
 pub fn boottime() -> Duration {
     // It fails only for a clock that the kernel does not have; this one came with Linux 2.6.39.

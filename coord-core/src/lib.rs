@@ -26,7 +26,7 @@ pub mod start;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-pub use boottime::boottime;
+pub use boottime::{BootInstant, boottime};
 pub use errno::{Errno, HasErrno};
 pub use exit::Status;
 pub use name::is_dns_subdomain;

@@ -151,7 +151,10 @@ impl Error {
     pub fn had_no_effect(&self) -> bool {
         match &self.kind {
             Kind::Config(..) | Kind::NoCluster | Kind::Credentials(..) | Kind::Starting(..) => true,
-            Kind::Answer(_, status) => (400..500).contains(&status.code) && status.code != 408,
+            Kind::Answer(_, status) => {
+                let is_refused = (400..500).contains(&status.code) && status.code != 408;
+                is_refused || was_not_admitted(status)
+            }
             Kind::TimedOut(..) | Kind::Silent(..) => false,
             Kind::Failed(_, error) => {
                 chain(&**error).any(<dyn StdError>::is::<NotConnected>)
@@ -159,6 +162,11 @@ impl Error {
             }
         }
     }
+}
+
+/// Whether an admission webhook could not be asked, without which nothing is written: the API server says so with status 500.
+fn was_not_admitted(status: &Status) -> bool {
+    status.code == 500 && status.message.contains("failed calling webhook")
 }
 
 impl Error {

@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 
-mod belief;
+mod driver;
+pub mod engine;
+mod held;
 mod pace;
 mod timer;
+mod version;
 
 #[cfg(feature = "cli")]
 pub mod output;
@@ -17,9 +20,12 @@ mod under;
 #[cfg(feature = "cli")]
 mod wait_line;
 
-pub use belief::{Belief, Believed, Lost};
+pub use coord_core::BootInstant;
+pub use driver::{Answer, Change, Started, Store, Watch, start};
+pub use held::{Belief, Believed, Held, Lost};
 pub use pace::{Backoff, Crowd, Random};
 pub use timer::{Pollable, Timer};
+pub use version::Version;
 
 #[cfg(feature = "cli")]
 pub use under::{Under, as_wrapper, failed, not_acquired, not_started};

@@ -3,7 +3,6 @@
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, RawFd},
-    time::Duration,
 };
 
 use nix::sys::{
@@ -12,7 +11,7 @@ use nix::sys::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use coord_core::boottime;
+use coord_core::BootInstant;
 
 /// A timer on that clock. The runtime's own stands still during suspend, and would be late by that.
 #[derive(Debug)]
@@ -58,20 +57,20 @@ impl Timer {
     }
 
     /// Returns at this time, or never. A timer that cannot be waited for returns at once, so that nothing is late.
-    pub async fn until(&mut self, at: Option<Duration>) {
+    pub async fn until(&mut self, at: Option<BootInstant>) {
         let Some(at) = at else {
             return std::future::pending().await;
         };
-        while boottime() < at {
+        while BootInstant::now() < at {
             if self.expire(at).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn expire(&mut self, at: Duration) -> io::Result<()> {
+    async fn expire(&mut self, at: BootInstant) -> io::Result<()> {
         let timer = self.0.get_ref().get();
-        let at = Expiration::OneShot(TimeSpec::from_duration(at));
+        let at = Expiration::OneShot(TimeSpec::from_duration(at.since_boot()));
         timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
         let mut ready = self.0.readable().await?;
         // Reading makes it unreadable; it may be so already, when it was set anew.
@@ -83,17 +82,19 @@ impl Timer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
     async fn a_timer_returns_at_its_time_and_not_before() {
         let mut timer = Timer::new().unwrap();
         for millis in [0, 30, 1, 60] {
-            let at = boottime() + Duration::from_millis(millis);
+            let at = BootInstant::now() + Duration::from_millis(millis);
             timer.until(Some(at)).await;
-            assert!(boottime() >= at);
+            assert!(BootInstant::now() >= at);
         }
-        timer.until(Some(Duration::ZERO)).await;
+        timer.until(Some(BootInstant::BOOT)).await;
         let never = tokio::time::timeout(Duration::from_millis(50), timer.until(None));
         assert!(never.await.is_err());
     }

@@ -1,8 +1,8 @@
 //! A command under a lease: it has ended when the lease does.
 
-use std::{error::Error, ffi::OsString, time::Duration};
+use std::{error::Error, ffi::OsString};
 
-use coord_core::{Errno, HasErrno, Status, boottime, cli::Failure};
+use coord_core::{BootInstant, Errno, HasErrno, Status, cli::Failure};
 use coord_process::supervise::{self, Ender, Guard, Reason, Running};
 
 use crate::{Believed, Signals, Timer, timer::Pollable};
@@ -28,7 +28,7 @@ impl Under {
     ) -> Self {
         let deadline = lease.deadline();
         let started = guard
-            .set_deadline(deadline)
+            .set_deadline(deadline.map(BootInstant::since_boot))
             .and_then(|()| guard.spawn([var]));
         match started {
             Ok(running) => {
@@ -89,7 +89,11 @@ pub fn not_acquired(
     }
 }
 
-async fn until_over(mut running: Running, lease: &Believed, deadline: Option<Duration>) -> Under {
+async fn until_over(
+    mut running: Running,
+    lease: &Believed,
+    deadline: Option<BootInstant>,
+) -> Under {
     let ender = running.ender();
     let status = {
         let over = over(&mut running);
@@ -116,7 +120,9 @@ async fn over(running: &mut Running) -> Result<Status, Failure> {
         if let Some(outcome) = running.step().map_err(not_started)? {
             return Ok(outcome.status());
         }
-        let wake = running.timeout().map(|timeout| boottime() + timeout);
+        let wake = running
+            .timeout()
+            .map(|timeout| BootInstant::now() + timeout);
         // What becomes readable after this is told again: all that there was to read has been read.
         tokio::select! {
             ready = signals.readable() => ready.map_err(failed)?.clear_ready(),
@@ -127,10 +133,10 @@ async fn over(running: &mut Running) -> Result<Status, Failure> {
 }
 
 /// Returns when the lease is lost.
-async fn follow(lease: &Believed, ender: &Ender, mut deadline: Option<Duration>) {
+async fn follow(lease: &Believed, ender: &Ender, mut deadline: Option<BootInstant>) {
     while let Ok(later) = lease.deadline_after(deadline).await {
         deadline = later;
-        if let Err(error) = ender.set_deadline(later) {
+        if let Err(error) = ender.set_deadline(later.map(BootInstant::since_boot)) {
             log::warn!("the guard was not told that the lease was renewed: {error}");
         }
     }

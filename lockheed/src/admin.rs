@@ -4,8 +4,8 @@ use std::{future::Future, time::Duration};
 
 use crate::{
     Condition, Error, Lease, LockName, Record, Store, Timestamp,
-    driver::silent,
     error::Kind,
+    protocol::Skew,
     store::{Object, RECORD, StoreError, StoreErrorKind, Version},
 };
 
@@ -158,9 +158,8 @@ pub async fn delete_lock<S: Store>(
         if condition.is_some_and(|condition| !state.matches(condition)) {
             return Ok(false);
         }
-        let surely = |lease: &&Lease| {
-            !lease.expires.is_never() && lease.expires.plus(store.clock_skew()) <= state.now
-        };
+        let skew = Skew::of(store);
+        let surely = |lease: &&Lease| skew.is_surely_over(lease, state.now);
         if let Some(lease) = state.record.leases.values().find(|lease| !surely(lease)) {
             let (by, until) = (lease.holder.clone(), lease.expires);
             return Err(Kind::Held { by, until }.of(name));
@@ -184,7 +183,7 @@ async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, State), E
 
 async fn within<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let answer = tokio::time::timeout(LIMIT, call).await;
-    answer.unwrap_or_else(|_| Err(silent(StoreErrorKind::Unknown)))
+    answer.unwrap_or_else(|_| Err(StoreError::silent(StoreErrorKind::Unknown)))
 }
 
 fn busy(name: &LockName) -> Error {

@@ -1,8 +1,13 @@
 //! What happens to a lock while it is wanted or held, for whoever wants to know.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Lost, Token};
+use coord_core::BootInstant;
+use coord_lease::engine;
+
+use crate::{Lost, Token, protocol::Mutex};
+
+pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Something that has happened, with the code that Go programs give it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +17,8 @@ pub enum Event {
     Acquired(Token),
     /// It was not; why. 513.
     NotAcquired(String),
-    /// The lease was renewed, and lasts until this `CLOCK_BOOTTIME`. 211.
-    Renewed(Option<Duration>),
+    /// The lease was renewed, and lasts until then. 211.
+    Renewed(Option<BootInstant>),
     /// A renewal failed, and is tried again; why. 511.
     NotRenewed(String),
     /// The lock is held no more, without having been released. 511.
@@ -32,6 +37,8 @@ pub enum Event {
     Unreachable(String),
     /// The store answers again. 299.
     Reachable,
+    /// The lock is not watched for a while, so that its loss is noticed later; why. 299.
+    NotWatched(String),
 }
 
 impl Event {
@@ -47,7 +54,48 @@ impl Event {
             Self::NotAcquired(_) => 513,
             Self::Maintained => 214,
             Self::NotMaintained => 215,
-            Self::Waiting(_) | Self::Unreachable(_) | Self::Reachable => 299,
+            Self::Waiting(_) | Self::Unreachable(_) | Self::Reachable | Self::NotWatched(_) => 299,
+        }
+    }
+}
+
+/// Tells a handler what the engine tells.
+pub(crate) struct Reporter {
+    handler: Option<Handler>,
+    is_maintained: bool,
+}
+
+impl Reporter {
+    pub(crate) fn new(handler: Option<Handler>, renew_interval: Option<Duration>) -> Self {
+        Self {
+            handler,
+            is_maintained: renew_interval.is_some(),
+        }
+    }
+
+    pub(crate) fn tell(&mut self, event: &engine::Event<Mutex>) {
+        let Some(handler) = &self.handler else {
+            return;
+        };
+        let event = match event {
+            engine::Event::Waiting(by) => Event::Waiting(format!("it is {by}")),
+            engine::Event::Acquired(token, _) => Event::Acquired(*token),
+            engine::Event::Renewed(until) => Event::Renewed(*until),
+            engine::Event::NotRenewed(why) => Event::NotRenewed(why.to_string()),
+            engine::Event::Lost(why) => Event::Lost(*why),
+            engine::Event::Unreachable(why) => Event::Unreachable(why.clone()),
+            engine::Event::Reachable => Event::Reachable,
+            engine::Event::NotWatched(why) => Event::NotWatched(why.clone()),
+            engine::Event::Released => Event::Released,
+            engine::Event::NotReleased(why) => Event::NotReleased(why.to_string()),
+            engine::Event::Failed(why) => Event::NotAcquired(why.to_string()),
+            engine::Event::Notice(nothing) => match *nothing {},
+        };
+        handler(&event);
+        match event {
+            Event::Acquired(_) if self.is_maintained => handler(&Event::Maintained),
+            Event::Lost(_) if self.is_maintained => handler(&Event::NotMaintained),
+            _ => {}
         }
     }
 }
@@ -67,6 +115,7 @@ impl fmt::Display for Event {
             Self::Waiting(why) => write!(f, "waiting: {why}"),
             Self::Unreachable(why) => write!(f, "the store does not answer, trying again: {why}"),
             Self::Reachable => f.write_str("the store answers again"),
+            Self::NotWatched(why) => write!(f, "not watched for a while: {why}"),
         }
     }
 }

@@ -2,17 +2,14 @@
 
 mod admin;
 mod condition;
-mod driver;
 mod error;
 mod event;
 mod held;
 mod lock;
-mod machine;
 mod name;
+mod place;
+pub mod protocol;
 mod record;
-#[cfg(feature = "sim")]
-#[doc(hidden)]
-pub mod sim;
 pub mod store;
 mod time;
 
@@ -26,7 +23,7 @@ pub use coord_lease::{Believed, Lost};
 pub use error::Error;
 pub use event::Event;
 pub use held::Held;
-pub use lock::Lock;
+pub use lock::{Lock, Wait};
 pub use name::{InvalidName, LockName};
 pub use record::{InvalidRecord, Lease, Record};
 #[cfg(feature = "kube")]

@@ -1,22 +1,27 @@
 //! Wanting a lock: the builder.
 
 use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
-use coord_core::{HasErrno, boottime};
-use tokio::sync::oneshot;
+use coord_core::{BootInstant, Errno, HasErrno, boottime};
+pub use coord_lease::engine::Wait;
+use coord_lease::{
+    Started,
+    engine::{Engine, Failure, Goal, Moment, Settings},
+    start,
+};
 
 use crate::{
     Condition, Error, Event, Held, LockName, Store,
-    driver::{Driver, Order},
     error::Kind,
-    held::{self, Handler, Strings},
-    machine::{Goal, Machine, Settings, Wait},
-    store::{ProofOfLife, StoreErrorKind},
+    event::{Handler, Reporter},
+    place::Place,
+    protocol::{Contender, Mutex, Skew},
+    store::{ProofOfLife, StoreError, StoreErrorKind},
 };
 
 /// A lock as somebody wants it.
@@ -40,48 +45,42 @@ use crate::{
 #[must_use = "nothing happens before it is acquired"]
 pub struct Lock<S> {
     store: Arc<S>,
-    settings: Settings,
+    contender: Contender,
+    length: Option<Duration>,
+    renew_interval: Option<Duration>,
     timeout: Option<Duration>,
     retries: u32,
     delay: Duration,
     handler: Option<Handler>,
-    cancel: Mutex<Option<Cancel>>,
 }
-
-type Cancel = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<S: Store> Lock<S> {
     /// The lock of this name: a lease without an end, a random ID, nothing renewed by itself.
     pub fn new(store: S, name: LockName) -> Self {
-        let settings = Settings {
+        let contender = Contender {
             name,
             id: random_id(),
-            goal: Goal::Acquire,
-            length: None,
-            renew_interval: None,
             tags: Vec::new(),
             reset_tags: false,
             force: None,
-            wait: Wait::Forever,
-            skew: store.clock_skew(),
+            skew: Skew::of(&store),
             alive: None,
-            #[cfg(feature = "sim")]
-            flaw: None,
         };
         Self {
             store: Arc::new(store),
-            settings,
+            contender,
+            length: None,
+            renew_interval: None,
             timeout: None,
             retries: 0,
             delay: Duration::ZERO,
             handler: None,
-            cancel: Mutex::default(),
         }
     }
 
     /// The holder's ID. Whoever has the same ID is the same holder.
     pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.settings.id = id.into();
+        self.contender.id = id.into();
         self
     }
 
@@ -89,13 +88,13 @@ impl<S: Store> Lock<S> {
     pub fn duration(mut self, duration: Duration) -> Self {
         let whole = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         let length = (!duration.is_zero()).then(|| whole.max(Duration::from_millis(1)));
-        self.settings.length = length;
+        self.length = length;
         self
     }
 
     /// How often the lease is renewed by itself; zero for never.
     pub fn renew_interval(mut self, interval: Duration) -> Self {
-        self.settings.renew_interval = (!interval.is_zero()).then_some(interval);
+        self.renew_interval = (!interval.is_zero()).then_some(interval);
         self
     }
 
@@ -107,32 +106,37 @@ impl<S: Store> Lock<S> {
 
     /// Adds these tags when the lock is acquired.
     pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.settings.tags.extend(tags.into_iter().map(Into::into));
+        self.contender.tags.extend(tags.into_iter().map(Into::into));
         self
     }
 
     /// Drops the tags that are not given here when the lock is acquired.
     pub fn reset_tags(mut self) -> Self {
-        self.settings.reset_tags = true;
+        self.contender.reset_tags = true;
         self
     }
 
     /// Takes the lock away from whoever holds it, if the condition holds. Two may then believe to hold it, until the one it was
     /// taken from has heard of it.
     pub fn force(mut self, condition: Condition) -> Self {
-        self.settings.force = Some(condition);
+        self.contender.force = Some(condition);
         self
     }
 
-    /// How far clocks may differ, in judging leases that can only be taken at their word; the store's own bound otherwise.
+    /// How far clocks may differ: a lease with a length that was over for longer, when it was first seen, is taken without waiting for
+    /// its length, and one without a length is given so much more time. By default 60 s and 5 s for [`KubeStore`](crate::KubeStore), where the
+    /// clocks of its servers decide; nothing where there is only one clock.
     pub fn max_skew(mut self, skew: Duration) -> Self {
-        self.settings.skew = skew;
+        self.contender.skew = Skew {
+            without_length: skew,
+            at_first_sight: Some(skew),
+        };
         self
     }
 
-    /// Gives up waiting when this future ends: the acquisition fails with `ECANCELED`. It counts for one acquisition.
-    pub fn cancel_on(mut self, cancel: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.cancel = Mutex::new(Some(Box::pin(cancel)));
+    /// Waits for each lease with a length as long as that is, whatever clocks say.
+    pub fn trust_no_clock(mut self) -> Self {
+        self.contender.skew.at_first_sight = None;
         self
     }
 
@@ -152,7 +156,7 @@ impl<S: Store> Lock<S> {
     /// Lets the lease be over as soon as nobody has this descriptor any more, in this process or another: for a
     /// [`DirStore`](crate::DirStore), whose holders then free their locks by dying.
     pub fn proof_of_life(mut self, proof: &ProofOfLife) -> Self {
-        self.settings.alive = Some(proof.number());
+        self.contender.alive = Some(proof.number());
         self
     }
 
@@ -160,36 +164,59 @@ impl<S: Store> Lock<S> {
     ///
     /// # Errors
     /// `EBUSY` when it is held; those of [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Self::acquire).
     pub async fn try_acquire(&self) -> Result<Held, Error> {
-        let mut tries = self.retries;
-        loop {
-            match self.attempt(Goal::Acquire, Wait::No).await {
-                Err(error) if tries > 0 && error.errno() != coord_core::Errno::ECANCELED => {
-                    tries -= 1;
-                }
-                done => return done,
-            }
-            tokio::time::sleep(self.delay).await;
-        }
+        self.acquire_unless(Wait::No, pending()).await
     }
 
     /// Acquires the lock, and waits until it can.
     ///
     /// # Errors
-    /// `ECANCELED` by [`cancel_on`](Self::cancel_on); `EINVAL` when what is kept under the name is no lock; `EACCES`; that of the store when it
-    /// has never answered within 30 s.
+    /// `EINVAL` when what is kept under the name is no lock; `EACCES`; that of the store when it has never answered within 30 s.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the attempt; in the background it is seen to that nothing of it is left.
     pub async fn acquire(&self) -> Result<Held, Error> {
-        self.attempt(Goal::Acquire, Wait::Forever).await
+        self.acquire_unless(Wait::Forever, pending()).await
     }
 
     /// Acquires the lock, and waits so long at most. Zero is as [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
     /// `ETIMEDOUT`; those of [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Self::acquire).
     pub async fn acquire_within(&self, limit: Duration) -> Result<Held, Error> {
-        match limit {
-            Duration::ZERO => self.try_acquire().await,
-            limit => self.attempt(Goal::Acquire, Wait::For(limit)).await,
+        self.acquire_unless(Wait::at_most(limit), pending()).await
+    }
+
+    /// Acquires the lock, with this wait, until `cancel` ends.
+    ///
+    /// # Errors
+    /// Those of [`try_acquire`](Self::try_acquire) and [`acquire_within`](Self::acquire_within), and `ECANCELED` as soon as nothing of the
+    /// attempt is left, which takes a second at most.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_unless(
+        &self,
+        wait: Wait,
+        cancel: impl Future<Output = ()>,
+    ) -> Result<Held, Error> {
+        let mut cancel = pin!(cancel);
+        let mut retries = if wait == Wait::No { self.retries } else { 0 };
+        loop {
+            match self.attempt(Goal::Acquire, wait, cancel.as_mut()).await {
+                Err(error) if retries > 0 && may_do_better(&error) => retries -= 1,
+                done => return done,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.delay) => {}
+                () = &mut cancel => return Err(Kind::Cancelled.of(&self.contender.name)),
+            }
         }
     }
 
@@ -198,7 +225,7 @@ impl<S: Store> Lock<S> {
     /// # Errors
     /// `ESTALE` when it is not there, or is over; those of [`acquire`](Self::acquire).
     pub async fn renew(&self) -> Result<Held, Error> {
-        self.attempt(Goal::Renew, Wait::No).await
+        self.attempt(Goal::Renew, Wait::No, pending()).await
     }
 
     /// Ends the lease of this ID, which somebody acquired before and left; if there is none, it is well too.
@@ -206,87 +233,59 @@ impl<S: Store> Lock<S> {
     /// # Errors
     /// That of the store; `EINVAL` when what is kept under the name is no lock.
     pub async fn release(&self) -> Result<(), Error> {
-        let settings = Settings {
-            goal: Goal::Release,
-            ..self.settings.clone()
-        };
-        let strings = self.start(settings)?;
-        self.outcome(strings.begun.await).map(|_| ())
+        let released = self.start(Goal::Release, Wait::No)?.released().await;
+        released.map_err(|failure| self.error(failure))
     }
 
-    async fn attempt(&self, goal: Goal, wait: Wait) -> Result<Held, Error> {
+    async fn attempt(
+        &self,
+        goal: Goal,
+        wait: Wait,
+        cancel: impl Future<Output = ()>,
+    ) -> Result<Held, Error> {
+        let acquired = self.start(goal, wait)?.acquired(cancel).await;
+        let held = acquired.map_err(|failure| self.error(failure))?;
+        let Contender { name, id, .. } = &self.contender;
+        Ok(Held::new(name.clone(), id.clone(), held))
+    }
+
+    fn error(&self, failure: Failure<Mutex>) -> Error {
+        Kind::from(failure).of(&self.contender.name)
+    }
+
+    fn start(&self, goal: Goal, wait: Wait) -> Result<Started<Mutex>, Error> {
+        let Contender { name, id, .. } = &self.contender;
+        if id.is_empty() {
+            return Err(Kind::Asked("a holder's ID cannot be empty".to_owned()).of(name));
+        }
         let settings = Settings {
             goal,
+            length: self.length,
+            renew_interval: self.renew_interval,
             wait,
-            ..self.settings.clone()
         };
-        let mut strings = self.start(settings)?;
-        let mut cancel = self.cancel().take();
-        let begun = tokio::select! {
-            begun = &mut strings.begun => begun,
-            () = cancelled(&mut cancel) => {
-                let _ = strings.orders.send(Order::Cancel);
-                (&mut strings.begun).await
-            }
+        let sixth = self.length.map(|length| length / 6);
+        let place = Place {
+            store: Arc::clone(&self.store),
+            name: name.clone(),
+            timeout: self.timeout.or(sixth).unwrap_or(Duration::from_secs(10)),
         };
-        *self.cancel() = cancel;
-        let token = self
-            .outcome(begun)?
-            .ok_or_else(|| Kind::Cancelled.of(&self.settings.name))?;
-        let (name, id) = (self.settings.name.clone(), self.settings.id.clone());
-        Ok(Held::new(name, id, token, strings))
-    }
-
-    fn cancel(&self) -> MutexGuard<'_, Option<Cancel>> {
-        self.cancel.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What the driver has said; one that is gone without a word went with its runtime.
-    fn outcome<T>(
-        &self,
-        begun: Result<Result<T, Error>, oneshot::error::RecvError>,
-    ) -> Result<T, Error> {
-        begun.unwrap_or_else(|_| Err(Kind::Cancelled.of(&self.settings.name)))
-    }
-
-    fn start(&self, settings: Settings) -> Result<Strings, Error> {
-        let name = settings.name.clone();
-        if settings.id.is_empty() {
-            return Err(Kind::Asked("a holder's ID cannot be empty".to_owned()).of(&name));
-        }
-        let timeout = self.timeout.unwrap_or_else(|| {
-            settings
-                .length
-                .map_or(Duration::from_secs(10), |length| length / 6)
-        });
-        let (strings, mut reporter, orders) = held::strings(
-            name.clone(),
-            self.handler.clone(),
-            settings.renew_interval.is_some(),
-        );
-        let machine = Machine::new(settings, boottime(), seed());
-        let driver = Driver::new(self.store.clone(), name.clone(), machine, orders, timeout);
-        let driver = driver.map_err(|error| {
-            let errno = error.errno();
-            let error = crate::store::StoreError::new(
-                StoreErrorKind::Unavailable,
-                errno,
-                "cannot make a timer",
-            )
-            .caused_by(error);
-            Kind::Store(error).of(&name)
-        })?;
-        tokio::spawn(driver.run(move |news| reporter.tell(news)));
-        Ok(strings)
+        let mutex = Mutex::new(self.contender.clone());
+        let engine = Engine::new(mutex, settings, Moment::new(BootInstant::now()), seed());
+        let mut reporter = Reporter::new(self.handler.clone(), self.renew_interval);
+        let started = start(engine, place, move |event| reporter.tell(event));
+        started.map_err(|error| {
+            let (kind, errno) = (StoreErrorKind::Unavailable, error.errno());
+            let error = StoreError::new(kind, errno, "cannot make a timer").caused_by(error);
+            Kind::Store(error).of(name)
+        })
     }
 }
 
-async fn cancelled(cancel: &mut Option<Cancel>) {
-    match cancel {
-        Some(future) => future.await,
-        None => return std::future::pending().await,
-    }
-    *cancel = None;
+/// What was asked for wrongly, is not allowed or is not wanted any more, is so the next time too.
+fn may_do_better(error: &Error) -> bool {
+    let is_final = [Errno::ECANCELED, Errno::EINVAL, Errno::EACCES];
+    !is_final.contains(&error.errno())
 }
 
 /// Sixteen random hexadecimal digits.

@@ -120,7 +120,9 @@ impl Record {
 }
 
 impl Lease {
-    pub(crate) fn new(holder: &str, expires: Timestamp, length: Option<Duration>) -> Self {
+    /// A lease that is over at this time on the store's clock, and was written this long before; Go programs write no length.
+    #[must_use]
+    pub fn new(holder: &str, expires: Timestamp, length: Option<Duration>) -> Self {
         Self {
             holder: holder.to_owned(),
             expires,

@@ -17,9 +17,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "kube")]
 pub use self::kube::{KubeStore, KubeWatch};
+pub use coord_lease::Version;
 pub use dir::{DirStore, DirWatch, ProofOfLife};
-#[cfg(feature = "sim")]
-pub(crate) use memory::Objects;
 pub use memory::{MemoryStore, MemoryWatch};
 
 use crate::{LockName, Timestamp};
@@ -132,10 +131,6 @@ pub struct Object {
     /// Whatever else the store has there, in a form of its own: it goes back as it came.
     pub rest: String,
 }
-
-/// One state of an object. Versions of one store are compared for equality, and are numbers where [`token`](Version::token) is needed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Version(String);
 
 /// A fencing token: a number that rises with every acquisition of a lock, also across its deletion.
 ///
@@ -250,44 +245,21 @@ impl Change {
     }
 }
 
-impl Version {
-    /// A version as the store writes it.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The store's text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The version as a number, for stores whose versions rise, as those of Kubernetes (since 1.35) and of a directory do.
+impl Token {
+    /// The version of the write that acquired the lock, for stores whose versions rise, as those of Kubernetes and of a directory do.
     ///
     /// # Errors
-    /// `Invalid` (`EPROTO`) when it is not one: the store is not fit to fence with.
-    pub fn token(&self) -> Result<Token, StoreError> {
-        self.number().map(Token).ok_or_else(|| {
+    /// `Invalid` (`EPROTO`) when it is not a number: the store is not fit to fence with.
+    pub fn of(version: &Version) -> Result<Self, StoreError> {
+        version.number().map(Self).ok_or_else(|| {
             let text = format!(
                 "the store's version {:?} is not a number, and cannot be a fencing token",
-                self.0
+                version.as_str()
             );
             StoreError::new(StoreErrorKind::Invalid, Errno::EPROTO, text)
         })
     }
 
-    /// Whether this state is known to be an earlier one than that.
-    pub(crate) fn is_before(&self, other: &Self) -> bool {
-        matches!((self.number(), other.number()), (Some(this), Some(that)) if this < that)
-    }
-
-    fn number(&self) -> Option<NonZeroU64> {
-        let digits = self.0.bytes().all(|byte| byte.is_ascii_digit());
-        self.0.parse().ok().filter(|_| digits)
-    }
-}
-
-impl Token {
     /// The number.
     #[must_use]
     pub fn get(self) -> u64 {
@@ -301,12 +273,6 @@ impl fmt::Display for Token {
     }
 }
 
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl StoreError {
     /// A failure, with the error number it stands for and a text that names what it was about.
     pub fn new(kind: StoreErrorKind, errno: Errno, text: impl Into<String>) -> Self {
@@ -317,6 +283,11 @@ impl StoreError {
             retry_after: None,
             source: None,
         }
+    }
+
+    /// No answer came in time.
+    pub(crate) fn silent(kind: StoreErrorKind) -> Self {
+        Self::new(kind, Errno::ETIMEDOUT, "the store did not answer in time")
     }
 
     /// Adds what caused it.
@@ -370,15 +341,13 @@ mod tests {
 
     #[test]
     fn a_token_is_a_positive_decimal_number() {
-        assert_eq!(Version::new("42").token().unwrap().get(), 42);
+        assert_eq!(Token::of(&Version::new("42")).unwrap().get(), 42);
         for bad in ["", "0", "-1", "+1", "1.0", "abc", "18446744073709551616"] {
             assert_eq!(
-                Version::new(bad).token().unwrap_err().errno(),
+                Token::of(&Version::new(bad)).unwrap_err().errno(),
                 Errno::EPROTO,
                 "{bad:?}"
             );
         }
-        assert!(Version::new("9").is_before(&Version::new("10")));
-        assert!(!Version::new("x").is_before(&Version::new("10")));
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: lockheed's locking logic, in virtual time, over a network that loses and delays.
+//! `cargo xtask sim`: the lease engine and both locks, in virtual time, over a network that loses and delays.
 
 use clap::Args;
 
@@ -9,6 +9,9 @@ pub(crate) struct Sim {
     /// How many histories to play
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     seeds: u64,
+    /// Only lockheed's (mutex) or cmlock's (pod)
+    #[arg(long, value_name = "LOCK", value_parser = ["mutex", "pod"])]
+    lock: Option<String>,
     /// Play just this one, and show all that happens
     #[arg(long, value_name = "S", conflicts_with = "seeds")]
     seed: Option<u64>,
@@ -22,17 +25,11 @@ impl Sim {
             "sim",
             "--locked",
             "--package",
-            "lockheed",
-        ];
-        let mut cargo = process::cargo(run);
-        cargo.args([
-            "--no-default-features",
-            "--features",
-            "sim",
-            "--example",
             "sim",
             "--",
-        ]);
+        ];
+        let mut cargo = process::cargo(run);
+        cargo.args(self.lock.iter().flat_map(|lock| ["--lock", lock]));
         match self.seed {
             Some(seed) => cargo.args(["--seed", &seed.to_string()]),
             None => cargo.args(["--seeds", &self.seeds.to_string()]),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apiserver::Fault;
 use cmlock::Lock;
-use coord_core::{Errno, HasErrno, boottime};
+use coord_core::{BootInstant, Errno, HasErrno};
 use testkit::{
     WallClocks, eventually,
     process::{Kept, is_alive, number_in, outcome},
@@ -82,7 +82,7 @@ async fn expiry_is_judged_by_the_servers_clock() {
             place.behind(&proxy, "b").await,
         );
         let hold = Duration::from_secs(4);
-        let before = boottime();
+        let before = BootInstant::now();
         let held = Lock::new(&a, "x", None).hold(hold).acquire().await.unwrap();
         let written: u64 = place.object("x")["data"]["expiresAt"]
             .as_str()
@@ -104,7 +104,7 @@ async fn expiry_is_judged_by_the_servers_clock() {
             .unwrap_err();
         assert_eq!(error.errno(), Errno::EBUSY, "{error}");
         let next = soon(Lock::new(&b, "x", None).acquire()).await.unwrap();
-        assert!(boottime() >= deadline, "taken early");
+        assert!(BootInstant::now() >= deadline, "taken early");
         next.release().await.unwrap();
     }
 }
@@ -122,7 +122,7 @@ async fn only_the_expiry_frees_the_lock_of_a_silent_owner() {
     held.detach();
     let (waiter, events) = waiting(Lock::new(&place.client("b").await, "x", None)).await;
     let next = waiter.await.unwrap();
-    assert!(boottime() >= deadline, "taken early");
+    assert!(BootInstant::now() >= deadline, "taken early");
     assert!(events.has("freeing it: it expired at"));
     next.release().await.unwrap();
 }

@@ -6,6 +6,7 @@ mod commands;
 mod contend;
 mod counts;
 mod expiry;
+mod faults;
 mod loss;
 mod owner;
 mod release;

@@ -177,7 +177,7 @@ async fn a_cut_watch_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
-async fn a_wait_that_is_given_up_leaves_nothing_behind() {
+async fn a_wait_that_is_given_up_leaves_no_lock_behind() {
     let place = Place::with_pods(&["a", "b"]);
     let proxy = place.proxy();
     let client = place.behind(&proxy, "a").await;
@@ -199,5 +199,10 @@ async fn a_wait_that_is_given_up_leaves_nothing_behind() {
     cancel.send(()).unwrap();
     let error = soon(acquiring).await.unwrap().unwrap_err();
     assert_eq!(error.errno(), Errno::ECANCELED, "{error}");
+    // What keeps the name from the creation is over.
+    let left = cmlock::status(&place.client("b").await, "x").await.unwrap();
+    assert!(left.is_some_and(|left| left.obstacle().is_none()));
+    let next = Lock::new(&place.client("b").await, "x", None).wait(Duration::ZERO);
+    next.acquire().await.unwrap().release().await.unwrap();
     assert!(!place.exists("x"));
 }

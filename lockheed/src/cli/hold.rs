@@ -9,7 +9,7 @@ use coord_core::{
     duration,
 };
 use coord_lease::{Signals, WaitLine, block_on, runtime};
-use lockheed::{Condition, Held, Lock, LockName, Store};
+use lockheed::{Condition, Held, Lock, LockName, Store, Wait};
 
 use super::{
     Backend, StoreArg,
@@ -37,9 +37,15 @@ pub(crate) struct Wanted {
     /// Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"
     #[arg(long, value_name = "CONDITION", value_parser = condition)]
     force: Option<Condition>,
-    /// How far the clocks of others may differ from the store's, when judging leases that do not state their length [default: the store's, 5s for kube]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    max_skew: Option<Duration>,
+    /// Take a lease that was over for longer than this when it was first seen without waiting for its length, or `never`; leases of Go programs are given so much more time [default: 60s and 5s for kube]
+    #[arg(long, value_name = "DURATION", value_parser = max_skew)]
+    max_skew: Option<MaxSkew>,
+}
+
+#[derive(Clone, Copy)]
+enum MaxSkew {
+    Bound(Duration),
+    Never,
 }
 
 #[derive(Args)]
@@ -90,17 +96,23 @@ impl Wanted {
             lock = lock.force(condition.clone());
         }
         match self.max_skew {
-            Some(skew) => lock.max_skew(skew),
+            Some(MaxSkew::Bound(skew)) => lock.max_skew(skew),
+            Some(MaxSkew::Never) => lock.trust_no_clock(),
             None => lock,
         }
     }
 
-    pub(crate) async fn acquire<S: Store>(&self, lock: &Lock<S>) -> Result<Held, lockheed::Error> {
-        match self.wait {
-            _ if self.no_wait => lock.try_acquire().await,
-            Some(limit) => lock.acquire_within(limit).await,
-            None => lock.acquire().await,
-        }
+    pub(crate) async fn acquire<S: Store>(
+        &self,
+        lock: &Lock<S>,
+        signals: &Signals,
+    ) -> Result<Held, lockheed::Error> {
+        let wait = match self.wait {
+            _ if self.no_wait => Wait::No,
+            Some(limit) => Wait::at_most(limit),
+            None => Wait::Forever,
+        };
+        lock.acquire_unless(wait, signals.clone().came()).await
     }
 }
 
@@ -142,9 +154,8 @@ impl Work for AcquireOn<'_> {
             .id(self.id)
             .duration(lease.duration.unwrap_or_default())
             .request_timeout(lease.request_timeout())
-            .cancel_on(signals.clone().came())
             .on_event(self.report.handler());
-        let held = match wanted.acquire(&wanted.apply(lock)).await {
+        let held = match wanted.acquire(&wanted.apply(lock), &signals).await {
             Ok(held) => held,
             Err(error) if error.errno() == Errno::ECANCELED => {
                 return Ok(signals.status().unwrap_or(Status::FAILED));
@@ -226,4 +237,11 @@ impl Work for ReleaseOn {
 /// The position in it is part of the message.
 pub(crate) fn condition(text: &str) -> Result<Condition, lockheed::InvalidCondition> {
     text.parse()
+}
+
+fn max_skew(text: &str) -> Result<MaxSkew, duration::Error> {
+    match text {
+        "never" => Ok(MaxSkew::Never),
+        _ => duration::parse(text).map(MaxSkew::Bound),
+    }
 }

@@ -98,8 +98,8 @@ impl Work for RunOn<'_> {
                 .keep(std::os::fd::AsFd::as_fd(proof))
                 .map_err(not_started)?;
         }
-        let lock = self.lock(store, proof.as_ref(), &signals);
-        let held = match self.arguments.wanted.acquire(&lock).await {
+        let lock = self.lock(store, proof.as_ref());
+        let held = match self.arguments.wanted.acquire(&lock, &signals).await {
             Ok(held) => held,
             Err(error) => {
                 let busy = error.is_busy();
@@ -116,18 +116,12 @@ impl Work for RunOn<'_> {
 }
 
 impl RunOn<'_> {
-    fn lock<S: Backend>(
-        &self,
-        store: S,
-        proof: Option<&ProofOfLife>,
-        signals: &Signals,
-    ) -> Lock<S> {
+    fn lock<S: Backend>(&self, store: S, proof: Option<&ProofOfLife>) -> Lock<S> {
         let lock = Lock::new(store, self.name.clone())
             .id(&self.id)
             .duration(self.times.duration)
             .renew_interval(self.times.renew_interval)
             .request_timeout(self.times.request_timeout)
-            .cancel_on(signals.clone().came())
             .on_event(self.report.handler());
         let lock = self.arguments.wanted.apply(lock);
         match proof {

@@ -1,4 +1,4 @@
-//! Locks in this process's memory, for tests and for the simulation.
+//! Locks in this process's memory, for tests.
 
 use std::{
     collections::BTreeMap,
@@ -95,12 +95,6 @@ impl Objects {
         Ok(self.put(object.clone()))
     }
 
-    /// Replaces it whatever its version is; what a store must never do.
-    #[cfg(feature = "sim")]
-    pub(crate) fn overwrite(&mut self, object: &Object) -> Object {
-        self.put(object.clone())
-    }
-
     pub(crate) fn delete(&mut self, object: &Object) -> Result<(), StoreError> {
         let mut gone = self.compare(object)?;
         self.last += 1;
@@ -108,11 +102,6 @@ impl Objects {
         self.kept.remove(&object.name);
         let _ = self.changes.send(Change::Deleted(gone));
         Ok(())
-    }
-
-    #[cfg(feature = "sim")]
-    pub(crate) fn last_version(&self) -> Version {
-        Version::new(self.last.to_string())
     }
 
     fn compare(&self, object: &Object) -> Result<Object, StoreError> {

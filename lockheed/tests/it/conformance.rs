@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use lockheed::{
-    DirStore, LockName, MemoryStore, Store,
+    DirStore, LockName, MemoryStore, Store, Token,
     store::{Change, Object, RECORD, Scope, StoreError, StoreErrorKind, Version, Watch},
 };
 use tokio::{runtime::Runtime, time::timeout};
@@ -43,7 +43,7 @@ async fn objects_are_created_once<S: Store>(store: &S) {
     assert_eq!(kind(store.get(&new.name).await), StoreErrorKind::NotFound);
     assert_eq!(kind(store.update(&new).await), StoreErrorKind::NotFound);
     let made = store.create(&new).await.unwrap();
-    assert!(!made.uid.is_empty() && made.version.token().is_ok());
+    assert!(!made.uid.is_empty() && Token::of(&made.version).is_ok());
     assert_eq!(store.get(&new.name).await.unwrap(), made);
     assert_eq!(kind(store.create(&new).await), StoreErrorKind::Exists);
 }
@@ -53,7 +53,7 @@ async fn an_update_needs_the_version_that_is_there<S: Store>(store: &S) {
     let mut changed = first.clone();
     changed.data.insert("more".to_owned(), "1".to_owned());
     let second = store.update(&changed).await.unwrap();
-    assert!(second.version.token().unwrap() > first.version.token().unwrap());
+    assert!(Token::of(&second.version).unwrap() > Token::of(&first.version).unwrap());
     assert_eq!(second.uid, first.uid);
     assert_eq!(kind(store.update(&changed).await), StoreErrorKind::Conflict);
     assert_eq!(store.get(&first.name).await.unwrap(), second);
@@ -76,7 +76,7 @@ async fn versions_rise_across_deletion<S: Store>(store: &S) {
     for _ in 0..3 {
         store.delete(&last).await.unwrap();
         let next = store.create(&object("rise")).await.unwrap();
-        assert!(next.version.token().unwrap() > last.version.token().unwrap());
+        assert!(Token::of(&next.version).unwrap() > Token::of(&last.version).unwrap());
         assert_ne!(next.uid, last.uid);
         assert_eq!(kind(store.update(&last).await), StoreErrorKind::Conflict);
         last = next;

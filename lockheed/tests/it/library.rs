@@ -6,8 +6,8 @@ use std::{
 };
 
 use coord_core::{Errno, HasErrno};
-use lockheed::{Event, Held, Lock, Lost, MemoryStore, Store, store::DirStore};
-use tokio::{runtime::Runtime, time::timeout};
+use lockheed::{Event, Held, Lock, Lost, MemoryStore, Store, Wait, store::DirStore};
+use tokio::{runtime::Runtime, sync::Notify, time::timeout};
 
 use crate::support::WATCHDOG;
 
@@ -153,11 +153,15 @@ fn an_acquisition_that_is_dropped_or_cancelled_leaves_nothing() {
                 .is_err()
         );
         let (cancel, cancelled) = tokio::sync::oneshot::channel::<()>();
-        let wanted = lock(&store).cancel_on(async {
+        let cancelled = async {
             let _ = cancelled.await;
-        });
-        let (result, ()) = tokio::join!(wanted.acquire(), async { drop(cancel) });
+        };
+        let cancelled = wanted.acquire_unless(Wait::Forever, cancelled);
+        let (result, ()) = tokio::join!(cancelled, async { drop(cancel) });
         assert_eq!(result.unwrap_err().errno(), Errno::ECANCELED);
+        // Each call has a cancellation of its own.
+        let at_once = wanted.acquire_unless(Wait::Forever, std::future::ready(()));
+        assert_eq!(at_once.await.unwrap_err().errno(), Errno::ECANCELED);
         let id = held.id().to_owned();
         assert_eq!(holders(&*store).await, [id]);
         held.release().await.unwrap();
@@ -181,6 +185,29 @@ fn retries_are_counted() {
             });
         assert!(wanted.try_acquire().await.is_err());
         assert_eq!(*failures.lock().unwrap(), 4);
+    });
+}
+
+/// The pause before a retry is no reason to go on, and what cannot work is not tried again.
+#[test]
+fn retries_end_with_the_cancellation_and_with_what_is_final() {
+    on_runtime(async {
+        let store = Arc::new(MemoryStore::new());
+        let _held = lock(&store).acquire().await.unwrap();
+        let failed = Arc::new(Notify::new());
+        let notice = failed.clone();
+        let wanted = lock(&store)
+            .retry(3, Duration::from_secs(3600))
+            .on_event(move |event| {
+                if event.code() == 513 {
+                    notice.notify_one();
+                }
+            });
+        let cancelled = wanted.acquire_unless(Wait::No, failed.notified());
+        assert_eq!(cancelled.await.unwrap_err().errno(), Errno::ECANCELED);
+        let unnamed = lock(&store).id("").retry(3, Duration::from_secs(3600));
+        let error = unnamed.try_acquire().await.unwrap_err();
+        assert_eq!(error.errno(), Errno::EINVAL);
     });
 }
 

@@ -14,6 +14,5 @@ mod init;
 mod library;
 mod listing;
 mod silent;
-mod simulation;
 mod support;
 mod trouble;

@@ -191,10 +191,10 @@ async fn a_silent_server_costs_the_lock_at_the_deadline_and_not_before() {
     let waiting = wanted(place.store().await, "other");
     let next = tokio::spawn(async move {
         let held = waiting.acquire().await.unwrap();
-        (coord_core::boottime(), held)
+        (coord_core::BootInstant::now(), held)
     });
     assert_eq!(held.lost().await, Lost::Expired);
-    assert!(coord_core::boottime() >= deadline);
+    assert!(coord_core::BootInstant::now() >= deadline);
     assert!(
         !next.is_finished(),
         "somebody else had it before it was lost"
@@ -275,7 +275,7 @@ async fn api_servers_whose_clocks_differ_exclude_all_the_same() {
         held.detach();
         let next = waiting.acquire().await.unwrap();
         assert!(
-            coord_core::boottime() >= deadline,
+            coord_core::BootInstant::now() >= deadline,
             "{id}'s lease was taken early"
         );
         next.release().await.unwrap();

@@ -1,0 +1,373 @@
+//! Between an engine and the world: carries out what it wants over a store, and tells it what happens.
+
+use std::{future::Future, io, pin::Pin, sync::Arc};
+
+use coord_core::BootInstant;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    Belief, Held, Lost, Timer, Version,
+    engine::{Engine, Event, Failure, Input, Output, Protocol, Write},
+    held::Believed,
+};
+
+/// Where the objects of one kind of lock are kept, seen from one lock.
+///
+/// A call must end in time, and may be dropped before: what became of a write is found out by reading. No write is repeated by itself.
+pub trait Store<P: Protocol>: Send + Sync + 'static {
+    /// The changes of the lock's object.
+    type Watch: Watch<Change<P::Object>, P::Error>;
+    /// The changes of what else must be known.
+    type SubjectWatch: Watch<P::Fact, P::Error>;
+
+    /// The object, if there is one, as it is now, and not as a cache remembers it.
+    fn read(&self) -> impl Future<Output = Answer<Option<P::Object>, P::Error>> + Send;
+
+    /// Writes it, on the condition that the [`Write`] names; none once it is deleted.
+    fn write(
+        &self,
+        write: Write<P::Object>,
+    ) -> impl Future<Output = Answer<Option<P::Object>, P::Error>> + Send;
+
+    /// Begins to watch the object after this version, or from what there is now.
+    fn watch(
+        &self,
+        since: Option<Version>,
+    ) -> impl Future<Output = Result<Self::Watch, P::Error>> + Send;
+
+    /// Reads what else must be known.
+    fn read_subject(
+        &self,
+        subject: P::Subject,
+    ) -> impl Future<Output = Answer<P::Fact, P::Error>> + Send;
+
+    /// Begins to watch it from where it was read.
+    fn watch_subject(
+        &self,
+        subject: P::Subject,
+    ) -> impl Future<Output = Result<Self::SubjectWatch, P::Error>> + Send;
+}
+
+/// A store's answer, and what its clock showed then, since the Unix epoch, where that is known.
+pub struct Answer<T, E> {
+    /// What was asked for.
+    pub result: Result<T, E>,
+    /// Not ahead of the store's clock; behind it by as long as the answer was under way.
+    pub clock: Option<std::time::Duration>,
+}
+
+/// A watch.
+pub trait Watch<T, E>: Send + 'static {
+    /// What comes next; none when the watch has ended. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When it breaks off; it has ended then too.
+    fn next(&mut self) -> impl Future<Output = Result<Option<T>, E>> + Send;
+}
+
+/// A change of an object.
+#[derive(Clone, Debug)]
+pub enum Change<O> {
+    /// It is so now.
+    Written(O),
+    /// It was deleted, which is this version.
+    Deleted(Version),
+}
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Replies<P> = Vec<oneshot::Sender<Result<(), Failure<P>>>>;
+
+/// What whoever holds the other end wants, and where to answer.
+pub(crate) enum Order<P: Protocol> {
+    Cancel,
+    Renew(oneshot::Sender<Result<(), Failure<P>>>),
+    Release(oneshot::Sender<Result<(), Failure<P>>>),
+    /// Leave everything as it is, and end.
+    Detach,
+}
+
+/// An engine that runs: the outcome is yet to come.
+pub struct Started<P: Protocol> {
+    orders: mpsc::UnboundedSender<Order<P>>,
+    outcome: oneshot::Receiver<Result<Option<P::Grant>, Failure<P>>>,
+    belief: Believed,
+}
+
+struct Driver<P: Protocol, S: Store<P>> {
+    engine: Engine<P>,
+    store: Arc<S>,
+    orders: mpsc::UnboundedReceiver<Order<P>>,
+    /// Nobody is left who could order anything.
+    is_abandoned: bool,
+    timer: Timer,
+    request: Option<Boxed<Input<P>>>,
+    watch: Watching<S::Watch, P::Error>,
+    subject_watch: Watching<S::SubjectWatch, P::Error>,
+    reporter: Reporter<P>,
+}
+
+enum Watching<W, E> {
+    Off,
+    Beginning(Boxed<Result<W, E>>),
+    On(W),
+}
+
+/// Passes on what the engine tells.
+struct Reporter<P: Protocol> {
+    on_event: Box<dyn FnMut(&Event<P>) + Send>,
+    outcome: Option<oneshot::Sender<Result<Option<P::Grant>, Failure<P>>>>,
+    belief: watch::Sender<Belief>,
+    renewed: Replies<P>,
+    released: Replies<P>,
+}
+
+/// Runs an engine in a task of its own, within a tokio runtime with I/O. `on_event` is called with all that happens, and must return at once.
+///
+/// # Errors
+/// Those of `timerfd_create(2)`.
+pub fn start<P: Protocol, S: Store<P>>(
+    engine: Engine<P>,
+    store: S,
+    on_event: impl FnMut(&Event<P>) + Send + 'static,
+) -> io::Result<Started<P>> {
+    let (orders, ordered) = mpsc::unbounded_channel();
+    let (begun, outcome) = oneshot::channel();
+    // Nobody looks before it is held.
+    let (keeper, belief) = Believed::new(Belief::Lost(Lost::Expired));
+    let driver = Driver {
+        engine,
+        store: Arc::new(store),
+        orders: ordered,
+        is_abandoned: false,
+        timer: Timer::new()?,
+        request: None,
+        watch: Watching::Off,
+        subject_watch: Watching::Off,
+        reporter: Reporter {
+            on_event: Box::new(on_event),
+            outcome: Some(begun),
+            belief: keeper,
+            renewed: Vec::new(),
+            released: Vec::new(),
+        },
+    };
+    tokio::spawn(driver.run());
+    Ok(Started {
+        orders,
+        outcome,
+        belief,
+    })
+}
+
+impl<P: Protocol> Started<P> {
+    /// Waits until the lock is held, or `cancel` ends.
+    ///
+    /// # Errors
+    /// Why it is not.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the attempt; in the background it is seen to that nothing of it is left.
+    pub async fn acquired(
+        mut self,
+        cancel: impl Future<Output = ()>,
+    ) -> Result<Held<P>, Failure<P>> {
+        let outcome = tokio::select! {
+            outcome = &mut self.outcome => outcome,
+            () = cancel => {
+                let _ = self.orders.send(Order::Cancel);
+                (&mut self.outcome).await
+            }
+        };
+        // A driver that is gone without a word went with its runtime.
+        let grant = outcome.unwrap_or(Err(Failure::Cancelled))?;
+        let grant = grant.ok_or(Failure::Cancelled)?;
+        Ok(Held::new(grant, self.orders, self.belief))
+    }
+
+    /// Waits until no lease of ours is left.
+    ///
+    /// # Errors
+    /// Why that is not certain.
+    pub async fn released(self) -> Result<(), Failure<P>> {
+        let outcome = self.outcome.await.unwrap_or(Err(Failure::Cancelled));
+        outcome.map(|_| ())
+    }
+}
+
+impl<P: Protocol, S: Store<P>> Driver<P, S> {
+    /// Runs until the engine is done, or is to be left alone.
+    async fn run(mut self) {
+        self.engine.handle(Input::Time, BootInstant::now());
+        loop {
+            while let Some(output) = self.engine.poll() {
+                self.carry_out(output);
+            }
+            if self.engine.is_done() {
+                return;
+            }
+            let Some(input) = self.next().await else {
+                return;
+            };
+            self.engine.handle(input, BootInstant::now());
+        }
+    }
+
+    fn carry_out(&mut self, output: Output<P>) {
+        let store = Arc::clone(&self.store);
+        match output {
+            Output::Read => {
+                self.request = Some(Box::pin(async move {
+                    let answer = store.read().await;
+                    Input::Read(answer.result, answer.clock)
+                }));
+            }
+            Output::Write(write) => {
+                self.request = Some(Box::pin(async move {
+                    let answer = store.write(write).await;
+                    Input::Written(answer.result, answer.clock)
+                }));
+            }
+            Output::ReadSubject(subject) => {
+                self.request = Some(Box::pin(async move {
+                    let answer = store.read_subject(subject).await;
+                    Input::SubjectRead(answer.result, answer.clock)
+                }));
+            }
+            Output::Watch(since) => {
+                let begin = async move { store.watch(since).await };
+                self.watch = Watching::Beginning(Box::pin(begin));
+            }
+            Output::WatchSubject(subject) => {
+                let begin = async move { store.watch_subject(subject).await };
+                self.subject_watch = Watching::Beginning(Box::pin(begin));
+            }
+            Output::UnwatchSubject => self.subject_watch = Watching::Off,
+            Output::Abandon => self.request = None,
+            Output::Tell(event) => self.reporter.tell(event),
+        }
+    }
+
+    /// What happens next; none when everything is to be left as it is.
+    async fn next(&mut self) -> Option<Input<P>> {
+        let request = async {
+            match &mut self.request {
+                Some(request) => request.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            input = request => {
+                self.request = None;
+                Some(input)
+            }
+            change = self.watch.next() => Some(match change {
+                Ok(Some(Change::Written(object))) => Input::Changed(object),
+                Ok(Some(Change::Deleted(version))) => Input::Deleted(version),
+                Ok(None) => Input::WatchEnded(None),
+                Err(error) => Input::WatchEnded(Some(error)),
+            }),
+            fact = self.subject_watch.next() => Some(match fact {
+                Ok(Some(fact)) => Input::SubjectChanged(fact),
+                Ok(None) => Input::SubjectWatchEnded(None),
+                Err(error) => Input::SubjectWatchEnded(Some(error)),
+            }),
+            () = self.timer.until(self.engine.wake_at()) => Some(Input::Time),
+            order = self.orders.recv(), if !self.is_abandoned => self.ordered(order),
+        }
+    }
+
+    fn ordered(&mut self, order: Option<Order<P>>) -> Option<Input<P>> {
+        match order {
+            Some(Order::Cancel) => Some(Input::Cancel),
+            Some(Order::Renew(reply)) => {
+                self.reporter.renewed.push(reply);
+                Some(Input::Renew)
+            }
+            Some(Order::Release(reply)) => {
+                self.reporter.released.push(reply);
+                Some(Input::Release)
+            }
+            Some(Order::Detach) => None,
+            None => {
+                self.is_abandoned = true;
+                Some(Input::Abandoned)
+            }
+        }
+    }
+}
+
+impl<W, E> Watching<W, E> {
+    async fn next<T>(&mut self) -> Result<Option<T>, E>
+    where
+        W: Watch<T, E>,
+    {
+        loop {
+            let next = match self {
+                Self::Off => return std::future::pending().await,
+                Self::Beginning(begin) => match begin.await {
+                    Ok(watch) => {
+                        *self = Self::On(watch);
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                Self::On(watch) => watch.next().await,
+            };
+            if !matches!(next, Ok(Some(_))) {
+                *self = Self::Off;
+            }
+            return next;
+        }
+    }
+}
+
+impl<P: Protocol> Reporter<P> {
+    fn tell(&mut self, event: Event<P>) {
+        match &event {
+            Event::Acquired(_, until) | Event::Renewed(until) => {
+                self.belief.send_replace(Belief::Held(*until));
+            }
+            Event::Lost(why) => {
+                self.belief.send_replace(Belief::Lost(*why));
+            }
+            _ => {}
+        }
+        (self.on_event)(&event);
+        match event {
+            Event::Acquired(grant, _) => self.end(Ok(Some(grant))),
+            Event::Failed(why) => self.end(Err(why)),
+            Event::Renewed(_) => answer(&mut self.renewed, || Ok(())),
+            Event::Lost(why) => answer(&mut self.renewed, || Err(Failure::Lost(why))),
+            // A lease with an end is tried again until then.
+            Event::NotRenewed(why) if *self.belief.borrow() == Belief::Held(None) => {
+                answer_once(&mut self.renewed, why);
+            }
+            Event::Released => {
+                self.end(Ok(None));
+                answer(&mut self.released, || Ok(()));
+            }
+            Event::NotReleased(why) if self.outcome.is_some() => self.end(Err(why)),
+            Event::NotReleased(why) => answer_once(&mut self.released, why),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, outcome: Result<Option<P::Grant>, Failure<P>>) {
+        if let Some(who) = self.outcome.take() {
+            let _ = who.send(outcome);
+        }
+    }
+}
+
+fn answer<P: Protocol>(waiting: &mut Replies<P>, with: impl Fn() -> Result<(), Failure<P>>) {
+    for who in waiting.drain(..) {
+        let _ = who.send(with());
+    }
+}
+
+/// An error has one reader; whoever else waits learns that nothing more will come.
+fn answer_once<P: Protocol>(waiting: &mut Replies<P>, error: Failure<P>) {
+    if let Some(who) = waiting.drain(..).next() {
+        let _ = who.send(Err(error));
+    }
+}

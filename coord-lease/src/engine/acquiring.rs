@@ -1,0 +1,260 @@
+//! Getting the lock: see, judge, write, and find out what became of writes.
+
+use std::time::Duration;
+
+use coord_core::{BootInstant, errno::with_sources};
+
+use super::{
+    Event, Failure, Goal, NewLease, Phase, Protocol, Verdict, Wait, Write,
+    core::{Core, Sent},
+    holding::Holding,
+};
+use crate::Lost;
+
+/// How long a store that has never answered is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a write is tried for one who does not wait.
+const TRIES: u32 = 3;
+
+pub(super) struct Acquiring<P: Protocol> {
+    since: BootInstant,
+    wait: Wait,
+    /// The store has answered once.
+    pub(super) answered: bool,
+    /// What was last said to be in the way.
+    obstacle: Option<P::Obstacle>,
+    /// It was waited for, so that others may be waiting too.
+    pub(super) waited: bool,
+    /// Since when it is free, and when to write then.
+    free: Option<(BootInstant, BootInstant)>,
+    last_failure: Option<P::Error>,
+}
+
+impl<P: Protocol> Acquiring<P> {
+    pub(super) fn new(since: BootInstant, wait: Wait) -> Self {
+        Self {
+            since,
+            wait,
+            answered: false,
+            obstacle: None,
+            waited: false,
+            free: None,
+            last_failure: None,
+        }
+    }
+
+    /// What to do next; comes here after everything that happens.
+    pub(super) fn decide(mut self, core: &mut Core<P>) -> Phase<P> {
+        if let Some(why) = self.end(core) {
+            return Phase::Acquiring(self).give_up(why, core);
+        }
+        if core.pending.is_some() || core.pausing() {
+            return Phase::Acquiring(self);
+        }
+        if core.stale {
+            core.read();
+            return Phase::Acquiring(self);
+        }
+        core.wants_subject();
+        match core.protocol.judge(core.there(), core.now) {
+            Verdict::Impossible(why) => Phase::Acquiring(self).give_up(Failure::Refused(why), core),
+            Verdict::Unknown => self.ask(core),
+            Verdict::Ours(length) => self.extend(length, core),
+            _ if core.settings.goal == Goal::Renew => {
+                let why = match core.there() {
+                    Some(_) => Lost::Expired,
+                    None => Lost::Deleted,
+                };
+                Phase::Acquiring(self).give_up(Failure::Lost(why), core)
+            }
+            Verdict::Held(by, until) => self.wait_for_holder(by, until, core),
+            Verdict::Reserved(by, until) => {
+                self.wait_for(&by, Some(until), core);
+                Phase::Acquiring(self)
+            }
+            Verdict::Free => {
+                self.claim(core);
+                Phase::Acquiring(self)
+            }
+        }
+    }
+
+    /// Why the attempt is over.
+    fn end(&mut self, core: &mut Core<P>) -> Option<Failure<P>> {
+        let now = core.now.boot;
+        let is_over = |at: Option<BootInstant>| at.is_some_and(|at| at <= now);
+        let (limit, patience) = (self.limit(), self.patience());
+        let tired = self.wait == Wait::No && core.failures.write.count >= TRIES;
+        if tired || is_over(patience) {
+            let error = self.last_failure.take()?;
+            return Some(if self.answered {
+                Failure::Request(error)
+            } else {
+                Failure::Unanswered(error)
+            });
+        }
+        if is_over(limit) {
+            return Some(self.too_late());
+        }
+        core.wake_by(limit);
+        core.wake_by(patience);
+        None
+    }
+
+    fn limit(&self) -> Option<BootInstant> {
+        match self.wait {
+            Wait::For(limit) => Some(self.since + limit),
+            Wait::No | Wait::Forever => None,
+        }
+    }
+
+    /// When a store that does not answer is given up.
+    fn patience(&self) -> Option<BootInstant> {
+        let waits = self.answered && self.wait != Wait::No;
+        (!waits && self.last_failure.is_some()).then_some(self.since + PATIENCE)
+    }
+
+    fn too_late(&self) -> Failure<P> {
+        let limit = match self.wait {
+            Wait::For(limit) => limit,
+            Wait::No | Wait::Forever => Duration::ZERO,
+        };
+        let why = match (&self.last_failure, &self.obstacle) {
+            (Some(error), _) if !self.answered => with_sources(error),
+            (_, Some(obstacle)) => format!("it is {obstacle}"),
+            (Some(error), None) => with_sources(error),
+            (None, None) if !self.answered => "the store has not answered yet".to_owned(),
+            (None, None) => "others were faster".to_owned(),
+        };
+        Failure::TimedOut(limit, why)
+    }
+
+    /// What else must be known is read, when that is due.
+    fn ask(self, core: &mut Core<P>) -> Phase<P> {
+        if core.subject_is_due() {
+            core.read_subject();
+        } else {
+            core.wake_by(core.beside.read_at);
+        }
+        Phase::Acquiring(self)
+    }
+
+    fn wait_for_holder(
+        mut self,
+        by: P::Obstacle,
+        until: Option<BootInstant>,
+        core: &mut Core<P>,
+    ) -> Phase<P> {
+        if core.subject_is_due() {
+            return self.ask(core);
+        }
+        if self.wait == Wait::No {
+            return Phase::Acquiring(self).give_up(Failure::Held(by), core);
+        }
+        core.wake_by(core.beside.read_at);
+        self.wait_for(&by, until, core);
+        Phase::Acquiring(self)
+    }
+
+    fn wait_for(&mut self, by: &P::Obstacle, until: Option<BootInstant>, core: &mut Core<P>) {
+        core.watch();
+        core.wake_by(until);
+        core.failures.conflicts = 0;
+        self.waited = true;
+        if let Some((since, _)) = self.free.take() {
+            core.crowd.spared(core.now.boot.since(since));
+        }
+        let known = self.obstacle.as_ref();
+        if !known.is_some_and(|known| core.protocol.is_same(known, by)) {
+            core.tell(Event::Waiting(by.clone()));
+        }
+        self.obstacle = Some(by.clone());
+    }
+
+    /// It is free: after a wait the others who waited see it too, and all but one should spare their write.
+    fn claim(&mut self, core: &mut Core<P>) {
+        let now = core.now.boot;
+        let pause = if self.waited {
+            core.crowd.pause(&mut core.random)
+        } else {
+            Duration::ZERO
+        };
+        let (_, write_at) = *self.free.get_or_insert((now, now + pause));
+        if write_at > now {
+            return core.wake_by(Some(write_at));
+        }
+        let lease = core.new_lease();
+        let (write, notice) = core.protocol.claim(core.object.there(), lease, core.now);
+        if let Some(notice) = notice {
+            core.tell(Event::Notice(notice));
+        }
+        if matches!(write, Write::Delete(_)) {
+            return core.write(write, None, false);
+        }
+        self.free = None;
+        core.made.push(lease.nonce);
+        core.write(write, Some(lease.nonce), false);
+    }
+
+    /// A lease of ours is there already: by a write whose answer was lost, or from before, by the same ID.
+    fn extend(self, length: Option<Duration>, core: &mut Core<P>) -> Phase<P> {
+        if let Some(sent) = core.landed()
+            && is_fresh(&sent, core)
+        {
+            return self.acquired(&sent, core);
+        }
+        if core.settings.goal == Goal::Renew && core.settings.length.is_none() {
+            core.settings.length = length;
+        }
+        let lease = core.new_lease();
+        match extension(lease, core) {
+            Err(why) => Phase::Acquiring(self).give_up(why, core),
+            Ok(write) => {
+                let made = core.made_it();
+                if made {
+                    core.made.push(lease.nonce);
+                }
+                core.write(write, Some(lease.nonce), !made);
+                Phase::Acquiring(self)
+            }
+        }
+    }
+
+    /// A write was done. When that of a lease took so long that hardly anything of it is left, it is extended first.
+    pub(super) fn written(mut self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {
+        self.answered = true;
+        if sent.nonce.is_some() && is_fresh(sent, core) {
+            self.acquired(sent, core)
+        } else {
+            Phase::Acquiring(self)
+        }
+    }
+
+    fn acquired(self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {
+        let grant = match core.there() {
+            Some(object) => core.protocol.grant(object).map_err(Failure::Request),
+            None => Err(Failure::Lost(Lost::Deleted)),
+        };
+        match grant {
+            // What else was in doubt was on top of an earlier version, or was to create what is there.
+            Ok(grant) => Phase::Holding(Holding::new(grant, sent, core)),
+            Err(why) => Phase::Acquiring(self).give_up(why, core),
+        }
+    }
+
+    pub(super) fn failed(&mut self, error: P::Error) {
+        self.last_failure = Some(error);
+        self.free = None;
+    }
+}
+
+fn extension<P: Protocol>(lease: NewLease, core: &Core<P>) -> Result<Write<P::Object>, Failure<P>> {
+    let object = core.there().ok_or(Failure::Lost(Lost::Deleted))?;
+    core.protocol.extend(object, None, lease, core.now)
+}
+
+fn is_fresh<P: Protocol>(sent: &Sent, core: &Core<P>) -> bool {
+    let begun = core.now.boot.since(sent.at);
+    core.settings.length.is_none_or(|length| begun < length / 2)
+}

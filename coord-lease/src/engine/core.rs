@@ -1,0 +1,395 @@
+//! What every phase knows and does.
+
+use std::{collections::VecDeque, time::Duration};
+
+use coord_core::{BootInstant, errno::with_sources};
+
+use super::{
+    Event, Moment, NewLease, Nonce, Output, Protocol, RequestError, Settings, StoreTime, Write,
+    subject::Beside,
+};
+use crate::{Backoff, Crowd, Random, Version};
+
+/// The longest pause between two tries of a store that fails.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub(super) struct Core<P: Protocol> {
+    pub(super) protocol: P,
+    pub(super) settings: Settings,
+    pub(super) now: Moment,
+    pub(super) object: Seen<P::Object>,
+    /// What is known may be out of date.
+    pub(super) stale: bool,
+    /// The store is in an earlier state than one that was seen: it was restored.
+    pub(super) went_back: bool,
+    pub(super) pending: Option<Pending>,
+    /// Writes of leases that may still be done.
+    pub(super) in_doubt: Vec<Sent>,
+    /// The nonces of the leases that this attempt has made, and has to take back if it fails.
+    pub(super) made: Vec<Nonce>,
+    pub(super) watch: Watching,
+    pub(super) watched_since: BootInstant,
+    pub(super) beside: Beside<P::Subject>,
+    pub(super) pause_until: Option<BootInstant>,
+    pub(super) failures: Failures,
+    /// It was told that the store does not answer.
+    unreachable: bool,
+    pub(super) crowd: Crowd,
+    pub(super) random: Random,
+    pub(super) wake: Option<BootInstant>,
+    pub(super) outputs: VecDeque<Output<P>>,
+}
+
+/// The lock's object as it was last seen.
+pub(super) enum Seen<O> {
+    Unknown,
+    /// There is none; the version of its deletion, if that is known.
+    Absent(Option<Version>),
+    There(Box<O>),
+}
+
+/// The request under way.
+pub(super) enum Pending {
+    Read { sent: BootInstant },
+    Subject { sent: BootInstant },
+    Write(Sent),
+}
+
+/// A write of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    /// From before it was sent.
+    pub(super) at: BootInstant,
+    /// In the lease that it makes; none for one that makes no lease.
+    pub(super) nonce: Option<Nonce>,
+    /// The version that it is to replace; none for a creation.
+    pub(super) base: Option<Version>,
+    /// A lease of this ID was there before, so that it does no harm when it is done late.
+    pub(super) extends: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Watching {
+    Off,
+    On,
+    /// It may not be had; what it is for goes on without it.
+    Denied,
+}
+
+/// What fails, and when it is tried again. What works says nothing of what does not: a server may answer reads and no writes.
+pub(super) struct Failures {
+    pub(super) read: Failing,
+    pub(super) write: Failing,
+    pub(super) watch: Failing,
+    /// Since the last one that did something else, writes have met with another's so often.
+    pub(super) conflicts: u32,
+}
+
+pub(super) struct Failing {
+    backoff: Backoff,
+    /// Since the last time that it worked.
+    pub(super) count: u32,
+}
+
+/// What was asked of the store.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Asked {
+    Read,
+    Write,
+    Watch,
+}
+
+impl<P: Protocol> Core<P> {
+    pub(super) fn new(protocol: P, settings: Settings, now: Moment, seed: u64) -> Self {
+        let eighth = settings.length.map_or(LONGEST_PAUSE, |length| length / 8);
+        let object = if P::CLAIMS_UNSEEN {
+            Seen::Absent(None)
+        } else {
+            Seen::Unknown
+        };
+        Self {
+            stale: !P::CLAIMS_UNSEEN,
+            protocol,
+            settings,
+            now,
+            object,
+            went_back: false,
+            pending: None,
+            in_doubt: Vec::new(),
+            made: Vec::new(),
+            watch: Watching::Off,
+            watched_since: now.boot,
+            beside: Beside::new(),
+            pause_until: None,
+            failures: Failures::new(eighth.min(LONGEST_PAUSE)),
+            unreachable: false,
+            crowd: Crowd::new(),
+            random: Random::new(seed),
+            wake: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn advance(&mut self, now: BootInstant) {
+        self.now = self.now.at(now);
+    }
+
+    /// What the store's clock showed when it answered a request that was sent then.
+    pub(super) fn set_clock(&mut self, shown: Option<Duration>, sent: BootInstant) {
+        if let Some(earliest) = shown {
+            let latest = earliest + P::CLOCK_UNIT + self.now.boot.since(sent);
+            self.now.store = Some(StoreTime { earliest, latest });
+        }
+    }
+
+    pub(super) fn there(&self) -> Option<&P::Object> {
+        self.object.there()
+    }
+
+    /// The object is so now, as a read or a write of ours says, which are never older than what was known when they were sent.
+    pub(super) fn is_now(&mut self, object: Option<P::Object>) {
+        let before = self.there().map(|known| self.protocol.version(known));
+        let now = object.as_ref().map(|object| self.protocol.version(object));
+        if let (Some(before), Some(now)) = (before, now) {
+            self.went_back |= now.is_before(&before);
+        }
+        self.put(object, None);
+    }
+
+    /// The watch has told of this state. What it tells may be older than what an answer has told.
+    pub(super) fn heard(&mut self, object: P::Object) {
+        if !self.is_old(&self.protocol.version(&object)) {
+            self.put(Some(object), None);
+        }
+    }
+
+    /// The watch has told of the deletion.
+    pub(super) fn heard_of_deletion(&mut self, version: Version) {
+        if !self.is_old(&version) {
+            self.put(None, Some(version));
+        }
+    }
+
+    fn put(&mut self, object: Option<P::Object>, deleted: Option<Version>) {
+        self.protocol.observe(object.as_ref(), self.now);
+        self.object = match object {
+            Some(object) => Seen::There(Box::new(object)),
+            None => Seen::Absent(deleted),
+        };
+        self.wants_subject();
+    }
+
+    /// Whether something newer is known.
+    fn is_old(&self, version: &Version) -> bool {
+        match &self.object {
+            Seen::There(object) => version.is_before(&self.protocol.version(object)),
+            Seen::Absent(Some(deleted)) => version.is_before(deleted),
+            Seen::Absent(None) | Seen::Unknown => false,
+        }
+    }
+
+    pub(super) fn read(&mut self) {
+        let sent = self.now.boot;
+        self.pending = Some(Pending::Read { sent });
+        self.outputs.push_back(Output::Read);
+    }
+
+    /// A write that makes a lease has a nonce.
+    pub(super) fn write(&mut self, write: Write<P::Object>, nonce: Option<Nonce>, extends: bool) {
+        let base = match &write {
+            Write::Create(_) => None,
+            Write::Update(object) | Write::Delete(object) => Some(self.protocol.version(object)),
+        };
+        self.pending = Some(Pending::Write(Sent {
+            at: self.now.boot,
+            nonce,
+            base,
+            extends,
+        }));
+        self.outputs.push_back(Output::Write(write));
+    }
+
+    pub(super) fn nonce(&mut self) -> Nonce {
+        Nonce(self.random.number())
+    }
+
+    pub(super) fn new_lease(&mut self) -> NewLease {
+        NewLease {
+            nonce: self.nonce(),
+            length: self.settings.length,
+        }
+    }
+
+    /// Watches the lock, if that is not so already.
+    pub(super) fn watch(&mut self) {
+        let since = match &self.object {
+            Seen::There(object) => Some(self.protocol.version(object)),
+            Seen::Absent(_) => None,
+            Seen::Unknown => return,
+        };
+        if self.watch == Watching::Off {
+            self.watch = Watching::On;
+            self.watched_since = self.now.boot;
+            self.outputs.push_back(Output::Watch(since));
+        }
+    }
+
+    /// Nothing more is expected of the request under way; a write of a lease may still be done.
+    pub(super) fn abandon(&mut self) {
+        match self.pending.take() {
+            Some(Pending::Write(sent)) => {
+                self.doubt(sent);
+                self.stale = true;
+            }
+            Some(_) => {}
+            None => return,
+        }
+        self.outputs.push_back(Output::Abandon);
+    }
+
+    /// A write that makes no lease leaves nothing behind when it is done late.
+    pub(super) fn doubt(&mut self, sent: Sent) {
+        if sent.nonce.is_some() {
+            self.in_doubt.push(sent);
+        }
+    }
+
+    /// Whether a write in doubt can still be done, by what is known.
+    pub(super) fn may_land(&self, sent: &Sent) -> bool {
+        match (&self.object, &sent.base) {
+            (Seen::Unknown, _) => true,
+            (Seen::Absent(_), base) => base.is_none(),
+            (Seen::There(_), None) => self.stale,
+            (Seen::There(object), Some(base)) => {
+                self.stale || !base.is_before(&self.protocol.version(object))
+            }
+        }
+    }
+
+    /// Forgets the doubts that what is known has settled.
+    pub(super) fn settle_doubts(&mut self) {
+        let doubts = std::mem::take(&mut self.in_doubt);
+        let open = doubts.into_iter().filter(|sent| self.may_land(sent));
+        self.in_doubt = open.collect();
+    }
+
+    pub(super) fn any_may_land(&self) -> bool {
+        self.in_doubt.iter().any(|sent| self.may_land(sent))
+    }
+
+    /// The write in doubt that made the lease that is there.
+    pub(super) fn landed(&self) -> Option<Sent> {
+        let nonce = self.protocol.nonce(self.there()?)?;
+        let mut doubts = self.in_doubt.iter();
+        doubts.find(|sent| sent.nonce == Some(nonce)).cloned()
+    }
+
+    /// Whether the lease that is there was made by this attempt.
+    pub(super) fn made_it(&self) -> bool {
+        let nonce = self.there().and_then(|object| self.protocol.nonce(object));
+        nonce.is_some_and(|nonce| self.made.contains(&nonce))
+    }
+
+    /// Whether a pause lasts still; then nothing is sent before it is over.
+    pub(super) fn pausing(&mut self) -> bool {
+        let pausing = self.pause_until.is_some_and(|until| until > self.now.boot);
+        if pausing {
+            self.wake_by(self.pause_until);
+        } else {
+            self.pause_until = None;
+        }
+        pausing
+    }
+
+    pub(super) fn wake_by(&mut self, at: Option<BootInstant>) {
+        self.wake = [self.wake, at].into_iter().flatten().min();
+    }
+
+    /// What was asked for was refused, or not answered: nothing is asked before the pause is over.
+    pub(super) fn failed(&mut self, asked: Asked, error: Option<&P::Error>) {
+        let wanted = error.and_then(RequestError::retry_after);
+        let failing = self.failures.of(asked);
+        failing.count += u32::from(error.is_some());
+        let pause = failing.backoff.pause(&mut self.random, wanted);
+        self.pause_until = Some(self.now.boot + pause);
+    }
+
+    pub(super) fn unreachable(&mut self, error: &P::Error) {
+        if !std::mem::replace(&mut self.unreachable, true) {
+            self.tell(Event::Unreachable(with_sources(error)));
+        }
+    }
+
+    /// What was asked for then was answered, even if not as it was hoped for.
+    pub(super) fn answered(&mut self, asked: Asked, sent: BootInstant) {
+        self.crowd.answered_after(self.now.boot.since(sent));
+        self.works(asked);
+    }
+
+    pub(super) fn works(&mut self, asked: Asked) {
+        self.failures.of(asked).reset();
+        if self.unreachable && !self.failures.is_away() {
+            self.unreachable = false;
+            self.tell(Event::Reachable);
+        }
+    }
+
+    /// Others write too: at once for the first time, and more slowly each time after that.
+    pub(super) fn collided(&mut self) {
+        self.crowd.collided();
+        self.stale = true;
+        self.failures.conflicts += 1;
+        if self.failures.conflicts > 1 {
+            self.failed(Asked::Write, None);
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event<P>) {
+        self.outputs.push_back(Output::Tell(event));
+    }
+}
+
+impl<O> Seen<O> {
+    pub(super) fn there(&self) -> Option<&O> {
+        match self {
+            Self::There(object) => Some(object),
+            Self::Absent(_) | Self::Unknown => None,
+        }
+    }
+}
+
+impl Failures {
+    fn new(longest: Duration) -> Self {
+        let failing = || Failing {
+            backoff: Backoff::new(longest),
+            count: 0,
+        };
+        Self {
+            read: failing(),
+            write: failing(),
+            watch: failing(),
+            conflicts: 0,
+        }
+    }
+
+    fn of(&mut self, asked: Asked) -> &mut Failing {
+        match asked {
+            Asked::Read => &mut self.read,
+            Asked::Write => &mut self.write,
+            Asked::Watch => &mut self.watch,
+        }
+    }
+
+    /// A watch that fails while reads work is no sign that the store is away.
+    fn is_away(&self) -> bool {
+        self.read.count + self.write.count > 0
+    }
+}
+
+impl Failing {
+    pub(super) fn reset(&mut self) {
+        self.count = 0;
+        self.backoff.reset();
+    }
+}

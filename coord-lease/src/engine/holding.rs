@@ -1,0 +1,175 @@
+//! Holding the lock: extend the lease, watch over it, and know when it is lost.
+
+use coord_core::BootInstant;
+
+use super::{
+    Event, Failure, Phase, Protocol,
+    core::{Asked, Core, Seen, Sent, Watching},
+    subject::REREAD,
+};
+use crate::Lost;
+
+pub(super) struct Holding<P: Protocol> {
+    grant: P::Grant,
+    /// When the belief ends.
+    deadline: Option<BootInstant>,
+    renew_at: Option<BootInstant>,
+    /// When to look where the lock may not be watched.
+    look_at: BootInstant,
+    /// The failure was told.
+    failing: bool,
+}
+
+impl<P: Protocol> Holding<P> {
+    /// By a write that was sent then.
+    pub(super) fn new(grant: P::Grant, sent: &Sent, core: &mut Core<P>) -> Self {
+        let mut holding = Self {
+            grant,
+            deadline: None,
+            renew_at: None,
+            look_at: core.now.boot + REREAD,
+            failing: false,
+        };
+        core.went_back = false;
+        core.in_doubt.clear();
+        holding.extended_by(sent, core);
+        core.tell(Event::Acquired(holding.grant.clone(), holding.deadline));
+        holding
+    }
+
+    fn extended_by(&mut self, sent: &Sent, core: &mut Core<P>) {
+        let Seen::There(object) = &core.object else {
+            return;
+        };
+        let deadline = core.protocol.deadline(object, Some(sent.at), core.now);
+        self.deadline = deadline.over(self.deadline);
+        let interval = core.settings.renew_interval;
+        self.renew_at = interval.map(|interval| sent.at + interval);
+        self.failing = false;
+    }
+
+    pub(super) fn end_in_time(self, core: &mut Core<P>) -> Phase<P> {
+        if self
+            .deadline
+            .is_some_and(|deadline| deadline <= core.now.boot)
+        {
+            return lose(Lost::Expired, core);
+        }
+        Phase::Holding(self)
+    }
+
+    /// What to do next; comes here after everything that happens.
+    pub(super) fn decide(mut self, core: &mut Core<P>) -> Phase<P> {
+        if let Some(why) = lost(core) {
+            return lose(why, core);
+        }
+        self.follow(core);
+        core.wake_by(self.deadline);
+        if core.pending.is_some() || core.pausing() {
+            return Phase::Holding(self);
+        }
+        if core.stale || self.is_to_look(core) {
+            self.look_at = core.now.boot + REREAD;
+            core.read();
+            return Phase::Holding(self);
+        }
+        core.watch();
+        self.settle_doubts(core);
+        match self.renew_at {
+            Some(at) if at <= core.now.boot => self.renew(core),
+            at => core.wake_by(at),
+        }
+        Phase::Holding(self)
+    }
+
+    /// Where the lease's end is in the object, and somebody else has changed it, that counts for all.
+    fn follow(&mut self, core: &mut Core<P>) {
+        let Seen::There(object) = &core.object else {
+            return;
+        };
+        let deadline = core.protocol.deadline(object, None, core.now);
+        let deadline = deadline.over(self.deadline);
+        if deadline != self.deadline {
+            self.deadline = deadline;
+            core.tell(Event::Renewed(deadline));
+        }
+    }
+
+    fn is_to_look(&self, core: &mut Core<P>) -> bool {
+        let denied = core.watch == Watching::Denied;
+        if denied && self.look_at > core.now.boot {
+            core.wake_by(Some(self.look_at));
+        }
+        denied && self.look_at <= core.now.boot
+    }
+
+    /// Whether the lease that is there is one of ours whose answer was lost.
+    fn settle_doubts(&mut self, core: &mut Core<P>) {
+        if let Some(sent) = core.landed() {
+            self.renewed_by(&sent, core);
+        }
+        core.settle_doubts();
+    }
+
+    fn renew(&mut self, core: &mut Core<P>) {
+        let lease = core.new_lease();
+        let Seen::There(object) = &core.object else {
+            return;
+        };
+        let grant = Some(&self.grant);
+        match core.protocol.extend(object, grant, lease, core.now) {
+            Ok(write) => core.write(write, Some(lease.nonce), true),
+            // Somebody has spoilt the lock. Until the deadline it may be put right.
+            Err(why) => {
+                core.failed(Asked::Write, None);
+                core.stale = true;
+                core.wake_by(core.pause_until);
+                self.tell_once(why, core);
+            }
+        }
+    }
+
+    /// Extends now, whatever the interval is.
+    pub(super) fn renew_now(mut self, core: &Core<P>) -> Self {
+        self.renew_at = Some(core.now.boot);
+        self.failing = false;
+        self
+    }
+
+    pub(super) fn written(mut self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {
+        self.renewed_by(sent, core);
+        Phase::Holding(self)
+    }
+
+    fn renewed_by(&mut self, sent: &Sent, core: &mut Core<P>) {
+        core.in_doubt.clear();
+        self.extended_by(sent, core);
+        core.tell(Event::Renewed(self.deadline));
+    }
+
+    pub(super) fn failed(mut self, error: P::Error, core: &mut Core<P>) -> Self {
+        self.tell_once(Failure::Request(error), core);
+        self
+    }
+
+    fn tell_once(&mut self, why: Failure<P>, core: &mut Core<P>) {
+        if !std::mem::replace(&mut self.failing, true) {
+            core.tell(Event::NotRenewed(why));
+        }
+    }
+}
+
+/// Why the lock is not ours any more, as far as was seen. Where it cannot be read, it is taken to be.
+fn lost<P: Protocol>(core: &Core<P>) -> Option<Lost> {
+    match &core.object {
+        Seen::Absent(_) => Some(Lost::Deleted),
+        Seen::There(object) if core.protocol.has_lease(object) == Some(false) => Some(Lost::Taken),
+        Seen::There(_) if core.went_back => Some(Lost::Undone),
+        Seen::There(_) | Seen::Unknown => None,
+    }
+}
+
+fn lose<P: Protocol>(why: Lost, core: &mut Core<P>) -> Phase<P> {
+    core.tell(Event::Lost(why));
+    Phase::Lost
+}

@@ -1,0 +1,124 @@
+//! What else must be known of a lock that is waited for, such as its owner: read, and then watched.
+
+use std::time::Duration;
+
+use coord_core::BootInstant;
+
+use super::{
+    Effect, Event, Output, Protocol, RequestError,
+    core::{Asked, Core, Pending, Watching},
+};
+
+/// How long a new holder is left alone: most are done before there is anything to be known of them.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// How often it is read where it may not be watched.
+pub(super) const REREAD: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub(super) struct Beside<S> {
+    pub(super) subject: Option<S>,
+    /// When to read it; none while it is watched, or is known for good.
+    pub(super) read_at: Option<BootInstant>,
+    watch: Watching,
+    /// Another one was watched before.
+    is_later: bool,
+}
+
+impl<S> Beside<S> {
+    pub(super) fn new() -> Self {
+        Self {
+            subject: None,
+            read_at: None,
+            watch: Watching::Off,
+            is_later: false,
+        }
+    }
+}
+
+impl<P: Protocol> Core<P> {
+    /// Asks the protocol what is to be known now.
+    pub(super) fn wants_subject(&mut self) {
+        let wanted = self.protocol.subject();
+        if wanted == self.beside.subject {
+            return;
+        }
+        self.unwatch_subject();
+        let settles = self.beside.is_later;
+        let pause = if settles { SETTLED } else { Duration::ZERO };
+        self.beside.read_at = wanted.as_ref().map(|_| self.now.boot + pause);
+        self.beside.subject = wanted;
+    }
+
+    fn unwatch_subject(&mut self) {
+        if self.beside.watch == Watching::On {
+            self.beside.watch = Watching::Off;
+            self.outputs.push_back(Output::UnwatchSubject);
+        }
+    }
+
+    pub(super) fn subject_is_due(&self) -> bool {
+        self.beside.read_at.is_some_and(|at| at <= self.now.boot)
+    }
+
+    pub(super) fn read_subject(&mut self) {
+        if let Some(subject) = self.beside.subject.clone() {
+            let sent = self.now.boot;
+            self.pending = Some(Pending::Subject { sent });
+            self.outputs.push_back(Output::ReadSubject(subject));
+        }
+    }
+
+    /// It was read, and is to be watched from there.
+    pub(super) fn subject_read(&mut self, fact: P::Fact) {
+        let Some(subject) = self.beside.subject.clone() else {
+            return;
+        };
+        self.learn(&subject, fact);
+        self.beside.read_at = None;
+        if !self.protocol.is_watched(&subject) {
+            return self.wants_subject();
+        }
+        self.beside.is_later = true;
+        match self.beside.watch {
+            Watching::Denied => self.beside.read_at = Some(self.now.boot + REREAD),
+            Watching::On => {}
+            Watching::Off => {
+                self.beside.watch = Watching::On;
+                self.outputs.push_back(Output::WatchSubject(subject));
+            }
+        }
+    }
+
+    fn learn(&mut self, subject: &P::Subject, fact: P::Fact) {
+        if let Some(notice) = self.protocol.learn(subject, fact) {
+            self.tell(Event::Notice(notice));
+        }
+    }
+
+    pub(super) fn subject_changed(&mut self, fact: P::Fact) {
+        if let Some(subject) = self.beside.subject.clone() {
+            self.learn(&subject, fact);
+            if !self.protocol.is_watched(&subject) {
+                self.unwatch_subject();
+            }
+        }
+    }
+
+    pub(super) fn subject_watch_ended(&mut self, error: Option<P::Error>) {
+        self.beside.watch = Watching::Off;
+        match error {
+            Some(error) if error.effect() == Effect::Final => {
+                self.beside.watch = Watching::Denied;
+                self.beside.read_at = Some(self.now.boot + REREAD);
+                if let Some(notice) = self.protocol.unwatched(&error) {
+                    self.tell(Event::Notice(notice));
+                }
+            }
+            error => {
+                self.beside.read_at = Some(self.now.boot);
+                self.failed(Asked::Watch, error.as_ref());
+            }
+        }
+    }
+}

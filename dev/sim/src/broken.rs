@@ -1,0 +1,135 @@
+//! The real protocol, or one that is broken on purpose. The engine and the protocol know nothing of it.
+
+use coord_core::BootInstant;
+use coord_lease::{
+    Version,
+    engine::{Deadline, Failure, Moment, NewLease, Nonce, Protocol, Verdict, Write},
+};
+
+use super::Flaw;
+
+/// See the module.
+pub(super) struct Broken<P> {
+    inner: P,
+    flaw: Option<Flaw>,
+}
+
+impl<P> Broken<P> {
+    pub(super) fn new(inner: P, flaw: Option<Flaw>) -> Self {
+        Self { inner, flaw }
+    }
+}
+
+impl<P: Protocol> Protocol for Broken<P> {
+    type Object = P::Object;
+    type Subject = P::Subject;
+    type Fact = P::Fact;
+    type Obstacle = P::Obstacle;
+    type Grant = P::Grant;
+    type Refusal = P::Refusal;
+    type Notice = P::Notice;
+    type Error = P::Error;
+
+    const CLOCK_UNIT: std::time::Duration = P::CLOCK_UNIT;
+    const CLAIMS_UNSEEN: bool = P::CLAIMS_UNSEEN;
+
+    fn version(&self, object: &P::Object) -> Version {
+        self.inner.version(object)
+    }
+
+    fn observe(&mut self, object: Option<&P::Object>, now: Moment) {
+        self.inner.observe(object, now);
+    }
+
+    fn subject(&self) -> Option<P::Subject> {
+        self.inner.subject()
+    }
+
+    fn is_watched(&self, subject: &P::Subject) -> bool {
+        self.inner.is_watched(subject)
+    }
+
+    fn learn(&mut self, subject: &P::Subject, fact: P::Fact) -> Option<P::Notice> {
+        self.inner.learn(subject, fact)
+    }
+
+    fn unwatched(&mut self, why: &P::Error) -> Option<P::Notice> {
+        self.inner.unwatched(why)
+    }
+
+    fn judge(&self, object: Option<&P::Object>, now: Moment) -> Verdict<Self> {
+        match self.inner.judge(object, now) {
+            Verdict::Reserved(..) if self.flaw == Some(Flaw::IgnoreReservation) => Verdict::Free,
+            Verdict::Free => Verdict::Free,
+            Verdict::Ours(length) => Verdict::Ours(length),
+            Verdict::Held(by, until) => Verdict::Held(by, until),
+            Verdict::Reserved(by, until) => Verdict::Reserved(by, until),
+            Verdict::Unknown => Verdict::Unknown,
+            Verdict::Impossible(why) => Verdict::Impossible(why),
+        }
+    }
+
+    fn is_same(&self, one: &P::Obstacle, other: &P::Obstacle) -> bool {
+        self.inner.is_same(one, other)
+    }
+
+    fn has_lease(&self, object: &P::Object) -> Option<bool> {
+        self.inner.has_lease(object)
+    }
+
+    fn nonce(&self, object: &P::Object) -> Option<Nonce> {
+        self.inner.nonce(object)
+    }
+
+    fn grant(&self, object: &P::Object) -> Result<P::Grant, P::Error> {
+        self.inner.grant(object)
+    }
+
+    fn deadline(&mut self, object: &P::Object, sent: Option<BootInstant>, now: Moment) -> Deadline {
+        match self.inner.deadline(object, sent, now) {
+            Deadline::At(_) if self.flaw == Some(Flaw::IgnoreExpiry) => Deadline::Never,
+            deadline => deadline,
+        }
+    }
+
+    fn claim(
+        &mut self,
+        object: Option<&P::Object>,
+        lease: NewLease,
+        now: Moment,
+    ) -> (Write<P::Object>, Option<P::Notice>) {
+        self.inner.claim(object, lease, now)
+    }
+
+    fn extend(
+        &self,
+        object: &P::Object,
+        grant: Option<&P::Grant>,
+        lease: NewLease,
+        now: Moment,
+    ) -> Result<Write<P::Object>, Failure<Self>> {
+        let extended = self.inner.extend(object, grant, lease, now);
+        extended.map_err(failure)
+    }
+
+    fn release(&self, object: &P::Object) -> Result<Option<Write<P::Object>>, Failure<Self>> {
+        self.inner.release(object).map_err(failure)
+    }
+
+    fn fence(&self, object: Option<&P::Object>, nonce: Nonce, now: Moment) -> Write<P::Object> {
+        self.inner.fence(object, nonce, now)
+    }
+}
+
+fn failure<P: Protocol>(failure: Failure<P>) -> Failure<Broken<P>> {
+    match failure {
+        Failure::Held(by) => Failure::Held(by),
+        Failure::TimedOut(limit, why) => Failure::TimedOut(limit, why),
+        Failure::Lost(why) => Failure::Lost(why),
+        Failure::Cancelled => Failure::Cancelled,
+        Failure::Refused(why) => Failure::Refused(why),
+        Failure::Request(error) => Failure::Request(error),
+        Failure::Unanswered(error) => Failure::Unanswered(error),
+        Failure::Silent => Failure::Silent,
+    }
+}

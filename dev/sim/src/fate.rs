@@ -1,0 +1,233 @@
+//! What those who use the lock do with it, and what happens to them.
+
+use std::time::Duration;
+
+use coord_core::BootInstant;
+use coord_lease::engine::{Effect, Event as News, Input};
+
+use super::{
+    Flaw,
+    check::Violation,
+    game::{EventOf, Game, ObjectOf},
+    go::{Did, Foreign},
+    network::{chance, millis},
+    node::Node,
+    world::{Event, Tag, World},
+};
+
+impl<G: Game> World<G> {
+    /// What a machine has to tell to whoever uses the lock.
+    pub(super) fn hear(
+        &mut self,
+        number: usize,
+        life: u32,
+        news: &EventOf<G>,
+    ) -> Result<(), Violation> {
+        let now = self.now;
+        let node = &mut self.nodes[number];
+        let id = node.id();
+        let until = |deadline: Option<BootInstant>, node: &Node<G>| {
+            deadline.map(|deadline| node.time_of(deadline))
+        };
+        match news {
+            News::Acquired(token, deadline) => {
+                node.served = true;
+                let until =
+                    until(*deadline, node).filter(|_| self.flaw != Some(Flaw::IgnoreExpiry));
+                self.outcome.acquired += 1;
+                self.check.acquired(&id, G::token(token), until, now)?;
+                self.use_lock(number, life);
+            }
+            News::Renewed(deadline) => {
+                let until =
+                    until(*deadline, node).filter(|_| self.flaw != Some(Flaw::IgnoreExpiry));
+                self.check.renewed(&id, until, now)?;
+            }
+            News::Lost(_) => {
+                self.outcome.lost += 1;
+                self.check.ended(&id);
+                let after = millis(&mut self.random, 500);
+                self.put(
+                    after,
+                    Event::Deliver {
+                        node: number,
+                        life,
+                        tag: Tag::None,
+                        input: Input::Release,
+                    },
+                );
+            }
+            News::Released | News::Failed(_) => {
+                self.check.ended(&id);
+                self.check.gone(&id);
+            }
+            News::NotReleased(_) => self.check.may_come_back(&id),
+            News::Waiting(_)
+            | News::NotRenewed(_)
+            | News::NotWatched(_)
+            | News::Unreachable(_)
+            | News::Reachable
+            | News::Notice(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Works for a while, and then gives the lock back, or dies.
+    pub(super) fn use_lock(&mut self, node: usize, life: u32) {
+        let longest = match (self.faulty(), self.eager) {
+            (true, _) => 12_000,
+            (_, true) => 60,
+            _ => 2000,
+        };
+        let after = millis(&mut self.random, longest);
+        if self.faulty() && chance(&mut self.random, 15) {
+            self.put(after, Event::Crash(node, life));
+        } else {
+            self.put(
+                after,
+                Event::Deliver {
+                    node,
+                    life,
+                    tag: Tag::None,
+                    input: Input::Release,
+                },
+            );
+        }
+    }
+
+    pub(super) fn crash(&mut self, number: usize, life: u32) {
+        let node = &mut self.nodes[number];
+        if node.life != life || node.engine.is_none() {
+            return;
+        }
+        self.check.ended(&node.id());
+        node.die();
+        let after = millis(&mut self.random, 5000);
+        self.put(after, Event::Begin(number));
+    }
+
+    pub(super) fn resume(&mut self, number: usize) -> Result<(), Violation> {
+        let node = &mut self.nodes[number];
+        if node.paused_until.is_none_or(|until| until > self.now) {
+            return Ok(());
+        }
+        node.paused_until = None;
+        let life = node.life;
+        for (tag, input) in std::mem::take(&mut node.inbox) {
+            self.handle(number, life, tag, input)?;
+        }
+        Ok(())
+    }
+
+    /// Something goes wrong somewhere.
+    pub(super) fn trouble(&mut self) {
+        if !self.faulty() {
+            return self.recover();
+        }
+        let number = usize::try_from(self.random.number() % self.nodes.len() as u64).unwrap_or(0);
+        let for_long = millis(&mut self.random, 15_000);
+        match self.random.number() % 9 {
+            0 | 1 => {
+                self.nodes[number].paused_until = Some(self.now + for_long);
+                self.put(for_long, Event::Resume(number));
+            }
+            2 | 3 => self.nodes[number].cut_off_until = self.now + for_long,
+            4 => {
+                let life = self.nodes[number].life;
+                self.crash(number, life);
+            }
+            5 => self.clocks.step(&mut self.random),
+            6 => self.replace(number),
+            7 if !self.goes.is_empty() => self.goes[0].die(),
+            _ => {}
+        }
+        let next = millis(&mut self.random, 4000);
+        self.put(next, Event::Trouble);
+    }
+
+    /// What the node runs on is gone, with all that ran on it, and another takes its place.
+    fn replace(&mut self, number: usize) {
+        let life = self.nodes[number].life;
+        self.crash(number, life);
+        if self.nodes[number].engine.is_none() {
+            self.game.replace(number);
+            self.tell_subjects();
+        }
+    }
+
+    /// Faults have stopped. Whoever pauses goes on when the pause is over; the foreign writers are gone.
+    pub(super) fn recover(&mut self) {
+        for node in &mut self.nodes {
+            node.served = false;
+            node.cut_off_until = Duration::ZERO;
+        }
+        self.goes.clear();
+    }
+
+    pub(super) fn go(&mut self, number: usize, _: u64) {
+        let Some(go) = self.goes.get_mut(number) else {
+            return;
+        };
+        let (id, now) = (go.id(), self.now);
+        if go.ends_work() {
+            self.check.ended(&id);
+        }
+        let there = self.objects.get();
+        if let Some(object) = go.next(there.as_ref(), now, &mut self.random) {
+            let after = Duration::from_millis(1) + millis(&mut self.random, 20);
+            self.put(after, Event::GoArrives(number, id, object));
+        } else {
+            let after = millis(&mut self.random, 3000);
+            self.put(after, Event::GoStep(number, 0));
+        }
+    }
+
+    pub(super) fn serve_go(
+        &mut self,
+        number: usize,
+        id: &str,
+        object: &ObjectOf<G>,
+    ) -> Result<(), Violation> {
+        let answer = self.objects.update(object);
+        if let Ok(object) = &answer {
+            if G::holders(object).contains(id) {
+                self.check.excuse(id);
+            }
+            self.written(id, &object.clone())?;
+        }
+        let after = Duration::from_millis(1) + millis(&mut self.random, 20);
+        self.put(after, Event::GoAnswer(number, id.to_owned(), answer));
+        Ok(())
+    }
+
+    pub(super) fn answer_go(
+        &mut self,
+        number: usize,
+        id: &str,
+        answer: Result<ObjectOf<G>, Effect>,
+    ) {
+        let now = self.now;
+        let Some(go) = self.goes.get_mut(number) else {
+            return;
+        };
+        let mut after = millis(&mut self.random, 300);
+        if go.id() == id {
+            let did = match answer {
+                Ok(object) => go.did(&object, now),
+                Err(_) => {
+                    go.failed();
+                    Did::Nothing
+                }
+            };
+            match did {
+                Did::Nothing => {}
+                Did::Took(left) => {
+                    self.check.taken_by_foreigner(id, now + left);
+                    after = millis(&mut self.random, 6000);
+                }
+                Did::Ended => after = millis(&mut self.random, 5000),
+            }
+        }
+        self.put(after, Event::GoStep(number, 0));
+    }
+}

@@ -1,0 +1,229 @@
+//! A writer in the manner of Go programs: it reserves, writes, and goes by its own wall clock; its leases have no length.
+
+use std::time::Duration;
+
+use coord_lease::Random;
+use lockheed::{
+    Lease, Record, Timestamp,
+    store::{Object, RECORD},
+};
+
+use super::network::millis;
+
+/// What it is about to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Reserve,
+    Take,
+    Hold,
+    ReserveToRelease,
+    Release,
+}
+
+/// Somebody with another program, who goes by a clock of his own.
+pub(super) trait Foreign<O> {
+    fn id(&self) -> String;
+
+    /// It dies where it is, and another begins.
+    fn die(&mut self);
+
+    /// Its work is over, if it works.
+    fn ends_work(&mut self) -> bool;
+
+    /// What it writes next on top of what is there; none when it has to try again later.
+    fn next(&self, there: Option<&O>, at: Duration, random: &mut Random) -> Option<O>;
+
+    /// The write was done, and the answer came.
+    fn did(&mut self, written: &O, at: Duration) -> Did;
+
+    /// It was not.
+    fn failed(&mut self);
+}
+
+/// There is none.
+#[derive(Debug)]
+pub(super) enum Nobody {}
+
+impl<O> Foreign<O> for Nobody {
+    fn id(&self) -> String {
+        match *self {}
+    }
+
+    fn die(&mut self) {
+        match *self {}
+    }
+
+    fn ends_work(&mut self) -> bool {
+        match *self {}
+    }
+
+    fn next(&self, _: Option<&O>, _: Duration, _: &mut Random) -> Option<O> {
+        match *self {}
+    }
+
+    fn did(&mut self, _: &O, _: Duration) -> Did {
+        match *self {}
+    }
+
+    fn failed(&mut self) {
+        match *self {}
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Go {
+    life: u32,
+    step: Step,
+    /// As its own reservation left it.
+    reserved: Option<Object>,
+    /// How far its clock is from the first server's at most.
+    behind: Duration,
+    expires: Timestamp,
+}
+
+/// What one step came to.
+pub(super) enum Did {
+    Nothing,
+    /// It wrote, and believes to hold the lock for so long from now on.
+    Took(Duration),
+    Ended,
+}
+
+impl Go {
+    pub(super) fn new(random: &mut Random) -> Self {
+        Self {
+            life: 0,
+            step: Step::Reserve,
+            reserved: None,
+            behind: millis(random, 1500),
+            expires: Timestamp::NEVER,
+        }
+    }
+
+    /// Its own wall clock.
+    fn clock(&self, at: Duration) -> Timestamp {
+        Timestamp::from_unix(Duration::from_secs(1_800_000_000) + at - self.behind)
+    }
+
+    fn reserved(&mut self, written: &Object, then: Step) {
+        self.reserved = Some(written.clone());
+        self.step = then;
+    }
+
+    fn reserve(&self, there: &Object, now: Timestamp) -> Option<Object> {
+        let until = there
+            .annotations
+            .get("reserved/expires")
+            .and_then(|text| text.parse::<Timestamp>().ok());
+        let by_other = there
+            .annotations
+            .get("reserved/by")
+            .is_some_and(|by| *by != self.id());
+        if by_other && until.is_some_and(|until| until > now) {
+            return None;
+        }
+        let mut object = there.clone();
+        object
+            .annotations
+            .insert("reserved/by".to_owned(), self.id());
+        let until = now.plus(Duration::from_secs(30)).to_string();
+        object
+            .annotations
+            .insert("reserved/expires".to_owned(), until);
+        Some(object)
+    }
+
+    /// The lock with its lease, or as it was when somebody holds it, in either case without the reservation.
+    fn take(&self, reserved: &Object, now: Timestamp, random: &mut Random) -> Option<Object> {
+        let mut record = record(reserved);
+        if record.leases.values().all(|lease| lease.is_expired(now)) {
+            let expires = now.plus(Duration::from_secs(2) + millis(random, 6000));
+            record.leases.clear();
+            record
+                .leases
+                .insert(self.id(), Lease::new(&self.id(), expires, None));
+        }
+        Some(without_reservation(reserved, &record))
+    }
+
+    fn release(&self, reserved: &Object) -> Object {
+        let mut record = record(reserved);
+        record.leases.remove(&self.id());
+        without_reservation(reserved, &record)
+    }
+}
+
+impl Foreign<Object> for Go {
+    fn id(&self) -> String {
+        format!("go-{}", self.life)
+    }
+
+    fn die(&mut self) {
+        self.life += 1;
+        self.step = Step::Reserve;
+        self.reserved = None;
+    }
+
+    fn ends_work(&mut self) -> bool {
+        let works = self.step == Step::Hold;
+        if works {
+            self.step = Step::ReserveToRelease;
+        }
+        works
+    }
+
+    fn next(&self, there: Option<&Object>, at: Duration, random: &mut Random) -> Option<Object> {
+        let now = self.clock(at);
+        match self.step {
+            Step::Reserve | Step::ReserveToRelease => self.reserve(there?, now),
+            Step::Take => self.take(self.reserved.as_ref()?, now, random),
+            Step::Release => Some(self.release(self.reserved.as_ref()?)),
+            Step::Hold => None,
+        }
+    }
+
+    fn did(&mut self, written: &Object, at: Duration) -> Did {
+        let record = record(written);
+        let ours = record.leases.get(&self.id());
+        match self.step {
+            Step::Reserve => self.reserved(written, Step::Take),
+            Step::ReserveToRelease => self.reserved(written, Step::Release),
+            Step::Take => {
+                let Some(lease) = ours else {
+                    self.step = Step::Reserve;
+                    return Did::Nothing;
+                };
+                self.expires = lease.expires;
+                self.step = Step::Hold;
+                return Did::Took(lease.expires.after(self.clock(at)));
+            }
+            Step::Release => {
+                self.die();
+                return Did::Ended;
+            }
+            Step::Hold => {}
+        }
+        Did::Nothing
+    }
+
+    fn failed(&mut self) {
+        self.reserved = None;
+        self.step = match self.step {
+            Step::Reserve | Step::Take => Step::Reserve,
+            Step::Hold | Step::ReserveToRelease | Step::Release => Step::ReserveToRelease,
+        };
+    }
+}
+
+fn record(object: &Object) -> Record {
+    let text = object.data.get(RECORD).map_or("{}", String::as_str);
+    Record::from_json(text).unwrap_or_default()
+}
+
+fn without_reservation(object: &Object, record: &Record) -> Object {
+    let mut object = object.clone();
+    object.annotations.remove("reserved/by");
+    object.annotations.remove("reserved/expires");
+    object.data.insert(RECORD.to_owned(), record.to_json());
+    object
+}

@@ -1,0 +1,131 @@
+//! The real lease engine and its protocols, in virtual time, over a network that loses and delays, with holders that stop and die.
+//!
+//! One seed gives one history, exactly. While faults last, requests and answers are lost or late, nodes are cut off, watches fall silent
+//! or end, holders pause longer than their leases and die, the servers' clocks step, and writers in the manner of Go programs reserve, take
+//! and abandon the lock. Then faults stop, and everybody must be served.
+
+mod broken;
+mod check;
+mod fate;
+mod game;
+mod go;
+mod mutex;
+mod network;
+mod node;
+mod objects;
+mod pods;
+mod server;
+mod world;
+
+use std::time::Duration;
+
+pub use check::Violation;
+use mutex::MutexGame;
+use pods::PodGame;
+use world::World;
+
+/// What the simulation breaks on purpose, to see that it finds it. The lock itself knows nothing of this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Writes replace whatever is there.
+    SkipVersion,
+    /// A holder believes on when its lease is over.
+    IgnoreExpiry,
+    /// Reservations are not deferred to.
+    IgnoreReservation,
+    /// Who gives up does not see to writes that may still be done.
+    ForgetInFlight,
+}
+
+/// What came of one seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What went wrong first, if anything did.
+    pub violation: Option<Violation>,
+    /// How often the lock was acquired.
+    pub acquired: u32,
+    /// How often it was lost to a deadline or to somebody else.
+    pub lost: u32,
+    /// How many requests were sent.
+    pub requests: u64,
+    /// Tells one history from another.
+    pub digest: u64,
+    /// What happened, a line each; empty unless it was asked for.
+    pub trace: Vec<String>,
+}
+
+/// The kinds of locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// lockheed's.
+    Mutex,
+    /// cmlock's.
+    Pod,
+}
+
+/// Plays the history of a seed.
+#[must_use]
+pub fn run(kind: Kind, seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
+    match kind {
+        Kind::Mutex => play::<MutexGame>(seed, flaw, trace),
+        Kind::Pod => play::<PodGame>(seed, flaw, trace),
+    }
+}
+
+fn play<G: game::Game>(seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
+    let mut world = World::<G>::new(seed, flaw, trace);
+    let violation = world.play().err();
+    world.outcome(violation)
+}
+
+/// What hand-offs cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HandOffs {
+    /// How many writes were tried for each, the release not counted.
+    pub attempts: f64,
+    /// How long the lock was free, at the median, in the time that one write takes.
+    pub median: f64,
+    /// The same for the slowest of a hundred.
+    pub slowest: f64,
+}
+
+/// Lets so many contenders hand a lock around, with nothing that goes wrong.
+///
+/// # Panics
+/// When a promise is broken.
+#[must_use]
+pub fn hand_offs(kind: Kind, contenders: usize, seed: u64) -> HandOffs {
+    match kind {
+        Kind::Mutex => hand_around::<MutexGame>(contenders, seed),
+        Kind::Pod => hand_around::<PodGame>(contenders, seed),
+    }
+}
+
+fn hand_around<G: game::Game>(contenders: usize, seed: u64) -> HandOffs {
+    const COUNT: u32 = 300;
+    let mut world = World::<G>::crowd(contenders, seed);
+    if let Err(violation) = world.play_hand_offs(COUNT as usize) {
+        panic!("{violation}");
+    }
+    let mut times = std::mem::take(&mut world.hand_offs);
+    times.sort();
+    let in_writes = |at: usize| times[at].as_secs_f64() / WRITE.as_secs_f64();
+    let handed = f64::from(COUNT);
+    HandOffs {
+        attempts: f64::from(u32::try_from(world.writes).unwrap_or(u32::MAX)) / handed - 1.0,
+        median: in_writes(times.len() / 2),
+        slowest: in_writes(times.len() * 99 / 100),
+    }
+}
+
+/// What a write takes there and back, on average.
+const WRITE: Duration = Duration::from_millis(11);
+
+/// When faults stop.
+const FAULTS_END: Duration = Duration::from_secs(180);
+
+/// When everybody must have been served after that.
+const SERVED_BY: Duration = Duration::from_secs(400);
+
+/// How far clocks may be apart, as the contenders are told.
+const SKEW: Duration = Duration::from_secs(5);

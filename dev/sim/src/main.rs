@@ -1,0 +1,82 @@
+//! The simulation, as `cargo xtask sim` runs it: `sim [--lock mutex|pod] [--seeds N] [--seed S]`.
+
+use std::{env, process::ExitCode};
+
+use sim::Kind;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let number = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1)?.parse::<u64>().ok()
+    };
+    let kinds = match arguments.iter().position(|argument| argument == "--lock") {
+        Some(at) if arguments.get(at + 1).is_some_and(|kind| kind == "pod") => vec![Kind::Pod],
+        Some(_) => vec![Kind::Mutex],
+        None => vec![Kind::Mutex, Kind::Pod],
+    };
+    let fails = |kind: Kind| match (number("--seed"), number("--seeds")) {
+        (Some(seed), _) => !one(kind, seed),
+        (None, seeds) => !many(kind, seeds.unwrap_or(1000)),
+    };
+    if kinds.into_iter().any(fails) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// One seed, with everything that happens.
+fn one(kind: Kind, seed: u64) -> bool {
+    let outcome = sim::run(kind, seed, None, true);
+    for line in &outcome.trace {
+        println!("{line}");
+    }
+    println!(
+        "seed {seed}: acquired {} times, lost {}, {} requests, digest {:016x}",
+        outcome.acquired, outcome.lost, outcome.requests, outcome.digest
+    );
+    match outcome.violation {
+        None => true,
+        Some(violation) => {
+            eprintln!("{kind:?}, seed {seed}: {violation}");
+            false
+        }
+    }
+}
+
+/// Seeds from zero on; stops at the first that breaks a promise.
+fn many(kind: Kind, seeds: u64) -> bool {
+    let (mut acquired, mut lost, mut requests) = (0_u64, 0_u64, 0);
+    for seed in 0..seeds {
+        let outcome = sim::run(kind, seed, None, false);
+        if let Some(violation) = outcome.violation {
+            eprintln!(
+                "{kind:?}, seed {seed}: {violation}; replay it with --lock {} --seed {seed}",
+                option(kind)
+            );
+            return false;
+        }
+        acquired += u64::from(outcome.acquired);
+        lost += u64::from(outcome.lost);
+        requests += outcome.requests;
+    }
+    for contenders in [2, 10, 100] {
+        let seen = sim::hand_offs(kind, contenders, 0);
+        println!(
+            "{kind:?}, {contenders} contenders: {:.1} writes tried for a hand-off; free for {:.1} writes' time at the median, {:.1} at the 99th percentile",
+            seen.attempts, seen.median, seen.slowest
+        );
+    }
+    println!(
+        "{kind:?}, {seeds} seeds: acquired {acquired} times, lost {lost} times, {requests} requests; no promise was broken"
+    );
+    true
+}
+
+fn option(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Mutex => "mutex",
+        Kind::Pod => "pod",
+    }
+}

@@ -1,0 +1,284 @@
+//! What the store does, and the way there and back.
+
+use std::time::Duration;
+
+use coord_lease::{
+    Change, Version,
+    engine::{Effect, Input, Write},
+};
+
+use super::{
+    Flaw,
+    check::Violation,
+    game::{Game, InputOf, Kept, ObjectOf, SubjectOf},
+    network::{Fate, WatchFate, millis},
+    objects::is_new,
+    world::{Event, Request, Tag, Watching, World},
+};
+
+impl<G: Game> World<G> {
+    pub(super) fn send(&mut self, number: usize, life: u32, request: Request<G>) {
+        self.outcome.requests += 1;
+        self.writes += u64::from(matches!(request, Request::Write(_)));
+        if matches!(request, Request::Write(Write::Create(_))) {
+            self.check.creates(&self.nodes[number].id());
+        }
+        let cut_off = self.nodes[number].cut_off_until > self.now;
+        let fate = if self.faulty() {
+            Fate::ill(&mut self.random, cut_off)
+        } else {
+            Fate::well(&mut self.random)
+        };
+        let node = &mut self.nodes[number];
+        node.request += 1;
+        let (sent, timeout) = (node.request, node.timeout);
+        let late = match request {
+            Request::Read => Input::Read(Err(G::refused(Effect::None)), None),
+            Request::Subject(_) => Input::SubjectRead(Err(G::refused(Effect::None)), None),
+            Request::Write(_) => Input::Written(Err(G::refused(Effect::Unknown)), None),
+        };
+        self.put(
+            timeout,
+            Event::Deliver {
+                node: number,
+                life,
+                tag: Tag::Request(sent),
+                input: late,
+            },
+        );
+        if let Some(there) = fate.there {
+            self.put(
+                there,
+                Event::Arrive {
+                    node: number,
+                    life,
+                    number: sent,
+                    request,
+                    fate,
+                },
+            );
+        }
+    }
+
+    /// At the server.
+    pub(super) fn serve(
+        &mut self,
+        number: usize,
+        life: u32,
+        sent: u64,
+        request: Request<G>,
+        fate: Fate,
+    ) -> Result<(), Violation> {
+        let writer = format!("node{number}-{life}");
+        let unversioned = self.flaw == Some(Flaw::SkipVersion);
+        let refused = || G::refused(Effect::None);
+        let clock = Some(self.clocks.now(number, self.now).since_unix());
+        let input: InputOf<G> = match request {
+            Request::Read if fate.refused => Input::Read(Err(refused()), None),
+            Request::Write(_) if fate.refused => Input::Written(Err(refused()), None),
+            Request::Subject(_) if fate.refused => Input::SubjectRead(Err(refused()), None),
+            Request::Read => Input::Read(Ok(self.objects.get()), clock),
+            Request::Subject(subject) => {
+                let id = format!("node{number}-{life}");
+                Input::SubjectRead(Ok(self.game.fact(number, &id, &subject)), clock)
+            }
+            Request::Write(Write::Update(object)) if unversioned => {
+                Input::Written(Ok(Some(self.objects.overwrite(&object))), clock)
+            }
+            Request::Write(Write::Update(object)) => Input::Written(
+                self.objects.update(&object).map(Some).map_err(G::refused),
+                clock,
+            ),
+            Request::Write(Write::Create(object)) => Input::Written(
+                self.objects.create(&object).map(Some).map_err(G::refused),
+                clock,
+            ),
+            Request::Write(Write::Delete(object)) => {
+                let deleted = if unversioned {
+                    Ok(self.objects.remove())
+                } else {
+                    self.objects.delete(&object)
+                };
+                if let Ok(version) = &deleted {
+                    self.deleted(version);
+                }
+                Input::Written(deleted.map(|_| None).map_err(G::refused), clock)
+            }
+        };
+        let is_taken = match &input {
+            Input::Read(Ok(object), _) => object.is_some(),
+            Input::Written(Err(_), _) => !fate.refused && self.objects.get().is_some(),
+            _ => false,
+        };
+        if is_taken {
+            self.check.is_taken(&writer);
+        }
+        if let Input::Written(Ok(Some(object)), _) = &input {
+            let object: ObjectOf<G> = object.clone();
+            self.written(&writer, &object)?;
+        }
+        if let Some(back) = fate.back {
+            self.put(
+                back,
+                Event::Deliver {
+                    node: number,
+                    life,
+                    tag: Tag::Request(sent),
+                    input,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Something was written: it is checked, and told to whoever watches.
+    pub(super) fn written(&mut self, writer: &str, object: &ObjectOf<G>) -> Result<(), Violation> {
+        if self.traced {
+            let (version, text) = (object.version(), object.text());
+            let line = format!("{:?} {writer} wrote version {version}: {text}", self.now);
+            self.outcome.trace.push(line);
+        }
+        let clock = self.clocks.now(0, self.now);
+        let holders = G::holders(object);
+        self.note_hand_off(holders.is_empty());
+        let reservation = G::reservation(object);
+        let now = (self.now, clock);
+        self.check
+            .written(writer, holders, is_new(object), reservation, now)?;
+        self.broadcast(&Change::Written(object.clone()));
+        Ok(())
+    }
+
+    pub(super) fn broadcast(&mut self, change: &Change<ObjectOf<G>>) {
+        let mut told = Vec::new();
+        for watching in &mut self.watches {
+            if self.nodes[watching.node].watch != watching.number || watching.fate.silent {
+                continue;
+            }
+            let delay = Duration::from_millis(1) + millis(&mut self.random, 15);
+            watching.last = watching.last.max(self.now + delay);
+            told.push((watching.node, watching.number, watching.last - self.now));
+        }
+        for (node, number, after) in told {
+            let life = self.nodes[node].life;
+            let input = changed::<G>(change.clone());
+            self.put(
+                after,
+                Event::Deliver {
+                    node,
+                    life,
+                    tag: Tag::Watch(number),
+                    input,
+                },
+            );
+        }
+    }
+
+    pub(super) fn watch(&mut self, node: usize, life: u32, number: u64, since: Option<&Version>) {
+        if self.nodes[node].watch != number {
+            return;
+        }
+        let fate = if self.faulty() {
+            WatchFate::ill(&mut self.random)
+        } else {
+            WatchFate::well()
+        };
+        self.watches.retain(|watching| watching.node != node);
+        let delay = Duration::from_millis(1);
+        if let Some(change) = self.objects.since(since) {
+            let input = changed::<G>(change);
+            self.put(
+                delay,
+                Event::Deliver {
+                    node,
+                    life,
+                    tag: Tag::Watch(number),
+                    input,
+                },
+            );
+        }
+        let last = self.now + delay;
+        self.watches.push(Watching {
+            node,
+            number,
+            last,
+            fate,
+        });
+        let ended = Input::WatchEnded(None);
+        self.put(
+            fate.ends_after + delay * 2,
+            Event::Deliver {
+                node,
+                life,
+                tag: Tag::Watch(number),
+                input: ended,
+            },
+        );
+    }
+
+    /// Something was deleted.
+    fn deleted(&mut self, version: &Version) {
+        self.check.deleted();
+        self.note_hand_off(true);
+        self.broadcast(&Change::Deleted(version.clone()));
+    }
+
+    /// Somebody removes what nobody needs.
+    pub(super) fn tidy(&mut self) {
+        if let Some(object) = self.objects.get()
+            && self.game.is_rubbish(&object)
+            && let Ok(version) = self.objects.delete(&object)
+        {
+            self.deleted(&version);
+        }
+        let after = millis(&mut self.random, 20_000);
+        self.put(after, Event::Tidy);
+    }
+
+    /// A watch of what else must be known begins; what it tells may be late.
+    pub(super) fn watch_subject(&mut self, node: usize, life: u32, subject: SubjectOf<G>) {
+        let fate = if self.faulty() {
+            WatchFate::ill(&mut self.random)
+        } else {
+            WatchFate::well()
+        };
+        self.nodes[node].subject_watch += 1;
+        let tag = Tag::SubjectWatch(self.nodes[node].subject_watch);
+        self.nodes[node].subject = (!fate.silent).then_some(subject);
+        let input = Input::SubjectWatchEnded(None);
+        let end = Event::Deliver {
+            node,
+            life,
+            tag,
+            input,
+        };
+        self.put(fate.ends_after + Duration::from_millis(2), end);
+    }
+
+    /// Whoever watches a subject is told what is known of it now.
+    pub(super) fn tell_subjects(&mut self) {
+        for node in 0..self.nodes.len() {
+            let Some(subject) = self.nodes[node].subject.clone() else {
+                continue;
+            };
+            let (life, id) = (self.nodes[node].life, self.nodes[node].id());
+            let input = Input::SubjectChanged(self.game.fact(node, &id, &subject));
+            let tag = Tag::SubjectWatch(self.nodes[node].subject_watch);
+            let told = Event::Deliver {
+                node,
+                life,
+                tag,
+                input,
+            };
+            let after = Duration::from_millis(1) + millis(&mut self.random, 15);
+            self.put(after, told);
+        }
+    }
+}
+
+fn changed<G: Game>(change: Change<ObjectOf<G>>) -> InputOf<G> {
+    match change {
+        Change::Written(object) => Input::Changed(object),
+        Change::Deleted(version) => Input::Deleted(version),
+    }
+}

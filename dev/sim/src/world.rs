@@ -1,0 +1,419 @@
+//! The world: what happens when.
+
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+
+use coord_core::BootInstant;
+use coord_lease::{
+    Random, Version,
+    engine::{Effect, Input, Output, Write},
+};
+
+use super::{
+    FAULTS_END, Flaw, Outcome, SERVED_BY,
+    check::{Check, Violation, violated},
+    game::{Game, InputOf, ObjectOf, OutputOf, SubjectOf},
+    network::{Clocks, Fate, WatchFate, chance, millis},
+    node::Node,
+    objects::Objects,
+};
+
+/// More than any history needs: who comes here spins.
+const MOST: u64 = 2_000_000;
+
+pub(super) struct World<G: Game> {
+    pub(super) game: G,
+    pub(super) random: Random,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) now: Duration,
+    /// By time, and in the order in which they were put down.
+    pub(super) events: BTreeMap<Reverse<(Duration, u64)>, Event<G>>,
+    pub(super) put_down: u64,
+    pub(super) objects: Objects<ObjectOf<G>>,
+    pub(super) clocks: Clocks,
+    pub(super) nodes: Vec<Node<G>>,
+    pub(super) goes: Vec<G::Foreign>,
+    pub(super) watches: Vec<Watching>,
+    pub(super) check: Check,
+    pub(super) outcome: Outcome,
+    pub(super) traced: bool,
+    pub(super) faults_end: Duration,
+    /// Everybody always wants the lock, and holds it for a moment.
+    pub(super) eager: bool,
+    /// Writes that nodes sent.
+    pub(super) writes: u64,
+    freed_at: Option<Duration>,
+    /// How long the lock was free each time before somebody had it.
+    pub(super) hand_offs: Vec<Duration>,
+}
+
+/// A watch at the server.
+pub(super) struct Watching {
+    pub(super) node: usize,
+    pub(super) number: u64,
+    pub(super) last: Duration,
+    pub(super) fate: WatchFate,
+}
+
+/// Which request or watch an input belongs to: it counts only while that is the last one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Tag {
+    Request(u64),
+    Watch(u64),
+    SubjectWatch(u64),
+    Alarm(u64),
+    None,
+}
+
+pub(super) enum Request<G: Game> {
+    Read,
+    Subject(SubjectOf<G>),
+    Write(Write<ObjectOf<G>>),
+}
+
+pub(super) enum Event<G: Game> {
+    Begin(usize),
+    Arrive {
+        node: usize,
+        life: u32,
+        number: u64,
+        request: Request<G>,
+        fate: Fate,
+    },
+    WatchArrives {
+        node: usize,
+        life: u32,
+        number: u64,
+        since: Option<Version>,
+    },
+    Deliver {
+        node: usize,
+        life: u32,
+        tag: Tag,
+        input: InputOf<G>,
+    },
+    Resume(usize),
+    Crash(usize, u32),
+    Trouble,
+    GoStep(usize, u64),
+    GoArrives(usize, String, ObjectOf<G>),
+    GoAnswer(usize, String, Result<ObjectOf<G>, Effect>),
+    Tidy,
+    End,
+}
+
+impl<G: Game> World<G> {
+    pub(super) fn new(seed: u64, flaw: Option<Flaw>, traced: bool) -> Self {
+        let mut random = Random::new(seed);
+        let nodes =
+            2 + usize::from(chance(&mut random, 60)) * 2 + usize::from(chance(&mut random, 30)) * 2;
+        let nodes = (0..nodes)
+            .map(|number| Node::new(number, &mut random))
+            .collect();
+        let goes = G::foreign(&mut random).into_iter().collect();
+        let clocks = Clocks::new(&mut random, G::CLOCKS_DIFFER);
+        Self {
+            game: G::new(),
+            random,
+            flaw,
+            now: Duration::ZERO,
+            events: BTreeMap::new(),
+            put_down: 0,
+            objects: Objects::new(),
+            clocks,
+            nodes,
+            goes,
+            watches: Vec::new(),
+            check: Check::default(),
+            outcome: Outcome {
+                violation: None,
+                acquired: 0,
+                lost: 0,
+                requests: 0,
+                digest: 0xcbf2_9ce4_8422_2325,
+                trace: Vec::new(),
+            },
+            traced,
+            faults_end: FAULTS_END,
+            eager: false,
+            writes: 0,
+            freed_at: None,
+            hand_offs: Vec::new(),
+        }
+    }
+
+    pub(super) fn outcome(mut self, violation: Option<Violation>) -> Outcome {
+        self.outcome.violation = violation;
+        self.outcome
+    }
+
+    /// From the beginning to the end, or to the first broken promise.
+    pub(super) fn play(&mut self) -> Result<(), Violation> {
+        for node in 0..self.nodes.len() {
+            let after = millis(&mut self.random, 3000);
+            self.put(after, Event::Begin(node));
+        }
+        for go in 0..self.goes.len() {
+            self.put(Duration::from_secs(1), Event::GoStep(go, 0));
+        }
+        self.put(Duration::from_secs(1), Event::Trouble);
+        self.put(Duration::from_secs(5), Event::Tidy);
+        self.put(SERVED_BY, Event::End);
+        while let Some((Reverse((at, _)), event)) = self.events.pop_last() {
+            self.now = at;
+            if self.put_down > MOST {
+                return violated(at, "somebody spins".to_owned());
+            }
+            if matches!(event, Event::End) {
+                return violated(
+                    at,
+                    format!(
+                        "not served long after faults have stopped: {:?}",
+                        self.unserved()
+                    ),
+                );
+            }
+            self.happen(event)?;
+            if at > self.faults_end + Duration::from_secs(40) && self.unserved().is_empty() {
+                return Ok(());
+            }
+        }
+        violated(self.now, "nothing happens any more".to_owned())
+    }
+
+    /// As many contenders, and nothing that goes wrong: each wants the lock again and again.
+    pub(super) fn crowd(contenders: usize, seed: u64) -> Self {
+        let mut world = Self::new(seed, None, false);
+        world.faults_end = Duration::ZERO;
+        world.eager = true;
+        world.goes.clear();
+        let node = |number| {
+            let mut node = Node::new(number, &mut world.random);
+            node.length = Duration::from_secs(600);
+            node.timeout = Duration::from_secs(10);
+            node
+        };
+        world.nodes = (0..contenders).map(node).collect();
+        world
+    }
+
+    /// Until the lock has been handed over so often.
+    pub(super) fn play_hand_offs(&mut self, count: usize) -> Result<(), Violation> {
+        for node in 0..self.nodes.len() {
+            self.put(Duration::ZERO, Event::Begin(node));
+        }
+        while let Some((Reverse((at, _)), event)) = self.events.pop_last() {
+            self.now = at;
+            self.happen(event)?;
+            if self.hand_offs.len() >= count {
+                return Ok(());
+            }
+        }
+        violated(self.now, "nothing happens any more".to_owned())
+    }
+
+    /// Notes when the lock is free, and for how long it was.
+    pub(super) fn note_hand_off(&mut self, free: bool) {
+        if free {
+            self.freed_at = Some(self.now);
+        } else if let Some(freed) = self.freed_at.take() {
+            self.hand_offs.push(self.now - freed);
+        }
+    }
+
+    fn unserved(&self) -> Vec<String> {
+        self.nodes
+            .iter()
+            .filter(|node| !node.served)
+            .map(Node::id)
+            .collect()
+    }
+
+    pub(super) fn faulty(&self) -> bool {
+        self.now < self.faults_end
+    }
+
+    fn happen(&mut self, event: Event<G>) -> Result<(), Violation> {
+        match event {
+            Event::Begin(node) => self.begin(node)?,
+            Event::Arrive {
+                node,
+                life,
+                number,
+                request,
+                fate,
+            } => self.serve(node, life, number, request, fate)?,
+            Event::WatchArrives {
+                node,
+                life,
+                number,
+                since,
+            } => self.watch(node, life, number, since.as_ref()),
+            Event::Deliver {
+                node,
+                life,
+                tag,
+                input,
+            } => self.deliver(node, life, tag, input)?,
+            Event::Resume(node) => self.resume(node)?,
+            Event::Crash(node, life) => self.crash(node, life),
+            Event::Trouble => self.trouble(),
+            Event::GoStep(go, life) => self.go(go, life),
+            Event::GoArrives(go, id, object) => self.serve_go(go, &id, &object)?,
+            Event::GoAnswer(go, id, answer) => self.answer_go(go, &id, answer),
+            Event::Tidy => self.tidy(),
+            Event::End => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, number: usize) -> Result<(), Violation> {
+        let (flaw, calm) = (self.flaw, !self.faulty());
+        let node = &mut self.nodes[number];
+        node.begin(&self.game, self.now, flaw, calm, &mut self.random);
+        let life = node.life;
+        self.handle(number, life, Tag::None, Input::Time)
+    }
+
+    /// At the node, unless it is somebody else by now; later, when it pauses.
+    fn deliver(
+        &mut self,
+        number: usize,
+        life: u32,
+        tag: Tag,
+        input: InputOf<G>,
+    ) -> Result<(), Violation> {
+        let node = &mut self.nodes[number];
+        if node.life == life && node.paused_until.is_some() {
+            node.inbox.push((tag, input));
+            return Ok(());
+        }
+        self.handle(number, life, tag, input)
+    }
+
+    pub(super) fn handle(
+        &mut self,
+        number: usize,
+        life: u32,
+        tag: Tag,
+        input: InputOf<G>,
+    ) -> Result<(), Violation> {
+        let now = self.now;
+        let node = &mut self.nodes[number];
+        if node.life != life || !node.expects(tag) {
+            return Ok(());
+        }
+        let boot = node.boot(now);
+        let id = node.id();
+        let Some(engine) = &mut node.engine else {
+            return Ok(());
+        };
+        let releases = matches!(input, Input::Release);
+        if matches!(input, Input::Changed(_)) {
+            self.check.is_taken(&id);
+        }
+        let line = self.traced.then(|| format!("{now:?} {id} <- {input:?}"));
+        engine.handle(input, boot);
+        let outputs: Vec<_> = std::iter::from_fn(|| engine.poll()).collect();
+        let (wake, done) = (engine.wake_at(), engine.is_done());
+        if releases {
+            self.check.ended(&id);
+        }
+        self.note(number, line);
+        if self.flaw == Some(Flaw::ForgetInFlight)
+            && outputs
+                .iter()
+                .any(|output| matches!(output, Output::Abandon))
+        {
+            return self.forget(number);
+        }
+        for output in outputs {
+            self.act(number, life, output)?;
+        }
+        self.set_alarm(number, wake);
+        if done {
+            self.begin_again(number);
+        }
+        Ok(())
+    }
+
+    fn begin_again(&mut self, number: usize) {
+        self.nodes[number].engine = None;
+        let longest = if self.eager { 5 } else { 3000 };
+        let after = Duration::from_millis(1) + millis(&mut self.random, longest);
+        self.put(after, Event::Begin(number));
+    }
+
+    /// It gives up at once, and says that nothing of it is left.
+    fn forget(&mut self, number: usize) -> Result<(), Violation> {
+        let id = self.nodes[number].id();
+        self.nodes[number].request += 1;
+        self.check.ended(&id);
+        self.check.gone(&id);
+        self.begin_again(number);
+        Ok(())
+    }
+
+    fn set_alarm(&mut self, number: usize, wake: Option<BootInstant>) {
+        let now = self.now;
+        let node = &mut self.nodes[number];
+        node.alarm += 1;
+        let Some(wake) = wake else { return };
+        let after = node.time_of(wake).saturating_sub(now);
+        let (life, tag) = (node.life, Tag::Alarm(node.alarm));
+        self.put(
+            after,
+            Event::Deliver {
+                node: number,
+                life,
+                tag,
+                input: Input::Time,
+            },
+        );
+    }
+
+    fn act(&mut self, number: usize, life: u32, output: OutputOf<G>) -> Result<(), Violation> {
+        if let (true, Output::Tell(news)) = (self.traced, &output) {
+            let line = format!("{:?} {} says {news:?}", self.now, self.nodes[number].id());
+            self.outcome.trace.push(line);
+        }
+        match output {
+            Output::Read => self.send(number, life, Request::Read),
+            Output::Write(write) => self.send(number, life, Request::Write(write)),
+            Output::Abandon => self.nodes[number].request += 1,
+            Output::Watch(since) => {
+                self.nodes[number].watch += 1;
+                let watch = self.nodes[number].watch;
+                let after = Duration::from_millis(1) + millis(&mut self.random, 20);
+                self.put(
+                    after,
+                    Event::WatchArrives {
+                        node: number,
+                        life,
+                        number: watch,
+                        since,
+                    },
+                );
+            }
+            Output::ReadSubject(subject) => self.send(number, life, Request::Subject(subject)),
+            Output::WatchSubject(subject) => self.watch_subject(number, life, subject),
+            Output::UnwatchSubject => {
+                self.nodes[number].subject_watch += 1;
+                self.nodes[number].subject = None;
+            }
+            Output::Tell(news) => return self.hear(number, life, &news),
+        }
+        Ok(())
+    }
+
+    pub(super) fn put(&mut self, after: Duration, event: Event<G>) {
+        self.put_down += 1;
+        self.events
+            .insert(Reverse((self.now + after, self.put_down)), event);
+    }
+
+    fn note(&mut self, number: usize, line: Option<String>) {
+        let mix = u64::try_from(self.now.as_nanos()).unwrap_or(0) ^ (number as u64) << 56;
+        self.outcome.digest = (self.outcome.digest ^ mix).wrapping_mul(0x0100_0000_01b3);
+        self.outcome.trace.extend(line);
+    }
+}

@@ -1,0 +1,78 @@
+//! The simulation finds nothing wrong with the lock, and does find what is wrong with broken ones.
+
+use sim::{Flaw, Kind, hand_offs, run};
+
+const KINDS: [Kind; 2] = [Kind::Mutex, Kind::Pod];
+
+#[test]
+fn no_promise_is_broken() {
+    for kind in KINDS {
+        for seed in 0..300 {
+            let outcome = run(kind, seed, None, false);
+            assert_eq!(
+                outcome.violation, None,
+                "{kind:?}, seed {seed}: replay it with `cargo xtask sim --seed {seed}`"
+            );
+            assert!(outcome.acquired > 0, "{kind:?}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for kind in KINDS {
+        for seed in [1, 2, 3] {
+            let outcome = run(kind, seed, None, true);
+            assert_eq!(run(kind, seed, None, true), outcome);
+            assert_ne!(run(kind, seed + 1, None, false).digest, outcome.digest);
+        }
+    }
+}
+
+/// Whether a broken lock breaks this promise within a few hundred histories.
+#[track_caller]
+fn breaks(kinds: &[Kind], flaw: Flaw, promise: &str) {
+    for kind in kinds {
+        let broken = |seed| run(*kind, seed, Some(flaw), false).violation;
+        let mut violations = (0..500).filter_map(broken);
+        assert!(
+            violations.any(|violation| violation.what.contains(promise)),
+            "{kind:?}"
+        );
+    }
+}
+
+#[test]
+fn a_lock_that_skips_the_version_is_caught() {
+    breaks(&KINDS, Flaw::SkipVersion, "acquired the lock while");
+}
+
+#[test]
+fn a_lock_that_skips_the_deadline_is_caught() {
+    breaks(&KINDS, Flaw::IgnoreExpiry, "acquired the lock while");
+}
+
+#[test]
+fn a_lock_that_skips_reservations_is_caught() {
+    let mutex = [Kind::Mutex];
+    breaks(&mutex, Flaw::IgnoreReservation, "over a fresh reservation");
+}
+
+#[test]
+fn a_lock_that_leaves_writes_in_flight_is_caught() {
+    breaks(&KINDS, Flaw::ForgetInFlight, "came back after");
+}
+
+/// Attempts grow far slower than contenders, and nobody waits long for a free lock.
+#[test]
+fn many_waiters_do_not_storm_the_store() {
+    for kind in KINDS {
+        for (contenders, attempts, median) in [(2, 1.5, 4.0), (10, 4.0, 4.0), (100, 10.0, 12.0)] {
+            let seen = hand_offs(kind, contenders, 1);
+            assert!(
+                seen.attempts <= attempts && seen.median <= median,
+                "{kind:?}, {contenders} contenders: {seen:?}"
+            );
+        }
+    }
+}

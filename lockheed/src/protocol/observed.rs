@@ -1,0 +1,272 @@
+//! What was seen of a lock, and since when; and what follows from it for one who wants it.
+
+use std::{collections::BTreeMap, mem, time::Duration};
+
+use coord_core::BootInstant;
+use coord_lease::engine::Moment;
+
+use super::{Skew, earliest};
+use crate::{Lease, Record, Timestamp, store::Object};
+
+/// The annotations by which Go programs announce that they are about to write.
+pub(super) const RESERVED_BY: &str = "reserved/by";
+pub(super) const RESERVED_UNTIL: &str = "reserved/expires";
+
+/// How long a reservation is deferred to: its owner writes at once, or is dead.
+const DEFERENCE: Duration = Duration::from_secs(2);
+
+/// What a clock may gain or lose on another between two answers, and still goes: whole seconds, and the way of the answers.
+const STEADY: Duration = Duration::from_secs(3);
+
+/// The leases and the reservation as they were last seen, each with the moment when they were first seen so.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    leases: BTreeMap<String, (Lease, Moment)>,
+    reservation: Option<(String, String, Moment)>,
+    last: Option<Moment>,
+    /// The store's clock was seen to jump: what it says of the past cannot be believed.
+    has_jumped: bool,
+}
+
+impl Observed {
+    pub(super) fn observe(&mut self, object: &Object, record: &Record, now: Moment) {
+        self.watch_the_clock(now);
+        let mut before = mem::take(&mut self.leases);
+        let seen = record.leases.iter().map(|(id, lease)| {
+            let known = before.remove(id).filter(|(known, _)| known == lease);
+            (id.clone(), known.unwrap_or_else(|| (lease.clone(), now)))
+        });
+        self.leases = seen.collect();
+        let known = self.reservation.take();
+        let annotation = |key| object.annotations.get(key).cloned();
+        if let Some(by) = annotation(RESERVED_BY) {
+            let until = annotation(RESERVED_UNTIL).unwrap_or_default();
+            let same = |(who, when, _): &(String, String, Moment)| *who == by && *when == until;
+            self.reservation = known.filter(same).or(Some((by, until, now)));
+        }
+    }
+
+    /// There is no lock any more.
+    pub(super) fn forget(&mut self) {
+        self.leases.clear();
+        self.reservation = None;
+    }
+
+    /// A clock that goes shows what it has shown, and the time since.
+    fn watch_the_clock(&mut self, now: Moment) {
+        if let Some(before) = self.last.replace(now).map(|last| last.at(now.boot))
+            && let (Some(before), Some(now)) = (before.store, now.store)
+        {
+            let ahead = now.earliest > before.latest + STEADY;
+            let back = now.latest + STEADY < before.earliest;
+            self.has_jumped |= ahead || back;
+        }
+    }
+
+    /// Who but this one holds the lock, when its lease is over by its own word, and when for sure.
+    pub(super) fn held(
+        &self,
+        me: &str,
+        skew: Skew,
+        now: Moment,
+    ) -> Option<(String, Timestamp, Option<BootInstant>)> {
+        let others = self.leases.iter().filter(|(id, _)| *id != me);
+        let held =
+            others.map(|(id, (lease, first))| (id, lease, self.end(lease, *first, skew, now)));
+        let held = held.filter(|(.., end)| end.is_none_or(|end| end > now.boot));
+        // One without an end lasts longest.
+        let (by, lease, until) = held.max_by_key(|(.., end)| (end.is_none(), *end))?;
+        Some((by.clone(), lease.expires, until))
+    }
+
+    /// Who has reserved the lock, where that is to be deferred to, and until when.
+    pub(super) fn reserved(&self, me: &str, now: Moment) -> Option<(String, BootInstant)> {
+        let (by, expires, first) = self.reservation.as_ref()?;
+        let until = first.boot + DEFERENCE;
+        let until = match expires.parse::<Timestamp>() {
+            Ok(expires) => until.min(now.boot + expires.after(earliest(now))),
+            Err(_) => until,
+        };
+        (by != me && until > now.boot).then(|| (by.clone(), until))
+    }
+
+    /// Whether anybody holds it.
+    pub(super) fn is_held(&self, skew: Skew, now: Moment) -> bool {
+        let ends = self.leases.values();
+        let mut ends = ends.map(|(lease, first)| self.end(lease, *first, skew, now));
+        ends.any(|end| end.is_none_or(|end| end > now.boot))
+    }
+
+    /// When a lease is over for sure; none for one without an end.
+    ///
+    /// It was written before it was first seen, so that its whole length after that its holder has given up, whatever clocks say. What
+    /// was over by its own word for longer than clocks may differ, when it was first seen, is over. A lease without a length can only be
+    /// taken at its word.
+    fn end(&self, lease: &Lease, first: Moment, skew: Skew, now: Moment) -> Option<BootInstant> {
+        if lease.expires.is_never() {
+            return None;
+        }
+        let Some(length) = lease.duration() else {
+            let surely = lease.expires.plus(skew.without_length);
+            return Some(now.boot + surely.after(earliest(now)));
+        };
+        let was_over = !self.has_jumped && skew.is_surely_over(lease, earliest(first));
+        Some(if was_over {
+            first.boot
+        } else {
+            first.boot + length
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coord_lease::engine::StoreTime;
+
+    use super::*;
+    use crate::LockName;
+
+    const SKEW: Skew = Skew {
+        without_length: Duration::from_secs(5),
+        at_first_sight: Some(Duration::from_secs(5)),
+    };
+
+    fn at(seconds: u64) -> Moment {
+        at_by_the_store(seconds, seconds)
+    }
+
+    fn at_by_the_store(seconds: u64, shown: u64) -> Moment {
+        let shown = Duration::from_secs(1_000_000 + shown);
+        Moment {
+            boot: BootInstant::after_boot(Duration::from_secs(seconds)),
+            store: Some(StoreTime {
+                earliest: shown,
+                latest: shown,
+            }),
+        }
+    }
+
+    fn time(seconds: u64) -> Timestamp {
+        earliest(at(seconds))
+    }
+
+    fn seen(observed: &mut Observed, lease: &Lease, now: Moment) {
+        let mut record = Record::mutex("x");
+        record.leases.insert(lease.holder.clone(), lease.clone());
+        observed.observe(&object(), &record, now);
+    }
+
+    fn object() -> Object {
+        Object::new(&"x".parse::<LockName>().unwrap())
+    }
+
+    fn until(observed: &Observed, now: Moment) -> Option<u64> {
+        match observed.held("me", SKEW, now) {
+            Some((.., until)) => until.map(|until| until.since_boot().as_secs()),
+            None => Some(0),
+        }
+    }
+
+    #[test]
+    fn a_lease_with_a_length_lasts_that_long_from_when_it_was_first_seen() {
+        let mut observed = Observed::default();
+        let lease = Lease::new("other", time(11), Some(Duration::from_secs(10)));
+        seen(&mut observed, &lease, at(5));
+        seen(&mut observed, &lease, at(14));
+        assert_eq!(until(&observed, at(14)), Some(15));
+        assert_eq!(until(&observed, at(15)), Some(0));
+    }
+
+    #[test]
+    fn a_lease_that_changed_begins_again() {
+        let mut observed = Observed::default();
+        let length = Some(Duration::from_secs(10));
+        seen(&mut observed, &Lease::new("other", time(11), length), at(5));
+        seen(
+            &mut observed,
+            &Lease::new("other", time(24), length),
+            at(14),
+        );
+        assert_eq!(until(&observed, at(15)), Some(24));
+    }
+
+    #[test]
+    fn only_what_is_over_at_first_sight_by_more_than_the_skew_is_taken_at_its_word() {
+        let length = Some(Duration::from_secs(10));
+        let lease = Lease::new("other", time(100), length);
+        for (first, end) in [(105, 115), (106, 0)] {
+            let mut observed = Observed::default();
+            seen(&mut observed, &lease, at(first));
+            assert_eq!(
+                until(&observed, at(first)),
+                Some(end),
+                "first seen at {first}"
+            );
+        }
+    }
+
+    /// What an earlier life of the clock wrote may look long over, and be alive.
+    #[test]
+    fn after_a_jump_of_the_clock_the_whole_length_is_waited_for() {
+        let lease = Lease::new("other", time(100), Some(Duration::from_secs(10)));
+        let none = Record::mutex("x");
+        for (shown, end) in [(210, 0), (213, 0), (230, 220), (180, 220)] {
+            let mut observed = Observed::default();
+            observed.observe(&object(), &none, at_by_the_store(200, 200));
+            seen(&mut observed, &lease, at_by_the_store(210, shown));
+            let now = at_by_the_store(210, shown);
+            assert_eq!(until(&observed, now), Some(end), "the clock shows {shown}");
+        }
+    }
+
+    #[test]
+    fn a_lease_without_a_length_ends_by_its_word_and_the_skew() {
+        let mut observed = Observed::default();
+        seen(&mut observed, &Lease::new("go", time(20), None), at(5));
+        assert_eq!(until(&observed, at(6)), Some(25));
+        assert_eq!(until(&observed, at(24)), Some(25));
+        assert_eq!(until(&observed, at(26)), Some(0));
+    }
+
+    #[test]
+    fn a_lease_without_an_end_never_ends() {
+        let mut observed = Observed::default();
+        seen(
+            &mut observed,
+            &Lease::new("other", Timestamp::NEVER, None),
+            at(5),
+        );
+        assert_eq!(until(&observed, at(1_000_000)), None);
+    }
+
+    #[test]
+    fn a_reservation_is_deferred_to_for_two_seconds_and_while_it_lasts() {
+        let mut observed = Observed::default();
+        let mut object = object();
+        object
+            .annotations
+            .insert(RESERVED_BY.to_owned(), "go".to_owned());
+        let reserve = |object: &mut Object, until: String| {
+            object.annotations.insert(RESERVED_UNTIL.to_owned(), until);
+        };
+        let until = |observed: &Observed, now| {
+            let reserved = observed.reserved("me", now);
+            reserved.map(|(_, until)| until.since_boot().as_secs())
+        };
+        reserve(&mut object, time(40).to_string());
+        observed.observe(&object, &Record::mutex("x"), at(10));
+        observed.observe(&object, &Record::mutex("x"), at(11));
+        assert_eq!(until(&observed, at(11)), Some(12));
+        assert_eq!(until(&observed, at(12)), None);
+        assert_eq!(observed.reserved("go", at(11)), None);
+        reserve(&mut object, time(12).to_string());
+        observed.observe(&object, &Record::mutex("x"), at(11));
+        assert_eq!(until(&observed, at(11)), Some(12));
+        reserve(&mut object, "nonsense".to_owned());
+        observed.observe(&object, &Record::mutex("x"), at(20));
+        assert_eq!(until(&observed, at(21)), Some(22));
+        object.annotations.clear();
+        observed.observe(&object, &Record::mutex("x"), at(21));
+        assert_eq!(until(&observed, at(21)), None);
+    }
+}

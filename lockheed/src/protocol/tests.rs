@@ -1,0 +1,295 @@
+//! What goes into the engine and what comes out, step by step, with a mutex; whole histories are played by the simulation.
+
+use coord_core::Errno;
+use coord_lease::{
+    Lost,
+    engine::{Engine, Event, Goal, Input, Output, Settings, Wait},
+};
+
+use super::*;
+
+const LENGTH: Duration = Duration::from_secs(30);
+
+fn at(seconds: u64) -> BootInstant {
+    BootInstant::after_boot(Duration::from_secs(1000 + seconds))
+}
+
+fn contender(wait: Wait) -> Engine<Mutex> {
+    let contender = Contender {
+        name: "x".parse().unwrap(),
+        id: "me".to_owned(),
+        tags: Vec::new(),
+        reset_tags: false,
+        force: None,
+        skew: Skew {
+            without_length: Duration::ZERO,
+            at_first_sight: None,
+        },
+        alive: None,
+    };
+    let settings = Settings {
+        goal: Goal::Acquire,
+        length: Some(LENGTH),
+        renew_interval: Some(LENGTH / 3),
+        wait,
+    };
+    Engine::new(Mutex::new(contender), settings, Moment::new(at(0)), 1)
+}
+
+fn outputs(engine: &mut Engine<Mutex>) -> Vec<Output<Mutex>> {
+    std::iter::from_fn(|| engine.poll()).collect()
+}
+
+fn read(object: Option<Object>) -> Input<Mutex> {
+    Input::Read(Ok(object), Some(at(0).since_boot()))
+}
+
+fn written(object: Object, version: u64) -> Input<Mutex> {
+    Input::Written(Ok(Some(versioned(object, version))), None)
+}
+
+fn versioned(object: Object, version: u64) -> Object {
+    let version = Version::new(version.to_string());
+    Object { version, ..object }
+}
+
+/// What it writes, which must be all that it does.
+#[track_caller]
+fn writes(engine: &mut Engine<Mutex>) -> Object {
+    let outputs = outputs(engine);
+    match &outputs[..] {
+        [Output::Write(Write::Create(object) | Write::Update(object))] => object.clone(),
+        _ => panic!("{outputs:?}"),
+    }
+}
+
+/// One that has acquired a lock that was not there, by one read and one write.
+fn holder() -> (Engine<Mutex>, Object) {
+    let mut engine = contender(Wait::Forever);
+    engine.handle(Input::Time, at(0));
+    assert!(matches!(outputs(&mut engine)[..], [Output::Read]));
+    engine.handle(read(None), at(1));
+    let object = writes(&mut engine);
+    engine.handle(written(object.clone(), 700), at(5));
+    let told = outputs(&mut engine);
+    assert!(
+        matches!(
+            told[..],
+            [Output::Tell(Event::Acquired(..)), Output::Watch(_)]
+        ),
+        "{told:?}"
+    );
+    (engine, versioned(object, 700))
+}
+
+fn refused() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, Errno::ECONNREFUSED, "refused")
+}
+
+#[test]
+fn the_belief_ends_a_lease_after_the_write_was_sent_whatever_else_comes() {
+    let (mut engine, _) = holder();
+    engine.handle(Input::Time, at(11));
+    writes(&mut engine);
+    engine.handle(Input::Renew, at(31));
+    let told = outputs(&mut engine);
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Lost(Lost::Expired))]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_watch_that_fails_at_once_is_not_begun_again_at_once() {
+    let (mut engine, _) = holder();
+    for _ in 0..5 {
+        engine.handle(Input::WatchEnded(Some(refused())), at(6));
+        let told = outputs(&mut engine);
+        assert!(
+            matches!(told[..], [] | [Output::Tell(Event::NotWatched(_))]),
+            "{told:?}"
+        );
+        assert!(engine.wake_at().unwrap() > at(6));
+    }
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_told_of_with_the_cause() {
+    let (mut engine, _) = holder();
+    engine.handle(Input::WatchEnded(None), at(6));
+    engine.handle(Input::Time, at(7));
+    let error = refused().caused_by("nobody listens");
+    engine.handle(Input::Read(Err(error), None), at(7));
+    let told = outputs(&mut engine);
+    let why = |event: &Output<Mutex>| match event {
+        Output::Tell(Event::NotRenewed(why)) => Some(why.to_string()),
+        _ => None,
+    };
+    let told: Vec<_> = told.iter().filter_map(why).collect();
+    assert_eq!(told, ["refused: nobody listens"]);
+}
+
+#[test]
+fn releasing_takes_one_write_and_no_watch_disturbs_it() {
+    let (mut engine, object) = holder();
+    engine.handle(Input::Release, at(6));
+    writes(&mut engine);
+    engine.handle(Input::WatchEnded(Some(refused())), at(6));
+    assert!(outputs(&mut engine).is_empty());
+    engine.handle(written(object, 701), at(7));
+    assert!(matches!(
+        outputs(&mut engine)[..],
+        [Output::Tell(Event::Released)]
+    ));
+    assert!(engine.is_done());
+}
+
+/// Reads that work say nothing of writes, so that they do not make the pauses short again.
+#[test]
+fn writes_that_fail_while_reads_work_are_tried_less_and_less_often() {
+    let mut engine = contender(Wait::Forever);
+    engine.handle(Input::Time, at(0));
+    let (mut now, mut tried, mut told) = (at(0), 0, 0);
+    while now < at(60) {
+        for output in outputs(&mut engine) {
+            match output {
+                Output::Read => engine.handle(read(None), now),
+                Output::Write(_) => {
+                    tried += 1;
+                    engine.handle(Input::Written(Err(refused()), None), now);
+                }
+                Output::Tell(_) => told += 1,
+                _ => {}
+            }
+        }
+        now = engine
+            .wake_at()
+            .unwrap_or(now)
+            .max(now + Duration::from_millis(1));
+        engine.handle(Input::Time, now);
+    }
+    assert!((10..40).contains(&tried), "{tried} writes in a minute");
+    assert_eq!(told, 1, "one state, one line");
+}
+
+#[test]
+fn who_does_not_wait_does_not_wait_for_writes_that_fail_either() {
+    let mut engine = contender(Wait::No);
+    engine.handle(Input::Time, at(0));
+    let mut now = at(0);
+    while !engine.is_done() {
+        for output in outputs(&mut engine) {
+            match output {
+                Output::Read => engine.handle(read(None), now),
+                Output::Write(_) => engine.handle(Input::Written(Err(refused()), None), now),
+                _ => {}
+            }
+        }
+        now = engine.wake_at().unwrap_or(now).max(now);
+        engine.handle(Input::Time, now);
+    }
+    assert!(now < at(2), "{now:?}");
+}
+
+/// A store that was put back is what counts, however low its versions are.
+#[test]
+fn who_reads_that_its_write_was_undone_has_lost_the_lock() {
+    let (mut engine, object) = holder();
+    engine.handle(Input::WatchEnded(None), at(6));
+    engine.handle(Input::Time, at(7));
+    assert!(matches!(outputs(&mut engine)[..], [Output::Read]));
+    engine.handle(read(Some(versioned(object, 300))), at(7));
+    let told = outputs(&mut engine);
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Lost(Lost::Undone))]),
+        "{told:?}"
+    );
+    let mut waiter = contender(Wait::Forever);
+    let free = |version| versioned(edit::empty(&Object::new(&"x".parse().unwrap())), version);
+    waiter.handle(Input::Time, at(0));
+    outputs(&mut waiter);
+    let mut held = Record::mutex("x");
+    let length = Some(LENGTH);
+    let other = Lease::new("other", Timestamp::NEVER, length);
+    held.leases.insert("other".to_owned(), other);
+    let mut object = free(900);
+    object.data.insert(RECORD.to_owned(), held.to_json());
+    waiter.handle(read(Some(object)), at(0));
+    outputs(&mut waiter);
+    waiter.handle(Input::WatchEnded(None), at(1));
+    waiter.handle(Input::Time, at(2));
+    outputs(&mut waiter);
+    waiter.handle(read(Some(free(400))), at(2));
+    let asked = std::iter::from_fn(|| {
+        let wake = waiter.wake_at()?;
+        waiter.handle(Input::Time, wake);
+        waiter.poll()
+    });
+    assert!(
+        asked
+            .into_iter()
+            .any(|output| matches!(output, Output::Write(_)))
+    );
+}
+
+/// The answer to the first write never comes; whoever has asked us to stop does not wait for it.
+#[test]
+fn who_gives_up_fences_a_write_in_doubt_within_a_second() {
+    let mut engine = contender(Wait::Forever);
+    engine.handle(Input::Time, at(0));
+    outputs(&mut engine);
+    engine.handle(read(None), at(0));
+    writes(&mut engine);
+    engine.handle(Input::Cancel, at(4));
+    let told = outputs(&mut engine);
+    let [Output::Abandon, Output::Write(Write::Create(fence))] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(
+        Record::from_json(&fence.data[RECORD])
+            .unwrap()
+            .leases
+            .is_empty()
+    );
+    engine.handle(written(fence.clone(), 7), at(4));
+    let told = outputs(&mut engine);
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Failed(Failure::Cancelled))]),
+        "{told:?}"
+    );
+    let mut silent = contender(Wait::Forever);
+    silent.handle(Input::Time, at(0));
+    silent.handle(read(None), at(0));
+    silent.handle(Input::Cancel, at(4));
+    let end = silent.wake_at().unwrap();
+    assert!(end < at(5), "{end:?}");
+    silent.handle(Input::Time, end);
+    assert!(silent.is_done());
+}
+
+/// Somebody else writes each time: the first conflict is answered at once, and no loop spins.
+#[test]
+fn a_renewal_that_meets_others_again_and_again_is_tried_more_slowly() {
+    let (mut engine, object) = holder();
+    engine.handle(Input::Time, at(11));
+    let (mut now, mut tried, mut version) = (at(11), 0, 701);
+    while now < at(12) {
+        for output in outputs(&mut engine) {
+            match output {
+                Output::Read => {
+                    version += 1;
+                    engine.handle(read(Some(versioned(object.clone(), version))), now);
+                }
+                Output::Write(_) => {
+                    tried += 1;
+                    let error = StoreError::new(StoreErrorKind::Conflict, Errno::EAGAIN, "409");
+                    engine.handle(Input::Written(Err(error), None), now);
+                }
+                _ => {}
+            }
+        }
+        now = now + Duration::from_millis(1);
+        engine.handle(Input::Time, now);
+    }
+    assert!(tried < 12, "{tried} writes in a second");
+}
