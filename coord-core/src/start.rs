@@ -1,8 +1,9 @@
 //! The program's start, where the standard library's is too dear.
 //!
-//! A command such as `sipid claim` or `lockpipe exists` takes less than a millisecond. A good part of that would go into what the
-//! standard library does before `main` for one message, that of a stack overflow: it reads `/proc/self/maps` and makes a second
-//! stack. Whatever else it does there is done here.
+//! A command such as `sipid claim` or `lockpipe exists` takes less than a millisecond. A sixth of
+//! the time of `/bin/true` would go into what the standard library does before `main` for one
+//! message, that of a stack overflow: it reads `/proc/self/maps` and makes a second stack. Whatever
+//! else it does there is done here.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -23,8 +24,8 @@ use crate::{
 /// The status of a process that has run out of memory.
 static OUT_OF_MEMORY: AtomicI32 = AtomicI32::new(libc::ENOMEM);
 
-/// Defines the `main` of a [`Tool`]'s binary, which needs `#![no_main]`. A stack overflow is a plain SIGSEGV there, and with musl
-/// `std::env::args` knows of no arguments.
+/// Defines the `main` of a [`Tool`]'s binary, which needs `#![no_main]`. A stack overflow is a
+/// plain SIGSEGV there, and with musl `std::env::args` knows of no arguments.
 ///
 /// ```text
 /// #![no_main]
@@ -34,7 +35,8 @@ static OUT_OF_MEMORY: AtomicI32 = AtomicI32::new(libc::ENOMEM);
 #[macro_export]
 macro_rules! main {
     ($tool:ty) => {
-        // SAFETY: no other function of a program without Rust's own `main` has this name, and the C library calls it so.
+        // SAFETY: no other function of a program without Rust's own `main` has this name, and the C
+        // library calls it so.
         #[unsafe(no_mangle)]
         extern "C" fn main(
             count: ::std::ffi::c_int,
@@ -50,8 +52,9 @@ macro_rules! main {
     };
 }
 
-/// The system's allocator, for the tool of this name: where no memory is left the process ends with a message and `ENOMEM`, or with 125
-/// where it runs a command. The standard library would abort it.
+/// The system's allocator, for the tool of this name: where no memory is left the process ends with
+/// a message and `ENOMEM`, or with 125 where it runs a command. The standard library would abort
+/// it.
 #[derive(Debug)]
 pub struct Allocator(pub &'static str);
 
@@ -101,7 +104,8 @@ impl Allocator {
     }
 }
 
-/// Runs a tool with the arguments that the C library hands to `main`, and ends the process with its status.
+/// Runs a tool with the arguments that the C library hands to `main`, and ends the process with its
+/// status.
 ///
 /// # Safety
 /// `arguments` points to `count` strings that end with a zero byte and stay as they are.
@@ -122,11 +126,12 @@ pub unsafe fn start<T: Tool>(count: c_int, arguments: *const *const c_char) -> !
     process::exit(cli::run_with::<T>(arguments).code().into())
 }
 
-/// Opens `/dev/null` in place of standard streams that are closed: a file of ours that got one of their numbers would get our
-/// messages as well.
+/// Opens `/dev/null` in place of standard streams that are closed: a file of ours that got one of
+/// their numbers would get our messages as well.
 fn open_standard_streams() {
     for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-        // SAFETY: the first call changes nothing, and the second one opens the lowest descriptor that is free: this stream's.
+        // SAFETY: the first call changes nothing, and the second one opens the lowest descriptor
+        // that is free: this stream's.
         unsafe {
             if libc::fcntl(stream, libc::F_GETFD) == -1
                 && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != stream

@@ -1,8 +1,10 @@
 //! What tells a waiter that something happens to its FIFO, without looking again and again.
 //!
-//! Closing an inotify instance takes the kernel ten milliseconds (it waits until nobody uses a mark any more), and a process that ends
-//! has to wait for that. `F_NOTIFY` of `fcntl(2)` costs nothing at the end, but tells of everything that comes and goes in the FIFO's
-//! directory. So the directory is watched where that may be done, and the FIFO itself where too much happens beside it.
+//! Closing an inotify instance takes the kernel ten milliseconds (it waits until nobody uses a mark
+//! any more), and a process that ends has to wait for that. `F_NOTIFY` of `fcntl(2)` costs nothing
+//! at the end, but tells of everything that comes and goes in the FIFO's directory. So the
+//! directory is watched where that may be done, and the FIFO itself where too much happens beside
+//! it.
 
 use std::{
     fs::File,
@@ -29,7 +31,8 @@ use nix::{
 
 use crate::interrupt::{INTERRUPT, make_interruptible};
 
-/// Of `linux/dnotify.h` and `asm-generic/fcntl.h`, which the libc crate does not have for each architecture.
+/// Of `linux/dnotify.h` and `asm-generic/fcntl.h`, which the libc crate does not have for each
+/// architecture.
 const DN_CREATE: c_int = 0x4;
 const DN_DELETE: c_int = 0x8;
 const DN_RENAME: c_int = 0x10;
@@ -53,7 +56,8 @@ pub(crate) enum Events {
     Fifo(Inotify),
 }
 
-/// A directory of which the kernel tells until it is closed, which comes before the signal is let through again.
+/// A directory of which the kernel tells until it is closed, which comes before the signal is let
+/// through again.
 #[derive(Debug)]
 pub(crate) struct Watched {
     _directory: File,
@@ -123,8 +127,8 @@ impl Drop for Blocked {
     }
 }
 
-/// Sleeps until the descriptor is ready, there is an event, or the time is over. What the descriptor is ready for; none when a signal
-/// came, as an event does that is one.
+/// Sleeps until the descriptor is ready, there is an event, or the time is over. What the
+/// descriptor is ready for; none when a signal came, as an event does that is one.
 pub(crate) fn sleep(
     fd: BorrowedFd<'_>,
     events: Option<&Events>,

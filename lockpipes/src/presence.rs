@@ -1,5 +1,6 @@
-//! Whether a FIFO is still at its path, without looking again and again: see [`events`](crate::events). Where there are no events it is
-//! looked once a second. A wait that is over soon does without.
+//! Whether a FIFO is still at its path, without looking again and again: see
+//! [`events`](crate::events). Where there are no events it is looked once a second. A wait that is
+//! over soon does without.
 
 use std::{
     io,

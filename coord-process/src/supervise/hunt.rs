@@ -18,7 +18,8 @@ use super::{
 /// One look for who is to be killed takes no longer, so that the dead are reaped meanwhile.
 const PASS: Duration = Duration::from_millis(100);
 
-/// How many times as long as asking them it may take to kill so many: the kernel must end them too, and they need the processor for that.
+/// How many times as long as asking them it may take to kill so many: the kernel must end them too,
+/// and they need the processor for that.
 const KILLING: u32 = 3;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of `pidfd_send_signal(2)`, Linux 6.9.

@@ -148,7 +148,8 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or(signal).unwrap_or(-1)
 }
 
-/// How often the threads of these processes have been given the processor so far, `proc_pid_status(5)`.
+/// How often the threads of these processes have been given the processor so far,
+/// `proc_pid_status(5)`.
 ///
 /// # Panics
 /// When one of them is gone.
@@ -172,8 +173,8 @@ pub fn switches(processes: &[i32]) -> u64 {
         .sum()
 }
 
-/// Makes sure that these processes are left alone by the processor for three seconds. One of twenty times is enough: what has just begun
-/// to wait may still be settling.
+/// Makes sure that these processes are left alone by the processor for three seconds. One of twenty
+/// times is enough: what has just begun to wait may still be settling.
 ///
 /// # Panics
 /// When they wake up each time, or one of them is gone.
@@ -187,8 +188,8 @@ pub fn assert_sleeps(processes: &[i32]) {
     assert!(counts.any(|count| count == 0), "they keep waking up");
 }
 
-/// Runs the command with ever more memory to use, `RLIMIT_AS` of `setrlimit(2)`: from less than it can be loaded in up to more than it needs.
-/// The outcomes, each with what it wrote.
+/// Runs the command with ever more memory to use, `RLIMIT_AS` of `setrlimit(2)`: from less than it
+/// can be loaded in up to more than it needs. The outcomes, each with what it wrote.
 ///
 /// # Panics
 /// When it aborts itself, or `prlimit` is not there.

@@ -97,7 +97,8 @@ fn a_directory_that_goes_while_the_command_runs_costs_no_status() {
     }
 }
 
-/// With too little memory the command does not start, and an error says why; with enough its status is ours.
+/// With too little memory the command does not start, and an error says why; with enough its status
+/// is ours.
 #[test]
 fn memory_runs_out_before_the_command_starts() {
     for arguments in [&["lead", "--clear"][..], &["follow"]] {

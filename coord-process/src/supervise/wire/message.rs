@@ -23,7 +23,8 @@ pub(crate) enum Order {
     End,
     /// The tree must be gone by this `CLOCK_BOOTTIME`; none lifts the deadline.
     Deadline(Option<Duration>),
-    /// Send CMD, or its whole process group, a signal; one that asks to end starts the grace period.
+    /// Send CMD, or its whole process group, a signal; one that asks to end starts the grace
+    /// period.
     Signal {
         number: i32,
         group: bool,
@@ -86,7 +87,8 @@ impl Order {
         [&[tag], &rest[..]].concat()
     }
 
-    /// The order in a packet and the descriptor that came with it. What cannot be understood ends the tree.
+    /// The order in a packet and the descriptor that came with it. What cannot be understood ends
+    /// the tree.
     pub(super) fn read(packet: &[u8], fd: Option<OwnedFd>) -> Self {
         let rest = &packet[1..];
         match (packet[0], fd) {
