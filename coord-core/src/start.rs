@@ -24,19 +24,25 @@ use crate::{
 /// The status of a process that has run out of memory.
 static OUT_OF_MEMORY: AtomicI32 = AtomicI32::new(libc::ENOMEM);
 
-/// Defines the `main` of a [`Tool`]'s binary, which needs `#![no_main]`. A stack overflow is a
-/// plain SIGSEGV there, and with musl `std::env::args` knows of no arguments.
+/// Defines the `main` of a [`Tool`]'s binary, which needs `no_main`, but for its own tests. A stack
+/// overflow is a plain SIGSEGV there, and with musl `std::env::args` knows of no arguments.
 ///
 /// ```text
-/// #![no_main]
+/// #![cfg_attr(not(test), no_main)]
 ///
 /// coord_core::main!(Hello);
 /// ```
 #[macro_export]
 macro_rules! main {
     ($tool:ty) => {
+        #[cfg(test)]
+        fn main() -> ::std::process::ExitCode {
+            $crate::cli::main::<$tool>()
+        }
+
         // SAFETY: no other function of a program without Rust's own `main` has this name, and the C
         // library calls it so.
+        #[cfg(not(test))]
         #[unsafe(no_mangle)]
         extern "C" fn main(
             count: ::std::ffi::c_int,

@@ -1,6 +1,6 @@
 //! `exitdir`: time to exit, told through the filesystem.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod cli;
 

@@ -1,6 +1,6 @@
 //! `lockpipe`: wait on a named pipe.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod cli;
 

@@ -1,6 +1,6 @@
 //! `sipid`: pidfiles without the pitfalls.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod cli;
 
