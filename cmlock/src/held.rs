@@ -3,7 +3,7 @@
 use std::fmt;
 
 use coord_core::BootInstant;
-use coord_lease::{Believed, Lost};
+use coord_lease::{LeaseWatch, Lost};
 
 use crate::{Error, error::Kind, lock::PodLock};
 
@@ -35,26 +35,26 @@ impl Held {
 
     /// What is known of the lock, for whoever must end with it.
     #[must_use]
-    pub fn belief(&self) -> &Believed {
-        self.lease.belief()
+    pub fn lease(&self) -> &LeaseWatch {
+        self.lease.lease()
     }
 
     /// Until when the lock is held if it is not extended; none without expiry, the boot when it is lost. Whatever the lock protects must have
     /// ended by then.
     #[must_use]
     pub fn deadline(&self) -> Option<BootInstant> {
-        self.belief().deadline()
+        self.lease().deadline()
     }
 
     /// Whether the lock is held no more.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.belief().lost_because().is_some()
+        self.lease().lost_because().is_some()
     }
 
     /// Returns when the lock is held no more: at its expiry at the latest, whether the server answers or not.
     pub async fn lost(&self) -> Lost {
-        self.belief().lost().await
+        self.lease().lost().await
     }
 
     /// Returns the deadline as soon as it is another than this one, which is after each extension.
@@ -65,7 +65,7 @@ impl Held {
         &self,
         known: Option<BootInstant>,
     ) -> Result<Option<BootInstant>, Lost> {
-        self.belief().deadline_after(known).await
+        self.lease().deadline_after(known).await
     }
 
     /// Deletes the object, unless it is another holder's by now. To be called when all that the lock protects is over. One that is gone

@@ -57,7 +57,9 @@ impl Container {
 }
 
 impl OwnerState {
-    pub(crate) fn of(owner: &Owner, pod: Option<&Pod>) -> Self {
+    /// What a Pod, or none of that name, means for the locks of this owner.
+    #[must_use]
+    pub fn of(owner: &Owner, pod: Option<&Pod>) -> Self {
         let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(&owner.uid)) else {
             return Self::Gone;
         };
@@ -77,6 +79,7 @@ pub(crate) fn phase(pod: &Pod) -> &str {
 
 /// The run of a container that this process is in. A status that says that the container does not run is older than this process: it is of
 /// the run before, or of none. One that says still that the run before runs cannot be told, and gives a count that is too low.
+#[cfg(feature = "client")]
 pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<Run> {
     let status = statuses(pod).find(|status| status.name == container)?;
     let state = status.state.as_ref();

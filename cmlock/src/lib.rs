@@ -31,7 +31,7 @@ pub use admin::{State, locks, locks_everywhere, release, status};
 pub use client::Client;
 #[cfg(feature = "client")]
 pub use coord_kube;
-pub use coord_lease::{Believed, Lost};
+pub use coord_lease::{LeaseWatch, Lost};
 #[cfg(feature = "client")]
 pub use error::Error;
 #[cfg(feature = "client")]

@@ -107,12 +107,14 @@ impl<E> PodLock<E> {
         }
     }
 
+    #[cfg(feature = "client")]
     pub(crate) fn with_labels(mut self, labels: &BTreeMap<String, String>) -> Self {
         self.labels.clone_from(labels);
         self
     }
 
     /// Tells this of each expiry that is written.
+    #[cfg(feature = "client")]
     pub(crate) fn telling(mut self, written: &Written) -> Self {
         self.written = written.clone();
         self

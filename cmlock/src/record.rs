@@ -76,6 +76,7 @@ impl fmt::Display for Malformed {
 
 /// Whether an object with this metadata may be a lock: it looks like one, or somebody has written what only locks say, or nobody tells who
 /// has written what (`managedFields`).
+#[cfg(feature = "client")]
 pub(crate) fn may_be_lock(meta: &ObjectMeta) -> bool {
     const DATA: &str = "f:data";
     const FIELD: &str = "f:expiresAt";
@@ -88,6 +89,7 @@ pub(crate) fn may_be_lock(meta: &ObjectMeta) -> bool {
 }
 
 /// It belongs to a Pod as its controller's does, or has a holder's ID.
+#[cfg(feature = "client")]
 fn looks_like(meta: &ObjectMeta) -> bool {
     let mut owners = meta.owner_references.iter().flatten();
     let mut annotations = meta.annotations.iter().flatten();
@@ -115,6 +117,7 @@ impl Record {
     }
 
     /// Whether an object looks like a lock, be it a malformed one: it belongs to a Pod as its controller's does, or says what only locks say.
+    #[cfg(feature = "client")]
     pub(crate) fn looks_like(object: &ConfigMap) -> bool {
         let mut data = object.data.iter().flatten();
         looks_like(&object.metadata) || data.any(|(key, _)| key == EXPIRES_AT)

@@ -6,9 +6,9 @@ use coord_core::BootInstant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Belief, Held, Lost, Timer, Version,
+    Held, LeaseState, Lost, Timer, Version,
     engine::{Engine, Event, Failure, Input, Output, Protocol, Write},
-    held::Believed,
+    held::LeaseWatch,
 };
 
 /// Where the objects of one kind of lock are kept, seen from one lock.
@@ -76,6 +76,9 @@ pub enum Change<O> {
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Replies<P> = Vec<oneshot::Sender<Result<(), Failure<P>>>>;
+/// What came of the goal: what was granted, if the lock was to be held.
+type Outcome<P> = Result<Option<<P as Protocol>::Grant>, Failure<P>>;
+type OnEvent<P> = Box<dyn FnMut(&Event<P>) + Send>;
 
 /// What whoever holds the other end wants, and where to answer.
 pub(crate) enum Order<P: Protocol> {
@@ -89,8 +92,8 @@ pub(crate) enum Order<P: Protocol> {
 /// An engine that runs: the outcome is yet to come.
 pub struct Started<P: Protocol> {
     orders: mpsc::UnboundedSender<Order<P>>,
-    outcome: oneshot::Receiver<Result<Option<P::Grant>, Failure<P>>>,
-    belief: Believed,
+    outcome: oneshot::Receiver<Outcome<P>>,
+    lease: LeaseWatch,
 }
 
 struct Driver<P: Protocol, S: Store<P>> {
@@ -114,9 +117,9 @@ enum Watching<W, E> {
 
 /// Passes on what the engine tells.
 struct Reporter<P: Protocol> {
-    on_event: Box<dyn FnMut(&Event<P>) + Send>,
-    outcome: Option<oneshot::Sender<Result<Option<P::Grant>, Failure<P>>>>,
-    belief: watch::Sender<Belief>,
+    on_event: OnEvent<P>,
+    outcome: Option<oneshot::Sender<Outcome<P>>>,
+    lease: watch::Sender<LeaseState>,
     renewed: Replies<P>,
     released: Replies<P>,
 }
@@ -133,7 +136,7 @@ pub fn start<P: Protocol, S: Store<P>>(
     let (orders, ordered) = mpsc::unbounded_channel();
     let (begun, outcome) = oneshot::channel();
     // Nobody looks before it is held.
-    let (keeper, belief) = Believed::new(Belief::Lost(Lost::Expired));
+    let (keeper, lease) = LeaseWatch::new(LeaseState::Lost(Lost::Expired));
     let driver = Driver {
         engine,
         store: Arc::new(store),
@@ -146,7 +149,7 @@ pub fn start<P: Protocol, S: Store<P>>(
         reporter: Reporter {
             on_event: Box::new(on_event),
             outcome: Some(begun),
-            belief: keeper,
+            lease: keeper,
             renewed: Vec::new(),
             released: Vec::new(),
         },
@@ -155,7 +158,7 @@ pub fn start<P: Protocol, S: Store<P>>(
     Ok(Started {
         orders,
         outcome,
-        belief,
+        lease,
     })
 }
 
@@ -181,7 +184,7 @@ impl<P: Protocol> Started<P> {
         // A driver that is gone without a word went with its runtime.
         let grant = outcome.unwrap_or(Err(Failure::Cancelled))?;
         let grant = grant.ok_or(Failure::Cancelled)?;
-        Ok(Held::new(grant, self.orders, self.belief))
+        Ok(Held::new(grant, self.orders, self.lease))
     }
 
     /// Waits until no lease of ours is left.
@@ -325,10 +328,10 @@ impl<P: Protocol> Reporter<P> {
     fn tell(&mut self, event: Event<P>) {
         match &event {
             Event::Acquired(_, until) | Event::Renewed(until) => {
-                self.belief.send_replace(Belief::Held(*until));
+                self.lease.send_replace(LeaseState::Held(*until));
             }
             Event::Lost(why) => {
-                self.belief.send_replace(Belief::Lost(*why));
+                self.lease.send_replace(LeaseState::Lost(*why));
             }
             _ => {}
         }
@@ -339,7 +342,7 @@ impl<P: Protocol> Reporter<P> {
             Event::Renewed(_) => answer(&mut self.renewed, || Ok(())),
             Event::Lost(why) => answer(&mut self.renewed, || Err(Failure::Lost(why))),
             // A lease with an end is tried again until then.
-            Event::NotRenewed(why) if *self.belief.borrow() == Belief::Held(None) => {
+            Event::NotRenewed(why) if *self.lease.borrow() == LeaseState::Held(None) => {
                 answer_once(&mut self.renewed, why);
             }
             Event::Released => {
@@ -352,7 +355,7 @@ impl<P: Protocol> Reporter<P> {
         }
     }
 
-    fn end(&mut self, outcome: Result<Option<P::Grant>, Failure<P>>) {
+    fn end(&mut self, outcome: Outcome<P>) {
         if let Some(who) = self.outcome.take() {
             let _ = who.send(outcome);
         }

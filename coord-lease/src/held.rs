@@ -13,7 +13,7 @@ use crate::{
 
 /// What is known of a lease by whoever keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Belief {
+pub enum LeaseState {
     /// It is held until then; none for one without an end.
     Held(Option<BootInstant>),
     /// It is held no more.
@@ -40,23 +40,23 @@ pub enum Lost {
 pub struct Held<P: Protocol> {
     grant: P::Grant,
     orders: mpsc::UnboundedSender<Order<P>>,
-    belief: Believed,
+    lease: LeaseWatch,
 }
 
-/// The holder's side of a belief: it ends at its deadline, whether whoever keeps the lease still says something or not.
+/// The holder's side of a lease, which ends at its deadline, whether whoever keeps the lease still says something or not.
 #[derive(Debug)]
-pub struct Believed(watch::Receiver<Belief>);
+pub struct LeaseWatch(watch::Receiver<LeaseState>);
 
 impl<P: Protocol> Held<P> {
     pub(crate) fn new(
         grant: P::Grant,
         orders: mpsc::UnboundedSender<Order<P>>,
-        belief: Believed,
+        lease: LeaseWatch,
     ) -> Self {
         Self {
             grant,
             orders,
-            belief,
+            lease,
         }
     }
 
@@ -66,8 +66,8 @@ impl<P: Protocol> Held<P> {
     }
 
     /// What is known of the lease.
-    pub fn belief(&self) -> &Believed {
-        &self.belief
+    pub fn lease(&self) -> &LeaseWatch {
+        &self.lease
     }
 
     /// Extends the lease now, for its whole length.
@@ -77,7 +77,7 @@ impl<P: Protocol> Held<P> {
     pub async fn renew(&self) -> Result<(), Failure<P>> {
         tokio::select! {
             renewed = self.order(Order::Renew) => renewed,
-            why = self.belief.lost() => Err(Failure::Lost(why)),
+            why = self.lease.lost() => Err(Failure::Lost(why)),
         }
     }
 
@@ -100,16 +100,16 @@ impl<P: Protocol> Held<P> {
     ) -> Result<(), Failure<P>> {
         let (reply, answer) = oneshot::channel();
         let _ = self.orders.send(order(reply));
-        let gone = || Failure::Lost(self.belief.lost_because().unwrap_or(Lost::Expired));
+        let gone = || Failure::Lost(self.lease.lost_because().unwrap_or(Lost::Expired));
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 
-impl Believed {
+impl LeaseWatch {
     /// The two sides.
     #[must_use]
-    pub fn new(belief: Belief) -> (watch::Sender<Belief>, Self) {
-        let (keeper, holder) = watch::channel(belief);
+    pub fn new(lease: LeaseState) -> (watch::Sender<LeaseState>, Self) {
+        let (keeper, holder) = watch::channel(lease);
         (keeper, Self(holder))
     }
 
@@ -117,8 +117,8 @@ impl Believed {
     #[must_use]
     pub fn deadline(&self) -> Option<BootInstant> {
         match *self.0.borrow() {
-            Belief::Held(deadline) => deadline,
-            Belief::Lost(_) => Some(BootInstant::BOOT),
+            LeaseState::Held(deadline) => deadline,
+            LeaseState::Lost(_) => Some(BootInstant::BOOT),
         }
     }
 
@@ -126,9 +126,11 @@ impl Believed {
     #[must_use]
     pub fn lost_because(&self) -> Option<Lost> {
         match *self.0.borrow() {
-            Belief::Lost(why) => Some(why),
-            Belief::Held(Some(deadline)) if deadline <= BootInstant::now() => Some(Lost::Expired),
-            Belief::Held(_) => None,
+            LeaseState::Lost(why) => Some(why),
+            LeaseState::Held(Some(deadline)) if deadline <= BootInstant::now() => {
+                Some(Lost::Expired)
+            }
+            LeaseState::Held(_) => None,
         }
     }
 
@@ -151,7 +153,7 @@ impl Believed {
         &self,
         known: Option<BootInstant>,
     ) -> Result<Option<BootInstant>, Lost> {
-        let mut belief = self.0.clone();
+        let mut lease = self.0.clone();
         // Without a timer nobody would notice the end.
         let mut timer = Timer::new().map_err(|_| Lost::Expired)?;
         loop {
@@ -163,7 +165,7 @@ impl Believed {
                 return Ok(deadline);
             }
             tokio::select! {
-                changed = belief.changed() => if changed.is_err() {
+                changed = lease.changed() => if changed.is_err() {
                     // Nobody is left who could renew it.
                     timer.until(deadline).await;
                     return Err(Lost::Expired);
@@ -196,24 +198,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_belief_ends_at_its_deadline_without_a_word() {
-        let (keeper, held) = Believed::new(Belief::Held(soon()));
+    async fn a_lease_ends_at_its_deadline_without_a_word() {
+        let (keeper, held) = LeaseWatch::new(LeaseState::Held(soon()));
         assert_eq!(held.lost().await, Lost::Expired);
         assert_eq!(held.lost_because(), Some(Lost::Expired));
         drop(keeper);
-        let (keeper, held) = Believed::new(Belief::Held(soon()));
+        let (keeper, held) = LeaseWatch::new(LeaseState::Held(soon()));
         drop(keeper);
         assert_eq!(held.lost().await, Lost::Expired);
     }
 
     #[tokio::test]
     async fn each_deadline_is_told_and_then_the_loss() {
-        let (keeper, held) = Believed::new(Belief::Held(None));
+        let (keeper, held) = LeaseWatch::new(LeaseState::Held(None));
         assert_eq!((held.deadline(), held.lost_because()), (None, None));
         let later = Some(BootInstant::now() + Duration::from_secs(3600));
-        keeper.send_replace(Belief::Held(later));
+        keeper.send_replace(LeaseState::Held(later));
         assert_eq!(held.deadline_after(None).await, Ok(later));
-        keeper.send_replace(Belief::Lost(Lost::Taken));
+        keeper.send_replace(LeaseState::Lost(Lost::Taken));
         assert_eq!(held.deadline_after(later).await, Err(Lost::Taken));
         assert_eq!(held.deadline(), Some(BootInstant::BOOT));
     }

@@ -8,6 +8,8 @@ mod timer;
 mod version;
 
 #[cfg(feature = "cli")]
+mod leased_command;
+#[cfg(feature = "cli")]
 pub mod output;
 #[cfg(feature = "cli")]
 mod runtime;
@@ -16,19 +18,17 @@ mod signals;
 #[cfg(feature = "cli")]
 mod times;
 #[cfg(feature = "cli")]
-mod under;
-#[cfg(feature = "cli")]
 mod wait_line;
 
 pub use coord_core::BootInstant;
 pub use driver::{Answer, Change, Started, Store, Watch, start};
-pub use held::{Belief, Believed, Held, Lost};
-pub use pace::{Backoff, Crowd, Random};
+pub use held::{Held, LeaseState, LeaseWatch, Lost};
+pub use pace::{Backoff, ContentionWindow, Random};
 pub use timer::{Pollable, Timer};
 pub use version::Version;
 
 #[cfg(feature = "cli")]
-pub use under::{Under, as_wrapper, failed, not_acquired, not_started};
+pub use leased_command::{LeasedCommand, as_wrapper, failed, not_acquired, not_started};
 #[cfg(feature = "cli")]
 pub use {
     runtime::{block_on, runtime},

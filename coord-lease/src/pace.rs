@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// After being passed so often, a waiter waits a quarter as long as one that has just come.
+/// After being passed so often, a waiter waits a quarter as long as one that has just come. Fewer would make those who have waited longest all
+/// try at once.
 const PATIENT: f64 = 32.0;
 
 /// No round trip counts as shorter.
@@ -25,7 +26,7 @@ pub struct Backoff {
 /// spared narrows it, the more slowly the wider it is, so that few of many collide, and a few do not wait long. Whoever was passed
 /// often waits a smaller part, so that everybody gets its turn.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct ContentionWindow {
     /// In round trips.
     window: f64,
     round_trip: Duration,
@@ -80,8 +81,8 @@ impl Backoff {
     }
 }
 
-impl Crowd {
-    const FIRST: f64 = 4.0;
+impl ContentionWindow {
+    const FIRST: f64 = 2.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
 
@@ -129,7 +130,7 @@ impl Crowd {
     }
 }
 
-impl Default for Crowd {
+impl Default for ContentionWindow {
     fn default() -> Self {
         Self::new()
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use coord_core::BootInstant;
-use coord_lease::{Believed, Lost, engine::Failure};
+use coord_lease::{LeaseWatch, Lost, engine::Failure};
 
 use crate::{Error, LockName, Token, error::Kind, protocol::Mutex};
 
@@ -41,26 +41,26 @@ impl Held {
 
     /// What is known of the lock, for whoever must end with it.
     #[must_use]
-    pub fn belief(&self) -> &Believed {
-        self.lease.belief()
+    pub fn lease(&self) -> &LeaseWatch {
+        self.lease.lease()
     }
 
     /// Until when the lock is held if it is not renewed; none for a lease without an end, the boot when it is lost.
     /// Whatever the lock protects must have ended by then.
     #[must_use]
     pub fn deadline(&self) -> Option<BootInstant> {
-        self.belief().deadline()
+        self.lease().deadline()
     }
 
     /// Whether the lock is held no more.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.belief().lost_because().is_some()
+        self.lease().lost_because().is_some()
     }
 
     /// Returns when the lock is held no more, at the deadline at the latest, whether the store answers or not.
     pub async fn lost(&self) -> Lost {
-        self.belief().lost().await
+        self.lease().lost().await
     }
 
     /// Returns the deadline as soon as it is another than this one, which is after each renewal.
@@ -71,7 +71,7 @@ impl Held {
         &self,
         known: Option<BootInstant>,
     ) -> Result<Option<BootInstant>, Lost> {
-        self.belief().deadline_after(known).await
+        self.lease().deadline_after(known).await
     }
 
     /// Renews the lease now, for its whole length.

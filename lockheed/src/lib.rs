@@ -19,7 +19,7 @@ pub use admin::{State, break_lock, delete_lock, inspect, locks};
 pub use condition::{Condition, InvalidCondition};
 #[cfg(feature = "kube")]
 pub use coord_kube;
-pub use coord_lease::{Believed, Lost};
+pub use coord_lease::{LeaseWatch, Lost};
 pub use error::Error;
 pub use event::Event;
 pub use held::Held;

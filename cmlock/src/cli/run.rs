@@ -6,7 +6,7 @@ use clap::Args;
 use cmlock::Held;
 use coord_core::{Status, cli::Failure, duration};
 use coord_lease::{
-    Signals, Times, Under, WaitLine, as_wrapper, not_acquired, not_started, runtime,
+    LeasedCommand, Signals, Times, WaitLine, as_wrapper, not_acquired, not_started, runtime,
 };
 use coord_process::supervise::{Guard, StopArgs};
 
@@ -87,7 +87,7 @@ impl Run {
             return Ok(status);
         }
         let holder = ("CMLOCK_HOLDER", held.id().into());
-        let over = Under::run(guard, held.belief(), holder, &signals).await;
+        let over = LeasedCommand::run(guard, held.lease(), holder, &signals).await;
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
         over.status

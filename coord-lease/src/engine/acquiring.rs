@@ -163,7 +163,7 @@ impl<P: Protocol> Acquiring<P> {
         core.failures.conflicts = 0;
         self.waited = true;
         if let Some((since, _)) = self.free.take() {
-            core.crowd.spared(core.now.boot.since(since));
+            core.contention.spared(core.now.boot.since(since));
         }
         let known = self.obstacle.as_ref();
         if !known.is_some_and(|known| core.protocol.is_same(known, by)) {
@@ -176,7 +176,7 @@ impl<P: Protocol> Acquiring<P> {
     fn claim(&mut self, core: &mut Core<P>) {
         let now = core.now.boot;
         let pause = if self.waited {
-            core.crowd.pause(&mut core.random)
+            core.contention.pause(&mut core.random)
         } else {
             Duration::ZERO
         };
@@ -199,10 +199,11 @@ impl<P: Protocol> Acquiring<P> {
 
     /// A lease of ours is there already: by a write whose answer was lost, or from before, by the same ID.
     fn extend(self, length: Option<Duration>, core: &mut Core<P>) -> Phase<P> {
-        if let Some(sent) = core.landed()
-            && is_fresh(&sent, core)
-        {
-            return self.acquired(&sent, core);
+        if let Some(sent) = core.landed() {
+            core.is_done(sent.nonce);
+            if is_fresh(&sent, core) {
+                return self.acquired(&sent, core);
+            }
         }
         if core.settings.goal == Goal::Renew && core.settings.length.is_none() {
             core.settings.length = length;
@@ -237,7 +238,6 @@ impl<P: Protocol> Acquiring<P> {
             None => Err(Failure::Lost(Lost::Deleted)),
         };
         match grant {
-            // What else was in doubt was on top of an earlier version, or was to create what is there.
             Ok(grant) => Phase::Holding(Holding::new(grant, sent, core)),
             Err(why) => Phase::Acquiring(self).give_up(why, core),
         }

@@ -28,13 +28,13 @@ impl<P: Protocol> Phase<P> {
                 self.answered(answer, core)
             }
             Input::SubjectRead(answer, clock) => {
-                let Some(Pending::Subject { sent }) = core.pending.take() else {
+                let Some(Pending::Subject { subject, sent }) = core.pending.take() else {
                     return self;
                 };
                 let answer = answer.map(|fact| {
                     core.set_clock(clock, sent);
                     core.answered(Asked::Read, sent);
-                    core.subject_read(fact);
+                    core.subject_read(subject, fact);
                 });
                 self.answered(answer, core)
             }

@@ -8,7 +8,7 @@ use super::{
     Event, Moment, NewLease, Nonce, Output, Protocol, RequestError, Settings, StoreTime, Write,
     subject::Beside,
 };
-use crate::{Backoff, Crowd, Random, Version};
+use crate::{Backoff, ContentionWindow, Random, Version};
 
 /// The longest pause between two tries of a store that fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub(super) struct Core<P: Protocol> {
     pub(super) stale: bool,
     /// The store is in an earlier state than one that was seen: it was restored.
     pub(super) went_back: bool,
-    pub(super) pending: Option<Pending>,
+    pub(super) pending: Option<Pending<P::Subject>>,
     /// Writes of leases that may still be done.
     pub(super) in_doubt: Vec<Sent>,
     /// The nonces of the leases that this attempt has made, and has to take back if it fails.
@@ -35,7 +35,7 @@ pub(super) struct Core<P: Protocol> {
     pub(super) failures: Failures,
     /// It was told that the store does not answer.
     unreachable: bool,
-    pub(super) crowd: Crowd,
+    pub(super) contention: ContentionWindow,
     pub(super) random: Random,
     pub(super) wake: Option<BootInstant>,
     pub(super) outputs: VecDeque<Output<P>>,
@@ -50,9 +50,9 @@ pub(super) enum Seen<O> {
 }
 
 /// The request under way.
-pub(super) enum Pending {
+pub(super) enum Pending<S> {
     Read { sent: BootInstant },
-    Subject { sent: BootInstant },
+    Subject { subject: S, sent: BootInstant },
     Write(Sent),
 }
 
@@ -124,7 +124,7 @@ impl<P: Protocol> Core<P> {
             pause_until: None,
             failures: Failures::new(eighth.min(LONGEST_PAUSE)),
             unreachable: false,
-            crowd: Crowd::new(),
+            contention: ContentionWindow::new(),
             random: Random::new(seed),
             wake: None,
             outputs: VecDeque::new(),
@@ -267,11 +267,20 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Forgets the doubts that what is known has settled.
+    /// Forgets the doubts that what is known has settled. A creation stays in doubt while there is an object, since it may be done once
+    /// that is deleted.
     pub(super) fn settle_doubts(&mut self) {
         let doubts = std::mem::take(&mut self.in_doubt);
-        let open = doubts.into_iter().filter(|sent| self.may_land(sent));
+        let open = doubts
+            .into_iter()
+            .filter(|sent| sent.base.is_none() || self.may_land(sent));
         self.in_doubt = open.collect();
+    }
+
+    /// This write was done.
+    pub(super) fn is_done(&mut self, nonce: Option<Nonce>) {
+        self.in_doubt.retain(|sent| sent.nonce != nonce);
+        self.settle_doubts();
     }
 
     pub(super) fn any_may_land(&self) -> bool {
@@ -323,7 +332,7 @@ impl<P: Protocol> Core<P> {
 
     /// What was asked for then was answered, even if not as it was hoped for.
     pub(super) fn answered(&mut self, asked: Asked, sent: BootInstant) {
-        self.crowd.answered_after(self.now.boot.since(sent));
+        self.contention.answered_after(self.now.boot.since(sent));
         self.works(asked);
     }
 
@@ -337,7 +346,7 @@ impl<P: Protocol> Core<P> {
 
     /// Others write too: at once for the first time, and more slowly each time after that.
     pub(super) fn collided(&mut self) {
-        self.crowd.collided();
+        self.contention.collided();
         self.stale = true;
         self.failures.conflicts += 1;
         if self.failures.conflicts > 1 {

@@ -31,7 +31,7 @@ impl<P: Protocol> Holding<P> {
             failing: false,
         };
         core.went_back = false;
-        core.in_doubt.clear();
+        core.is_done(sent.nonce);
         holding.extended_by(sent, core);
         core.tell(Event::Acquired(holding.grant.clone(), holding.deadline));
         holding
@@ -142,7 +142,7 @@ impl<P: Protocol> Holding<P> {
     }
 
     fn renewed_by(&mut self, sent: &Sent, core: &mut Core<P>) {
-        core.in_doubt.clear();
+        core.is_done(sent.nonce);
         self.extended_by(sent, core);
         core.tell(Event::Renewed(self.deadline));
     }

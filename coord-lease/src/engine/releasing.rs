@@ -90,7 +90,7 @@ impl<P: Protocol> Releasing<P> {
             && let Some(write) = core.protocol.release(object)?
         {
             let nonce = core.protocol.nonce(object);
-            core.in_doubt.retain(|sent| sent.nonce != nonce);
+            core.is_done(nonce);
             return Ok(Some(write));
         }
         if !core.any_may_land() {

@@ -64,16 +64,16 @@ impl<P: Protocol> Core<P> {
     pub(super) fn read_subject(&mut self) {
         if let Some(subject) = self.beside.subject.clone() {
             let sent = self.now.boot;
-            self.pending = Some(Pending::Subject { sent });
-            self.outputs.push_back(Output::ReadSubject(subject));
+            self.outputs.push_back(Output::ReadSubject(subject.clone()));
+            self.pending = Some(Pending::Subject { subject, sent });
         }
     }
 
-    /// It was read, and is to be watched from there.
-    pub(super) fn subject_read(&mut self, fact: P::Fact) {
-        let Some(subject) = self.beside.subject.clone() else {
+    /// It was read, and is to be watched from there, unless something else is to be known by now.
+    pub(super) fn subject_read(&mut self, subject: P::Subject, fact: P::Fact) {
+        if self.beside.subject.as_ref() != Some(&subject) {
             return;
-        };
+        }
         self.learn(&subject, fact);
         self.beside.read_at = None;
         if !self.protocol.is_watched(&subject) {
@@ -96,8 +96,9 @@ impl<P: Protocol> Core<P> {
         }
     }
 
+    /// The watch has told this. What one tells that is over is about something else.
     pub(super) fn subject_changed(&mut self, fact: P::Fact) {
-        if let Some(subject) = self.beside.subject.clone() {
+        if let (Some(subject), Watching::On) = (self.beside.subject.clone(), self.beside.watch) {
             self.learn(&subject, fact);
             if !self.protocol.is_watched(&subject) {
                 self.unwatch_subject();

@@ -70,7 +70,6 @@ pub(super) trait Kept: Clone + std::fmt::Debug {
 
 pub(super) type Lock<G> = Broken<<G as Game>::Protocol>;
 pub(super) type ObjectOf<G> = <<G as Game>::Protocol as Protocol>::Object;
-pub(super) type ErrorOf<G> = <<G as Game>::Protocol as Protocol>::Error;
 pub(super) type SubjectOf<G> = <<G as Game>::Protocol as Protocol>::Subject;
 pub(super) type InputOf<G> = coord_lease::engine::Input<Lock<G>>;
 pub(super) type OutputOf<G> = coord_lease::engine::Output<Lock<G>>;

@@ -25,7 +25,7 @@ pub(super) struct PodGame {
 
 /// A request that failed.
 #[derive(Debug)]
-pub struct Refused(Effect);
+pub(super) struct Refused(Effect);
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

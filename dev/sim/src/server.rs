@@ -116,6 +116,7 @@ impl<G: Game> World<G> {
         if let Input::Written(Ok(Some(object)), _) = &input {
             let object: ObjectOf<G> = object.clone();
             self.written(&writer, &object)?;
+            self.check.is_taken(&writer);
         }
         if let Some(back) = fate.back {
             self.put(

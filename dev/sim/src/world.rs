@@ -308,6 +308,9 @@ impl<G: Game> World<G> {
             return Ok(());
         };
         let releases = matches!(input, Input::Release);
+        if matches!(input, Input::SubjectWatchEnded(_)) {
+            node.subject = None;
+        }
         if matches!(input, Input::Changed(_)) {
             self.check.is_taken(&id);
         }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use clap::Args;
 use coord_core::{Status, cli::Failure, duration};
 use coord_lease::{
-    Signals, Times, Under, WaitLine, as_wrapper, failed, not_acquired, not_started, runtime,
+    LeasedCommand, Signals, Times, WaitLine, as_wrapper, failed, not_acquired, not_started, runtime,
 };
 use coord_process::supervise::{Guard, StopArgs};
 use lockheed::{Held, Lock, LockName, store::ProofOfLife};
@@ -132,7 +132,7 @@ impl RunOn<'_> {
 
     async fn supervise(self, held: Held, signals: &Signals) -> Result<Status, Failure> {
         let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
-        let over = Under::run(self.guard, held.belief(), token, signals).await;
+        let over = LeasedCommand::run(self.guard, held.lease(), token, signals).await;
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
         over.status

@@ -5,24 +5,24 @@ use std::{error::Error, ffi::OsString};
 use coord_core::{BootInstant, Errno, HasErrno, Status, cli::Failure};
 use coord_process::supervise::{self, Ender, Guard, Reason, Running};
 
-use crate::{Believed, Signals, Timer, timer::Pollable};
+use crate::{LeaseWatch, Signals, Timer, timer::Pollable};
 
 /// How a command under a lease has ended.
 #[derive(Debug)]
-pub struct Under {
+pub struct LeasedCommand {
     /// Until this is dropped, a signal does not end this process: there is time to give back what the command was run under.
     pub running: Option<Running>,
     /// What this process is to end with.
     pub status: Result<Status, Failure>,
 }
 
-impl Under {
+impl LeasedCommand {
     /// Starts the guard's command with one variable beside its environment, and waits until its tree is gone. Meanwhile the guard is
     /// told each new deadline, and the command is ended when the lease is lost, or by a signal that came before it could be passed on.
     /// No thread is needed for it.
     pub async fn run(
         guard: Guard,
-        lease: &Believed,
+        lease: &LeaseWatch,
         var: (&str, OsString),
         signals: &Signals,
     ) -> Self {
@@ -91,9 +91,9 @@ pub fn not_acquired(
 
 async fn until_over(
     mut running: Running,
-    lease: &Believed,
+    lease: &LeaseWatch,
     deadline: Option<BootInstant>,
-) -> Under {
+) -> LeasedCommand {
     let ender = running.ender();
     let status = {
         let over = over(&mut running);
@@ -105,7 +105,7 @@ async fn until_over(
     };
     // A command that cannot be waited for is ended now, before what it was run under is given back.
     let running = status.is_ok().then_some(running);
-    Under { running, status }
+    LeasedCommand { running, status }
 }
 
 /// Does what the command needs whenever something happens.
@@ -133,7 +133,7 @@ async fn over(running: &mut Running) -> Result<Status, Failure> {
 }
 
 /// Returns when the lease is lost.
-async fn follow(lease: &Believed, ender: &Ender, mut deadline: Option<BootInstant>) {
+async fn follow(lease: &LeaseWatch, ender: &Ender, mut deadline: Option<BootInstant>) {
     while let Ok(later) = lease.deadline_after(deadline).await {
         deadline = later;
         if let Err(error) = ender.set_deadline(later.map(BootInstant::since_boot)) {
