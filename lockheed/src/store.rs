@@ -67,6 +67,7 @@ pub trait Store: Send + Sync + 'static {
     /// Begins to watch. What was written or deleted after `since` is told, in order, though of several versions in between some may be
     /// left out. The state at the beginning may be told once more. A watch that may be dead, because nothing was heard of the store for long,
     /// ends by itself. Without `since`, which is how a lock is watched that does not exist, the objects that there are come first.
+    /// A store that keeps a queue of waiters may tell whoever watches one lock that it is free only when its turn has come.
     ///
     /// # Errors
     /// `Denied`, `Unavailable`. A version too old to begin from is no error here: such a watch has just [ended](Watch::next).

@@ -1,6 +1,9 @@
 //! Which store a command works on.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use clap::Args;
 use coord_core::cli::Failure;
@@ -22,6 +25,15 @@ pub(crate) struct StoreArg {
         display_order = 80
     )]
     store: Place,
+    /// Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]
+    #[arg(
+        long,
+        global = true,
+        value_name = "MODE",
+        value_parser = mode,
+        display_order = 81
+    )]
+    mode: Option<u32>,
     /// How the names of the ConfigMaps begin
     #[cfg(feature = "kube")]
     #[arg(
@@ -29,7 +41,7 @@ pub(crate) struct StoreArg {
         global = true,
         value_name = "PREFIX",
         default_value = "lockheed",
-        display_order = 81
+        display_order = 82
     )]
     prefix: String,
     #[cfg(feature = "kube")]
@@ -117,9 +129,16 @@ impl StoreArg {
     /// Opens the store and does the work. A directory is made if it is not there and `makes` says so.
     pub(crate) async fn with<W: Work>(&self, makes: bool, work: W) -> Result<W::Done, Failure> {
         match &self.store {
-            Place::Dir(path) if makes => work.on(DirStore::create(path)?).await,
+            Place::Dir(path) if makes => work.on(self.create(path)?).await,
             Place::Dir(path) => work.on(DirStore::open(path)?).await,
             Place::Kube => work.on(self.kube(W::LOGIN).await?).await,
+        }
+    }
+
+    fn create(&self, path: &Path) -> Result<DirStore, StoreError> {
+        match self.mode {
+            Some(mode) => DirStore::create_with_mode(path, mode),
+            None => DirStore::create(path),
         }
     }
 
@@ -143,4 +162,17 @@ impl StoreArg {
         let text = "this build has no Kubernetes client; use --store dir:PATH";
         Err(Failure::usage(text))
     }
+}
+
+/// Who may write to a directory must also be able to enter it, and its owner must be able to do all.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777);
+    let mode = mode.ok_or("write an octal mode, such as 2770")?;
+    if mode & 0o022 != 0 && mode & 0o1000 != 0 {
+        return Err("in a sticky directory users cannot replace each other's files".to_owned());
+    }
+    let enters = (mode & 0o444) >> 2 | (mode & 0o222) >> 1;
+    Ok(mode | 0o700 | enters)
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -122,6 +123,70 @@ impl Place {
             .as_object()
             .map(|leases| leases.keys().cloned().collect())
             .unwrap_or_default()
+    }
+}
+
+/// An ordinary user, beside root.
+pub(crate) struct User {
+    number: u32,
+    groups: String,
+    root: PathBuf,
+}
+
+impl User {
+    /// One that may only read what others let it; none where the tests run as an ordinary user, who
+    /// can be no other.
+    pub(crate) fn nobody(place: &Place) -> Option<Self> {
+        Self::new(place, 65_534, &[])
+    }
+
+    /// One that is in these groups beside its own.
+    pub(crate) fn new(place: &Place, number: u32, groups: &[u32]) -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            return None;
+        }
+        let root = place.root.path().to_owned();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+        let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
+        let groups = groups.join(",");
+        Some(Self {
+            number,
+            groups,
+            root,
+        })
+    }
+
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("setpriv");
+        let (user, group) = (
+            format!("--reuid={}", self.number),
+            format!("--regid={}", self.number),
+        );
+        command.args([user, group]).stdin(Stdio::null());
+        if self.groups.is_empty() {
+            command.arg("--clear-groups");
+        } else {
+            command.args(["--groups", &self.groups]);
+        }
+        command.arg(program);
+        command
+    }
+
+    /// A program that this user may not be able to reach where it is.
+    pub(crate) fn command_at(&self, program: &Path, name: &str) -> Command {
+        let copy = self.root.join(name);
+        if !copy.exists() {
+            // By another process: what this one has open for writing, nobody can execute.
+            let copied = Command::new("install").arg(program).arg(&copy).status();
+            assert!(copied.unwrap().success());
+        }
+        self.command(copy)
+    }
+
+    pub(crate) fn lockheed(&self, place: &Place, arguments: &[&str]) -> Command {
+        let mut command = self.command_at(Path::new(LOCKHEED), "lockheed");
+        command.args(arguments).env("LOCKHEED_STORE", place.store());
+        command
     }
 }
 

@@ -4,10 +4,10 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use testkit::process::outcome;
 
-use crate::support::{LOCKHEED, Place, lockheed};
+use crate::support::{LOCKHEED, Place, User, lockheed};
 
 /// Runs a script in a mount namespace of its own, where it may mount what it likes at `$2`; `$1` is the binary.
-fn in_namespace(script: &str, place: &Place) -> String {
+pub(crate) fn in_namespace(script: &str, place: &Place) -> String {
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
@@ -70,32 +70,12 @@ fn a_read_only_mount_can_be_looked_at() {
 fn without_the_right_to_write_it_is_13() {
     let place = Place::new();
     place.expect(&["acquire", "x", "--id", "a"], 0);
-    if !nix::unistd::geteuid().is_root() {
-        // Others' rights need another user.
+    let Some(nobody) = User::nobody(&place) else {
         fs::set_permissions(place.locks(), fs::Permissions::from_mode(0o555)).unwrap();
         assert_eq!(place.run(&["acquire", "y", "--id", "a"]).0, 13);
         return;
-    }
-    let root = place.locks();
-    fs::set_permissions(root.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
-    let as_nobody = |arguments: &[&str]| {
-        let copy = place.path("lockheed");
-        assert!(
-            Command::new("cp")
-                .arg(LOCKHEED)
-                .arg(&copy)
-                .status()
-                .unwrap()
-                .success()
-        );
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid=65534", "--clear-groups"])
-            .arg(copy)
-            .args(arguments);
-        outcome(command.env("LOCKHEED_STORE", place.store()))
     };
+    let as_nobody = |arguments: &[&str]| outcome(&mut nobody.lockheed(&place, arguments));
     assert_eq!(as_nobody(&["list", "-o", "name"]).1, "x\n");
     let (code, _, stderr) = as_nobody(&[
         "acquire",

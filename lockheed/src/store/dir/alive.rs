@@ -1,8 +1,11 @@
 //! Whether a holder lives, as the kernel knows it.
 
 use std::{
-    fs::File,
-    os::fd::{AsFd, BorrowedFd},
+    fs::{self, File},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
 };
 
 use coord_core::Errno;
@@ -11,39 +14,53 @@ use nix::{
     libc,
 };
 
-use super::{failed, files::Files};
+use super::{
+    failed,
+    files::{Files, is_at},
+    range::{Kind, range},
+};
 use crate::store::{StoreError, StoreErrorKind};
 
-const HOLDERS: &str = ".holders";
+pub(super) const HOLDERS: &str = ".holders";
 
-/// A lock on a byte of `.holders` that nobody else has. It is free when the last copy of this descriptor is closed, in whatever process.
+/// The random part of a number.
+const RANDOM_BITS: u32 = 21;
+
+/// A lock on a byte of `.holders` that nobody else has. It is free when the last copy of this
+/// descriptor is closed, in whatever process.
 #[derive(Debug)]
 pub struct ProofOfLife {
     file: File,
     number: u64,
 }
 
+/// What is known of a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Alive,
+    Dead,
+    /// It proved its life by a file that is not there any more, or that may not be asked.
+    Unknown,
+}
+
 impl ProofOfLife {
     pub(super) fn new(files: &Files) -> Result<Self, StoreError> {
         let path = files.path(HOLDERS);
-        let file = files.open_shared(HOLDERS)?;
         for _ in 0..100 {
-            let number = random_offset()?;
-            match fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(number))) {
-                Ok(_) => return Ok(Self { file, number }),
-                Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => {}
+            let file = files.open_shared(HOLDERS)?;
+            let number = number(mark(&file), random()?);
+            match fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(Kind::Write, number))) {
+                Ok(_) if is_at(&file, &path) => return Ok(Self { file, number }),
+                Ok(_) | Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => {}
                 Err(error) => return Err(failed("lock", &path, error.into())),
             }
         }
-        let text = format!("no byte of {path:?} is free");
-        Err(StoreError::new(
-            StoreErrorKind::Unavailable,
-            Errno::EAGAIN,
-            text,
-        ))
+        let text = format!("no byte of {path:?} is free: another process has locked it");
+        let kind = StoreErrorKind::Unavailable;
+        Err(StoreError::new(kind, Errno::EAGAIN, text))
     }
 
-    /// What a lease names it by.
+    /// What a lease names it by: which byte it is, and of which file.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
@@ -57,61 +74,124 @@ impl AsFd for ProofOfLife {
     }
 }
 
-/// Whether nobody has that byte any more. Where it cannot be told, the holder lives until its lease is over.
-pub(super) fn is_dead(files: &Files, number: u64) -> bool {
-    let Ok(file) = File::open(files.path(HOLDERS)) else {
-        return false;
+/// Whether the holder with this number lives.
+pub(super) fn life(files: &Files, number: u64) -> Life {
+    let file = match files.open_to_ask(HOLDERS) {
+        Ok(file) => file,
+        Err(error) if error.kind() == StoreErrorKind::Denied => return shown(number),
+        Err(_) => return Life::Unknown,
     };
-    if i64::try_from(number).is_err() {
-        return false;
+    if number >> RANDOM_BITS != u64::from(mark(&file)) {
+        return Life::Unknown;
     }
-    let mut lock = byte(number);
-    let asked = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock));
-    asked.is_ok() && i32::from(lock.l_type) == libc::F_UNLCK
+    let mut lock = byte(Kind::Read, number);
+    match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+        Ok(_) if i32::from(lock.l_type) == libc::F_UNLCK => Life::Dead,
+        Ok(_) => Life::Alive,
+        Err(_) => Life::Unknown,
+    }
 }
 
-/// Beyond the end of the file, which stays empty.
-fn byte(offset: u64) -> libc::flock {
-    // SAFETY: flock is plain numbers, for which all zeros are valid; architectures differ in its padding.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = i16::try_from(libc::F_WRLCK).unwrap_or(1);
-    lock.l_whence = i16::try_from(libc::SEEK_SET).unwrap_or(0);
-    lock.l_start = i64::try_from(offset).unwrap_or(i64::MAX - 1);
-    lock.l_len = 1;
-    lock
+/// Whether any holder is known to live: then it is still the boot in which it got its lock.
+pub(super) fn is_any(files: &Files) -> bool {
+    let Ok(file) = files.open_to_ask(HOLDERS) else {
+        return false;
+    };
+    let mut all = range(Kind::Read, 0, 0);
+    let asked = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut all));
+    asked.is_ok() && i32::from(all.l_type) != libc::F_UNLCK
+}
+
+/// What `/proc/locks` shows (`proc_locks(5)`), for those who may not open the file; they cannot
+/// write to the directory either, and only show what they find.
+fn shown(number: u64) -> Life {
+    let Ok(locks) = fs::read_to_string("/proc/locks") else {
+        return Life::Unknown;
+    };
+    let number = number.to_string();
+    let is_it = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.contains(&"OFDLCK") && fields.get(6) == Some(&&*number)
+    };
+    if locks.lines().any(is_it) {
+        Life::Alive
+    } else {
+        Life::Dead
+    }
+}
+
+/// Tells this file from another of the name: as long as somebody has it open, no other file has its
+/// inode number.
+fn mark(file: &File) -> u32 {
+    let inode = file.metadata().map_or(0, |file| file.ino());
+    // All of it, where inode numbers have 32 bits.
+    u32::try_from((inode ^ inode >> 32) & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 /// Fits a file offset, and a double, which is what some JSON readers make of a number.
-fn random_offset() -> Result<u64, StoreError> {
-    let number = getrandom::u64().map_err(|error| {
-        StoreError::new(
-            StoreErrorKind::Unavailable,
-            Errno::EIO,
-            "no random number is to be had",
-        )
-        .caused_by(error)
-    })?;
-    Ok(number >> 11)
+fn number(mark: u32, random: u64) -> u64 {
+    u64::from(mark) << RANDOM_BITS | random >> (u64::BITS - RANDOM_BITS)
+}
+
+/// Beyond the end of the file, which stays empty.
+fn byte(kind: Kind, number: u64) -> libc::flock {
+    range(kind, number, 1)
+}
+
+fn random() -> Result<u64, StoreError> {
+    getrandom::u64().map_err(|error| {
+        let text = "no random number is to be had";
+        StoreError::new(StoreErrorKind::Unavailable, Errno::EIO, text).caused_by(error)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn files() -> (tempfile::TempDir, Files) {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::open(dir.path().to_owned()).unwrap();
+        (dir, files)
+    }
+
     #[test]
     fn a_holder_is_dead_when_the_last_copy_is_closed() {
-        let dir = tempfile::tempdir().unwrap();
-        let files = Files::new(dir.path().to_owned());
+        let (_dir, files) = files();
+        assert!(!is_any(&files));
         let proof = ProofOfLife::new(&files).unwrap();
         let other = ProofOfLife::new(&files).unwrap();
         let number = proof.number();
-        assert!(!is_dead(&files, number));
+        assert_eq!(life(&files, number), Life::Alive);
+        assert_eq!(shown(number), Life::Alive);
         let copy = proof.as_fd().try_clone_to_owned().unwrap();
         drop(proof);
-        assert!(!is_dead(&files, number));
+        assert_eq!(life(&files, number), Life::Alive);
         drop(copy);
-        assert!(is_dead(&files, number));
-        assert!(!is_dead(&files, other.number()));
-        assert!(!is_dead(&files, u64::MAX));
+        assert_eq!(life(&files, number), Life::Dead);
+        assert_eq!(shown(number), Life::Dead);
+        assert_eq!(life(&files, other.number()), Life::Alive);
+        assert!(is_any(&files));
+        assert_eq!(life(&files, u64::MAX), Life::Unknown);
+    }
+
+    #[test]
+    fn of_a_holder_whose_file_was_removed_nothing_is_known() {
+        let (_dir, files) = files();
+        let proof = ProofOfLife::new(&files).unwrap();
+        fs::remove_file(files.path(HOLDERS)).unwrap();
+        assert_eq!(life(&files, proof.number()), Life::Unknown);
+        let other = ProofOfLife::new(&files).unwrap();
+        assert_eq!(life(&files, proof.number()), Life::Unknown);
+        assert_eq!(life(&files, other.number()), Life::Alive);
+    }
+
+    #[test]
+    fn a_read_lock_of_others_proves_nothing() {
+        let (_dir, files) = files();
+        let number = ProofOfLife::new(&files).unwrap().number();
+        let reader = files.open_to_ask(HOLDERS).unwrap();
+        fcntl(&reader, FcntlArg::F_OFD_SETLK(&range(Kind::Read, 0, 0))).unwrap();
+        assert_eq!(life(&files, number), Life::Dead);
     }
 }

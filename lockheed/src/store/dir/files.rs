@@ -2,17 +2,20 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
-use coord_core::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use coord_core::{Errno, HasErrno};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    libc,
+};
 
-use super::failed;
+use super::{failed, open, sharing::Sharing};
 use crate::{
     LockName,
     store::{StoreError, StoreErrorKind},
@@ -21,24 +24,44 @@ use crate::{
 /// What a lock's file is called after.
 const SUFFIX: &str = ".json";
 
+/// No lock is larger: four times what a ConfigMap may have.
+const LARGEST: u64 = 4 << 20;
+
 /// How long another writer is waited for. One takes as long as the disk does, unless it was stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Digits of the counter, so that it never grows.
-const DIGITS: usize = 20;
+const GUARD: &str = ".guard";
 
 /// The directory.
 #[derive(Debug)]
 pub(super) struct Files {
     dir: PathBuf,
+    sharing: Sharing,
+    /// The kernel's ID of this boot.
+    boot: String,
 }
 
 /// While this lives, nobody else writes.
-pub(super) struct Guard(#[expect(dead_code, reason = "dropping it frees the lock")] Flock<File>);
+pub(super) struct Guard(Flock<File>);
 
 impl Files {
-    pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    /// Of a directory that is there.
+    pub(super) fn open(dir: PathBuf) -> Result<Self, StoreError> {
+        let metadata = fs::metadata(&dir).map_err(|error| failed("open", &dir, error))?;
+        if !metadata.is_dir() {
+            let error = io::Error::from_raw_os_error(libc::ENOTDIR);
+            return Err(failed("open", &dir, error));
+        }
+        let sharing = Sharing::of(&metadata);
+        let path = Path::new("/proc/sys/kernel/random/boot_id");
+        let boot = fs::read_to_string(path).map_err(|error| failed("read", path, error))?;
+        let boot = boot.trim().to_owned();
+        Ok(Self { dir, sharing, boot })
+    }
+
+    /// The boot as this process sees it.
+    pub(super) fn boot(&self) -> &str {
+        &self.boot
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -55,8 +78,7 @@ impl Files {
 
     /// The text of a lock.
     pub(super) fn read(&self, name: &LockName) -> Result<String, StoreError> {
-        let path = self.lock_path(name);
-        let bytes = fs::read(&path).map_err(|error| failed("read", &path, error))?;
+        let bytes = open::read(&self.lock_path(name), LARGEST)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -66,8 +88,7 @@ impl Files {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(error)? {
             let file = entry.map_err(error)?.file_name();
-            let stem = file.to_str().and_then(|file| file.strip_suffix(SUFFIX));
-            names.extend(stem.and_then(|stem| stem.parse::<LockName>().ok()));
+            names.extend(file.to_str().and_then(Self::name_of));
         }
         names.sort();
         Ok(names)
@@ -80,135 +101,157 @@ impl Files {
 
     /// Keeps other writers out.
     pub(super) fn guard(&self) -> Result<Guard, StoreError> {
-        let path = self.path(".guard");
-        let mut file = self.open_shared(".guard")?;
+        let path = self.path(GUARD);
         let started = Instant::now();
         let mut pause = Duration::from_micros(100);
         loop {
-            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(guard) => return Ok(Guard(guard)),
-                Err((file, nix::errno::Errno::EWOULDBLOCK)) => file,
+            let file = self.open_shared(GUARD)?;
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(guard) if is_at(&guard, &path) => return Ok(Guard(guard)),
+                // Somebody has removed it, and others lock a new one.
+                Ok(_) => continue,
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {}
                 Err((_, error)) => return Err(failed("lock", &path, error.into())),
-            };
+            }
             if started.elapsed() > PATIENCE {
                 let text = format!(
                     "another process has held {path:?} for {PATIENCE:?}: it may be stopped"
                 );
-                return Err(StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    Errno::ETIMEDOUT,
-                    text,
-                ));
+                let kind = StoreErrorKind::Unavailable;
+                return Err(StoreError::new(kind, Errno::ETIMEDOUT, text));
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(2));
         }
     }
 
-    /// Opens a file that all processes share and nobody removes, and makes it if need be. Never with both at once: the kernel refuses to
-    /// open another user's file in a sticky directory with `O_CREAT` (`protected_regular`, `proc_sys_fs(5)`).
+    /// Opens a file that all who may write to the directory lock, and makes it if need be. Whoever
+    /// may only read the directory cannot open it. Never with `O_CREAT` when it is there: the kernel
+    /// refuses that for another user's file in a sticky directory (`protected_regular`,
+    /// `proc_sys_fs(5)`).
     pub(super) fn open_shared(&self, file: &str) -> Result<File, StoreError> {
         let path = self.path(file);
         let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(0o666);
+        options.read(true).write(true).mode(0o600);
         loop {
-            match options.open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                done => return done.map_err(|error| failed("open", &path, error)),
+            match open::open(&options, &path) {
+                Err(error) if error.kind() == StoreErrorKind::NotFound => {}
+                opened => {
+                    let file = opened?;
+                    let restricted = Sharing::restrict(&file);
+                    restricted.map_err(|error| failed("examine", &path, error))?;
+                    return Ok(file);
+                }
             }
-            match options.clone().create_new(true).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                done => return done.map_err(|error| failed("create", &path, error)),
+            match open::open(options.clone().create_new(true), &path) {
+                Err(error) if error.errno() == Errno::EEXIST => {}
+                created => {
+                    let file = created?;
+                    let shared = self.sharing.apply(&file);
+                    shared.map_err(|error| failed("share", &path, error))?;
+                    return Ok(file);
+                }
             }
         }
     }
 
-    /// The next version. It is on the disk when this returns. To be called under the guard.
-    pub(super) fn count(&self) -> Result<u64, StoreError> {
-        let path = self.path(".counter");
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.begin_counter()?,
-            Err(error) => return Err(failed("open", &path, error)),
-        };
-        let next = read_counter(&file, &path)? + 1;
-        let text = format!("{next:0DIGITS$}\n");
-        let written = file
-            .write_all_at(text.as_bytes(), 0)
-            .and_then(|()| file.sync_data());
-        written.map_err(|error| failed("write", &path, error))?;
-        Ok(next)
+    /// Opens such a file to ask who has locked it, if it is there.
+    pub(super) fn open_to_ask(&self, file: &str) -> Result<File, StoreError> {
+        open::open(OpenOptions::new().read(true), &self.path(file))
     }
 
-    /// The last version that was given; zero before the first.
-    pub(super) fn counted(&self) -> Result<u64, StoreError> {
-        let path = self.path(".counter");
-        match File::open(&path) {
-            Ok(file) => read_counter(&file, &path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(failed("open", &path, error)),
-        }
-    }
-
-    /// A directory that has locks and no counter has lost it: beginning again would give tokens that were given before.
-    fn begin_counter(&self) -> Result<File, StoreError> {
-        let path = self.path(".counter");
-        if !self.names()?.is_empty() {
-            let text = format!(
-                "{path:?} is missing, though there are locks: write a number there that is higher than every token so far"
-            );
-            return Err(StoreError::new(
-                StoreErrorKind::Invalid,
-                Errno::EINVAL,
-                text,
-            ));
-        }
-        self.write_whole(".counter", &format!("{:0DIGITS$}\n", 0))?;
-        self.open_shared(".counter")
-    }
-
-    /// Replaces a lock, whole or not at all. To be called under the guard.
-    pub(super) fn replace(&self, name: &LockName, text: &str) -> Result<(), StoreError> {
+    /// Replaces a lock, whole or not at all.
+    pub(super) fn replace(
+        &self,
+        guard: &Guard,
+        name: &LockName,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        self.check(guard)?;
         self.write_whole(&format!("{name}{SUFFIX}"), text)
     }
 
-    /// Removes a lock. To be called under the guard.
-    pub(super) fn remove(&self, name: &LockName) -> Result<(), StoreError> {
+    /// Removes a lock.
+    pub(super) fn remove(&self, guard: &Guard, name: &LockName) -> Result<(), StoreError> {
+        self.check(guard)?;
         let path = self.lock_path(name);
-        fs::remove_file(&path).map_err(|error| failed("remove", &path, error))
+        let removed = fs::remove_file(&path).and_then(|()| self.sync());
+        removed.map_err(|error| failed("remove", &path, error))
     }
 
-    /// Under a temporary name first, and on the disk before it gets its own. To be called under the guard.
+    /// That nobody has removed the guard's file since it was locked, so that another may write.
+    fn check(&self, guard: &Guard) -> Result<(), StoreError> {
+        let path = self.path(GUARD);
+        if is_at(&guard.0, &path) {
+            return Ok(());
+        }
+        let text = format!("{path:?} was removed during a write, which was not done");
+        let kind = StoreErrorKind::Unavailable;
+        Err(StoreError::new(kind, Errno::ESTALE, text))
+    }
+
+    /// Under a temporary name first, and on the disk before it gets its own. A name that is new is
+    /// on the disk too when this returns; of one that was there before, a crash leaves the old
+    /// content or the new one, and both are whole. To be called under the guard.
     pub(super) fn write_whole(&self, file: &str, text: &str) -> Result<(), StoreError> {
         let (path, new) = (self.path(file), self.path(&format!(".{file}.new")));
         let write = || {
             // One that a killed writer left may be another user's.
             let _ = fs::remove_file(&new);
-            let mut written = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o666)
-                .open(&new)?;
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create_new(true).mode(0o644);
+            let mut written = options.open(&new)?;
+            self.sharing.apply(&written)?;
             written.write_all(text.as_bytes())?;
             written.sync_data()?;
-            fs::rename(&new, &path)
+            let is_new = fs::symlink_metadata(&path).is_err();
+            fs::rename(&new, &path)?;
+            if is_new { self.sync() } else { Ok(()) }
         };
         write().map_err(|error| {
             let _ = fs::remove_file(&new);
-            failed("write", &path, error)
+            self.explain(failed("write", &path, error))
         })
+    }
+
+    /// The names in the directory are on the disk when this returns.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+
+    /// In a sticky directory nobody can replace what is another user's, `unlink(2)`.
+    fn explain(&self, error: StoreError) -> StoreError {
+        let is_sticky = || fs::metadata(&self.dir).is_ok_and(|dir| dir.mode() & 0o1000 != 0);
+        if error.errno() != Errno::EPERM || !is_sticky() {
+            return error;
+        }
+        let text = format!(
+            "{error}: {:?} is sticky, so its files cannot be replaced by other users: chmod -t it",
+            self.dir
+        );
+        StoreError::new(StoreErrorKind::Denied, Errno::EPERM, text)
     }
 }
 
-fn read_counter(mut file: &File, path: &Path) -> Result<u64, StoreError> {
-    let mut text = String::new();
-    let read = file.read_to_string(&mut text);
-    read.map_err(|error| failed("read", path, error))?;
-    let digits = text
-        .strip_suffix('\n')
-        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-        let text = format!("{path:?} does not contain a number: write one there that is higher than every token so far");
-        StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text)
-    })
+/// Makes the directory and those above it, this one with this mode if there is one.
+pub(super) fn make(dir: &Path, mode: Option<u32>) -> io::Result<()> {
+    let Some(mode) = mode else {
+        return fs::create_dir_all(dir);
+    };
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        // The umask does not count.
+        Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the path still names this file.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let id = |file: fs::Metadata| (file.dev(), file.ino());
+    let ours = file.metadata().map(id);
+    matches!((ours, fs::symlink_metadata(path).map(id)), (Ok(ours), Ok(theirs)) if ours == theirs)
 }

@@ -1,11 +1,11 @@
 //! A lock as its file has it: the record's JSON, and under `store` what a ConfigMap has around it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::place::Place;
+use super::{alive::Life, place::Place};
 use crate::{
     LockName, Record,
     store::{Object, RECORD, Version},
@@ -14,12 +14,19 @@ use crate::{
 const AROUND: &str = "store";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Around {
     version: u64,
     #[serde(default)]
     uid: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time_namespace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<Duration>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    queue: u64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -28,10 +35,16 @@ struct Around {
     other: Map<String, Value>,
 }
 
-/// An object, and the boot in which it was written; none for one that was made by hand.
+/// An object, and what the store knows beside.
+#[derive(Debug)]
 pub(super) struct Read {
     pub(super) object: Object,
+    /// The boot in which it was written; none for one that was made by hand.
     boot: Option<String>,
+    /// Where and when it was written, if it says so.
+    pub(super) place: Option<Place>,
+    /// Which queue its waiters are in, see [`queue`](super::queue).
+    pub(super) queue: u64,
 }
 
 /// A text that is no lock is an object too, whose record cannot be read: whoever uses it says so.
@@ -40,57 +53,84 @@ pub(super) fn read(name: &LockName, text: &str) -> Read {
     let mut object = Object::new(name);
     let Some(around) = around else {
         object.data.insert(RECORD.to_owned(), record);
-        return Read { object, boot: None };
+        return Read {
+            object,
+            boot: None,
+            place: None,
+            queue: 0,
+        };
     };
     object.version = Version::new(around.version.to_string());
+    object.rest = Value::Object(around.other).to_string();
     object.uid = around.uid;
     object.annotations = around.annotations;
     object.data = around.data;
     object.data.insert(RECORD.to_owned(), record);
-    object.rest = Value::Object(around.other).to_string();
+    let place = || {
+        let (boot, time_namespace) = (around.boot.clone()?, around.time_namespace?);
+        Some(Place {
+            boot,
+            time_namespace,
+            epoch: around.epoch?,
+        })
+    };
     Read {
         object,
+        place: place(),
         boot: around.boot,
+        queue: around.queue,
     }
 }
 
-pub(super) fn write(object: &Object, boot: &str) -> String {
+pub(super) fn write(object: &Object, place: &Place, queue: u64) -> String {
     let mut data = object.data.clone();
     let record = data.remove(RECORD).unwrap_or_default();
     let mut file: Map<String, Value> = serde_json::from_str(&record).unwrap_or_default();
     let around = Around {
         version: object.version.as_str().parse().unwrap_or(0),
         uid: object.uid.clone(),
-        boot: Some(boot.to_owned()),
+        boot: Some(place.boot.clone()),
+        time_namespace: Some(place.time_namespace.clone()),
+        epoch: Some(place.epoch),
+        queue,
         annotations: object.annotations.clone(),
         data,
         other: serde_json::from_str(&object.rest).unwrap_or_default(),
     };
-    file.insert(
-        AROUND.to_owned(),
-        serde_json::to_value(around).unwrap_or_default(),
-    );
+    let around = serde_json::to_value(around).unwrap_or_default();
+    file.insert(AROUND.to_owned(), around);
     let mut text = Value::Object(file).to_string();
     text.push('\n');
     text
 }
 
-/// Drops the leases that are void: all of another boot, and those whose holder has died.
-pub(super) fn drop_void(read: &mut Read, place: &Place, is_dead: impl Fn(u64) -> bool) {
+/// Drops the leases that are void: those whose holder has died, and all of another boot. A holder
+/// that lives proves that it is the same boot, whatever that is called where it was written.
+pub(super) fn drop_void(read: &mut Read, place: &Place, life: impl Fn(u64) -> Life) {
     let Some(text) = read.object.data.get_mut(RECORD) else {
         return;
     };
     let Ok(mut record) = Record::from_json(text) else {
         return;
     };
-    let here = read.boot.as_ref().is_none_or(|boot| *boot == place.boot);
+    let is_of_this_boot = read.boot.as_ref().is_none_or(|boot| *boot == place.boot);
     let before = record.leases.len();
     record
         .leases
-        .retain(|_, lease| here && !lease.alive.is_some_and(&is_dead));
+        .retain(|_, lease| match lease.alive.map(&life) {
+            Some(Life::Alive) => true,
+            Some(Life::Dead) => false,
+            Some(Life::Unknown) | None => is_of_this_boot,
+        });
     if record.leases.len() < before {
         *text = record.to_json();
     }
+}
+
+/// Whether nobody holds it. One that cannot be read is not free.
+pub(super) fn is_free(object: &Object) -> bool {
+    let record = object.data.get(RECORD).map(|text| Record::from_json(text));
+    matches!(record, Some(Ok(record)) if record.leases.is_empty())
 }
 
 fn parse(text: &str) -> Option<(String, Option<Around>)> {
@@ -100,4 +140,9 @@ fn parse(text: &str) -> Option<(String, Option<Around>)> {
     };
     let around = serde_json::from_value(around).ok()?;
     Some((Value::Object(file).to_string(), Some(around)))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

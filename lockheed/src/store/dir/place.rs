@@ -6,14 +6,23 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use coord_core::{Errno, boottime};
+use coord_core::{Errno, HasErrno, boottime};
 use nix::sys::statfs::{FsType, statfs};
 use serde::{Deserialize, Serialize};
 
-use super::{failed, files::Files};
+use super::{alive, failed, files::Files, format, invalid, open};
 use crate::store::{StoreError, StoreErrorKind};
 
 const CLOCK: &str = ".clock";
+
+/// No such file is longer.
+const LONGEST: u64 = 4096;
+
+const MAY_NOT_WRITE: [Errno; 3] = [Errno::EACCES, Errno::EPERM, Errno::EROFS];
+
+/// How far the wall clock may have been set since the directory was first used in this boot, for
+/// the boot to be known by when it began.
+const SAME_EPOCH: Duration = Duration::from_secs(10);
 
 /// File systems that other machines share, by the magic numbers of `statfs(2)`: their locks and times are not those of one kernel.
 const SHARED: [(i64, &str); 8] = [
@@ -28,13 +37,13 @@ const SHARED: [(i64, &str); 8] = [
 ];
 
 /// What the directory's time is counted by.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Place {
     /// The kernel's ID of this boot: leases of another are void, since their holders are gone.
     pub(super) boot: String,
     /// `CLOCK_BOOTTIME` differs from one time namespace to another.
-    time_namespace: String,
+    pub(super) time_namespace: String,
     /// The time since 1970 when that clock was zero, as the wall clock had it when the directory was first used in this boot.
     pub(super) epoch: Duration,
 }
@@ -45,63 +54,88 @@ impl Place {
         let kind =
             statfs(files.dir()).map_err(|error| failed("open", files.dir(), error.into()))?;
         refuse_shared(files.dir(), kind.filesystem_type())?;
-        let here = Self::here()?;
-        if let Some(place) = Self::read(files)?.filter(|place| place.boot == here.boot) {
+        let here = Self::here(files);
+        if let Some(place) = Self::read(files)?.filter(|place| place.is_of(&here, files)) {
             return place.accept(&here, files);
         }
-        let _guard = files.guard()?;
-        if let Some(place) = Self::read(files)?.filter(|place| place.boot == here.boot) {
-            return place.accept(&here, files);
-        }
-        let text = serde_json::to_string(&here).unwrap_or_default();
-        files.write_whole(CLOCK, &text)?;
-        Ok(here)
+        let _guard = match files.guard() {
+            // Whoever may only look can do so before somebody has written it.
+            Err(error) if MAY_NOT_WRITE.contains(&error.errno()) => return Ok(here),
+            guard => guard?,
+        };
+        let said = match Self::read(files)? {
+            None => Self::of_locks(files)?,
+            said => said,
+        };
+        let place = match said.filter(|place| place.is_of(&here, files)) {
+            Some(place) => place.accept(&here, files)?,
+            None => here,
+        };
+        place.write(files)?;
+        Ok(place)
     }
 
-    /// That nobody has changed it. Who removes the file while locks are in use starts another time.
-    pub(super) fn check(&self, files: &Files) -> Result<(), StoreError> {
-        if Self::read(files)?.as_ref() == Some(self) {
-            return Ok(());
+    /// Lets the directory say it again, if somebody has removed the file, and sees that it says
+    /// nothing else. To be called under the guard.
+    pub(super) fn keep(&self, files: &Files) -> Result<(), StoreError> {
+        match Self::read(files)? {
+            Some(place) if place == *self => Ok(()),
+            None => self.write(files),
+            Some(_) => {
+                let path = files.path(CLOCK);
+                let text = format!("{path:?} was changed while it was in use");
+                Err(invalid(Errno::ESTALE, text))
+            }
         }
-        let text = format!(
-            "{:?} was changed or removed while it was in use",
-            files.path(CLOCK)
-        );
-        Err(StoreError::new(
-            StoreErrorKind::Invalid,
-            Errno::ESTALE,
-            text,
-        ))
     }
 
-    fn here() -> Result<Self, StoreError> {
-        let boot = "/proc/sys/kernel/random/boot_id";
-        let boot =
-            fs::read_to_string(boot).map_err(|error| failed("read", Path::new(boot), error))?;
+    fn here(files: &Files) -> Self {
         // Kernels before 5.6 have none.
         let namespace = fs::read_link("/proc/self/ns/time").unwrap_or_default();
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Ok(Self {
-            boot: boot.trim().to_owned(),
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            boot: files.boot().to_owned(),
             time_namespace: namespace.to_string_lossy().into_owned(),
-            epoch: since.saturating_sub(boottime()),
-        })
+            epoch: since.unwrap_or_default().saturating_sub(boottime()),
+        }
+    }
+
+    /// Whether it is of this boot. A container may see another ID; but what a living holder has
+    /// locked was locked in this boot, and no other boot began when this one did.
+    fn is_of(&self, here: &Self, files: &Files) -> bool {
+        self.boot == here.boot
+            || alive::is_any(files)
+            || self.epoch.abs_diff(here.epoch) < SAME_EPOCH
     }
 
     fn read(files: &Files) -> Result<Option<Self>, StoreError> {
         let path = files.path(CLOCK);
-        let text = match fs::read_to_string(&path) {
+        let text = match open::read(&path, LONGEST) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &path, error)),
+            Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
-        serde_json::from_str(&text).map(Some).map_err(|error| {
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
             let text =
                 format!("{path:?} is not what this program wrote; remove it when no lock is held");
-            StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text).caused_by(error)
+            invalid(Errno::EINVAL, text).caused_by(error)
         })
+    }
+
+    /// What the lock that was written last says, for when the file was removed: the leases are
+    /// counted by it.
+    fn of_locks(files: &Files) -> Result<Option<Self>, StoreError> {
+        let names = files.names()?;
+        let texts = names
+            .iter()
+            .filter_map(|name| Some((name, files.read(name).ok()?)));
+        let locks = texts.map(|(name, text)| format::read(name, &text));
+        let latest = locks.max_by_key(|lock| lock.object.version.number());
+        Ok(latest.and_then(|lock| lock.place))
+    }
+
+    fn write(&self, files: &Files) -> Result<(), StoreError> {
+        files.write_whole(CLOCK, &serde_json::to_string(self).unwrap_or_default())
     }
 
     fn accept(self, here: &Self, files: &Files) -> Result<Self, StoreError> {
@@ -112,11 +146,7 @@ impl Place {
             "{:?} is in use from another time namespace, whose clock is another",
             files.dir()
         );
-        Err(StoreError::new(
-            StoreErrorKind::Invalid,
-            Errno::EINVAL,
-            text,
-        ))
+        Err(invalid(Errno::EINVAL, text))
     }
 }
 
@@ -135,18 +165,13 @@ fn refuse_shared(dir: &Path, kind: FsType) -> Result<(), StoreError> {
             let text = format!(
                 "{dir:?} is on {name}: a directory of locks must be on a local file system"
             );
-            Err(StoreError::new(
-                StoreErrorKind::Invalid,
-                Errno::EOPNOTSUPP,
-                text,
-            ))
+            Err(invalid(Errno::EOPNOTSUPP, text))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use coord_core::HasErrno;
     use nix::sys::statfs::{NFS_SUPER_MAGIC, TMPFS_MAGIC};
 
     use super::*;
@@ -162,32 +187,66 @@ mod tests {
         assert!(refuse_shared(Path::new("/mnt"), TMPFS_MAGIC).is_ok());
     }
 
+    fn files() -> (tempfile::TempDir, Files) {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::open(dir.path().to_owned()).unwrap();
+        (dir, files)
+    }
+
     #[test]
     fn another_time_namespace_is_refused_and_another_boot_begins_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let files = Files::new(dir.path().to_owned());
+        let (_dir, files) = files();
         let first = Place::find(&files).unwrap();
         assert_eq!(Place::find(&files).unwrap(), first);
         let with = |boot: &str, namespace: &str| {
             let epoch = Duration::from_secs(1);
             let (boot, time_namespace) = (boot.to_owned(), namespace.to_owned());
-            let place = Place {
+            Place {
                 boot,
                 time_namespace,
                 epoch,
-            };
-            fs::write(
-                dir.path().join(CLOCK),
-                serde_json::to_string(&place).unwrap(),
-            )
+            }
+            .write(&files)
             .unwrap();
         };
         with(&first.boot, "time:[1]");
         assert_eq!(Place::find(&files).unwrap_err().errno(), Errno::EINVAL);
         with("another", "time:[1]");
         assert_eq!(Place::find(&files).unwrap().boot, first.boot);
-        assert_eq!(first.check(&files).unwrap_err().errno(), Errno::ESTALE);
-        fs::write(dir.path().join(CLOCK), "x").unwrap();
+        assert_eq!(first.keep(&files).unwrap_err().errno(), Errno::ESTALE);
+        fs::write(files.path(CLOCK), "x").unwrap();
         assert_eq!(Place::find(&files).unwrap_err().errno(), Errno::EINVAL);
+    }
+
+    #[test]
+    fn another_boot_id_is_the_same_boot_while_a_holder_lives_or_when_it_began_then() {
+        let (_dir, files) = files();
+        let here = Place::find(&files).unwrap();
+        let boot = "another".to_owned();
+        let long_ago = Place {
+            epoch: Duration::from_secs(1),
+            boot,
+            ..here.clone()
+        };
+        long_ago.write(&files).unwrap();
+        let holder = alive::ProofOfLife::new(&files).unwrap();
+        assert_eq!(Place::find(&files).unwrap(), long_ago);
+        drop(holder);
+        assert_eq!(Place::find(&files).unwrap().boot, here.boot);
+        let as_long = Place {
+            epoch: here.epoch,
+            ..long_ago
+        };
+        as_long.write(&files).unwrap();
+        assert_eq!(Place::find(&files).unwrap(), as_long);
+    }
+
+    #[test]
+    fn a_clock_that_was_removed_is_put_back() {
+        let (_dir, files) = files();
+        let place = Place::find(&files).unwrap();
+        fs::remove_file(files.path(CLOCK)).unwrap();
+        place.keep(&files).unwrap();
+        assert_eq!(Place::find(&files).unwrap(), place);
     }
 }

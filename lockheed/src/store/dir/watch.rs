@@ -1,25 +1,32 @@
-//! Watching the directory: by `inotify(7)`, and by looking again now and then, for what it does not tell.
+//! Watching the directory: by `inotify(7)`, and by looking again now and then, for what it does not
+//! tell. Of those who wait for one lock only the one whose turn it is sees events.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use coord_core::Errno;
-use coord_lease::Pollable;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
-use tokio::{io::unix::AsyncFd, time::sleep};
+use coord_core::errno::with_sources;
+use log::debug;
+use tokio::time::sleep;
 
-use super::{DirStore, failed, files::Files};
+use super::{
+    DirStore, Written, counter,
+    events::{Event, Events},
+    format,
+    queue::{Queue, Turn, Waiter},
+};
 use crate::{
     LockName,
     store::{Change, Object, Scope, StoreError, StoreErrorKind, Version, Watch},
 };
 
-/// How often it is looked at beside the events: a holder's death is an event too, but one that comes a little early.
+/// How often it is looked at beside the events: a holder's death is an event too, but one that
+/// comes a little early. Whoever waits for its turn sees no events, and looks so often.
 const SELDOM: Duration = Duration::from_secs(1);
 
-/// How often where there are no events, since the user has too many watches already (`max_user_instances`, `inotify(7)`).
+/// How often where there are no events, since the user has too many watches already
+/// (`max_user_instances`, `inotify(7)`).
 const OFTEN: Duration = Duration::from_millis(100);
 
 /// A closed file is told before its locks are free; by these it is.
@@ -30,22 +37,55 @@ const SOON: [Duration; 4] = [
     Duration::from_millis(100),
 ];
 
+/// How long whoever has the turn may leave a free lock alone: then it is passed, since it may be
+/// stopped.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The changes of a directory, or of one lock in it.
+///
+/// Whoever watches one lock gets into the queue for it, unless it holds the lock by a write through
+/// the same store. It is told who holds the lock; that it is free, only when its turn has come, or
+/// when whoever has the turn leaves it free for a second.
 #[derive(Debug)]
 pub struct DirWatch {
     store: DirStore,
     scope: Scope,
-    events: Option<AsyncFd<Pollable<Inotify>>>,
+    line: Line,
+    written: Written,
+    /// Since when whoever has the turn leaves the lock free, in this version.
+    free: Option<(Version, Instant)>,
+    events: Events,
     seen: BTreeMap<LockName, Object>,
-    /// What whoever watches knows. It is told all the same: the holder may have died since, which makes no new version.
+    /// What whoever watches knows. It is told all the same: the holder may have died since, which
+    /// makes no new version.
     since: Option<Version>,
     queue: VecDeque<Change>,
     /// How many of the early looks are to come.
     soon: usize,
     /// It has been looked at once.
     begun: bool,
-    /// Something may have changed since it was last looked at; kept here, since a look may be given up half-way.
+    /// Something may have changed since it was last looked at; kept here, since a look may be given
+    /// up half-way.
     due: bool,
+}
+
+/// Where in the queue it stands.
+#[derive(Debug)]
+enum Line {
+    /// It is not in a queue, and sees everything.
+    Outside,
+    Waiting(Waiter),
+    /// It has the turn, and sees everything.
+    Turn(#[expect(dead_code, reason = "others have no turn while it is there")] Turn),
+}
+
+/// What a look found.
+struct Sight {
+    /// The number of the last write in the directory.
+    last: u64,
+    found: Vec<Object>,
+    /// The number of the queue for the lock.
+    queue: u64,
 }
 
 impl DirWatch {
@@ -54,40 +94,142 @@ impl DirWatch {
         scope: Scope,
         since: Option<&Version>,
     ) -> Result<Self, StoreError> {
-        let events = match inotify(&store) {
-            Err(error) if error.kind() == StoreErrorKind::Unavailable => None,
-            events => Some(events?),
-        };
-        Ok(Self {
+        let mut watch = Self {
+            written: store.written.subscribe(),
             store,
             scope,
-            events,
+            line: Line::Outside,
+            free: None,
+            events: Events::default(),
             seen: BTreeMap::new(),
             since: since.cloned(),
             queue: VecDeque::new(),
             soon: 0,
             begun: false,
             due: true,
-        })
+        };
+        let scope = watch.scope.clone();
+        match scope {
+            Scope::All => watch.listen()?,
+            Scope::Lock(name) => watch.line_up(Queue { name, number: 0 }).await?,
+        }
+        Ok(watch)
     }
 
-    /// Looks, and queues what is other than before.
-    async fn look(&mut self) -> Result<(), StoreError> {
-        let scope = self.scope.clone();
-        let look = move |store: &DirStore| {
-            let last = store.files.counted()?;
-            let found = match scope {
-                Scope::All => store.all()?,
-                Scope::Lock(name) => match store.look(&name) {
-                    Err(error) if error.kind() == StoreErrorKind::NotFound => Vec::new(),
-                    object => vec![object?],
-                },
+    /// Gets into the queue for a lock: this one, or the one that the lock names, if that is later.
+    async fn line_up(&mut self, queue: Queue) -> Result<(), StoreError> {
+        let holds = self
+            .since
+            .as_ref()
+            .is_some_and(|since| self.is_ours(&queue.name, since));
+        let line_up = move |store: &DirStore| {
+            let named = store.read(&queue.name).map_or(0, |lock| lock.queue);
+            let queue = Queue {
+                number: queue.number.max(named),
+                ..queue.clone()
             };
-            Ok((last, found))
+            match store.queues.try_turn(&store.files, &queue) {
+                Ok(Some(turn)) => Line::Turn(turn),
+                Ok(None) if !holds => {
+                    let waiter = store.queues.wait(&store.files, &queue);
+                    waiter.map_or(Line::Outside, Line::Waiting)
+                }
+                Ok(None) => Line::Outside,
+                Err(error) => {
+                    debug!("no queue for lock {}: {}", queue.name, with_sources(&error));
+                    Line::Outside
+                }
+            }
         };
-        let (last, found) = self.store.blocking(look).await?;
+        self.line = self.store.blocking(move |store| Ok(line_up(store))).await?;
+        self.free = None;
+        self.listen()
+    }
+
+    /// Lets events come to whoever sees everything, and looks at what it has missed.
+    fn listen(&mut self) -> Result<(), StoreError> {
+        self.due = true;
+        if matches!(self.line, Line::Waiting(_)) {
+            return Ok(());
+        }
+        self.events = Events::of(&self.store)?;
+        Ok(())
+    }
+
+    /// Whether this version of the lock was written through this store, by a holder.
+    fn is_ours(&self, name: &LockName, version: &Version) -> bool {
+        self.written.borrow().get(name) == Some(version)
+    }
+
+    /// Looks, and queues what is other than before, if it is to be told.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let (scope, first) = (self.scope.clone(), !self.begun);
+        let look = move |store: &DirStore| store.sight(&scope, first);
+        let sight = self.store.blocking(look).await?;
         self.due = false;
-        self.compare(last, found);
+        if let Line::Waiting(waiter) = &self.line {
+            let queue = waiter.queue().clone();
+            if !self.concerns_a_waiter(&queue, &sight).await? {
+                return Ok(());
+            }
+        }
+        self.compare(sight.last, sight.found);
+        Ok(())
+    }
+
+    /// Whether what was seen is to be told to one whose turn it is not: a free lock is not.
+    async fn concerns_a_waiter(
+        &mut self,
+        queue: &Queue,
+        sight: &Sight,
+    ) -> Result<bool, StoreError> {
+        let lock = sight.found.first();
+        if lock.is_some_and(|lock| self.is_ours(&queue.name, &lock.version)) {
+            self.line = Line::Outside;
+            self.listen()?;
+            return Ok(true);
+        }
+        if sight.queue > queue.number {
+            let number = sight.queue;
+            self.line_up(Queue {
+                number,
+                ..queue.clone()
+            })
+            .await?;
+            return Ok(false);
+        }
+        if lock.is_some_and(|lock| !format::is_free(lock)) {
+            self.free = None;
+            return Ok(true);
+        }
+        let version = lock.map(|lock| lock.version.clone()).unwrap_or_default();
+        self.pass(queue, version).await?;
+        Ok(false)
+    }
+
+    /// Takes the turn in a later queue when whoever has it in this one leaves the lock free: in the
+    /// next one at first, and in the one after it if whoever has the turn there does no better.
+    async fn pass(&mut self, queue: &Queue, version: Version) -> Result<(), StoreError> {
+        let since = match &self.free {
+            Some((known, since)) if *known == version => *since,
+            _ => {
+                self.free = Some((version, Instant::now()));
+                return Ok(());
+            }
+        };
+        let graces = since.elapsed().as_secs() / GRACE.as_secs();
+        if graces == 0 {
+            return Ok(());
+        }
+        let later = Queue {
+            number: queue.number + graces,
+            ..queue.clone()
+        };
+        let take = move |store: &DirStore| store.queues.try_turn(&store.files, &later);
+        if let Some(turn) = self.store.blocking(take).await? {
+            self.line = Line::Turn(turn);
+            self.listen()?;
+        }
         Ok(())
     }
 
@@ -122,19 +264,37 @@ impl DirWatch {
 
     /// Returns when it is time to look again.
     async fn wait(&mut self) -> Result<(), StoreError> {
-        let pause = match (self.soon.checked_sub(1), &self.events) {
-            (Some(left), _) => SOON[SOON.len() - 1 - left],
-            (None, Some(_)) => SELDOM,
-            (None, None) => OFTEN,
+        match &mut self.line {
+            Line::Waiting(waiter) => {
+                let turn = tokio::select! {
+                    turn = waiter.turn() => Some(turn),
+                    () = sleep(SELDOM) => None,
+                    _ = self.written.changed() => None,
+                };
+                if let Some(turn) = turn {
+                    self.line = turn.map_or(Line::Outside, Line::Turn);
+                    self.listen()?;
+                }
+                self.due = true;
+                Ok(())
+            }
+            Line::Outside | Line::Turn(_) => self.wait_for_event().await,
+        }
+    }
+
+    async fn wait_for_event(&mut self) -> Result<(), StoreError> {
+        let pause = match self.soon.checked_sub(1) {
+            Some(left) => SOON[SOON.len() - 1 - left],
+            None if self.events.are_there() => SELDOM,
+            None => OFTEN,
         };
-        let may_be_dead = tokio::select! {
-            () = sleep(pause) => false,
-            told = told(self.events.as_ref(), &self.store, &self.scope) => told?,
+        let event = tokio::select! {
+            () = sleep(pause) => Event::Changed,
+            event = self.events.next(&self.store, &self.scope) => event?,
         };
-        self.soon = if may_be_dead {
-            SOON.len()
-        } else {
-            self.soon.saturating_sub(1)
+        self.soon = match event {
+            Event::MaybeDead => SOON.len(),
+            Event::Changed => self.soon.saturating_sub(1),
         };
         self.due = true;
         Ok(())
@@ -155,81 +315,21 @@ impl Watch for DirWatch {
     }
 }
 
-fn inotify(store: &DirStore) -> Result<AsyncFd<Pollable<Inotify>>, StoreError> {
-    let error = |error: nix::errno::Errno| failed("watch", store.path(), error.into());
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(error)?;
-    let flags = AddWatchFlags::IN_MOVED_TO
-        | AddWatchFlags::IN_DELETE
-        | AddWatchFlags::IN_CLOSE_WRITE
-        | AddWatchFlags::IN_DELETE_SELF
-        | AddWatchFlags::IN_ONLYDIR;
-    inotify
-        .add_watch(store.path(), flags)
-        .map_err(|failure| match failure {
-            // The limit of watches, not of the disk.
-            nix::errno::Errno::ENOSPC => error(nix::errno::Errno::EMFILE),
-            failure => error(failure),
-        })?;
-    Pollable::register(inotify).map_err(|error| failed("watch", store.path(), error))
-}
-
-/// Returns when something has happened to a lock (false), or a holder may have died (true).
-async fn told(
-    events: Option<&AsyncFd<Pollable<Inotify>>>,
-    store: &DirStore,
-    scope: &Scope,
-) -> Result<bool, StoreError> {
-    let Some(events) = events else {
-        return std::future::pending().await;
-    };
-    let error = |error| failed("watch", store.path(), error);
-    loop {
-        let mut ready = events.readable().await.map_err(error)?;
-        let told = match ready.get_inner().get().read_events() {
-            Ok(told) => told,
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {
-                ready.clear_ready();
-                continue;
-            }
-            Err(failure) => return Err(error(failure.into())),
-        };
-        match judge(&told, scope) {
-            Told::Nothing => {}
-            Told::Changed => return Ok(false),
-            Told::MaybeDead => return Ok(true),
-            Told::Gone => return Err(gone(store)),
+impl DirStore {
+    fn sight(&self, scope: &Scope, first: bool) -> Result<Sight, StoreError> {
+        let last = counter::last(&self.files)?;
+        let (mut found, mut queue) = (Vec::new(), 0);
+        match scope {
+            Scope::All => found = self.all(first)?,
+            Scope::Lock(name) => match self.read(name) {
+                Err(error) if error.kind() == StoreErrorKind::NotFound => {}
+                lock => {
+                    let lock = lock?;
+                    queue = lock.queue;
+                    found.push(lock.object);
+                }
+            },
         }
+        Ok(Sight { last, found, queue })
     }
-}
-
-#[derive(PartialEq)]
-enum Told {
-    Nothing,
-    Changed,
-    MaybeDead,
-    Gone,
-}
-
-fn judge(events: &[InotifyEvent], scope: &Scope) -> Told {
-    let all = || events.iter().map(|event| meaning(event, scope));
-    let order = [Told::Gone, Told::MaybeDead, Told::Changed];
-    let most = order.into_iter().find(|told| all().any(|one| one == *told));
-    most.unwrap_or(Told::Nothing)
-}
-
-fn meaning(event: &InotifyEvent, scope: &Scope) -> Told {
-    let gone = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED;
-    let file = event.name.as_ref().and_then(|name| name.to_str());
-    match file {
-        _ if event.mask.intersects(gone) => Told::Gone,
-        Some(".holders") => Told::MaybeDead,
-        Some(file) if Files::name_of(file).is_none_or(|name| !scope.covers(&name)) => Told::Nothing,
-        // Also when events were lost, and no name is told.
-        _ => Told::Changed,
-    }
-}
-
-fn gone(store: &DirStore) -> StoreError {
-    let text = format!("{:?} was removed while it was watched", store.path());
-    StoreError::new(StoreErrorKind::NotFound, Errno::ENOENT, text)
 }

@@ -1,0 +1,221 @@
+//! `.counter`: the number of the last write, and a limit that is on the disk before a number up to
+//! it is given.
+//!
+//! The number itself need not be on the disk: all processes of one boot see it in the kernel's
+//! cache. Where the limit is of another boot, the number on the disk may be too low, and counting
+//! goes on at the limit. So the disk is waited for once in [`STEP`] writes.
+
+use std::{fs::OpenOptions, os::unix::fs::FileExt, path::Path};
+
+use coord_core::Errno;
+
+use super::{failed, files::Files, invalid, open};
+use crate::store::{StoreError, StoreErrorKind};
+
+const COUNTER: &str = ".counter";
+
+/// How many numbers one limit is good for.
+const STEP: u64 = 1000;
+
+/// No counter is longer.
+const LONGEST: u64 = 256;
+
+#[derive(Debug, PartialEq)]
+struct Counter {
+    last: u64,
+    limit: u64,
+    /// The boot that the limit was set in; empty for a number that somebody wrote by hand.
+    boot: String,
+}
+
+/// The next number, which is higher than all before, also than those of earlier boots. To be called
+/// under the guard.
+pub(super) fn next(files: &Files) -> Result<u64, StoreError> {
+    let boot = files.boot();
+    let path = files.path(COUNTER);
+    let options = OpenOptions::new().read(true).write(true).clone();
+    let file = match open::open_to_change(&options, &path) {
+        Err(error) if error.kind() == StoreErrorKind::NotFound => {
+            begin(files)?;
+            open::open_to_change(&options, &path)?
+        }
+        opened => opened?,
+    };
+    let before = Counter::parse(&open::read_all(&file, &path, LONGEST)?, &path)?;
+    let (next, is_new_limit) = before.next(boot).ok_or_else(|| {
+        let text = format!(
+            "{path:?} is at the highest number there is: remove the directory when no lock in it \
+             is held, and whatever keeps tokens of it"
+        );
+        invalid(Errno::EOVERFLOW, text)
+    })?;
+    let text = next.to_text();
+    let write = || {
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.set_len(text.len() as u64)?;
+        if is_new_limit {
+            file.sync_all()
+        } else {
+            Ok(())
+        }
+    };
+    write().map_err(|error| failed("write", &path, error))?;
+    Ok(next.last)
+}
+
+/// The number of the last write; zero before the first.
+pub(super) fn last(files: &Files) -> Result<u64, StoreError> {
+    let path = files.path(COUNTER);
+    match open::read(&path, LONGEST) {
+        Ok(text) => Ok(Counter::parse(&text, &path)?.last),
+        Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// A directory that has locks and no counter has lost it: beginning again would give tokens that
+/// were given before.
+fn begin(files: &Files) -> Result<(), StoreError> {
+    if files.names()?.is_empty() {
+        let boot = files.boot().to_owned();
+        let first = Counter {
+            last: 0,
+            limit: 0,
+            boot,
+        };
+        return files.write_whole(COUNTER, &first.to_text());
+    }
+    let text = format!(
+        "{:?} is missing, though there are locks: write a number there that is higher than every \
+         token so far",
+        files.path(COUNTER)
+    );
+    Err(invalid(Errno::EINVAL, text))
+}
+
+impl Counter {
+    /// The state after the next write, and whether its limit is a new one; none after the highest.
+    fn next(&self, boot: &str) -> Option<(Self, bool)> {
+        let is_of_this_boot = self.boot == boot;
+        let last = if is_of_this_boot {
+            self.last
+        } else {
+            self.last.max(self.limit)
+        };
+        let next = last.checked_add(1)?;
+        let is_new_limit = !is_of_this_boot || next > self.limit;
+        let limit = if is_new_limit {
+            next.saturating_add(STEP)
+        } else {
+            self.limit
+        };
+        let boot = boot.to_owned();
+        Some((
+            Self {
+                last: next,
+                limit,
+                boot,
+            },
+            is_new_limit,
+        ))
+    }
+
+    /// The limit's line may be missing.
+    fn parse(text: &[u8], path: &Path) -> Result<Self, StoreError> {
+        let parse = || {
+            let mut lines = str::from_utf8(text).ok()?.strip_suffix('\n')?.split('\n');
+            let last = number(lines.next()?)?;
+            let Some(second) = lines.next() else {
+                return Some(Self {
+                    last,
+                    limit: last,
+                    boot: String::new(),
+                });
+            };
+            let (limit, boot) = second.split_once(' ')?;
+            let boot = boot.to_owned();
+            lines.next().is_none().then_some(Self {
+                last,
+                limit: number(limit)?,
+                boot,
+            })
+        };
+        parse().ok_or_else(|| {
+            let text = format!(
+                "{path:?} does not contain a number: write one there that is higher than every \
+                 token so far"
+            );
+            invalid(Errno::EINVAL, text)
+        })
+    }
+
+    /// Always of the same length in one boot, so that the file never grows.
+    fn to_text(&self) -> String {
+        format!("{:020}\n{:020} {}\n", self.last, self.limit, self.boot)
+    }
+}
+
+fn number(digits: &str) -> Option<u64> {
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Counter, StoreError> {
+        Counter::parse(text.as_bytes(), Path::new(".counter"))
+    }
+
+    #[test]
+    fn another_boot_goes_on_at_the_limit_and_the_same_at_the_number() {
+        let counter = parse("00000000000000000007\n00000000000000001007 one\n").unwrap();
+        assert_eq!(parse(&counter.to_text()).unwrap(), counter);
+        let (same, is_new_limit) = counter.next("one").unwrap();
+        assert_eq!((same.last, same.limit, is_new_limit), (8, 1007, false));
+        let (other, is_new_limit) = counter.next("two").unwrap();
+        assert_eq!((other.last, other.limit, is_new_limit), (1008, 2008, true));
+    }
+
+    #[test]
+    fn the_limit_is_set_anew_before_it_is_passed() {
+        let counter = parse("1007\n1007 one\n").unwrap();
+        let (next, is_new_limit) = counter.next("one").unwrap();
+        assert_eq!((next.last, next.limit, is_new_limit), (1008, 2008, true));
+        let (next, is_new_limit) = parse("5\n").unwrap().next("one").unwrap();
+        assert_eq!((next.last, next.limit, is_new_limit), (6, 1006, true));
+    }
+
+    #[test]
+    fn after_the_highest_number_there_is_none() {
+        assert!(
+            parse("18446744073709551615\n")
+                .unwrap()
+                .next("one")
+                .is_none()
+        );
+        let (next, _) = parse("18446744073709551614\n")
+            .unwrap()
+            .next("one")
+            .unwrap();
+        assert_eq!((next.last, next.limit), (u64::MAX, u64::MAX));
+        assert!(next.next("two").is_none());
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for bad in [
+            "",
+            "\n",
+            "x\n",
+            "-1\n",
+            "1",
+            "1\n2\n",
+            "1\n2 b\n3\n",
+            "18446744073709551616\n",
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What `inotify(7)` tells of the directory.
+
+use coord_core::Errno;
+use coord_lease::Pollable;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
+use tokio::io::unix::AsyncFd;
+
+use super::{DirStore, alive::HOLDERS, failed, files::Files};
+use crate::store::{Scope, StoreError, StoreErrorKind};
+
+/// The events of the directory, unless the user has too many watches already.
+#[derive(Debug, Default)]
+pub(super) struct Events(Option<AsyncFd<Pollable<Inotify>>>);
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A lock was changed.
+    Changed,
+    /// A holder may have died.
+    MaybeDead,
+}
+
+impl Events {
+    pub(super) fn of(store: &DirStore) -> Result<Self, StoreError> {
+        match inotify(store) {
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => Ok(Self(None)),
+            events => Ok(Self(Some(events?))),
+        }
+    }
+
+    pub(super) fn are_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns when something has happened that concerns these locks.
+    pub(super) async fn next(&self, store: &DirStore, scope: &Scope) -> Result<Event, StoreError> {
+        let Some(events) = &self.0 else {
+            return std::future::pending().await;
+        };
+        let error = |error| failed("watch", store.path(), error);
+        loop {
+            let mut ready = events.readable().await.map_err(error)?;
+            let read = match ready.get_inner().get().read_events() {
+                Ok(read) => read,
+                Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {
+                    ready.clear_ready();
+                    continue;
+                }
+                Err(failure) => return Err(error(failure.into())),
+            };
+            match most(&read, scope) {
+                Meaning::Nothing => {}
+                Meaning::Is(event) => return Ok(event),
+                Meaning::Gone => return Err(gone(store)),
+            }
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum Meaning {
+    Nothing,
+    Is(Event),
+    Gone,
+}
+
+fn most(events: &[InotifyEvent], scope: &Scope) -> Meaning {
+    let all = || events.iter().map(|event| meaning(event, scope));
+    let order = [
+        Meaning::Gone,
+        Meaning::Is(Event::MaybeDead),
+        Meaning::Is(Event::Changed),
+    ];
+    let most = order.into_iter().find(|most| all().any(|one| one == *most));
+    most.unwrap_or(Meaning::Nothing)
+}
+
+fn meaning(event: &InotifyEvent, scope: &Scope) -> Meaning {
+    let gone = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED;
+    let file = event.name.as_ref().and_then(|name| name.to_str());
+    let is_other = |file| Files::name_of(file).is_none_or(|name| !scope.covers(&name));
+    match file {
+        _ if event.mask.intersects(gone) => Meaning::Gone,
+        Some(HOLDERS) => Meaning::Is(Event::MaybeDead),
+        Some(file) if is_other(file) => Meaning::Nothing,
+        // Also when events were lost, and no name is told.
+        _ => Meaning::Is(Event::Changed),
+    }
+}
+
+fn inotify(store: &DirStore) -> Result<AsyncFd<Pollable<Inotify>>, StoreError> {
+    let error = |error: nix::errno::Errno| failed("watch", store.path(), error.into());
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(error)?;
+    let flags = AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_CLOSE_WRITE
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_ONLYDIR;
+    let added = inotify.add_watch(store.path(), flags);
+    added.map_err(|failure| match failure {
+        // The limit of watches, not of the disk.
+        nix::errno::Errno::ENOSPC => error(nix::errno::Errno::EMFILE),
+        failure => error(failure),
+    })?;
+    Pollable::register(inotify).map_err(|error| failed("watch", store.path(), error))
+}
+
+fn gone(store: &DirStore) -> StoreError {
+    let text = format!("{:?} was removed while it was watched", store.path());
+    StoreError::new(StoreErrorKind::NotFound, Errno::ENOENT, text)
+}

@@ -1,0 +1,333 @@
+//! The queue of those who wait for a lock, kept by the kernel.
+//!
+//! Each lock has a byte of `.waiting`. Whoever has locked it (`F_OFD_SETLK`, `fcntl_locking(2)`) has
+//! the turn: it sees what becomes of the lock, takes it when it is free, and keeps the turn until it
+//! has released it. The others wait for that byte in the kernel, in order of arrival. The kernel
+//! takes a process that is killed or stopped out of the queue.
+//!
+//! Nothing depends on the queue but the order and the load: who has the turn and does nothing is
+//! passed after a while, by a queue with the next number, see [`DirWatch`](super::DirWatch).
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+    libc,
+    sys::signal::SigSet,
+};
+use tokio::sync::Notify;
+
+use super::{
+    failed,
+    files::Files,
+    range::{Kind, range},
+};
+use crate::{LockName, store::StoreError};
+
+const WAITING: &str = ".waiting";
+
+/// How much of a byte's offset is the number of the queue; the rest is the lock's.
+const NUMBER_BITS: u32 = 22;
+
+/// Enough for the one system call that the thread makes.
+const STACK: usize = 64 * 1024;
+
+/// One of the queues for a lock. There is one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Queue {
+    pub(super) name: LockName,
+    pub(super) number: u64,
+}
+
+/// This process's part in the queues.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    turns: Mutex<Vec<Queue>>,
+    /// Places that nobody here wants any more, and that cannot be left before it is their turn.
+    parked: Mutex<BTreeMap<Queue, Arc<Place>>>,
+}
+
+/// The turn in a queue; dropping it gives it to the next one.
+#[derive(Debug)]
+pub(super) struct Turn {
+    queue: Queue,
+    queues: Arc<Queues>,
+    #[expect(dead_code, reason = "the lock is on it until it is closed")]
+    file: File,
+}
+
+/// A place in a queue.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    queue: Queue,
+    queues: Arc<Queues>,
+    place: Arc<Place>,
+}
+
+/// What a waiter shares with the thread that waits for it.
+#[derive(Debug)]
+struct Place {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting {
+        is_wanted: bool,
+    },
+    Granted(File),
+    /// The turn was passed on, or there will be none.
+    Over,
+}
+
+impl Queues {
+    /// Takes the turn if nobody has it and nobody waits for it.
+    pub(super) fn try_turn(
+        self: &Arc<Self>,
+        files: &Files,
+        queue: &Queue,
+    ) -> Result<Option<Turn>, StoreError> {
+        let file = files.open_shared(WAITING)?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&queue.byte(Kind::Write))) {
+            Ok(_) => Ok(Some(self.turn(queue, file))),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+            Err(error) => Err(failed("lock", &files.path(WAITING), error.into())),
+        }
+    }
+
+    /// Gets into the queue, by a thread that waits in the kernel.
+    ///
+    /// # Errors
+    /// Those of `open(2)`; `EAGAIN` when there can be no thread.
+    pub(super) fn wait(
+        self: &Arc<Self>,
+        files: &Files,
+        queue: &Queue,
+    ) -> Result<Waiter, StoreError> {
+        let parked = lock(&self.parked).remove(queue);
+        let place = match parked.filter(|place| place.is_wanted_again()) {
+            Some(place) => place,
+            None => Place::take(files.open_shared(WAITING)?, queue)
+                .map_err(|error| failed("wait for a lock in", files.dir(), error))?,
+        };
+        Ok(Waiter {
+            queue: queue.clone(),
+            queues: self.clone(),
+            place,
+        })
+    }
+
+    /// The latest queue for this lock in which this process has the turn.
+    pub(super) fn turn_in(&self, name: &LockName) -> Option<u64> {
+        let turns = lock(&self.turns);
+        let of_lock = turns.iter().filter(|queue| queue.name == *name);
+        of_lock.map(|queue| queue.number).max()
+    }
+
+    fn turn(self: &Arc<Self>, queue: &Queue, file: File) -> Turn {
+        lock(&self.turns).push(queue.clone());
+        Turn {
+            queue: queue.clone(),
+            queues: self.clone(),
+            file,
+        }
+    }
+
+    fn park(&self, queue: &Queue, place: &Arc<Place>) {
+        let mut parked = lock(&self.parked);
+        parked.retain(|_, place| matches!(*lock(&place.state), State::Waiting { .. }));
+        parked.insert(queue.clone(), place.clone());
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = lock(&self.queues.turns);
+        if let Some(at) = turns.iter().position(|queue| *queue == self.queue) {
+            turns.swap_remove(at);
+        }
+    }
+}
+
+impl Waiter {
+    pub(super) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Returns when it is its turn; none when there will be none.
+    pub(super) async fn turn(&mut self) -> Option<Turn> {
+        loop {
+            {
+                let mut state = lock(&self.place.state);
+                match mem::replace(&mut *state, State::Over) {
+                    State::Granted(file) => return Some(self.queues.turn(&self.queue, file)),
+                    State::Over => return None,
+                    waiting @ State::Waiting { .. } => *state = waiting,
+                }
+            }
+            self.place.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let is_waiting = {
+            let mut state = lock(&self.place.state);
+            let is_waiting = matches!(*state, State::Waiting { .. });
+            *state = if is_waiting {
+                State::Waiting { is_wanted: false }
+            } else {
+                State::Over
+            };
+            is_waiting
+        };
+        if is_waiting {
+            self.queues.park(&self.queue, &self.place);
+        }
+    }
+}
+
+impl Place {
+    fn take(file: File, queue: &Queue) -> std::io::Result<Arc<Self>> {
+        let state = Mutex::new(State::Waiting { is_wanted: true });
+        let place = Arc::new(Self {
+            state,
+            changed: Notify::new(),
+        });
+        let (byte, shared) = (queue.byte(Kind::Write), place.clone());
+        let wait = move || shared.wait(file, &byte);
+        let thread = thread::Builder::new().name("lockheed-wait".to_owned());
+        thread.stack_size(STACK).spawn(wait)?;
+        Ok(place)
+    }
+
+    fn wait(&self, file: File, byte: &libc::flock) {
+        // A signal would cost the place in the queue.
+        let _ = SigSet::all().thread_block();
+        let locked = loop {
+            match fcntl(&file, FcntlArg::F_OFD_SETLKW(byte)) {
+                Err(Errno::EINTR) => {}
+                locked => break locked,
+            }
+        };
+        let mut state = lock(&self.state);
+        let is_wanted = matches!(*state, State::Waiting { is_wanted: true });
+        *state = if is_wanted && locked.is_ok() {
+            State::Granted(file)
+        } else {
+            State::Over
+        };
+        self.changed.notify_one();
+    }
+
+    /// Somebody wants the place that was given up; false when it is too late.
+    fn is_wanted_again(&self) -> bool {
+        let mut state = lock(&self.state);
+        let is_waiting = matches!(*state, State::Waiting { .. });
+        if is_waiting {
+            *state = State::Waiting { is_wanted: true };
+        }
+        is_waiting
+    }
+}
+
+impl Queue {
+    /// Whether somebody has the turn.
+    pub(super) fn is_taken(&self, files: &Files) -> bool {
+        let Ok(file) = files.open_to_ask(WAITING) else {
+            return false;
+        };
+        let mut byte = self.byte(Kind::Write);
+        let asked = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut byte));
+        asked.is_ok() && i32::from(byte.l_type) != libc::F_UNLCK
+    }
+
+    /// Two locks with the same byte would wait for each other's turns, and be passed.
+    fn byte(&self, kind: Kind) -> libc::flock {
+        let number = self.number & ((1 << NUMBER_BITS) - 1);
+        let start = hash(self.name.as_str()) >> (NUMBER_BITS + 1) << NUMBER_BITS | number;
+        range(kind, start, 1)
+    }
+}
+
+/// FNV-1a, which is the same in every process and version.
+fn hash(text: &str) -> u64 {
+    let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const WATCHDOG: Duration = Duration::from_secs(60);
+
+    fn files() -> (tempfile::TempDir, Files) {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::open(dir.path().to_owned()).unwrap();
+        (dir, files)
+    }
+
+    fn queue(number: u64) -> Queue {
+        Queue {
+            name: "x".parse().unwrap(),
+            number,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_turn_goes_to_whoever_waits() {
+        let (_dir, files) = files();
+        let (one, other) = (Arc::new(Queues::default()), Arc::new(Queues::default()));
+        let turn = one.try_turn(&files, &queue(0)).unwrap().unwrap();
+        assert_eq!(
+            (one.turn_in(&queue(0).name), other.turn_in(&queue(0).name)),
+            (Some(0), None)
+        );
+        assert!(other.try_turn(&files, &queue(0)).unwrap().is_none());
+        assert!(queue(0).is_taken(&files) && !queue(1).is_taken(&files));
+        let mut waiter = other.wait(&files, &queue(0)).unwrap();
+        drop(turn);
+        let turn = timeout(WATCHDOG, waiter.turn()).await.unwrap().unwrap();
+        assert_eq!(other.turn_in(&queue(0).name), Some(0));
+        drop(turn);
+        assert!(other.turn_in(&queue(0).name).is_none() && !queue(0).is_taken(&files));
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_given_up_passes_the_turn_on_or_is_taken_again() {
+        let (_dir, files) = files();
+        let queues = Arc::new(Queues::default());
+        let turn = queues.try_turn(&files, &queue(0)).unwrap().unwrap();
+        drop(queues.wait(&files, &queue(0)).unwrap());
+        let mut again = queues.wait(&files, &queue(0)).unwrap();
+        assert!(lock(&queues.parked).is_empty());
+        drop(queues.wait(&files, &queue(0)).unwrap());
+        let mut last = queues.wait(&files, &queue(0)).unwrap();
+        drop(turn);
+        // Which of the two threads is first in the queue, nobody knows.
+        let both = async {
+            tokio::join!(async { again.turn().await.map(drop) }, async {
+                last.turn().await.map(drop)
+            },)
+        };
+        assert_eq!(timeout(WATCHDOG, both).await.unwrap(), (Some(()), Some(())));
+    }
+}
