@@ -1,5 +1,7 @@
 //! A tool that ends in whatever way it is asked to: what the tests of this crate run.
 
+#![cfg_attr(not(test), no_main)]
+
 use std::{io, os::unix::process::CommandExt, process::Command};
 
 use clap::{Parser, Subcommand};
@@ -115,6 +117,4 @@ fn log_on_each_level() {
     trace!("a trace");
 }
 
-fn main() -> std::process::ExitCode {
-    cli::main::<Statuses>()
-}
+coord_core::main!(Statuses);

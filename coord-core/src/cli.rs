@@ -30,10 +30,12 @@
 //! ```
 
 use std::{
+    env,
     error::Error,
+    ffi::OsString,
     fmt,
     io::{self, Write as _},
-    panic,
+    panic::{self, UnwindSafe},
     process::ExitCode,
 };
 
@@ -131,8 +133,14 @@ impl HasErrno for StdoutError {
 /// ([`Status::from_errno`]) after one line on standard error.
 #[must_use]
 pub fn main<T: Tool>() -> ExitCode {
+    run_with::<T>(env::args_os()).into()
+}
+
+pub(crate) fn run_with<T: Tool>(
+    arguments: impl IntoIterator<Item = OsString> + UnwindSafe,
+) -> Status {
     report_panics(T::NAME);
-    panic::catch_unwind(run::<T>).unwrap_or(Status::BUG).into()
+    panic::catch_unwind(|| run::<T>(arguments)).unwrap_or(Status::BUG)
 }
 
 /// Writes a result to standard output, at once.
@@ -163,8 +171,8 @@ pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (V
     (read, status)
 }
 
-fn run<T: Tool>() -> Status {
-    let tool = match T::try_parse() {
+fn run<T: Tool>(arguments: impl IntoIterator<Item = OsString>) -> Status {
+    let tool = match T::try_parse_from(arguments) {
         Ok(tool) => tool,
         Err(error) => return explain(T::NAME, &error),
     };

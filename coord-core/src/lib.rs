@@ -20,6 +20,9 @@ pub mod cli;
 pub mod live;
 #[cfg(feature = "cli")]
 pub mod log;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod start;
 #[cfg(feature = "tls")]
 pub mod tls;
 

@@ -46,7 +46,7 @@ pub struct Defaults {
 /// # Errors
 /// A sentence that names the environment variable whose value cannot be used, and what would be right.
 pub fn init(defaults: Defaults, args: LogArgs) -> Result<(), String> {
-    let colour = colour_wanted(defaults.env_prefix)?;
+    let style = style(defaults.env_prefix)?;
     let filter = filter(defaults, args)?;
     let _ = env_logger::Builder::new()
         .parse_filters(&filter)
@@ -57,7 +57,7 @@ pub fn init(defaults: Defaults, args: LogArgs) -> Result<(), String> {
                 ""
             };
             let name = record.target().split("::").next().unwrap_or_default();
-            let (on, off) = if colour {
+            let (on, off) = if style.is_coloured() {
                 paint(record.level())
             } else {
                 ("", "")
@@ -129,17 +129,36 @@ fn check_filter(text: &str, crates: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-fn colour_wanted(env_prefix: &str) -> Result<bool, String> {
+/// Whether the level is coloured, as `<TOOL>_LOG_STYLE` says.
+#[derive(Clone, Copy)]
+enum Style {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Style {
+    /// Most commands log nothing, and so need not know whether they write to a terminal.
+    fn is_coloured(self) -> bool {
+        match self {
+            Self::Auto => {
+                let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                io::stderr().is_terminal()
+                    && !unwanted
+                    && env::var_os("TERM").is_none_or(|term| term != "dumb")
+            }
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+fn style(env_prefix: &str) -> Result<Style, String> {
     let variable = format!("{env_prefix}_LOG_STYLE");
     match variable_text(&variable)?.as_deref() {
-        None | Some("auto") => {
-            let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            Ok(io::stderr().is_terminal()
-                && !unwanted
-                && env::var_os("TERM").is_none_or(|term| term != "dumb"))
-        }
-        Some("always") => Ok(true),
-        Some("never") => Ok(false),
+        None | Some("auto") => Ok(Style::Auto),
+        Some("always") => Ok(Style::Always),
+        Some("never") => Ok(Style::Never),
         Some(other) => Err(format!(
             "{variable}={other:?} is not a style; use auto, always or never"
         )),

@@ -68,7 +68,7 @@ pub fn keep_sigpipe() {
     }
 }
 
-fn ignore(signal: Signal) {
+pub(crate) fn ignore(signal: Signal) {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler is installed. It fails for no signal that is ignored here.
     let _ = unsafe { signal::sigaction(signal, &ignore) };

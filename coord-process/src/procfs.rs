@@ -54,12 +54,12 @@ fn line(path: impl AsRef<Path>) -> Option<String> {
 /// The fields are counted from the last parenthesis, since the command name before it may hold any character.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, fields) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let mut fields = fields.split_ascii_whitespace();
     Some(Stat {
-        state: fields.first()?.chars().next()?,
-        group: fields.get(2)?.parse().ok()?,
-        threads: fields.get(17)?.parse().ok()?,
-        start: fields.get(19)?.parse().ok()?,
+        state: fields.next()?.chars().next()?,
+        group: fields.nth(1)?.parse().ok()?,
+        threads: fields.nth(14)?.parse().ok()?,
+        start: fields.nth(1)?.parse().ok()?,
     })
 }
 

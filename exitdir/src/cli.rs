@@ -33,6 +33,7 @@ pub(crate) struct ExitDirCli {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Signal that it is time to exit
     Exit {

@@ -1,7 +1,7 @@
 //! `exitdir`: time to exit, told through the filesystem.
 
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 
-fn main() -> std::process::ExitCode {
-    coord_core::cli::main::<cli::ExitDirCli>()
-}
+coord_core::main!(cli::ExitDirCli);

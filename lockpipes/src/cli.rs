@@ -31,6 +31,7 @@ pub(crate) struct LockPipeCli {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Create the pipe; succeed if it already exists
     #[command(visible_alias = "c")]

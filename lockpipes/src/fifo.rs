@@ -72,6 +72,17 @@ impl Fifo {
         &self.path
     }
 
+    /// The directory that this very file is in, wherever links have led.
+    pub(crate) fn directory(&self) -> io::Result<PathBuf> {
+        let this_file = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
+        let place = fs::read_link(this_file).unwrap_or_else(|_| self.path.clone());
+        if FileId::of(&fs::symlink_metadata(&place)?) != self.id {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let directory = place.parent().filter(|path| !path.as_os_str().is_empty());
+        Ok(directory.unwrap_or(Path::new(".")).to_owned())
+    }
+
     /// Opens one end of this very file.
     ///
     /// Without `/proc` the path is opened again and the file compared afterwards: whatever was put there in between

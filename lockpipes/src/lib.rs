@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+mod events;
 mod fifo;
+mod interrupt;
 mod pipe;
 mod presence;
 mod read;

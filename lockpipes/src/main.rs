@@ -1,7 +1,7 @@
 //! `lockpipe`: wait on a named pipe.
 
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 
-fn main() -> std::process::ExitCode {
-    coord_core::cli::main::<cli::LockPipeCli>()
-}
+coord_core::main!(cli::LockPipeCli);

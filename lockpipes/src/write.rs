@@ -2,8 +2,7 @@
 //!
 //! Only a blocking open meets every reader: trying again and again without blocking would miss one that another writer lets
 //! go between two tries, and opening for reading and writing would let other waiters go. So a thread blocks in the open, and
-//! a signal interrupts it when the wait is over. The signal is URG, which is ignored by default and which every program
-//! must bear at any time (`signal(7)`); it goes to that thread alone.
+//! a signal to that thread alone interrupts it when the wait is over.
 
 use std::{
     fs::File,
@@ -19,18 +18,14 @@ use std::{
 };
 
 use log::warn;
-use nix::{
-    libc,
-    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
-};
+use nix::libc;
 
 use crate::{
     error::Kind,
     fifo::{End, Fifo, lacks_reader},
+    interrupt::{INTERRUPT, make_interruptible},
     presence::{Presence, passed},
 };
-
-const INTERRUPT: Signal = Signal::SIGURG;
 
 /// Waits until a reader has the FIFO open.
 pub(crate) fn meet_reader(fifo: Fifo, limit: Option<Duration>) -> Result<(), Kind> {
@@ -146,27 +141,3 @@ fn open_unless_cancelled(fifo: &Fifo, cancelled: &AtomicBool) -> Option<Result<F
         }
     }
 }
-
-/// Makes the signal interrupt system calls. A handler that the program has set for it already stays, and only no longer
-/// has interrupted calls restarted.
-fn make_interruptible() -> io::Result<()> {
-    let ours = SigAction::new(
-        SigHandler::Handler(nothing),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
-    // SAFETY: a handler that does nothing is safe in any context.
-    let before = unsafe { sigaction(INTERRUPT, &ours) }?;
-    if !matches!(before.handler(), SigHandler::SigDfl | SigHandler::SigIgn) {
-        let kept = SigAction::new(
-            before.handler(),
-            before.flags() - SaFlags::SA_RESTART,
-            before.mask(),
-        );
-        // SAFETY: the handler is the one that the program itself had set.
-        unsafe { sigaction(INTERRUPT, &kept) }?;
-    }
-    Ok(())
-}
-
-extern "C" fn nothing(_: libc::c_int) {}

@@ -57,21 +57,21 @@ impl PidFile {
         let process = Process::find(pid)
             .during("look for the process of")?
             .ok_or(Kind::NoProcess(pid))?;
-        let file = self.lock_free_file(pid)?;
+        let (file, metadata) = self.lock_free_file(pid)?;
         self.set_mode(&file)?;
-        file::write(&file, pid)?;
+        file::write(&file, pid, &metadata)?;
         self.keep_identity(&file, &process);
         info!("claimed {:?} for process {pid}", self.path);
         Ok(file)
     }
 
     /// Locks the file, if it names no process that runs. One that others could write to is made anew where that may be done.
-    fn lock_free_file(&self, pid: Pid) -> Result<File, Kind> {
+    fn lock_free_file(&self, pid: Pid) -> Result<(File, Metadata), Kind> {
         loop {
             let file = self.lock_at_path()?;
             let metadata = self.check_is_free(&file, pid)?;
             if trust::is_our_own(&metadata) || !self.discard(&file)? {
-                return Ok(file);
+                return Ok((file, metadata));
             }
         }
     }

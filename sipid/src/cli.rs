@@ -32,6 +32,7 @@ pub(crate) struct SipidCli {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Write a PID into a pidfile, unless the process in it runs
     /// (exit status 17 if it is running, 11 if somebody else is claiming)

@@ -136,14 +136,18 @@ pub(crate) fn directory(path: &Path) -> &Path {
 
 /// Takes the exclusive lock, trying for a moment. False when somebody else keeps it.
 pub(crate) fn lock(file: &File) -> Result<bool, Kind> {
-    let patience = Instant::now() + LOCK_PATIENCE;
-    while !is_locked_now(fs2::FileExt::try_lock_exclusive(file))? {
-        if Instant::now() >= patience {
-            return Ok(false);
-        }
-        thread::sleep(LOCK_RETRY);
+    let try_lock = || is_locked_now(fs2::FileExt::try_lock_exclusive(file));
+    if try_lock()? {
+        return Ok(true);
     }
-    Ok(true)
+    let patience = Instant::now() + LOCK_PATIENCE;
+    while Instant::now() < patience {
+        thread::sleep(LOCK_RETRY);
+        if try_lock()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Takes a shared lock if nobody holds the exclusive one.
@@ -231,26 +235,34 @@ fn quoted(bytes: &[u8]) -> String {
 ///
 /// One write of at least the old length, padded with blanks, then the blanks are cut off: at no moment do digits of the
 /// old PID stand behind the new one. Of a longer file the first line is written so. Where there is no room for the whole PID,
-/// the old content stays.
-pub(crate) fn write(file: &File, pid: Pid) -> Result<(), Kind> {
+/// the old content stays. `old` is what the file was when the lock had been taken.
+pub(crate) fn write(file: &File, pid: Pid, old: &Metadata) -> Result<(), Kind> {
     let digits = pid.to_string();
-    let mut old = [0; LONGEST];
-    let old_start = file.read_at(&mut old, 0).during("read")?;
-    let old_length = file.metadata().during("examine")?.len();
+    let mut buffer = [0; LONGEST];
+    let old_start = if old.len() > 0 {
+        file.read_at(&mut buffer, 0).during("read")?
+    } else {
+        0
+    };
     let mut padded = format!("{digits:<old_start$}").into_bytes();
-    if old_length > LONGEST as u64 {
+    if old.len() > LONGEST as u64 {
         padded[digits.len()] = b'\n';
     }
     let written = file.write_at(&padded, 0).during("write to")?;
-    if written >= digits.len() {
-        return file.set_len(digits.len() as u64).during("write to");
+    if written < digits.len() {
+        // There was room for as much as was written, so there is room for what stood there.
+        file.write_at(&buffer[..old_start.min(written)], 0)
+            .and_then(|_| file.set_len(old.len()))
+            .during("put back the content of")?;
+        let no_room = io::Error::from_raw_os_error(libc::ENOSPC);
+        return Err(Kind::Io("write to", no_room));
     }
-    // There was room for as much as was written, so there is room for what stood there.
-    file.write_at(&old[..old_start.min(written)], 0)
-        .and_then(|_| file.set_len(old_length))
-        .during("put back the content of")?;
-    let no_room = io::Error::from_raw_os_error(libc::ENOSPC);
-    Err(Kind::Io("write to", no_room))
+    // As it is now: a program that takes no lock may have written since.
+    let length = file.metadata().during("examine")?.len();
+    if length > digits.len() as u64 {
+        file.set_len(digits.len() as u64).during("write to")?;
+    }
+    Ok(())
 }
 
 /// Removes a file; none there is fine.

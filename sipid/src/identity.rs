@@ -105,16 +105,19 @@ pub(crate) fn path_beside(pidfile: &Path) -> PathBuf {
 /// Writes the identity, for the pidfile as it is now. A half-written one does not count.
 pub(crate) fn write(path: &Path, file: &File, pid: Pid, identity: &Identity) -> io::Result<()> {
     let beside = path_beside(path);
-    file::remove(&beside)?;
     let metadata = file.metadata()?;
     let line = line(&metadata, pid, identity) + &place(path)? + "\n";
     let mut options = OpenOptions::new();
-    let mut written = options
-        .write(true)
-        .create_new(true)
-        // Who may read the one may read the other.
-        .mode(0o600 | metadata.mode() & 0o044)
-        .open(&beside)?;
+    // Who may read the one may read the other.
+    let mode = 0o600 | metadata.mode() & 0o044;
+    let create = options.write(true).create_new(true).mode(mode);
+    let mut written = match create.open(&beside) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            file::remove(&beside)?;
+            create.open(&beside)?
+        }
+        opened => opened?,
+    };
     // One write: a second one would meet the limit that cut the first one short, and its signal, setrlimit(2).
     if written.write(line.as_bytes())? < line.len() {
         file::remove(&beside)?;

@@ -1,7 +1,7 @@
 //! `sipid`: pidfiles without the pitfalls.
 
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 
-fn main() -> std::process::ExitCode {
-    coord_core::cli::main::<cli::SipidCli>()
-}
+coord_core::main!(cli::SipidCli);

@@ -1,8 +1,9 @@
 //! Exit statuses and messages.
 
 use std::{
+    fs,
     os::{fd::OwnedFd, unix::net::UnixDatagram},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use coord_core::exit;
@@ -167,4 +168,33 @@ fn a_full_disk_under_stdout_is_reported() {
         .unwrap();
     let line = "statuses: cannot write to standard output: No space left on device (os error 28)\n";
     assert_output(&output, 28, "", line);
+}
+
+/// What this program becomes shows which streams it has.
+#[test]
+fn closed_standard_streams_are_null_devices() {
+    let are_null = "for n in 0 1 2; do [ /proc/$$/fd/$n -ef /dev/null ] || exit 9$n; done";
+    let status = Command::new("sh")
+        .args(["-c", r#"exec "$@" <&- >&- 2>&-"#, "sh"])
+        .arg(statuses().get_program())
+        .args(["exec", "--", "sh", "-c", are_null])
+        .status();
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+/// Images such as distroless/base have the C library alone.
+#[test]
+#[cfg(target_env = "gnu")]
+fn a_binary_needs_no_library_but_the_c_library() {
+    let compiler = Command::new("cc")
+        .arg("-print-file-name=libgcc_eh.a")
+        .output()
+        .unwrap();
+    assert!(
+        compiler.stdout.starts_with(b"/"),
+        "this C compiler has no static unwinder, so that binaries need libgcc_s.so.1"
+    );
+    let binary = fs::read(statuses().get_program()).unwrap();
+    let name = b"libgcc_s.so.1";
+    assert!(!binary.windows(name.len()).any(|bytes| bytes == name));
 }

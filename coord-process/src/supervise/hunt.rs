@@ -18,6 +18,10 @@ use super::{
 /// One look for who is to be killed takes no longer, so that the dead are reaped meanwhile.
 const PASS: Duration = Duration::from_millis(100);
 
+/// How many times as long as asking them it may take to kill so many: the kernel must end them too,
+/// and they need the processor for that.
+const KILLING: u32 = 3;
+
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of `pidfd_send_signal(2)`, Linux 6.9.
 const PROCESS_GROUP: u32 = 1 << 2;
 
@@ -66,9 +70,9 @@ impl Hunt {
         self.took = self.took.max(boottime().saturating_sub(started));
     }
 
-    /// How long before a deadline to begin with KILL: as long as asking took, and as much for the kernel to end so many.
+    /// How long before a deadline to begin with KILL.
     pub(crate) fn lead(&self) -> Duration {
-        self.took * 2
+        self.took * KILLING
     }
 
     /// Kills those who have been asked, by what was kept of them.

@@ -1,15 +1,12 @@
 //! What client and guard say to each other: one packet a message, over a socket pair that keeps packets whole.
 
+mod message;
+
 use std::{
     collections::VecDeque,
-    ffi::OsString,
     io::{self, IoSlice, IoSliceMut},
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
-        unix::ffi::{OsStrExt, OsStringExt},
-    },
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use nix::{
@@ -22,7 +19,7 @@ use nix::{
     },
 };
 
-use super::Exit;
+pub(crate) use message::{Cause, Order, Report};
 
 /// More than the variables of a lock need; the kernel takes about 200 KiB in a packet.
 const LARGEST: usize = 64 * 1024;
@@ -33,53 +30,6 @@ pub(crate) struct Link {
     socket: OwnedFd,
     /// In the order in which they were given.
     unsent: Mutex<VecDeque<Vec<u8>>>,
-}
-
-/// From the client to the guard.
-#[derive(Debug)]
-pub(crate) enum Order {
-    /// Start CMD, with these variables beside the environment.
-    Start(Vec<(OsString, OsString)>),
-    /// End the tree.
-    End,
-    /// The tree must be gone by this `CLOCK_BOOTTIME`; none lifts the deadline.
-    Deadline(Option<Duration>),
-    /// Send CMD, or its whole process group, a signal; one that asks to end starts the grace period.
-    Signal {
-        number: i32,
-        group: bool,
-        ends: bool,
-    },
-    /// Keep this descriptor open until the tree is gone.
-    Keep(OwnedFd),
-}
-
-/// From the guard to the client.
-#[derive(Clone, Debug)]
-pub(crate) enum Report {
-    /// The guard can do its work.
-    Ready,
-    /// It cannot: what failed, and the errno.
-    Failed(String, i32),
-    /// CMD runs; its process ID is that of its group too.
-    Started(i32),
-    /// CMD could not be started: the errno.
-    NotStarted(i32),
-    /// CMD was stopped by this signal.
-    Stopped(i32),
-    /// The tree is gone: how CMD ended, and why.
-    Over(Exit, Cause),
-}
-
-/// Why CMD was ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// It ended by itself.
-    Own,
-    /// The client asked for it, or died.
-    Asked,
-    /// The deadline was near.
-    Deadline,
 }
 
 impl Link {
@@ -102,83 +52,33 @@ impl Link {
 
     /// Never blocks: a guard that is stopped must not stop the client. What cannot be sent yet is sent by [`flush`](Self::flush).
     pub(crate) fn order(&self, order: &Order) -> io::Result<()> {
-        let (tag, rest) = match order {
-            Order::Start(vars) => (b'S', encode(vars)),
-            Order::End => (b'E', Vec::new()),
-            Order::Deadline(at) => {
-                let nanos = at.map_or(u64::MAX, |at| {
-                    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
-                });
-                (b'D', nanos.to_ne_bytes().to_vec())
-            }
-            Order::Signal {
-                number,
-                group,
-                ends,
-            } => {
-                let how = i32::from(*group) | i32::from(*ends) << 1;
-                (b'K', numbers(*number, how))
-            }
-            Order::Keep(fd) => return Ok(self.send(b"F", Some(fd.as_fd()))?),
-        };
-        self.post(tag, &rest)
+        match order {
+            Order::Keep(fd) => Ok(self.send(&order.packet(), Some(fd.as_fd()))?),
+            _ => self.post(order.packet()),
+        }
     }
 
     /// The next order; none when the client has closed its end.
     pub(crate) fn next_order(&self) -> io::Result<Option<Order>> {
-        let Some((packet, fd)) = self.receive(MsgFlags::empty())? else {
-            return Ok(None);
-        };
-        let rest = &packet[1..];
-        let order = match (packet[0], fd) {
-            (b'S', _) => Order::Start(decode(rest)),
-            (b'D', _) => {
-                let nanos = rest.try_into().map_or(0, u64::from_ne_bytes);
-                Order::Deadline((nanos != u64::MAX).then(|| Duration::from_nanos(nanos)))
-            }
-            (b'K', _) => {
-                let (number, how) = two(rest);
-                Order::Signal {
-                    number,
-                    group: how & 1 != 0,
-                    ends: how & 2 != 0,
-                }
-            }
-            (b'F', Some(fd)) => Order::Keep(fd),
-            _ => Order::End,
-        };
-        Ok(Some(order))
+        let packet = self.receive(MsgFlags::empty())?;
+        Ok(packet.map(|(packet, fd)| Order::read(&packet, fd)))
     }
 
     /// Never blocks either.
     pub(crate) fn report(&self, report: &Report) -> io::Result<()> {
-        let (tag, rest) = match report {
-            Report::Ready => (b'r', Vec::new()),
-            Report::Failed(what, errno) => {
-                let rest = [&errno.to_ne_bytes()[..], what.as_bytes()].concat();
-                (b'f', rest)
-            }
-            Report::Started(pid) => (b's', numbers(*pid, 0)),
-            Report::NotStarted(errno) => (b'n', numbers(*errno, 0)),
-            Report::Stopped(signal) => (b't', numbers(*signal, 0)),
-            Report::Over(Exit::Code(code), cause) => {
-                (b'o', numbers(i32::from(*code), *cause as i32))
-            }
-            Report::Over(Exit::Signal(signal), cause) => (b'o', numbers(-signal, *cause as i32)),
-        };
-        self.post(tag, &rest)
+        self.post(report.packet())
     }
 
     /// The next report; none when the guard has died.
     pub(crate) fn next_report(&self) -> io::Result<Option<Report>> {
         let packet = self.receive(MsgFlags::empty())?;
-        Ok(packet.map(|(packet, _)| read_report(&packet)))
+        Ok(packet.map(|(packet, _)| Report::read(&packet)))
     }
 
     /// The next report, an error (`EAGAIN`) when there is none yet.
     pub(crate) fn try_next_report(&self) -> io::Result<Option<Report>> {
         let packet = self.receive(MsgFlags::MSG_DONTWAIT)?;
-        Ok(packet.map(|(packet, _)| read_report(&packet)))
+        Ok(packet.map(|(packet, _)| Report::read(&packet)))
     }
 
     /// Sends what was kept, as far as there is room.
@@ -205,13 +105,13 @@ impl Link {
     }
 
     /// A message that waits already is not kept twice, as the kernel does it with a pending signal; an older deadline is replaced.
-    fn post(&self, tag: u8, rest: &[u8]) -> io::Result<()> {
-        if rest.len() >= LARGEST {
+    fn post(&self, packet: Vec<u8>) -> io::Result<()> {
+        if packet.len() > LARGEST {
             return Err(io::Error::from_raw_os_error(libc::E2BIG));
         }
-        let packet = [&[tag], rest].concat();
+        let is_deadline = |packet: &[u8]| packet[0] == message::DEADLINE;
         let mut unsent = self.lock_unsent();
-        unsent.retain(|older| *older != packet && (tag != b'D' || older[0] != tag));
+        unsent.retain(|older| *older != packet && !(is_deadline(&packet) && is_deadline(older)));
         unsent.push_back(packet);
         drop(unsent);
         self.flush()
@@ -253,37 +153,9 @@ impl Link {
     }
 }
 
-impl Cause {
-    fn from_number(number: i32) -> Self {
-        [Self::Asked, Self::Deadline]
-            .into_iter()
-            .find(|cause| *cause as i32 == number)
-            .unwrap_or(Self::Own)
-    }
-}
-
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-fn read_report(packet: &[u8]) -> Report {
-    let rest = &packet[1..];
-    let (one, other) = two(rest);
-    match packet[0] {
-        b'r' => Report::Ready,
-        b'f' => {
-            let what = rest.get(4..).unwrap_or_default();
-            Report::Failed(String::from_utf8_lossy(what).into_owned(), one)
-        }
-        b's' => Report::Started(one),
-        b'n' => Report::NotStarted(one),
-        b't' => Report::Stopped(one),
-        _ => {
-            let exit = u8::try_from(one).map_or(Exit::Signal(-one), Exit::Code);
-            Report::Over(exit, Cause::from_number(other))
-        }
     }
 }
 
@@ -297,42 +169,12 @@ fn first_fd(messages: nix::Result<socket::CmsgIterator<'_>>) -> Option<OwnedFd> 
     })
 }
 
-fn numbers(one: i32, other: i32) -> Vec<u8> {
-    [one.to_ne_bytes(), other.to_ne_bytes()].concat()
-}
-
-fn two(bytes: &[u8]) -> (i32, i32) {
-    let number = |at: usize| {
-        bytes
-            .get(at..at + 4)
-            .and_then(|b| b.try_into().ok())
-            .map_or(0, i32::from_ne_bytes)
-    };
-    (number(0), number(4))
-}
-
-/// Names and values, each ended by a NUL, which neither can contain.
-fn encode(vars: &[(OsString, OsString)]) -> Vec<u8> {
-    let texts = vars.iter().flat_map(|(name, value)| [name, value]);
-    texts
-        .flat_map(|text| text.as_bytes().iter().copied().chain([0]))
-        .collect()
-}
-
-fn decode(bytes: &[u8]) -> Vec<(OsString, OsString)> {
-    let mut texts = bytes
-        .split(|byte| *byte == 0)
-        .map(|text| OsString::from_vec(text.to_vec()));
-    let mut vars = Vec::new();
-    while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
-        vars.push((name, value));
-    }
-    vars
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::supervise::Exit;
 
     #[test]
     fn a_last_word_is_heard_although_an_order_was_not_read() {

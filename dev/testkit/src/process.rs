@@ -148,6 +148,78 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or(signal).unwrap_or(-1)
 }
 
+/// How often the threads of these processes have been given the processor so far,
+/// `proc_pid_status(5)`.
+///
+/// # Panics
+/// When one of them is gone.
+#[must_use]
+pub fn switches(processes: &[i32]) -> u64 {
+    let tasks = processes.iter().flat_map(|process| {
+        let tasks = fs::read_dir(format!("/proc/{process}/task"));
+        tasks.expect("the process is there").flatten()
+    });
+    let statuses = tasks.map(|task| fs::read_to_string(task.path().join("status")));
+    let counted = |status: String| {
+        let lines = status
+            .lines()
+            .filter_map(|line| line.split_once("ctxt_switches:"));
+        lines
+            .map(|(_, count)| count.trim().parse::<u64>().expect("a count"))
+            .sum::<u64>()
+    };
+    statuses
+        .map(|status| counted(status.expect("the thread is there")))
+        .sum()
+}
+
+/// Makes sure that these processes are left alone by the processor for three seconds. One of twenty
+/// times is enough: what has just begun to wait may still be settling.
+///
+/// # Panics
+/// When they wake up each time, or one of them is gone.
+#[track_caller]
+pub fn assert_sleeps(processes: &[i32]) {
+    let mut counts = (0..20).map(|_| {
+        let before = switches(processes);
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        switches(processes) - before
+    });
+    assert!(counts.any(|count| count == 0), "they keep waking up");
+}
+
+/// Runs the command with ever more memory to use, `RLIMIT_AS` of `setrlimit(2)`: from less than it
+/// can be loaded in up to more than it needs. The outcomes, each with what it wrote.
+///
+/// # Panics
+/// When it aborts itself, or `prlimit` is not there.
+#[track_caller]
+#[must_use]
+pub fn run_with_little_memory(command: &Command) -> Vec<(Option<i32>, String, String)> {
+    let outcome = |kib: u32| {
+        let mut limited = Command::new("prlimit");
+        limited
+            .arg(format!("--as={}", kib * 1024))
+            .arg(command.get_program());
+        limited
+            .args(command.get_args())
+            .stdin(std::process::Stdio::null());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        let output = limited.output().expect("prlimit, which util-linux has");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (said, error) = (text(&output.stdout), text(&output.stderr));
+        let has_aborted = output.status.signal() == Some(Signal::SIGABRT as i32);
+        assert!(!has_aborted, "with {kib} KiB: {said}{error}");
+        (output.status.code(), said, error)
+    };
+    (1_000..16_000).step_by(100).map(outcome).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

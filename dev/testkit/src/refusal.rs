@@ -21,21 +21,21 @@ enum Test {
 impl Call {
     /// A call by its number, `libc::SYS_linkat` for one.
     #[must_use]
-    pub fn any(number: libc::c_long) -> Self {
+    pub const fn any(number: libc::c_long) -> Self {
         let argument = None;
         Self { number, argument }
     }
 
     /// Only with this value as the argument of this index, counted from 0.
     #[must_use]
-    pub fn with(number: libc::c_long, index: u32, value: u32) -> Self {
+    pub const fn with(number: libc::c_long, index: u32, value: u32) -> Self {
         let argument = Some((index, Test::Equals(value)));
         Self { number, argument }
     }
 
     /// Only where all these bits are set in the argument of this index.
     #[must_use]
-    pub fn with_bits(number: libc::c_long, index: u32, bits: u32) -> Self {
+    pub const fn with_bits(number: libc::c_long, index: u32, bits: u32) -> Self {
         let argument = Some((index, Test::HasBits(bits)));
         Self { number, argument }
     }

@@ -96,3 +96,29 @@ fn a_directory_that_goes_while_the_command_runs_costs_no_status() {
         assert_eq!(stderr.lines().count(), 1);
     }
 }
+
+/// With too little memory the command does not start, and an error says why; with enough its status
+/// is ours.
+#[test]
+fn memory_runs_out_before_the_command_starts() {
+    for arguments in [&["lead", "--clear"][..], &["follow"]] {
+        let dir = tempdir().unwrap();
+        let command = ["--", "sh", "-c", "echo ran; exit 7"];
+        let command = crate::exitdir(dir.path(), &[arguments, &command].concat());
+        let outcomes = testkit::process::run_with_little_memory(&command);
+        for (status, said, error) in &outcomes {
+            if said == "ran\n" {
+                assert_eq!(*status, Some(7), "{arguments:?}: {error}");
+            } else {
+                // The loader's status, of ours or of the shell, is 127.
+                let is_known = matches!(status, Some(125..=127) | None);
+                assert!(is_known, "{arguments:?}: {status:?}, {error}");
+                assert!(
+                    !error.is_empty() || status.is_none(),
+                    "{arguments:?}: {status:?}"
+                );
+            }
+        }
+        assert_eq!(outcomes.last().unwrap().1, "ran\n", "{arguments:?}");
+    }
+}

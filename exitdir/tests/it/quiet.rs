@@ -9,27 +9,9 @@ use std::{
 
 use nix::sys::signal::Signal;
 use tempfile::tempdir;
+use testkit::process::assert_sleeps;
 
 use crate::{Process, eventually, is_led, run, start, unique};
-
-/// How often the threads of these processes have been given the processor so far, `proc_pid_status(5)`.
-fn switches(processes: &[i32]) -> u64 {
-    let tasks = processes.iter().flat_map(|process| {
-        fs::read_dir(format!("/proc/{process}/task"))
-            .unwrap()
-            .flatten()
-    });
-    let statuses = tasks.map(|task| fs::read_to_string(task.path().join("status")).unwrap());
-    let counted = |status: String| {
-        let lines = status
-            .lines()
-            .filter_map(|line| line.split_once("ctxt_switches:"));
-        lines
-            .map(|(_, count)| count.trim().parse::<u64>().unwrap())
-            .sum::<u64>()
-    };
-    statuses.map(counted).sum()
-}
 
 /// A process and its children; the command itself is not ours.
 fn with_guard(process: &Process) -> Vec<i32> {
@@ -57,14 +39,7 @@ fn who_waits_sleeps() {
             "follow" => crate::sleeps(&long),
             _ => process.watches() && process.is_asleep(),
         });
-        let processes = with_guard(&process);
-        // Until it has settled: a measurement that begins too early is repeated.
-        let mut counts = (0..20).map(|_| {
-            let before = switches(&processes);
-            std::thread::sleep(Duration::from_secs(3));
-            switches(&processes) - before
-        });
-        assert!(counts.any(|count| count == 0), "{arguments:?}");
+        assert_sleeps(&with_guard(&process));
     }
 }
 
@@ -76,12 +51,7 @@ fn a_leader_that_lives_wakes_nobody() {
     eventually("the leader lives", || is_led(dir.path()));
     let waiter = start(dir.path(), &["wait"]);
     eventually("it waits", || waiter.watches() && waiter.is_asleep());
-    let mut counts = (0..20).map(|_| {
-        let before = switches(&[waiter.pid().as_raw()]);
-        std::thread::sleep(Duration::from_secs(3));
-        switches(&[waiter.pid().as_raw()]) - before
-    });
-    assert!(counts.any(|count| count == 0));
+    assert_sleeps(&[waiter.pid().as_raw()]);
 }
 
 /// The middle one of nine; other work on the machine may be why it takes longer, hence several times.

@@ -94,3 +94,24 @@ fn a_timed_wait_is_not_a_busy_loop() {
         finish_with(waiter, 110);
     }
 }
+
+/// With too little memory a wait fails, in words, and with enough it waits.
+#[test]
+fn memory_runs_out_with_an_error() {
+    for command in ["read", "write"] {
+        let place = Place::with_pipe();
+        let mut waiting = place.lockpipe();
+        waiting.args(["-qq", command, "--timeout", "20ms"]);
+        let outcomes = testkit::process::run_with_little_memory(&waiting);
+        for (status, _, error) in &outcomes {
+            // The loader ends with 127, and the kernel without a status.
+            let is_known = matches!(status, Some(11 | 12 | 110 | 127) | None);
+            assert!(is_known, "{command}: {status:?}, {error}");
+            assert!(
+                !error.is_empty() || status.is_none(),
+                "{command}: {status:?}"
+            );
+        }
+        assert_eq!(outcomes.last().unwrap().0, Some(110), "{command}");
+    }
+}

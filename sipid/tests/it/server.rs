@@ -101,3 +101,26 @@ pub(crate) fn head(stream: &mut impl Read) -> String {
     }
     all
 }
+
+const QUICK: [&str; 4] = ["--timeout", "1500ms", "--polling-frequency", "1s"];
+
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Waits for these targets, for a short time.
+pub(crate) fn quickly(args: &[&str]) -> Output {
+    sipid(&[&["wait-until-healthy"][..], &QUICK, args].concat())
+}
+
+/// Waits for these targets, for as long as it takes.
+pub(crate) fn patiently(args: &[&str]) -> Output {
+    let options = [
+        "wait-until-healthy",
+        "--timeout",
+        "2m",
+        "--polling-frequency",
+        "1s",
+    ];
+    sipid(&[&options[..], args].concat())
+}

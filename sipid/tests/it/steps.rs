@@ -4,7 +4,7 @@ use std::{
     fs, io,
     os::unix::process::CommandExt,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use nix::{
@@ -17,30 +17,35 @@ use nix::{
 
 use crate::support::{SIPID, claim, sleeper, status_of};
 
-/// Lets the claimant go as many steps, each from one begin or end of a system call to the next, and kills it. False when it
-/// has ended before.
-fn claim_killed_after(steps: usize, pid: &str, file: &Path) -> bool {
+/// A claimant that has just been executed, and waits to be led on.
+fn traced_claim(pid: &str, file: &Path) -> (Child, WaitStatus) {
     let mut command = Command::new(SIPID);
     command
         .args(["claim", "--pid", pid, "--pid-file"])
         .arg(file);
-    command.stderr(Stdio::null());
+    // Cargo sets it, and the loader then looks for the C library in many places.
+    command.env_remove("LD_LIBRARY_PATH").stderr(Stdio::null());
     // SAFETY: it makes one system call, and touches no memory.
     unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
-    #[allow(
-        clippy::zombie_processes,
-        reason = "where it has exited, waitpid has reaped it"
-    )]
-    let mut claimant = command.spawn().unwrap();
-    let traced = Pid::from_raw(claimant.id().try_into().unwrap());
-    // It has stopped in its exec.
-    let mut stopped = waitpid(traced, None).unwrap();
+    let claimant = command.spawn().unwrap();
+    let stopped = waitpid(pid_of(&claimant), None).unwrap();
+    (claimant, stopped)
+}
+
+fn pid_of(claimant: &Child) -> Pid {
+    Pid::from_raw(claimant.id().try_into().unwrap())
+}
+
+/// Lets the claimant go as many steps, each from one begin or end of a system call to the next, and kills it. False when it
+/// has ended before.
+fn claim_killed_after(steps: usize, pid: &str, file: &Path) -> bool {
+    let (mut claimant, mut stopped) = traced_claim(pid, file);
     for _ in 0..steps {
         if matches!(stopped, WaitStatus::Exited(..)) {
             return false;
         }
-        ptrace::syscall(traced, None).unwrap();
-        stopped = waitpid(traced, None).unwrap();
+        ptrace::syscall(pid_of(&claimant), None).unwrap();
+        stopped = waitpid(pid_of(&claimant), None).unwrap();
     }
     if matches!(stopped, WaitStatus::Exited(..)) {
         return false;
@@ -103,4 +108,23 @@ fn a_claim_after_another_can_be_killed_at_every_step() {
         assert_eq!(claim(&earlier.pid(), file), 0);
         earlier.pid()
     });
+}
+
+/// A service's start waits for its claim.
+#[test]
+#[allow(clippy::zombie_processes, reason = "waitpid reaps it")]
+fn a_claim_takes_few_system_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let sleeper = sleeper();
+    let (claimant, mut stopped) = traced_claim(&sleeper.pid(), &dir.path().join("x.pid"));
+    let mut steps = 0;
+    while !matches!(stopped, WaitStatus::Exited(..)) {
+        ptrace::syscall(pid_of(&claimant), None).unwrap();
+        stopped = waitpid(pid_of(&claimant), None).unwrap();
+        steps += 1;
+    }
+    assert_eq!(stopped, WaitStatus::Exited(pid_of(&claimant), 0));
+    // Of the two steps of the last call only its begin is seen.
+    let calls = steps / 2;
+    assert!(calls <= 85, "{calls} system calls");
 }

@@ -53,6 +53,33 @@ fn the_command_has_the_limit_of_descriptors_that_the_supervisor_was_started_with
     assert_eq!(output(&mut command).1, "100\n500\n");
 }
 
+/// The example has not the tools' allocator: it may abort, though not once the command runs.
+#[test]
+fn memory_runs_out_before_the_command_starts() {
+    let mut ran = false;
+    for kib in (2_000..16_000).step_by(500) {
+        let long = unique();
+        let script = format!("echo ran; trap '' TERM; (setsid sleep {long} &); sleep {long}");
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--as={}", kib * 1024))
+            .arg(example("supervise"))
+            .args(["--until-ms", "100", "--grace", "100", "sh", "-c", &script]);
+        let (status, said, error) = output(&mut command);
+        ran = said == "ran\n";
+        if ran {
+            assert_eq!(status, Some(122), "{kib} KiB: {error}");
+        } else {
+            assert!(
+                !error.is_empty() || status.is_none(),
+                "{kib} KiB: {status:?}"
+            );
+        }
+        assert!(!sleeps(&long), "{kib} KiB");
+    }
+    assert!(ran, "16 MB are enough");
+}
+
 mod needs_root {
     use super::*;
 

@@ -7,14 +7,19 @@ use nix::sys::signal::{Signal, kill};
 
 use super::{ask_for_the_end, eventually, fifo, sleeps, start, supervise, unique, with_argument};
 
-/// No look ever finds nobody new, and the time is over all the same. The shells end when the test does.
+/// No look ever finds nobody new, and the time is over all the same. The shells end when the test
+/// does, and do not fork so often that no process IDs are left for others, should nobody reap.
 #[test]
 fn a_tree_that_forks_without_end_is_killed() {
     let (place, fifo) = fifo();
     let gate = place.path().join("gate");
     fs::write(&gate, "").unwrap();
     let mark = unique();
-    let forks = format!("while [ -e {} ]; do (true &) ; done", gate.display());
+    let gate = gate.display();
+    let forks = format!(
+        "i=0; while [ -e {gate} ] && [ $i -lt 2500 ]; do i=$((i+1)); (true &) ; done; \
+         while [ -e {gate} ]; do sleep 0.1; done"
+    );
     // In sessions of their own, so that they are not killed as a group.
     let script = format!(
         "trap '' TERM; for i in 1 2 3; do setsid sh -c '{forks}' {mark} & done; echo ready; {forks}"

@@ -1,0 +1,191 @@
+//! The messages between client and guard, and how they are packed.
+
+use std::{
+    ffi::OsString,
+    os::{
+        fd::OwnedFd,
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    time::Duration,
+};
+
+use super::super::Exit;
+
+/// What the packet of a deadline begins with: a later one takes its place.
+pub(super) const DEADLINE: u8 = b'D';
+
+/// From the client to the guard.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Start CMD, with these variables beside the environment.
+    Start(Vec<(OsString, OsString)>),
+    /// End the tree.
+    End,
+    /// The tree must be gone by this `CLOCK_BOOTTIME`; none lifts the deadline.
+    Deadline(Option<Duration>),
+    /// Send CMD, or its whole process group, a signal; one that asks to end starts the grace
+    /// period.
+    Signal {
+        number: i32,
+        group: bool,
+        ends: bool,
+    },
+    /// Keep this descriptor open until the tree is gone.
+    Keep(OwnedFd),
+}
+
+/// From the guard to the client.
+#[derive(Clone, Debug)]
+pub(crate) enum Report {
+    /// The guard can do its work.
+    Ready,
+    /// It cannot: what failed, and the errno.
+    Failed(String, i32),
+    /// CMD runs; its process ID is that of its group too.
+    Started(i32),
+    /// CMD could not be started: the errno.
+    NotStarted(i32),
+    /// CMD was stopped by this signal.
+    Stopped(i32),
+    /// The tree is gone: how CMD ended, and why.
+    Over(Exit, Cause),
+}
+
+/// Why CMD was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It ended by itself.
+    Own,
+    /// The client asked for it, or died.
+    Asked,
+    /// The deadline was near.
+    Deadline,
+}
+
+impl Order {
+    /// The packet; the descriptor of a [`Keep`](Self::Keep) goes beside it.
+    pub(super) fn packet(&self) -> Vec<u8> {
+        let (tag, rest) = match self {
+            Self::Start(vars) => (b'S', encode(vars)),
+            Self::End => (b'E', Vec::new()),
+            Self::Deadline(at) => {
+                let nanos = at.map_or(u64::MAX, |at| {
+                    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+                });
+                (DEADLINE, nanos.to_ne_bytes().to_vec())
+            }
+            Self::Signal {
+                number,
+                group,
+                ends,
+            } => {
+                let how = i32::from(*group) | i32::from(*ends) << 1;
+                (b'K', numbers(*number, how))
+            }
+            Self::Keep(_) => (b'F', Vec::new()),
+        };
+        [&[tag], &rest[..]].concat()
+    }
+
+    /// The order in a packet and the descriptor that came with it. What cannot be understood ends
+    /// the tree.
+    pub(super) fn read(packet: &[u8], fd: Option<OwnedFd>) -> Self {
+        let rest = &packet[1..];
+        match (packet[0], fd) {
+            (b'S', _) => Self::Start(decode(rest)),
+            (DEADLINE, _) => {
+                let nanos = rest.try_into().map_or(0, u64::from_ne_bytes);
+                Self::Deadline((nanos != u64::MAX).then(|| Duration::from_nanos(nanos)))
+            }
+            (b'K', _) => {
+                let (number, how) = two(rest);
+                Self::Signal {
+                    number,
+                    group: how & 1 != 0,
+                    ends: how & 2 != 0,
+                }
+            }
+            (b'F', Some(fd)) => Self::Keep(fd),
+            _ => Self::End,
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn packet(&self) -> Vec<u8> {
+        let (tag, rest) = match self {
+            Self::Ready => (b'r', Vec::new()),
+            Self::Failed(what, errno) => {
+                let rest = [&errno.to_ne_bytes()[..], what.as_bytes()].concat();
+                (b'f', rest)
+            }
+            Self::Started(pid) => (b's', numbers(*pid, 0)),
+            Self::NotStarted(errno) => (b'n', numbers(*errno, 0)),
+            Self::Stopped(signal) => (b't', numbers(*signal, 0)),
+            Self::Over(Exit::Code(code), cause) => (b'o', numbers(i32::from(*code), *cause as i32)),
+            Self::Over(Exit::Signal(signal), cause) => (b'o', numbers(-signal, *cause as i32)),
+        };
+        [&[tag], &rest[..]].concat()
+    }
+
+    pub(super) fn read(packet: &[u8]) -> Self {
+        let rest = &packet[1..];
+        let (one, other) = two(rest);
+        match packet[0] {
+            b'r' => Self::Ready,
+            b'f' => {
+                let what = rest.get(4..).unwrap_or_default();
+                Self::Failed(String::from_utf8_lossy(what).into_owned(), one)
+            }
+            b's' => Self::Started(one),
+            b'n' => Self::NotStarted(one),
+            b't' => Self::Stopped(one),
+            _ => {
+                let exit = u8::try_from(one).map_or(Exit::Signal(-one), Exit::Code);
+                Self::Over(exit, Cause::from_number(other))
+            }
+        }
+    }
+}
+
+impl Cause {
+    fn from_number(number: i32) -> Self {
+        [Self::Asked, Self::Deadline]
+            .into_iter()
+            .find(|cause| *cause as i32 == number)
+            .unwrap_or(Self::Own)
+    }
+}
+
+fn numbers(one: i32, other: i32) -> Vec<u8> {
+    [one.to_ne_bytes(), other.to_ne_bytes()].concat()
+}
+
+fn two(bytes: &[u8]) -> (i32, i32) {
+    let number = |at: usize| {
+        bytes
+            .get(at..at + 4)
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, i32::from_ne_bytes)
+    };
+    (number(0), number(4))
+}
+
+/// Names and values, each ended by a NUL, which neither can contain.
+fn encode(vars: &[(OsString, OsString)]) -> Vec<u8> {
+    let texts = vars.iter().flat_map(|(name, value)| [name, value]);
+    texts
+        .flat_map(|text| text.as_bytes().iter().copied().chain([0]))
+        .collect()
+}
+
+fn decode(bytes: &[u8]) -> Vec<(OsString, OsString)> {
+    let mut texts = bytes
+        .split(|byte| *byte == 0)
+        .map(|text| OsString::from_vec(text.to_vec()));
+    let mut vars = Vec::new();
+    while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+        vars.push((name, value));
+    }
+    vars
+}

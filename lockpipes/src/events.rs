@@ -1,0 +1,154 @@
+//! What tells a waiter that something happens to its FIFO, without looking again and again.
+//!
+//! Closing an inotify instance takes the kernel ten milliseconds (it waits until nobody uses a mark
+//! any more), and a process that ends has to wait for that. `F_NOTIFY` of `fcntl(2)` costs nothing
+//! at the end, but tells of everything that comes and goes in the FIFO's directory. So the
+//! directory is watched where that may be done, and the FIFO itself where too much happens beside
+//! it.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    path::Path,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    libc::{self, c_int},
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        inotify::{AddWatchFlags, InitFlags, Inotify},
+        signal::{SigSet, SigmaskHow, pthread_sigmask},
+        time::TimeSpec,
+    },
+    unistd::gettid,
+};
+
+use crate::interrupt::{INTERRUPT, make_interruptible};
+
+/// Of `linux/dnotify.h` and `asm-generic/fcntl.h`, which the libc crate does not have for each
+/// architecture.
+const DN_CREATE: c_int = 0x4;
+const DN_DELETE: c_int = 0x8;
+const DN_RENAME: c_int = 0x10;
+const DN_MULTISHOT: c_int = c_int::MIN;
+const F_SETSIG: c_int = 10;
+const F_SETOWN_EX: c_int = 15;
+const F_OWNER_TID: c_int = 0;
+
+#[repr(C)]
+struct Owner {
+    kind: c_int,
+    id: libc::pid_t,
+}
+
+/// Events of the thread that asked for them.
+#[derive(Debug)]
+pub(crate) enum Events {
+    /// Of whatever is in the directory: [`INTERRUPT`] ends a sleep.
+    Directory { _watched: Watched },
+    /// Of the FIFO alone.
+    Fifo(Inotify),
+}
+
+/// A directory of which the kernel tells until it is closed, which comes before the signal is let
+/// through again.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    _directory: File,
+    _blocked: Blocked,
+}
+
+/// The signal, held back while its thread does not sleep.
+#[derive(Debug)]
+struct Blocked;
+
+impl Events {
+    /// Of a directory.
+    pub(crate) fn of_directory(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        let directory = options
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY)
+            .open(path)?;
+        if SigSet::thread_get_mask()?.contains(INTERRUPT) {
+            return Err(io::Error::other("the signal is blocked already"));
+        }
+        make_interruptible()?;
+        let owner = Owner {
+            kind: F_OWNER_TID,
+            id: gettid().as_raw(),
+        };
+        let file = directory.as_raw_fd();
+        // SAFETY: the kernel reads `owner` during the call, and the other arguments are numbers.
+        unsafe {
+            Errno::result(libc::fcntl(file, F_SETSIG, INTERRUPT as c_int))?;
+            Errno::result(libc::fcntl(file, F_SETOWN_EX, &raw const owner))?;
+        }
+        // From now on the signal ends no call but the sleep.
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&INTERRUPT.into()), None)?;
+        let watched = Watched {
+            _directory: directory,
+            _blocked: Blocked,
+        };
+        let wanted = DN_CREATE | DN_DELETE | DN_RENAME | DN_MULTISHOT;
+        // SAFETY: the arguments are numbers.
+        Errno::result(unsafe { libc::fcntl(file, libc::F_NOTIFY, wanted) })?;
+        Ok(Self::Directory { _watched: watched })
+    }
+
+    /// Of the file that is at this path.
+    pub(crate) fn of_fifo(path: &Path) -> nix::Result<Self> {
+        let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let gone =
+            AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
+        events.add_watch(path, gone)?;
+        Ok(Self::Fifo(events))
+    }
+
+    /// Takes what is there: whether something has happened, with the outcome of the sleep before.
+    pub(crate) fn told(&self, interrupted: bool) -> bool {
+        match self {
+            Self::Directory { .. } => interrupted,
+            Self::Fifo(events) => events.read_events().is_ok(),
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // It fails only for a wrong first argument, sigprocmask(2).
+        let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&INTERRUPT.into()), None);
+    }
+}
+
+/// Sleeps until the descriptor is ready, there is an event, or the time is over. What the
+/// descriptor is ready for; none when a signal came, as an event does that is one.
+pub(crate) fn sleep(
+    fd: BorrowedFd<'_>,
+    events: Option<&Events>,
+    limit: Duration,
+) -> nix::Result<Option<PollFlags>> {
+    let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+    let mut polled = vec![readable(fd)];
+    let mut mask = None;
+    match events {
+        Some(Events::Fifo(events)) => polled.push(readable(events.as_fd())),
+        Some(Events::Directory { .. }) => {
+            let mut open = SigSet::thread_get_mask()?;
+            open.remove(INTERRUPT);
+            mask = Some(open);
+        }
+        None => {}
+    }
+    match ppoll(&mut polled, Some(TimeSpec::from_duration(limit)), mask) {
+        Ok(_) => Ok(Some(polled[0].revents().unwrap_or(PollFlags::empty()))),
+        Err(Errno::EINTR) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
