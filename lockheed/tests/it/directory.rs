@@ -225,8 +225,11 @@ fn a_directory_is_made_with_the_mode_that_is_asked_for() {
     }
 }
 
+/// Puts something in the place of a file of the store.
+type Trap<'a> = Box<dyn Fn(&Path) + 'a>;
+
 /// What somebody may put where a file of the store should be.
-fn traps(victim: &Path) -> Vec<(&'static str, Box<dyn Fn(&Path) + '_>)> {
+fn traps(victim: &Path) -> Vec<(&'static str, Trap<'_>)> {
     let make_huge = |path: &Path| File::create(path).unwrap().set_len(3 << 30).unwrap();
     vec![
         (
