@@ -14,6 +14,28 @@ pub struct Error {
     kind: Box<Kind>,
 }
 
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Somebody else has the lock, and is not waited for. `EBUSY`.
+    Held,
+    /// The wait ran out. `ETIMEDOUT`.
+    TimedOut,
+    /// The lock was held, and is held no more. `ESTALE`.
+    Lost,
+    /// The caller wanted no more. `ECANCELED`.
+    Cancelled,
+    /// A name that cannot be one, an object that is no lock, a Pod that has ended or has no such container. `EINVAL`.
+    Invalid,
+    /// There is no such Pod. `ENOENT`.
+    NoPod,
+    /// A request failed, or nothing could be waited with: [`Error::errno`] says how.
+    Request,
+    /// The server has never answered. `EAGAIN` when it was silent.
+    Unanswered,
+}
+
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// The name cannot be a lock's.
@@ -41,6 +63,32 @@ impl Error {
     #[must_use]
     pub fn lock(&self) -> &str {
         &self.lock
+    }
+
+    /// What kind of failure it was.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.kind {
+            Kind::Held(_) => ErrorKind::Held,
+            Kind::TimedOut(..) => ErrorKind::TimedOut,
+            Kind::Lost(_) => ErrorKind::Lost,
+            Kind::Cancelled => ErrorKind::Cancelled,
+            Kind::Refused(Refusal::NoPod(_)) => ErrorKind::NoPod,
+            Kind::Refused(Refusal::NoClock) | Kind::Cluster(_) | Kind::Silent | Kind::Timer(_) => {
+                ErrorKind::Request
+            }
+            Kind::Name | Kind::Refused(_) => ErrorKind::Invalid,
+            Kind::Unanswered(_) => ErrorKind::Unanswered,
+        }
+    }
+
+    /// The error number: `EBUSY` when somebody else has the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a server that was silent
+    /// from the beginning, `ESTALE` for a lock that was lost, `ECANCELED`, `ENOENT` for a Pod that is not there, `EINVAL` for a name that
+    /// cannot be one, an object that cannot be read, or a Pod that has ended, `EPROTO` for a server without a clock, or that of the request
+    /// ([`coord_kube::Error::errno`]).
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        HasErrno::errno(self)
     }
 
     /// Whether the wait is over: somebody else has the lock and is not waited for, or the time to wait has run out. A server that was given

@@ -29,11 +29,12 @@ mod time;
 pub use admin::{State, locks, locks_everywhere, release, status};
 #[cfg(feature = "client")]
 pub use client::Client;
+pub use coord_core::Errno;
 #[cfg(feature = "client")]
 pub use coord_kube;
 pub use coord_lease::{LeaseWatch, Lost};
 #[cfg(feature = "client")]
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 #[cfg(feature = "client")]
 pub use event::Event;
 #[cfg(feature = "client")]

@@ -195,3 +195,18 @@ fn random() -> u64 {
             ^ since.as_secs() << 30
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is shared between threads, or sent to one.
+    #[test]
+    fn the_types_can_be_shared() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Lock>();
+        shared::<Held>();
+        shared::<Error>();
+        shared::<Event>();
+    }
+}

@@ -24,7 +24,7 @@ pub use coord_core::BootInstant;
 pub use driver::{Answer, Change, Started, Store, Watch, start};
 pub use held::{Held, LeaseState, LeaseWatch, Lost};
 pub use pace::{Backoff, ContentionWindow, Random};
-pub use timer::{Pollable, Timer};
+pub use timer::{Pollable, StableFd, Timer};
 pub use version::Version;
 
 #[cfg(feature = "cli")]

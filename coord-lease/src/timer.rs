@@ -2,10 +2,11 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
 };
 
 use nix::sys::{
+    inotify::Inotify,
     time::TimeSpec,
     timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
 };
@@ -17,23 +18,37 @@ use coord_core::BootInstant;
 #[derive(Debug)]
 pub struct Timer(AsyncFd<Pollable<TimerFd>>);
 
-/// A descriptor of one of nix's types, for the runtime to wait on.
+/// A descriptor for the runtime to wait on.
 #[derive(Debug)]
 pub struct Pollable<T>(T);
 
-impl<T: AsFd> AsRawFd for Pollable<T> {
+/// What owns one descriptor, and the same from first to last.
+///
+/// # Safety
+/// `as_fd` gives the same descriptor each time, which is open until the value is dropped: the runtime would wait on whatever gets its
+/// number after that.
+pub unsafe trait StableFd: AsFd {}
+
+// SAFETY: it is its descriptor.
+unsafe impl StableFd for OwnedFd {}
+// SAFETY: it has one `OwnedFd` inside, which no method replaces.
+unsafe impl StableFd for TimerFd {}
+// SAFETY: the same.
+unsafe impl StableFd for Inotify {}
+
+impl<T: StableFd> AsRawFd for Pollable<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
     }
 }
 
-impl<T: AsFd> Pollable<T> {
+impl<T: StableFd> Pollable<T> {
     /// Must be called in a runtime with I/O.
     ///
     /// # Errors
     /// Those of `epoll_ctl(2)`.
     pub fn register(inner: T) -> io::Result<AsyncFd<Self>> {
-        // SAFETY: the value owns its descriptor, and nothing replaces or closes that before the value is dropped.
+        // SAFETY: the descriptor is the same and open until the value is dropped, as `StableFd` promises.
         let registered =
             unsafe { AsyncFd::register_with_interest(Self(inner), Interest::READABLE) };
         registered.map_err(io::Error::from)

@@ -13,6 +13,26 @@ pub struct Error {
     kind: Kind,
 }
 
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Somebody else holds the lock, and is not waited for. `EBUSY`.
+    Held,
+    /// The wait ran out. `ETIMEDOUT`.
+    TimedOut,
+    /// The lock was held, or was to be renewed, and is held no more. `ESTALE`.
+    Lost,
+    /// The caller wanted no more. `ECANCELED`.
+    Cancelled,
+    /// What is kept under the name is no lock, or what was asked for cannot be. `EINVAL`.
+    Invalid,
+    /// The store failed: [`Error::errno`] says how.
+    Store,
+    /// The store has never answered. `EAGAIN` when it was silent.
+    Unanswered,
+}
+
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// Somebody else holds the lock.
@@ -38,6 +58,28 @@ impl Error {
     #[must_use]
     pub fn lock(&self) -> &LockName {
         &self.lock
+    }
+
+    /// What kind of failure it was.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &self.kind {
+            Kind::Held { .. } => ErrorKind::Held,
+            Kind::TimedOut(..) => ErrorKind::TimedOut,
+            Kind::Lost(_) => ErrorKind::Lost,
+            Kind::Cancelled => ErrorKind::Cancelled,
+            Kind::Record(_) | Kind::Asked(_) => ErrorKind::Invalid,
+            Kind::Store(_) => ErrorKind::Store,
+            Kind::Unanswered(_) => ErrorKind::Unanswered,
+        }
+    }
+
+    /// The error number: `EBUSY` when somebody else holds the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a store that was silent
+    /// from the beginning, `ESTALE` for a lock that was lost, `ECANCELED`, `EINVAL` for what cannot be read or cannot be, or that of the
+    /// store.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        HasErrno::errno(self)
     }
 
     /// Whether the wait is over: somebody else holds the lock and is not waited for, or the time to wait has run out. A store that was given

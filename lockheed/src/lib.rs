@@ -17,10 +17,11 @@ mod time;
 pub use admin::locks_everywhere;
 pub use admin::{State, break_lock, delete_lock, inspect, locks};
 pub use condition::{Condition, InvalidCondition};
+pub use coord_core::Errno;
 #[cfg(feature = "kube")]
 pub use coord_kube;
 pub use coord_lease::{LeaseWatch, Lost};
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use event::Event;
 pub use held::Held;
 pub use lock::{Lock, Wait};

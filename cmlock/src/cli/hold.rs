@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use cmlock::{Client, Held, Lock};
 use coord_core::{
-    Errno, HasErrno, Status,
+    Errno, Status,
     cli::{Failure, print},
     duration,
 };

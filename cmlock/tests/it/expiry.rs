@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apiserver::Fault;
 use cmlock::Lock;
-use coord_core::{BootInstant, Errno, HasErrno};
+use coord_core::{BootInstant, Errno};
 use testkit::{
     WallClocks, eventually,
     process::{Kept, is_alive, number_in, outcome},

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cmlock::{Held, Lock};
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use serde_json::json;
 
 use crate::support::{AGENT, Events, Place, soon, unix_time, waiting};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cmlock::Lock;
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use serde_json::{Value, json};
 
 use crate::support::{Place, of_go, soon};

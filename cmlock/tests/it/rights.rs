@@ -1,7 +1,7 @@
 //! What is missing is named, with what to set.
 
 use cmlock::Lock;
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use testkit::process::outcome;
 
 use crate::support::{AGENT, Events, Place, client, cmlock, soon, waiting};

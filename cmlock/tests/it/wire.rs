@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apiserver::{Fault, Proxy};
 use cmlock::{Lock, Verdict};
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use serde_json::json;
 
 use crate::support::{Place, cmlock, soon, unix_time, waiting};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use coord_core::{
-    Errno, HasErrno, Status,
+    Errno, Status,
     cli::{Failure, print},
     duration,
 };

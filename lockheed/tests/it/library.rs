@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use lockheed::{Event, Held, Lock, Lost, MemoryStore, Store, Wait, store::DirStore};
 use tokio::{runtime::Runtime, sync::Notify, time::timeout};
 
@@ -284,5 +284,31 @@ fn a_proof_of_life_frees_the_lock_when_it_is_dropped() {
             drop(proof);
         });
         assert_eq!(holders(&*store).await, [next.unwrap().id()]);
+    });
+}
+
+/// What is shared between threads, or sent to one.
+#[test]
+fn the_types_can_be_shared() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Lock<MemoryStore>>();
+    shared::<Held>();
+    shared::<lockheed::Error>();
+    shared::<Event>();
+}
+
+#[test]
+fn errors_are_told_apart_without_another_crate() {
+    on_runtime(async {
+        let store = Arc::new(MemoryStore::new());
+        let _held = lock(&store).acquire().await.unwrap();
+        let error = lock(&store).try_acquire().await.unwrap_err();
+        assert_eq!(error.kind(), lockheed::ErrorKind::Held);
+        assert_eq!(error.errno(), lockheed::Errno::EBUSY);
+        let limit = Duration::from_millis(1);
+        let error = lock(&store).acquire_within(limit).await.unwrap_err();
+        assert_eq!(error.kind(), lockheed::ErrorKind::TimedOut);
+        let error = lock(&store).id("").try_acquire().await.unwrap_err();
+        assert_eq!(error.kind(), lockheed::ErrorKind::Invalid);
     });
 }

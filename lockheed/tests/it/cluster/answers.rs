@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apiserver::{Fault, Proxy};
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use lockheed::{Held, KubeStore, Lost};
 
 use super::{Place, lock};

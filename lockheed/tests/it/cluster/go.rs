@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use apiserver::{Fault, Proxy};
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use lockheed::{Store, Timestamp};
 use serde_json::json;
 
