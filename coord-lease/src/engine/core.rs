@@ -267,13 +267,11 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Forgets the doubts that what is known has settled. A creation stays in doubt while there is an object, since it may be done once
-    /// that is deleted.
+    /// Forgets the doubts that what is known has settled. A creation cannot be done where there is an object; that it may be once that is
+    /// deleted, as long as it is on its way, is not reckoned with: nobody could ever leave.
     pub(super) fn settle_doubts(&mut self) {
         let doubts = std::mem::take(&mut self.in_doubt);
-        let open = doubts
-            .into_iter()
-            .filter(|sent| sent.base.is_none() || self.may_land(sent));
+        let open = doubts.into_iter().filter(|sent| self.may_land(sent));
         self.in_doubt = open.collect();
     }
 
