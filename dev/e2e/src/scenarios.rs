@@ -51,6 +51,16 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         .chain(cmlock::SCENARIOS)
 }
 
+/// The rights that a `check` names as lacking, each a verb and what it is for.
+fn lacking(said: &str) -> Vec<String> {
+    let rights = said.lines().filter_map(|line| {
+        let (_, right) = line.split_once(" lacks the right to ")?;
+        let (right, _) = right.split_once(" in namespace ")?;
+        Some(right.to_owned())
+    });
+    rights.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};

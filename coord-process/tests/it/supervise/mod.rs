@@ -101,6 +101,19 @@ impl Supervised {
         }
     }
 
+    /// The same of somebody who may have to be woken up to say it.
+    #[track_caller]
+    fn says_when_woken(&mut self, line: &str, mut wake: impl FnMut()) {
+        let until = Instant::now() + WATCHDOG;
+        loop {
+            match self.lines.recv_timeout(Duration::from_millis(50)) {
+                Ok(said) => return assert_eq!(said, line),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < until => wake(),
+                Err(error) => panic!("{line:?} is not said: {error}"),
+            }
+        }
+    }
+
     #[track_caller]
     fn says(&mut self, line: &str) {
         assert_eq!(self.line().as_deref(), Some(line));

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
 };
@@ -15,7 +16,7 @@ use nix::{
 use super::{eventually, example, ignoring, start, supervise};
 
 /// Says each signal that comes, after the end of standard input. It waits in the shell itself: a `sleep` would be stopped by a TSTP, which
-/// is for the whole group.
+/// is for the whole group. A signal that comes just before the shell blocks in `read` is said after that only, hence the gate.
 const COUNTS: &str = r#"
     for number in $ALL; do trap "echo $number" $number; done
     exec 3<>"$GATE"; echo $$; while read -r line; do :; done; echo end; while :; do read -r _ <&3; done"#;
@@ -35,10 +36,11 @@ fn each_signal_reaches_the_command_once() {
     let mut supervised = start(command.env("ALL", all.join(" ")).env("GATE", &gate));
     let command = supervised.says_pid();
     supervised.says("end");
+    let mut gate = fs::File::options().write(true).open(&gate).unwrap();
     for number in catchable() {
         // SAFETY: kill takes any numbers.
         unsafe { libc::kill(supervised.pid().as_raw(), number) };
-        supervised.says(&number.to_string());
+        supervised.says_when_woken(&number.to_string(), || gate.write_all(b"\n").unwrap());
     }
     kill(command, Signal::SIGKILL).unwrap();
     assert_eq!(supervised.finish().code(), Some(137));
