@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// After being passed so often, a waiter waits a quarter as long as one that has just come. Fewer would make those who have waited longest all
 /// try at once.
-const PATIENT: f64 = 32.0;
+const PATIENT: f64 = 48.0;
 
 /// No round trip counts as shorter.
 const SHORTEST: Duration = Duration::from_micros(100);
