@@ -9,7 +9,7 @@ use std::{
 
 use k8s_openapi::{
     api::core::v1::ConfigMap,
-    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 
 use coord_lease::engine::Nonce;
@@ -78,6 +78,8 @@ impl fmt::Display for Malformed {
 /// has written what (`managedFields`).
 #[cfg(feature = "client")]
 pub(crate) fn may_be_lock(meta: &ObjectMeta) -> bool {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+
     const DATA: &str = "f:data";
     const FIELD: &str = "f:expiresAt";
     let writes_expiry = |entry: &ManagedFieldsEntry| {
