@@ -256,6 +256,8 @@ fn package() -> Result {
         "testkit",
         "--exclude",
         "e2e",
+        "--exclude",
+        "sim",
         "--locked",
         "--allow-dirty",
     ];
