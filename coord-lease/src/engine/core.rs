@@ -24,6 +24,8 @@ pub(super) struct Core<P: Protocol> {
     /// The store is in an earlier state than one that was seen: it was restored.
     pub(super) went_back: bool,
     pub(super) pending: Option<Pending<P::Subject>>,
+    /// What was known when the request was sent.
+    known: Option<Version>,
     /// Writes of leases that may still be done.
     pub(super) in_doubt: Vec<Sent>,
     /// The nonces of the leases that this attempt has made, and has to take back if it fails.
@@ -116,6 +118,7 @@ impl<P: Protocol> Core<P> {
             object,
             went_back: false,
             pending: None,
+            known: None,
             in_doubt: Vec::new(),
             made: Vec::new(),
             watch: Watching::Off,
@@ -147,12 +150,18 @@ impl<P: Protocol> Core<P> {
         self.object.there()
     }
 
-    /// The object is so now, as a read or a write of ours says, which are never older than what was known when they were sent.
+    /// A read or a write was answered. The answer is never older than what was known when it was sent, unless the store was put back; it
+    /// may be older than what the watch has told since.
     pub(super) fn is_now(&mut self, object: Option<P::Object>) {
-        let before = self.there().map(|known| self.protocol.version(known));
-        let now = object.as_ref().map(|object| self.protocol.version(object));
-        if let (Some(before), Some(now)) = (before, now) {
-            self.went_back |= now.is_before(&before);
+        if let Some(version) = object.as_ref().map(|object| self.protocol.version(object)) {
+            let went_back = self
+                .known
+                .as_ref()
+                .is_some_and(|known| version.is_before(known));
+            if self.is_old(&version) && !went_back {
+                return;
+            }
+            self.went_back |= went_back;
         }
         self.put(object, None);
     }
@@ -191,6 +200,7 @@ impl<P: Protocol> Core<P> {
 
     pub(super) fn read(&mut self) {
         let sent = self.now.boot;
+        self.known = self.there().map(|known| self.protocol.version(known));
         self.pending = Some(Pending::Read { sent });
         self.outputs.push_back(Output::Read);
     }
@@ -201,6 +211,7 @@ impl<P: Protocol> Core<P> {
             Write::Create(_) => None,
             Write::Update(object) | Write::Delete(object) => Some(self.protocol.version(object)),
         };
+        self.known = self.there().map(|known| self.protocol.version(known));
         self.pending = Some(Pending::Write(Sent {
             at: self.now.boot,
             nonce,

@@ -293,3 +293,20 @@ fn a_renewal_that_meets_others_again_and_again_is_tried_more_slowly() {
     }
     assert!(tried < 12, "{tried} writes in a second");
 }
+
+/// A Go program announces its write: its version is the newer one, and nothing was undone.
+#[test]
+fn an_answer_that_the_watch_has_overtaken_changes_nothing() {
+    let (mut engine, _) = holder();
+    engine.handle(Input::Time, at(11));
+    let renewed = writes(&mut engine);
+    engine.handle(Input::Changed(versioned(renewed.clone(), 702)), at(12));
+    engine.handle(written(renewed.clone(), 701), at(12));
+    let told = outputs(&mut engine);
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Renewed(_))]),
+        "{told:?}"
+    );
+    engine.handle(Input::Time, at(22));
+    assert_eq!(writes(&mut engine).version, Version::new("702"));
+}
