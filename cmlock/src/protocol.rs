@@ -74,7 +74,7 @@ pub enum Refusal {
     Finished(PodName, String),
     /// The Pod has no container of this name.
     NoContainer(PodName, String),
-    /// The object is no lock.
+    /// The object is not a lock.
     Malformed(Malformed),
     /// The server's answers have no `Date`.
     NoClock,

@@ -181,7 +181,7 @@ impl<P: Protocol> Started<P> {
                 (&mut self.outcome).await
             }
         };
-        // A driver that is gone without a word went with its runtime.
+        // A driver that ended without an outcome was dropped with its runtime.
         let grant = outcome.unwrap_or(Err(Failure::Cancelled))?;
         let grant = grant.ok_or(Failure::Cancelled)?;
         Ok(Held::new(grant, self.orders, self.lease))

@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Lost,
     /// The caller wanted no more. `ECANCELED`.
     Cancelled,
-    /// What is kept under the name is no lock, or what was asked for cannot be. `EINVAL`.
+    /// What is kept under the name is not a lock, or what was asked for cannot be. `EINVAL`.
     Invalid,
     /// The store failed: [`Error::errno`] says how.
     Store,

@@ -174,7 +174,7 @@ impl<S: Store> Lock<S> {
     /// Acquires the lock, and waits until it can.
     ///
     /// # Errors
-    /// `EINVAL` when what is kept under the name is no lock; `EACCES`; that of the store when it has never answered within 30 s.
+    /// `EINVAL` when what is kept under the name is not a lock; `EACCES`; that of the store when it has never answered within 30 s.
     ///
     /// # Cancel safety
     /// Dropping the future ends the attempt; in the background it is seen to that nothing of it is left.
@@ -231,7 +231,7 @@ impl<S: Store> Lock<S> {
     /// Ends the lease of this ID, which somebody acquired before and left; if there is none, it is well too.
     ///
     /// # Errors
-    /// That of the store; `EINVAL` when what is kept under the name is no lock.
+    /// That of the store; `EINVAL` when what is kept under the name is not a lock.
     pub async fn release(&self) -> Result<(), Error> {
         let released = self.start(Goal::Release, Wait::No)?.released().await;
         released.map_err(|failure| self.error(failure))

@@ -98,9 +98,7 @@ impl Skew {
             }),
         }
     }
-}
 
-impl Skew {
     /// Whether a lease that is seen for the first time is over, however far clocks differ.
     pub(crate) fn is_surely_over(self, lease: &Lease, now: Timestamp) -> bool {
         let skew = match lease.duration() {

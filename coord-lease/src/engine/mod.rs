@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Invariants: a holder's belief ends by what its protocol makes of the moment before the write was sent; nothing is written but on top of the version that was
-//! judged; and who gives up leaves no write behind that may still be done.
+//! judged; and whoever gives up leaves no write behind that may still be done.
 
 mod acquiring;
 mod answers;
