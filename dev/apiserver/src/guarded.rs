@@ -2,12 +2,12 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::process::write_program;
 
 use crate::{Namespace, Proxy, cluster};
 
@@ -85,10 +85,8 @@ impl Guarded {
     pub fn plugin(&self, script: &str, more: &Value) -> Value {
         let directory = self.directory.path().display();
         let script = format!("#!/bin/sh\ncd '{directory}'\necho x >>runs\n{script}");
-        self.put("plugin", &script);
         let path = self.path("plugin");
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&path, executable).expect("it may be made executable");
+        write_program(&path, &script);
         let mut exec = json!({"apiVersion": VERSION, "interactiveMode": "IfAvailable", "command": path,
             "args": ["--secret", "hunter2"], "env": [{"name": "SECRET", "value": "hunter3"}]});
         for (name, value) in more.as_object().into_iter().flatten() {

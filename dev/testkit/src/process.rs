@@ -110,6 +110,34 @@ pub fn is_alive(pid: i32) -> bool {
     state.is_some_and(|state| !['Z', 'X'].contains(&state))
 }
 
+/// Makes a program of this text, which begins with `#!`.
+///
+/// Another process writes it: a file that this one has open for writing cannot be executed, `ETXTBSY`
+/// of `execve(2)`, as long as a child that another thread has just forked has it open as well.
+///
+/// # Panics
+/// When it cannot be written.
+#[track_caller]
+pub fn write_program(path: &Path, text: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "printf %s \"$2\" >\"$1\" && chmod 755 \"$1\"", "sh"]);
+    assert_eq!(
+        outcome(shell.arg(path).arg(text)).0,
+        0,
+        "{path:?} is written"
+    );
+}
+
+/// Copies a program, by another process as well.
+///
+/// # Panics
+/// When it cannot be copied.
+#[track_caller]
+pub fn copy_program(from: &Path, to: &Path) {
+    let mut copy = Command::new("cp");
+    assert_eq!(outcome(copy.arg(from).arg(to)).0, 0, "{from:?} is copied");
+}
+
 /// What a file has, as soon as it is a whole number and a line.
 ///
 /// # Panics

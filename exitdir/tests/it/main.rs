@@ -194,7 +194,7 @@ fn run_as_reader(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let place = tempfile::tempdir().unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let tool = place.path().join("exitdir");
-    fs::copy(env!("CARGO_BIN_EXE_exitdir"), &tool).unwrap();
+    testkit::process::copy_program(Path::new(env!("CARGO_BIN_EXE_exitdir")), &tool);
     let mut command = if geteuid().is_root() {
         let mut setpriv = Command::new("setpriv");
         setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);

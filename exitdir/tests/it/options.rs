@@ -5,12 +5,14 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Command, Stdio},
 };
 
 use exitdir::{ExitDir, Record};
 use nix::sys::signal::Signal;
 use tempfile::tempdir;
+use testkit::process::copy_program;
 
 use crate::{Process, eventually, exitdir, run, sleeps, start, unique, unshare_mounts};
 
@@ -194,7 +196,7 @@ mod needs_root {
         let place = tempdir().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let tool = place.path().join("exitdir");
-        fs::copy(env!("CARGO_BIN_EXE_exitdir"), &tool).unwrap();
+        copy_program(Path::new(env!("CARGO_BIN_EXE_exitdir")), &tool);
         let dir = place.path().join("dir");
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();

@@ -10,7 +10,7 @@ use std::{
 
 use nix::{libc, unistd::Pid};
 use testkit::{
-    process::switches,
+    process::{copy_program, switches},
     refusal::{Call, refuse},
 };
 
@@ -267,7 +267,7 @@ mod needs_root {
         )
         .unwrap();
         let tool = place.path().join("lockpipe");
-        fs::copy(env!("CARGO_BIN_EXE_lockpipe"), &tool).unwrap();
+        copy_program(Path::new(env!("CARGO_BIN_EXE_lockpipe")), &tool);
         let write = |more: &[&str]| {
             let mut command = Command::new("setpriv");
             command.args(["--reuid", "54321", "--clear-groups", "prlimit", "--nproc=1"]);

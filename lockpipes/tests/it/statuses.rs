@@ -11,6 +11,7 @@ use std::{
 };
 
 use nix::unistd::geteuid;
+use testkit::process::copy_program;
 
 use crate::support::{Place, expect, lockpipe};
 
@@ -73,14 +74,9 @@ fn create_below_what_is_no_directory() {
 #[test]
 fn create_without_the_right_to() {
     let place = Place::new();
-    // An unprivileged user may not be able to reach the build directory. Not fs::copy: a process that another test forks
-    // meanwhile would inherit the open file, and what is open for writing cannot be executed (ETXTBSY).
+    // An unprivileged user may not be able to reach the build directory.
     let program = place.path().join("lockpipe");
-    let copied = Command::new("cp")
-        .arg(env!("CARGO_BIN_EXE_lockpipe"))
-        .arg(&program)
-        .status();
-    assert!(copied.unwrap().success());
+    copy_program(Path::new(env!("CARGO_BIN_EXE_lockpipe")), &program);
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let mut command = Command::new(program);
     if geteuid().is_root() {

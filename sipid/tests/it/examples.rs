@@ -2,10 +2,11 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
 };
+
+use testkit::process::write_program;
 
 use crate::{
     server::answering,
@@ -35,9 +36,7 @@ impl Place {
     }
 
     fn script(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(self.path(name), mode).unwrap();
+        write_program(Path::new(&self.path(name)), text);
     }
 
     fn start(&self, program: &str, arguments: &[&str]) -> Child {

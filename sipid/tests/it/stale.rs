@@ -7,6 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use testkit::process::copy_program;
+
 use crate::support::{
     Kept, SIPID, claim, eventually, in_namespace, kill, sipid, sleeper, status_of,
 };
@@ -24,14 +26,8 @@ fn status(file: &Path, more: &[&str]) -> i32 {
 /// Renamed to `name`, under which it waits.
 fn named(name: &str, dir: &Path) -> Kept {
     let program = dir.join(name);
-    fs::copy("/bin/sleep", &program).unwrap();
-    // Another test's child may still have the file open for writing, for a moment.
-    let mut spawned = None;
-    eventually("it can be executed", || {
-        spawned = Command::new(&program).arg("1000").spawn().ok();
-        spawned.is_some()
-    });
-    let process = Kept(spawned.unwrap());
+    copy_program(Path::new("/bin/sleep"), &program);
+    let process = Kept(Command::new(&program).arg("1000").spawn().unwrap());
     let comm = format!("/proc/{}/comm", process.pid());
     eventually("it has its name", || {
         fs::read_to_string(&comm).unwrap().trim_end() == name

@@ -15,6 +15,7 @@ use nix::{
     unistd::Pid,
 };
 use tempfile::tempdir;
+use testkit::process::copy_program;
 
 use super::{Supervised, eventually, example, sleeps, start, supervise, unique};
 
@@ -68,15 +69,7 @@ mod needs_root {
         fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
         let copy = |from: &Path, name: &str, mode: u32| {
             let to = place.path().join(name);
-            // By another process: a file that this one has open for writing cannot be executed by the children of its other threads.
-            assert!(
-                Command::new("cp")
-                    .arg(from)
-                    .arg(&to)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
+            copy_program(from, &to);
             fs::set_permissions(&to, Permissions::from_mode(mode)).unwrap();
             to
         };

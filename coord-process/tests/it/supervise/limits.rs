@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use nix::unistd::geteuid;
+use testkit::process::copy_program;
 
 use super::{example, sleeps, unique};
 
@@ -90,7 +91,7 @@ mod needs_root {
     fn processes_run_out_before_the_command_starts() {
         let place = tempfile::tempdir_in("/tmp").unwrap();
         let program = place.path().join("supervise");
-        std::fs::copy(example("supervise"), &program).unwrap();
+        copy_program(&example("supervise"), &program);
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(place.path(), open).unwrap();
         let user = (1_000_000 + std::process::id()).to_string();
