@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// After being passed so often, a waiter waits a quarter as long as one that has just come. Fewer would make those who have waited longest all
 /// try at once.
-const PATIENT: f64 = 48.0;
+const PATIENT: f64 = 100.0;
 
 /// No round trip counts as shorter.
 const SHORTEST: Duration = Duration::from_micros(100);
@@ -29,7 +29,8 @@ pub struct Backoff {
 pub struct ContentionWindow {
     /// In round trips.
     window: f64,
-    round_trip: Duration,
+    /// None before anything was answered.
+    round_trip: Option<Duration>,
     /// How often somebody else was first: the more often, the less this one waits.
     passed: f64,
 }
@@ -91,15 +92,19 @@ impl ContentionWindow {
     pub fn new() -> Self {
         Self {
             window: Self::FIRST,
-            round_trip: Duration::from_millis(1),
+            round_trip: None,
             passed: 0.0,
         }
     }
 
-    /// A request was answered after this long.
+    /// A request was answered after this long. One that took much longer than others says little of those to come.
     pub fn answered_after(&mut self, took: Duration) {
         let took = took.clamp(SHORTEST, Duration::from_secs(1));
-        self.round_trip = (self.round_trip * 3 + took) / 4;
+        self.round_trip = Some(match self.round_trip {
+            None => took,
+            Some(before) if took < before => (before + took) / 2,
+            Some(before) => (before * 3 + took.min(before * 2)) / 4,
+        });
     }
 
     /// Others tried as well, and one of them was first.
@@ -111,9 +116,10 @@ impl ContentionWindow {
     /// than that is not believed any more, or whoever measured it would never get its turn.
     pub fn spared(&mut self, after: Duration) {
         self.passed += 1.0;
-        if self.round_trip > after.max(SHORTEST) * 8 {
-            self.round_trip /= 2;
-        }
+        let most = after.max(SHORTEST) * 8;
+        self.round_trip = self
+            .round_trip
+            .map(|known| if known > most { known / 2 } else { known });
         let narrower = match self.window {
             wide if wide > 16.0 => 0.993,
             wide if wide > 4.0 => 0.95,
@@ -125,7 +131,8 @@ impl ContentionWindow {
     /// How long to wait before a try.
     pub fn pause(&self, random: &mut Random) -> Duration {
         let share = random.fraction() / (1.0 + self.passed / PATIENT).powi(2);
-        let pause = self.round_trip.mul_f64(self.window * share);
+        let round_trip = self.round_trip.unwrap_or(Duration::from_millis(1));
+        let pause = round_trip.mul_f64(self.window * share);
         pause.min(Duration::from_secs(5))
     }
 }

@@ -165,8 +165,8 @@ impl<P: Protocol> Holding<P> {
 fn lost<P: Protocol>(core: &Core<P>) -> Option<Lost> {
     match &core.object {
         Seen::Absent(_) => Some(Lost::Deleted),
-        Seen::There(object) if core.protocol.has_lease(object) == Some(false) => Some(Lost::Taken),
         Seen::There(_) if core.went_back => Some(Lost::Undone),
+        Seen::There(object) if core.protocol.has_lease(object) == Some(false) => Some(Lost::Taken),
         Seen::There(_) | Seen::Unknown => None,
     }
 }
