@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::libc;
+
 use crate::{
     signal::{LINE_ON_TERMINAL, WIPE},
     text::escaped,
@@ -19,8 +21,9 @@ use crate::{
 
 const REDRAW: Duration = Duration::from_secs(1);
 
-/// One line on standard error that says what the command waits for, how long it has waited and how much is left,
-/// redrawn once a second while it lives. Where standard error is not a terminal it does nothing.
+/// One line on standard error that says how long the command has waited, how much is left, and what
+/// it waits for. It is redrawn once a second while it lives, and cut to the terminal's width. Where
+/// standard error is not a terminal it does nothing.
 ///
 /// Nothing shows during the first second, so that a short wait leaves no trace.
 #[derive(Debug)]
@@ -41,6 +44,12 @@ impl LiveLine {
             None
         };
         Self { what, painter }
+    }
+
+    /// Whether there is a terminal that shows it.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.painter.is_some()
     }
 
     /// Changes what the line says is waited for, from the next redraw on.
@@ -74,9 +83,11 @@ fn paint_in_background(
                     started.elapsed(),
                     limit,
                 );
+                let text = cut(escaped(&text).to_string(), columns());
                 LINE_ON_TERMINAL.store(true, Ordering::Relaxed);
-                // DECAWM off and on: a long line is cut at the margin, since a wrapped one could not be wiped.
-                let _ = write!(io::stderr(), "{WIPE}\x1b[?7l{}\x1b[?7h", escaped(&text));
+                // DECAWM off and on: a wrapped line could not be wiped, and some characters take
+                // two columns.
+                let _ = write!(io::stderr(), "{WIPE}\x1b[?7l{text}\x1b[?7h");
             }
             if LINE_ON_TERMINAL.swap(false, Ordering::Relaxed) {
                 let _ = write!(io::stderr(), "{WIPE}");
@@ -85,17 +96,42 @@ fn paint_in_background(
     painter.ok().map(|painter| (stop, painter))
 }
 
+/// The time first: it stays when the rest is cut.
 fn line(what: &str, waited: Duration, limit: Option<Duration>) -> String {
     let whole =
         |duration: Duration| humantime::format_duration(Duration::from_secs(duration.as_secs()));
+    let waited_for = whole(waited);
     match limit {
-        None => format!("{what}, {} so far", whole(waited)),
-        Some(limit) => format!(
-            "{what}, {} so far, {} left",
-            whole(waited),
-            whole(limit.saturating_sub(waited))
-        ),
+        None => format!("{waited_for}: {what}"),
+        Some(limit) => {
+            let left = whole(limit.saturating_sub(waited));
+            format!("{waited_for}, {left} left: {what}")
+        }
     }
+}
+
+/// At most so many characters, of which the last says that there was more.
+fn cut(text: String, columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) if text.chars().count() > columns => {
+            let kept = text.chars().take(columns.saturating_sub(1));
+            kept.chain(['…']).collect()
+        }
+        _ => text,
+    }
+}
+
+/// The width of the terminal that standard error is; none where it does not say, `ioctl_tty(2)`.
+fn columns() -> Option<usize> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCGWINSZ writes one winsize to where it is told, and that is one.
+    let done = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (done == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 
 #[cfg(test)]
@@ -103,16 +139,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_says_what_how_long_and_how_much_is_left() {
+    fn the_line_says_how_long_how_much_is_left_and_what_for() {
         let waited = Duration::from_millis(61_500);
-        assert_eq!(line("waiting", waited, None), "waiting, 1m 1s so far");
+        assert_eq!(line("waiting", waited, None), "1m 1s: waiting");
         assert_eq!(
             line("waiting", waited, Some(Duration::from_secs(90))),
-            "waiting, 1m 1s so far, 28s left"
+            "1m 1s, 28s left: waiting"
         );
         assert_eq!(
             line("waiting", waited, Some(Duration::from_secs(1))),
-            "waiting, 1m 1s so far, 0s left"
+            "1m 1s, 0s left: waiting"
         );
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_says_so() {
+        let line = || "1s: waiting for 锁".to_owned();
+        assert_eq!(cut(line(), None), line());
+        assert_eq!(cut(line(), Some(17)), line());
+        assert_eq!(cut(line(), Some(16)), "1s: waiting for…");
+        assert_eq!(cut(line(), Some(1)), "…");
     }
 }
