@@ -2,6 +2,8 @@
 
 mod admin;
 mod condition;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod event;
 mod held;

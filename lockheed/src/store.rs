@@ -1,6 +1,8 @@
 //! Where locks are kept: a small interface, and what stands behind it.
 //!
-//! All locking logic stands above [`Store`], which only has to keep objects, number their versions and compare them.
+//! All locking logic stands above [`Store`], which only has to keep objects, number their versions
+//! and compare them. Whoever writes a store of their own checks it with the suite
+//! `lockheed::conformance` (feature `conformance`).
 
 mod dir;
 #[cfg(feature = "kube")]
@@ -303,6 +305,12 @@ impl StoreError {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// The error number.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        self.errno
     }
 
     /// What to make of it.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use nix::{
     fcntl::{Flock, FlockArg},
     libc,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use coord_core::{Errno, HasErrno, boottime};
+use coord_core::{Errno, boottime};
 use nix::sys::statfs::{FsType, statfs};
 use serde::{Deserialize, Serialize};
 

@@ -14,5 +14,5 @@ async fn a_store_of_config_maps() {
             &["get", "list", "watch", "create", "update", "delete"],
         )],
     );
-    crate::conformance::suite(&super::store(&user, "lockheed-tests/0").await).await;
+    lockheed::conformance::check(&super::store(&user, "lockheed-tests/0").await).await;
 }

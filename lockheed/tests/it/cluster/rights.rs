@@ -1,6 +1,6 @@
 //! Users who may not do everything that locks need.
 
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use coord_kube::ClientArgs;
 use coord_kube::Cluster;
 use lockheed::{KubeStore, Lock, Store};

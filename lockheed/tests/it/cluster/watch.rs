@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use apiserver::{Fault, Proxy};
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use coord_kube::{ClientArgs, Cluster};
 use lockheed::{
     KubeStore, Store,
