@@ -89,7 +89,9 @@ async fn found(
     Ok(locks)
 }
 
-/// Deletes the lock's object if the client's Pod owns it and, where an ID is given, that holder of it has it. None is fine.
+/// Deletes the lock's object if the client's Pod owns it and, where an ID is given, that holder of
+/// it has it. None is fine, and so is one that nobody holds any more, which is left to the next
+/// holder.
 ///
 /// # Errors
 /// `EBUSY` when it is somebody else's, whom the text names; `EINVAL` when it cannot be read; those of the requests.
@@ -105,7 +107,7 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
             let ours = record.owner.uid == holder.owner.uid
                 && (id.is_none() || record.is_held_by(&holder));
             if !ours {
-                return Err(Kind::Held(Obstacle::of(&record)));
+                return held_by_another(client, &object).await;
             }
             match client.delete(name, &object.metadata).await {
                 Ok(()) => return Ok(()),
@@ -116,6 +118,14 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
         }
     };
     released.await.map_err(|kind: Kind| kind.of(name))
+}
+
+/// There is nothing to release where the holder is there no more.
+async fn held_by_another(client: &Client, object: &ConfigMap) -> Result<(), Kind> {
+    match state(client, object).await?.verdict {
+        Verdict::Held(obstacle) => Err(Kind::Held(obstacle)),
+        Verdict::Free(_) | Verdict::Ours => Ok(()),
+    }
 }
 
 async fn read(client: &Client, name: &str) -> Result<Option<ConfigMap>, Kind> {

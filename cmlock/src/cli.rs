@@ -52,7 +52,7 @@ impl Tool for CmlockCli {
     const NAME: &'static str = "cmlock";
     const LOG: Defaults = Defaults {
         env_prefix: "CMLOCK",
-        level: log::LevelFilter::Warn,
+        level: log::LevelFilter::Info,
         crates: &["cmlock"],
         silent_below_debug: &["kube_client"],
     };

@@ -185,7 +185,7 @@ impl fmt::Display for Error {
             Kind::Lost(why) => write!(f, "it was lost: {why}"),
             Kind::Silent => f.write_str("the API server did not answer in time"),
             Kind::Cluster(error) | Kind::Unanswered(error) => write!(f, "{error}"),
-            Kind::Timer(_) => f.write_str("no timer"),
+            Kind::Timer(_) => f.write_str("cannot make a timer"),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 pub enum Event {
     /// Somebody holds the lock, and is waited for. Told again when somebody or something else is in the way.
     Waiting(Obstacle),
+    /// The same holder is in the way still, with another expiry.
+    StillWaiting(Obstacle),
     /// The holder is there no more, and its object is deleted.
     Freeing(Freed),
     /// The lock was acquired, until this time.
@@ -44,28 +46,63 @@ pub enum Event {
     NotWatchingPods(String),
 }
 
-impl Event {
-    /// What the engine tells, while the expiry is this.
-    pub(crate) fn of(event: &engine::Event<PodLock>, written: &Written) -> Option<Self> {
-        let expires = written.get().flatten();
+/// Tells a handler what the engine tells.
+pub(crate) struct Reporter {
+    handler: Option<Handler>,
+    /// The expiry as it was written last.
+    written: Written,
+    /// What was last said to be in the way.
+    obstacle: Option<Obstacle>,
+}
+
+impl Reporter {
+    pub(crate) fn new(handler: Option<Handler>, written: Written) -> Self {
+        Self {
+            handler,
+            written,
+            obstacle: None,
+        }
+    }
+
+    pub(crate) fn tell(&mut self, event: &engine::Event<PodLock>) {
+        let event = self.event(event);
+        if let (Some(handler), Some(event)) = (&self.handler, &event) {
+            handler(event);
+        }
+        if let Some(Event::Released | Event::NotReleased(_)) = event {
+            self.written.set(None);
+        }
+    }
+
+    fn event(&mut self, event: &engine::Event<PodLock>) -> Option<Event> {
+        let expires = self.written.get().flatten();
         Some(match event {
-            engine::Event::Waiting(by) => Self::Waiting(by.clone()),
-            engine::Event::Acquired(..) => Self::Acquired(expires),
-            engine::Event::Renewed(_) => Self::Extended(expires?),
-            engine::Event::NotRenewed(why) => Self::NotExtended(why.to_string()),
-            engine::Event::Lost(why) => Self::Lost(*why),
-            engine::Event::Unreachable(why) => Self::Unreachable(why.clone()),
-            engine::Event::Reachable => Self::Reachable,
-            engine::Event::NotWatched(why) => Self::NotWatched(why.clone()),
-            engine::Event::Released => Self::Released,
-            engine::Event::NotReleased(why) => Self::NotReleased(why.to_string()),
+            engine::Event::Waiting(by) => self.waiting(by),
+            engine::Event::Acquired(..) => Event::Acquired(expires),
+            engine::Event::Renewed(_) => Event::Extended(expires?),
+            engine::Event::NotRenewed(why) => Event::NotExtended(why.to_string()),
+            engine::Event::Lost(why) => Event::Lost(*why),
+            engine::Event::Unreachable(why) => Event::Unreachable(why.clone()),
+            engine::Event::Reachable => Event::Reachable,
+            engine::Event::NotWatched(why) => Event::NotWatched(why.clone()),
+            engine::Event::Released => Event::Released,
+            engine::Event::NotReleased(why) => Event::NotReleased(why.to_string()),
             engine::Event::Failed(_) => return None,
             engine::Event::Notice(notice) => match notice {
-                Notice::Freeing(why) => Self::Freeing(why.clone()),
-                Notice::NotWatchingPods(why) => Self::NotWatchingPods(why.clone()),
-                Notice::NoContainer(name) => Self::NoContainer(name.clone()),
+                Notice::Freeing(why) => Event::Freeing(why.clone()),
+                Notice::NotWatchingPods(why) => Event::NotWatchingPods(why.clone()),
+                Notice::NoContainer(name) => Event::NoContainer(name.clone()),
             },
         })
+    }
+
+    fn waiting(&mut self, by: &Obstacle) -> Event {
+        let before = self.obstacle.replace(by.clone());
+        if before.is_some_and(|before| before.differs_by_expiry_at_most(by)) {
+            Event::StillWaiting(by.clone())
+        } else {
+            Event::Waiting(by.clone())
+        }
     }
 }
 
@@ -73,6 +110,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Waiting(obstacle) => write!(f, "waiting: {obstacle}"),
+            Self::StillWaiting(obstacle) => write!(f, "still waiting: {obstacle}"),
             Self::Freeing(why) => write!(f, "freeing it: {why}"),
             Self::Acquired(Some(until)) => write!(f, "acquired, until {until}"),
             Self::Acquired(None) => f.write_str("acquired, without expiry"),

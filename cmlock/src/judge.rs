@@ -121,6 +121,16 @@ impl Obstacle {
             in_container: record.run.is_some(),
         }
     }
+
+    /// Whether the same holder is in the way in the same manner, if perhaps until another time.
+    #[cfg(feature = "client")]
+    pub(crate) fn differs_by_expiry_at_most(&self, other: &Self) -> bool {
+        let with_ours = Self {
+            expires: self.expires,
+            ..other.clone()
+        };
+        *self == with_ours
+    }
 }
 
 impl fmt::Display for Freed {

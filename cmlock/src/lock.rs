@@ -16,7 +16,7 @@ use coord_lease::{
 use crate::{
     Client, Error, Event, Held,
     error::Kind,
-    event::Handler,
+    event::{Handler, Reporter},
     place::Place,
     protocol::{self, Written},
     record,
@@ -163,16 +163,8 @@ impl Lock {
             .telling(&self.written);
         let engine = Engine::new(lock, settings, self.client.now(), random());
         let place = Place::new(&self.client, &self.name, new_id());
-        let (handler, written) = (self.handler.clone(), self.written.clone());
-        let started = start(engine, place, move |event| {
-            let event = Event::of(event, &written);
-            if let (Some(handler), Some(event)) = (&handler, &event) {
-                handler(event);
-            }
-            if let Some(Event::Released | Event::NotReleased(_)) = event {
-                written.set(None);
-            }
-        });
+        let mut reporter = Reporter::new(self.handler.clone(), self.written.clone());
+        let started = start(engine, place, move |event| reporter.tell(event));
         let started = started.map_err(|error| Kind::Timer(error).of(&self.name))?;
         match started.acquired(cancel).await {
             Ok(held) => Ok(Held::new(&self.name, held)),

@@ -175,7 +175,7 @@ impl Cluster {
         let namespace = self.namespace();
         if missing.is_empty() {
             let lacks = in_words(&wished);
-            log::info!("{user} can do without the right to {lacks} in namespace {namespace:?}");
+            log::debug!("{user} can do without the right to {lacks} in namespace {namespace:?}");
             return Ok(coord_core::Status::DONE);
         }
         let lacks = in_words(&missing);

@@ -5,7 +5,7 @@ use std::{error::Error, ffi::OsString};
 use coord_core::{BootInstant, Errno, HasErrno, Status, cli::Failure};
 use coord_process::supervise::{self, Ender, Guard, Reason, Running};
 
-use crate::{LeaseWatch, Signals, Timer, timer::Pollable};
+use crate::{LeaseWatch, Signals, Timer, WaitReport, timer::Pollable};
 
 /// How a command under a lease has ended.
 #[derive(Debug)]
@@ -81,9 +81,13 @@ pub fn not_acquired(
     error: impl HasErrno + Send + Sync + 'static,
     busy: bool,
     signals: &Signals,
+    report: &WaitReport,
 ) -> Result<Status, Failure> {
     match error.errno() {
-        Errno::ECANCELED => Ok(signals.status().unwrap_or(Status::FAILED)),
+        Errno::ECANCELED => {
+            report.cancelled();
+            Ok(signals.status().unwrap_or(Status::FAILED))
+        }
         _ if busy => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
         _ => Err(failed(error)),
     }

@@ -18,7 +18,7 @@ mod signals;
 #[cfg(feature = "cli")]
 mod times;
 #[cfg(feature = "cli")]
-mod wait_line;
+mod wait_report;
 
 pub use coord_core::BootInstant;
 pub use driver::{Answer, Change, Started, Store, Watch, start};
@@ -34,5 +34,5 @@ pub use {
     runtime::{block_on, runtime},
     signals::Signals,
     times::Times,
-    wait_line::WaitLine,
+    wait_report::WaitReport,
 };

@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use crate::{
     Condition, Error, Lease, LockName, Record, Store, Timestamp,
     error::Kind,
-    protocol::Skew,
+    protocol::{Broken, HeldBy, Skew},
     store::{Object, RECORD, StoreError, StoreErrorKind, Version},
 };
 
@@ -37,7 +37,16 @@ impl State {
             .filter(|lease| !lease.is_expired(self.now))
     }
 
-    /// Whether somebody holds it.
+    /// The leases that are over by their own word, and still there: nobody has taken the lock
+    /// since. While clocks may differ, their holders may believe in them.
+    pub fn expired(&self) -> impl Iterator<Item = &Lease> {
+        self.record
+            .leases
+            .values()
+            .filter(|lease| lease.is_expired(self.now))
+    }
+
+    /// Whether somebody holds it, by the word of the leases.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.holders().next().is_some()
@@ -113,8 +122,9 @@ fn wanted(state: &Result<State, Error>, condition: Option<&Condition>) -> bool {
     state.matches(condition)
 }
 
-/// Ends every lease of a lock, whoever holds it, and returns those that were not over. Holders that watch the lock learn of it at once;
-/// until then they believe to hold it. None when the condition does not hold.
+/// Ends every lease of a lock, whoever holds it, and returns them; those that are over by their own
+/// word are among them. Holders that watch the lock learn of it at once; until then they believe to
+/// hold it. None when the condition does not hold.
 ///
 /// # Errors
 /// As [`inspect`]; `EAGAIN` when others are always faster.
@@ -123,22 +133,36 @@ pub async fn break_lock<S: Store>(
     name: &LockName,
     condition: Option<&Condition>,
 ) -> Result<Option<Vec<Lease>>, Error> {
+    break_lock_as(store, name, condition, "").await
+}
+
+/// The same, and leaves word of who did it, for those whose leases they were.
+///
+/// # Errors
+/// As [`break_lock`].
+pub async fn break_lock_as<S: Store>(
+    store: &S,
+    name: &LockName,
+    condition: Option<&Condition>,
+    by: &str,
+) -> Result<Option<Vec<Lease>>, Error> {
     for _ in 0..TRIES {
         let (object, state) = look(store, name).await?;
         if condition.is_some_and(|condition| !state.matches(condition)) {
             return Ok(None);
         }
-        let holders: Vec<_> = state.holders().cloned().collect();
-        if holders.is_empty() {
-            return Ok(Some(holders));
-        }
         let (mut free, mut object) = (state.record, object);
-        free.leases.clear();
+        let ended: Vec<_> = std::mem::take(&mut free.leases).into_values().collect();
+        if ended.is_empty() {
+            return Ok(Some(ended));
+        }
+        let holders = ended.iter().map(|lease| lease.holder.clone()).collect();
+        Broken::new(holders, by, state.now).write(&mut object);
         object.data.insert(RECORD.to_owned(), free.to_json());
         match within(store.update(&object)).await {
-            Ok(_) => return Ok(Some(holders)),
+            Ok(_) => return Ok(Some(ended)),
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
-            Err(error) => return Err(Kind::Store(error).of(name)),
+            Err(error) => return Err(Kind::of_store(error).of(name)),
         }
     }
     Err(busy(name))
@@ -161,20 +185,24 @@ pub async fn delete_lock<S: Store>(
         let skew = Skew::of(store);
         let surely = |lease: &&Lease| skew.is_surely_over(lease, state.now);
         if let Some(lease) = state.record.leases.values().find(|lease| !surely(lease)) {
-            let (by, until) = (lease.holder.clone(), lease.expires);
-            return Err(Kind::Held { by, until }.of(name));
+            let by = HeldBy::Lease {
+                by: lease.holder.clone(),
+                expires: lease.expires,
+                is_past: lease.is_expired(state.now),
+            };
+            return Err(Kind::Held(by).of(name));
         }
         match within(store.delete(&object)).await {
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
-            Err(error) => return Err(Kind::Store(error).of(name)),
+            Err(error) => return Err(Kind::of_store(error).of(name)),
         }
     }
     Err(busy(name))
 }
 
 async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, State), Error> {
-    let of_lock = |error| Kind::Store(error).of(name);
+    let of_lock = |error| Kind::of_store(error).of(name);
     let object = within(store.get(name)).await.map_err(of_lock)?;
     let now = within(store.now()).await.map_err(of_lock)?;
     let state = State::read(&object, now)?;

@@ -38,9 +38,11 @@ enum Command {
     /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
     #[command(after_help = exit::HELP_WRAPPER)]
     Run(run::Run),
-    /// Acquire a lock and leave it held, for scripts; prints the fencing token (exit status 16 if it is held, 110 if the wait ran out)
+    /// Acquire a lock and leave it held, for scripts; prints the holder's ID, or the fencing token
+    /// where --id is given (exit status 16 if it is held, 110 if the wait ran out)
     Acquire(hold::Acquire),
-    /// Renew a lease that was acquired before: status 116 when it is not there, or is over
+    /// Renew a lease that was acquired before (exit status 116 if it is not there, or is over; 2 if
+    /// there is no such lock)
     Renew(hold::Renew),
     /// Release a lease; succeed if there is none
     Release(hold::Release),
@@ -48,7 +50,8 @@ enum Command {
     List(show::List),
     /// Show one lock in full (exit status 2 if there is none)
     Inspect(show::Inspect),
-    /// End somebody's lease, and say whose: status 1 when the condition does not hold
+    /// End somebody's lease, also one that is over by its own word, and say whose (exit status 1 if
+    /// the condition does not hold)
     Break(admin::Break),
     /// Remove a lock that nobody holds: status 16 when it is held, 1 when the condition does not hold
     Delete(admin::Delete),
@@ -60,7 +63,7 @@ impl Tool for LockheedCli {
     const NAME: &'static str = "lockheed";
     const LOG: Defaults = Defaults {
         env_prefix: "LOCKHEED",
-        level: log::LevelFilter::Warn,
+        level: log::LevelFilter::Info,
         crates: &["lockheed"],
         silent_below_debug: &["kube_client"],
     };
@@ -95,8 +98,21 @@ fn name(text: &str) -> Result<LockName, Failure> {
     Ok(text.parse::<LockName>()?)
 }
 
-/// The holder's ID where none is given: this machine's name, which is the Pod's in a Pod.
-fn default_id() -> Result<String, Failure> {
+/// An ID that no other holder has, and that says where it is: this machine's name, which is the
+/// Pod's in a Pod, and a random part.
+fn unique_id() -> Result<String, Failure> {
+    Ok(with_random_part(&host()?))
+}
+
+fn with_random_part(id: &str) -> String {
+    let random = getrandom::u64().unwrap_or_else(|_| {
+        let now = coord_core::boottime().as_nanos();
+        u64::from(std::process::id()) << 32 ^ u64::try_from(now).unwrap_or(0)
+    });
+    format!("{id}-{random:016x}")
+}
+
+fn host() -> Result<String, Failure> {
     let name = nix::unistd::gethostname().map_err(std::io::Error::from)?;
     name.into_string().map_err(|name| {
         Failure::new(

@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use coord_core::{Errno, HasErrno};
 
-use crate::{LockName, Lost, Timestamp, store::StoreError};
+use crate::{
+    LockName, Lost,
+    protocol::{HeldBy, NotHeld},
+    store::{StoreError, StoreErrorKind},
+};
 
 /// An operation on a lock that failed.
 #[derive(Debug)]
@@ -21,8 +25,10 @@ pub enum ErrorKind {
     Held,
     /// The wait ran out. `ETIMEDOUT`.
     TimedOut,
-    /// The lock was held, or was to be renewed, and is held no more. `ESTALE`.
+    /// The lock was held, or was to be renewed, and is held no more, or never was. `ESTALE`.
     Lost,
+    /// There is no such lock. `ENOENT`.
+    NoLock,
     /// The caller wanted no more. `ECANCELED`.
     Cancelled,
     /// What is kept under the name is not a lock, or what was asked for cannot be. `EINVAL`.
@@ -36,11 +42,15 @@ pub enum ErrorKind {
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// Somebody else holds the lock.
-    Held { by: String, until: Timestamp },
+    Held(HeldBy),
     /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// The lock was held and is no longer; why.
     Lost(Lost),
+    /// There is none of this name.
+    NoLock,
+    /// Nobody of this ID holds it.
+    NotHeld(Box<NotHeld>),
     /// The caller wanted no more.
     Cancelled,
     /// What is kept under this name cannot be read as a lock.
@@ -64,9 +74,10 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &self.kind {
-            Kind::Held { .. } => ErrorKind::Held,
+            Kind::Held(_) => ErrorKind::Held,
             Kind::TimedOut(..) => ErrorKind::TimedOut,
-            Kind::Lost(_) => ErrorKind::Lost,
+            Kind::Lost(_) | Kind::NotHeld(_) => ErrorKind::Lost,
+            Kind::NoLock => ErrorKind::NoLock,
             Kind::Cancelled => ErrorKind::Cancelled,
             Kind::Record(_) | Kind::Asked(_) => ErrorKind::Invalid,
             Kind::Store(_) => ErrorKind::Store,
@@ -74,9 +85,10 @@ impl Error {
         }
     }
 
-    /// The error number: `EBUSY` when somebody else holds the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a store that was silent
-    /// from the beginning, `ESTALE` for a lock that was lost, `ECANCELED`, `EINVAL` for what cannot be read or cannot be, or that of the
-    /// store.
+    /// The error number: `EBUSY` when somebody else holds the lock, `ETIMEDOUT` when the wait ran
+    /// out, `EAGAIN` for a store that was silent from the beginning, `ESTALE` for a lock that was
+    /// lost or is not held, `ENOENT` for one that is not there, `ECANCELED`, `EINVAL` for what
+    /// cannot be read or cannot be, or that of the store.
     #[must_use]
     pub fn errno(&self) -> Errno {
         HasErrno::errno(self)
@@ -86,7 +98,7 @@ impl Error {
     /// up because it never answered is not that.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self.kind, Kind::Held { .. } | Kind::TimedOut(..))
+        matches!(self.kind, Kind::Held(_) | Kind::TimedOut(..))
     }
 
     /// Why the lock was lost, if that is what happened.
@@ -94,12 +106,21 @@ impl Error {
     pub fn lost(&self) -> Option<Lost> {
         match self.kind {
             Kind::Lost(why) => Some(why),
+            Kind::NotHeld(_) => Some(Lost::Taken),
             _ => None,
         }
     }
 }
 
 impl Kind {
+    /// A store's failure: that it has no such object is that there is no such lock.
+    pub(crate) fn of_store(error: StoreError) -> Self {
+        match error.kind() {
+            StoreErrorKind::NotFound => Self::NoLock,
+            _ => Self::Store(error),
+        }
+    }
+
     pub(crate) fn of(self, lock: &LockName) -> Error {
         Error {
             lock: lock.clone(),
@@ -110,13 +131,15 @@ impl Kind {
 
 impl HasErrno for Error {
     /// `EBUSY` when somebody else holds the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a store that was silent from the
-    /// beginning, `ESTALE` for a lock that was lost, `ECANCELED`, `EINVAL` for what cannot be
-    /// read or cannot be, or that of the store.
+    /// beginning, `ESTALE` for a lock that was lost or is not held, `ENOENT` for one that is not
+    /// there,
+    /// `ECANCELED`, `EINVAL` for what cannot be read or cannot be, or that of the store.
     fn errno(&self) -> Errno {
         match &self.kind {
-            Kind::Held { .. } => Errno::EBUSY,
+            Kind::Held(_) => Errno::EBUSY,
             Kind::TimedOut(..) => Errno::ETIMEDOUT,
-            Kind::Lost(_) => Errno::ESTALE,
+            Kind::Lost(_) | Kind::NotHeld(_) => Errno::ESTALE,
+            Kind::NoLock => Errno::ENOENT,
             Kind::Cancelled => Errno::ECANCELED,
             Kind::Record(_) | Kind::Asked(_) => Errno::EINVAL,
             // That a request got no answer in time is not that the wait ran out.
@@ -130,15 +153,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lock = &self.lock;
         match &self.kind {
-            Kind::Held { by, until } if until.is_never() => {
-                write!(f, "lock {lock} is held by {by:?} indefinitely")
-            }
-            Kind::Held { by, until } => write!(f, "lock {lock} is held by {by:?} until {until}"),
+            Kind::Held(by) => write!(f, "lock {lock} is {by}"),
             Kind::TimedOut(limit, why) => {
                 let limit = humantime::format_duration(*limit);
                 write!(f, "could not acquire lock {lock} within {limit}: {why}")
             }
             Kind::Lost(why) => write!(f, "lock {lock} was lost: {why}"),
+            Kind::NoLock => write!(f, "there is no lock {lock}"),
+            Kind::NotHeld(why) => write!(f, "lock {lock} is not held by {why}"),
             Kind::Cancelled => write!(f, "waiting for lock {lock} was cancelled"),
             Kind::Record(reason) => write!(f, "lock {lock} cannot be read: {reason}"),
             Kind::Asked(reason) => write!(f, "lock {lock}: {reason}"),

@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use coord_core::BootInstant;
 use coord_lease::engine;
 
-use crate::{Lost, Token, protocol::Mutex};
+use crate::{
+    Lost, Token,
+    protocol::{HeldBy, Mutex},
+};
 
 pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -31,8 +34,10 @@ pub enum Event {
     Maintained,
     /// From now on it is not. 215.
     NotMaintained,
-    /// The lock is waited for; what is in the way. 299.
+    /// The lock is waited for; who is in the way. Told again when it is somebody else. 299.
     Waiting(String),
+    /// The same holder is in the way still, and the end of its lease is another; who. 299.
+    StillWaiting(String),
     /// The store does not answer, and is tried again; why. 299.
     Unreachable(String),
     /// The store answers again. 299.
@@ -54,7 +59,11 @@ impl Event {
             Self::NotAcquired(_) => 513,
             Self::Maintained => 214,
             Self::NotMaintained => 215,
-            Self::Waiting(_) | Self::Unreachable(_) | Self::Reachable | Self::NotWatched(_) => 299,
+            Self::Waiting(_)
+            | Self::StillWaiting(_)
+            | Self::Unreachable(_)
+            | Self::Reachable
+            | Self::NotWatched(_) => 299,
         }
     }
 }
@@ -63,6 +72,8 @@ impl Event {
 pub(crate) struct Reporter {
     handler: Option<Handler>,
     is_maintained: bool,
+    /// Who was last said to be in the way.
+    holder: Option<HeldBy>,
 }
 
 impl Reporter {
@@ -70,15 +81,16 @@ impl Reporter {
         Self {
             handler,
             is_maintained: renew_interval.is_some(),
+            holder: None,
         }
     }
 
     pub(crate) fn tell(&mut self, event: &engine::Event<Mutex>) {
-        let Some(handler) = &self.handler else {
+        let Some(handler) = self.handler.clone() else {
             return;
         };
         let event = match event {
-            engine::Event::Waiting(by) => Event::Waiting(format!("it is {by}")),
+            engine::Event::Waiting(by) => self.waiting(by),
             engine::Event::Acquired(token, _) => Event::Acquired(*token),
             engine::Event::Renewed(until) => Event::Renewed(*until),
             engine::Event::NotRenewed(why) => Event::NotRenewed(why.to_string()),
@@ -98,6 +110,16 @@ impl Reporter {
             _ => {}
         }
     }
+
+    fn waiting(&mut self, by: &HeldBy) -> Event {
+        let before = self.holder.replace(by.clone());
+        let who = format!("it is {by}");
+        if before.is_some_and(|before| before.is_by_same(by)) {
+            Event::StillWaiting(who)
+        } else {
+            Event::Waiting(who)
+        }
+    }
 }
 
 impl fmt::Display for Event {
@@ -113,6 +135,7 @@ impl fmt::Display for Event {
             Self::Maintained => f.write_str("the lease is renewed by itself"),
             Self::NotMaintained => f.write_str("the lease is no longer renewed"),
             Self::Waiting(why) => write!(f, "waiting: {why}"),
+            Self::StillWaiting(why) => write!(f, "still waiting: {why}"),
             Self::Unreachable(why) => write!(f, "the store does not answer, trying again: {why}"),
             Self::Reachable => f.write_str("the store answers again"),
             Self::NotWatched(why) => write!(f, "not watched for a while: {why}"),

@@ -17,7 +17,7 @@ mod time;
 
 #[cfg(feature = "kube")]
 pub use admin::locks_everywhere;
-pub use admin::{State, break_lock, delete_lock, inspect, locks};
+pub use admin::{State, break_lock, break_lock_as, delete_lock, inspect, locks};
 pub use condition::{Condition, InvalidCondition};
 pub use coord_core::Errno;
 #[cfg(feature = "kube")]

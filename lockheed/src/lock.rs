@@ -47,6 +47,7 @@ pub struct Lock<S> {
     store: Arc<S>,
     contender: Contender,
     length: Option<Duration>,
+    keeps_length: bool,
     renew_interval: Option<Duration>,
     timeout: Option<Duration>,
     retries: u32,
@@ -55,7 +56,8 @@ pub struct Lock<S> {
 }
 
 impl<S: Store> Lock<S> {
-    /// The lock of this name: a lease without an end, a random ID, nothing renewed by itself.
+    /// The lock of this name: a lease without an end, a random ID, nothing renewed by itself. A
+    /// lease of this ID that is there keeps its length.
     pub fn new(store: S, name: LockName) -> Self {
         let contender = Contender {
             name,
@@ -70,6 +72,7 @@ impl<S: Store> Lock<S> {
             store: Arc::new(store),
             contender,
             length: None,
+            keeps_length: true,
             renew_interval: None,
             timeout: None,
             retries: 0,
@@ -85,7 +88,19 @@ impl<S: Store> Lock<S> {
     }
 
     /// How long the lease is, in whole milliseconds and at least one; zero for one without an end.
+    /// A lease of this ID that is there gets this length too.
     pub fn duration(mut self, duration: Duration) -> Self {
+        self.keeps_length = false;
+        self.with_length(duration)
+    }
+
+    /// The same for a new lease alone: one of this ID that is there is extended by its own length.
+    pub fn duration_if_new(mut self, duration: Duration) -> Self {
+        self.keeps_length = true;
+        self.with_length(duration)
+    }
+
+    fn with_length(mut self, duration: Duration) -> Self {
         let whole = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         let length = (!duration.is_zero()).then(|| whole.max(Duration::from_millis(1)));
         self.length = length;
@@ -223,7 +238,9 @@ impl<S: Store> Lock<S> {
     /// Renews the lease of this ID, which somebody acquired before and left.
     ///
     /// # Errors
-    /// `ESTALE` when it is not there, or is over; those of [`acquire`](Self::acquire).
+    /// `ESTALE` when it is not there, or is over, with who holds the lock and who has ended the
+    /// lease, where that is known; `ENOENT` when there is no such lock; those of
+    /// [`acquire`](Self::acquire).
     pub async fn renew(&self) -> Result<Held, Error> {
         self.attempt(Goal::Renew, Wait::No, pending()).await
     }
@@ -270,7 +287,13 @@ impl<S: Store> Lock<S> {
             name: name.clone(),
             timeout: self.timeout.or(sixth).unwrap_or(Duration::from_secs(10)),
         };
-        let mutex = Mutex::new(self.contender.clone());
+        let mut mutex = Mutex::new(self.contender.clone());
+        if goal == Goal::Renew {
+            mutex = mutex.renewing();
+        }
+        if self.keeps_length {
+            mutex = mutex.keeping_the_length();
+        }
         let engine = Engine::new(mutex, settings, Moment::new(BootInstant::now()), seed());
         let mut reporter = Reporter::new(self.handler.clone(), self.renew_interval);
         let started = start(engine, place, move |event| reporter.tell(event));

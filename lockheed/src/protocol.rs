@@ -1,11 +1,14 @@
 //! The mutex as the lease engine plays it: how the object is read and judged, and what claims, extends, releases and fences it.
 
+mod broken;
 mod edit;
 mod observed;
+mod obstacle;
+mod skew;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use coord_core::BootInstant;
 use coord_lease::{
@@ -16,12 +19,15 @@ use coord_lease::{
     },
 };
 
+pub(crate) use self::broken::Broken;
 use self::observed::Observed;
+pub use self::obstacle::{HeldBy, NotHeld, Refusal};
+pub use self::skew::Skew;
 use crate::{
     Condition, Lease, LockName, Record, Timestamp, Token,
     error::Kind,
     record::MUTEX,
-    store::{Object, RECORD, Store, StoreError, StoreErrorKind},
+    store::{Object, RECORD, StoreError, StoreErrorKind},
 };
 
 /// What one contender wants of a mutex.
@@ -43,71 +49,24 @@ pub struct Contender {
     pub alive: Option<u64>,
 }
 
-/// How far the clocks may differ by which leases are written and judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skew {
-    /// A lease that does not say how long it is counts for so much longer than it says.
-    pub without_length: Duration,
-    /// A lease with a length that was over for so long when it was first seen is not waited for; none to wait for each.
-    pub at_first_sight: Option<Duration>,
-}
-
 /// A mutex, as one contender sees it.
 #[derive(Debug)]
 pub struct Mutex {
     contender: Contender,
+    /// Nothing but a lease that is there is wanted.
+    renews: bool,
+    /// A lease of ours that is there keeps its length.
+    keeps_length: bool,
     observed: Observed,
     /// Of the object that was seen last.
     record: Option<Result<Record, String>>,
-}
-
-/// Who holds a mutex, or is about to write it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeldBy {
-    /// The holder, and when its lease is over by its own word.
-    Lease {
-        /// The holder's ID.
-        by: String,
-        /// On the store's clock.
-        expires: Timestamp,
-    },
-    /// A Go program that has announced its write.
-    Reservation {
-        /// Its ID.
-        by: String,
-    },
+    /// Who was the last whose lease was broken.
+    broken: Option<Broken>,
 }
 
 /// There is nothing but the lock's object to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nothing {}
-
-impl Skew {
-    /// How far the clock of this store may be from what another contender takes it for: what is past by a minute more than that is past,
-    /// unless there is only one clock.
-    #[must_use]
-    pub fn of(store: &impl Store) -> Self {
-        const AT_FIRST_SIGHT: Duration = Duration::from_secs(60);
-        let skew = store.clock_skew();
-        Self {
-            without_length: skew,
-            at_first_sight: Some(if skew.is_zero() {
-                skew
-            } else {
-                skew.max(AT_FIRST_SIGHT)
-            }),
-        }
-    }
-
-    /// Whether a lease that is seen for the first time is over, however far clocks differ.
-    pub(crate) fn is_surely_over(self, lease: &Lease, now: Timestamp) -> bool {
-        let skew = match lease.duration() {
-            Some(_) => self.at_first_sight,
-            None => Some(self.without_length),
-        };
-        !lease.expires.is_never() && skew.is_some_and(|skew| lease.expires.plus(skew) < now)
-    }
-}
 
 impl Mutex {
     /// As nobody has seen it yet.
@@ -115,9 +74,26 @@ impl Mutex {
     pub fn new(contender: Contender) -> Self {
         Self {
             contender,
+            renews: false,
+            keeps_length: false,
             observed: Observed::default(),
             record: None,
+            broken: None,
         }
+    }
+
+    /// For one who wants nothing but to renew a lease that is there.
+    #[must_use]
+    pub fn renewing(mut self) -> Self {
+        self.renews = true;
+        self
+    }
+
+    /// A lease of this ID that is there already keeps its length when it is extended.
+    #[must_use]
+    pub fn keeping_the_length(mut self) -> Self {
+        self.keeps_length = true;
+        self
     }
 
     /// The record, if there is an object, and it is one of a mutex.
@@ -132,6 +108,11 @@ impl Mutex {
         }
     }
 
+    fn readable(&self) -> Result<Option<&Record>, Failure<Self>> {
+        let unreadable = |reason| Failure::Refused(Refusal::Unreadable(reason));
+        self.record().map_err(unreadable)
+    }
+
     fn our_lease(&self) -> Option<&Lease> {
         let record = self.record.as_ref()?.as_ref().ok()?;
         record.leases.get(&self.contender.id)
@@ -142,6 +123,32 @@ impl Mutex {
             return false;
         };
         force.holds(record, self.observed.is_held(self.contender.skew, now))
+    }
+
+    /// Why there is nothing to renew; none when a lease of ours is there, even if it is over.
+    fn not_to_renew(&self, by: Option<HeldBy>) -> Option<Refusal> {
+        if !self.renews || self.our_lease().is_some() {
+            return None;
+        }
+        if self.record.is_none() {
+            return Some(Refusal::NoLock);
+        }
+        let id = &self.contender.id;
+        let broken = self.broken.as_ref().filter(|broken| broken.ended(id));
+        Some(Refusal::NotHeld(Box::new(NotHeld {
+            id: id.clone(),
+            broken: broken.cloned(),
+            by,
+        })))
+    }
+
+    /// How long a lease is to be that extends the one that is there.
+    fn length(&self, wanted: Option<Duration>) -> Option<Duration> {
+        match self.our_lease().filter(|_| self.keeps_length) {
+            Some(lease) if lease.expires.is_never() => None,
+            Some(lease) => lease.duration().or(wanted),
+            None => wanted,
+        }
     }
 
     /// What it says of its end is rather too late than too early, or others would take it for over.
@@ -182,7 +189,7 @@ impl Protocol for Mutex {
     type Fact = Nothing;
     type Obstacle = HeldBy;
     type Grant = Token;
-    type Refusal = String;
+    type Refusal = Refusal;
     type Notice = Nothing;
     type Error = StoreError;
 
@@ -191,6 +198,7 @@ impl Protocol for Mutex {
     }
 
     fn observe(&mut self, object: Option<&Object>, now: Moment) {
+        self.broken = object.and_then(Broken::read);
         let Some(object) = object else {
             self.record = None;
             return self.observed.forget();
@@ -208,12 +216,26 @@ impl Protocol for Mutex {
     fn judge(&self, _: Option<&Object>, now: Moment) -> Verdict<Self> {
         let Contender { id, skew, .. } = &self.contender;
         if let Err(reason) = self.record() {
-            return Verdict::Impossible(reason);
+            return Verdict::Impossible(Refusal::Unreadable(reason));
         }
-        if let Some((by, expires, until)) = self.observed.held(id, *skew, now)
+        let held = self.observed.held(id, *skew, now);
+        let held = held.map(|(by, expires, until)| {
+            let is_past = !expires.is_never() && expires <= earliest(now);
+            let by = HeldBy::Lease {
+                by,
+                expires,
+                is_past,
+            };
+            (by, until)
+        });
+        let by = held.as_ref().map(|(by, _)| by.clone());
+        if let Some(refusal) = self.not_to_renew(by) {
+            return Verdict::Impossible(refusal);
+        }
+        if let Some((by, until)) = held
             && !self.is_forced(now)
         {
-            return Verdict::Held(HeldBy::Lease { by, expires }, until);
+            return Verdict::Held(by, until);
         }
         let ours = self.our_lease();
         if let Some(lease) = ours.filter(|lease| !lease.is_expired(earliest(now))) {
@@ -225,12 +247,9 @@ impl Protocol for Mutex {
         }
     }
 
+    /// A lease that was extended is news, since it says until when to wait.
     fn is_same(&self, one: &HeldBy, other: &HeldBy) -> bool {
-        match (one, other) {
-            (HeldBy::Lease { by, .. }, HeldBy::Lease { by: then, .. })
-            | (HeldBy::Reservation { by }, HeldBy::Reservation { by: then }) => by == then,
-            _ => false,
-        }
+        one == other
     }
 
     fn has_lease(&self, _: &Object) -> Option<bool> {
@@ -276,8 +295,12 @@ impl Protocol for Mutex {
         lease: NewLease,
         now: Moment,
     ) -> Result<Write<Object>, Failure<Self>> {
-        let Some(record) = self.record().map_err(Failure::Refused)? else {
+        let Some(record) = self.readable()? else {
             return Err(Failure::Lost(coord_lease::Lost::Deleted));
+        };
+        let lease = NewLease {
+            length: self.length(lease.length),
+            ..lease
         };
         if let Some(token) = grant {
             let lease = self.new_lease(lease, Some(*token), now);
@@ -288,7 +311,7 @@ impl Protocol for Mutex {
     }
 
     fn release(&self, object: &Object) -> Result<Option<Write<Object>>, Failure<Self>> {
-        let record = self.record().map_err(Failure::Refused)?;
+        let record = self.readable()?;
         let id = &self.contender.id;
         let record = record.filter(|record| record.leases.contains_key(id));
         Ok(record.map(|record| Write::Update(edit::released(object, record, id))))
@@ -322,29 +345,19 @@ impl RequestError for StoreError {
 impl From<Failure<Mutex>> for Kind {
     fn from(failure: Failure<Mutex>) -> Self {
         match failure {
-            Failure::Held(HeldBy::Lease { by, expires }) => Self::Held { by, until: expires },
+            Failure::Held(by @ HeldBy::Lease { .. }) => Self::Held(by),
             Failure::Held(by @ HeldBy::Reservation { .. }) => {
                 Self::TimedOut(Duration::ZERO, format!("it is {by}"))
             }
             Failure::TimedOut(limit, why) => Self::TimedOut(limit, why),
             Failure::Lost(why) => Self::Lost(why),
             Failure::Cancelled => Self::Cancelled,
-            Failure::Refused(reason) => Self::Record(reason),
+            Failure::Refused(Refusal::Unreadable(reason)) => Self::Record(reason),
+            Failure::Refused(Refusal::NoLock) => Self::NoLock,
+            Failure::Refused(Refusal::NotHeld(why)) => Self::NotHeld(why),
             Failure::Request(error) => Self::Store(error),
             Failure::Unanswered(error) => Self::Unanswered(error),
             Failure::Silent => Self::Store(StoreError::silent(StoreErrorKind::Unavailable)),
-        }
-    }
-}
-
-impl fmt::Display for HeldBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lease { by, expires } if expires.is_never() => {
-                write!(f, "held by {by:?} indefinitely")
-            }
-            Self::Lease { by, expires } => write!(f, "held by {by:?} until {expires}"),
-            Self::Reservation { by } => write!(f, "reserved by {by:?}"),
         }
     }
 }

@@ -76,6 +76,12 @@ impl Timestamp {
         Duration::new(seconds, rest)
     }
 
+    /// The time as people write it: without parts of a second.
+    #[must_use]
+    pub fn to_the_second(self) -> Self {
+        Self { nanos: 0, ..self }
+    }
+
     fn new(seconds: i64, nanos: u32) -> Self {
         if seconds > Self::NEVER.seconds {
             Self::NEVER

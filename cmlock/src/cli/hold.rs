@@ -6,12 +6,12 @@ use clap::Args;
 use cmlock::{Client, Held, Lock};
 use coord_core::{
     Errno, Status,
-    cli::{Failure, print},
+    cli::{Failure, Tool, print},
     duration,
 };
-use coord_lease::{Signals, WaitLine, runtime};
+use coord_lease::{Signals, WaitReport, runtime};
 
-use super::{client::PodArgs, report::Report};
+use super::{CmlockCli, client::PodArgs, report};
 
 /// What `run` and `acquire` have in common.
 #[derive(Args)]
@@ -19,7 +19,8 @@ pub(crate) struct Wanted {
     /// Wait at most this long; the lock also expires this long after it is acquired [default: wait for ever, no expiry]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     pub(crate) timeout: Option<Duration>,
-    /// Wait at most this long, or `forever`, whatever the timeout is
+    /// Wait at most this long, or `forever`, whatever the timeout is [default: the timeout, else
+    /// forever]
     #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait")]
     wait: Option<Wait>,
     /// Do not wait for whoever holds the lock
@@ -54,19 +55,20 @@ pub(crate) struct Release {
 }
 
 impl Wanted {
-    /// How long the wait is, where it has an end.
-    pub(crate) fn limit(&self) -> Option<Duration> {
-        match self.wait {
+    /// Begins to wait.
+    pub(crate) fn report(&self, name: &str) -> WaitReport {
+        let limit = match self.wait {
             Some(Wait::For(limit)) => Some(limit),
             Some(Wait::Forever) => None,
             None => self.timeout,
-        }
+        };
+        WaitReport::start(CmlockCli::NAME, name, limit, !self.no_wait)
     }
 
-    pub(crate) fn lock(&self, client: &Client, name: &str, report: &Report) -> Lock {
+    pub(crate) fn lock(&self, client: &Client, name: &str, report: &WaitReport) -> Lock {
         let lock = Lock::new(client, name, self.timeout)
             .with_labels(self.labels.clone())
-            .on_event(report.handler());
+            .on_event(report::handler(report));
         match self.wait {
             _ if self.no_wait => lock.wait(Duration::ZERO),
             Some(Wait::For(limit)) => lock.wait(limit),
@@ -79,24 +81,24 @@ impl Wanted {
 impl Acquire {
     pub(crate) fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
         let runtime = runtime()?;
-        let report = Report(WaitLine::start(&self.name, self.wanted.limit()));
+        let report = self.wanted.report(&self.name);
         let done = runtime.block_on(self.acquire(pod, &report));
+        report.end();
         runtime.shutdown_background();
-        report.0.end();
         done
     }
 
-    async fn acquire(&self, pod: &PodArgs, report: &Report) -> Result<Status, Failure> {
+    async fn acquire(&self, pod: &PodArgs, report: &WaitReport) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
         let lock = self.wanted.lock(&pod.waiting().await?, &self.name, report);
         let held = match lock.acquire_unless(signals.clone().came()).await {
             Ok(held) => held,
             Err(error) if error.errno() == Errno::ECANCELED => {
+                report.cancelled();
                 return Ok(signals.status().unwrap_or(Status::FAILED));
             }
             Err(error) => return Err(error.into()),
         };
-        report.0.end();
         leave(held, &signals).await
     }
 }

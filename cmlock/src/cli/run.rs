@@ -3,14 +3,15 @@
 use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
-use cmlock::Held;
+use cmlock::{Client, Held, Lost};
 use coord_core::{Status, cli::Failure, duration};
 use coord_lease::{
-    LeasedCommand, Signals, Times, WaitLine, as_wrapper, not_acquired, not_started, runtime,
+    LeasedCommand, Signals, Times, WaitReport, as_wrapper, not_acquired, not_started, runtime,
 };
 use coord_process::supervise::{Guard, StopArgs};
+use tokio::time::timeout;
 
-use super::{client::PodArgs, hold::Wanted, report::Report};
+use super::{client::PodArgs, hold::Wanted};
 
 #[derive(Args)]
 pub(crate) struct Run {
@@ -40,10 +41,10 @@ impl Run {
         let plan = plan.signal_grace(times.signal_grace).margin(times.margin);
         let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
-        let report = Report(WaitLine::start(&self.name, self.wanted.limit()));
+        let report = self.wanted.report(&self.name);
         let done = runtime.block_on(self.hold(pod, guard, times, &report));
+        report.end();
         runtime.shutdown_background();
-        report.0.end();
         done
     }
 
@@ -65,7 +66,7 @@ impl Run {
         pod: &PodArgs,
         guard: Guard,
         times: Times,
-        report: &Report,
+        report: &WaitReport,
     ) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
         let client = pod.without_input().await?;
@@ -78,19 +79,32 @@ impl Run {
             Ok(held) => held,
             Err(error) => {
                 let busy = error.is_busy();
-                return not_acquired(error, busy, &signals);
+                return not_acquired(error, busy, &signals, report);
             }
         };
-        report.0.end();
         if let Some(status) = signals.status() {
             released(held).await;
             return Ok(status);
         }
         let holder = ("CMLOCK_HOLDER", held.id().into());
         let over = LeasedCommand::run(guard, held.lease(), holder, &signals).await;
+        if held.lease().lost_because() == Some(Lost::Taken) {
+            self.say_by_whom(&client).await;
+        }
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
         over.status
+    }
+
+    /// Names who holds the lock now.
+    async fn say_by_whom(&self, client: &Client) {
+        const SOON: Duration = Duration::from_secs(1);
+        let name = &self.name;
+        if let Ok(Ok(Some(state))) = timeout(SOON, cmlock::status(client, name)).await
+            && let Some(obstacle) = state.obstacle()
+        {
+            log::warn!("lock {name}: it is {obstacle}");
+        }
     }
 }
 

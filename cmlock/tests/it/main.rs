@@ -13,4 +13,6 @@ mod release;
 mod rights;
 mod silent;
 mod support;
+mod waits;
 mod wire;
+mod words;

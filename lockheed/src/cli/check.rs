@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use coord_core::{Status, cli::Failure};
+use coord_core::{HasErrno, Status, cli::Failure};
 use coord_lease::block_on;
 use lockheed::DirStore;
 use nix::unistd::{AccessFlags, access};
@@ -50,6 +50,14 @@ impl Check {
 fn directory(path: &Path) -> Result<Status, Failure> {
     DirStore::open(path)?;
     let all = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
-    access(path, all).map_err(std::io::Error::from)?;
-    Ok(Status::DONE)
+    match access(path, all) {
+        Ok(()) => Ok(Status::DONE),
+        Err(errno) => Err(Failure::new(
+            Status::from_errno(std::io::Error::from(errno).errno()),
+            format!(
+                "this user may not use the locks in {path:?}: {}",
+                errno.desc()
+            ),
+        )),
+    }
 }

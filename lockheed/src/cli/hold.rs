@@ -1,28 +1,30 @@
 //! `acquire`, `renew` and `release`: a lease that scripts hold across steps.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use coord_core::{
     Errno, Status,
-    cli::{Failure, print},
+    cli::{Failure, Tool, print},
     duration,
 };
-use coord_lease::{Signals, WaitLine, block_on, runtime};
+use coord_lease::{Signals, WaitReport, block_on, output, runtime};
 use lockheed::{Condition, Held, Lock, LockName, Store, Wait};
+use serde_json::json;
+use tokio::time::timeout;
 
 use super::{
-    Backend, StoreArg,
+    Backend, LockheedCli, StoreArg,
     backend::{Login, Work},
-    default_id, name,
-    report::Report,
-    times::LeaseArgs,
+    name, report,
+    times::RequestArgs,
+    unique_id,
 };
 
 /// What `run` and `acquire` have in common.
 #[derive(Args)]
 pub(crate) struct Wanted {
-    /// Wait at most this long
+    /// Wait at most this long [default: as long as it takes]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "no_wait")]
     wait: Option<Duration>,
     /// Do not wait for whoever holds the lock
@@ -52,39 +54,63 @@ enum MaxSkew {
 pub(crate) struct Acquire {
     /// The lock
     name: String,
-    /// The holder's ID [default: this host's name]
+    /// The holder's ID, to be the same holder as before [default: this host's name and a random
+    /// part, which is printed]
     #[arg(long)]
     id: Option<String>,
+    /// How long the lease is; 0 for one without an end [default: 5m; as long as it is for one that
+    /// --id has already]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// What to print: the ID, or the token where --id is given; or an object with id, token and
+    /// name
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
     #[command(flatten)]
-    lease: LeaseArgs,
+    request: RequestArgs,
     #[command(flatten)]
     wanted: Wanted,
 }
+
+/// How `acquire` says what it has acquired.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// One word
+    Text,
+    /// An object
+    Json,
+}
+
+/// The lease of `acquire`: long enough for a step of a script, and over when nobody comes back.
+const LEASE: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Args)]
 pub(crate) struct Renew {
     /// The lock
     name: String,
-    /// The holder's ID [default: this host's name]
+    /// The holder's ID, as it was given to acquire, or printed by it
     #[arg(long)]
-    id: Option<String>,
+    id: String,
+    /// How long the lease is from now on [default: as long as it was]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    duration: Option<Duration>,
     #[command(flatten)]
-    lease: LeaseArgs,
+    request: RequestArgs,
 }
 
 #[derive(Args)]
 pub(crate) struct Release {
     /// The lock
     name: String,
-    /// The holder's ID [default: this host's name]
+    /// The holder's ID, as it was given to acquire, or printed by it
     #[arg(long)]
-    id: Option<String>,
+    id: String,
 }
 
 impl Wanted {
-    /// How long the wait is, where it has an end.
-    pub(crate) fn limit(&self) -> Option<Duration> {
-        self.wait
+    /// Begins to wait.
+    pub(crate) fn report(&self, name: &LockName) -> WaitReport {
+        WaitReport::start(LockheedCli::NAME, name, self.wait, !self.no_wait)
     }
 
     pub(crate) fn apply<S: Store>(&self, lock: Lock<S>) -> Lock<S> {
@@ -119,9 +145,9 @@ impl Wanted {
 impl Acquire {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
-        let id = self.id.clone().map_or_else(default_id, Ok)?;
+        let id = self.id.clone().map_or_else(unique_id, Ok)?;
         let runtime = runtime()?;
-        let report = Report(WaitLine::start(&name, self.wanted.limit()));
+        let report = self.wanted.report(&name);
         let work = AcquireOn {
             arguments: &self,
             name,
@@ -129,9 +155,34 @@ impl Acquire {
             report: report.clone(),
         };
         let done = runtime.block_on(store.with(true, work));
+        report.end();
         runtime.shutdown_background();
-        report.0.end();
         done
+    }
+
+    fn lock<S: Store>(&self, lock: Lock<S>) -> Lock<S> {
+        let lock = match self.duration {
+            Some(duration) => lock.duration(duration),
+            None => lock.duration_if_new(LEASE),
+        };
+        let timeout = self.request.timeout(self.duration.unwrap_or(LEASE));
+        self.wanted.apply(lock.request_timeout(timeout))
+    }
+
+    /// What whoever asked does not know yet.
+    fn words(&self, held: &Held) -> String {
+        match self.output {
+            Output::Json => {
+                let all = json!({
+                    "name": held.name().as_str(),
+                    "id": held.id(),
+                    "token": held.token().get(),
+                });
+                format!("{}\n", output::json(&all))
+            }
+            Output::Text if self.id.is_some() => format!("{}\n", held.token()),
+            Output::Text => format!("{}\n", held.id()),
+        }
     }
 }
 
@@ -139,7 +190,7 @@ struct AcquireOn<'a> {
     arguments: &'a Acquire,
     name: LockName,
     id: String,
-    report: Report,
+    report: WaitReport,
 }
 
 impl Work for AcquireOn<'_> {
@@ -148,16 +199,16 @@ impl Work for AcquireOn<'_> {
     const LOGIN: Login = Login::Waiting;
 
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let Acquire { lease, wanted, .. } = self.arguments;
+        let Self { arguments, .. } = self;
         let signals = Signals::catch()?;
         let lock = Lock::new(store, self.name)
             .id(self.id)
-            .duration(lease.duration.unwrap_or_default())
-            .request_timeout(lease.request_timeout())
-            .on_event(self.report.handler());
-        let held = match wanted.acquire(&wanted.apply(lock), &signals).await {
+            .on_event(report::handler(&self.report));
+        let lock = arguments.lock(lock);
+        let held = match arguments.wanted.acquire(&lock, &signals).await {
             Ok(held) => held,
             Err(error) if error.errno() == Errno::ECANCELED => {
+                self.report.cancelled();
                 return Ok(signals.status().unwrap_or(Status::FAILED));
             }
             Err(error) => return Err(error.into()),
@@ -166,12 +217,11 @@ impl Work for AcquireOn<'_> {
             held.release().await?;
             return Ok(status);
         }
-        self.report.0.end();
-        let printed = print(&format!("{}\n", held.token()));
+        let printed = print(&arguments.words(&held));
         if printed.is_ok() {
             held.detach();
         } else {
-            // Nobody has learnt the token, and nobody will release what nobody knows of.
+            // Nobody has learnt the ID or the token, and nobody will release what nobody knows of.
             held.release().await?;
         }
         printed.map(|()| Status::DONE)
@@ -181,33 +231,32 @@ impl Work for AcquireOn<'_> {
 impl Renew {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
-        let id = self.id.clone().map_or_else(default_id, Ok)?;
-        block_on(store.with(
-            false,
-            RenewOn {
-                lease: self.lease,
-                name,
-                id,
-            },
-        ))
+        let arguments = self;
+        block_on(store.with(false, RenewOn { arguments, name }))
     }
 }
 
 struct RenewOn {
-    lease: LeaseArgs,
+    arguments: Renew,
     name: LockName,
-    id: String,
 }
 
 impl Work for RenewOn {
     type Done = Status;
 
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let lock = Lock::new(store, self.name)
-            .id(self.id)
-            .duration(self.lease.duration.unwrap_or_default())
-            .request_timeout(self.lease.request_timeout());
-        lock.renew().await?.detach();
+        let Renew {
+            id,
+            duration,
+            request,
+            ..
+        } = self.arguments;
+        let mut lock = Lock::new(store, self.name).id(id);
+        if let Some(duration) = duration {
+            lock = lock.duration(duration);
+        }
+        let timeout = request.timeout(duration.unwrap_or_default());
+        lock.request_timeout(timeout).renew().await?.detach();
         Ok(Status::DONE)
     }
 }
@@ -215,7 +264,7 @@ impl Work for RenewOn {
 impl Release {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
-        let id = self.id.clone().map_or_else(default_id, Ok)?;
+        let id = self.id;
         block_on(store.with(false, ReleaseOn { name, id }))
     }
 }
@@ -229,8 +278,28 @@ impl Work for ReleaseOn {
     type Done = Status;
 
     async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        Lock::new(store, self.name).id(self.id).release().await?;
+        let store = Arc::new(store);
+        let other = self.other_holder(&store).await;
+        let Self { name, id } = self;
+        let lock = Lock::new(store, name.clone()).id(&id);
+        lock.release().await?;
+        if let Some(by) = other {
+            log::warn!("lock {name}: nothing to release: it is held by {by:?}, not by {id:?}");
+        }
         Ok(Status::DONE)
+    }
+}
+
+impl ReleaseOn {
+    /// Who holds the lock instead. A wrong ID ends nothing, which is well too, but whoever gave it
+    /// may want to know; a store that does not answer at once is not waited for.
+    async fn other_holder<S: Store>(&self, store: &S) -> Option<String> {
+        const SOON: Duration = Duration::from_secs(1);
+        let state = timeout(SOON, lockheed::inspect(store, &self.name)).await;
+        let state = state.ok()?.ok()?;
+        let is_ours = state.record.leases.contains_key(&self.id);
+        let other = state.holders().next().filter(|_| !is_ours)?;
+        Some(other.holder.clone())
     }
 }
 

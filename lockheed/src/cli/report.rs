@@ -1,34 +1,24 @@
-//! What a command says while it waits and while it holds: log lines, and the live line on a terminal.
+//! What a command says while it waits and while it holds.
 
-use coord_lease::WaitLine;
+use coord_lease::WaitReport;
 use lockheed::Event;
+use log::Level;
 
-/// Says what happens to one lock.
-#[derive(Clone)]
-pub(crate) struct Report(pub(crate) WaitLine);
-
-impl Report {
-    /// For [`lockheed::Lock::on_event`].
-    pub(crate) fn handler(&self) -> impl Fn(&Event) + Send + Sync + 'static {
-        let report = self.clone();
-        move |event| report.event(event)
-    }
-
-    fn event(&self, event: &Event) {
-        let name = self.0.lock();
-        if let Event::Waiting(why) | Event::Unreachable(why) = event {
-            self.0.show(why);
+/// For [`lockheed::Lock::on_event`].
+pub(crate) fn handler(report: &WaitReport) -> impl Fn(&Event) + Send + Sync + 'static {
+    let report = report.clone();
+    move |event| match event {
+        Event::Waiting(why) => report.waiting(why),
+        Event::StillWaiting(why) => report.still_waiting(why),
+        Event::Acquired(_) => report.acquired(event),
+        Event::Lost(_) => report.log(Level::Error, event),
+        Event::Unreachable(why) => {
+            report.show(why);
+            report.log(Level::Warn, event);
         }
-        match event {
-            Event::Lost(_) => log::error!("lock {name}: {event}"),
-            Event::NotRenewed(_)
-            | Event::NotReleased(_)
-            | Event::Unreachable(_)
-            | Event::Reachable => log::warn!("lock {name}: {event}"),
-            Event::Acquired(_) | Event::Released | Event::Waiting(_) => {
-                log::info!("lock {name}: {event}");
-            }
-            _ => log::debug!("lock {name}: {event} ({})", event.code()),
+        Event::NotRenewed(_) | Event::NotReleased(_) | Event::Reachable => {
+            report.log(Level::Warn, event);
         }
+        _ => report.log(Level::Debug, format!("{event} ({})", event.code())),
     }
 }

@@ -5,22 +5,21 @@ use std::{ffi::OsString, time::Duration};
 use clap::Args;
 use coord_core::{Status, cli::Failure, duration};
 use coord_lease::{
-    LeasedCommand, Signals, Times, WaitLine, as_wrapper, failed, not_acquired, not_started, runtime,
+    LeasedCommand, Signals, Times, WaitReport, as_wrapper, failed, not_acquired, not_started,
+    runtime,
 };
 use coord_process::supervise::{Guard, StopArgs};
-use lockheed::{Held, Lock, LockName, store::ProofOfLife};
+use lockheed::{ErrorKind, Held, Lock, LockName, Lost, store::ProofOfLife};
+use tokio::time::timeout;
 
 use super::{
     Backend, StoreArg,
     backend::{Login, Work},
-    default_id,
     hold::Wanted,
-    name,
-    report::Report,
-    times::LeaseArgs,
+    host, name, report,
+    times::RequestArgs,
+    with_random_part,
 };
-
-const LEASE: Duration = Duration::from_secs(30);
 
 #[derive(Args)]
 pub(crate) struct Run {
@@ -29,8 +28,11 @@ pub(crate) struct Run {
     /// The beginning of the holder's ID; a random part follows [default: this host's name]
     #[arg(long)]
     id: Option<String>,
+    /// How long the lease is; 0 for one without an end
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    duration: Duration,
     #[command(flatten)]
-    lease: LeaseArgs,
+    request: RequestArgs,
     /// How often the lease is renewed; 0 for never [default: a third of the lease]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     renew_interval: Option<Duration>,
@@ -53,25 +55,27 @@ impl Run {
 
     fn wrap(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
-        let times = self.lease.times(LEASE, self.renew_interval, self.grace)?;
-        let id = self.id.clone().map_or_else(default_id, Ok)?;
+        let times = self
+            .request
+            .times(self.duration, self.renew_interval, self.grace)?;
+        let id = self.id.clone().map_or_else(host, Ok)?;
         // Before there are threads.
         let plan = self.stop.plan(self.command.clone(), times.grace);
         let plan = plan.signal_grace(times.signal_grace).margin(times.margin);
         let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
-        let report = Report(WaitLine::start(&name, self.wanted.limit()));
+        let report = self.wanted.report(&name);
         let work = RunOn {
             arguments: &self,
             name,
-            id: format!("{id}-{:08x}", random()),
+            id: with_random_part(&id),
             times,
             guard,
             report: report.clone(),
         };
         let done = runtime.block_on(store.with(true, work));
+        report.end();
         runtime.shutdown_background();
-        report.0.end();
         done
     }
 }
@@ -82,7 +86,7 @@ struct RunOn<'a> {
     id: String,
     times: Times,
     guard: Guard,
-    report: Report,
+    report: WaitReport,
 }
 
 impl Work for RunOn<'_> {
@@ -103,15 +107,14 @@ impl Work for RunOn<'_> {
             Ok(held) => held,
             Err(error) => {
                 let busy = error.is_busy();
-                return not_acquired(error, busy, &signals);
+                return not_acquired(error, busy, &signals, &self.report);
             }
         };
-        self.report.0.end();
         if let Some(status) = signals.status() {
             released(held).await;
             return Ok(status);
         }
-        self.supervise(held, &signals).await
+        self.supervise(held, &lock, &signals).await
     }
 }
 
@@ -122,7 +125,7 @@ impl RunOn<'_> {
             .duration(self.times.duration)
             .renew_interval(self.times.renew_interval)
             .request_timeout(self.times.request_timeout)
-            .on_event(self.report.handler());
+            .on_event(report::handler(&self.report));
         let lock = self.arguments.wanted.apply(lock);
         match proof {
             Some(proof) => lock.proof_of_life(proof),
@@ -130,21 +133,35 @@ impl RunOn<'_> {
         }
     }
 
-    async fn supervise(self, held: Held, signals: &Signals) -> Result<Status, Failure> {
+    async fn supervise<S: Backend>(
+        self,
+        held: Held,
+        lock: &Lock<S>,
+        signals: &Signals,
+    ) -> Result<Status, Failure> {
         let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
         let over = LeasedCommand::run(self.guard, held.lease(), token, signals).await;
+        if held.lease().lost_because() == Some(Lost::Taken) {
+            say_by_whom(lock).await;
+        }
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
         over.status
     }
 }
 
+/// Names who holds the lock, or who ended its lease. There is no lease of this ID that this could
+/// renew.
+async fn say_by_whom<S: Backend>(lock: &Lock<S>) {
+    const SOON: Duration = Duration::from_secs(1);
+    if let Ok(Err(error)) = timeout(SOON, lock.renew()).await
+        && error.kind() == ErrorKind::Lost
+    {
+        log::warn!("{error}");
+    }
+}
+
 /// What comes of it is in the log; the command's status is what counts.
 async fn released(held: Held) {
     let _ = held.release().await;
-}
-
-/// Enough to tell runs of one host apart.
-fn random() -> u32 {
-    getrandom::u32().unwrap_or_else(|_| std::process::id())
 }

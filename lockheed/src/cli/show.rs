@@ -13,7 +13,7 @@ use coord_lease::{
     output::{ListFormat, ShowFormat, Table, json, yaml},
 };
 use lockheed::{
-    Condition, LockName, State,
+    Condition, Lease, LockName, State, Timestamp,
     store::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Watch},
 };
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use super::{Backend, StoreArg, backend::Work, hold::condition, name};
 #[derive(Args)]
 pub(crate) struct List {
     /// Only those for which this holds, such as: tags contains "prod" and acquired equals true
+    /// [default: all]
     #[arg(long = "where", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
     /// Output format
@@ -207,21 +208,30 @@ impl Work for InspectOn {
     }
 }
 
+/// The lease that a line is about: one that is over is still shown, as long as nobody has taken the
+/// lock.
+fn shown(state: &State) -> Option<&Lease> {
+    state.holders().next().or_else(|| state.expired().next())
+}
+
 fn cells(state: &State) -> [String; 4] {
-    let holder = state.holders().next();
+    let lease = shown(state);
     let none = || "-".to_owned();
     [
         state.name.to_string(),
-        holder.map_or_else(none, |lease| lease.holder.clone()),
-        holder.map_or_else(none, |lease| left(state, lease)),
+        lease.map_or_else(none, |lease| lease.holder.clone()),
+        lease.map_or_else(none, |lease| left(state, lease)),
         state.record.tags.join(","),
     ]
 }
 
 fn more_cells(state: &State) -> [String; 3] {
-    let holder = state.holders().next();
+    let lease = shown(state);
     [
-        holder.map_or_else(|| "-".to_owned(), |lease| lease.expires.to_string()),
+        lease.map_or_else(
+            || "-".to_owned(),
+            |lease| lease.expires.to_the_second().to_string(),
+        ),
         kind(state).to_owned(),
         state.version.to_string(),
     ]
@@ -264,18 +274,17 @@ fn in_words(state: &State) -> String {
         escaped(kind(state)),
         escaped(&tags)
     );
-    for lease in state.record.leases.values() {
-        let over = if lease.is_expired(state.now) {
-            "over"
-        } else {
-            "held"
-        };
+    for lease in state.holders() {
         text += &format!(
-            "{over}     by {:?} until {} ({})\n",
+            "held     by {:?} until {} ({})\n",
             lease.holder,
-            lease.expires,
+            lease.expires.to_the_second(),
             left(state, lease)
         );
+    }
+    for lease in state.expired() {
+        let how = expired_ago(lease, state.now);
+        text += &format!("over     the lease of {:?} {how}\n", lease.holder);
     }
     if state.record.leases.is_empty() {
         text += "free\n";
@@ -283,32 +292,58 @@ fn in_words(state: &State) -> String {
     text
 }
 
-fn left(state: &State, lease: &lockheed::Lease) -> String {
+/// To the second.
+fn left(state: &State, lease: &Lease) -> String {
     if lease.expires.is_never() {
         return "never".to_owned();
     }
-    let seconds = lease.expires.after(state.now).as_secs();
-    humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
+    if lease.is_expired(state.now) {
+        return expired_ago(lease, state.now);
+    }
+    whole(lease.expires.after(state.now))
+}
+
+/// What is known of a lease that is over by this clock, which may not be its holder's: nobody has
+/// taken the lock since.
+pub(super) fn expired_ago(lease: &Lease, now: Timestamp) -> String {
+    let ago = whole(now.after(lease.expires));
+    format!("expired {ago} ago by its own word")
+}
+
+fn whole(duration: Duration) -> String {
+    let whole = Duration::from_secs(duration.as_secs());
+    humantime::format_duration(whole).to_string()
 }
 
 /// Documented in the README, and kept.
 fn in_json(state: &State) -> Value {
     let holders: Vec<_> = state.holders().map(|lease| holder(state, lease)).collect();
+    let expired: Vec<_> = state.expired().map(|lease| over(state, lease)).collect();
     json!({
         "name": state.name.as_str(),
         "held": state.is_held(),
         "holders": holders,
+        "expired": expired,
         "tags": state.record.tags,
         "version": state.version.as_str(),
     })
 }
 
-fn holder(state: &State, lease: &lockheed::Lease) -> Value {
+fn holder(state: &State, lease: &Lease) -> Value {
     let never = lease.expires.is_never();
     json!({
         "id": lease.holder,
         "expires": lease.expires.to_string(),
         "expiresInSeconds": (!never).then(|| lease.expires.after(state.now).as_secs_f64()),
+        "durationSeconds": lease.duration().map(|duration| duration.as_secs_f64()),
+    })
+}
+
+fn over(state: &State, lease: &Lease) -> Value {
+    json!({
+        "id": lease.holder,
+        "expires": lease.expires.to_string(),
+        "expiredSecondsAgo": state.now.after(lease.expires).as_secs_f64(),
         "durationSeconds": lease.duration().map(|duration| duration.as_secs_f64()),
     })
 }

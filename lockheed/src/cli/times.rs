@@ -7,35 +7,33 @@ use coord_core::{cli::Failure, duration};
 use coord_lease::Times;
 
 #[derive(Args)]
-pub(crate) struct LeaseArgs {
-    /// How long the lease is; 0 for one without an end
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) duration: Option<Duration>,
-    /// How long one request may take [default: a sixth of the lease]
+pub(crate) struct RequestArgs {
+    /// How long one request may take [default: a sixth of the lease; 10s for one without an end]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     request_timeout: Option<Duration>,
 }
 
-impl LeaseArgs {
-    /// For a lease that is held across commands.
-    pub(crate) fn request_timeout(&self) -> Duration {
-        let lease = self.duration.filter(|duration| !duration.is_zero());
-        self.request_timeout
-            .unwrap_or_else(|| lease.map_or(Times::DEFAULT, |lease| lease / 6))
+impl RequestArgs {
+    /// For a lease of this length, zero for one without an end, that is held across commands.
+    pub(crate) fn timeout(&self, lease: Duration) -> Duration {
+        let default = match lease {
+            Duration::ZERO => Times::DEFAULT,
+            lease => lease / 6,
+        };
+        self.request_timeout.unwrap_or(default)
     }
 
     /// For a command that must have ended when the lease does.
     pub(crate) fn times(
         &self,
-        default: Duration,
+        lease: Duration,
         renew: Option<Duration>,
         grace: Option<Duration>,
     ) -> Result<Times, Failure> {
-        let duration = self.duration.unwrap_or(default);
-        if duration.is_zero() {
+        if lease.is_zero() {
             return self.endless(renew, grace);
         }
-        Times::of(duration, renew, self.request_timeout, grace)
+        Times::of(lease, renew, self.request_timeout, grace)
     }
 
     fn endless(&self, renew: Option<Duration>, grace: Option<Duration>) -> Result<Times, Failure> {
@@ -55,12 +53,11 @@ mod tests {
     use super::*;
 
     fn times(duration: u64, renew: Option<u64>, grace: Option<u64>) -> Result<Times, Failure> {
-        let arguments = LeaseArgs {
-            duration: Some(Duration::from_secs(duration)),
+        let arguments = RequestArgs {
             request_timeout: None,
         };
         arguments.times(
-            Duration::ZERO,
+            Duration::from_secs(duration),
             renew.map(Duration::from_secs),
             grace.map(Duration::from_secs),
         )

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use coord_lease::engine::Nonce;
 
-use super::observed::{RESERVED_BY, RESERVED_UNTIL};
+use super::{
+    broken::Broken,
+    observed::{RESERVED_BY, RESERVED_UNTIL},
+};
 use crate::{
     Lease, Record,
     record::MUTEX,
@@ -36,8 +39,10 @@ pub(super) fn acquired(
     let new = tags.iter().filter(|tag| known.insert((*tag).clone()));
     record.tags.extend(new.cloned());
     record.leases.clear();
+    let mut object = object.clone();
+    Broken::forget(&mut object, &lease.holder);
     record.leases.insert(lease.holder.clone(), lease);
-    with(object, &record)
+    with(&object, &record)
 }
 
 /// The same with our lease renewed; all else is left as it is.

@@ -13,6 +13,7 @@ mod kubectl;
 mod restore;
 mod rights;
 mod watch;
+mod words;
 
 use std::{
     path::{Path, PathBuf},

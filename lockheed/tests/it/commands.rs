@@ -63,7 +63,7 @@ fn tokens_rise_across_deletion() {
 #[test]
 fn a_held_lock_is_16_and_a_wait_that_ran_out_110_or_124() {
     let place = Place::new();
-    place.expect(&["acquire", "x", "--id", "a"], 0);
+    place.expect(&["acquire", "x", "--id", "a", "--duration", "0"], 0);
     let (code, stdout, stderr) = place.run(&["acquire", "x", "--id", "b", "--no-wait"]);
     assert_eq!((code, stdout.as_str()), (16, ""));
     assert_eq!(stderr, "lockheed: lock x is held by \"a\" indefinitely\n");
@@ -113,7 +113,7 @@ fn a_lease_that_is_not_there_or_over_cannot_be_renewed() {
     let (code, _, stderr) = place.run(&["renew", "x", "--id", "a"]);
     assert_eq!(
         (code, stderr.as_str()),
-        (116, "lockheed: lock x was lost: it was deleted\n")
+        (2, "lockheed: there is no lock x\n")
     );
     place.expect(&["acquire", "x", "--id", "a", "--duration", "100ms"], 0);
     eventually("the lease is over", || {
@@ -221,7 +221,8 @@ fn a_holder_that_is_robbed_ends_its_command_and_says_so() {
 fn break_says_whose_lease_it_ends() {
     let place = Place::new();
     assert_eq!(place.run(&["break", "x", "--yes"]).0, 2);
-    place.expect(&["acquire", "x", "--id", "a", "--tag", "t"], 0);
+    let acquire = ["acquire", "x", "--id", "a", "--tag", "t", "--duration", "0"];
+    place.expect(&acquire, 0);
     let (code, _, stderr) = place.run(&["break", "x"]);
     assert_eq!(
         (code, stderr.as_str()),

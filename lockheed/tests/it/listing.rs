@@ -102,7 +102,7 @@ fn json_has_its_documented_fields() {
         assert!(left > 3000.0 && left <= 3600.0, "{left}");
     }
     assert_eq!(one["record"]["leases"]["a"]["instanceID"], "a");
-    place.expect(&["acquire", "y", "--id", "a"], 0);
+    place.expect(&["acquire", "y", "--id", "a", "--duration", "0"], 0);
     let one: Value =
         serde_json::from_str(&place.expect(&["inspect", "y", "-o", "json"], 0)).unwrap();
     assert_eq!(one["holders"][0]["expiresInSeconds"], Value::Null);

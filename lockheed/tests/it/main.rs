@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod acquire;
 #[cfg(not(target_env = "musl"))]
 mod clocks;
 mod cluster;
@@ -18,3 +19,5 @@ mod queue;
 mod silent;
 mod support;
 mod trouble;
+mod waits;
+mod words;

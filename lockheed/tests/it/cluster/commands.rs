@@ -12,7 +12,7 @@ use testkit::{eventually, process::Kept};
 use super::{Place, lockheed};
 
 /// Status, standard output and standard error.
-fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(super) fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = lockheed(kubeconfig).args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (

@@ -1,0 +1,280 @@
+//! What a command says of its wait for a lock.
+
+use std::{
+    fmt::{self, Display},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use coord_core::live::LiveLine;
+use log::{Level, log, log_enabled};
+use tokio::{runtime::Handle, time::sleep};
+
+/// A wait that is shorter leaves no trace.
+const SHORT: Duration = Duration::from_millis(500);
+
+/// Says who is waited for, and how it ended: on a terminal by a live line, elsewhere by a line when
+/// the wait begins, one when somebody else is in the way, and one when it is over.
+///
+/// Clones report on the same wait. Everything else that happens to the lock is logged through it
+/// too, until [`end`](Self::end).
+#[derive(Clone)]
+pub struct WaitReport(Arc<Shared>);
+
+struct Shared {
+    /// Whose lines these are.
+    tool: &'static str,
+    lock: String,
+    /// Somebody who holds the lock is waited for.
+    waits: bool,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    line: Option<LiveLine>,
+    beginning: Beginning,
+    is_over: bool,
+}
+
+/// Whether the wait was told of.
+enum Beginning {
+    /// There was nothing to tell.
+    None,
+    /// If it lasts, this is told.
+    Soon(String),
+    /// It was.
+    Told,
+}
+
+impl WaitReport {
+    /// Begins the wait of this tool for a lock: how long it is at most, and whether there is one,
+    /// or somebody who holds the lock makes it fail.
+    #[must_use]
+    pub fn start(
+        tool: &'static str,
+        lock: impl Display,
+        limit: Option<Duration>,
+        waits: bool,
+    ) -> Self {
+        let line = LiveLine::start(format!("waiting for lock {lock}"), limit);
+        Self(Arc::new(Shared {
+            tool,
+            lock: lock.to_string(),
+            waits,
+            started: Instant::now(),
+            state: Mutex::new(State {
+                line: Some(line),
+                beginning: Beginning::None,
+                is_over: false,
+            }),
+        }))
+    }
+
+    /// Somebody is in the way, and it is somebody else than before.
+    pub fn waiting(&self, why: impl Display) {
+        let why = why.to_string();
+        self.show(&why);
+        let mut state = self.state();
+        let shown = state.line.as_ref().is_none_or(LiveLine::is_shown);
+        if shown || !self.0.waits {
+            return self.write(&state, Level::Debug, format_args!("waiting: {why}"));
+        }
+        // Whoever wants to know more than others wants to know of short waits too.
+        let at_once = log_enabled!(target: self.0.tool, Level::Debug);
+        if at_once || matches!(state.beginning, Beginning::Told) {
+            self.write(&state, Level::Info, format_args!("waiting: {why}"));
+            state.beginning = Beginning::Told;
+            return;
+        }
+        let before = mem::replace(&mut state.beginning, Beginning::Soon(why));
+        drop(state);
+        if let (Beginning::None, Ok(runtime)) = (before, Handle::try_current()) {
+            let report = self.clone();
+            runtime.spawn(async move {
+                sleep(SHORT).await;
+                report.tell_beginning();
+            });
+        }
+    }
+
+    /// The same one is in the way, for another time.
+    pub fn still_waiting(&self, why: impl Display) {
+        let why = why.to_string();
+        self.show(&why);
+        let mut state = self.state();
+        self.write(&state, Level::Debug, format_args!("still waiting: {why}"));
+        if let Beginning::Soon(known) = &mut state.beginning {
+            *known = why;
+        }
+    }
+
+    /// Shows on a terminal what is in the way.
+    pub fn show(&self, why: impl Display) {
+        if let Some(line) = &self.state().line {
+            line.set(format!("waiting for lock {}: {why}", self.0.lock));
+        }
+    }
+
+    /// The lock was acquired; what there is to say of that.
+    pub fn acquired(&self, what: impl Display) {
+        self.over(format_args!("{what}"), ", after ");
+    }
+
+    /// Whoever waited was told to stop.
+    pub fn cancelled(&self) {
+        self.over(format_args!("stopped waiting"), " after ");
+    }
+
+    /// Logs something else that has happened to the lock.
+    pub fn log(&self, level: Level, what: impl Display) {
+        self.write(&self.state(), level, format_args!("{what}"));
+    }
+
+    /// Nothing is said from now on: the work is over, and what fails while the process ends says
+    /// nothing about the lock.
+    pub fn end(&self) {
+        let mut state = self.state();
+        state.is_over = true;
+        // It waits for its thread, which needs nothing of this.
+        drop(state.line.take());
+    }
+
+    fn tell_beginning(&self) {
+        let mut state = self.state();
+        if let Beginning::Soon(why) = &state.beginning {
+            self.write(&state, Level::Info, format_args!("waiting: {why}"));
+            state.beginning = Beginning::Told;
+        }
+    }
+
+    /// Who was told that the wait has begun is told that it is over, and after how long.
+    fn over(&self, what: fmt::Arguments<'_>, after: &str) {
+        let mut state = self.state();
+        drop(state.line.take());
+        match mem::replace(&mut state.beginning, Beginning::None) {
+            Beginning::Told => {
+                let waited = whole(self.0.started.elapsed());
+                self.write(&state, Level::Info, format_args!("{what}{after}{waited}"));
+            }
+            _ => self.write(&state, Level::Debug, what),
+        }
+    }
+
+    fn write(&self, state: &State, level: Level, what: fmt::Arguments<'_>) {
+        if !state.is_over {
+            log!(target: self.0.tool, level, "lock {}: {what}", self.0.lock);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for WaitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut report = f.debug_struct("WaitReport");
+        report.field("lock", &self.0.lock).finish_non_exhaustive()
+    }
+}
+
+/// To the second, from one on.
+fn whole(duration: Duration) -> humantime::FormattedDuration {
+    let whole = match duration.as_secs() {
+        0 => Duration::from_millis(duration.subsec_millis().into()),
+        seconds => Duration::from_secs(seconds),
+    };
+    humantime::format_duration(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use log::{LevelFilter, Log, Metadata, Record};
+
+    use super::*;
+
+    struct Lines(Mutex<Vec<String>>);
+
+    static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+    impl Log for Lines {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.level() <= Level::Info
+        }
+
+        fn log(&self, record: &Record<'_>) {
+            if self.enabled(record.metadata()) {
+                self.0.lock().unwrap().push(record.args().to_string());
+            }
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// What is logged of a lock of this name, which no other test has.
+    fn report(lock: &str, waits: bool) -> (WaitReport, impl Fn() -> Vec<String>) {
+        // Another test may have set it.
+        let _ = log::set_logger(&LINES);
+        log::set_max_level(LevelFilter::Info);
+        let prefix = format!("lock {lock}: ");
+        let lines = move || {
+            let all = LINES.0.lock().unwrap();
+            let ours = all.iter().filter_map(|line| line.strip_prefix(&prefix));
+            ours.map(str::to_owned).collect()
+        };
+        (WaitReport::start("tool", lock, None, waits), lines)
+    }
+
+    #[tokio::test]
+    async fn a_short_wait_leaves_no_trace() {
+        let (report, lines) = report("short", true);
+        report.waiting("held by a");
+        report.acquired("acquired");
+        sleep(2 * SHORT).await;
+        assert_eq!(lines(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_wait_is_told_with_what_is_known_last_and_its_end_once() {
+        let (report, lines) = report("long", true);
+        report.waiting("held by a until 1");
+        report.still_waiting("held by a until 2");
+        sleep(2 * SHORT).await;
+        report.still_waiting("held by a until 3");
+        report.waiting("held by b");
+        report.acquired("acquired");
+        report.acquired("acquired");
+        let lines = lines();
+        assert_eq!(
+            lines[..2],
+            ["waiting: held by a until 2", "waiting: held by b"]
+        );
+        assert!(lines[2].starts_with("acquired, after 1s"), "{lines:?}");
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_is_told_nothing() {
+        let (report, lines) = report("no-wait", false);
+        report.waiting("held by a");
+        sleep(2 * SHORT).await;
+        assert_eq!(lines(), [""; 0]);
+    }
+
+    /// A runtime that is shut down cancels what it does, which says nothing about the store.
+    #[tokio::test]
+    async fn nothing_is_said_after_the_end() {
+        let (report, lines) = report("over", true);
+        report.log(Level::Warn, "before");
+        report.waiting("held by a");
+        report.end();
+        report.log(
+            Level::Warn,
+            "the store does not answer: task 7 was cancelled",
+        );
+        sleep(2 * SHORT).await;
+        assert_eq!(lines(), ["before"]);
+    }
+}

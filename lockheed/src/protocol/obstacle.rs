@@ -1,0 +1,105 @@
+//! Who or what keeps a contender from a mutex, in words.
+
+use std::fmt;
+
+use super::Broken;
+use crate::Timestamp;
+
+/// Who holds a mutex, or is about to write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// The holder, and when its lease is over by its own word.
+    Lease {
+        /// The holder's ID.
+        by: String,
+        /// On the store's clock.
+        expires: Timestamp,
+        /// That is past by the clock as it was known when the lock was judged.
+        is_past: bool,
+    },
+    /// A Go program that has announced its write.
+    Reservation {
+        /// Its ID.
+        by: String,
+    },
+}
+
+/// Why a mutex cannot be had, however long one waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It cannot be read.
+    Unreadable(String),
+    /// There is none, and only a lease that is there was wanted.
+    NoLock,
+    /// There is no lease of this ID, and only such a one was wanted.
+    NotHeld(Box<NotHeld>),
+}
+
+/// How it is with a mutex that has no lease of this ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotHeld {
+    pub(super) id: String,
+    /// It was the last whose lease was broken.
+    pub(super) broken: Option<Broken>,
+    /// Who holds it.
+    pub(super) by: Option<HeldBy>,
+}
+
+impl HeldBy {
+    /// Whether it is the same holder, if perhaps until another time.
+    #[must_use]
+    pub fn is_by_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Lease { by, .. }, Self::Lease { by: other, .. })
+            | (Self::Reservation { by }, Self::Reservation { by: other }) => by == other,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for HeldBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lease { by, expires, .. } if expires.is_never() => {
+                write!(f, "held by {by:?} indefinitely")
+            }
+            Self::Lease {
+                by,
+                expires,
+                is_past,
+            } => {
+                let until = expires.to_the_second();
+                write!(f, "held by {by:?} until {until}")?;
+                if *is_past {
+                    f.write_str(", which is past by its own word, but clocks may differ")?;
+                }
+                Ok(())
+            }
+            Self::Reservation { by } => write!(f, "reserved by {by:?}"),
+        }
+    }
+}
+
+/// Goes on after "lock x is not held by".
+impl fmt::Display for NotHeld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: ", self.id)?;
+        if let Some(broken) = &self.broken {
+            write!(f, "{broken}; ")?;
+        }
+        match &self.by {
+            Some(by) => write!(f, "it is {by}"),
+            None => f.write_str("nobody holds it"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(reason) => write!(f, "it cannot be read: {reason}"),
+            Self::NoLock => f.write_str("there is no such lock"),
+            Self::NotHeld(why) => write!(f, "it is not held by {why}"),
+        }
+    }
+}

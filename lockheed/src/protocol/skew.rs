@@ -1,0 +1,41 @@
+//! How far clocks may differ.
+
+use std::time::Duration;
+
+use crate::{Lease, Store, Timestamp};
+
+/// How far the clocks may differ by which leases are written and judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skew {
+    /// A lease that does not say how long it is counts for so much longer than it says.
+    pub without_length: Duration,
+    /// A lease with a length that was over for so long when it was first seen is not waited for; none to wait for each.
+    pub at_first_sight: Option<Duration>,
+}
+
+impl Skew {
+    /// How far the clock of this store may be from what another contender takes it for: what is past by a minute more than that is past,
+    /// unless there is only one clock.
+    #[must_use]
+    pub fn of(store: &impl Store) -> Self {
+        const AT_FIRST_SIGHT: Duration = Duration::from_secs(60);
+        let skew = store.clock_skew();
+        Self {
+            without_length: skew,
+            at_first_sight: Some(if skew.is_zero() {
+                skew
+            } else {
+                skew.max(AT_FIRST_SIGHT)
+            }),
+        }
+    }
+
+    /// Whether a lease that is seen for the first time is over, however far clocks differ.
+    pub(crate) fn is_surely_over(self, lease: &Lease, now: Timestamp) -> bool {
+        let skew = match lease.duration() {
+            Some(_) => self.at_first_sight,
+            None => Some(self.without_length),
+        };
+        !lease.expires.is_never() && skew.is_some_and(|skew| lease.expires.plus(skew) < now)
+    }
+}

@@ -1,0 +1,93 @@
+//! A lease that is held across commands: whose it is, and how long.
+
+use crate::support::Place;
+
+#[test]
+fn an_id_that_is_not_given_is_random_and_printed() {
+    let place = Place::new();
+    let id = place.expect(&["acquire", "x"], 0);
+    let id = id.trim();
+    assert_eq!(place.leases("x"), [id]);
+    let (code, stdout, stderr) = place.run(&["acquire", "x", "--no-wait"]);
+    assert_eq!((code, stdout.as_str()), (16, ""));
+    assert!(
+        stderr.contains(&format!("held by {id:?} until")),
+        "{stderr}"
+    );
+    place.expect(&["renew", "x", "--id", id], 0);
+    place.expect(&["release", "x", "--id", id], 0);
+    assert!(place.leases("x").is_empty());
+    // What would silently be nobody's is asked for.
+    for command in ["renew", "release"] {
+        let (code, _, stderr) = place.run(&[command, "x"]);
+        assert_eq!(code, 64, "{stderr}");
+        assert!(stderr.contains("--id <ID>"), "{stderr}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&place.expect(&["acquire", "x", "-o", "json"], 0)).unwrap();
+    assert_eq!(place.leases("x"), [json["id"].as_str().unwrap()]);
+    assert!(json["token"].as_u64().unwrap() > 0 && json["name"] == "x");
+}
+
+#[test]
+fn the_lease_of_acquire_has_an_end_and_keeps_its_length() {
+    let place = Place::new();
+    let length = || place.json("x")["leases"]["a"]["durationMillis"].clone();
+    let acquire = |more: &[&str]| {
+        let arguments = [&["acquire", "x", "--id", "a"], more].concat();
+        place.expect(&arguments, 0);
+        length()
+    };
+    assert_eq!(acquire(&[]), 300_000);
+    assert_eq!(acquire(&["--duration", "1h"]), 3_600_000);
+    assert_eq!(acquire(&[]), 3_600_000);
+    place.expect(&["renew", "x", "--id", "a"], 0);
+    assert_eq!(length(), 3_600_000);
+    place.expect(&["renew", "x", "--id", "a", "--duration", "2h"], 0);
+    assert_eq!(length(), 7_200_000);
+    assert_eq!(acquire(&["--duration", "0"]), serde_json::Value::Null);
+    assert_eq!(acquire(&[]), serde_json::Value::Null);
+    assert_eq!(
+        place.json("x")["leases"]["a"]["expires"],
+        "9999-12-31T23:59:59Z"
+    );
+    assert_eq!(
+        place.run(&["renew", "x", "--id", "a", "--duration", "0"]).0,
+        64
+    );
+}
+
+#[test]
+fn help_shows_all_defaults() {
+    let place = Place::new();
+    for (command, defaults) in [
+        (
+            "run",
+            &[
+                "[default: 30s]",
+                "a third of the lease",
+                "a quarter of the lease",
+                "this host's name",
+            ][..],
+        ),
+        (
+            "acquire",
+            &[
+                "[default: 5m; as long as",
+                "as long as it takes",
+                "a sixth of the lease",
+                "a random part",
+            ],
+        ),
+        (
+            "renew",
+            &["[default: as long as it was]", "a sixth of the lease"],
+        ),
+    ] {
+        let help = place.expect(&[command, "--help"], 0);
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for default in defaults {
+            assert!(help.contains(default), "{command}: {help}");
+        }
+    }
+}
