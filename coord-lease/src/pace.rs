@@ -173,6 +173,39 @@ mod tests {
         assert_eq!(asked, Duration::from_secs(1));
     }
 
+    /// The longest pause of a few.
+    fn longest(window: &ContentionWindow) -> Duration {
+        let mut random = Random::new(1);
+        let pauses = (0..100).map(|_| window.pause(&mut random));
+        pauses.max().unwrap()
+    }
+
+    #[test]
+    fn who_was_passed_more_often_tries_first() {
+        let round_trip = Duration::from_millis(10);
+        let passed = |times: u32, turn| {
+            let mut window = ContentionWindow::new();
+            window.answered_after(round_trip);
+            for _ in 0..times {
+                window.spared(round_trip, Some(turn));
+            }
+            window
+        };
+        let mut random = Random::new(1);
+        let newcomer = passed(1, 40).pause(&mut random);
+        assert!(newcomer > longest(&passed(40, 40)), "{newcomer:?}");
+        assert!(longest(&passed(80, 40)) < longest(&passed(40, 40)));
+    }
+
+    #[test]
+    fn one_slow_answer_does_not_spread_all_tries_to_come() {
+        let mut window = ContentionWindow::new();
+        for millis in [10, 10, 8_000, 10] {
+            window.answered_after(Duration::from_millis(millis));
+        }
+        assert!(longest(&window) < Duration::from_millis(40), "{window:?}");
+    }
+
     #[test]
     fn a_seed_gives_the_same_numbers_again() {
         let numbers = |seed| {
