@@ -167,7 +167,8 @@ impl<P: Protocol> Acquiring<P> {
         core.failures.conflicts = 0;
         self.waited = true;
         if let Some((since, _)) = self.free.take() {
-            core.contention.spared(core.now.boot.since(since));
+            let passed = core.there().and_then(|object| core.protocol.passed(object));
+            core.contention.spared(core.now.boot.since(since), passed);
         }
         let known = self.obstacle.as_ref();
         if !known.is_some_and(|known| core.protocol.is_same(known, by)) {

@@ -207,6 +207,7 @@ impl<P: Protocol> Core<P> {
         NewLease {
             nonce: self.nonce(),
             length: self.settings.length,
+            passed: self.contention.passed(),
         }
     }
 
