@@ -72,6 +72,7 @@ mod guard;
 mod hunt;
 mod outcome;
 mod plan;
+mod priority;
 mod reap;
 mod running;
 mod signals;

@@ -3,14 +3,19 @@
 use std::{fs, path::Path};
 
 use nix::{
+    fcntl::{Flock, FlockArg},
     sys::{
-        ptrace,
+        ptrace::{self, Options},
         signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::Pid,
 };
 
 use super::{ask_for_the_end, eventually, fifo, sleeps, start, state, supervise, unique};
+
+/// `PTRACE_EVENT_STOP` of `ptrace(2)`.
+const EVENT_STOP: i32 = 128;
 
 /// The guard has more to say than there is room for, and the last word arrives.
 #[test]
@@ -50,6 +55,36 @@ fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
     kill(guard, Signal::SIGSTOP).unwrap();
     ask_for_the_end(&fifo);
     assert_eq!(supervised.finish().code(), Some(122));
+}
+
+/// It is stopped between the fork of the command and its report of that.
+#[test]
+fn a_guard_that_is_stopped_while_it_starts_the_command_goes_on() {
+    let locked = tempfile::NamedTempFile::new().unwrap();
+    let lock = Flock::lock(locked.reopen().unwrap(), FlockArg::LockExclusive).unwrap();
+    let keep = ["--keep", locked.path().to_str().unwrap()];
+    let mut supervised = start(&mut supervise(
+        &[&keep[..], &["sh", "-c", "exit 7"]].concat(),
+    ));
+    // The client waits for the lock, and has not ordered anything.
+    let title = format!("coord-guard of {}", supervised.pid());
+    eventually("the guard is ready", || !named(&[&title]).is_empty());
+    let guard = named(&[&title])[0];
+    let forks =
+        Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK | Options::PTRACE_O_TRACECLONE;
+    ptrace::seize(guard, forks).unwrap();
+    drop(lock);
+    let traced = |pid| waitpid(pid, Some(WaitPidFlag::__WALL)).unwrap();
+    // SIGCONT is an event too.
+    while !matches!(traced(guard), WaitStatus::PtraceEvent(.., event) if event != EVENT_STOP) {
+        ptrace::cont(guard, None).unwrap();
+    }
+    let command = Pid::from_raw(ptrace::getevent(guard).unwrap().try_into().unwrap());
+    traced(command);
+    ptrace::detach(command, None).unwrap();
+    kill(guard, Signal::SIGSTOP).unwrap();
+    ptrace::detach(guard, None).unwrap();
+    assert_eq!(supervised.finish().code(), Some(7));
 }
 
 /// Who traces the guard can stop it for good: SIGCONT does nothing about that.
