@@ -9,7 +9,7 @@ use std::{
 use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::Pid,
+    unistd::{Pid, getpid},
 };
 
 use super::{
@@ -240,7 +240,14 @@ impl Running {
             from_kernel,
         } = signal;
         match number {
-            libc::SIGCHLD if from_kernel => return reap::strangers(),
+            libc::SIGCHLD if from_kernel => {
+                // While the guard is stopped nobody hears of CMD's end.
+                self.guard.process.wake();
+                if getpid().as_raw() == 1 {
+                    reap::strangers();
+                }
+                return;
+            }
             libc::SIGCONT => self.terminal.give(self.cmd),
             _ => {}
         }

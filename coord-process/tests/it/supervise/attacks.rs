@@ -12,7 +12,10 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{ask_for_the_end, eventually, fifo, sleeps, start, state, supervise, unique};
+use super::{
+    ask_for_the_end, eventually, fifo, guard::deadline_and_guard, sleeps, start, state, supervise,
+    unique,
+};
 
 /// `PTRACE_EVENT_STOP` of `ptrace(2)`.
 const EVENT_STOP: i32 = 128;
@@ -37,7 +40,8 @@ fn a_client_that_was_stopped_for_long_hears_how_the_command_ended() {
     assert_eq!(supervised.finish().code(), Some(7));
 }
 
-/// A thousand signals to a guard that is stopped leave room for the order to end.
+/// A thousand signals to a guard that is stopped, by a tracer since the client would continue it
+/// else, leave room for the order to end.
 #[test]
 fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
     let (_place, fifo) = fifo();
@@ -47,13 +51,14 @@ fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
         &[&options[..], &["sh", "-c", script]].concat(),
     ));
     let guard = supervised.says_pid();
+    ptrace::attach(guard).unwrap();
+    eventually("the guard is stopped", || state(guard) == Some('t'));
     for _ in 0..600 {
-        kill(guard, Signal::SIGSTOP).unwrap();
         supervised.send(Signal::SIGUSR1);
         supervised.send(Signal::SIGWINCH);
     }
-    kill(guard, Signal::SIGSTOP).unwrap();
     ask_for_the_end(&fifo);
+    ptrace::detach(guard, None).unwrap();
     assert_eq!(supervised.finish().code(), Some(122));
 }
 
@@ -84,6 +89,20 @@ fn a_guard_that_is_stopped_while_it_starts_the_command_goes_on() {
     ptrace::detach(command, None).unwrap();
     kill(guard, Signal::SIGSTOP).unwrap();
     ptrace::detach(guard, None).unwrap();
+    assert_eq!(supervised.finish().code(), Some(7));
+}
+
+/// Nothing else would make the client look at it: the deadline is far, and nobody has asked for the
+/// end.
+#[test]
+fn a_guard_that_is_stopped_when_the_command_exits_goes_on() {
+    let (_place, fifo) = fifo();
+    let script = format!("echo $PPID; read _ <{}; exit 7", fifo.display());
+    let far = ["--deadline", "3600000", "--grace", "0"];
+    let mut supervised = start(&mut supervise(&[&far[..], &["sh", "-c", &script]].concat()));
+    let guard = deadline_and_guard(&mut supervised);
+    kill(guard, Signal::SIGSTOP).unwrap();
+    fs::write(&fifo, "now\n").unwrap();
     assert_eq!(supervised.finish().code(), Some(7));
 }
 
