@@ -24,9 +24,9 @@ const PART: Duration = Duration::from_millis(50);
 const REST: u32 = 3;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// How many times as long as asking them it may take to kill so many: the kernel must end them too,
-/// and they need the processor for that.
-const KILLING: u32 = 3;
+/// How many times as long as asking them it may take to kill so many: they need the processor once
+/// more to end, which takes five times as long on a machine that is idle.
+const KILLING: u32 = 8;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of `pidfd_send_signal(2)`, Linux 6.9.
 const PROCESS_GROUP: u32 = 1 << 2;
