@@ -8,7 +8,7 @@ use std::{
 };
 
 use coord_core::{BootInstant, Errno, is_dns_subdomain};
-use coord_kube::{Action, Cluster, Error as KubeError, Rule};
+use coord_kube::{Action, Cluster, Error as KubeError, Rule, Watch};
 use coord_lease::engine::{Moment, Protocol, StoreTime};
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -19,6 +19,7 @@ use kube::{
     Api,
     api::{
         DeleteParams, ListParams, PartialObjectMeta, PostParams, Preconditions, PropagationPolicy,
+        WatchParams,
     },
 };
 use serde::de::DeserializeOwned;
@@ -280,6 +281,27 @@ impl Client {
             Err(error) => Err(error),
             Ok(found) => Ok(Some(found)),
         }
+    }
+
+    /// Watches one object from a version on; none is what there is now.
+    pub(crate) async fn watch<K>(
+        &self,
+        resource: &'static str,
+        name: &str,
+        since: Option<&str>,
+    ) -> Result<Watch<K>, KubeError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+        K::DynamicType: Default,
+    {
+        let (api, action) = (self.api::<K>(), self.action("watch", resource, name));
+        let selection = WatchParams::default().fields(&format!("metadata.name={name}"));
+        self.cluster.watch(&api, action, &selection, since).await
     }
 
     pub(crate) async fn create(

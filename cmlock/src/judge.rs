@@ -168,7 +168,7 @@ impl fmt::Display for Obstacle {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use coord_lease::engine::Nonce;
+    use coord_lease::engine::{NewLease, Nonce};
     use k8s_openapi::api::core::v1::Pod;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -197,7 +197,7 @@ mod tests {
             &std::collections::BTreeMap::new(),
             &other,
             expires.map(Time::from_secs),
-            Nonce(1),
+            NewLease::new(Nonce(1)),
         );
         Record::read(&object).unwrap()
     }

@@ -9,8 +9,6 @@ mod error;
 #[cfg(feature = "client")]
 mod event;
 #[cfg(feature = "client")]
-mod follow;
-#[cfg(feature = "client")]
 mod held;
 mod holder;
 mod judge;

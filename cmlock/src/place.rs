@@ -2,13 +2,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use coord_kube::Event;
 use coord_lease::{Answer, Change, Version, Watch, engine::Write};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 
 use crate::{
     Client,
     client::{CONFIGMAPS, PODS},
-    follow::{Follow, Heard},
     holder::OwnerState,
     lock::PodLock,
     protocol::{Fact, Subject},
@@ -27,7 +27,7 @@ pub(crate) struct Place {
 }
 
 /// The owner Pod; of ourselves there is nothing to watch.
-pub(crate) struct OwnerWatch(Option<(Owner, Follow<Pod>)>);
+pub(crate) struct OwnerWatch(Option<(Owner, coord_kube::Watch<Pod>)>);
 
 impl Place {
     pub(crate) fn new(client: &Client, name: &str, id: String) -> Self {
@@ -99,7 +99,7 @@ impl Place {
 }
 
 impl coord_lease::Store<PodLock> for Place {
-    type Watch = Follow<ConfigMap>;
+    type Watch = coord_kube::Watch<ConfigMap>;
     type SubjectWatch = OwnerWatch;
 
     async fn read(&self) -> Answer<Option<ConfigMap>, Failed> {
@@ -112,14 +112,10 @@ impl coord_lease::Store<PodLock> for Place {
         self.answer(done)
     }
 
-    async fn watch(&self, since: Option<Version>) -> Result<Follow<ConfigMap>, Failed> {
-        let since = since.unwrap_or_default();
-        Ok(Follow::new(
-            &self.client,
-            CONFIGMAPS,
-            &self.name,
-            since.as_str(),
-        ))
+    async fn watch(&self, since: Option<Version>) -> Result<Self::Watch, Failed> {
+        let since = since.as_ref().map(Version::as_str);
+        let begun = self.client.watch(CONFIGMAPS, &self.name, since);
+        begun.await.map_err(Failed::read)
     }
 
     async fn read_subject(&self, subject: Subject) -> Answer<Fact, Failed> {
@@ -135,30 +131,33 @@ impl coord_lease::Store<PodLock> for Place {
             return Ok(OwnerWatch(None));
         };
         let since = self.owner_version().clone();
-        let follow = Follow::new(&self.client, PODS, &owner.name, &since);
-        Ok(OwnerWatch(Some((owner, follow))))
+        let begun = self.client.watch(PODS, &owner.name, Some(&since));
+        let watch = begun.await.map_err(Failed::read)?;
+        Ok(OwnerWatch(Some((owner, watch))))
     }
 }
 
-impl Watch<Change<ConfigMap>, Failed> for Follow<ConfigMap> {
+impl Watch<Change<ConfigMap>, Failed> for coord_kube::Watch<ConfigMap> {
     async fn next(&mut self) -> Result<Option<Change<ConfigMap>>, Failed> {
-        Ok(match self.hear().await.map_err(Failed::read)? {
-            Heard::Written(object) => Some(Change::Written(*object)),
-            Heard::Deleted => Some(Change::Deleted(Version::new(self.since()))),
-            Heard::Lost => None,
-        })
+        let event = self.next().await.map_err(Failed::read)?;
+        Ok(event.map(|event| match event {
+            Event::Applied(object) => Change::Written(object),
+            Event::Deleted(object) => Change::Deleted(Version::new(
+                object.metadata.resource_version.unwrap_or_default(),
+            )),
+        }))
     }
 }
 
 impl Watch<Fact, Failed> for OwnerWatch {
     async fn next(&mut self) -> Result<Option<Fact>, Failed> {
-        let Some((owner, follow)) = &mut self.0 else {
+        let Some((owner, watch)) = &mut self.0 else {
             return Ok(None);
         };
-        Ok(match follow.hear().await.map_err(Failed::read)? {
-            Heard::Written(pod) => Some(Fact::Owner(OwnerState::of(owner, Some(&pod)))),
-            Heard::Deleted => Some(Fact::Owner(OwnerState::Gone)),
-            Heard::Lost => None,
-        })
+        let event = watch.next().await.map_err(Failed::read)?;
+        Ok(event.map(|event| match event {
+            Event::Applied(pod) => Fact::Owner(OwnerState::of(owner, Some(&pod))),
+            Event::Deleted(_) => Fact::Owner(OwnerState::Gone),
+        }))
     }
 }

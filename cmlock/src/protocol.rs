@@ -144,10 +144,10 @@ impl<E> PodLock<E> {
         }
     }
 
-    fn new_object(&self, expires: Option<Time>, nonce: Nonce) -> ConfigMap {
+    fn new_object(&self, expires: Option<Time>, lease: NewLease) -> ConfigMap {
         // Nothing is claimed before it is known.
         let us = self.us().cloned().unwrap_or_default();
-        record::new(&self.name, &self.labels, &us, expires, nonce)
+        record::new(&self.name, &self.labels, &us, expires, lease)
     }
 }
 
@@ -257,6 +257,10 @@ impl<E: RequestError> Protocol for PodLock<E> {
         record::nonce(object)
     }
 
+    fn passed(&self, object: &ConfigMap) -> Option<u32> {
+        record::passed(object)
+    }
+
     fn grant(&self, _: &ConfigMap) -> Result<Holder, E> {
         Ok(self.us().cloned().unwrap_or_default())
     }
@@ -293,7 +297,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
             return (Write::Delete(object.clone()), freed.map(Notice::Freeing));
         }
         let expires = expiry(lease, now);
-        (Write::Create(self.new_object(expires, lease.nonce)), None)
+        (Write::Create(self.new_object(expires, lease)), None)
     }
 
     fn extend(
@@ -330,7 +334,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
         }
         let now = now.store.map_or(0, |store| store.earliest.as_secs());
         let over = Time::from_secs(now.saturating_sub(LONG_OVER));
-        Write::Create(self.new_object(Some(over), nonce))
+        Write::Create(self.new_object(Some(over), NewLease::new(nonce)))
     }
 }
 

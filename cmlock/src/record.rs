@@ -12,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 
-use coord_lease::engine::Nonce;
+use coord_lease::engine::{NewLease, Nonce};
 
 use crate::{Time, holder::Holder};
 
@@ -24,6 +24,7 @@ const CONTAINER: &str = "cmlock/container";
 const RESTARTS: &str = "cmlock/restarts";
 const SINCE: &str = "cmlock/since";
 const NONCE: &str = "cmlock/nonce";
+const PASSED: &str = "cmlock/passed";
 
 /// The Pod that an object belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,7 +137,7 @@ pub(crate) fn new(
     labels: &BTreeMap<String, String>,
     holder: &Holder,
     expires: Option<Time>,
-    nonce: Nonce,
+    lease: NewLease,
 ) -> ConfigMap {
     let mut object = ConfigMap {
         metadata: ObjectMeta {
@@ -149,8 +150,18 @@ pub(crate) fn new(
         data: expires.map(|at| data(Some(at))),
         ..ConfigMap::default()
     };
-    set_nonce(&mut object, nonce);
+    set_nonce(&mut object, lease.nonce);
+    if lease.passed > 0 {
+        let annotations = object.metadata.annotations.get_or_insert_default();
+        annotations.insert(PASSED.to_owned(), lease.passed.to_string());
+    }
     object
+}
+
+/// How often its holder was passed while it waited.
+pub(crate) fn passed(object: &ConfigMap) -> Option<u32> {
+    let passed = object.metadata.annotations.as_ref()?.get(PASSED)?;
+    passed.parse().ok()
 }
 
 /// Tells this write from every other one.
@@ -333,7 +344,7 @@ pub(crate) mod tests {
             &labels,
             &holder(),
             Some(Time::from_secs(1_900_000_000)),
-            Nonce(1),
+            NewLease::new(Nonce(1)),
         );
         let json = serde_json::to_value(&written).unwrap();
         let go = of_go();
@@ -349,7 +360,14 @@ pub(crate) mod tests {
         assert!(back.is_held_by(&holder()));
         assert_eq!(back.run, holder().run);
         assert_eq!(
-            new("x", &BTreeMap::new(), &holder(), None, Nonce(1)).data,
+            new(
+                "x",
+                &BTreeMap::new(),
+                &holder(),
+                None,
+                NewLease::new(Nonce(1))
+            )
+            .data,
             None
         );
     }
@@ -403,7 +421,7 @@ pub(crate) mod tests {
             holder.id = id;
             holder.run.as_mut().unwrap().restarts = restarts;
             let expires = seconds.map(|seconds| Time::from_secs(seconds.into()));
-            let record = Record::read(&new("x", &BTreeMap::new(), &holder, expires, Nonce(1))).unwrap();
+            let record = Record::read(&new("x", &BTreeMap::new(), &holder, expires, NewLease::new(Nonce(1)))).unwrap();
             prop_assert!(record.is_held_by(&holder));
             prop_assert_eq!((record.expires, record.run), (expires, holder.run));
         }

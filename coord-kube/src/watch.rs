@@ -1,27 +1,29 @@
-//! A watch that ends instead of hanging.
+//! A watch that goes on where the server ended it, and ends instead of hanging.
 
-use std::{fmt::Debug, pin::Pin, time::Duration};
+use std::{fmt::Debug, future::Future, pin::Pin, time::Duration};
 
+use coord_core::Errno;
 use futures::{Stream, StreamExt};
 use kube::{
-    Api,
+    Api, Resource,
     api::{WatchEvent, WatchParams},
 };
 use serde::de::DeserializeOwned;
 
 use crate::{Action, Cluster, Error};
 
-/// How long a watch may last. The server then ends it, and the caller begins another one where it ended.
+/// How long one request for a watch may last. The server then ends it, and the next one goes on where it ended.
 const LASTS: Duration = Duration::from_secs(30);
 
 /// The changes of objects of one kind since a version.
 ///
-/// It ends by itself from time to time; the next one goes on from the version of the last event. A server that is silent for longer than a
-/// watch lasts is an error, so that a lost connection is noticed.
+/// The server ends a watch from time to time; it is then taken up again from the version of the last event. A server that is
+/// silent for longer than a watch lasts is an error, so that a lost connection is noticed.
 pub struct Watch<K> {
-    action: Action,
-    idle: Duration,
-    events: Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<K>>> + Send>>,
+    request: Request<K>,
+    /// The newest version that was told, to go on from.
+    since: Option<String>,
+    state: State<K>,
 }
 
 /// What happened.
@@ -31,59 +33,174 @@ pub enum Event<K> {
     Applied(K),
     /// The object is gone; this is its last state.
     Deleted(K),
-    /// Nothing happened up to this version.
-    Bookmark(String),
 }
 
+#[derive(Clone)]
+struct Request<K> {
+    cluster: Cluster,
+    api: Api<K>,
+    action: Action,
+    selection: WatchParams,
+}
+
+enum State<K> {
+    Beginning(Pin<Box<dyn Future<Output = Result<Events<K>, Error>> + Send>>),
+    On(Events<K>),
+    Over,
+}
+
+type Events<K> = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<K>>> + Send>>;
+
 impl Cluster {
-    /// Watches one object, or all those with a label, from a version on: `0` is any state the server has at hand.
+    /// Watches one object, or all those with a label, from a version on: none is what there is now, which is told first.
+    /// A version that the server does not know any more is no error here: such a watch is [over](Watch::next).
     ///
     /// # Errors
-    /// As [`call`](Self::call); `ESTALE` when the server does not know the version any more.
+    /// As [`call`](Self::call).
     pub async fn watch<K>(
         &self,
         api: &Api<K>,
         action: Action,
         selection: &WatchParams,
-        version: &str,
+        since: Option<&str>,
     ) -> Result<Watch<K>, Error>
     where
-        K: Clone + Debug + DeserializeOwned + Send + 'static,
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let seconds = u32::try_from(LASTS.as_secs()).unwrap_or(u32::MAX);
-        let selection = selection.clone().timeout(seconds);
-        let events = self
-            .call(action.clone(), || api.watch(&selection, version))
-            .await?;
-        Ok(Watch {
+        let request = Request {
+            cluster: self.clone(),
+            api: api.clone(),
             action,
-            // The server may take as long to say that it ends as to answer anything else.
-            idle: LASTS + self.timeout(),
-            events: Box::pin(events.fuse()),
-        })
+            selection: selection.clone().timeout(seconds),
+        };
+        let mut watch = Watch {
+            request,
+            since: since.map(str::to_owned),
+            state: State::Over,
+        };
+        watch.state = watch.beginning();
+        watch.begun().await?;
+        Ok(watch)
     }
 }
 
-impl<K> Watch<K> {
-    /// Waits for the next event; none when the watch is over. It may be dropped and called again.
+impl<K> Watch<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    /// Waits for the next event; none when the watch is over, and what it was for must be read again: the server cannot go on
+    /// from the last version (410), or never told one.
     ///
     /// # Errors
-    /// As [`Cluster::watch`], and `ETIMEDOUT` when the server is silent for too long.
+    /// As [`Cluster::watch`], and `ETIMEDOUT` when the server is silent for too long. The watch is over then, too.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no event.
     pub async fn next(&mut self) -> Result<Option<Event<K>>, Error> {
-        let event = match tokio::time::timeout(self.idle, self.events.next()).await {
-            Err(_) => return Err(Error::silent(self.action.clone(), self.idle)),
-            Ok(None) => return Ok(None),
-            Ok(Some(event)) => event,
-        };
-        match event.map_err(|error| Error::of(self.action.clone(), error))? {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                Ok(Some(Event::Applied(object)))
-            }
-            WatchEvent::Deleted(object) => Ok(Some(Event::Deleted(object))),
-            WatchEvent::Bookmark(mark) => Ok(Some(Event::Bookmark(mark.metadata.resource_version))),
-            WatchEvent::Error(status) => {
-                Err(Error::of(self.action.clone(), kube::Error::Api(status)))
+        // The server may take as long to say that it ends as to answer anything else.
+        let idle = LASTS + self.request.cluster.timeout();
+        loop {
+            let Some(events) = self.begun().await? else {
+                return Ok(None);
+            };
+            let Ok(event) = tokio::time::timeout(idle, events.next()).await else {
+                self.state = State::Over;
+                return Err(Error::silent(self.request.action.clone(), idle));
+            };
+            let event = match event {
+                None if self.since.is_some() => {
+                    self.state = self.beginning();
+                    continue;
+                }
+                None => {
+                    self.state = State::Over;
+                    continue;
+                }
+                Some(Ok(WatchEvent::Error(status))) => Err(kube::Error::Api(status)),
+                Some(event) => event,
+            };
+            match event {
+                Err(error) => self.end(Error::of(self.request.action.clone(), error))?,
+                Ok(event) => {
+                    if let Some(event) = self.told(event) {
+                        return Ok(Some(event));
+                    }
+                }
             }
         }
     }
+
+    /// The newest version that was told, or the one from which it began.
+    #[must_use]
+    pub fn since(&self) -> Option<&str> {
+        self.since.as_deref()
+    }
+
+    fn beginning(&self) -> State<K> {
+        let request = self.request.clone();
+        // Without a version the server begins with what there is at this moment, and not with what it remembers.
+        let since = self.since.clone().unwrap_or_default();
+        State::Beginning(Box::pin(async move {
+            let Request {
+                cluster,
+                api,
+                action,
+                selection,
+            } = request;
+            let watch = || api.watch(&selection, &since);
+            let events = cluster.call(action, watch).await?;
+            Ok(events.fuse().boxed())
+        }))
+    }
+
+    /// The events; none when it is over.
+    async fn begun(&mut self) -> Result<Option<&mut Events<K>>, Error> {
+        if let State::Beginning(begin) = &mut self.state {
+            match begin.await {
+                Ok(events) => self.state = State::On(events),
+                Err(error) => self.end(error)?,
+            }
+        }
+        Ok(match &mut self.state {
+            State::On(events) => Some(events),
+            State::Beginning(_) | State::Over => None,
+        })
+    }
+
+    /// It is over; that a version is too old is no error.
+    fn end(&mut self, error: Error) -> Result<(), Error> {
+        self.state = State::Over;
+        match error.errno() {
+            Errno::ESTALE => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    fn told(&mut self, event: WatchEvent<K>) -> Option<Event<K>> {
+        let version = match &event {
+            WatchEvent::Added(object)
+            | WatchEvent::Modified(object)
+            | WatchEvent::Deleted(object) => object.meta().resource_version.clone(),
+            WatchEvent::Bookmark(mark) => Some(mark.metadata.resource_version.clone()),
+            WatchEvent::Error(_) => None,
+        };
+        if version.is_some() && !is_older(version.as_deref(), self.since()) {
+            self.since = version;
+        }
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                Some(Event::Applied(object))
+            }
+            WatchEvent::Deleted(object) => Some(Event::Deleted(object)),
+            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
+        }
+    }
+}
+
+/// What is there at the beginning comes in no order: the newest counts.
+fn is_older(version: Option<&str>, known: Option<&str>) -> bool {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let numbers = (version.and_then(number), known.and_then(number));
+    matches!(numbers, (Some(version), Some(known)) if version < known)
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-/// After being passed so often, a waiter waits a quarter as long as one that has just come. Fewer would make those who have waited longest all
-/// try at once.
-const PATIENT: f64 = 48.0;
+/// After being passed so much more often than the last holder, a waiter waits a quarter of its window.
+const PATIENT: f64 = 8.0;
 
 /// No round trip counts as shorter.
 const SHORTEST: Duration = Duration::from_micros(100);
@@ -20,18 +19,21 @@ pub struct Backoff {
     most: Duration,
 }
 
-/// How far to spread out when a lock becomes free, so that of many waiters few try at once.
+/// How far to spread out when a lock becomes free, so that of many waiters few try at once, and those first who have waited longest.
 ///
-/// Everybody waits a random part of its window, and sees by its watch if another was first. Colliding triples the window; being
-/// spared narrows it, the more slowly the wider it is, so that few of many collide, and a few do not wait long. Whoever was passed
-/// often waits a smaller part, so that everybody gets its turn.
+/// Everybody waits for a while, and sees by its watch if another was first. How long is made of two parts. Who holds the lock tells
+/// how often it was passed before: whoever was passed less often lets as many others try before it. And a random part of a
+/// window: colliding makes it four times as wide, being spared narrows it, and being passed makes the part smaller, so that everybody gets its turn.
 #[derive(Debug)]
 pub struct ContentionWindow {
     /// In round trips.
     window: f64,
-    round_trip: Duration,
-    /// How often somebody else was first: the more often, the less this one waits.
-    passed: f64,
+    /// None before anything was answered.
+    round_trip: Option<Duration>,
+    /// How often somebody else was first.
+    passed: u32,
+    /// How often the last holder was passed that told.
+    turn: u32,
 }
 
 impl Random {
@@ -85,38 +87,52 @@ impl ContentionWindow {
     const FIRST: f64 = 2.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
+    /// What one who was passed once more often is let before, in round trips.
+    const SLOT: f64 = 0.5;
 
     /// Alone, so far.
     #[must_use]
     pub fn new() -> Self {
         Self {
             window: Self::FIRST,
-            round_trip: Duration::from_millis(1),
-            passed: 0.0,
+            round_trip: None,
+            passed: 0,
+            turn: 0,
         }
     }
 
-    /// A request was answered after this long.
+    /// How often somebody else was first.
+    #[must_use]
+    pub fn passed(&self) -> u32 {
+        self.passed
+    }
+
+    /// A request was answered after this long. One that took much longer than others says little of those to come.
     pub fn answered_after(&mut self, took: Duration) {
         let took = took.clamp(SHORTEST, Duration::from_secs(1));
-        self.round_trip = (self.round_trip * 3 + took) / 4;
+        self.round_trip = Some(match self.round_trip {
+            None => took,
+            Some(before) if took < before => (before + took) / 2,
+            Some(before) => (before * 3 + took.min(before * 2)) / 4,
+        });
     }
 
     /// Others tried as well, and one of them was first.
     pub fn collided(&mut self) {
-        self.window = (self.window * 3.0).min(Self::WIDEST);
+        self.window = (self.window * 4.0).min(Self::WIDEST);
     }
 
-    /// Somebody else had the lock so long after it had become free. A round trip that was measured long ago and is much longer
-    /// than that is not believed any more, or whoever measured it would never get its turn.
-    pub fn spared(&mut self, after: Duration) {
-        self.passed += 1.0;
-        if self.round_trip > after.max(SHORTEST) * 8 {
-            self.round_trip /= 2;
-        }
+    /// Somebody else had the lock so long after it had become free, and had been passed so often, if it told. A round trip that was
+    /// measured long ago and is much longer than that is not believed any more, or whoever measured it would never get its turn.
+    pub fn spared(&mut self, after: Duration, turn: Option<u32>) {
+        self.passed += 1;
+        self.turn = turn.unwrap_or(self.turn);
+        let most = after.max(SHORTEST) * 8;
+        let halved = |known| if known > most { known / 2 } else { known };
+        self.round_trip = self.round_trip.map(halved);
         let narrower = match self.window {
-            wide if wide > 16.0 => 0.993,
-            wide if wide > 4.0 => 0.95,
+            wide if wide > 16.0 => 0.998,
+            wide if wide > 4.0 => 0.97,
             _ => 0.7,
         };
         self.window = (self.window * narrower).max(0.5);
@@ -124,8 +140,11 @@ impl ContentionWindow {
 
     /// How long to wait before a try.
     pub fn pause(&self, random: &mut Random) -> Duration {
-        let share = random.fraction() / (1.0 + self.passed / PATIENT).powi(2);
-        let pause = self.round_trip.mul_f64(self.window * share);
+        let before = f64::from(self.turn.saturating_sub(self.passed));
+        let overdue = f64::from(self.passed) / (f64::from(self.turn) + PATIENT);
+        let share = random.fraction() / (1.0 + overdue).powi(2);
+        let round_trip = self.round_trip.unwrap_or(Duration::from_millis(1));
+        let pause = round_trip.mul_f64(Self::SLOT * before + self.window * share);
         pause.min(Duration::from_secs(5))
     }
 }
@@ -152,6 +171,39 @@ mod tests {
         assert!(backoff.pause(&mut random, None) < Duration::from_millis(76));
         let asked = backoff.pause(&mut random, Some(Duration::from_secs(3600)));
         assert_eq!(asked, Duration::from_secs(1));
+    }
+
+    /// The longest pause of a few.
+    fn longest(window: &ContentionWindow) -> Duration {
+        let mut random = Random::new(1);
+        let pauses = (0..100).map(|_| window.pause(&mut random));
+        pauses.max().unwrap()
+    }
+
+    #[test]
+    fn who_was_passed_more_often_tries_first() {
+        let round_trip = Duration::from_millis(10);
+        let passed = |times: u32, turn| {
+            let mut window = ContentionWindow::new();
+            window.answered_after(round_trip);
+            for _ in 0..times {
+                window.spared(round_trip, Some(turn));
+            }
+            window
+        };
+        let mut random = Random::new(1);
+        let newcomer = passed(1, 40).pause(&mut random);
+        assert!(newcomer > longest(&passed(40, 40)), "{newcomer:?}");
+        assert!(longest(&passed(80, 40)) < longest(&passed(40, 40)));
+    }
+
+    #[test]
+    fn one_slow_answer_does_not_spread_all_tries_to_come() {
+        let mut window = ContentionWindow::new();
+        for millis in [10, 10, 8_000, 10] {
+            window.answered_after(Duration::from_millis(millis));
+        }
+        assert!(longest(&window) < Duration::from_millis(40), "{window:?}");
     }
 
     #[test]

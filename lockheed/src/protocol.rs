@@ -152,6 +152,7 @@ impl Mutex {
         });
         let mut new = Lease::new(&self.contender.id, expires, lease.length);
         new.nonce = Some(lease.nonce.to_string());
+        new.passed = Some(lease.passed).filter(|passed| *passed > 0);
         new.alive = self.contender.alive;
         new.token = token;
         new
@@ -241,6 +242,11 @@ impl Protocol for Mutex {
     fn nonce(&self, _: &Object) -> Option<Nonce> {
         let nonce = self.our_lease()?.nonce.as_ref()?;
         u64::from_str_radix(nonce, 16).ok().map(Nonce)
+    }
+
+    fn passed(&self, _: &Object) -> Option<u32> {
+        let record = self.record.as_ref()?.as_ref().ok()?;
+        record.leases.values().find_map(|lease| lease.passed)
     }
 
     fn grant(&self, object: &Object) -> Result<Token, StoreError> {

@@ -70,6 +70,9 @@ pub struct Lease {
     /// Tells this write from every other one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<String>,
+    /// How often somebody else was first while this one waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) passed: Option<u32>,
     #[serde(flatten)]
     other: Map<String, Value>,
 }
@@ -130,6 +133,7 @@ impl Lease {
             token: None,
             alive: None,
             nonce: None,
+            passed: None,
             other: Map::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: what every change must pass.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Instant};
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -44,8 +44,10 @@ pub(crate) fn run(steps: &[Step]) -> Result {
         steps
     };
     steps.iter().try_for_each(|step| {
-        step.run()
-            .map_err(|error| format!("{step:?}: {error}").into())
+        let begun = Instant::now();
+        step.run().map_err(|error| format!("{step:?}: {error}"))?;
+        eprintln!("{step:?}: passed in {} s", begun.elapsed().as_secs());
+        Ok(())
     })
 }
 
@@ -191,12 +193,7 @@ fn crates_of(package: &str, more: &[&str]) -> Result<Vec<String>> {
 fn static_binaries() -> Result {
     let targets = [Some(target::host()?), target::installed_musl()?];
     for target in targets.into_iter().flatten() {
-        let mut build = target::static_build(&target);
-        for tool in TOOLS {
-            build.args(tool.build());
-        }
-        process::run(&mut build)?;
-        let release = process::target().join(target).join("release");
+        let release = target::build_static(&target, &TOOLS)?;
         for tool in TOOLS {
             run_in_empty_root(&release.join(tool.binary), tool.alone)?;
         }

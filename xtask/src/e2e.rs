@@ -1,6 +1,6 @@
 //! `cargo xtask e2e`: the tools in real Pods. This builds what is needed; the package `e2e` does the rest.
 
-use std::{env, os::unix::process::CommandExt, path::PathBuf};
+use std::{env, os::unix::process::CommandExt, process::Command};
 
 use clap::{Args, builder::PossibleValuesParser};
 
@@ -48,8 +48,18 @@ impl E2e {
         let wanted =
             |tool: &Tool| self.only.is_empty() || self.only.iter().any(|only| only == tool.package);
         let tools: Vec<Tool> = TOOLS.into_iter().filter(wanted).collect();
-        let binaries = build(&tools)?;
-        let mut e2e = process::cargo(["run", "--quiet", "--locked", "--package", "e2e", "--"]);
+        let binaries = target::build_static(&target::smallest()?, &tools)?;
+        // With the features of the whole workspace, as its tests are built, or it would all be built once more.
+        let build = [
+            "build",
+            "--workspace",
+            "--all-features",
+            "--locked",
+            "--bin=e2e",
+        ];
+        process::run(&mut process::cargo(build))?;
+        let mut e2e = Command::new(process::target().join("debug/e2e"));
+        e2e.current_dir(process::root());
         e2e.arg("--binaries").arg(binaries);
         e2e.arg("--out").arg(process::target().join("e2e"));
         e2e.args(tools.iter().flat_map(|tool| ["--only", tool.package]));
@@ -81,15 +91,4 @@ fn check_programs() -> Result {
 
 fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(TOOLS.map(|tool| tool.package))
-}
-
-/// Returns where the static binaries are.
-fn build(tools: &[Tool]) -> Result<PathBuf> {
-    let target = target::smallest()?;
-    let mut build = target::static_build(&target);
-    for tool in tools {
-        build.args(tool.build()).args(tool.beside);
-    }
-    process::run(&mut build)?;
-    Ok(process::target().join(target).join("release"))
 }

@@ -1,8 +1,11 @@
 //! The targets that are linked statically.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::{Result, process};
+use crate::{Result, process, tools::Tool};
 
 pub(crate) fn host() -> Result<String> {
     let rustc = process::output(Command::new("rustc").args(["--version", "--verbose"]))?;
@@ -27,14 +30,17 @@ pub(crate) fn smallest() -> Result<String> {
     installed_musl()?.map_or_else(host, Ok)
 }
 
-/// A release build, of what the caller adds, that needs no file at run time.
-pub(crate) fn static_build(target: &str) -> Command {
-    let build = ["build", "--release", "--locked", "--target"];
-    let mut build = process::cargo(build);
-    build.arg(target);
+/// Makes a release build of these tools that needs no file at run time, and of what their images in
+/// the scenarios need. Returns where the binaries are.
+pub(crate) fn build_static(target: &str, tools: &[Tool]) -> Result<PathBuf> {
+    let mut build = process::cargo(["build", "--release", "--locked", "--target", target]);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
     build.env(c_compiler(target), "cc");
-    build
+    for tool in tools {
+        build.args(tool.build()).args(tool.beside);
+    }
+    process::run(&mut build)?;
+    Ok(process::target().join(target).join("release"))
 }
 
 /// The variable that names the C compiler for a target. What is written in C below us needs no C library, so that the host's will do for musl.

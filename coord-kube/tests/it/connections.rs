@@ -32,7 +32,7 @@ const ALL: &[(&str, &[&str])] = &[("configmaps", &["get", "list", "watch", "crea
 async fn watch(cluster: &Cluster) -> coord_kube::Watch<ConfigMap> {
     let (api, action) = (cluster.api(), cluster.action("watch", "configmaps"));
     let all = WatchParams::default();
-    cluster.watch(&api, action, &all, "0").await.unwrap()
+    cluster.watch(&api, action, &all, None).await.unwrap()
 }
 
 async fn create(cluster: &Cluster, name: &str) -> Result<ConfigMap, coord_kube::Error> {

@@ -274,7 +274,7 @@ async fn a_watch_line_without_end_is_cut_off_and_many_short_ones_are_not() {
         let api = cluster.api::<ConfigMap>();
         let action = cluster.action("watch", "configmaps");
         let all = WatchParams::default();
-        cluster.watch(&api, action, &all, "0").await.unwrap()
+        cluster.watch(&api, action, &all, None).await.unwrap()
     };
     let (url, written) = endless("HTTP/1.1 200 OK\r\n\r\n", &[b'{'; 1 << 16]);
     let mut watch = watched(url).await;
@@ -288,7 +288,7 @@ async fn a_watch_line_without_end_is_cut_off_and_many_short_ones_are_not() {
     drop(watch);
     assert!(written.recv().unwrap() < 64 << 20);
 
-    let event = br#"{"type":"BOOKMARK","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"7"}}}
+    let event = br#"{"type":"MODIFIED","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x","resourceVersion":"7"}}}
 "#;
     let (url, _) = endless("HTTP/1.1 200 OK\r\n\r\n", event);
     let mut watch = watched(url).await;

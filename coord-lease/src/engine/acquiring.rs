@@ -9,7 +9,7 @@ use super::{
     core::{Core, Sent},
     holding::Holding,
 };
-use crate::Lost;
+use crate::{Lost, Version};
 
 /// How long a store that has never answered is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,6 +29,8 @@ pub(super) struct Acquiring<P: Protocol> {
     /// Since when it is free, and when to write then.
     free: Option<(BootInstant, BootInstant)>,
     last_failure: Option<P::Error>,
+    /// On what the last claim was made that there was something to say of.
+    noticed: Option<Version>,
 }
 
 impl<P: Protocol> Acquiring<P> {
@@ -41,6 +43,7 @@ impl<P: Protocol> Acquiring<P> {
             waited: false,
             free: None,
             last_failure: None,
+            noticed: None,
         }
     }
 
@@ -49,6 +52,7 @@ impl<P: Protocol> Acquiring<P> {
         if let Some(why) = self.end(core) {
             return Phase::Acquiring(self).give_up(why, core);
         }
+        core.resume_watch();
         if core.pending.is_some() || core.pausing() {
             return Phase::Acquiring(self);
         }
@@ -163,7 +167,8 @@ impl<P: Protocol> Acquiring<P> {
         core.failures.conflicts = 0;
         self.waited = true;
         if let Some((since, _)) = self.free.take() {
-            core.contention.spared(core.now.boot.since(since));
+            let passed = core.there().and_then(|object| core.protocol.passed(object));
+            core.contention.spared(core.now.boot.since(since), passed);
         }
         let known = self.obstacle.as_ref();
         if !known.is_some_and(|known| core.protocol.is_same(known, by)) {
@@ -186,8 +191,10 @@ impl<P: Protocol> Acquiring<P> {
         }
         let lease = core.new_lease();
         let (write, notice) = core.protocol.claim(core.object.there(), lease, core.now);
-        if let Some(notice) = notice {
+        let on = core.there().map(|object| core.protocol.version(object));
+        if let Some(notice) = notice.filter(|_| self.noticed != on) {
             core.tell(Event::Notice(notice));
+            self.noticed = on;
         }
         if matches!(write, Write::Delete(_)) {
             return core.write(write, None, false);

@@ -4,12 +4,10 @@ use coord_core::errno::with_sources;
 
 use super::{
     Effect, Event, Failure, Input, Phase, Protocol, RequestError,
-    core::{Asked, Core, Pending, Sent, Watching},
+    core::{Core, Pending, Sent},
+    failures::Asked,
     releasing::Releasing,
 };
-
-/// After so many failures one after the other, watches do not end because the store is away.
-const NOT_BY_CHANCE: u32 = 3;
 
 impl<P: Protocol> Phase<P> {
     pub(super) fn take(self, input: Input<P>, core: &mut Core<P>) -> Self {
@@ -46,7 +44,6 @@ impl<P: Protocol> Phase<P> {
                 self.written(sent, answer, core)
             }
             Input::Changed(object) => {
-                core.failures.watch.reset();
                 core.heard(object);
                 self
             }
@@ -105,7 +102,7 @@ impl<P: Protocol> Phase<P> {
         match error.effect() {
             Effect::Conflict => {
                 core.answered(Asked::Read, sent.at);
-                core.collided();
+                core.collided(sent.base);
                 if let Self::Acquiring(acquiring) = &mut self {
                     acquiring.answered = true;
                     acquiring.waited = true;
@@ -159,15 +156,15 @@ impl<P: Protocol> Phase<P> {
     }
 
     fn watch_ended(self, error: Option<P::Error>, core: &mut Core<P>) -> Self {
-        core.watch = Watching::Off;
         let waits = matches!(self, Self::Acquiring(_));
-        if !waits && !matches!(self, Self::Holding(_)) {
-            return self;
-        }
-        core.stale = true;
         match error {
+            _ if !waits && !matches!(self, Self::Holding(_)) => {
+                core.watch.stop();
+                self
+            }
             Some(error) if error.effect() == Effect::Final => {
-                core.watch = Watching::Denied;
+                core.watch.deny();
+                core.stale = true;
                 if waits {
                     return self.give_up(Failure::Request(error), core);
                 }
@@ -208,13 +205,12 @@ impl<P: Protocol> Phase<P> {
 }
 
 impl<P: Protocol> Core<P> {
-    /// One that has lasted for a while may be begun again at once. Whether the store answers at all, the read will show.
+    /// Whether the store answers at all, the next look will show.
     fn watch_broke(&mut self, error: Option<&P::Error>) {
-        if self.now.boot.since(self.watched_since) >= super::subject::REREAD {
-            self.failures.watch.reset();
-        }
-        self.failed(Asked::Watch, error);
-        if let (Some(error), NOT_BY_CHANCE) = (error, self.failures.watch.count) {
+        let wanted = error.and_then(RequestError::retry_after);
+        let (now, random) = (self.now.boot, &mut self.random);
+        let is_news = self.watch.ended(error.is_some(), wanted, now, random);
+        if let Some(error) = error.filter(|_| is_news) {
             self.tell(Event::NotWatched(with_sources(error)));
         }
     }

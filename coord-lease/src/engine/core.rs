@@ -6,9 +6,11 @@ use coord_core::{BootInstant, errno::with_sources};
 
 use super::{
     Event, Moment, NewLease, Nonce, Output, Protocol, RequestError, Settings, StoreTime, Write,
+    failures::{Asked, Failures},
     subject::Beside,
+    watcher::Watcher,
 };
-use crate::{Backoff, ContentionWindow, Random, Version};
+use crate::{ContentionWindow, Random, Version};
 
 /// The longest pause between two tries of a store that fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -30,14 +32,15 @@ pub(super) struct Core<P: Protocol> {
     pub(super) in_doubt: Vec<Sent>,
     /// The nonces of the leases that this attempt has made, and has to take back if it fails.
     pub(super) made: Vec<Nonce>,
-    pub(super) watch: Watching,
-    pub(super) watched_since: BootInstant,
+    pub(super) watch: Watcher,
     pub(super) beside: Beside<P::Subject>,
     pub(super) pause_until: Option<BootInstant>,
     pub(super) failures: Failures,
     /// It was told that the store does not answer.
     unreachable: bool,
     pub(super) contention: ContentionWindow,
+    /// Our last write was refused since the object is said to be another than this.
+    beaten: Option<Option<Version>>,
     pub(super) random: Random,
     pub(super) wake: Option<BootInstant>,
     pub(super) outputs: VecDeque<Output<P>>,
@@ -71,40 +74,10 @@ pub(super) struct Sent {
     pub(super) extends: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Watching {
-    Off,
-    On,
-    /// It may not be had; what it is for goes on without it.
-    Denied,
-}
-
-/// What fails, and when it is tried again. What works says nothing of what does not: a server may answer reads and no writes.
-pub(super) struct Failures {
-    pub(super) read: Failing,
-    pub(super) write: Failing,
-    pub(super) watch: Failing,
-    /// Since the last one that did something else, writes have met with another's so often.
-    pub(super) conflicts: u32,
-}
-
-pub(super) struct Failing {
-    backoff: Backoff,
-    /// Since the last time that it worked.
-    pub(super) count: u32,
-}
-
-/// What was asked of the store.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Asked {
-    Read,
-    Write,
-    Watch,
-}
-
 impl<P: Protocol> Core<P> {
     pub(super) fn new(protocol: P, settings: Settings, now: Moment, seed: u64) -> Self {
         let eighth = settings.length.map_or(LONGEST_PAUSE, |length| length / 8);
+        let longest_pause = eighth.min(LONGEST_PAUSE);
         let object = if P::CLAIMS_UNSEEN {
             Seen::Absent(None)
         } else {
@@ -121,13 +94,13 @@ impl<P: Protocol> Core<P> {
             known: None,
             in_doubt: Vec::new(),
             made: Vec::new(),
-            watch: Watching::Off,
-            watched_since: now.boot,
-            beside: Beside::new(),
+            watch: Watcher::new(longest_pause, now.boot),
+            beside: Beside::new(longest_pause, now.boot),
             pause_until: None,
-            failures: Failures::new(eighth.min(LONGEST_PAUSE)),
+            failures: Failures::new(longest_pause),
             unreachable: false,
             contention: ContentionWindow::new(),
+            beaten: None,
             random: Random::new(seed),
             wake: None,
             outputs: VecDeque::new(),
@@ -153,7 +126,12 @@ impl<P: Protocol> Core<P> {
     /// A read or a write was answered. The answer is never older than what was known when it was sent, unless the store was put back; it
     /// may be older than what the watch has told since.
     pub(super) fn is_now(&mut self, object: Option<P::Object>) {
-        if let Some(version) = object.as_ref().map(|object| self.protocol.version(object)) {
+        let version = object.as_ref().map(|object| self.protocol.version(object));
+        // Where it has not changed, nobody was faster, and there is nobody to make room for.
+        if self.beaten.take().is_some_and(|base| base != version) {
+            self.contention.collided();
+        }
+        if let Some(version) = version {
             let went_back = self
                 .known
                 .as_ref()
@@ -229,6 +207,7 @@ impl<P: Protocol> Core<P> {
         NewLease {
             nonce: self.nonce(),
             length: self.settings.length,
+            passed: self.contention.passed(),
         }
     }
 
@@ -239,10 +218,19 @@ impl<P: Protocol> Core<P> {
             Seen::Absent(_) => None,
             Seen::Unknown => return,
         };
-        if self.watch == Watching::Off {
-            self.watch = Watching::On;
-            self.watched_since = self.now.boot;
+        if self.watch.begin(self.now.boot) {
             self.outputs.push_back(Output::Watch(since));
+        }
+    }
+
+    /// Before a watch that has ended is begun again, one looks: something may have happened meanwhile.
+    pub(super) fn resume_watch(&mut self) {
+        match self.watch.again_at() {
+            Some(at) if at <= self.now.boot => {
+                self.watch.look();
+                self.stale = true;
+            }
+            at => self.wake_by(at),
         }
     }
 
@@ -329,7 +317,7 @@ impl<P: Protocol> Core<P> {
         let wanted = error.and_then(RequestError::retry_after);
         let failing = self.failures.of(asked);
         failing.count += u32::from(error.is_some());
-        let pause = failing.backoff.pause(&mut self.random, wanted);
+        let pause = failing.pause(&mut self.random, wanted);
         self.pause_until = Some(self.now.boot + pause);
     }
 
@@ -354,8 +342,8 @@ impl<P: Protocol> Core<P> {
     }
 
     /// Others write too: at once for the first time, and more slowly each time after that.
-    pub(super) fn collided(&mut self) {
-        self.contention.collided();
+    pub(super) fn collided(&mut self, base: Option<Version>) {
+        self.beaten = Some(base);
         self.stale = true;
         self.failures.conflicts += 1;
         if self.failures.conflicts > 1 {
@@ -374,40 +362,5 @@ impl<O> Seen<O> {
             Self::There(object) => Some(object),
             Self::Absent(_) | Self::Unknown => None,
         }
-    }
-}
-
-impl Failures {
-    fn new(longest: Duration) -> Self {
-        let failing = || Failing {
-            backoff: Backoff::new(longest),
-            count: 0,
-        };
-        Self {
-            read: failing(),
-            write: failing(),
-            watch: failing(),
-            conflicts: 0,
-        }
-    }
-
-    fn of(&mut self, asked: Asked) -> &mut Failing {
-        match asked {
-            Asked::Read => &mut self.read,
-            Asked::Write => &mut self.write,
-            Asked::Watch => &mut self.watch,
-        }
-    }
-
-    /// A watch that fails while reads work is no sign that the store is away.
-    fn is_away(&self) -> bool {
-        self.read.count + self.write.count > 0
-    }
-}
-
-impl Failing {
-    pub(super) fn reset(&mut self) {
-        self.count = 0;
-        self.backoff.reset();
     }
 }

@@ -4,8 +4,9 @@ use coord_core::BootInstant;
 
 use super::{
     Event, Failure, Phase, Protocol,
-    core::{Asked, Core, Seen, Sent, Watching},
-    subject::REREAD,
+    core::{Core, Seen, Sent},
+    failures::Asked,
+    watcher::LASTING,
 };
 use crate::Lost;
 
@@ -27,7 +28,7 @@ impl<P: Protocol> Holding<P> {
             grant,
             deadline: None,
             renew_at: None,
-            look_at: core.now.boot + REREAD,
+            look_at: core.now.boot + LASTING,
             failing: false,
         };
         core.went_back = false;
@@ -65,11 +66,12 @@ impl<P: Protocol> Holding<P> {
         }
         self.follow(core);
         core.wake_by(self.deadline);
+        core.resume_watch();
         if core.pending.is_some() || core.pausing() {
             return Phase::Holding(self);
         }
         if core.stale || self.is_to_look(core) {
-            self.look_at = core.now.boot + REREAD;
+            self.look_at = core.now.boot + LASTING;
             core.read();
             return Phase::Holding(self);
         }
@@ -96,7 +98,7 @@ impl<P: Protocol> Holding<P> {
     }
 
     fn is_to_look(&self, core: &mut Core<P>) -> bool {
-        let denied = core.watch == Watching::Denied;
+        let denied = core.watch.is_denied();
         if denied && self.look_at > core.now.boot {
             core.wake_by(Some(self.look_at));
         }
@@ -163,8 +165,8 @@ impl<P: Protocol> Holding<P> {
 fn lost<P: Protocol>(core: &Core<P>) -> Option<Lost> {
     match &core.object {
         Seen::Absent(_) => Some(Lost::Deleted),
-        Seen::There(object) if core.protocol.has_lease(object) == Some(false) => Some(Lost::Taken),
         Seen::There(_) if core.went_back => Some(Lost::Undone),
+        Seen::There(object) if core.protocol.has_lease(object) == Some(false) => Some(Lost::Taken),
         Seen::There(_) | Seen::Unknown => None,
     }
 }

@@ -28,11 +28,13 @@
 mod acquiring;
 mod answers;
 mod core;
+mod failures;
 mod holding;
 mod io;
 mod protocol;
 mod releasing;
 mod subject;
+mod watcher;
 
 use std::mem;
 

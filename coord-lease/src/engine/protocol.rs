@@ -71,6 +71,9 @@ pub trait Protocol: Send + 'static {
     /// The nonce of our lease in it.
     fn nonce(&self, object: &Self::Object) -> Option<Nonce>;
 
+    /// How often its holder was passed before it came to hold the lock, where the object tells.
+    fn passed(&self, object: &Self::Object) -> Option<u32>;
+
     /// What a holder has by this object, which a write of ours made.
     ///
     /// # Errors
@@ -128,6 +131,20 @@ pub struct NewLease {
     pub nonce: Nonce,
     /// How long it is; none for one without an end.
     pub length: Option<Duration>,
+    /// How often somebody else was first while it was waited for.
+    pub passed: u32,
+}
+
+impl NewLease {
+    /// One without an end, for nobody who has waited.
+    #[must_use]
+    pub fn new(nonce: Nonce) -> Self {
+        Self {
+            nonce,
+            length: None,
+            passed: 0,
+        }
+    }
 }
 
 /// A number in a lease by which a write is recognised whose answer was lost.

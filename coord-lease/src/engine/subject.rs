@@ -6,31 +6,29 @@ use coord_core::BootInstant;
 
 use super::{
     Effect, Event, Output, Protocol, RequestError,
-    core::{Asked, Core, Pending, Watching},
+    core::{Core, Pending},
+    watcher::{LASTING, Watcher},
 };
 
 /// How long a new holder is left alone: most are done before there is anything to be known of them.
 const SETTLED: Duration = Duration::from_secs(1);
-
-/// How often it is read where it may not be watched.
-pub(super) const REREAD: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(super) struct Beside<S> {
     pub(super) subject: Option<S>,
     /// When to read it; none while it is watched, or is known for good.
     pub(super) read_at: Option<BootInstant>,
-    watch: Watching,
+    watch: Watcher,
     /// Another one was watched before.
     is_later: bool,
 }
 
 impl<S> Beside<S> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(longest_pause: Duration, now: BootInstant) -> Self {
         Self {
             subject: None,
             read_at: None,
-            watch: Watching::Off,
+            watch: Watcher::new(longest_pause, now),
             is_later: false,
         }
     }
@@ -51,8 +49,7 @@ impl<P: Protocol> Core<P> {
     }
 
     fn unwatch_subject(&mut self) {
-        if self.beside.watch == Watching::On {
-            self.beside.watch = Watching::Off;
+        if self.beside.watch.stop() {
             self.outputs.push_back(Output::UnwatchSubject);
         }
     }
@@ -80,13 +77,11 @@ impl<P: Protocol> Core<P> {
             return self.wants_subject();
         }
         self.beside.is_later = true;
-        match self.beside.watch {
-            Watching::Denied => self.beside.read_at = Some(self.now.boot + REREAD),
-            Watching::On => {}
-            Watching::Off => {
-                self.beside.watch = Watching::On;
-                self.outputs.push_back(Output::WatchSubject(subject));
-            }
+        self.beside.watch.look();
+        if self.beside.watch.is_denied() {
+            self.beside.read_at = Some(self.now.boot + LASTING);
+        } else if self.beside.watch.begin(self.now.boot) {
+            self.outputs.push_back(Output::WatchSubject(subject));
         }
     }
 
@@ -98,7 +93,8 @@ impl<P: Protocol> Core<P> {
 
     /// The watch has told this. What one tells that is over is about something else.
     pub(super) fn subject_changed(&mut self, fact: P::Fact) {
-        if let (Some(subject), Watching::On) = (self.beside.subject.clone(), self.beside.watch) {
+        let is_on = self.beside.watch.is_on();
+        if let Some(subject) = self.beside.subject.clone().filter(|_| is_on) {
             self.learn(&subject, fact);
             if !self.protocol.is_watched(&subject) {
                 self.unwatch_subject();
@@ -107,18 +103,20 @@ impl<P: Protocol> Core<P> {
     }
 
     pub(super) fn subject_watch_ended(&mut self, error: Option<P::Error>) {
-        self.beside.watch = Watching::Off;
+        let now = self.now.boot;
         match error {
             Some(error) if error.effect() == Effect::Final => {
-                self.beside.watch = Watching::Denied;
-                self.beside.read_at = Some(self.now.boot + REREAD);
+                self.beside.watch.deny();
+                self.beside.read_at = Some(now + LASTING);
                 if let Some(notice) = self.protocol.unwatched(&error) {
                     self.tell(Event::Notice(notice));
                 }
             }
             error => {
-                self.beside.read_at = Some(self.now.boot);
-                self.failed(Asked::Watch, error.as_ref());
+                let wanted = error.as_ref().and_then(RequestError::retry_after);
+                let watch = &mut self.beside.watch;
+                watch.ended(error.is_some(), wanted, now, &mut self.random);
+                self.beside.read_at = watch.again_at();
             }
         }
     }

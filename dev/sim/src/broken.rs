@@ -81,6 +81,10 @@ impl<P: Protocol> Protocol for Broken<P> {
         self.inner.nonce(object)
     }
 
+    fn passed(&self, object: &P::Object) -> Option<u32> {
+        self.inner.passed(object)
+    }
+
     fn grant(&self, object: &P::Object) -> Result<P::Grant, P::Error> {
         self.inner.grant(object)
     }

@@ -74,12 +74,12 @@ impl<G: Game> World<G> {
 
     /// Works for a while, and then gives the lock back, or dies.
     pub(super) fn use_lock(&mut self, node: usize, life: u32) {
-        let longest = match (self.faulty(), self.eager) {
-            (true, _) => 12_000,
-            (_, true) => 60,
-            _ => 2000,
+        let longest = if self.faulty() {
+            Duration::from_secs(12)
+        } else {
+            self.longest_hold
         };
-        let after = millis(&mut self.random, longest);
+        let after = longest.mul_f64(self.random.fraction());
         if self.faulty() && chance(&mut self.random, 15) {
             self.put(after, Event::Crash(node, life));
         } else {

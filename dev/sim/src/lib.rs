@@ -13,6 +13,7 @@ mod mutex;
 mod network;
 mod node;
 mod objects;
+mod outage;
 mod pods;
 mod server;
 mod world;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use check::Violation;
 use mutex::MutexGame;
+pub use outage::{Asked, Endured, Failing, Outage};
 use pods::PodGame;
 use world::World;
 
@@ -115,6 +117,17 @@ fn hand_around<G: game::Game>(contenders: usize, seed: u64) -> HandOffs {
         attempts: f64::from(u32::try_from(world.writes).unwrap_or(u32::MAX)) / handed - 1.0,
         median: in_writes(times.len() / 2),
         slowest: in_writes(times.len() * 99 / 100),
+    }
+}
+
+/// Lets a few contenders, who hold the lock for up to `hold`, endure an outage of a minute.
+///
+/// # Errors
+/// When a promise is broken, or somebody is not served long after it.
+pub fn endure(kind: Kind, outage: Outage, hold: Duration, seed: u64) -> Result<Endured, Violation> {
+    match kind {
+        Kind::Mutex => World::<MutexGame>::under(outage, hold, seed).endure(),
+        Kind::Pod => World::<PodGame>::under(outage, hold, seed).endure(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coord_lease::Random;
+use coord_lease::{Random, engine::Effect};
 use lockheed::Timestamp;
 
 /// The fate of one request.
@@ -12,8 +12,10 @@ pub(super) struct Fate {
     pub(super) there: Option<Duration>,
     /// How long the answer takes back; none when it is lost.
     pub(super) back: Option<Duration>,
-    /// The server refuses it unseen.
-    pub(super) refused: bool,
+    /// The server refuses it unseen, with this effect.
+    pub(super) refused: Option<Effect>,
+    /// The server does it, and answers that it failed with this effect.
+    pub(super) denied_after: Option<Effect>,
 }
 
 /// The fate of one watch.
@@ -23,6 +25,8 @@ pub(super) struct WatchFate {
     pub(super) silent: bool,
     /// After this long it ends.
     pub(super) ends_after: Duration,
+    /// With a failure of this effect, if it does not just end.
+    pub(super) error: Option<Effect>,
 }
 
 /// Millis from 0 to below `below`.
@@ -39,7 +43,8 @@ impl Fate {
         Self {
             there: Some(Duration::from_millis(1) + millis(random, 10)),
             back: Some(Duration::from_millis(1) + millis(random, 10)),
-            refused: false,
+            refused: None,
+            denied_after: None,
         }
     }
 
@@ -58,7 +63,7 @@ impl Fate {
         if chance(random, 8) {
             fate.back = None;
         }
-        fate.refused = chance(random, 5);
+        fate.refused = chance(random, 5).then_some(Effect::None);
         fate
     }
 }
@@ -68,6 +73,7 @@ impl WatchFate {
         Self {
             silent: false,
             ends_after: Duration::from_secs(3600),
+            error: None,
         }
     }
 
@@ -75,6 +81,7 @@ impl WatchFate {
         Self {
             silent: chance(random, 20),
             ends_after: millis(random, 40_000),
+            error: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     game::{Game, InputOf, Kept, ObjectOf, SubjectOf},
     network::{Fate, WatchFate, millis},
     objects::is_new,
+    outage::{Asked, denied},
     world::{Event, Request, Tag, Watching, World},
 };
 
@@ -29,14 +30,16 @@ impl<G: Game> World<G> {
         } else {
             Fate::well(&mut self.random)
         };
+        let fate = self.spoil(&request, fate);
+        self.count_request(number);
         let node = &mut self.nodes[number];
         node.request += 1;
         let (sent, timeout) = (node.request, node.timeout);
-        let late = match request {
-            Request::Read => Input::Read(Err(G::refused(Effect::None)), None),
-            Request::Subject(_) => Input::SubjectRead(Err(G::refused(Effect::None)), None),
-            Request::Write(_) => Input::Written(Err(G::refused(Effect::Unknown)), None),
+        let effect = match request {
+            Request::Read | Request::Subject(_) => Effect::None,
+            Request::Write(_) => Effect::Unknown,
         };
+        let late = refusal::<G>(&request, effect);
         self.put(
             timeout,
             Event::Deliver {
@@ -71,12 +74,9 @@ impl<G: Game> World<G> {
     ) -> Result<(), Violation> {
         let writer = format!("node{number}-{life}");
         let unversioned = self.flaw == Some(Flaw::SkipVersion);
-        let refused = || G::refused(Effect::None);
         let clock = Some(self.clocks.now(number, self.now).since_unix());
         let input: InputOf<G> = match request {
-            Request::Read if fate.refused => Input::Read(Err(refused()), None),
-            Request::Write(_) if fate.refused => Input::Written(Err(refused()), None),
-            Request::Subject(_) if fate.refused => Input::SubjectRead(Err(refused()), None),
+            request if let Some(effect) = fate.refused => refusal::<G>(&request, effect),
             Request::Read => Input::Read(Ok(self.objects.get()), clock),
             Request::Subject(subject) => {
                 let id = format!("node{number}-{life}");
@@ -107,7 +107,7 @@ impl<G: Game> World<G> {
         };
         let is_taken = match &input {
             Input::Read(Ok(object), _) => object.is_some(),
-            Input::Written(Err(_), _) => !fate.refused && self.objects.get().is_some(),
+            Input::Written(Err(_), _) => fate.refused.is_none() && self.objects.get().is_some(),
             _ => false,
         };
         if is_taken {
@@ -118,6 +118,7 @@ impl<G: Game> World<G> {
             self.written(&writer, &object)?;
             self.check.is_taken(&writer);
         }
+        let input = denied::<G>(input, fate.denied_after);
         if let Some(back) = fate.back {
             self.put(
                 back,
@@ -184,6 +185,8 @@ impl<G: Game> World<G> {
         } else {
             WatchFate::well()
         };
+        let fate = self.spoil_watch(Asked::Watch, fate);
+        self.count_request(node);
         self.watches.retain(|watching| watching.node != node);
         let delay = Duration::from_millis(1);
         if let Some(change) = self.objects.since(since) {
@@ -205,7 +208,7 @@ impl<G: Game> World<G> {
             last,
             fate,
         });
-        let ended = Input::WatchEnded(None);
+        let ended = Input::WatchEnded(fate.error.map(G::refused));
         self.put(
             fate.ends_after + delay * 2,
             Event::Deliver {
@@ -243,10 +246,12 @@ impl<G: Game> World<G> {
         } else {
             WatchFate::well()
         };
+        let fate = self.spoil_watch(Asked::SubjectWatch, fate);
+        self.count_request(node);
         self.nodes[node].subject_watch += 1;
         let tag = Tag::SubjectWatch(self.nodes[node].subject_watch);
         self.nodes[node].subject = (!fate.silent).then_some(subject);
-        let input = Input::SubjectWatchEnded(None);
+        let input = Input::SubjectWatchEnded(fate.error.map(G::refused));
         let end = Event::Deliver {
             node,
             life,
@@ -274,6 +279,16 @@ impl<G: Game> World<G> {
             let after = Duration::from_millis(1) + millis(&mut self.random, 15);
             self.put(after, told);
         }
+    }
+}
+
+/// What a request is answered with that failed.
+fn refusal<G: Game>(request: &Request<G>, effect: Effect) -> InputOf<G> {
+    let error = G::refused(effect);
+    match request {
+        Request::Read => Input::Read(Err(error), None),
+        Request::Subject(_) => Input::SubjectRead(Err(error), None),
+        Request::Write(_) => Input::Written(Err(error), None),
     }
 }
 

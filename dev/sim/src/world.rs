@@ -15,6 +15,7 @@ use super::{
     network::{Clocks, Fate, WatchFate, chance, millis},
     node::Node,
     objects::Objects,
+    outage::{Counts, Outage},
 };
 
 /// More than any history needs: who comes here spins.
@@ -37,8 +38,14 @@ pub(super) struct World<G: Game> {
     pub(super) outcome: Outcome,
     pub(super) traced: bool,
     pub(super) faults_end: Duration,
-    /// Everybody always wants the lock, and holds it for a moment.
+    /// Everybody always wants the lock.
     pub(super) eager: bool,
+    /// For how long it is held at most while nothing goes wrong.
+    pub(super) longest_hold: Duration,
+    pub(super) outage: Option<Outage>,
+    /// Who has had the lock leaves.
+    pub(super) ends: bool,
+    pub(super) counts: Counts,
     /// Writes that nodes sent.
     pub(super) writes: u64,
     freed_at: Option<Duration>,
@@ -98,7 +105,6 @@ pub(super) enum Event<G: Game> {
     GoArrives(usize, String, ObjectOf<G>),
     GoAnswer(usize, String, Result<ObjectOf<G>, Effect>),
     Tidy,
-    End,
 }
 
 impl<G: Game> World<G> {
@@ -135,6 +141,10 @@ impl<G: Game> World<G> {
             traced,
             faults_end: FAULTS_END,
             eager: false,
+            longest_hold: Duration::from_secs(2),
+            outage: None,
+            ends: false,
+            counts: Counts::default(),
             writes: 0,
             freed_at: None,
             hand_offs: Vec::new(),
@@ -148,31 +158,16 @@ impl<G: Game> World<G> {
 
     /// From the beginning to the end, or to the first broken promise.
     pub(super) fn play(&mut self) -> Result<(), Violation> {
-        for node in 0..self.nodes.len() {
-            let after = millis(&mut self.random, 3000);
-            self.put(after, Event::Begin(node));
-        }
+        self.begin_all(Duration::from_secs(3));
         for go in 0..self.goes.len() {
             self.put(Duration::from_secs(1), Event::GoStep(go, 0));
         }
         self.put(Duration::from_secs(1), Event::Trouble);
         self.put(Duration::from_secs(5), Event::Tidy);
-        self.put(SERVED_BY, Event::End);
-        while let Some((Reverse((at, _)), event)) = self.events.pop_last() {
-            self.now = at;
-            if self.put_down > MOST {
-                return violated(at, "somebody spins".to_owned());
+        while let Some(at) = self.step()? {
+            if at >= SERVED_BY {
+                return self.starving();
             }
-            if matches!(event, Event::End) {
-                return violated(
-                    at,
-                    format!(
-                        "not served long after faults have stopped: {:?}",
-                        self.unserved()
-                    ),
-                );
-            }
-            self.happen(event)?;
             if at > self.faults_end + Duration::from_secs(40) && self.unserved().is_empty() {
                 return Ok(());
             }
@@ -185,6 +180,7 @@ impl<G: Game> World<G> {
         let mut world = Self::new(seed, None, false);
         world.faults_end = Duration::ZERO;
         world.eager = true;
+        world.longest_hold = Duration::from_millis(60);
         world.goes.clear();
         let node = |number| {
             let mut node = Node::new(number, &mut world.random);
@@ -198,17 +194,40 @@ impl<G: Game> World<G> {
 
     /// Until the lock has been handed over so often.
     pub(super) fn play_hand_offs(&mut self, count: usize) -> Result<(), Violation> {
-        for node in 0..self.nodes.len() {
-            self.put(Duration::ZERO, Event::Begin(node));
-        }
-        while let Some((Reverse((at, _)), event)) = self.events.pop_last() {
-            self.now = at;
-            self.happen(event)?;
+        self.begin_all(Duration::ZERO);
+        while self.step()?.is_some() {
             if self.hand_offs.len() >= count {
                 return Ok(());
             }
         }
         violated(self.now, "nothing happens any more".to_owned())
+    }
+
+    /// Everybody begins within this time.
+    pub(super) fn begin_all(&mut self, within: Duration) {
+        for node in 0..self.nodes.len() {
+            let share = self.random.fraction();
+            self.put(within.mul_f64(share), Event::Begin(node));
+        }
+    }
+
+    /// What happens next, and when; none when nothing does any more.
+    pub(super) fn step(&mut self) -> Result<Option<Duration>, Violation> {
+        let Some((Reverse((at, _)), event)) = self.events.pop_last() else {
+            return Ok(None);
+        };
+        self.now = at;
+        if self.put_down > MOST {
+            return violated(at, "somebody spins".to_owned());
+        }
+        self.happen(event)?;
+        Ok(Some(at))
+    }
+
+    pub(super) fn starving<T>(&self) -> Result<T, Violation> {
+        let unserved = self.unserved();
+        let what = format!("not served long after faults have stopped: {unserved:?}");
+        violated(self.now, what)
     }
 
     /// Notes when the lock is free, and for how long it was.
@@ -220,7 +239,7 @@ impl<G: Game> World<G> {
         }
     }
 
-    fn unserved(&self) -> Vec<String> {
+    pub(super) fn unserved(&self) -> Vec<String> {
         self.nodes
             .iter()
             .filter(|node| !node.served)
@@ -261,7 +280,6 @@ impl<G: Game> World<G> {
             Event::GoArrives(go, id, object) => self.serve_go(go, &id, &object)?,
             Event::GoAnswer(go, id, answer) => self.answer_go(go, &id, answer),
             Event::Tidy => self.tidy(),
-            Event::End => {}
         }
         Ok(())
     }
@@ -341,6 +359,9 @@ impl<G: Game> World<G> {
 
     fn begin_again(&mut self, number: usize) {
         self.nodes[number].engine = None;
+        if self.ends && self.nodes[number].served {
+            return;
+        }
         let longest = if self.eager { 5 } else { 3000 };
         let after = Duration::from_millis(1) + millis(&mut self.random, longest);
         self.put(after, Event::Begin(number));
@@ -403,7 +424,10 @@ impl<G: Game> World<G> {
                 self.nodes[number].subject_watch += 1;
                 self.nodes[number].subject = None;
             }
-            Output::Tell(news) => return self.hear(number, life, &news),
+            Output::Tell(news) => {
+                self.count_event(number, life, &news);
+                return self.hear(number, life, &news);
+            }
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The simulation finds nothing wrong with the lock, and does find what is wrong with broken ones.
 
-use sim::{Flaw, Kind, hand_offs, run};
+use std::time::Duration;
+
+use sim::{Flaw, Kind, Outage, endure, hand_offs, run};
 
 const KINDS: [Kind; 2] = [Kind::Mutex, Kind::Pod];
 
@@ -73,6 +75,27 @@ fn many_waiters_do_not_storm_the_store() {
                 seen.attempts <= attempts && seen.median <= median,
                 "{kind:?}, {contenders} contenders: {seen:?}"
             );
+        }
+    }
+}
+
+/// Whatever fails, for whoever waits and whoever holds: no hot loop, a state is told once, and all
+/// goes on when it works again.
+#[test]
+fn each_kind_of_request_may_fail_for_a_minute_in_each_way() {
+    for kind in KINDS {
+        for outage in Outage::all() {
+            for hold in [2, 100].map(Duration::from_secs) {
+                for seed in 0..2 {
+                    let endured = endure(kind, outage, hold, seed);
+                    let case = format!("{kind:?}, {outage:?}, held {hold:?}, seed {seed}");
+                    let endured = endured.unwrap_or_else(|violation| panic!("{case}: {violation}"));
+                    assert!(
+                        endured.requests <= 320 && endured.told <= 6,
+                        "{case}: {endured:?}"
+                    );
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ mod wire;
 use std::time::Duration;
 
 use coord_core::Errno;
-use coord_kube::{Action, Cluster, Error, Event, Rule};
+use coord_kube::{Action, Cluster, Event, Rule};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
@@ -41,11 +41,7 @@ pub struct KubeStore {
 /// See [`KubeStore`].
 pub struct KubeWatch {
     store: KubeStore,
-    scope: Scope,
-    /// The newest version that was told, to go on from.
-    since: Option<Version>,
-    /// None between two watches.
-    watch: Option<coord_kube::Watch<DynamicObject>>,
+    watch: coord_kube::Watch<DynamicObject>,
 }
 
 impl KubeStore {
@@ -264,14 +260,16 @@ impl Store for KubeStore {
     }
 
     async fn watch(&self, scope: &Scope, since: Option<&Version>) -> Result<KubeWatch, StoreError> {
-        let mut watch = KubeWatch {
-            store: self.clone(),
-            scope: scope.clone(),
-            since: since.cloned(),
-            watch: None,
+        let action = match scope {
+            Scope::All => self.action("watch"),
+            Scope::Lock(name) => self.action("watch").on(&self.name_of(name)?),
         };
-        watch.begin().await?;
-        Ok(watch)
+        let (selection, since) = (self.selection(scope)?, since.map(Version::as_str));
+        let begun = self.cluster.watch(&self.api, action, &selection, since);
+        Ok(KubeWatch {
+            store: self.clone(),
+            watch: begun.await.map_err(of_read)?,
+        })
     }
 
     /// Asks the server only if it has never answered anything.
@@ -299,89 +297,20 @@ impl Store for KubeStore {
     }
 }
 
-impl KubeWatch {
-    /// Begins where it ended; with a version that is too old it has ended for good.
-    async fn begin(&mut self) -> Result<(), StoreError> {
-        let selection = self.store.selection(&self.scope)?;
-        let action = match &self.scope {
-            Scope::All => self.store.action("watch"),
-            Scope::Lock(name) => self.store.action("watch").on(&self.store.name_of(name)?),
-        };
-        // Without a version the server begins with what there is at this moment, and not with what it remembers.
-        let since = self.since.as_ref().map_or("", Version::as_str);
-        let (cluster, api) = (&self.store.cluster, &self.store.api);
-        match cluster.watch(api, action, &selection, since).await {
-            Ok(watch) => self.watch = Some(watch),
-            Err(error) => {
-                self.watch = None;
-                if !is_too_old(&error) {
-                    return Err(of_read(error));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn told(&mut self, found: DynamicObject) -> Option<(LockName, DynamicObject)> {
-        self.seen(
-            found
-                .metadata
-                .resource_version
-                .as_deref()
-                .unwrap_or_default(),
-        );
-        let lock = self.store.lock_of(found.metadata.name.as_deref()?)?;
-        Some((lock, found))
-    }
-
-    /// What is there at the beginning comes in no order: the newest counts.
-    fn seen(&mut self, version: &str) {
-        let version = Version::new(version);
-        let older = self
-            .since
-            .as_ref()
-            .is_some_and(|since| version.is_before(since));
-        if !older {
-            self.since = Some(version);
-        }
-    }
-}
-
 impl Watch for KubeWatch {
     async fn next(&mut self) -> Result<Option<Change>, StoreError> {
-        loop {
-            let Some(watch) = &mut self.watch else {
-                return Ok(None);
+        while let Some(event) = self.watch.next().await.map_err(of_read)? {
+            let (Event::Applied(found) | Event::Deleted(found)) = &event;
+            let name = found.metadata.name.as_deref().unwrap_or_default();
+            let Some(lock) = self.store.lock_of(name) else {
+                continue;
             };
-            match watch.next().await {
-                Ok(Some(Event::Applied(found))) => {
-                    if let Some((lock, found)) = self.told(found) {
-                        return wire::read(&lock, found)
-                            .map(|object| Some(Change::Written(object)));
-                    }
-                }
-                Ok(Some(Event::Deleted(found))) => {
-                    if let Some((lock, found)) = self.told(found) {
-                        return Ok(Some(Change::Deleted(wire::last(&lock, found))));
-                    }
-                }
-                Ok(Some(Event::Bookmark(version))) => self.seen(&version),
-                // The server ends each watch after a while. Dropped here, it comes here again.
-                Ok(None) if self.since.is_some() => self.begin().await?,
-                Ok(None) => self.watch = None,
-                Err(error) => {
-                    self.watch = None;
-                    return if is_too_old(&error) {
-                        Ok(None)
-                    } else {
-                        Err(of_read(error))
-                    };
-                }
+            return match event {
+                Event::Applied(found) => wire::read(&lock, found).map(Change::Written),
+                Event::Deleted(found) => Ok(Change::Deleted(wire::last(&lock, found))),
             }
+            .map(Some);
         }
+        Ok(None)
     }
-}
-
-fn is_too_old(error: &Error) -> bool {
-    error.errno() == Errno::ESTALE
 }

@@ -10,6 +10,7 @@ mod crash;
 mod credentials;
 mod go;
 mod kubectl;
+mod restore;
 mod rights;
 mod watch;
 

@@ -175,13 +175,14 @@ fn a_stopped_holders_work_has_ended_by_its_deadline() {
 }
 
 /// A cluster of its own, since it is stopped.
-struct Own {
-    cluster: Cluster,
-    user: PathBuf,
+pub(super) struct Own {
+    pub(super) cluster: Cluster,
+    pub(super) namespace: String,
+    pub(super) user: PathBuf,
     _directory: tempfile::TempDir,
 }
 
-fn own() -> Own {
+pub(super) fn own() -> Own {
     let directory = tempfile::tempdir().unwrap();
     let binaries = Binaries::installed().unwrap();
     let cluster = Cluster::start(
@@ -192,10 +193,12 @@ fn own() -> Own {
     .unwrap();
     let namespace = Namespace::within(cluster.directory());
     let user = holder(&namespace);
+    let name = namespace.name().to_owned();
     // It goes with the cluster.
     std::mem::forget(namespace);
     Own {
         cluster,
+        namespace: name,
         user,
         _directory: directory,
     }

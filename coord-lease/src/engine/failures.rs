@@ -1,0 +1,67 @@
+//! What fails, and when it is tried again.
+
+use std::time::Duration;
+
+use crate::{Backoff, Random};
+
+/// What works says nothing of what does not: a server may answer reads and no writes.
+pub(super) struct Failures {
+    pub(super) read: Failing,
+    pub(super) write: Failing,
+    /// Since the last one that did something else, writes have met with another's so often.
+    pub(super) conflicts: u32,
+}
+
+pub(super) struct Failing {
+    backoff: Backoff,
+    /// Since the last time that it worked.
+    pub(super) count: u32,
+}
+
+/// What was asked of the store.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Asked {
+    Read,
+    Write,
+}
+
+impl Failures {
+    pub(super) fn new(longest: Duration) -> Self {
+        Self {
+            read: Failing::new(longest),
+            write: Failing::new(longest),
+            conflicts: 0,
+        }
+    }
+
+    pub(super) fn of(&mut self, asked: Asked) -> &mut Failing {
+        match asked {
+            Asked::Read => &mut self.read,
+            Asked::Write => &mut self.write,
+        }
+    }
+
+    /// Whether the store may be away.
+    pub(super) fn is_away(&self) -> bool {
+        self.read.count + self.write.count > 0
+    }
+}
+
+impl Failing {
+    pub(super) fn new(longest: Duration) -> Self {
+        Self {
+            backoff: Backoff::new(longest),
+            count: 0,
+        }
+    }
+
+    /// How long to leave it, at least as long as the store asked for.
+    pub(super) fn pause(&mut self, random: &mut Random, wanted: Option<Duration>) -> Duration {
+        self.backoff.pause(random, wanted)
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.count = 0;
+        self.backoff.reset();
+    }
+}

@@ -1,0 +1,101 @@
+//! Whether something is watched, and when a watch that has ended is begun again.
+
+use std::time::Duration;
+
+use coord_core::BootInstant;
+
+use super::failures::Failing;
+use crate::Random;
+
+/// One that has lasted so long may be begun again at once. Where nothing may be watched, one looks so often.
+pub(super) const LASTING: Duration = Duration::from_secs(10);
+
+/// After so many failures one after the other, watches do not end because the store is away.
+const NOT_BY_CHANCE: u32 = 3;
+
+/// See the module.
+pub(super) struct Watcher {
+    state: Watching,
+    since: BootInstant,
+    failing: Failing,
+    /// When to begin again.
+    again_at: Option<BootInstant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Watching {
+    Off,
+    On,
+    /// It may not be had; what it is for goes on without it.
+    Denied,
+}
+
+impl Watcher {
+    pub(super) fn new(longest_pause: Duration, now: BootInstant) -> Self {
+        Self {
+            state: Watching::Off,
+            since: now,
+            failing: Failing::new(longest_pause),
+            again_at: None,
+        }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.state == Watching::On
+    }
+
+    pub(super) fn is_denied(&self) -> bool {
+        self.state == Watching::Denied
+    }
+
+    /// When to look, and begin again; none while it is on, or may not be had.
+    pub(super) fn again_at(&self) -> Option<BootInstant> {
+        self.again_at
+    }
+
+    /// Somebody looks, so that it may be begun.
+    pub(super) fn look(&mut self) {
+        self.again_at = None;
+    }
+
+    /// Whether it is to be begun now; then it counts as on.
+    pub(super) fn begin(&mut self, now: BootInstant) -> bool {
+        let begins = self.state == Watching::Off && self.again_at.is_none();
+        if begins {
+            self.state = Watching::On;
+            self.since = now;
+        }
+        begins
+    }
+
+    /// Nobody needs it any more. Returns whether it was on.
+    pub(super) fn stop(&mut self) -> bool {
+        let was_on = self.is_on();
+        if was_on {
+            self.state = Watching::Off;
+        }
+        was_on
+    }
+
+    /// It may not be had.
+    pub(super) fn deny(&mut self) {
+        self.state = Watching::Denied;
+    }
+
+    /// It has ended, or failed. It did so too often to be by chance, and this is the first time that one can say so, if the answer is true.
+    pub(super) fn ended(
+        &mut self,
+        failed: bool,
+        wanted: Option<Duration>,
+        now: BootInstant,
+        random: &mut Random,
+    ) -> bool {
+        self.state = Watching::Off;
+        if now.since(self.since) >= LASTING {
+            self.failing.reset();
+        }
+        self.failing.count += u32::from(failed);
+        self.again_at = Some(now + self.failing.pause(random, wanted));
+        failed && self.failing.count == NOT_BY_CHANCE
+    }
+}

@@ -1,0 +1,258 @@
+//! One kind of request that fails for a minute, in one way, while all others work.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use coord_lease::engine::{Effect, Input, Write};
+
+use super::{
+    check::Violation,
+    game::{EventOf, Game, InputOf},
+    network::{Fate, WatchFate},
+    world::{Request, World},
+};
+
+/// What fails, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// What is asked for in vain.
+    pub of: Asked,
+    /// What comes instead.
+    pub how: Failing,
+}
+
+/// The kinds of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Of the lock's object.
+    Read,
+    /// The same.
+    Create,
+    /// The same.
+    Update,
+    /// The same.
+    Delete,
+    /// The same.
+    Watch,
+    /// Of what else must be known.
+    SubjectRead,
+    /// The same.
+    SubjectWatch,
+}
+
+/// The ways to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// Refused at once, without effect; it may work later.
+    Refused,
+    /// Not allowed.
+    Forbidden,
+    /// It never comes there.
+    Unheard,
+    /// The object is said to have changed.
+    Conflict,
+    /// Not done, and nobody can know that.
+    Unclear,
+    /// Done, and nobody can know that.
+    DoneUnclear,
+    /// Done, and the answer never comes.
+    DoneUnheard,
+    /// A watch begins, and ends at once.
+    EndsAtOnce,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endured {
+    /// How many requests and watches the busiest contender began in that minute.
+    pub requests: u64,
+    /// How often one attempt was told the same of the store or of its watches.
+    pub told: u32,
+}
+
+/// When it begins.
+const FROM: Duration = Duration::from_secs(20);
+
+/// When it ends.
+const UNTIL: Duration = Duration::from_secs(80);
+
+/// What is counted while it lasts.
+#[derive(Default)]
+pub(super) struct Counts {
+    requests: BTreeMap<usize, u64>,
+    told: BTreeMap<(usize, u32, &'static str), u32>,
+}
+
+impl Outage {
+    /// Every kind of request, with every way in which it can fail.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        use Asked::{Create, Delete, Read, SubjectRead, SubjectWatch, Update, Watch};
+        use Failing::{
+            Conflict, DoneUnclear, DoneUnheard, EndsAtOnce, Forbidden, Refused, Unclear, Unheard,
+        };
+        let reads = [Refused, Forbidden, Unheard].as_slice();
+        let watches = [Refused, Forbidden, Unheard, EndsAtOnce].as_slice();
+        let writes = [
+            Refused,
+            Forbidden,
+            Unheard,
+            Conflict,
+            Unclear,
+            DoneUnclear,
+            DoneUnheard,
+        ]
+        .as_slice();
+        let kinds = [
+            (Read, reads),
+            (Create, writes),
+            (Update, writes),
+            (Delete, writes),
+            (Watch, watches),
+            (SubjectRead, reads),
+            (SubjectWatch, watches),
+        ];
+        let each = |(of, ways): (Asked, &[Failing])| {
+            let outage = |how: &Failing| Self { of, how: *how };
+            ways.iter().map(outage).collect::<Vec<_>>()
+        };
+        kinds.into_iter().flat_map(each).collect()
+    }
+}
+
+impl Failing {
+    /// What it makes of the fate of a request that would go well.
+    fn spoil(self, mut fate: Fate) -> Fate {
+        match self {
+            Self::Refused | Self::EndsAtOnce => fate.refused = Some(Effect::None),
+            Self::Forbidden => fate.refused = Some(Effect::Final),
+            Self::Conflict => fate.refused = Some(Effect::Conflict),
+            Self::Unclear => fate.refused = Some(Effect::Unknown),
+            Self::DoneUnclear => fate.denied_after = Some(Effect::Unknown),
+            Self::Unheard => fate.there = None,
+            Self::DoneUnheard => fate.back = None,
+        }
+        fate
+    }
+
+    /// The same of a watch.
+    fn spoil_watch(self, fate: WatchFate) -> WatchFate {
+        let error = match self {
+            Self::Refused => Some(Effect::None),
+            Self::Forbidden => Some(Effect::Final),
+            _ => None,
+        };
+        let silent = self == Self::Unheard;
+        let ends_after = if silent {
+            fate.ends_after
+        } else {
+            Duration::ZERO
+        };
+        WatchFate {
+            silent,
+            ends_after,
+            error,
+        }
+    }
+}
+
+impl<G: Game> World<G> {
+    /// A few contenders, each of which holds the lock for up to `hold`.
+    pub(super) fn under(outage: Outage, hold: Duration, seed: u64) -> Self {
+        let mut world = Self::crowd(5, seed);
+        world.eager = false;
+        world.outage = Some(outage);
+        world.longest_hold = hold;
+        for node in &mut world.nodes {
+            node.length = Duration::from_secs(30);
+        }
+        world
+    }
+
+    /// Until it is over, and everybody has had the lock once more.
+    pub(super) fn endure(&mut self) -> Result<Endured, Violation> {
+        let served_by = UNTIL + self.longest_hold * 6 + Duration::from_secs(120);
+        let mut counts = None;
+        self.begin_all(Duration::from_secs(3));
+        while let Some(at) = self.step()? {
+            if at >= UNTIL && counts.is_none() {
+                counts = Some(std::mem::take(&mut self.counts));
+                self.ends = true;
+                self.nodes.iter_mut().for_each(|node| node.served = false);
+            }
+            if let Some(counts) = counts.as_ref().filter(|_| self.unserved().is_empty()) {
+                return Ok(counts.most());
+            }
+            if at > served_by {
+                return self.starving();
+            }
+        }
+        self.starving()
+    }
+
+    fn outage(&self) -> Option<Outage> {
+        self.outage.filter(|_| (FROM..UNTIL).contains(&self.now))
+    }
+
+    /// What is to become of a request that would go well.
+    pub(super) fn spoil(&self, request: &Request<G>, fate: Fate) -> Fate {
+        let asked = match request {
+            Request::Read => Asked::Read,
+            Request::Subject(_) => Asked::SubjectRead,
+            Request::Write(Write::Create(_)) => Asked::Create,
+            Request::Write(Write::Update(_)) => Asked::Update,
+            Request::Write(Write::Delete(_)) => Asked::Delete,
+        };
+        match self.outage() {
+            Some(outage) if outage.of == asked => outage.how.spoil(fate),
+            _ => fate,
+        }
+    }
+
+    /// The same of a watch.
+    pub(super) fn spoil_watch(&self, asked: Asked, fate: WatchFate) -> WatchFate {
+        match self.outage() {
+            Some(outage) if outage.of == asked => outage.how.spoil_watch(fate),
+            _ => fate,
+        }
+    }
+
+    /// Somebody asks for something.
+    pub(super) fn count_request(&mut self, node: usize) {
+        if self.outage().is_some() {
+            *self.counts.requests.entry(node).or_default() += 1;
+        }
+    }
+
+    /// Somebody is told something.
+    pub(super) fn count_event(&mut self, node: usize, life: u32, event: &EventOf<G>) {
+        use coord_lease::engine::Event as News;
+        let told = match event {
+            News::NotRenewed(_) => "not renewed",
+            News::NotWatched(_) => "not watched",
+            News::Unreachable(_) => "unreachable",
+            News::Reachable => "reachable",
+            News::Notice(_) => "notice",
+            _ => return,
+        };
+        if self.outage().is_some() {
+            *self.counts.told.entry((node, life, told)).or_default() += 1;
+        }
+    }
+}
+
+impl Counts {
+    fn most(&self) -> Endured {
+        Endured {
+            requests: self.requests.values().copied().max().unwrap_or(0),
+            told: self.told.values().copied().max().unwrap_or(0),
+        }
+    }
+}
+
+/// What a write that was done is answered with, where nobody is to know.
+pub(super) fn denied<G: Game>(input: InputOf<G>, effect: Option<Effect>) -> InputOf<G> {
+    match (effect, input) {
+        (Some(effect), Input::Written(Ok(_), _)) => Input::Written(Err(G::refused(effect)), None),
+        (_, input) => input,
+    }
+}
