@@ -85,6 +85,7 @@ fn run() -> Result<Status, Error> {
         .orphans(options.orphans)
         .kill_mode(options.kill_mode)
         .rewrites(options.rewrites.clone());
+    let mut until = options.until();
     let guard = Guard::start(plan)?;
     if let Some(path) = &options.keep {
         let file = File::open(path).expect("the file can be opened");
@@ -95,7 +96,6 @@ fn run() -> Result<Status, Error> {
     }
     let mut running = guard.spawn([("SUPERVISED", "yes")])?;
     let ender = running.ender();
-    let mut until = options.until();
     if options.needs_a_thread() {
         thread::spawn(move || tell(&ender, &options));
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    mem,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -15,12 +16,17 @@ use super::{
     tree::{self, Descendant, Identity, Walk},
 };
 
-/// One look for who is to be killed takes no longer, so that the dead are reaped meanwhile.
-const PASS: Duration = Duration::from_millis(100);
+/// One part of the killing takes no longer, so that the dead are reaped meanwhile.
+const PART: Duration = Duration::from_millis(50);
 
-/// How many times as long as asking them it may take to kill so many: the kernel must end them too,
-/// and they need the processor for that.
-const KILLING: u32 = 3;
+/// How many times as long as it took to look for them those who were asked are left alone, and how
+/// long at most: they need the processor to end.
+const REST: u32 = 3;
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// How many times as long as asking them it may take to kill so many: they need the processor once
+/// more to end, which takes five times as long on a machine that is idle.
+const KILLING: u32 = 8;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of `pidfd_send_signal(2)`, Linux 6.9.
 const PROCESS_GROUP: u32 = 1 << 2;
@@ -35,6 +41,17 @@ pub(crate) struct Hunt {
     room: usize,
     /// How long the longest look took.
     took: Duration,
+    /// No look before that.
+    next: Duration,
+}
+
+/// The killing of whoever is left, a part at a time.
+#[derive(Default)]
+pub(crate) struct Killing {
+    /// The rest of a walk down the tree.
+    walk: Option<Walk>,
+    /// Whether somebody was found on it.
+    found: bool,
 }
 
 impl Hunt {
@@ -45,6 +62,7 @@ impl Hunt {
             asked: HashMap::new(),
             room,
             took: Duration::ZERO,
+            next: Duration::ZERO,
         }
     }
 
@@ -54,8 +72,13 @@ impl Hunt {
     /// With `only`, the others are not sent it, but found for when they are killed. What is below another guard is left to its client, which passes the signal on. Who has started after the first were asked may be
     /// a reaction, such as the clean-up in a shell's trap, and is left to its parent as long as that one lives. An orphan may be one that
     /// was forked in the moment before its parent died of the signal.
+    ///
+    /// Nothing is done while the last look is not long past, see [`REST`].
     pub(crate) fn ask(&mut self, signal: i32, only: Option<i32>, until: Duration) {
         let started = boottime();
+        if started < self.next {
+            return;
+        }
         // All are found before one is asked: the others do not change with it.
         let found = self.find(until);
         let first = self.asked.is_empty();
@@ -67,7 +90,10 @@ impl Hunt {
                 self.keep(&mut process);
             }
         }
-        self.took = self.took.max(boottime().saturating_sub(started));
+        let now = boottime();
+        let took = now.saturating_sub(started);
+        self.took = self.took.max(took);
+        self.next = now + (took * REST).min(LONGEST_REST);
     }
 
     /// How long before a deadline to begin with KILL.
@@ -116,23 +142,58 @@ pub(crate) fn kill_group(leader: &OwnedFd) -> bool {
     send_by_pidfd(leader.as_fd(), libc::SIGKILL, PROCESS_GROUP).is_ok()
 }
 
-/// Kills every descendant from the top, in one look of bounded length; true when it found somebody.
-pub(crate) fn kill_pass() -> bool {
-    let until = boottime() + PASS;
-    let mut found = false;
-    for process in Walk::everywhere() {
-        process.send(libc::SIGKILL);
-        found = true;
-        if boottime() >= until {
-            break;
+impl Killing {
+    /// Kills our children, whom we need not look at for that, and goes on down the tree where the
+    /// part before ended. False when the whole tree has been walked and nobody was in it.
+    pub(crate) fn part(&mut self) -> bool {
+        for child in tree::own_children() {
+            tree::send(child, None, libc::SIGKILL);
         }
+        self.walk(boottime() + PART, Descendant::kill)
     }
-    found
+
+    /// At least one process of the walk, so that every part comes nearer to its end.
+    fn walk(&mut self, until: Duration, mut visit: impl FnMut(&Descendant)) -> bool {
+        let walk = self.walk.get_or_insert_with(Walk::everywhere);
+        for process in walk {
+            visit(&process);
+            self.found = true;
+            if boottime() >= until {
+                return true;
+            }
+        }
+        self.walk = None;
+        mem::take(&mut self.found)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashSet, process::Command};
+
     use super::*;
+
+    /// However short the parts are: a busy machine may leave time for one process in each.
+    #[test]
+    fn the_killing_goes_on_where_the_part_before_ended() {
+        let script = "sleep 1000 & sleep 1000 & wait";
+        let mut shell = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let pid = i32::try_from(shell.id()).unwrap();
+        let watchdog = boottime() + Duration::from_secs(60);
+        let (mut killing, mut seen) = (Killing::default(), HashSet::new());
+        let below = |parent: i32| tree::Children::new().of(parent, None);
+        while below(pid).len() < 2 || !below(pid).iter().all(|pid| seen.contains(pid)) {
+            assert!(boottime() < watchdog, "some are never come to");
+            killing.walk(Duration::ZERO, |process| {
+                seen.insert(process.identity.0);
+            });
+        }
+        assert!(seen.contains(&pid));
+        below(pid)
+            .into_iter()
+            .for_each(|pid| tree::send(pid, None, libc::SIGKILL));
+        shell.wait().unwrap();
+    }
 
     #[test]
     fn who_comes_later_is_asked_only_as_an_orphan() {
@@ -141,6 +202,7 @@ mod tests {
             asked: HashMap::new(),
             room: 0,
             took: Duration::ZERO,
+            next: Duration::ZERO,
         };
         let mut asked = |identities: &[Identity], is_child| -> Vec<Identity> {
             let first = hunt.asked.is_empty();

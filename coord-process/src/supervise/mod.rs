@@ -23,23 +23,28 @@
 //! that all that CMD starts stays below it; it ends that tree when it is asked to, when the deadline is near, and when the client (this
 //! process) dies, and says so only when the tree is gone. A client that is stopped changes nothing about that.
 //!
-//! Should the guard be killed, CMD dies with it (`PR_SET_PDEATHSIG(2const)`), and the client, a subreaper too, ends the rest. A guard that
-//! somebody stops is continued by the client; one that is late, since it is traced for example, is killed by the client, which ends the tree
-//! itself. The guard has a name and arguments of its own (`coord-guard of PID`), so that `pkill -9 -f` with the client's command line leaves it.
+//! Should the guard be killed, CMD dies with it (`PR_SET_PDEATHSIG(2const)`), and the client, a
+//! subreaper too, ends the rest. A guard that somebody stops is continued by the client at once. One
+//! that cannot be, since it is traced for example, is killed by the client when it is late, and so
+//! is any that has not done its work by the deadline: the client then ends the tree itself. The
+//! guard has a name and arguments of its own (`coord-guard of PID`), so that `pkill -9 -f` with the
+//! client's command line leaves it.
 //!
 //! Ending is the plan's signal, once, to each process of the tree, and KILL after the grace period. With [`KillMode::Main`] only CMD is asked.
 //! A process that is started after the signal, such as the clean-up in a shell's trap, is not sent it as long as its parent lives. What is
 //! below another guard is left to that guard's client, which passes the signal on: a command below several wrappers is asked once.
 //!
-//! KILL goes to CMD's process group first, then to whom was found when the tree was asked, then to
-//! whom one look at `/proc` after the other finds. It begins one margin before a deadline, and
-//! earlier when asking took longer: three times as long before as that took.
+//! KILL goes to CMD's process group first, then to whom was found when the tree was asked, then, as
+//! long as somebody is left, to the guard's own children and to whom a walk down `/proc` finds. It
+//! begins one margin before a deadline, and earlier when asking took long: eight times as long
+//! before as that took. While it ends a tree the guard has a real-time priority (`sched(7)`, the
+//! lowest) where it may: with `CAP_SYS_NICE`, or within `RLIMIT_RTPRIO`.
 //!
-//! How large a tree may be depends on the machine. Measured with sessions of their own that ignore
-//! the signal, on two processors that others use as well (load 5 to 7): 2,000 of them, half a
-//! second before the deadline (a quarter of a lease of 2 s), were gone 0.03 s after it at the
-//! latest; 8,000, five seconds before it, 0.2 s before it. At load 20 the 2,000 were one second
-//! late, and at load 38 the 8,000, with 3.75 s, ten.
+//! How large a tree may be depends on the machine. Measured as root with sessions of their own that
+//! ignore the signal, on two processors: 2,000 of them, half a second before the deadline (a quarter
+//! of a lease of 2 s), were gone 0.1 s before it when nothing else ran, and just by it beside three
+//! busy loops; 8,000, 3.75 s before it (a lease of 15 s), 2.3 s before it when nothing else ran,
+//! 2.0 s beside three busy loops and 1.9 s beside thirty.
 //!
 //! Every signal that can be caught is passed on to CMD, real-time ones too. A TERM or an INT, or the plan's own signal, asks CMD to end, and
 //! the grace period counts from then; when CMD has exited already, these and HUP and QUIT end what it left behind.
@@ -72,6 +77,7 @@ mod guard;
 mod hunt;
 mod outcome;
 mod plan;
+mod priority;
 mod reap;
 mod running;
 mod signals;

@@ -9,7 +9,7 @@ use std::{
 use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::Pid,
+    unistd::{Pid, getpid},
 };
 
 use super::{
@@ -177,6 +177,7 @@ impl Running {
         let own = [
             before(plan.notice()),
             before(plan.margin),
+            before(Duration::ZERO),
             self.grace_over(),
         ];
         own.into_iter().flatten().chain(self.overdue()).collect()
@@ -200,8 +201,9 @@ impl Running {
         [deadline, grace_over].into_iter().flatten().min()
     }
 
-    /// A guard that is late is continued, should somebody have stopped it. When a deadline has come, or when it cannot be continued, as one
-    /// that is traced, the tree is ended from here.
+    /// A guard that is late is continued, should somebody have stopped it. When it cannot be
+    /// continued, as one that is traced, the tree is ended from here. One that is at work on a
+    /// large tree is better at that, and is let be until the deadline has come.
     fn take_over_if_late(&mut self) -> Option<Outcome> {
         let now = boottime();
         if !self.moments().into_iter().any(|at| at <= now) {
@@ -211,10 +213,11 @@ impl Running {
         self.overdue().filter(|at| *at <= now)?;
         let margin = self.guard.plan.margin / 2;
         let deadline = self.guard.process.deadline();
-        let is_deadline = deadline.is_some_and(|at| at.saturating_sub(margin) <= now);
-        if !is_deadline && !self.guard.process.is_stopped() {
+        let is_past = |margin| deadline.is_some_and(|at| at.saturating_sub(margin) + AFTER <= now);
+        if !is_past(Duration::ZERO) && !self.guard.process.is_stopped() {
             return None;
         }
+        let is_deadline = is_past(margin);
         self.guard.take_over();
         let cause = match self.guard.process.asked() {
             Some(_) => Cause::Asked,
@@ -237,7 +240,14 @@ impl Running {
             from_kernel,
         } = signal;
         match number {
-            libc::SIGCHLD if from_kernel => return reap::strangers(),
+            libc::SIGCHLD if from_kernel => {
+                // While the guard is stopped nobody hears of CMD's end.
+                self.guard.process.wake();
+                if getpid().as_raw() == 1 {
+                    reap::strangers();
+                }
+                return;
+            }
             libc::SIGCONT => self.terminal.give(self.cmd),
             _ => {}
         }

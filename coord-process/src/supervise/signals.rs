@@ -151,7 +151,8 @@ pub(crate) fn stop_ourselves() {
 
 /// Whether a signal that came in is to be noted, and as what.
 ///
-/// A PIPE or XFSZ that comes from this very process is of a write of our own, which says so itself. A CHLD of the kernel counts only for
+/// A PIPE or XFSZ that comes from this very process is of a write of our own, which says so itself.
+/// A CHLD of the kernel counts when a child was stopped, which the guard should not be, and for
 /// PID 1, which inherits the orphans of other sessions.
 fn classify(number: i32, code: i32, sender: i32) -> Option<Signal> {
     let from_kernel = code > 0;
@@ -160,7 +161,7 @@ fn classify(number: i32, code: i32, sender: i32) -> Option<Signal> {
     if own.contains(&number) && sender == this {
         return None;
     }
-    if number == libc::SIGCHLD && from_kernel && this != 1 {
+    if number == libc::SIGCHLD && from_kernel && code != libc::CLD_STOPPED && this != 1 {
         return None;
     }
     Some(Signal {

@@ -5,7 +5,8 @@
 use std::{
     cell::OnceCell,
     collections::HashMap,
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     os::fd::{AsFd, OwnedFd},
     path::Path,
     time::Duration,
@@ -118,14 +119,21 @@ impl Iterator for Walk {
 }
 
 impl Descendant {
-    /// Sends it a signal, and continues it, since a stopped process could not act on the signal.
+    /// Sends it a signal, and continues it, since a stopped process could not act on the signal;
+    /// but for KILL.
     pub(crate) fn send(&self, signal: i32) {
         let (pid, started) = self.identity;
         let same = || stat(pid).is_some_and(|stat| stat.started == started);
         if self.pidfd.is_some() || self.is_child || same() {
             send(pid, self.pidfd.as_ref(), signal);
-            send(pid, self.pidfd.as_ref(), libc::SIGCONT);
+            if signal != libc::SIGKILL {
+                send(pid, self.pidfd.as_ref(), libc::SIGCONT);
+            }
         }
+    }
+
+    pub(crate) fn kill(&self) {
+        self.send(libc::SIGKILL);
     }
 }
 
@@ -164,6 +172,13 @@ impl Children {
         let swept = self.swept.get_or_init(sweep);
         swept.get(&parent).cloned().unwrap_or_default()
     }
+}
+
+/// The children of this process, if the kernel lists them; they stay what they are until this
+/// process reaps them.
+pub(crate) fn own_children() -> Vec<i32> {
+    let listed = Children::new().listed(getpid().as_raw(), None);
+    listed.unwrap_or_default()
 }
 
 /// Whether the processes can be found here, with the descriptors that are left.
@@ -216,9 +231,10 @@ fn ticks(time: Duration) -> u64 {
 }
 
 fn children_of_thread(process: i32, thread: i32) -> Option<Vec<i32>> {
-    match fs::read_to_string(format!("/proc/{process}/task/{thread}/children")) {
+    match read(format!("/proc/{process}/task/{thread}/children")) {
         Ok(list) => Some(
-            list.split_whitespace()
+            String::from_utf8_lossy(&list)
+                .split_whitespace()
                 .filter_map(|pid| pid.parse().ok())
                 .collect(),
         ),
@@ -239,9 +255,16 @@ fn sweep() -> HashMap<i32, Vec<i32>> {
     children
 }
 
+/// Reads a file of `/proc`, whose size cannot be asked for: [`fs::read`] would try.
+fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(512);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
+    Ok(text)
+}
+
 /// The name in parentheses may contain anything, so the fields are counted from its end.
 fn stat(pid: i32) -> Option<Stat> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = read(format!("/proc/{pid}/stat")).ok()?;
     let start = stat.iter().position(|byte| *byte == b'(')?;
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 2..)?).ok()?;

@@ -69,13 +69,7 @@ impl Link {
         self.post(report.packet())
     }
 
-    /// The next report; none when the guard has died.
-    pub(crate) fn next_report(&self) -> io::Result<Option<Report>> {
-        let packet = self.receive(MsgFlags::empty())?;
-        Ok(packet.map(|(packet, _)| Report::read(&packet)))
-    }
-
-    /// The next report, an error (`EAGAIN`) when there is none yet.
+    /// The next report, an error (`EAGAIN`) when there is none yet; none when the guard has died.
     pub(crate) fn try_next_report(&self) -> io::Result<Option<Report>> {
         let packet = self.receive(MsgFlags::MSG_DONTWAIT)?;
         Ok(packet.map(|(packet, _)| Report::read(&packet)))
@@ -190,12 +184,12 @@ mod tests {
             .report(&Report::Over(Exit::Signal(9), Cause::Own))
             .unwrap();
         drop(guard);
-        let heard = client.next_report().unwrap();
+        let heard = client.try_next_report().unwrap();
         assert!(
             matches!(heard, Some(Report::Over(Exit::Signal(9), Cause::Own))),
             "{heard:?}"
         );
-        assert!(client.next_report().unwrap().is_none());
+        assert!(client.try_next_report().unwrap().is_none());
     }
 
     #[test]

@@ -224,6 +224,10 @@ mod needs_root {
                 "--nofile=7",
             ] {
                 let (code, stderr) = limited(limit, how);
+                // Where the test has inherited a descriptor, the dynamic linker lacks one already.
+                if stderr.contains("error while loading shared libraries") {
+                    continue;
+                }
                 let works = code == Some(7);
                 assert!(
                     works || code == Some(125),

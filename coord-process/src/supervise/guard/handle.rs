@@ -11,7 +11,9 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
@@ -26,7 +28,7 @@ use crate::{
     supervise::{
         Error, Plan, Reason, Running, boottime,
         error::Kind,
-        hunt::{self, Hunt},
+        hunt::{Hunt, Killing},
         reap,
         signals::{self, Caught},
         tree,
@@ -36,6 +38,9 @@ use crate::{
 
 /// How often the tree of a guard that was killed is looked through.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// How often a guard is continued that has not reported, in milliseconds.
+const AWAKE: u16 = 100;
 
 /// The same while it is being killed.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
@@ -144,7 +149,7 @@ impl Guard {
             .collect();
         let caught = Caught::new()?;
         self.process.order(&Order::Start(vars))?;
-        match self.process.next_report()? {
+        match self.process.await_report()? {
             Some(Report::Started(pid)) => Ok(Running::new(self, Pid::from_raw(pid), caught)),
             Some(Report::NotStarted(errno)) => {
                 let program = self.plan.command.first().cloned().unwrap_or_default();
@@ -168,14 +173,14 @@ impl Guard {
     /// The guard is dead, and what it had below it comes to us: the tree is gone when the kernel says that we have no child, the guard
     /// included, and not when we see none; unless what is left is a guard that is dead and kept by whoever traced it.
     pub(crate) fn end_the_rest(&self, kill_at: Duration) {
-        let mut hunt = Hunt::new(0);
+        let (mut hunt, mut killing) = (Hunt::new(0), Killing::default());
         while reap::all() {
             let deadline = self.process.deadline();
             let deadline = deadline.map(|at| at.saturating_sub(self.plan.margin));
             let kill_at = deadline.map_or(kill_at, |deadline| deadline.min(kill_at));
             let left = kill_at.saturating_sub(boottime());
             if left.is_zero() {
-                if !hunt::kill_pass() && self.process.is_zombie() {
+                if !killing.part() && self.process.is_zombie() {
                     return;
                 }
                 reap::await_child(KILL_AGAIN);
@@ -225,7 +230,7 @@ impl Handle {
     }
 
     fn await_ready(&self) -> Result<(), Error> {
-        match self.next_report()? {
+        match self.await_report()? {
             Some(Report::Ready) => Ok(()),
             Some(Report::Failed(what, errno)) => Err(Kind::failed(what, errno).into()),
             _ => Err(Kind::GuardDied.into()),
@@ -241,13 +246,26 @@ impl Handle {
         sent
     }
 
-    pub(crate) fn next_report(&self) -> Result<Option<Report>, Error> {
-        self.link
-            .next_report()
-            .map_err(Kind::io("hear the guard (recvmsg)"))
+    /// The next report. A guard that somebody stops before it has reported is continued. None when
+    /// it has died, and when the deadline comes first.
+    fn await_report(&self) -> Result<Option<Report>, Error> {
+        loop {
+            if let Some(heard) = self.try_next_report() {
+                return heard;
+            }
+            if self.deadline().is_some_and(|at| at <= boottime()) {
+                return Ok(None);
+            }
+            let mut link = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut link, PollTimeout::from(AWAKE)) {
+                Ok(0) => self.wake(),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(Kind::io("wait (poll)")(error)),
+            }
+        }
     }
 
-    /// What [`next_report`](Self::next_report) would return, none when it would have to wait.
+    /// The next report, or none when there is none yet.
     pub(crate) fn try_next_report(&self) -> Option<Result<Option<Report>, Error>> {
         match self.link.try_next_report() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,

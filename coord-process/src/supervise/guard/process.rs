@@ -21,7 +21,8 @@ use crate::supervise::{
     boottime,
     descriptors::Descriptors,
     error::Kind,
-    hunt::{self, Hunt},
+    hunt::{self, Hunt, Killing},
+    priority,
     reap::{self, Reaped},
     spawn, title, tree,
     wire::{Cause, Link, Order, Report},
@@ -74,8 +75,16 @@ struct Ending {
     cause: Cause,
     kill_at: Duration,
     hunt: Hunt,
-    /// When the killing began.
-    killing_since: Option<Duration>,
+    /// It is being killed.
+    killing: Option<Kill>,
+}
+
+/// The part of an end that does not ask.
+struct Kill {
+    since: Duration,
+    /// When to go on with it.
+    next: Duration,
+    killing: Killing,
 }
 
 impl Tools {
@@ -175,9 +184,8 @@ impl Process {
         self.cmd.as_ref()?;
         let now = boottime();
         match &self.ending {
-            Some(ending) => Some(match ending.killing_since {
-                Some(since) if now < since + HURRY => now + KILL_AGAIN,
-                Some(_) => now + AGAIN,
+            Some(ending) => Some(match &ending.killing {
+                Some(kill) => kill.next,
                 None => self.kill_at().map_or(now, |at| at.min(now + AGAIN)),
             }),
             None => {
@@ -257,8 +265,9 @@ impl Process {
             cause,
             kill_at: boottime() + self.plan.grace,
             hunt: Hunt::new(self.tools.descriptors.room()),
-            killing_since: None,
+            killing: None,
         });
+        priority::raise();
     }
 
     fn keep_time(&mut self) {
@@ -304,17 +313,21 @@ impl Process {
         ending.hunt.ask(self.plan.signal, only, until);
     }
 
-    /// First whom we can reach without looking for them, then who is found in one look.
+    /// First whom we can reach without looking for them, then who is found. What is killed needs
+    /// the processor to end, so that there is as long a pause as each part took.
     fn kill(&mut self) {
         let (Some(ending), Some(cmd)) = (&mut self.ending, &self.cmd) else {
             return;
         };
-        if ending.killing_since.is_none() {
-            ending.killing_since = Some(boottime());
+        let started = boottime();
+        let kill = ending.killing.get_or_insert_with(|| {
             cmd.kill_group();
             ending.hunt.kill_known();
+            Kill::begin(started)
+        });
+        if kill.next <= started {
+            kill.go_on();
         }
-        hunt::kill_pass();
     }
 
     /// Reaps what can be reaped; true when no child is left.
@@ -370,6 +383,28 @@ impl Process {
             reported = self.link.flush();
         }
         Ok(())
+    }
+}
+
+impl Kill {
+    fn begin(now: Duration) -> Self {
+        Self {
+            since: now,
+            next: now,
+            killing: Killing::default(),
+        }
+    }
+
+    fn go_on(&mut self) {
+        let started = boottime();
+        self.killing.part();
+        let now = boottime();
+        let pause = if now < self.since + HURRY {
+            KILL_AGAIN
+        } else {
+            AGAIN
+        };
+        self.next = now + pause.max(now.saturating_sub(started));
     }
 }
 

@@ -3,14 +3,22 @@
 use std::{fs, path::Path};
 
 use nix::{
+    fcntl::{Flock, FlockArg},
     sys::{
-        ptrace,
+        ptrace::{self, Options},
         signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::Pid,
 };
 
-use super::{ask_for_the_end, eventually, fifo, sleeps, start, state, supervise, unique};
+use super::{
+    ask_for_the_end, eventually, fifo, guard::deadline_and_guard, sleeps, start, state, supervise,
+    unique,
+};
+
+/// `PTRACE_EVENT_STOP` of `ptrace(2)`.
+const EVENT_STOP: i32 = 128;
 
 /// The guard has more to say than there is room for, and the last word arrives.
 #[test]
@@ -32,7 +40,8 @@ fn a_client_that_was_stopped_for_long_hears_how_the_command_ended() {
     assert_eq!(supervised.finish().code(), Some(7));
 }
 
-/// A thousand signals to a guard that is stopped leave room for the order to end.
+/// A thousand signals to a guard that is stopped, by a tracer since the client would continue it
+/// else, leave room for the order to end.
 #[test]
 fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
     let (_place, fifo) = fifo();
@@ -42,14 +51,59 @@ fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
         &[&options[..], &["sh", "-c", script]].concat(),
     ));
     let guard = supervised.says_pid();
+    ptrace::attach(guard).unwrap();
+    eventually("the guard is stopped", || state(guard) == Some('t'));
     for _ in 0..600 {
-        kill(guard, Signal::SIGSTOP).unwrap();
         supervised.send(Signal::SIGUSR1);
         supervised.send(Signal::SIGWINCH);
     }
-    kill(guard, Signal::SIGSTOP).unwrap();
     ask_for_the_end(&fifo);
+    ptrace::detach(guard, None).unwrap();
     assert_eq!(supervised.finish().code(), Some(122));
+}
+
+/// It is stopped between the fork of the command and its report of that.
+#[test]
+fn a_guard_that_is_stopped_while_it_starts_the_command_goes_on() {
+    let locked = tempfile::NamedTempFile::new().unwrap();
+    let lock = Flock::lock(locked.reopen().unwrap(), FlockArg::LockExclusive).unwrap();
+    let keep = ["--keep", locked.path().to_str().unwrap()];
+    let mut supervised = start(&mut supervise(
+        &[&keep[..], &["sh", "-c", "exit 7"]].concat(),
+    ));
+    // The client waits for the lock, and has not ordered anything.
+    let title = format!("coord-guard of {}", supervised.pid());
+    eventually("the guard is ready", || !named(&[&title]).is_empty());
+    let guard = named(&[&title])[0];
+    let forks =
+        Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK | Options::PTRACE_O_TRACECLONE;
+    ptrace::seize(guard, forks).unwrap();
+    drop(lock);
+    let traced = |pid| waitpid(pid, Some(WaitPidFlag::__WALL)).unwrap();
+    // SIGCONT is an event too.
+    while !matches!(traced(guard), WaitStatus::PtraceEvent(.., event) if event != EVENT_STOP) {
+        ptrace::cont(guard, None).unwrap();
+    }
+    let command = Pid::from_raw(ptrace::getevent(guard).unwrap().try_into().unwrap());
+    traced(command);
+    ptrace::detach(command, None).unwrap();
+    kill(guard, Signal::SIGSTOP).unwrap();
+    ptrace::detach(guard, None).unwrap();
+    assert_eq!(supervised.finish().code(), Some(7));
+}
+
+/// Nothing else would make the client look at it: the deadline is far, and nobody has asked for the
+/// end.
+#[test]
+fn a_guard_that_is_stopped_when_the_command_exits_goes_on() {
+    let (_place, fifo) = fifo();
+    let script = format!("echo $PPID; read _ <{}; exit 7", fifo.display());
+    let far = ["--deadline", "3600000", "--grace", "0"];
+    let mut supervised = start(&mut supervise(&[&far[..], &["sh", "-c", &script]].concat()));
+    let guard = deadline_and_guard(&mut supervised);
+    kill(guard, Signal::SIGSTOP).unwrap();
+    fs::write(&fifo, "now\n").unwrap();
+    assert_eq!(supervised.finish().code(), Some(7));
 }
 
 /// Who traces the guard can stop it for good: SIGCONT does nothing about that.

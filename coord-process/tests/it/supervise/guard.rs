@@ -147,7 +147,7 @@ fn a_stopped_guard_is_continued_by_the_deadline() {
 }
 
 /// Two lines, in any order: that the deadline is told, and the guard's ID. Returns that.
-fn deadline_and_guard(supervised: &mut Supervised) -> Pid {
+pub(super) fn deadline_and_guard(supervised: &mut Supervised) -> Pid {
     let lines = [supervised.line().unwrap(), supervised.line().unwrap()];
     assert!(lines.contains(&"deadline Ok(())".to_owned()), "{lines:?}");
     let guard = lines.iter().find_map(|line| line.parse().ok()).unwrap();

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use nix::unistd::geteuid;
 use testkit::process::copy_program;
 
-use super::{example, sleeps, unique};
+use super::{example, fifo, sleeps, unique};
 
 fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let Output {
@@ -22,19 +22,23 @@ fn output(command: &mut Command) -> (Option<i32>, String, String) {
 fn descriptors_run_out_before_the_command_starts_or_not_at_all() {
     for limit in 3..24 {
         let long = unique();
-        let script =
-            format!("echo ran; trap '' TERM; (setsid sleep {long} &); sleep {long}; sleep {long}");
+        let (_place, fifo) = fifo();
+        let until = fifo.to_str().unwrap();
+        let script = format!(
+            "echo ran; trap '' TERM; (setsid sleep {long} &); echo end >{until}; \
+             sleep {long}; sleep {long}"
+        );
         let mut command = Command::new("prlimit");
         command
             .arg(format!("--nofile={limit}:{limit}"))
             .arg(example("supervise"))
-            .args(["--until-ms", "100", "--grace", "100", "sh", "-c", &script]);
+            .args(["--until", until, "--grace", "100", "sh", "-c", &script]);
         let (status, said, error) = output(&mut command);
         if status == Some(122) {
             assert_eq!(said, "ran\n", "{limit}: {error}");
         } else {
             assert_eq!(said, "", "{limit}: {error}");
-            let names = ["Too many open files", "os error 24", "shared libraries"];
+            let names = ["os error 24", "code: 24,", "shared libraries"];
             assert!(
                 names.iter().any(|name| error.contains(name)),
                 "{limit}: {error}"

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use nix::libc;
 use testkit::refusal::{Call, refuse};
 
-use super::{example, sleeps, unique};
+use super::{example, fifo, sleeps, unique};
 
 /// The call, how an error may name it, and whether one is expected.
 const TABLE: [(libc::c_long, &str, bool); 15] = [
@@ -31,12 +31,15 @@ fn a_call_that_is_refused_is_replaced_or_named() {
     for (call, name, named) in TABLE {
         for errno in [libc::EPERM, libc::ENOSYS] {
             let long = unique();
+            let (_place, fifo) = fifo();
+            let until = fifo.to_str().unwrap();
             let script = format!(
-                "trap '' TERM; (setsid sleep {long} &); echo ran; sleep {long}; sleep {long}"
+                "trap '' TERM; (setsid sleep {long} &); echo ran; echo end >{until}; \
+                 sleep {long}; sleep {long}"
             );
             let mut command = Command::new(example("supervise"));
             command
-                .args(["--until-ms", "200", "--grace", "200", "sh", "-c", &script])
+                .args(["--until", until, "--grace", "200", "sh", "-c", &script])
                 .stdin(Stdio::null());
             let ended = refuse(&mut command, Call::any(call), errno);
             let ended = ended.output().unwrap();
