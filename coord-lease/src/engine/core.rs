@@ -127,8 +127,10 @@ impl<P: Protocol> Core<P> {
     /// may be older than what the watch has told since.
     pub(super) fn is_now(&mut self, object: Option<P::Object>) {
         let version = object.as_ref().map(|object| self.protocol.version(object));
-        // Where it has not changed, nobody was faster, and there is nobody to make room for.
-        if self.beaten.take().is_some_and(|base| base != version) {
+        // Where it has not changed, nobody was faster, and there is nobody to make room for. What was not there may have
+        // come and gone.
+        let beaten = self.beaten.take();
+        if beaten.is_some_and(|base| base.is_none() || base != version) {
             self.contention.collided();
         }
         if let Some(version) = version {

@@ -46,10 +46,10 @@ async fn who_held_a_lock_since_the_backup_has_lost_it_and_nobody_storms_the_serv
     let before = holding(&own.user, "before", &path("before"));
     own.cluster.back_up(&path("backup")).unwrap();
 
+    write_often(&own.user).await;
     let since = holding(&own.user, "since", &path("since"));
     let mut run = lockheed(&own.user);
     let waiter = Kept::spawn(run.args(["run", "since", "--", "true"]));
-    write_often(&own.user).await;
     let (run_directory, namespace) = (own.cluster.directory().to_owned(), own.namespace.clone());
     let asked = || {
         let all = requests(&run_directory, &namespace).unwrap();
