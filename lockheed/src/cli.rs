@@ -7,6 +7,7 @@ mod hold;
 mod report;
 mod run;
 mod show;
+mod store;
 mod times;
 
 use clap::{Parser, Subcommand};
@@ -19,7 +20,7 @@ use coord_core::{
 };
 use lockheed::LockName;
 
-use backend::{Backend, StoreArg};
+use backend::StoreArg;
 
 /// Named locks with leases: in a Kubernetes namespace, or in a directory of this machine
 #[derive(Parser)]

@@ -4,14 +4,14 @@ use std::{
     fmt,
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use kube::Config;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{net::TcpStream, task::spawn_blocking};
 
 use super::{
     Stream,
@@ -75,8 +75,7 @@ impl Dialer {
             ),
         };
         let done = async {
-            let addresses = lookup_host((&**host, port)).await?.collect();
-            let addresses = self.in_order(addresses);
+            let addresses = self.in_order(look_up(host, port).await?);
             let connect = |address| self.connect(address, identity);
             let (address, connected) = race(addresses, NEXT_AFTER, connect).await?;
             *self.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
@@ -125,6 +124,21 @@ impl Dialer {
             _ => tunnel::connect(&mut *stream, proxy, &self.host, self.port).await?,
         }
         Ok(stream)
+    }
+}
+
+/// The addresses of a host, `getaddrinfo(3)`. A runtime that ends cancels what it looks up, which says nothing of the host: who waits
+/// for that is about to end as well, and is told nothing.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let host = host.to_owned();
+    let found = spawn_blocking(move || (&*host, port).to_socket_addrs().map(Iterator::collect));
+    match found.await {
+        Ok(found) => found,
+        Err(error) if error.is_cancelled() => std::future::pending().await,
+        Err(error) => Err(io::Error::other(error)),
     }
 }
 
@@ -209,6 +223,27 @@ mod tests {
             Ok(address.port())
         });
         assert_eq!(won.await.unwrap().1, 2, "the first one to be there counts");
+    }
+
+    #[test]
+    fn a_runtime_that_ends_says_nothing_of_the_host() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let handle = runtime.handle().clone();
+        runtime.shutdown_background();
+        let _entered = handle.enter();
+        let looked_up = std::pin::pin!(look_up("localhost", 1));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(looked_up.poll(&mut context).is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_host_is_a_name_or_an_address() {
+        for (host, address) in [("127.0.0.2", "127.0.0.2:7"), ("::1", "[::1]:7")] {
+            let found = look_up(host, 7).await.unwrap();
+            assert_eq!(found, [address.parse().unwrap()]);
+        }
+        let local = look_up("localhost", 7).await.unwrap();
+        assert!(local.iter().any(|address| address.ip().is_loopback()));
     }
 
     #[tokio::test(start_paused = true)]

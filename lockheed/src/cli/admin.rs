@@ -6,9 +6,9 @@ use coord_core::{
     cli::{Failure, print},
 };
 use coord_lease::block_on;
-use lockheed::{Condition, Lease, LockName, State, Timestamp};
+use lockheed::{Condition, Lease, LockName, State, Store, Timestamp};
 
-use super::{Backend, StoreArg, backend::Work, hold::condition, host, name, show::expired_ago};
+use super::{StoreArg, hold::condition, host, name, show::expired_ago, store::AnyStore};
 
 #[derive(Args)]
 pub(crate) struct Break {
@@ -32,51 +32,19 @@ pub(crate) struct Delete {
     condition: Option<Condition>,
 }
 
-struct BreakOn {
-    name: LockName,
-    condition: Option<Condition>,
-    yes: bool,
-}
-
-struct DeleteOn {
-    name: LockName,
-    condition: Option<Condition>,
-}
-
 impl Break {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let Self { condition, yes, .. } = self;
         let name = name(&self.name)?;
-        block_on(store.with(
-            false,
-            BreakOn {
-                name,
-                condition,
-                yes,
-            },
-        ))
+        block_on(async { self.end(&name, &store.open().await?).await })
     }
-}
 
-impl Delete {
-    pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
-        let condition = self.condition;
-        block_on(store.with(false, DeleteOn { name, condition }))
-    }
-}
-
-impl Work for BreakOn {
-    type Done = Status;
-
-    async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let name = &self.name;
+    async fn end(&self, name: &LockName, store: &AnyStore) -> Result<Status, Failure> {
         if !self.yes {
-            let state = lockheed::inspect(&store, name).await?;
+            let state = lockheed::inspect(store, name).await?;
             return Err(Failure::usage(would_break(&state)));
         }
         let condition = self.condition.as_ref();
-        let broken = lockheed::break_lock_as(&store, name, condition, &who()).await?;
+        let broken = lockheed::break_lock_as(store, name, condition, &who()).await?;
         let Some(broken) = broken else {
             return Ok(does_not_hold(name));
         };
@@ -95,16 +63,17 @@ impl Work for BreakOn {
     }
 }
 
-impl Work for DeleteOn {
-    type Done = Status;
-
-    async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let condition = self.condition.as_ref();
-        let deleted = lockheed::delete_lock(&store, &self.name, condition).await?;
-        Ok(if deleted {
-            Status::DONE
-        } else {
-            does_not_hold(&self.name)
+impl Delete {
+    pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
+        let name = name(&self.name)?;
+        block_on(async {
+            let (store, condition) = (store.open().await?, self.condition.as_ref());
+            let deleted = lockheed::delete_lock(&store, &name, condition).await?;
+            Ok(if deleted {
+                Status::DONE
+            } else {
+                does_not_hold(&name)
+            })
         })
     }
 }

@@ -1,16 +1,12 @@
 //! Which store a command works on.
 
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
 use coord_core::cli::Failure;
-use lockheed::{
-    Condition, DirStore, Error, State, Store,
-    store::{ProofOfLife, StoreError},
-};
+use lockheed::DirStore;
+
+use super::store::AnyStore;
 
 /// Where the locks are.
 #[derive(Args, Clone, Debug)]
@@ -56,38 +52,6 @@ pub(crate) enum Place {
     Dir(PathBuf),
 }
 
-pub(crate) type Everywhere = Vec<(String, Result<State, Error>)>;
-
-/// A store, with what the command line needs beside.
-pub(crate) trait Backend: Store {
-    /// The locks of all namespaces for which this holds, each with its namespace.
-    fn everywhere(
-        &self,
-        _condition: Option<&Condition>,
-    ) -> impl Future<Output = Result<Everywhere, Failure>> {
-        let text = "--all-namespaces is for --store kube: a directory has no namespaces";
-        std::future::ready(Err(Failure::usage(text)))
-    }
-
-    /// What shows that the holder lives, where the store can tell.
-    fn prove_life(&self) -> Result<Option<ProofOfLife>, StoreError> {
-        Ok(None)
-    }
-}
-
-impl Backend for DirStore {
-    fn prove_life(&self) -> Result<Option<ProofOfLife>, StoreError> {
-        Self::prove_life(self).map(Some)
-    }
-}
-
-#[cfg(feature = "kube")]
-impl Backend for lockheed::KubeStore {
-    async fn everywhere(&self, condition: Option<&Condition>) -> Result<Everywhere, Failure> {
-        Ok(lockheed::locks_everywhere(self, condition).await?)
-    }
-}
-
 impl FromStr for Place {
     type Err = String;
 
@@ -111,35 +75,40 @@ pub(crate) enum Login {
     WithoutInput,
 }
 
-/// Something to be done on whatever store was asked for.
-pub(crate) trait Work {
-    type Done;
-
-    /// What of standard input and of time is left to a person who must log in.
-    const LOGIN: Login = Login::First;
-
-    fn on<S: Backend>(self, store: S) -> impl Future<Output = Result<Self::Done, Failure>>;
-}
-
 impl StoreArg {
     pub(crate) fn place(&self) -> &Place {
         &self.store
     }
 
-    /// Opens the store and does the work. A directory is made if it is not there and `makes` says so.
-    pub(crate) async fn with<W: Work>(&self, makes: bool, work: W) -> Result<W::Done, Failure> {
+    /// Opens the store. A directory must be there.
+    pub(crate) async fn open(&self) -> Result<AnyStore, Failure> {
         match &self.store {
-            Place::Dir(path) if makes => work.on(self.create(path)?).await,
-            Place::Dir(path) => work.on(DirStore::open(path)?).await,
-            Place::Kube => work.on(self.kube(W::LOGIN).await?).await,
+            Place::Dir(path) => Ok(AnyStore::Dir(DirStore::open(path)?)),
+            Place::Kube => self.any_kube(Login::First).await,
         }
     }
 
-    fn create(&self, path: &Path) -> Result<DirStore, StoreError> {
-        match self.mode {
+    /// The same for who wants a lock; a directory is made if it is not there.
+    pub(crate) async fn open_or_create(&self, login: Login) -> Result<AnyStore, Failure> {
+        let path = match &self.store {
+            Place::Dir(path) => path,
+            Place::Kube => return self.any_kube(login).await,
+        };
+        let store = match self.mode {
             Some(mode) => DirStore::create_with_mode(path, mode),
             None => DirStore::create(path),
-        }
+        };
+        Ok(AnyStore::Dir(store?))
+    }
+
+    #[cfg(feature = "kube")]
+    async fn any_kube(&self, login: Login) -> Result<AnyStore, Failure> {
+        Ok(AnyStore::Kube(Box::new(self.kube(login).await?)))
+    }
+
+    #[cfg(not(feature = "kube"))]
+    async fn any_kube(&self, login: Login) -> Result<AnyStore, Failure> {
+        self.kube(login).await.map(AnyStore::Dir)
     }
 
     #[cfg(feature = "kube")]

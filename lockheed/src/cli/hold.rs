@@ -14,10 +14,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
-    Backend, LockheedCli, StoreArg,
-    backend::{Login, Work},
-    name, report,
-    times::RequestArgs,
+    LockheedCli, StoreArg, backend::Login, name, report, store::AnyStore, times::RequestArgs,
     unique_id,
 };
 
@@ -148,16 +145,40 @@ impl Acquire {
         let id = self.id.clone().map_or_else(unique_id, Ok)?;
         let runtime = runtime()?;
         let report = self.wanted.report(&name);
-        let work = AcquireOn {
-            arguments: &self,
-            name,
-            id,
-            report: report.clone(),
-        };
-        let done = runtime.block_on(store.with(true, work));
+        let done = runtime.block_on(async {
+            let store = store.open_or_create(Login::Waiting).await?;
+            let lock = Lock::new(store, name)
+                .id(id)
+                .on_event(report::handler(&report));
+            self.acquire(&self.lock(lock), &report).await
+        });
         report.end();
         runtime.shutdown_background();
         done
+    }
+
+    async fn acquire(&self, lock: &Lock<AnyStore>, report: &WaitReport) -> Result<Status, Failure> {
+        let signals = Signals::catch()?;
+        let held = match self.wanted.acquire(lock, &signals).await {
+            Ok(held) => held,
+            Err(error) if error.errno() == Errno::ECANCELED => {
+                report.cancelled();
+                return Ok(signals.status().unwrap_or(Status::FAILED));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(status) = signals.status() {
+            held.release().await?;
+            return Ok(status);
+        }
+        let printed = print(&self.words(&held));
+        if printed.is_ok() {
+            held.detach();
+        } else {
+            // Nobody has learnt the ID or the token, and nobody will release what nobody knows of.
+            held.release().await?;
+        }
+        printed.map(|()| Status::DONE)
     }
 
     fn lock<S: Store>(&self, lock: Lock<S>) -> Lock<S> {
@@ -186,121 +207,46 @@ impl Acquire {
     }
 }
 
-struct AcquireOn<'a> {
-    arguments: &'a Acquire,
-    name: LockName,
-    id: String,
-    report: WaitReport,
-}
-
-impl Work for AcquireOn<'_> {
-    type Done = Status;
-
-    const LOGIN: Login = Login::Waiting;
-
-    async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let Self { arguments, .. } = self;
-        let signals = Signals::catch()?;
-        let lock = Lock::new(store, self.name)
-            .id(self.id)
-            .on_event(report::handler(&self.report));
-        let lock = arguments.lock(lock);
-        let held = match arguments.wanted.acquire(&lock, &signals).await {
-            Ok(held) => held,
-            Err(error) if error.errno() == Errno::ECANCELED => {
-                self.report.cancelled();
-                return Ok(signals.status().unwrap_or(Status::FAILED));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(status) = signals.status() {
-            held.release().await?;
-            return Ok(status);
-        }
-        let printed = print(&arguments.words(&held));
-        if printed.is_ok() {
-            held.detach();
-        } else {
-            // Nobody has learnt the ID or the token, and nobody will release what nobody knows of.
-            held.release().await?;
-        }
-        printed.map(|()| Status::DONE)
-    }
-}
-
 impl Renew {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
-        let arguments = self;
-        block_on(store.with(false, RenewOn { arguments, name }))
-    }
-}
-
-struct RenewOn {
-    arguments: Renew,
-    name: LockName,
-}
-
-impl Work for RenewOn {
-    type Done = Status;
-
-    async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let Renew {
-            id,
-            duration,
-            request,
-            ..
-        } = self.arguments;
-        let mut lock = Lock::new(store, self.name).id(id);
-        if let Some(duration) = duration {
-            lock = lock.duration(duration);
-        }
-        let timeout = request.timeout(duration.unwrap_or_default());
-        lock.request_timeout(timeout).renew().await?.detach();
-        Ok(Status::DONE)
+        block_on(async {
+            let mut lock = Lock::new(store.open().await?, name).id(self.id);
+            if let Some(duration) = self.duration {
+                lock = lock.duration(duration);
+            }
+            let timeout = self.request.timeout(self.duration.unwrap_or_default());
+            lock.request_timeout(timeout).renew().await?.detach();
+            Ok(Status::DONE)
+        })
     }
 }
 
 impl Release {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
-        let id = self.id;
-        block_on(store.with(false, ReleaseOn { name, id }))
+        let (name, id) = (name(&self.name)?, self.id);
+        block_on(async {
+            let store = Arc::new(store.open().await?);
+            let other = other_holder(&store, &name, &id).await;
+            let lock = Lock::new(store, name.clone()).id(&id);
+            lock.release().await?;
+            if let Some(by) = other {
+                log::warn!("lock {name}: nothing to release: it is held by {by:?}, not by {id:?}");
+            }
+            Ok(Status::DONE)
+        })
     }
 }
 
-struct ReleaseOn {
-    name: LockName,
-    id: String,
-}
-
-impl Work for ReleaseOn {
-    type Done = Status;
-
-    async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let store = Arc::new(store);
-        let other = self.other_holder(&store).await;
-        let Self { name, id } = self;
-        let lock = Lock::new(store, name.clone()).id(&id);
-        lock.release().await?;
-        if let Some(by) = other {
-            log::warn!("lock {name}: nothing to release: it is held by {by:?}, not by {id:?}");
-        }
-        Ok(Status::DONE)
-    }
-}
-
-impl ReleaseOn {
-    /// Who holds the lock instead. A wrong ID ends nothing, which is well too, but whoever gave it
-    /// may want to know; a store that does not answer at once is not waited for.
-    async fn other_holder<S: Store>(&self, store: &S) -> Option<String> {
-        const SOON: Duration = Duration::from_secs(1);
-        let state = timeout(SOON, lockheed::inspect(store, &self.name)).await;
-        let state = state.ok()?.ok()?;
-        let is_ours = state.record.leases.contains_key(&self.id);
-        let other = state.holders().next().filter(|_| !is_ours)?;
-        Some(other.holder.clone())
-    }
+/// Who holds the lock instead. A wrong ID ends nothing, which is well too, but whoever gave it may
+/// want to know; a store that does not answer at once is not waited for.
+async fn other_holder(store: &AnyStore, name: &LockName, id: &str) -> Option<String> {
+    const SOON: Duration = Duration::from_secs(1);
+    let state = timeout(SOON, lockheed::inspect(store, name)).await;
+    let state = state.ok()?.ok()?;
+    let is_ours = state.record.leases.contains_key(id);
+    let other = state.holders().next().filter(|_| !is_ours)?;
+    Some(other.holder.clone())
 }
 
 /// The position in it is part of the message.

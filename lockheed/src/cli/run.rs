@@ -9,16 +9,12 @@ use coord_lease::{
     runtime,
 };
 use coord_process::supervise::{Guard, StopArgs};
-use lockheed::{ErrorKind, Held, Lock, LockName, Lost, store::ProofOfLife};
+use lockheed::{ErrorKind, Held, Lock, Lost, store::ProofOfLife};
 use tokio::time::timeout;
 
 use super::{
-    Backend, StoreArg,
-    backend::{Login, Work},
-    hold::Wanted,
-    host, name, report,
-    times::RequestArgs,
-    with_random_part,
+    StoreArg, backend::Login, hold::Wanted, host, name, report, store::AnyStore,
+    times::RequestArgs, with_random_part,
 };
 
 #[derive(Args)]
@@ -65,82 +61,64 @@ impl Run {
         let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
         let report = self.wanted.report(&name);
-        let work = RunOn {
-            arguments: &self,
-            name,
-            id: with_random_part(&id),
-            times,
-            guard,
-            report: report.clone(),
-        };
-        let done = runtime.block_on(store.with(true, work));
+        let done = runtime.block_on(async {
+            let store = store.open_or_create(Login::WithoutInput).await?;
+            let signals = Signals::catch()?;
+            let proof = store.prove_life().map_err(failed)?;
+            if let Some(proof) = &proof {
+                let kept = guard.keep(std::os::fd::AsFd::as_fd(proof));
+                kept.map_err(not_started)?;
+            }
+            let lock = Lock::new(store, name).id(with_random_part(&id));
+            let lock = self.lock(lock, times, proof.as_ref());
+            let lock = lock.on_event(report::handler(&report));
+            self.under(&lock, guard, &signals, &report).await
+        });
         report.end();
         runtime.shutdown_background();
         done
     }
 }
 
-struct RunOn<'a> {
-    arguments: &'a Run,
-    name: LockName,
-    id: String,
-    times: Times,
-    guard: Guard,
-    report: WaitReport,
-}
-
-impl Work for RunOn<'_> {
-    type Done = Status;
-
-    const LOGIN: Login = Login::WithoutInput;
-
-    async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let signals = Signals::catch()?;
-        let proof = store.prove_life().map_err(failed)?;
-        if let Some(proof) = &proof {
-            self.guard
-                .keep(std::os::fd::AsFd::as_fd(proof))
-                .map_err(not_started)?;
-        }
-        let lock = self.lock(store, proof.as_ref());
-        let held = match self.arguments.wanted.acquire(&lock, &signals).await {
-            Ok(held) => held,
-            Err(error) => {
-                let busy = error.is_busy();
-                return not_acquired(error, busy, &signals, &self.report);
-            }
-        };
-        if let Some(status) = signals.status() {
-            released(held).await;
-            return Ok(status);
-        }
-        self.supervise(held, &lock, &signals).await
-    }
-}
-
-impl RunOn<'_> {
-    fn lock<S: Backend>(&self, store: S, proof: Option<&ProofOfLife>) -> Lock<S> {
-        let lock = Lock::new(store, self.name.clone())
-            .id(&self.id)
-            .duration(self.times.duration)
-            .renew_interval(self.times.renew_interval)
-            .request_timeout(self.times.request_timeout)
-            .on_event(report::handler(&self.report));
-        let lock = self.arguments.wanted.apply(lock);
+impl Run {
+    fn lock(
+        &self,
+        lock: Lock<AnyStore>,
+        times: Times,
+        proof: Option<&ProofOfLife>,
+    ) -> Lock<AnyStore> {
+        let lock = lock
+            .duration(times.duration)
+            .renew_interval(times.renew_interval)
+            .request_timeout(times.request_timeout);
+        let lock = self.wanted.apply(lock);
         match proof {
             Some(proof) => lock.proof_of_life(proof),
             None => lock,
         }
     }
 
-    async fn supervise<S: Backend>(
-        self,
-        held: Held,
-        lock: &Lock<S>,
+    /// Runs the command under the lock.
+    async fn under(
+        &self,
+        lock: &Lock<AnyStore>,
+        guard: Guard,
         signals: &Signals,
+        report: &WaitReport,
     ) -> Result<Status, Failure> {
+        let held = match self.wanted.acquire(lock, signals).await {
+            Ok(held) => held,
+            Err(error) => {
+                let busy = error.is_busy();
+                return not_acquired(error, busy, signals, report);
+            }
+        };
+        if let Some(status) = signals.status() {
+            released(held).await;
+            return Ok(status);
+        }
         let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
-        let over = LeasedCommand::run(self.guard, held.lease(), token, signals).await;
+        let over = LeasedCommand::run(guard, held.lease(), token, signals).await;
         if held.lease().lost_because() == Some(Lost::Taken) {
             say_by_whom(lock).await;
         }
@@ -152,7 +130,7 @@ impl RunOn<'_> {
 
 /// Names who holds the lock, or who ended its lease. There is no lease of this ID that this could
 /// renew.
-async fn say_by_whom<S: Backend>(lock: &Lock<S>) {
+async fn say_by_whom(lock: &Lock<AnyStore>) {
     const SOON: Duration = Duration::from_secs(1);
     if let Ok(Err(error)) = timeout(SOON, lock.renew()).await
         && error.kind() == ErrorKind::Lost

@@ -18,7 +18,7 @@ use lockheed::{
 };
 use serde_json::{Value, json};
 
-use super::{Backend, StoreArg, backend::Work, hold::condition, name};
+use super::{StoreArg, hold::condition, name, store::AnyStore};
 
 #[derive(Args)]
 pub(crate) struct List {
@@ -60,7 +60,30 @@ enum Ended {
 
 impl List {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        block_on(store.with(false, self))
+        block_on(async { self.list(&store.open().await?).await })
+    }
+
+    async fn list(&self, store: &AnyStore) -> Result<Status, Failure> {
+        if self.watch {
+            if matches!(self.output, ListFormat::Table | ListFormat::Wide) {
+                print(&self.table().header())?;
+            }
+            return self.follow(store).await;
+        }
+        let condition = self.condition.as_ref();
+        let locks: Vec<_> = if self.all_namespaces {
+            let all = store.everywhere(condition).await?.into_iter();
+            all.map(|(namespace, lock)| lock.map(|state| (Some(namespace), state)))
+                .collect()
+        } else {
+            let all = lockheed::locks(store, condition).await?.into_iter();
+            all.map(|lock| lock.map(|state| (None, state))).collect()
+        };
+        let (locks, status) = readable(locks, |error| {
+            log::error!("{error}");
+        });
+        print(&self.whole(&locks))?;
+        Ok(status)
     }
 
     fn wants(&self, state: &State) -> bool {
@@ -111,7 +134,7 @@ impl List {
         }
     }
 
-    async fn follow<S: Store>(&self, store: &S) -> Result<Status, Failure> {
+    async fn follow(&self, store: &AnyStore) -> Result<Status, Failure> {
         let mut shown = BTreeMap::new();
         loop {
             match self.follow_once(store, &mut shown).await {
@@ -127,9 +150,9 @@ impl List {
     }
 
     /// Until the watch ends.
-    async fn follow_once<S: Store>(
+    async fn follow_once(
         &self,
-        store: &S,
+        store: &AnyStore,
         shown: &mut BTreeMap<LockName, Object>,
     ) -> Result<(), Ended> {
         let watch = store.watch(&Scope::All, None).await;
@@ -154,57 +177,18 @@ impl List {
     }
 }
 
-impl Work for List {
-    type Done = Status;
-
-    async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        if self.watch {
-            if matches!(self.output, ListFormat::Table | ListFormat::Wide) {
-                print(&self.table().header())?;
-            }
-            return self.follow(&store).await;
-        }
-        let condition = self.condition.as_ref();
-        let locks: Vec<_> = if self.all_namespaces {
-            let all = store.everywhere(condition).await?.into_iter();
-            all.map(|(namespace, lock)| lock.map(|state| (Some(namespace), state)))
-                .collect()
-        } else {
-            let all = lockheed::locks(&store, condition).await?.into_iter();
-            all.map(|lock| lock.map(|state| (None, state))).collect()
-        };
-        let (locks, status) = readable(locks, |error| {
-            log::error!("{error}");
-        });
-        print(&self.whole(&locks))?;
-        Ok(status)
-    }
-}
-
 impl Inspect {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
-        let output = self.output;
-        block_on(store.with(false, InspectOn { name, output }))
-    }
-}
-
-struct InspectOn {
-    name: LockName,
-    output: ShowFormat,
-}
-
-impl Work for InspectOn {
-    type Done = Status;
-
-    async fn on<S: Backend>(self, store: S) -> Result<Status, Failure> {
-        let state = lockheed::inspect(&store, &self.name).await?;
-        print(&match self.output {
-            ShowFormat::Text => in_words(&state),
-            ShowFormat::Json => format!("{}\n", json(&all_in_json(&state))),
-            ShowFormat::Yaml => yaml(&all_in_json(&state)),
-        })?;
-        Ok(Status::DONE)
+        block_on(async {
+            let state = lockheed::inspect(&store.open().await?, &name).await?;
+            print(&match self.output {
+                ShowFormat::Text => in_words(&state),
+                ShowFormat::Json => format!("{}\n", json(&all_in_json(&state))),
+                ShowFormat::Yaml => yaml(&all_in_json(&state)),
+            })?;
+            Ok(Status::DONE)
+        })
     }
 }
 
