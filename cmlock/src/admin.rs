@@ -4,7 +4,7 @@ use coord_core::is_dns_subdomain;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 
 use crate::{
-    Client, Error, Obstacle, Record, Verdict,
+    Client, Error, HeldBy, Record, Verdict,
     client::{CONFIGMAPS, PODS},
     error::Kind,
     holder::OwnerState,
@@ -24,7 +24,7 @@ pub struct State {
 impl State {
     /// Who holds it, if somebody does.
     #[must_use]
-    pub fn obstacle(&self) -> Option<&Obstacle> {
+    pub fn obstacle(&self) -> Option<&HeldBy> {
         match &self.verdict {
             Verdict::Held(obstacle) => Some(obstacle),
             _ => None,
@@ -44,7 +44,7 @@ pub async fn status(client: &Client, name: &str) -> Result<Option<State>, Error>
             None => Ok(None),
         }
     };
-    state.await.map_err(|kind| kind.of(name))
+    state.await.map_err(|kind| kind.at(name))
 }
 
 /// All locks of the namespace, by name: ConfigMaps that a Pod owns as their controller, or that have what only locks have. One that cannot be
@@ -71,7 +71,7 @@ async fn found(
     client: &Client,
     everywhere: bool,
 ) -> Result<Vec<(String, Result<State, Error>)>, Error> {
-    let of_list = |error| Kind::from(error).of("");
+    let of_list = |error| Kind::from(error).at("");
     let candidates = client.candidates(everywhere).await.map_err(of_list)?;
     let mut locks = Vec::new();
     for (namespace, name) in candidates {
@@ -79,11 +79,11 @@ async fn found(
         match there.get::<ConfigMap>(CONFIGMAPS, &name).await {
             Ok(Some(object)) if Record::looks_like(&object) => {
                 let state = state(&there, &object).await;
-                locks.push((namespace, state.map_err(|kind| kind.of(&name))));
+                locks.push((namespace, state.map_err(|kind| kind.at(&name))));
             }
             // It is none, or has gone meanwhile.
             Ok(_) => {}
-            Err(error) => return Err(Kind::from(error).of(&name)),
+            Err(error) => return Err(Kind::from(error).at(&name)),
         }
     }
     Ok(locks)
@@ -117,7 +117,7 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
             }
         }
     };
-    released.await.map_err(|kind: Kind| kind.of(name))
+    released.await.map_err(|kind: Kind| kind.at(name))
 }
 
 /// There is nothing to release where the holder is there no more.

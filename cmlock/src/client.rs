@@ -79,7 +79,7 @@ impl Client {
     /// `EINVAL` for a name that cannot be a lock's.
     pub fn rules_for(name: &str) -> Result<Vec<Rule>, Error> {
         if !is_dns_subdomain(name) {
-            return Err(Kind::Name.of(name));
+            return Err(Kind::Name.at(name));
         }
         Ok(vec![
             Rule::new("get", CONFIGMAPS).on(name),
@@ -99,7 +99,7 @@ impl Client {
     pub fn new(client: kube::Client, pod: &PodName) -> Result<Self, Error> {
         let cluster = Cluster::new(client, &pod.namespace);
         Ok(Self::of(
-            cluster.map_err(|error| Kind::from(error).of(""))?,
+            cluster.map_err(|error| Kind::from(error).at(""))?,
             &pod.name,
         ))
     }

@@ -3,9 +3,9 @@
 use std::{fmt, time::Duration};
 
 use coord_core::{Errno, HasErrno};
-use coord_lease::{Lost, engine::Failure};
+use coord_lease::{LeaseLost, engine::Failure};
 
-use crate::{Obstacle, lock::PodLock, protocol::Refusal, record::Malformed};
+use crate::{HeldBy, lock::PodLock, protocol::Refusal, record::Malformed};
 
 /// An operation on a lock that failed.
 #[derive(Debug)]
@@ -43,13 +43,13 @@ pub(crate) enum Kind {
     /// It cannot be had.
     Refused(Refusal),
     /// Somebody else has it.
-    Held(Obstacle),
+    Held(HeldBy),
     /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// The caller wanted no more.
     Cancelled,
     /// It is held no more.
-    Lost(Lost),
+    Lost(LeaseLost),
     Cluster(coord_kube::Error),
     /// The server has never answered, and was given up before the wait was over; the last request's error.
     Unanswered(coord_kube::Error),
@@ -100,7 +100,7 @@ impl Error {
 }
 
 impl Kind {
-    pub(crate) fn of(self, lock: &str) -> Error {
+    pub(crate) fn at(self, lock: &str) -> Error {
         Error {
             lock: lock.to_owned(),
             kind: Box::new(self),

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use coord_lease::engine;
 
 use crate::{
-    Freed, Lost, Obstacle, Time,
+    FreeReason, HeldBy, LeaseLost, Time,
     lock::PodLock,
     protocol::{Notice, Written},
 };
@@ -17,11 +17,11 @@ pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 #[non_exhaustive]
 pub enum Event {
     /// Somebody holds the lock, and is waited for. Told again when somebody or something else is in the way.
-    Waiting(Obstacle),
+    Waiting(HeldBy),
     /// The same holder is in the way still, with another expiry.
-    StillWaiting(Obstacle),
+    StillWaiting(HeldBy),
     /// The holder is there no more, and its object is deleted.
-    Freeing(Freed),
+    Freeing(FreeReason),
     /// The lock was acquired, until this time.
     Acquired(Option<Time>),
     /// It has been extended, until this time.
@@ -29,7 +29,7 @@ pub enum Event {
     /// It could not be extended, and is tried again; why.
     NotExtended(String),
     /// It is held no more, without having been released.
-    Lost(Lost),
+    Lost(LeaseLost),
     /// It was released.
     Released,
     /// It could not be released; why.
@@ -52,7 +52,7 @@ pub(crate) struct Reporter {
     /// The expiry as it was written last.
     written: Written,
     /// What was last said to be in the way.
-    obstacle: Option<Obstacle>,
+    obstacle: Option<HeldBy>,
 }
 
 impl Reporter {
@@ -96,7 +96,7 @@ impl Reporter {
         })
     }
 
-    fn waiting(&mut self, by: &Obstacle) -> Event {
+    fn waiting(&mut self, by: &HeldBy) -> Event {
         let before = self.obstacle.replace(by.clone());
         if before.is_some_and(|before| before.differs_by_expiry_at_most(by)) {
             Event::StillWaiting(by.clone())

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use coord_core::BootInstant;
-use coord_lease::{LeaseWatch, Lost};
+use coord_lease::{LeaseLost, LeaseWatch};
 
 use crate::{Error, error::Kind, lock::PodLock};
 
@@ -53,7 +53,7 @@ impl Held {
     }
 
     /// Returns when the lock is held no more: at its expiry at the latest, whether the server answers or not.
-    pub async fn lost(&self) -> Lost {
+    pub async fn lost(&self) -> LeaseLost {
         self.lease().lost().await
     }
 
@@ -64,7 +64,7 @@ impl Held {
     pub async fn deadline_after(
         &self,
         known: Option<BootInstant>,
-    ) -> Result<Option<BootInstant>, Lost> {
+    ) -> Result<Option<BootInstant>, LeaseLost> {
         self.lease().deadline_after(known).await
     }
 
@@ -76,7 +76,7 @@ impl Held {
     /// 30 s: the object stays until it expires, or its Pod is gone.
     pub async fn release(self) -> Result<(), Error> {
         let released = self.lease.release().await;
-        released.map_err(|failure| Kind::from(failure).of(&self.name))
+        released.map_err(|failure| Kind::from(failure).at(&self.name))
     }
 
     /// Leaves the object as it is, for somebody else who knows the ID to release it. It is not extended from here any more.

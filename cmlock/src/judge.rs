@@ -17,14 +17,14 @@ pub enum Verdict {
     /// It is the one that was written for this holder.
     Ours,
     /// Nobody holds it: it may be deleted, this very version of it.
-    Free(Freed),
+    Free(FreeReason),
     /// Somebody holds it.
-    Held(Obstacle),
+    Held(HeldBy),
 }
 
 /// Why the object of a lock means nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Freed {
+pub enum FreeReason {
     /// It was held until this time.
     Expired(Time),
     /// The owner Pod is not there any more, or another one has its name.
@@ -37,12 +37,12 @@ pub enum Freed {
 
 /// What is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
+pub struct HeldBy {
     owner: Owner,
     holder: Option<String>,
     expires: Option<Time>,
     /// It is about to go.
-    going: bool,
+    deleting: bool,
     /// The same Pod, and nobody knows whether its holder's container was restarted.
     same_pod: bool,
     /// The holder has noted its container.
@@ -56,20 +56,20 @@ pub(crate) fn judge(
     now: Option<ClockBounds>,
     us: Option<&Holder>,
 ) -> Verdict {
-    if us.is_some_and(|us| record.is_held_by(us)) && !record.going {
+    if us.is_some_and(|us| record.is_held_by(us)) && !record.deleting {
         return Verdict::Ours;
     }
     match freed(record, owner, now) {
         // It cannot be deleted twice; when it has gone, that is seen.
-        Some(freed) if !record.going => Verdict::Free(freed),
+        Some(freed) if !record.deleting => Verdict::Free(freed),
         _ => {
             let unclear = match (&record.run, owner) {
                 (Some(run), OwnerState::Alive(containers)) => counted(run, containers).is_some(),
                 (run, _) => run.is_none(),
             };
-            Verdict::Held(Obstacle {
+            Verdict::Held(HeldBy {
                 same_pod: unclear && us.is_some_and(|us| us.owner.uid == record.owner.uid),
-                ..Obstacle::of(record)
+                ..HeldBy::of(record)
             })
         }
     }
@@ -77,29 +77,32 @@ pub(crate) fn judge(
 
 /// The local time at which this object must be looked at again, even if nothing happens to it.
 pub(crate) fn look_again(record: &Record, now: Option<ClockBounds>) -> Option<BootInstant> {
-    Some(now?.look_again(record.expires?)).filter(|_| !record.going)
+    Some(now?.look_again(record.expires?)).filter(|_| !record.deleting)
 }
 
 pub(crate) fn freed(
     record: &Record,
     owner: &OwnerState,
     now: Option<ClockBounds>,
-) -> Option<Freed> {
+) -> Option<FreeReason> {
     let whose = || record.owner.clone();
     match owner {
-        OwnerState::Gone => return Some(Freed::OwnerGone(whose())),
-        OwnerState::Finished(phase) => return Some(Freed::OwnerFinished(whose(), phase.clone())),
+        OwnerState::Gone => return Some(FreeReason::OwnerGone(whose())),
+        OwnerState::Finished(phase) => {
+            return Some(FreeReason::OwnerFinished(whose(), phase.clone()));
+        }
         OwnerState::Alive(containers) => {
             if let (Some(run), Some(since)) = (&record.run, record.since)
                 && counted(run, containers).is_some_and(|now| now.has_turned_since(since))
             {
-                return Some(Freed::Restarted(whose(), run.clone()));
+                return Some(FreeReason::Restarted(whose(), run.clone()));
             }
         }
         OwnerState::Unknown => {}
     }
     let expires = record.expires?;
-    now?.is_past(expires).then_some(Freed::Expired(expires))
+    now?.is_past(expires)
+        .then_some(FreeReason::Expired(expires))
 }
 
 /// The container of this run, if it has been restarted more often by now. That alone proves nothing: the holder may have noted the count of the
@@ -110,13 +113,13 @@ fn counted<'a>(run: &Run, containers: &'a [Container]) -> Option<&'a Container> 
         .find(|now| now.run.container == run.container && now.run.restarts > run.restarts)
 }
 
-impl Obstacle {
+impl HeldBy {
     pub(crate) fn of(record: &Record) -> Self {
         Self {
             owner: record.owner.clone(),
             holder: record.holder.clone(),
             expires: record.expires,
-            going: record.going,
+            deleting: record.deleting,
             same_pod: false,
             in_container: record.run.is_some(),
         }
@@ -133,7 +136,7 @@ impl Obstacle {
     }
 }
 
-impl fmt::Display for Freed {
+impl fmt::Display for FreeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired(at) => write!(f, "it expired at {at}"),
@@ -152,14 +155,16 @@ impl fmt::Display for Freed {
     }
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for HeldBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "held by Pod {:?}", self.owner.name)?;
         if let Some(holder) = &self.holder {
             write!(f, " (holder {holder})")?;
         }
         match self.expires {
-            _ if self.going => return f.write_str(", about to be deleted: a finalizer keeps it"),
+            _ if self.deleting => {
+                return f.write_str(", about to be deleted: a finalizer keeps it");
+            }
             Some(at) => write!(f, " until {at}")?,
             None => f.write_str(", without expiry")?,
         }
@@ -236,7 +241,7 @@ mod tests {
         for phase in ["Succeeded", "Failed"] {
             let verdict = judge(&record(None), &owner(&json!({"phase": phase})), now(), None);
             assert!(
-                matches!(verdict, Verdict::Free(Freed::OwnerFinished(..))),
+                matches!(verdict, Verdict::Free(FreeReason::OwnerFinished(..))),
                 "{phase}"
             );
         }
@@ -248,7 +253,7 @@ mod tests {
                 now(),
                 None,
             );
-            assert!(matches!(verdict, Verdict::Free(Freed::OwnerGone(_))));
+            assert!(matches!(verdict, Verdict::Free(FreeReason::OwnerGone(_))));
         }
     }
 
@@ -269,7 +274,7 @@ mod tests {
             |name, count, second| judge(&record, &restarted(name, count, second), now(), None);
         assert!(matches!(
             with("main", 3, NOW + 1),
-            Verdict::Free(Freed::Restarted(..))
+            Verdict::Free(FreeReason::Restarted(..))
         ));
         for (name, count) in [("main", 2), ("main", 1), ("other", 9)] {
             assert!(
@@ -311,15 +316,15 @@ mod tests {
             judge(&record(Some(1)), &OwnerState::Gone, now(), Some(&other)),
             Verdict::Ours
         );
-        let mut going = record(Some(1));
-        going.going = true;
+        let mut deleting = record(Some(1));
+        deleting.deleting = true;
         for us in [None, Some(&other)] {
             assert!(matches!(
-                judge(&going, &OwnerState::Gone, now(), us),
+                judge(&deleting, &OwnerState::Gone, now(), us),
                 Verdict::Held(_)
             ));
         }
-        assert_eq!(look_again(&going, now()), None);
+        assert_eq!(look_again(&deleting, now()), None);
     }
 
     #[test]
@@ -349,7 +354,7 @@ mod tests {
             let now = now().filter(|_| seen);
             let verdict = judge(&record, &alive(), now, None);
             let over = seen && expires.is_some_and(|at| at <= NOW);
-            prop_assert_eq!(matches!(verdict, Verdict::Free(Freed::Expired(_))), over);
+            prop_assert_eq!(matches!(verdict, Verdict::Free(FreeReason::Expired(_))), over);
             prop_assert_eq!(matches!(verdict, Verdict::Held(_)), !over);
             prop_assert_eq!(look_again(&record, now).is_some(), seen && expires.is_some());
         }

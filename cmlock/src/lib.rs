@@ -30,14 +30,14 @@ pub use client::Client;
 pub use coord_core::Errno;
 #[cfg(feature = "client")]
 pub use coord_kube;
-pub use coord_lease::{LeaseWatch, Lost};
+pub use coord_lease::{LeaseLost, LeaseWatch};
 #[cfg(feature = "client")]
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "client")]
 pub use event::Event;
 #[cfg(feature = "client")]
 pub use held::Held;
-pub use judge::{Freed, Obstacle, Verdict};
+pub use judge::{FreeReason, HeldBy, Verdict};
 #[cfg(feature = "client")]
 pub use lock::Lock;
 pub use name::{NoPod, PodName};

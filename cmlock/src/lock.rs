@@ -149,7 +149,7 @@ impl Lock {
     /// As [`acquire`](Self::acquire).
     pub async fn acquire_unless(&self, cancel: impl Future<Output = ()>) -> Result<Held, Error> {
         if !is_dns_subdomain(&self.name) {
-            return Err(Kind::Name.of(&self.name));
+            return Err(Kind::Name.at(&self.name));
         }
         let settings = Settings {
             goal: Goal::Acquire,
@@ -165,10 +165,10 @@ impl Lock {
         let place = Place::new(&self.client, &self.name, new_id());
         let mut reporter = Reporter::new(self.handler.clone(), self.written.clone());
         let started = start(engine, place, move |event| reporter.tell(event));
-        let started = started.map_err(|error| Kind::Timer(error).of(&self.name))?;
+        let started = started.map_err(|error| Kind::Timer(error).at(&self.name))?;
         match started.acquired(cancel).await {
             Ok(held) => Ok(Held::new(&self.name, held)),
-            Err(failure) => Err(Kind::from(failure).of(&self.name)),
+            Err(failure) => Err(Kind::from(failure).at(&self.name)),
         }
     }
 }

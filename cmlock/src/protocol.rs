@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 
 pub use crate::holder::{Container, Holder, OwnerState};
 use crate::{
-    Freed, Obstacle, PodName, Record, Time,
+    FreeReason, HeldBy, PodName, Record, Time,
     judge::{self, judge, look_again},
     record::{self, Malformed, Owner},
     time::ClockBounds,
@@ -84,7 +84,7 @@ pub enum Refusal {
 #[derive(Debug)]
 pub enum Notice {
     /// The holder is there no more, and its object is deleted.
-    Freeing(Freed),
+    Freeing(FreeReason),
     /// This user may not watch the owner Pod; why.
     NotWatchingPods(String),
     /// The Pod has no container of this name, so that none is noted.
@@ -155,7 +155,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
     type Object = ConfigMap;
     type Subject = Subject;
     type Fact = Fact;
-    type Obstacle = Obstacle;
+    type HeldBy = HeldBy;
     type Grant = Holder;
     type Refusal = Refusal;
     type Notice = Notice;
@@ -243,7 +243,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
         }
     }
 
-    fn is_same(&self, one: &Obstacle, other: &Obstacle) -> bool {
+    fn is_same(&self, one: &HeldBy, other: &HeldBy) -> bool {
         one == other
     }
 
@@ -319,7 +319,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
     fn release(&self, object: &ConfigMap) -> Result<Option<Write<ConfigMap>>, Failure<Self>> {
         match &self.record {
             Some(Ok(record)) if self.is_ours(record) => Ok(Some(Write::Delete(object.clone()))),
-            Some(Ok(record)) => Err(Failure::Held(Obstacle::of(record))),
+            Some(Ok(record)) => Err(Failure::Held(HeldBy::of(record))),
             Some(Err(malformed)) => Err(Failure::Refused(Refusal::Malformed(malformed.clone()))),
             None => Ok(None),
         }

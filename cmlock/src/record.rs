@@ -60,7 +60,7 @@ pub struct Record {
     /// When the holder ran for sure: Unix seconds by its node's clock, which is the one that the times in its Pod's status are of.
     pub(crate) since: Option<u64>,
     /// The object is about to be deleted, and something (a finalizer) keeps it.
-    pub going: bool,
+    pub deleting: bool,
     /// The labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -114,7 +114,7 @@ impl Record {
             since: annotation(SINCE)
                 .map(|text| number(SINCE, &text))
                 .transpose()?,
-            going: meta.deletion_timestamp.is_some(),
+            deleting: meta.deletion_timestamp.is_some(),
             labels: meta.labels.clone().unwrap_or_default(),
         })
     }
@@ -328,7 +328,7 @@ pub(crate) mod tests {
         );
         assert_eq!(record.expires, Some(Time::from_secs(1_900_000_000)));
         assert_eq!(
-            (record.holder, record.run, record.going),
+            (record.holder, record.run, record.deleting),
             (None, None, false)
         );
         let mut endless = of_go();

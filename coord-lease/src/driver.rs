@@ -6,7 +6,7 @@ use coord_core::BootInstant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Held, LeaseState, Lost, Timer, Version,
+    Held, LeaseLost, LeaseState, Timer, Version,
     engine::{Engine, Event, Failure, Input, Output, Protocol, Write},
     held::LeaseWatch,
 };
@@ -136,7 +136,7 @@ pub fn start<P: Protocol, S: Store<P>>(
     let (orders, ordered) = mpsc::unbounded_channel();
     let (begun, outcome) = oneshot::channel();
     // Nobody looks before it is held.
-    let (keeper, lease) = LeaseWatch::new(LeaseState::Lost(Lost::Expired));
+    let (keeper, lease) = LeaseWatch::new(LeaseState::Lost(LeaseLost::Expired));
     let driver = Driver {
         engine,
         store: Arc::new(store),

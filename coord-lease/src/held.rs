@@ -17,13 +17,13 @@ pub enum LeaseState {
     /// It is held until then; none for one without an end.
     Held(Option<BootInstant>),
     /// It is held no more.
-    Lost(Lost),
+    Lost(LeaseLost),
 }
 
 /// Why a lock is held no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Lost {
+pub enum LeaseLost {
     /// It expired: it could not be renewed in time.
     Expired,
     /// Somebody else took it, or ended it.
@@ -100,7 +100,7 @@ impl<P: Protocol> Held<P> {
     ) -> Result<(), Failure<P>> {
         let (reply, answer) = oneshot::channel();
         let _ = self.orders.send(order(reply));
-        let gone = || Failure::Lost(self.lease.lost_because().unwrap_or(Lost::Expired));
+        let gone = || Failure::Lost(self.lease.lost_because().unwrap_or(LeaseLost::Expired));
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -124,18 +124,18 @@ impl LeaseWatch {
 
     /// Why it is held no more; none while it is.
     #[must_use]
-    pub fn lost_because(&self) -> Option<Lost> {
+    pub fn lost_because(&self) -> Option<LeaseLost> {
         match *self.0.borrow() {
             LeaseState::Lost(why) => Some(why),
             LeaseState::Held(Some(deadline)) if deadline <= BootInstant::now() => {
-                Some(Lost::Expired)
+                Some(LeaseLost::Expired)
             }
             LeaseState::Held(_) => None,
         }
     }
 
     /// Returns when the lease is held no more.
-    pub async fn lost(&self) -> Lost {
+    pub async fn lost(&self) -> LeaseLost {
         let mut deadline = self.deadline();
         loop {
             match self.deadline_after(deadline).await {
@@ -152,10 +152,10 @@ impl LeaseWatch {
     pub async fn deadline_after(
         &self,
         known: Option<BootInstant>,
-    ) -> Result<Option<BootInstant>, Lost> {
+    ) -> Result<Option<BootInstant>, LeaseLost> {
         let mut lease = self.0.clone();
         // Without a timer nobody would notice the end.
-        let mut timer = Timer::new().map_err(|_| Lost::Expired)?;
+        let mut timer = Timer::new().map_err(|_| LeaseLost::Expired)?;
         loop {
             if let Some(why) = self.lost_because() {
                 return Err(why);
@@ -168,7 +168,7 @@ impl LeaseWatch {
                 changed = lease.changed() => if changed.is_err() {
                     // Nobody is left who could renew it.
                     timer.until(deadline).await;
-                    return Err(Lost::Expired);
+                    return Err(LeaseLost::Expired);
                 },
                 () = timer.until(deadline) => {}
             }
@@ -176,7 +176,7 @@ impl LeaseWatch {
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for LeaseLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Expired => "it expired",
@@ -200,12 +200,12 @@ mod tests {
     #[tokio::test]
     async fn a_lease_ends_at_its_deadline_without_a_word() {
         let (keeper, held) = LeaseWatch::new(LeaseState::Held(soon()));
-        assert_eq!(held.lost().await, Lost::Expired);
-        assert_eq!(held.lost_because(), Some(Lost::Expired));
+        assert_eq!(held.lost().await, LeaseLost::Expired);
+        assert_eq!(held.lost_because(), Some(LeaseLost::Expired));
         drop(keeper);
         let (keeper, held) = LeaseWatch::new(LeaseState::Held(soon()));
         drop(keeper);
-        assert_eq!(held.lost().await, Lost::Expired);
+        assert_eq!(held.lost().await, LeaseLost::Expired);
     }
 
     #[tokio::test]
@@ -215,8 +215,8 @@ mod tests {
         let later = Some(BootInstant::now() + Duration::from_secs(3600));
         keeper.send_replace(LeaseState::Held(later));
         assert_eq!(held.deadline_after(None).await, Ok(later));
-        keeper.send_replace(LeaseState::Lost(Lost::Taken));
-        assert_eq!(held.deadline_after(later).await, Err(Lost::Taken));
+        keeper.send_replace(LeaseState::Lost(LeaseLost::Taken));
+        assert_eq!(held.deadline_after(later).await, Err(LeaseLost::Taken));
         assert_eq!(held.deadline(), Some(BootInstant::BOOT));
     }
 }

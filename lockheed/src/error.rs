@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use coord_core::{Errno, HasErrno};
 
 use crate::{
-    LockName, Lost,
+    LeaseLost, LockName,
     protocol::{HeldBy, NotHeld},
     store::{StoreError, StoreErrorKind},
 };
@@ -46,7 +46,7 @@ pub(crate) enum Kind {
     /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// The lock was held and is no longer; why.
-    Lost(Lost),
+    Lost(LeaseLost),
     /// There is none of this name.
     NoLock,
     /// Nobody of this ID holds it.
@@ -103,10 +103,10 @@ impl Error {
 
     /// Why the lock was lost, if that is what happened.
     #[must_use]
-    pub fn lost(&self) -> Option<Lost> {
+    pub fn lost(&self) -> Option<LeaseLost> {
         match self.kind {
             Kind::Lost(why) => Some(why),
-            Kind::NotHeld(_) => Some(Lost::Taken),
+            Kind::NotHeld(_) => Some(LeaseLost::Taken),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use coord_core::BootInstant;
 use coord_lease::engine;
 
 use crate::{
-    Lost, Token,
+    LeaseLost, Token,
     protocol::{HeldBy, Mutex},
 };
 
@@ -25,7 +25,7 @@ pub enum Event {
     /// A renewal failed, and is tried again; why. 511.
     NotRenewed(String),
     /// The lock is held no more, without having been released. 511.
-    Lost(Lost),
+    Lost(LeaseLost),
     /// The lease was ended. 212.
     Released,
     /// The lease could not be ended, and will run out; why. 512.

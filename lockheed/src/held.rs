@@ -3,7 +3,7 @@
 use std::fmt;
 
 use coord_core::BootInstant;
-use coord_lease::{LeaseWatch, Lost, engine::Failure};
+use coord_lease::{LeaseLost, LeaseWatch, engine::Failure};
 
 use crate::{Error, LockName, Token, error::Kind, protocol::Mutex};
 
@@ -59,7 +59,7 @@ impl Held {
     }
 
     /// Returns when the lock is held no more, at the deadline at the latest, whether the store answers or not.
-    pub async fn lost(&self) -> Lost {
+    pub async fn lost(&self) -> LeaseLost {
         self.lease().lost().await
     }
 
@@ -70,7 +70,7 @@ impl Held {
     pub async fn deadline_after(
         &self,
         known: Option<BootInstant>,
-    ) -> Result<Option<BootInstant>, Lost> {
+    ) -> Result<Option<BootInstant>, LeaseLost> {
         self.lease().deadline_after(known).await
     }
 

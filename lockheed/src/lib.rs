@@ -22,7 +22,7 @@ pub use condition::{Condition, InvalidCondition};
 pub use coord_core::Errno;
 #[cfg(feature = "kube")]
 pub use coord_kube;
-pub use coord_lease::{LeaseWatch, Lost};
+pub use coord_lease::{LeaseLost, LeaseWatch};
 pub use error::{Error, ErrorKind};
 pub use event::Event;
 pub use held::Held;

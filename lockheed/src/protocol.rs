@@ -2,8 +2,8 @@
 
 mod broken;
 mod edit;
+mod held_by;
 mod observed;
-mod obstacle;
 mod skew;
 #[cfg(test)]
 mod tests;
@@ -20,8 +20,8 @@ use coord_lease::{
 };
 
 pub(crate) use self::broken::Broken;
+pub use self::held_by::{HeldBy, NotHeld, Refusal};
 use self::observed::Observed;
-pub use self::obstacle::{HeldBy, NotHeld, Refusal};
 pub use self::skew::Skew;
 use crate::{
     Condition, Lease, LockName, Record, Timestamp, Token,
@@ -188,7 +188,7 @@ impl Protocol for Mutex {
     type Object = Object;
     type Subject = Nothing;
     type Fact = Nothing;
-    type Obstacle = HeldBy;
+    type HeldBy = HeldBy;
     type Grant = Token;
     type Refusal = Refusal;
     type Notice = Nothing;
@@ -302,7 +302,7 @@ impl Protocol for Mutex {
         now: Moment,
     ) -> Result<Write<Object>, Failure<Self>> {
         let Some(record) = self.readable()? else {
-            return Err(Failure::Lost(coord_lease::Lost::Deleted));
+            return Err(Failure::Lost(coord_lease::LeaseLost::Deleted));
         };
         let lease = NewLease {
             length: self.length(lease.length),

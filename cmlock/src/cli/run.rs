@@ -3,7 +3,7 @@
 use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
-use cmlock::{Client, Held, Lost};
+use cmlock::{Client, Held, LeaseLost};
 use coord_core::{Status, cli::Failure, duration};
 use coord_lease::{
     LeasedCommand, Signals, Times, WaitReport, as_wrapper, not_acquired, not_started, runtime,
@@ -88,7 +88,7 @@ impl Run {
         }
         let holder = ("CMLOCK_HOLDER", held.id().into());
         let over = LeasedCommand::run(guard, held.lease(), holder, &signals).await;
-        if held.lease().lost_because() == Some(Lost::Taken) {
+        if held.lease().lost_because() == Some(LeaseLost::Taken) {
             self.say_by_whom(&client).await;
         }
         // Until here a signal did not end this process before the lock was given back.

@@ -3,7 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use apiserver::Fault;
-use cmlock::{Lock, Lost};
+use cmlock::{LeaseLost, Lock};
 use coord_core::BootInstant;
 use nix::sys::signal::Signal;
 use testkit::{
@@ -46,7 +46,7 @@ async fn the_holder_of_a_deleted_object_is_told() {
         .unwrap();
     assert!(!held.is_lost());
     place.namespace.kubectl(&["delete", "configmap", "x"], None);
-    assert_eq!(soon(held.lost()).await, Lost::Deleted);
+    assert_eq!(soon(held.lost()).await, LeaseLost::Deleted);
     held.release().await.unwrap();
 }
 
@@ -68,7 +68,7 @@ async fn the_holder_of_an_object_that_is_anothers_is_told() {
         ],
         None,
     );
-    assert_eq!(soon(held.lost()).await, Lost::Taken);
+    assert_eq!(soon(held.lost()).await, LeaseLost::Taken);
     assert!(
         held.release()
             .await
@@ -88,7 +88,7 @@ async fn a_lock_that_is_not_extended_is_lost_at_its_expiry() {
         .await
         .unwrap();
     let deadline = held.deadline().unwrap();
-    assert_eq!(soon(held.lost()).await, Lost::Expired);
+    assert_eq!(soon(held.lost()).await, LeaseLost::Expired);
     assert!(BootInstant::now() >= deadline);
     // Nobody has taken it: it is ours to delete.
     held.release().await.unwrap();

@@ -9,7 +9,7 @@ use super::{
     core::{Core, Sent},
     holding::Holding,
 };
-use crate::{Lost, Version};
+use crate::{LeaseLost, Version};
 
 /// How long a store that has never answered is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ pub(super) struct Acquiring<P: Protocol> {
     /// The store has answered once.
     pub(super) answered: bool,
     /// What was last said to be in the way.
-    obstacle: Option<P::Obstacle>,
+    obstacle: Option<P::HeldBy>,
     /// It was waited for, so that others may be waiting too.
     pub(super) waited: bool,
     /// Since when it is free, and when to write then.
@@ -67,8 +67,8 @@ impl<P: Protocol> Acquiring<P> {
             Verdict::Ours(length) => self.extend(length, core),
             _ if core.settings.goal == Goal::Renew => {
                 let why = match core.there() {
-                    Some(_) => Lost::Expired,
-                    None => Lost::Deleted,
+                    Some(_) => LeaseLost::Expired,
+                    None => LeaseLost::Deleted,
                 };
                 Phase::Acquiring(self).give_up(Failure::Lost(why), core)
             }
@@ -146,7 +146,7 @@ impl<P: Protocol> Acquiring<P> {
 
     fn wait_for_holder(
         mut self,
-        by: P::Obstacle,
+        by: P::HeldBy,
         until: Option<BootInstant>,
         core: &mut Core<P>,
     ) -> Phase<P> {
@@ -161,7 +161,7 @@ impl<P: Protocol> Acquiring<P> {
         Phase::Acquiring(self)
     }
 
-    fn wait_for(&mut self, by: &P::Obstacle, until: Option<BootInstant>, core: &mut Core<P>) {
+    fn wait_for(&mut self, by: &P::HeldBy, until: Option<BootInstant>, core: &mut Core<P>) {
         core.watch();
         core.wake_by(until);
         core.failures.conflicts = 0;
@@ -200,7 +200,7 @@ impl<P: Protocol> Acquiring<P> {
             return core.write(write, None, false);
         }
         self.free = None;
-        core.made.push(lease.nonce);
+        core.created.push(lease.nonce);
         core.write(write, Some(lease.nonce), false);
     }
 
@@ -219,9 +219,9 @@ impl<P: Protocol> Acquiring<P> {
         match extension(lease, core) {
             Err(why) => Phase::Acquiring(self).give_up(why, core),
             Ok(write) => {
-                let made = core.made_it();
+                let made = core.created_it();
                 if made {
-                    core.made.push(lease.nonce);
+                    core.created.push(lease.nonce);
                 }
                 core.write(write, Some(lease.nonce), !made);
                 Phase::Acquiring(self)
@@ -242,7 +242,7 @@ impl<P: Protocol> Acquiring<P> {
     fn acquired(self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {
         let grant = match core.there() {
             Some(object) => core.protocol.grant(object).map_err(Failure::Request),
-            None => Err(Failure::Lost(Lost::Deleted)),
+            None => Err(Failure::Lost(LeaseLost::Deleted)),
         };
         match grant {
             Ok(grant) => Phase::Holding(Holding::new(grant, sent, core)),
@@ -257,7 +257,7 @@ impl<P: Protocol> Acquiring<P> {
 }
 
 fn extension<P: Protocol>(lease: NewLease, core: &Core<P>) -> Result<Write<P::Object>, Failure<P>> {
-    let object = core.there().ok_or(Failure::Lost(Lost::Deleted))?;
+    let object = core.there().ok_or(Failure::Lost(LeaseLost::Deleted))?;
     core.protocol.extend(object, None, lease, core.now)
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Core<P: Protocol> {
     /// Writes of leases that may still be done.
     pub(super) in_doubt: Vec<Sent>,
     /// The nonces of the leases that this attempt has made, and has to take back if it fails.
-    pub(super) made: Vec<Nonce>,
+    pub(super) created: Vec<Nonce>,
     pub(super) watch: Watcher,
     pub(super) beside: Beside<P::Subject>,
     pub(super) pause_until: Option<BootInstant>,
@@ -93,7 +93,7 @@ impl<P: Protocol> Core<P> {
             pending: None,
             known: None,
             in_doubt: Vec::new(),
-            made: Vec::new(),
+            created: Vec::new(),
             watch: Watcher::new(longest_pause, now.boot),
             beside: Beside::new(longest_pause, now.boot),
             pause_until: None,
@@ -294,9 +294,9 @@ impl<P: Protocol> Core<P> {
     }
 
     /// Whether the lease that is there was made by this attempt.
-    pub(super) fn made_it(&self) -> bool {
+    pub(super) fn created_it(&self) -> bool {
         let nonce = self.there().and_then(|object| self.protocol.nonce(object));
-        nonce.is_some_and(|nonce| self.made.contains(&nonce))
+        nonce.is_some_and(|nonce| self.created.contains(&nonce))
     }
 
     /// Whether a pause lasts still; then nothing is sent before it is over.

@@ -8,7 +8,7 @@ use super::{
     failures::Asked,
     watcher::LASTING,
 };
-use crate::Lost;
+use crate::LeaseLost;
 
 pub(super) struct Holding<P: Protocol> {
     grant: P::Grant,
@@ -54,7 +54,7 @@ impl<P: Protocol> Holding<P> {
             .deadline
             .is_some_and(|deadline| deadline <= core.now.boot)
         {
-            return lose(Lost::Expired, core);
+            return lose(LeaseLost::Expired, core);
         }
         Phase::Holding(self)
     }
@@ -162,16 +162,18 @@ impl<P: Protocol> Holding<P> {
 }
 
 /// Why the lock is not ours any more, as far as was seen. Where it cannot be read, it is taken to be.
-fn lost<P: Protocol>(core: &Core<P>) -> Option<Lost> {
+fn lost<P: Protocol>(core: &Core<P>) -> Option<LeaseLost> {
     match &core.object {
-        Seen::Absent(_) => Some(Lost::Deleted),
-        Seen::There(_) if core.went_back => Some(Lost::Undone),
-        Seen::There(object) if core.protocol.has_lease(object) == Some(false) => Some(Lost::Taken),
+        Seen::Absent(_) => Some(LeaseLost::Deleted),
+        Seen::There(_) if core.went_back => Some(LeaseLost::Undone),
+        Seen::There(object) if core.protocol.has_lease(object) == Some(false) => {
+            Some(LeaseLost::Taken)
+        }
         Seen::There(_) | Seen::Unknown => None,
     }
 }
 
-fn lose<P: Protocol>(why: Lost, core: &mut Core<P>) -> Phase<P> {
+fn lose<P: Protocol>(why: LeaseLost, core: &mut Core<P>) -> Phase<P> {
     core.tell(Event::Lost(why));
     Phase::Lost
 }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use coord_core::BootInstant;
 
 use super::protocol::{Failure, Protocol, Write};
-use crate::{Lost, Version};
+use crate::{LeaseLost, Version};
 
 /// What one contender wants.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ pub enum Output<P: Protocol> {
 /// What whoever uses the lock wants to know.
 pub enum Event<P: Protocol> {
     /// It is waited for: who or what is in the way.
-    Waiting(P::Obstacle),
+    Waiting(P::HeldBy),
     /// It was acquired, and is held until then if the lease has an end.
     Acquired(P::Grant, Option<BootInstant>),
     /// The lease lasts until then.
@@ -115,7 +115,7 @@ pub enum Event<P: Protocol> {
     /// An extension failed, and is tried again until the deadline.
     NotRenewed(Failure<P>),
     /// It is held no more.
-    Lost(Lost),
+    Lost(LeaseLost),
     /// The store does not answer; it is tried again. Why.
     Unreachable(String),
     /// It answers again.

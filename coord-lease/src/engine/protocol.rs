@@ -17,7 +17,7 @@ pub trait Protocol: Send + 'static {
     /// What is known of that.
     type Fact: fmt::Debug + Send + 'static;
     /// Who or what is in the way; shown, it goes on after "it is".
-    type Obstacle: Clone + fmt::Debug + fmt::Display + Send + 'static;
+    type HeldBy: Clone + fmt::Debug + fmt::Display + Send + 'static;
     /// What a holder has by its lease, such as a fencing token.
     type Grant: Clone + fmt::Debug + Send + 'static;
     /// Why the lock cannot be had, however long one waits.
@@ -63,7 +63,7 @@ pub trait Protocol: Send + 'static {
     fn judge(&self, object: Option<&Self::Object>, now: Moment) -> Verdict<Self>;
 
     /// Whether two obstacles are the same news.
-    fn is_same(&self, one: &Self::Obstacle, other: &Self::Obstacle) -> bool;
+    fn is_same(&self, one: &Self::HeldBy, other: &Self::HeldBy) -> bool;
 
     /// Whether the object has a lease of ours; none when that cannot be read.
     fn has_lease(&self, object: &Self::Object) -> Option<bool>;
@@ -205,9 +205,9 @@ pub enum Verdict<P: Protocol + ?Sized> {
     /// A lease of ours is there, of this length if it has one.
     Ours(Option<Duration>),
     /// Somebody holds it, at the latest until then.
-    Held(P::Obstacle, Option<BootInstant>),
+    Held(P::HeldBy, Option<BootInstant>),
     /// Somebody is about to write, and has until then. Who does not wait waits for that.
-    Reserved(P::Obstacle, BootInstant),
+    Reserved(P::HeldBy, BootInstant),
     /// It depends on what else must be known, and is not.
     Unknown,
     /// It cannot be had.
@@ -217,11 +217,11 @@ pub enum Verdict<P: Protocol + ?Sized> {
 /// How a lock was not acquired, not extended, or not released.
 pub enum Failure<P: Protocol + ?Sized> {
     /// Somebody holds it, and is not waited for.
-    Held(P::Obstacle),
+    Held(P::HeldBy),
     /// It could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
     /// It is held no more.
-    Lost(crate::Lost),
+    Lost(crate::LeaseLost),
     /// Whoever wanted it wants it no more.
     Cancelled,
     /// It cannot be had.

@@ -35,7 +35,7 @@ impl<P: Protocol> Releasing<P> {
     pub(super) fn after(why: Failure<P>, core: &mut Core<P>) -> Phase<P> {
         core.abandon();
         core.in_doubt.retain(|sent| !sent.extends);
-        if core.made_it() || core.any_may_land() {
+        if core.created_it() || core.any_may_land() {
             let releasing = Self {
                 after: Some(why),
                 until: core.now.boot + SOON,
@@ -86,7 +86,7 @@ impl<P: Protocol> Releasing<P> {
     fn cleaning(&self, core: &mut Core<P>) -> Result<Option<Write<P::Object>>, Failure<P>> {
         let of_our_id = self.after.is_none();
         if let Seen::There(object) = &core.object
-            && (of_our_id || core.made_it())
+            && (of_our_id || core.created_it())
             && let Some(write) = core.protocol.release(object)?
         {
             let nonce = core.protocol.nonce(object);

@@ -24,7 +24,7 @@ impl<P: Protocol> Protocol for Broken<P> {
     type Object = P::Object;
     type Subject = P::Subject;
     type Fact = P::Fact;
-    type Obstacle = P::Obstacle;
+    type HeldBy = P::HeldBy;
     type Grant = P::Grant;
     type Refusal = P::Refusal;
     type Notice = P::Notice;
@@ -69,7 +69,7 @@ impl<P: Protocol> Protocol for Broken<P> {
         }
     }
 
-    fn is_same(&self, one: &P::Obstacle, other: &P::Obstacle) -> bool {
+    fn is_same(&self, one: &P::HeldBy, other: &P::HeldBy) -> bool {
         self.inner.is_same(one, other)
     }
 

@@ -9,7 +9,7 @@ use coord_lease::{
     runtime,
 };
 use coord_process::supervise::{Guard, StopArgs};
-use lockheed::{ErrorKind, Held, Lock, Lost, store::ProofOfLife};
+use lockheed::{ErrorKind, Held, LeaseLost, Lock, store::ProofOfLife};
 use tokio::time::timeout;
 
 use super::{
@@ -119,7 +119,7 @@ impl Run {
         }
         let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
         let over = LeasedCommand::run(guard, held.lease(), token, signals).await;
-        if held.lease().lost_because() == Some(Lost::Taken) {
+        if held.lease().lost_because() == Some(LeaseLost::Taken) {
             say_by_whom(lock).await;
         }
         // Until here a signal did not end this process before the lock was given back.

@@ -2,7 +2,7 @@
 
 use coord_core::Errno;
 use coord_lease::{
-    Lost,
+    LeaseLost,
     engine::{Engine, Event, Goal, Input, Output, Settings, Wait},
 };
 
@@ -94,7 +94,7 @@ fn the_belief_ends_a_lease_after_the_write_was_sent_whatever_else_comes() {
     engine.handle(Input::Renew, at(31));
     let told = outputs(&mut engine);
     assert!(
-        matches!(told[..], [Output::Tell(Event::Lost(Lost::Expired))]),
+        matches!(told[..], [Output::Tell(Event::Lost(LeaseLost::Expired))]),
         "{told:?}"
     );
 }
@@ -201,7 +201,7 @@ fn who_reads_that_its_write_was_undone_has_lost_the_lock() {
     engine.handle(read(Some(versioned(object, 300))), at(7));
     let told = outputs(&mut engine);
     assert!(
-        matches!(told[..], [Output::Tell(Event::Lost(Lost::Undone))]),
+        matches!(told[..], [Output::Tell(Event::Lost(LeaseLost::Undone))]),
         "{told:?}"
     );
     let mut waiter = contender(Wait::Forever);

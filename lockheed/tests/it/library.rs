@@ -6,7 +6,7 @@ use std::{
 };
 
 use coord_core::Errno;
-use lockheed::{Event, Held, Lock, Lost, MemoryStore, Store, Wait, store::DirStore};
+use lockheed::{Event, Held, LeaseLost, Lock, MemoryStore, Store, Wait, store::DirStore};
 use tokio::{runtime::Runtime, sync::Notify, time::timeout};
 
 use crate::support::WATCHDOG;
@@ -60,12 +60,12 @@ fn a_lost_lock_is_told_and_cannot_be_renewed() {
             .await
             .unwrap();
         assert!(!held.is_lost());
-        assert_eq!(held.lost().await, Lost::Expired);
+        assert_eq!(held.lost().await, LeaseLost::Expired);
         assert!(held.is_lost());
         let error = held.renew().await.unwrap_err();
         assert_eq!(
             (error.errno(), error.lost()),
-            (Errno::ESTALE, Some(Lost::Expired))
+            (Errno::ESTALE, Some(LeaseLost::Expired))
         );
         held.release().await.unwrap();
         assert_eq!(holders(&*store).await, Vec::<String>::new());
@@ -83,14 +83,14 @@ fn a_lock_that_is_broken_or_deleted_is_lost_at_once() {
             .unwrap()
             .unwrap();
         assert_eq!(broken[0].holder, held.id());
-        assert_eq!(held.lost().await, Lost::Taken);
+        assert_eq!(held.lost().await, LeaseLost::Taken);
         held.release().await.unwrap();
         let held = lock(&store).acquire().await.unwrap();
         store
             .delete(&store.get(&name).await.unwrap())
             .await
             .unwrap();
-        assert_eq!(held.lost().await, Lost::Deleted);
+        assert_eq!(held.lost().await, LeaseLost::Deleted);
         held.release().await.unwrap();
     });
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apiserver::{Fault, Proxy};
 use coord_core::Errno;
-use lockheed::{Held, KubeStore, Lost};
+use lockheed::{Held, KubeStore, LeaseLost};
 
 use super::{Place, lock};
 
@@ -193,7 +193,7 @@ async fn a_silent_server_costs_the_lock_at_the_deadline_and_not_before() {
         let held = waiting.acquire().await.unwrap();
         (coord_core::BootInstant::now(), held)
     });
-    assert_eq!(held.lost().await, Lost::Expired);
+    assert_eq!(held.lost().await, LeaseLost::Expired);
     assert!(coord_core::BootInstant::now() >= deadline);
     assert!(
         !next.is_finished(),
@@ -240,7 +240,7 @@ async fn a_deleted_lock_is_lost_at_once() {
     place
         .namespace
         .kubectl(&["delete", "configmap", "lockheed-x"], None);
-    assert_eq!(held.lost().await, Lost::Deleted);
+    assert_eq!(held.lost().await, LeaseLost::Deleted);
 }
 
 #[tokio::test]
