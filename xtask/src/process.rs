@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 use crate::Result;
@@ -24,8 +25,13 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> C
 }
 
 /// The tests of all features, which count on INT and QUIT: `.ci/run &` in a script shall pass too. One crate's failure hides no other's.
+/// Most tests wait for something: twice as many as there are processors keep those busy.
 pub(crate) fn cargo_test() -> Command {
     let mut command = cargo(["test", "--all-features", "--locked", "--no-fail-fast"]);
+    let threads = thread::available_parallelism().map_or(2, |processors| 2 * processors.get());
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        command.env("RUST_TEST_THREADS", threads.to_string());
+    }
     testkit::process::interruptible(&mut command);
     command
 }

@@ -30,14 +30,18 @@ pub(crate) fn smallest() -> Result<String> {
     installed_musl()?.map_or_else(host, Ok)
 }
 
-/// Makes a release build of these tools that needs no file at run time, and of what their images in
-/// the scenarios need. Returns where the binaries are.
+/// Makes a release build of these tools that needs no file at run time, and where their images are
+/// made of it, of what those need beside, so that all of it is built once. Returns where it is.
 pub(crate) fn build_static(target: &str, tools: &[Tool]) -> Result<PathBuf> {
+    let is_for_images = target == smallest()?;
     let mut build = process::cargo(["build", "--release", "--locked", "--target", target]);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
     build.env(c_compiler(target), "cc");
     for tool in tools {
-        build.args(tool.build()).args(tool.beside);
+        build.args(tool.build());
+        if is_for_images {
+            build.args(tool.beside);
+        }
     }
     process::run(&mut build)?;
     Ok(process::target().join(target).join("release"))
