@@ -38,11 +38,9 @@ fn read_until(screen: &mut File, text: &str) -> String {
 fn a_wait_shows_what_it_waits_for_and_how_long_and_wipes_it() {
     let place = Place::with_pipe();
     let (child, mut screen) = on_terminal(&place, &["-qq", "read", "--timeout", "1h"]);
-    let line = read_until(&mut screen, " left");
-    assert!(
-        line.contains(&format!("waiting for a writer at {:?}, ", place.pipe())),
-        "{line:?}"
-    );
+    let waits_for = format!(" left: waiting for a writer at {:?}", place.pipe());
+    let line = read_until(&mut screen, "pipe\"");
+    assert!(line.contains(&waits_for), "{line:?}");
     send(&child, Signal::SIGTERM);
     read_until(&mut screen, "\r\x1b[2K");
     finish(child);
