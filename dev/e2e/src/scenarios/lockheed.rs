@@ -88,7 +88,9 @@ async fn job(scene: &Scene<'_>) -> Result<String> {
     let of_the_job = ListParams::default().labels("job-name=lockheed-job");
     for pod in scene.api::<Pod>().list(&of_the_job).await? {
         let logs = scene.logs(&pod::name(&pod), "worker", false).await?;
-        let token = logs.trim_end().strip_prefix("alone, with token ");
+        // Beside what lockheed says of its wait.
+        let mut lines = logs.lines();
+        let token = lines.find_map(|line| line.strip_prefix("alone, with token "));
         tokens.extend(token.and_then(|token| token.parse::<u64>().ok()));
     }
     if tokens.len() == 20 {
