@@ -88,10 +88,7 @@ async fn job(scene: &Scene<'_>) -> Result<String> {
     let of_the_job = ListParams::default().labels("job-name=lockheed-job");
     for pod in scene.api::<Pod>().list(&of_the_job).await? {
         let logs = scene.logs(&pod::name(&pod), "worker", false).await?;
-        // Beside what lockheed says of its wait.
-        let mut lines = logs.lines();
-        let token = lines.find_map(|line| line.strip_prefix("alone, with token "));
-        tokens.extend(token.and_then(|token| token.parse::<u64>().ok()));
+        tokens.extend(token(&logs, "alone, with token "));
     }
     if tokens.len() == 20 {
         return Ok(format!(
@@ -99,6 +96,13 @@ async fn job(scene: &Scene<'_>) -> Result<String> {
         ));
     }
     Err(format!("20 Pods had the tokens {tokens:?}").into())
+}
+
+/// The token in a line that begins so, beside what lockheed says of its wait.
+fn token(logs: &str, prefix: &str) -> Option<u64> {
+    let mut lines = logs.lines();
+    let token = lines.find_map(|line| line.strip_prefix(prefix))?;
+    token.parse().ok()
 }
 
 async fn cron_job(scene: &Scene<'_>) -> Result<String> {
@@ -109,8 +113,7 @@ async fn cron_job(scene: &Scene<'_>) -> Result<String> {
     let ended = |pod: &Pod| pod::exit_code(pod, "backup").is_some();
     let pod = scene.pod_of_job("now", "backup has ended", ended).await?;
     let logs = scene.logs(&pod::name(&pod), "backup", false).await?;
-    let token = logs.trim_end().strip_prefix("backing up, with token ");
-    if token.is_some_and(|token| token.parse::<u64>().is_ok()) {
+    if token(&logs, "backing up, with token ").is_some() {
         return Ok(format!("ran in {time}"));
     }
     Err(format!("the work of the CronJob has not said what it should: {logs:?}").into())
