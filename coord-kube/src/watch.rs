@@ -9,20 +9,35 @@ use kube::{
     api::{WatchEvent, WatchParams},
 };
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep};
 
 use crate::{Action, Cluster, Error};
 
-/// How long one request for a watch may last. The server then ends it, and the next one goes on where it ended.
+/// How long one request for a watch may last. The server then ends it, and the next one goes on
+/// where it ended.
 const LASTS: Duration = Duration::from_secs(30);
+
+/// A request that has lasted so long is followed by the next one at once.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// The pauses before the others double, from the first to the last of these.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The changes of objects of one kind since a version.
 ///
-/// The server ends a watch from time to time; it is then taken up again from the version of the last event. A server that is
-/// silent for longer than a watch lasts is an error, so that a lost connection is noticed.
+/// The server ends a watch from time to time. The watch then continues after the last event: at
+/// once, or more and more slowly where the server, or a proxy before it, ends each one early. A
+/// server that is silent for longer than a watch lasts is an error, so that a lost connection is
+/// noticed.
 pub struct Watch<K> {
     request: Request<K>,
     /// The newest version that was told, to go on from.
     since: Option<String>,
+    /// When the last request was sent.
+    begun_at: Instant,
+    /// How long to wait before the next one, if this one ends early.
+    pause: Duration,
     state: State<K>,
 }
 
@@ -52,8 +67,9 @@ enum State<K> {
 type Events<K> = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<K>>> + Send>>;
 
 impl Cluster {
-    /// Watches one object, or all those with a label, from a version on: none is what there is now, which is told first.
-    /// A version that the server does not know any more is no error here: such a watch is [over](Watch::next).
+    /// Watches one object, or all those with a label, after a version; without one, from what there
+    /// is now, which is told first. A version that the server has forgotten is no error here: such a
+    /// watch is [over](Watch::next).
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -77,9 +93,11 @@ impl Cluster {
         let mut watch = Watch {
             request,
             since: since.map(str::to_owned),
+            begun_at: Instant::now(),
+            pause: FIRST_PAUSE,
             state: State::Over,
         };
-        watch.state = watch.beginning();
+        watch.begin_after(Duration::ZERO);
         watch.begun().await?;
         Ok(watch)
     }
@@ -89,11 +107,12 @@ impl<K> Watch<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    /// Waits for the next event; none when the watch is over, and what it was for must be read again: the server cannot go on
-    /// from the last version (410), or never told one.
+    /// Waits for the next event; none when the watch is over, and the objects must be read again:
+    /// the server cannot continue from the last version (410), or never told one.
     ///
     /// # Errors
-    /// As [`Cluster::watch`], and `ETIMEDOUT` when the server is silent for too long. The watch is over then, too.
+    /// As [`Cluster::watch`], and `ETIMEDOUT` when the server is silent for too long. The watch is
+    /// over then, too.
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.
@@ -110,7 +129,7 @@ where
             };
             let event = match event {
                 None if self.since.is_some() => {
-                    self.state = self.beginning();
+                    self.begin_again();
                     continue;
                 }
                 None => {
@@ -137,21 +156,36 @@ where
         self.since.as_deref()
     }
 
-    fn beginning(&self) -> State<K> {
+    /// The server has ended it.
+    fn begin_again(&mut self) {
+        if self.begun_at.elapsed() >= LASTING {
+            self.pause = FIRST_PAUSE;
+            self.begin_after(Duration::ZERO);
+        } else {
+            let pause = self.pause;
+            self.pause = (pause * 2).min(LAST_PAUSE);
+            self.begin_after(pause);
+        }
+    }
+
+    fn begin_after(&mut self, pause: Duration) {
         let request = self.request.clone();
-        // Without a version the server begins with what there is at this moment, and not with what it remembers.
+        // Without a version the server begins with the state of this moment, and not with one that
+        // it remembers.
         let since = self.since.clone().unwrap_or_default();
-        State::Beginning(Box::pin(async move {
+        self.begun_at = Instant::now() + pause;
+        self.state = State::Beginning(Box::pin(async move {
             let Request {
                 cluster,
                 api,
                 action,
                 selection,
             } = request;
+            sleep(pause).await;
             let watch = || api.watch(&selection, &since);
             let events = cluster.call(action, watch).await?;
             Ok(events.fuse().boxed())
-        }))
+        }));
     }
 
     /// The events; none when it is over.
