@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// After being passed so much more often than the last holder, a waiter waits a quarter of its window.
+/// A waiter that was passed as often as the last holder, and so many times more, waits a quarter of
+/// its window.
 const PATIENT: f64 = 8.0;
 
 /// No round trip counts as shorter.
@@ -19,11 +20,15 @@ pub struct Backoff {
     most: Duration,
 }
 
-/// How far to spread out when a lock becomes free, so that of many waiters few try at once, and those first who have waited longest.
+/// How long to wait before a try when a lock becomes free, so that of many waiters few try at once,
+/// and those first who have waited longest.
 ///
-/// Everybody waits for a while, and sees by its watch if another was first. How long is made of two parts. Who holds the lock tells
-/// how often it was passed before: whoever was passed less often lets as many others try before it. And a random part of a
-/// window: colliding makes it four times as wide, being spared narrows it, and being passed makes the part smaller, so that everybody gets its turn.
+/// Every waiter pauses, and learns from its watch if another was first. The pause has two parts:
+///
+/// - A holder says in its lease how often it was passed before. A waiter that was passed less often
+///   leaves that many others half a round trip each.
+/// - A random share of a window. A collision makes the window four times as wide, and each hand-off
+///   without one narrows it. The more often a waiter was passed, the smaller is its share.
 #[derive(Debug)]
 pub struct ContentionWindow {
     /// In round trips.
@@ -32,7 +37,7 @@ pub struct ContentionWindow {
     round_trip: Option<Duration>,
     /// How often somebody else was first.
     passed: u32,
-    /// How often the last holder was passed that told.
+    /// How often the last holder was passed, as far as is known.
     turn: u32,
 }
 
@@ -87,8 +92,10 @@ impl ContentionWindow {
     const FIRST: f64 = 2.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
-    /// What one who was passed once more often is let before, in round trips.
+    /// What each waiter is left that was passed once more often, in round trips.
     const SLOT: f64 = 0.5;
+    /// More than any crowd needs. A lease is somebody's word, and nobody may put others off for ever.
+    const MOST_PASSED: u32 = 1000;
 
     /// Alone, so far.
     #[must_use]
@@ -107,7 +114,7 @@ impl ContentionWindow {
         self.passed
     }
 
-    /// A request was answered after this long. One that took much longer than others says little of those to come.
+    /// A request was answered after this long. One slow answer says little about the next ones.
     pub fn answered_after(&mut self, took: Duration) {
         let took = took.clamp(SHORTEST, Duration::from_secs(1));
         self.round_trip = Some(match self.round_trip {
@@ -122,11 +129,13 @@ impl ContentionWindow {
         self.window = (self.window * 4.0).min(Self::WIDEST);
     }
 
-    /// Somebody else had the lock so long after it had become free, and had been passed so often, if it told. A round trip that was
-    /// measured long ago and is much longer than that is not believed any more, or whoever measured it would never get its turn.
+    /// Somebody else acquired the lock so long after it had become free, and says how often it was
+    /// passed. Who says nothing has not waited, or is another program: what was known before counts
+    /// half. A round trip that is much longer than that time was measured in worse days, and is
+    /// halved, or this waiter would never get its turn.
     pub fn spared(&mut self, after: Duration, turn: Option<u32>) {
         self.passed += 1;
-        self.turn = turn.unwrap_or(self.turn);
+        self.turn = turn.map_or(self.turn / 2, |turn| turn.min(Self::MOST_PASSED));
         let most = after.max(SHORTEST) * 8;
         let halved = |known| if known > most { known / 2 } else { known };
         self.round_trip = self.round_trip.map(halved);
@@ -195,6 +204,20 @@ mod tests {
         let newcomer = passed(1, 40).pause(&mut random);
         assert!(newcomer > longest(&passed(40, 40)), "{newcomer:?}");
         assert!(longest(&passed(80, 40)) < longest(&passed(40, 40)));
+    }
+
+    #[test]
+    fn nobodys_word_puts_a_waiter_off_for_long() {
+        let round_trip = Duration::from_millis(1);
+        let mut window = ContentionWindow::new();
+        window.answered_after(round_trip);
+        window.spared(round_trip, Some(u32::MAX));
+        assert!(longest(&window) <= Duration::from_secs(1), "{window:?}");
+        // Those who come after it have not waited.
+        for _ in 0..12 {
+            window.spared(round_trip, None);
+        }
+        assert!(longest(&window) <= round_trip * 2, "{window:?}");
     }
 
     #[test]
