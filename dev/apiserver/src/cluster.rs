@@ -4,6 +4,7 @@
 //! ConfigMaps and Pods, and the state by which a later process finds the servers again. There are no controllers and
 //! no nodes: nothing collects garbage, no Pod runs, and no service account is made by itself.
 
+mod backup;
 mod binaries;
 mod certificates;
 mod server;
@@ -189,28 +190,6 @@ impl Cluster {
         self.wait_until_ready()
     }
 
-    /// Copies what etcd has into a directory that is made. Both servers are killed for it, and started again.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start), and those of copying.
-    pub fn back_up(&mut self, to: &Path) -> Result {
-        self.kill();
-        copy(&self.directory.join(ETCD), to)?;
-        self.restart()
-    }
-
-    /// Puts etcd back to the state of a copy, as somebody does who restores a backup.
-    ///
-    /// # Errors
-    /// As [`back_up`](Self::back_up).
-    pub fn restore(&mut self, from: &Path) -> Result {
-        self.kill();
-        let data = self.directory.join(ETCD);
-        fs::remove_dir_all(&data)?;
-        copy(from, &data)?;
-        self.restart()
-    }
-
     /// Waits until the API server says that it is ready.
     fn wait_until_ready(&self) -> Result {
         let deadline = Instant::now() + READY_WITHIN;
@@ -376,14 +355,6 @@ fn apiserver(ports: Ports, binaries: &Binaries, directory: &Path) -> server::Sta
         .flag("audit-policy-file", file("audit-policy.yaml"))
         .flag("audit-log-path", file("audit.log"))
         .flag("audit-log-mode", "blocking")
-}
-
-fn copy(from: &Path, to: &Path) -> Result {
-    let copied = Command::new("cp").arg("-r").args([from, to]).output()?;
-    if copied.status.success() {
-        return Ok(());
-    }
-    Err(String::from_utf8_lossy(&copied.stderr).into())
 }
 
 fn kubeconfig_of(directory: &Path, user: &str) -> PathBuf {

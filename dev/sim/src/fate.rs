@@ -8,11 +8,12 @@ use coord_lease::engine::{Effect, Event as News, Input};
 use super::{
     Flaw,
     check::Violation,
+    event::{Event, Tag},
     game::{EventOf, Game, ObjectOf},
     go::{Did, Foreign},
     network::{chance, millis},
     node::Node,
-    world::{Event, Tag, World},
+    world::World,
 };
 
 impl<G: Game> World<G> {

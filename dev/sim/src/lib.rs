@@ -6,6 +6,8 @@
 
 mod broken;
 mod check;
+mod crowd;
+mod event;
 mod fate;
 mod game;
 mod go;

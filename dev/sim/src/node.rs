@@ -11,9 +11,9 @@ use coord_lease::{
 use super::{
     Flaw,
     broken::Broken,
+    event::Tag,
     game::{Game, InputOf, Lock, SubjectOf, at},
     network::millis,
-    world::Tag,
 };
 
 pub(super) struct Node<G: Game> {

@@ -6,9 +6,10 @@ use coord_lease::engine::{Effect, Input, Write};
 
 use super::{
     check::Violation,
+    event::Request,
     game::{EventOf, Game, InputOf},
     network::{Fate, WatchFate},
-    world::{Request, World},
+    world::World,
 };
 
 /// What fails, and how.

@@ -10,11 +10,12 @@ use coord_lease::{
 use super::{
     Flaw,
     check::Violation,
+    event::{Event, Request, Tag},
     game::{Game, InputOf, Kept, ObjectOf, SubjectOf},
     network::{Fate, WatchFate, millis},
     objects::is_new,
     outage::{Asked, denied},
-    world::{Event, Request, Tag, Watching, World},
+    world::{Watching, World},
 };
 
 impl<G: Game> World<G> {

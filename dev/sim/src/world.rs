@@ -4,15 +4,16 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use coord_core::BootInstant;
 use coord_lease::{
-    Random, Version,
-    engine::{Effect, Input, Output, Write},
+    Random,
+    engine::{Input, Output},
 };
 
 use super::{
     FAULTS_END, Flaw, Outcome, SERVED_BY,
     check::{Check, Violation, violated},
-    game::{Game, InputOf, ObjectOf, OutputOf, SubjectOf},
-    network::{Clocks, Fate, WatchFate, chance, millis},
+    event::{Event, Request, Tag},
+    game::{Game, InputOf, ObjectOf, OutputOf},
+    network::{Clocks, WatchFate, chance, millis},
     node::Node,
     objects::Objects,
     outage::{Counts, Outage},
@@ -48,7 +49,7 @@ pub(super) struct World<G: Game> {
     pub(super) counts: Counts,
     /// Writes that nodes sent.
     pub(super) writes: u64,
-    freed_at: Option<Duration>,
+    pub(super) freed_at: Option<Duration>,
     /// How long the lock was free each time before somebody had it.
     pub(super) hand_offs: Vec<Duration>,
 }
@@ -59,52 +60,6 @@ pub(super) struct Watching {
     pub(super) number: u64,
     pub(super) last: Duration,
     pub(super) fate: WatchFate,
-}
-
-/// Which request or watch an input belongs to: it counts only while that is the last one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Tag {
-    Request(u64),
-    Watch(u64),
-    SubjectWatch(u64),
-    Alarm(u64),
-    None,
-}
-
-pub(super) enum Request<G: Game> {
-    Read,
-    Subject(SubjectOf<G>),
-    Write(Write<ObjectOf<G>>),
-}
-
-pub(super) enum Event<G: Game> {
-    Begin(usize),
-    Arrive {
-        node: usize,
-        life: u32,
-        number: u64,
-        request: Request<G>,
-        fate: Fate,
-    },
-    WatchArrives {
-        node: usize,
-        life: u32,
-        number: u64,
-        since: Option<Version>,
-    },
-    Deliver {
-        node: usize,
-        life: u32,
-        tag: Tag,
-        input: InputOf<G>,
-    },
-    Resume(usize),
-    Crash(usize, u32),
-    Trouble,
-    GoStep(usize, u64),
-    GoArrives(usize, String, ObjectOf<G>),
-    GoAnswer(usize, String, Result<ObjectOf<G>, Effect>),
-    Tidy,
 }
 
 impl<G: Game> World<G> {
@@ -175,34 +130,6 @@ impl<G: Game> World<G> {
         violated(self.now, "nothing happens any more".to_owned())
     }
 
-    /// As many contenders, and nothing that goes wrong: each wants the lock again and again.
-    pub(super) fn crowd(contenders: usize, seed: u64) -> Self {
-        let mut world = Self::new(seed, None, false);
-        world.faults_end = Duration::ZERO;
-        world.eager = true;
-        world.longest_hold = Duration::from_millis(60);
-        world.goes.clear();
-        let node = |number| {
-            let mut node = Node::new(number, &mut world.random);
-            node.length = Duration::from_secs(600);
-            node.timeout = Duration::from_secs(10);
-            node
-        };
-        world.nodes = (0..contenders).map(node).collect();
-        world
-    }
-
-    /// Until the lock has been handed over so often.
-    pub(super) fn play_hand_offs(&mut self, count: usize) -> Result<(), Violation> {
-        self.begin_all(Duration::ZERO);
-        while self.step()?.is_some() {
-            if self.hand_offs.len() >= count {
-                return Ok(());
-            }
-        }
-        violated(self.now, "nothing happens any more".to_owned())
-    }
-
     /// Everybody begins within this time.
     pub(super) fn begin_all(&mut self, within: Duration) {
         for node in 0..self.nodes.len() {
@@ -228,15 +155,6 @@ impl<G: Game> World<G> {
         let unserved = self.unserved();
         let what = format!("not served long after faults have stopped: {unserved:?}");
         violated(self.now, what)
-    }
-
-    /// Notes when the lock is free, and for how long it was.
-    pub(super) fn note_hand_off(&mut self, free: bool) {
-        if free {
-            self.freed_at = Some(self.now);
-        } else if let Some(freed) = self.freed_at.take() {
-            self.hand_offs.push(self.now - freed);
-        }
     }
 
     pub(super) fn unserved(&self) -> Vec<String> {

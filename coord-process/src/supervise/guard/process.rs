@@ -15,13 +15,14 @@ use nix::{
     unistd::{Pid, setpgid},
 };
 
+use super::kill::Kill;
 use crate::supervise::{
     Error, Exit, KillMode, Orphans, Plan,
     alarm::Alarm,
     boottime,
     descriptors::Descriptors,
     error::Kind,
-    hunt::{self, Hunt, Killing},
+    hunt::{self, Hunt},
     priority,
     reap::{self, Reaped},
     spawn, title, tree,
@@ -29,13 +30,7 @@ use crate::supervise::{
 };
 
 /// How often a tree is looked through again while it is being ended.
-const AGAIN: Duration = Duration::from_millis(100);
-
-/// The same while it is being killed, at first: who forks without end is to be caught.
-const KILL_AGAIN: Duration = Duration::from_millis(10);
-
-/// For so long it is "at first".
-const HURRY: Duration = Duration::from_secs(10);
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 
 /// Everything the guard knows.
 pub(crate) struct Process {
@@ -77,14 +72,6 @@ struct Ending {
     hunt: Hunt,
     /// It is being killed.
     killing: Option<Kill>,
-}
-
-/// The part of an end that does not ask.
-struct Kill {
-    since: Duration,
-    /// When to go on with it.
-    next: Duration,
-    killing: Killing,
 }
 
 impl Tools {
@@ -383,28 +370,6 @@ impl Process {
             reported = self.link.flush();
         }
         Ok(())
-    }
-}
-
-impl Kill {
-    fn begin(now: Duration) -> Self {
-        Self {
-            since: now,
-            next: now,
-            killing: Killing::default(),
-        }
-    }
-
-    fn go_on(&mut self) {
-        let started = boottime();
-        self.killing.part();
-        let now = boottime();
-        let pause = if now < self.since + HURRY {
-            KILL_AGAIN
-        } else {
-            AGAIN
-        };
-        self.next = now + pause.max(now.saturating_sub(started));
     }
 }
 

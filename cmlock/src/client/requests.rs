@@ -1,0 +1,159 @@
+//! One request each, which also tells the server's clock.
+
+use std::{fmt::Debug, future::Future, sync::PoisonError};
+
+use coord_core::{BootInstant, Errno};
+use coord_kube::{Action, Error as KubeError, Watch};
+use coord_lease::engine::{Moment, Protocol, StoreTime};
+use k8s_openapi::{
+    NamespaceResourceScope, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api,
+    api::{
+        DeleteParams, ListParams, PartialObjectMeta, PostParams, Preconditions, PropagationPolicy,
+        WatchParams,
+    },
+};
+use serde::de::DeserializeOwned;
+
+use super::{CONFIGMAPS, Client};
+use crate::{lock::PodLock, record};
+
+impl Client {
+    /// One object; none when there is none.
+    pub(crate) async fn get<K>(
+        &self,
+        resource: &'static str,
+        name: &str,
+    ) -> Result<Option<K>, KubeError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let api = self.api::<K>();
+        match self
+            .call(self.action("get", resource, name), || api.get(name))
+            .await
+        {
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+            Ok(found) => Ok(Some(found)),
+        }
+    }
+
+    /// Watches one object from a version on; none is what there is now.
+    pub(crate) async fn watch<K>(
+        &self,
+        resource: &'static str,
+        name: &str,
+        since: Option<&str>,
+    ) -> Result<Watch<K>, KubeError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+        K::DynamicType: Default,
+    {
+        let (api, action) = (self.api::<K>(), self.action("watch", resource, name));
+        let selection = WatchParams::default().fields(&format!("metadata.name={name}"));
+        self.cluster.watch(&api, action, &selection, since).await
+    }
+
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        object: &ConfigMap,
+    ) -> Result<ConfigMap, KubeError> {
+        let (api, parameters) = (self.api(), PostParams::default());
+        self.call(self.action("create", CONFIGMAPS, name), || {
+            api.create(&parameters, object)
+        })
+        .await
+    }
+
+    /// It has the `resourceVersion` that was read, so that the server refuses it (409) when somebody else has written since.
+    pub(crate) async fn update(
+        &self,
+        name: &str,
+        object: &ConfigMap,
+    ) -> Result<ConfigMap, KubeError> {
+        let (api, parameters) = (self.api(), PostParams::default());
+        self.call(self.action("update", CONFIGMAPS, name), || {
+            api.replace(name, &parameters, object)
+        })
+        .await
+    }
+
+    /// Deletes this version of this object, and nothing else of this name. One that is gone already is fine.
+    pub(crate) async fn delete(&self, name: &str, object: &ObjectMeta) -> Result<(), KubeError> {
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: object.uid.clone(),
+                resource_version: object.resource_version.clone(),
+            }),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        let api = self.api::<ConfigMap>();
+        match self
+            .call(self.action("delete", CONFIGMAPS, name), || {
+                api.delete(name, &parameters)
+            })
+            .await
+        {
+            Err(error) if error.errno() == Errno::ENOENT && error.status().is_some() => Ok(()),
+            deleted => deleted.map(drop),
+        }
+    }
+
+    /// The namespaces and names of the ConfigMaps that may be locks, here or everywhere. Their metadata says so: the others, which may be
+    /// large, are not fetched.
+    pub(crate) async fn candidates(
+        &self,
+        everywhere: bool,
+    ) -> Result<Vec<(String, String)>, KubeError> {
+        let (api, action) = if everywhere {
+            let all = Api::<ConfigMap>::all(self.cluster.client().clone());
+            (all, Action::new("list", CONFIGMAPS))
+        } else {
+            (self.api(), self.cluster.action("list", CONFIGMAPS))
+        };
+        let page = |page: ListParams| {
+            let api = api.clone();
+            async move { api.list_metadata(&page).await }
+        };
+        let mut found = Vec::new();
+        let take = |object: PartialObjectMeta<ConfigMap>| {
+            if record::may_be_lock(&object.metadata) {
+                let ObjectMeta {
+                    namespace, name, ..
+                } = object.metadata;
+                found.push((namespace.unwrap_or_default(), name.unwrap_or_default()));
+            }
+        };
+        let all = ListParams::default();
+        self.cluster.list(action, &all, page, take).await?;
+        Ok(found)
+    }
+
+    async fn call<T, F>(&self, action: Action, request: impl Fn() -> F) -> Result<T, KubeError>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let sent = BootInstant::now();
+        let answer = self.cluster.call(action, request).await;
+        let boot = BootInstant::now();
+        // A request that was not answered says nothing of the server's clock; neither does one that was answered by somebody before it.
+        if let (Some(earliest), true) = (self.shown(), answer.is_ok()) {
+            let latest = earliest + PodLock::CLOCK_UNIT + boot.since(sent);
+            let store = Some(StoreTime { earliest, latest });
+            let now = Moment { boot, store };
+            *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        }
+        answer
+    }
+}

@@ -1,0 +1,49 @@
+//! Many contenders, and nothing that goes wrong: what a hand-off costs.
+
+use std::time::Duration;
+
+use super::{
+    check::{Violation, violated},
+    game::Game,
+    node::Node,
+    world::World,
+};
+
+impl<G: Game> World<G> {
+    /// As many contenders, and nothing that goes wrong: each wants the lock again and again.
+    pub(super) fn crowd(contenders: usize, seed: u64) -> Self {
+        let mut world = Self::new(seed, None, false);
+        world.faults_end = Duration::ZERO;
+        world.eager = true;
+        world.longest_hold = Duration::from_millis(60);
+        world.goes.clear();
+        let node = |number| {
+            let mut node = Node::new(number, &mut world.random);
+            node.length = Duration::from_secs(600);
+            node.timeout = Duration::from_secs(10);
+            node
+        };
+        world.nodes = (0..contenders).map(node).collect();
+        world
+    }
+
+    /// Until the lock has been handed over so often.
+    pub(super) fn play_hand_offs(&mut self, count: usize) -> Result<(), Violation> {
+        self.begin_all(Duration::ZERO);
+        while self.step()?.is_some() {
+            if self.hand_offs.len() >= count {
+                return Ok(());
+            }
+        }
+        violated(self.now, "nothing happens any more".to_owned())
+    }
+
+    /// Notes when the lock is free, and for how long it was.
+    pub(super) fn note_hand_off(&mut self, free: bool) {
+        if free {
+            self.freed_at = Some(self.now);
+        } else if let Some(freed) = self.freed_at.take() {
+            self.hand_offs.push(self.now - freed);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What is going to happen.
+
+use coord_lease::{
+    Version,
+    engine::{Effect, Write},
+};
+
+use super::{
+    game::{Game, InputOf, ObjectOf, SubjectOf},
+    network::Fate,
+};
+
+/// Which request or watch an input belongs to: it counts only while that is the last one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Tag {
+    Request(u64),
+    Watch(u64),
+    SubjectWatch(u64),
+    Alarm(u64),
+    None,
+}
+
+pub(super) enum Request<G: Game> {
+    Read,
+    Subject(SubjectOf<G>),
+    Write(Write<ObjectOf<G>>),
+}
+
+pub(super) enum Event<G: Game> {
+    Begin(usize),
+    Arrive {
+        node: usize,
+        life: u32,
+        number: u64,
+        request: Request<G>,
+        fate: Fate,
+    },
+    WatchArrives {
+        node: usize,
+        life: u32,
+        number: u64,
+        since: Option<Version>,
+    },
+    Deliver {
+        node: usize,
+        life: u32,
+        tag: Tag,
+        input: InputOf<G>,
+    },
+    Resume(usize),
+    Crash(usize, u32),
+    Trouble,
+    GoStep(usize, u64),
+    GoArrives(usize, String, ObjectOf<G>),
+    GoAnswer(usize, String, Result<ObjectOf<G>, Effect>),
+    Tidy,
+}
