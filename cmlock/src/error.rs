@@ -26,7 +26,8 @@ pub enum ErrorKind {
     Lost,
     /// The caller wanted no more. `ECANCELED`.
     Cancelled,
-    /// A name that cannot be one, an object that is not a lock, a Pod that has ended or has no such container. `EINVAL`.
+    /// An invalid name, an object that is not a lock, a Pod that has ended or has no such
+    /// container. `EINVAL`.
     Invalid,
     /// There is no such Pod. `ENOENT`.
     NoPod,

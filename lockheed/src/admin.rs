@@ -65,7 +65,7 @@ impl State {
             text.and_then(|text| Record::from_json(text).map_err(|error| error.to_string()));
         Ok(Self {
             name: object.name.clone(),
-            record: record.map_err(|reason| Kind::Record(reason).of(&object.name))?,
+            record: record.map_err(|reason| Kind::Record(reason).at(&object.name))?,
             version: object.version.clone(),
             now,
         })
@@ -162,7 +162,7 @@ pub async fn break_lock_as<S: Store>(
         match within(store.update(&object)).await {
             Ok(_) => return Ok(Some(ended)),
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
-            Err(error) => return Err(Kind::of_store(error).of(name)),
+            Err(error) => return Err(Kind::of_store(error).at(name)),
         }
     }
     Err(busy(name))
@@ -190,19 +190,19 @@ pub async fn delete_lock<S: Store>(
                 expires: lease.expires,
                 is_past: lease.is_expired(state.now),
             };
-            return Err(Kind::Held(by).of(name));
+            return Err(Kind::Held(by).at(name));
         }
         match within(store.delete(&object)).await {
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
-            Err(error) => return Err(Kind::of_store(error).of(name)),
+            Err(error) => return Err(Kind::of_store(error).at(name)),
         }
     }
     Err(busy(name))
 }
 
 async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, State), Error> {
-    let of_lock = |error| Kind::of_store(error).of(name);
+    let of_lock = |error| Kind::of_store(error).at(name);
     let object = within(store.get(name)).await.map_err(of_lock)?;
     let now = within(store.now()).await.map_err(of_lock)?;
     let state = State::read(&object, now)?;
@@ -221,5 +221,5 @@ fn busy(name: &LockName) -> Error {
         coord_core::Errno::EAGAIN,
         text,
     ))
-    .of(name)
+    .at(name)
 }

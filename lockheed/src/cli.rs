@@ -43,7 +43,7 @@ enum Command {
     /// where --id is given (exit status 16 if it is held, 110 if the wait ran out)
     Acquire(hold::Acquire),
     /// Renew a lease that was acquired before (exit status 116 if it is not there, or is over; 2 if
-    /// there is no such lock)
+    /// the lock does not exist)
     Renew(hold::Renew),
     /// Release a lease; succeed if there is none
     Release(hold::Release),

@@ -27,7 +27,7 @@ pub enum ErrorKind {
     TimedOut,
     /// The lock was held, or was to be renewed, and is held no more, or never was. `ESTALE`.
     Lost,
-    /// There is no such lock. `ENOENT`.
+    /// The lock does not exist. `ENOENT`.
     NoLock,
     /// The caller wanted no more. `ECANCELED`.
     Cancelled,
@@ -56,7 +56,7 @@ pub(crate) enum Kind {
     /// What is kept under this name cannot be read as a lock.
     Record(String),
     /// What was asked for cannot be.
-    Asked(String),
+    InvalidRequest(String),
     /// The store failed.
     Store(StoreError),
     /// The store has never answered, and was given up before the wait was over; what it failed with last.
@@ -79,7 +79,7 @@ impl Error {
             Kind::Lost(_) | Kind::NotHeld(_) => ErrorKind::Lost,
             Kind::NoLock => ErrorKind::NoLock,
             Kind::Cancelled => ErrorKind::Cancelled,
-            Kind::Record(_) | Kind::Asked(_) => ErrorKind::Invalid,
+            Kind::Record(_) | Kind::InvalidRequest(_) => ErrorKind::Invalid,
             Kind::Store(_) => ErrorKind::Store,
             Kind::Unanswered(_) => ErrorKind::Unanswered,
         }
@@ -113,7 +113,7 @@ impl Error {
 }
 
 impl Kind {
-    /// A store's failure: that it has no such object is that there is no such lock.
+    /// A store's failure. A lock whose object does not exist does not exist.
     pub(crate) fn of_store(error: StoreError) -> Self {
         match error.kind() {
             StoreErrorKind::NotFound => Self::NoLock,
@@ -121,7 +121,7 @@ impl Kind {
         }
     }
 
-    pub(crate) fn of(self, lock: &LockName) -> Error {
+    pub(crate) fn at(self, lock: &LockName) -> Error {
         Error {
             lock: lock.clone(),
             kind: self,
@@ -130,10 +130,7 @@ impl Kind {
 }
 
 impl HasErrno for Error {
-    /// `EBUSY` when somebody else holds the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a store that was silent from the
-    /// beginning, `ESTALE` for a lock that was lost or is not held, `ENOENT` for one that is not
-    /// there,
-    /// `ECANCELED`, `EINVAL` for what cannot be read or cannot be, or that of the store.
+    /// As [`Error::errno`].
     fn errno(&self) -> Errno {
         match &self.kind {
             Kind::Held(_) => Errno::EBUSY,
@@ -141,7 +138,7 @@ impl HasErrno for Error {
             Kind::Lost(_) | Kind::NotHeld(_) => Errno::ESTALE,
             Kind::NoLock => Errno::ENOENT,
             Kind::Cancelled => Errno::ECANCELED,
-            Kind::Record(_) | Kind::Asked(_) => Errno::EINVAL,
+            Kind::Record(_) | Kind::InvalidRequest(_) => Errno::EINVAL,
             // That a request got no answer in time is not that the wait ran out.
             Kind::Unanswered(error) if error.errno() == Errno::ETIMEDOUT => Errno::EAGAIN,
             Kind::Store(error) | Kind::Unanswered(error) => error.errno(),
@@ -159,11 +156,11 @@ impl fmt::Display for Error {
                 write!(f, "could not acquire lock {lock} within {limit}: {why}")
             }
             Kind::Lost(why) => write!(f, "lock {lock} was lost: {why}"),
-            Kind::NoLock => write!(f, "there is no lock {lock}"),
+            Kind::NoLock => write!(f, "lock {lock} does not exist"),
             Kind::NotHeld(why) => write!(f, "lock {lock} is not held by {why}"),
             Kind::Cancelled => write!(f, "waiting for lock {lock} was cancelled"),
             Kind::Record(reason) => write!(f, "lock {lock} cannot be read: {reason}"),
-            Kind::Asked(reason) => write!(f, "lock {lock}: {reason}"),
+            Kind::InvalidRequest(reason) => write!(f, "lock {lock}: {reason}"),
             Kind::Store(_) | Kind::Unanswered(_) => write!(f, "lock {lock}"),
         }
     }

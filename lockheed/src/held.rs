@@ -99,7 +99,7 @@ impl Held {
 }
 
 fn error(name: &LockName, failure: Failure<Mutex>) -> Error {
-    Kind::from(failure).of(name)
+    Kind::from(failure).at(name)
 }
 
 impl fmt::Debug for Held {

@@ -189,7 +189,8 @@ impl<S: Store> Lock<S> {
     /// Acquires the lock, and waits until it can.
     ///
     /// # Errors
-    /// `EINVAL` when what is kept under the name is not a lock; `EACCES`; that of the store when it has never answered within 30 s.
+    /// `EINVAL` when what is kept under the name is not a lock; `EACCES`; that of the store when it
+    /// has never answered within 30 s.
     ///
     /// # Cancel safety
     /// Dropping the future ends the attempt; in the background it is seen to that nothing of it is left.
@@ -230,7 +231,7 @@ impl<S: Store> Lock<S> {
             }
             tokio::select! {
                 () = tokio::time::sleep(self.delay) => {}
-                () = &mut cancel => return Err(Kind::Cancelled.of(&self.contender.name)),
+                () = &mut cancel => return Err(Kind::Cancelled.at(&self.contender.name)),
             }
         }
     }
@@ -239,7 +240,7 @@ impl<S: Store> Lock<S> {
     ///
     /// # Errors
     /// `ESTALE` when it is not there, or is over, with who holds the lock and who has ended the
-    /// lease, where that is known; `ENOENT` when there is no such lock; those of
+    /// lease, where that is known; `ENOENT` when the lock does not exist; those of
     /// [`acquire`](Self::acquire).
     pub async fn renew(&self) -> Result<Held, Error> {
         self.attempt(Goal::Renew, Wait::No, pending()).await
@@ -267,13 +268,13 @@ impl<S: Store> Lock<S> {
     }
 
     fn error(&self, failure: Failure<Mutex>) -> Error {
-        Kind::from(failure).of(&self.contender.name)
+        Kind::from(failure).at(&self.contender.name)
     }
 
     fn start(&self, goal: Goal, wait: Wait) -> Result<Started<Mutex>, Error> {
         let Contender { name, id, .. } = &self.contender;
         if id.is_empty() {
-            return Err(Kind::Asked("a holder's ID cannot be empty".to_owned()).of(name));
+            return Err(Kind::InvalidRequest("a holder's ID cannot be empty".to_owned()).at(name));
         }
         let settings = Settings {
             goal,
@@ -300,7 +301,7 @@ impl<S: Store> Lock<S> {
         started.map_err(|error| {
             let (kind, errno) = (StoreErrorKind::Unavailable, error.errno());
             let error = StoreError::new(kind, errno, "cannot make a timer").caused_by(error);
-            Kind::Store(error).of(name)
+            Kind::Store(error).at(name)
         })
     }
 }

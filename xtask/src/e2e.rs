@@ -49,7 +49,7 @@ impl E2e {
             |tool: &Tool| self.only.is_empty() || self.only.iter().any(|only| only == tool.package);
         let tools: Vec<Tool> = TOOLS.into_iter().filter(wanted).collect();
         let binaries = target::build_static(&target::smallest()?, &tools)?;
-        // With the features of the whole workspace, as its tests are built, or it would all be built once more.
+        // With the features of the whole workspace, as for its tests: nothing is built twice.
         let build = [
             "build",
             "--workspace",

@@ -75,7 +75,8 @@ impl Client {
         .await
     }
 
-    /// It has the `resourceVersion` that was read, so that the server refuses it (409) when somebody else has written since.
+    /// It has the `resourceVersion` that was read, so that the server refuses it (409) when somebody
+    /// else has written since.
     pub(crate) async fn update(
         &self,
         name: &str,
@@ -88,7 +89,8 @@ impl Client {
         .await
     }
 
-    /// Deletes this version of this object, and nothing else of this name. One that is gone already is fine.
+    /// Deletes this version of this object, and nothing else of this name. Deleting what is gone
+    /// succeeds.
     pub(crate) async fn delete(&self, name: &str, object: &ObjectMeta) -> Result<(), KubeError> {
         let parameters = DeleteParams {
             preconditions: Some(Preconditions {
@@ -110,8 +112,8 @@ impl Client {
         }
     }
 
-    /// The namespaces and names of the ConfigMaps that may be locks, here or everywhere. Their metadata says so: the others, which may be
-    /// large, are not fetched.
+    /// The namespaces and names of the ConfigMaps that may be locks, here or everywhere. Their
+    /// metadata says so: the others, which may be large, are not fetched.
     pub(crate) async fn candidates(
         &self,
         everywhere: bool,
@@ -147,7 +149,8 @@ impl Client {
         let sent = BootInstant::now();
         let answer = self.cluster.call(action, request).await;
         let boot = BootInstant::now();
-        // A request that was not answered says nothing of the server's clock; neither does one that was answered by somebody before it.
+        // A request without an answer says nothing of the server's clock; neither does an answer of
+        // somebody before it.
         if let (Some(earliest), true) = (self.shown(), answer.is_ok()) {
             let latest = earliest + PodLock::CLOCK_UNIT + boot.since(sent);
             let store = Some(StoreTime { earliest, latest });

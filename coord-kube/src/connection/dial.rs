@@ -127,8 +127,10 @@ impl Dialer {
     }
 }
 
-/// The addresses of a host, `getaddrinfo(3)`. A runtime that ends cancels what it looks up, which says nothing of the host: who waits
-/// for that is about to end as well, and is told nothing.
+/// The addresses of a host, `getaddrinfo(3)`.
+///
+/// A runtime that shuts down cancels the lookup. That says nothing about the host, and whoever waits
+/// for it is about to end too: the future stays pending.
 async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);

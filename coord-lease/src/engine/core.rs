@@ -127,8 +127,8 @@ impl<P: Protocol> Core<P> {
     /// may be older than what the watch has told since.
     pub(super) fn is_now(&mut self, object: Option<P::Object>) {
         let version = object.as_ref().map(|object| self.protocol.version(object));
-        // Where it has not changed, nobody was faster, and there is nobody to make room for. What was not there may have
-        // come and gone.
+        // Where the object has not changed, nobody was faster, and there is nobody to make room for.
+        // Where there is none, as before, somebody may have created and deleted one.
         let beaten = self.beaten.take();
         if beaten.is_some_and(|base| base.is_none() || base != version) {
             self.contention.collided();

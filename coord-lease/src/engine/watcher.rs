@@ -7,10 +7,11 @@ use coord_core::BootInstant;
 use super::failures::Failing;
 use crate::Random;
 
-/// One that has lasted so long may be begun again at once. Where nothing may be watched, one looks so often.
+/// A watch that lasted this long may be begun again at once. Where watching is forbidden, the object
+/// is read this often.
 pub(super) const LASTING: Duration = Duration::from_secs(10);
 
-/// After so many failures one after the other, watches do not end because the store is away.
+/// After this many failures in a row it is said that the watch does not work.
 const NOT_BY_CHANCE: u32 = 3;
 
 /// See the module.
@@ -82,7 +83,7 @@ impl Watcher {
         self.state = Watching::Denied;
     }
 
-    /// It has ended, or failed. It did so too often to be by chance, and this is the first time that one can say so, if the answer is true.
+    /// The watch has ended, or failed. Returns whether it is time to say that it does not work.
     pub(super) fn ended(
         &mut self,
         failed: bool,

@@ -88,39 +88,40 @@ impl Outage {
     #[must_use]
     pub fn all() -> Vec<Self> {
         use Asked::{Create, Delete, Read, SubjectRead, SubjectWatch, Update, Watch};
-        use Failing::{
-            Conflict, DoneUnclear, DoneUnheard, EndsAtOnce, Forbidden, Refused, Unclear, Unheard,
-        };
-        let reads = [Refused, Forbidden, Unheard].as_slice();
-        let watches = [Refused, Forbidden, Unheard, EndsAtOnce].as_slice();
-        let writes = [
-            Refused,
-            Forbidden,
-            Unheard,
-            Conflict,
-            Unclear,
-            DoneUnclear,
-            DoneUnheard,
-        ]
-        .as_slice();
         let kinds = [
-            (Read, reads),
-            (Create, writes),
-            (Update, writes),
-            (Delete, writes),
-            (Watch, watches),
-            (SubjectRead, reads),
-            (SubjectWatch, watches),
+            (&[Read, SubjectRead][..], &Failing::OF_READS[..]),
+            (&[Create, Update, Delete], &Failing::OF_WRITES),
+            (&[Watch, SubjectWatch], &Failing::OF_WATCHES),
         ];
-        let each = |(of, ways): (Asked, &[Failing])| {
-            let outage = |how: &Failing| Self { of, how: *how };
-            ways.iter().map(outage).collect::<Vec<_>>()
-        };
-        kinds.into_iter().flat_map(each).collect()
+        let pairs = kinds.iter().flat_map(|(asked, ways)| {
+            let each = |of: &Asked| {
+                let of = *of;
+                ways.iter().map(move |how| Self { of, how: *how })
+            };
+            asked.iter().flat_map(each).collect::<Vec<_>>()
+        });
+        pairs.collect()
     }
 }
 
 impl Failing {
+    const OF_READS: [Self; 3] = [Self::Refused, Self::Forbidden, Self::Unheard];
+    const OF_WATCHES: [Self; 4] = [
+        Self::Refused,
+        Self::Forbidden,
+        Self::Unheard,
+        Self::EndsAtOnce,
+    ];
+    const OF_WRITES: [Self; 7] = [
+        Self::Refused,
+        Self::Forbidden,
+        Self::Unheard,
+        Self::Conflict,
+        Self::Unclear,
+        Self::DoneUnclear,
+        Self::DoneUnheard,
+    ];
+
     /// What it makes of the fate of a request that would go well.
     fn spoil(self, mut fate: Fate) -> Fate {
         match self {

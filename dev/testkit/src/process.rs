@@ -112,8 +112,8 @@ pub fn is_alive(pid: i32) -> bool {
 
 /// Makes a program of this text, which begins with `#!`.
 ///
-/// Another process writes it: a file that this one has open for writing cannot be executed, `ETXTBSY`
-/// of `execve(2)`, as long as a child that another thread has just forked has it open as well.
+/// Another process writes it. A file that this one opens for writing may still be open in a child
+/// that another thread has just forked, and cannot be executed then: `ETXTBSY` of `execve(2)`.
 ///
 /// # Panics
 /// When it cannot be written.

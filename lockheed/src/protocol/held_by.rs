@@ -98,7 +98,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(reason) => write!(f, "it cannot be read: {reason}"),
-            Self::NoLock => f.write_str("there is no such lock"),
+            Self::NoLock => f.write_str("it does not exist"),
             Self::NotHeld(why) => write!(f, "it is not held by {why}"),
         }
     }

@@ -9,13 +9,14 @@ use crate::{Lease, Store, Timestamp};
 pub struct Skew {
     /// A lease that does not say how long it is counts for so much longer than it says.
     pub without_length: Duration,
-    /// A lease with a length that was over for so long when it was first seen is not waited for; none to wait for each.
+    /// A lease with a length that expired this long before it was first seen is not waited for. None
+    /// to wait for every lease.
     pub at_first_sight: Option<Duration>,
 }
 
 impl Skew {
-    /// How far the clock of this store may be from what another contender takes it for: what is past by a minute more than that is past,
-    /// unless there is only one clock.
+    /// What is right for this store. Where there is more than one clock, a lease is surely over when
+    /// it expired more than a minute ago.
     #[must_use]
     pub fn of(store: &impl Store) -> Self {
         const AT_FIRST_SIGHT: Duration = Duration::from_secs(60);

@@ -113,7 +113,7 @@ fn a_lease_that_is_not_there_or_over_cannot_be_renewed() {
     let (code, _, stderr) = place.run(&["renew", "x", "--id", "a"]);
     assert_eq!(
         (code, stderr.as_str()),
-        (2, "lockheed: there is no lock x\n")
+        (2, "lockheed: lock x does not exist\n")
     );
     place.expect(&["acquire", "x", "--id", "a", "--duration", "100ms"], 0);
     eventually("the lease is over", || {

@@ -40,7 +40,7 @@ impl Place {
 /// Status, and words of standard output and standard error; none where nothing may be said.
 type Answer = (i32, &'static [&'static str]);
 
-const NO_LOCK: Answer = (2, &["lockheed: there is no lock x\n"]);
+const NO_LOCK: Answer = (2, &["lockheed: lock x does not exist\n"]);
 const SILENT: Answer = (0, &[]);
 
 /// One command, and its answer in each situation.
@@ -278,7 +278,7 @@ fn what_is_missing_or_spoilt_is_named() {
         let (code, _, stderr) = testkit::process::outcome(&mut command);
         assert_eq!(code, 2, "{arguments:?}: {stderr}");
         assert!(stderr.contains("/none\""), "{stderr}");
-        assert!(!stderr.contains("there is no lock"), "{stderr}");
+        assert!(!stderr.contains("does not exist"), "{stderr}");
     }
     for arguments in [&["list"][..], &["check"]] {
         let mut command = place.lockheed(arguments);

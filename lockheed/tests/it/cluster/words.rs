@@ -47,7 +47,7 @@ fn a_lease_that_is_over_by_its_own_word_is_called_that() {
         let answer = (
             Some(2),
             String::new(),
-            "lockheed: there is no lock none\n".to_owned(),
+            "lockheed: lock none does not exist\n".to_owned(),
         );
         assert_eq!(on(arguments), answer);
     }
