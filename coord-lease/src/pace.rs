@@ -94,6 +94,10 @@ impl ContentionWindow {
     const WIDEST: f64 = 1000.0;
     /// What each waiter is left that was passed once more often, in round trips.
     const SLOT: f64 = 0.5;
+    /// With each holder that says nothing, one part in so many of `turn` is forgotten. Forgetting
+    /// faster costs writes: a releaser that comes back at once says nothing either, and those who
+    /// have waited longest are still there.
+    const FORGOTTEN: u32 = 8;
     /// More than any crowd needs. A lease is somebody's word, and nobody may put others off for ever.
     const MOST_PASSED: u32 = 1000;
 
@@ -131,11 +135,14 @@ impl ContentionWindow {
 
     /// Somebody else acquired the lock so long after it had become free, and says how often it was
     /// passed. Who says nothing has not waited, or is another program: what was known before counts
-    /// half. A round trip that is much longer than that time was measured in worse days, and is
+    /// less and less. A round trip that is much longer than that time was measured in worse days, and is
     /// halved, or this waiter would never get its turn.
     pub fn spared(&mut self, after: Duration, turn: Option<u32>) {
         self.passed += 1;
-        self.turn = turn.map_or(self.turn / 2, |turn| turn.min(Self::MOST_PASSED));
+        self.turn = match turn {
+            Some(turn) => turn.min(Self::MOST_PASSED),
+            None => self.turn - self.turn.div_ceil(Self::FORGOTTEN),
+        };
         let most = after.max(SHORTEST) * 8;
         let halved = |known| if known > most { known / 2 } else { known };
         self.round_trip = self.round_trip.map(halved);
@@ -214,7 +221,7 @@ mod tests {
         window.spared(round_trip, Some(u32::MAX));
         assert!(longest(&window) <= Duration::from_secs(1), "{window:?}");
         // Those who come after it have not waited.
-        for _ in 0..12 {
+        for _ in 0..60 {
             window.spared(round_trip, None);
         }
         assert!(longest(&window) <= round_trip * 2, "{window:?}");

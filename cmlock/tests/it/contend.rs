@@ -59,23 +59,19 @@ async fn twenty_pods_exclude_each_other_and_are_all_served() {
     }
     all(clients, 50).await;
     assert!(!place.exists("x"));
-    // Nobody polls: whoever reads the object does so once to begin its watch, and not each time that it waits.
     let requests = place.requests(AGENT, 2_000);
-    let count = |verb: &str, resource: &str| {
-        requests
-            .iter()
-            .filter(|it| it.verb == verb && it.resource == resource)
-            .count()
+    let count = |verb: &str| {
+        let lock = requests.iter().filter(|it| it.resource == "configmaps");
+        lock.filter(|it| it.verb == verb).count()
     };
-    let created = requests
-        .iter()
-        .filter(|it| it.verb == "create" && it.status == 201)
-        .count();
-    assert_eq!((created, count("delete", "configmaps")), (1_000, 1_000));
-    let (reads, watches) = (count("get", "configmaps"), count("watch", "configmaps"));
+    let lost = count("create") - 1_000;
+    assert_eq!(count("delete"), 1_000);
+    assert!(lost <= 4_000, "{lost} creations came too late");
+    // Nobody polls: the object is read by those who were too late, and once before a watch begins.
+    let (reads, watches) = (count("get"), count("watch"));
     assert!(
-        reads < 2_000 && watches < 4_000,
-        "{reads} reads, {watches} watches"
+        reads <= lost + 40 && watches < 4_000,
+        "{reads} reads, {watches} watches, {lost} creations too late"
     );
 }
 
