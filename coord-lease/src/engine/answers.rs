@@ -102,11 +102,13 @@ impl<P: Protocol> Phase<P> {
         match error.effect() {
             Effect::Conflict => {
                 core.answered(Asked::Read, sent.at);
-                core.collided(sent.base);
+                let mut is_blind = false;
                 if let Self::Acquiring(acquiring) = &mut self {
                     acquiring.answered = true;
-                    acquiring.waited = true;
+                    let waited = std::mem::replace(&mut acquiring.waited, true);
+                    is_blind = P::CLAIMS_UNSEEN && !waited;
                 }
+                core.collided(sent.base, is_blind);
                 self
             }
             Effect::Unknown => {

@@ -343,9 +343,10 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Others write too: at once for the first time, and more slowly each time after that.
-    pub(super) fn collided(&mut self, base: Option<Version>) {
-        self.beaten = Some(base);
+    /// Others write too: at once for the first time, and more slowly each time after that. A blind
+    /// claim says nothing of how many they are.
+    pub(super) fn collided(&mut self, base: Option<Version>, is_blind: bool) {
+        self.beaten = (!is_blind).then_some(base);
         self.stale = true;
         self.failures.conflicts += 1;
         if self.failures.conflicts > 1 {
