@@ -61,6 +61,13 @@ struct Stat {
     started: u64,
 }
 
+impl Stat {
+    /// A process whose first thread has exited looks like one that is dead, but has others.
+    fn is_dead(&self) -> bool {
+        self.state == b'Z' && self.threads <= 1
+    }
+}
+
 impl Walk {
     /// All that is below this process.
     pub(crate) fn everywhere() -> Self {
@@ -87,7 +94,7 @@ impl Walk {
     fn look(&mut self, pid: i32, parent: i32) -> Option<Descendant> {
         // Only we can reap our child, so that its ID stays its own.
         let pidfd = if parent == self.this { None } else { open(pid) };
-        let stat = stat(pid).filter(|stat| stat.state != b'Z')?;
+        let stat = stat(pid).filter(|stat| !stat.is_dead())?;
         if stat.parent != parent && stat.parent != self.this {
             return None;
         }
@@ -193,7 +200,16 @@ pub(crate) fn check() -> io::Result<()> {
 }
 
 pub(crate) fn is_zombie(pid: i32) -> bool {
-    stat(pid).is_some_and(|stat| stat.state == b'Z')
+    stat(pid).is_some_and(|stat| stat.is_dead())
+}
+
+/// Whether all children of this process are dead, so that nothing is left below it. A walk alone
+/// cannot tell: what is below one that dies meanwhile comes to us when our list has been read.
+pub(crate) fn is_all_dead() -> bool {
+    let children = || Children::new().of(getpid().as_raw(), None);
+    let dead = children();
+    dead.iter().all(|child| is_zombie(*child))
+        && children().iter().all(|child| dead.contains(child))
 }
 
 /// Whether a process is stopped, by a signal or by whoever traces it.

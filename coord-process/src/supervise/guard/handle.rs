@@ -42,7 +42,10 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How often a guard is continued that has not reported, in milliseconds.
 const AWAKE: u16 = 100;
 
-/// The same while it is being killed.
+/// Who is still stopped after this long is traced.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked for while it is being killed.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
 
 /// The guard process, before CMD is started. Dropping it ends the guard.
@@ -180,7 +183,8 @@ impl Guard {
             let kill_at = deadline.map_or(kill_at, |deadline| deadline.min(kill_at));
             let left = kill_at.saturating_sub(boottime());
             if left.is_zero() {
-                if !killing.part() && self.process.is_zombie() {
+                killing.part();
+                if self.process.is_zombie() && tree::is_all_dead() {
                     return;
                 }
                 reap::await_child(KILL_AGAIN);
@@ -247,13 +251,20 @@ impl Handle {
     }
 
     /// The next report. A guard that somebody stops before it has reported is continued. None when
-    /// it has died, and when the deadline comes first.
+    /// it has died, when it cannot be continued, as one that is traced, and when the deadline comes
+    /// first.
     fn await_report(&self) -> Result<Option<Report>, Error> {
+        let mut ran = boottime();
         loop {
             if let Some(heard) = self.try_next_report() {
                 return heard;
             }
-            if self.deadline().is_some_and(|at| at <= boottime()) {
+            let now = boottime();
+            if !self.is_stopped() {
+                ran = now;
+            }
+            let given_up = self.deadline().unwrap_or(Duration::MAX).min(ran + PATIENCE);
+            if given_up <= now {
                 return Ok(None);
             }
             let mut link = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];

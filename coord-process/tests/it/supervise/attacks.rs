@@ -65,12 +65,28 @@ fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
 /// It is stopped between the fork of the command and its report of that.
 #[test]
 fn a_guard_that_is_stopped_while_it_starts_the_command_goes_on() {
+    let (mut supervised, guard) = traced_after_the_fork("exit 7");
+    kill(guard, Signal::SIGSTOP).unwrap();
+    ptrace::detach(guard, None).unwrap();
+    assert_eq!(supervised.finish().code(), Some(7));
+}
+
+/// Nobody but who traces it can continue it, and nobody else can end the command.
+#[test]
+fn a_guard_that_is_traced_while_it_starts_the_command_saves_nobody() {
+    let long = unique();
+    let script = format!("(setsid sleep {long} &); exec sleep {long}");
+    let (mut supervised, _guard) = traced_after_the_fork(&script);
+    assert_eq!(supervised.finish().code(), Some(125));
+    assert!(!sleeps(&long));
+}
+
+/// The guard, traced and stopped between the fork of the command and its report of that.
+fn traced_after_the_fork(script: &str) -> (super::Supervised, Pid) {
     let locked = tempfile::NamedTempFile::new().unwrap();
     let lock = Flock::lock(locked.reopen().unwrap(), FlockArg::LockExclusive).unwrap();
-    let keep = ["--keep", locked.path().to_str().unwrap()];
-    let mut supervised = start(&mut supervise(
-        &[&keep[..], &["sh", "-c", "exit 7"]].concat(),
-    ));
+    let keep = ["--grace", "300", "--keep", locked.path().to_str().unwrap()];
+    let supervised = start(&mut supervise(&[&keep[..], &["sh", "-c", script]].concat()));
     // The client waits for the lock, and has not ordered anything.
     let title = format!("coord-guard of {}", supervised.pid());
     eventually("the guard is ready", || !named(&[&title]).is_empty());
@@ -87,9 +103,7 @@ fn a_guard_that_is_stopped_while_it_starts_the_command_goes_on() {
     let command = Pid::from_raw(ptrace::getevent(guard).unwrap().try_into().unwrap());
     traced(command);
     ptrace::detach(command, None).unwrap();
-    kill(guard, Signal::SIGSTOP).unwrap();
-    ptrace::detach(guard, None).unwrap();
-    assert_eq!(supervised.finish().code(), Some(7));
+    (supervised, guard)
 }
 
 /// Nothing else would make the client look at it: the deadline is far, and nobody has asked for the

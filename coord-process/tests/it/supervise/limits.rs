@@ -71,8 +71,10 @@ fn memory_runs_out_before_the_command_starts() {
             .arg(example("supervise"))
             .args(["--until-ms", "100", "--grace", "100", "sh", "-c", &script]);
         let (status, said, error) = output(&mut command);
-        ran = said == "ran\n";
-        if ran {
+        // Whoever gets too little of the processor does not come to it before the deadline.
+        let runs = said == "ran\n";
+        ran |= runs;
+        if runs {
             assert_eq!(status, Some(122), "{kib} KiB: {error}");
         } else {
             // The shell may have too little to say why.
