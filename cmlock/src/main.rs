@@ -1,7 +1,7 @@
 //! `cmlock`: a lock that is owned by a Pod.
 
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 
-fn main() -> std::process::ExitCode {
-    coord_core::cli::main::<cli::CmlockCli>()
-}
+coord_core::main!(cli::CmlockCli);

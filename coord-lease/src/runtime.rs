@@ -13,7 +13,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use coord_core::{Status, cli::Failure};
+use coord_core::{HasErrno, Status, cli::Failure};
 use coord_process::supervise::reap_strangers;
 
 /// The worker, and one for what blocks.
@@ -27,7 +27,7 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// As PID 1 it reaps the orphans that it inherits.
 ///
 /// # Errors
-/// When the threads cannot be started: status 125.
+/// When the threads cannot be started: that of `pthread_create(3)`.
 pub fn runtime() -> Result<Runtime, Failure> {
     room_for_threads().map_err(|error| failed("start a thread", &error))?;
     let runtime = Builder::new_multi_thread()
@@ -70,7 +70,8 @@ fn room_for_threads() -> io::Result<()> {
 }
 
 fn failed(what: &str, error: &io::Error) -> Failure {
-    Failure::new(Status::FAILED, format!("cannot {what}: {error}"))
+    let status = Status::from_errno(error.errno());
+    Failure::new(status, format!("cannot {what}: {error}"))
 }
 
 /// Does the work, and does not wait for what blocks still.

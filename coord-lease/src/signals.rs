@@ -24,7 +24,7 @@ impl Signals {
     /// Must be called in a runtime, before it holds anything. A signal that is ignored, by `nohup(1)` for one, stays ignored.
     ///
     /// # Errors
-    /// When a handler cannot be installed: status 125.
+    /// When a handler cannot be installed.
     pub fn catch() -> Result<Self, Failure> {
         let signals = Self::default();
         let ignored = ignored();
@@ -37,7 +37,7 @@ impl Signals {
             .into_iter()
             .filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0)
         {
-            let mut stream = signal(kind).map_err(|error| Failure::new(Status::FAILED, error))?;
+            let mut stream = signal(kind)?;
             let signals = signals.clone();
             tokio::spawn(async move {
                 if stream.recv().await.is_some() {

@@ -1,7 +1,7 @@
 //! `lockheed`: named locks for Kubernetes, or for one machine.
 
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 
-fn main() -> std::process::ExitCode {
-    coord_core::cli::main::<cli::LockheedCli>()
-}
+coord_core::main!(cli::LockheedCli);

@@ -217,14 +217,17 @@ pub fn assert_sleeps(processes: &[i32]) {
 }
 
 /// Runs the command with ever more memory to use, `RLIMIT_AS` of `setrlimit(2)`: from less than it
-/// can be loaded in up to more than it needs. The outcomes, each with what it wrote.
+/// can be loaded in up to `most` KiB, more than it needs. The outcomes, each with what it wrote.
 ///
 /// # Panics
 /// When it aborts itself, or `prlimit` is not there.
 #[track_caller]
 #[must_use]
-pub fn run_with_little_memory(command: &Command) -> Vec<(Option<i32>, String, String)> {
-    let outcome = |kib: u32| {
+pub fn run_with_little_memory(
+    command: &Command,
+    most: usize,
+) -> Vec<(Option<i32>, String, String)> {
+    let outcome = |kib: usize| {
         let mut limited = Command::new("prlimit");
         limited
             .arg(format!("--as={}", kib * 1024))
@@ -247,7 +250,8 @@ pub fn run_with_little_memory(command: &Command) -> Vec<(Option<i32>, String, St
         assert!(!has_aborted, "with {kib} KiB: {said}{error}");
         (output.status.code(), said, error)
     };
-    (1_000..16_000).step_by(100).map(outcome).collect()
+    let part = most / 160;
+    (part * 10..most).step_by(part).map(outcome).collect()
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn memory_runs_out_before_the_command_starts() {
         let dir = tempdir().unwrap();
         let command = ["--", "sh", "-c", "echo ran; exit 7"];
         let command = crate::exitdir(dir.path(), &[arguments, &command].concat());
-        let outcomes = testkit::process::run_with_little_memory(&command);
+        let outcomes = testkit::process::run_with_little_memory(&command, 16_000);
         for (status, said, error) in &outcomes {
             if said == "ran\n" {
                 assert_eq!(*status, Some(7), "{arguments:?}: {error}");

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -377,53 +377,4 @@ fn after_a_crash_tokens_go_on_above_all_that_were_given() {
     )
     .unwrap();
     assert!(token() > last);
-}
-
-const THREADS: &str = "directory::a_renewal_needs_no_new_thread";
-
-/// The command under a lock may use up all that its user may have.
-#[test]
-fn a_renewal_needs_no_new_thread() {
-    if let Some(dir) = std::env::var_os("DIRECTORY_WITHOUT_THREADS") {
-        return renew_without_threads(dir.into());
-    }
-    let place = Place::new();
-    let program = std::env::current_exe().unwrap();
-    // Root may have as many as it likes.
-    let mut test = match User::new(&place, 50_004, &[]) {
-        Some(user) => {
-            fs::set_permissions(place.locks(), fs::Permissions::from_mode(0o777)).unwrap();
-            user.command_at(&program, "test")
-        }
-        None => Command::new(program),
-    };
-    test.args(["--exact", THREADS, "--nocapture"]);
-    let (code, stdout, stderr) = outcome(test.env("DIRECTORY_WITHOUT_THREADS", place.locks()));
-    assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(stdout.contains("1 passed"), "{stdout}");
-}
-
-fn renew_without_threads(dir: PathBuf) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_keep_alive(Duration::from_millis(1))
-        .enable_all()
-        .build()
-        .unwrap();
-    let store = lockheed::DirStore::open(dir).unwrap();
-    let lock = lockheed::Lock::new(store, "x".parse().unwrap())
-        .duration(Duration::from_secs(6))
-        .renew_interval(Duration::from_millis(200));
-    let held = runtime.block_on(lock.acquire()).unwrap();
-    let this = std::process::id().to_string();
-    let (code, _, stderr) = outcome(Command::new("prlimit").args(["--nproc=1", "--pid", &this]));
-    assert_eq!(code, 0, "{stderr}");
-    assert!(std::thread::Builder::new().spawn(|| ()).is_err());
-    let started = Instant::now();
-    let longer_than_the_lease = Duration::from_secs(8);
-    eventually("time passes", || {
-        held.is_lost() || started.elapsed() > longer_than_the_lease
-    });
-    assert!(!held.is_lost());
-    runtime.block_on(held.release()).unwrap();
 }

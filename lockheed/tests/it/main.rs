@@ -14,6 +14,7 @@ mod failures;
 mod foreign;
 mod init;
 mod library;
+mod limits;
 mod listing;
 mod queue;
 mod silent;

@@ -102,7 +102,7 @@ fn memory_runs_out_with_an_error() {
         let place = Place::with_pipe();
         let mut waiting = place.lockpipe();
         waiting.args(["-qq", command, "--timeout", "20ms"]);
-        let outcomes = testkit::process::run_with_little_memory(&waiting);
+        let outcomes = testkit::process::run_with_little_memory(&waiting, 16_000);
         for (status, _, error) in &outcomes {
             // The loader ends with 127, and the kernel without a status.
             let is_known = matches!(status, Some(11 | 12 | 110 | 127) | None);
