@@ -125,12 +125,13 @@ fn a_guard_that_is_stopped_when_the_command_exits_goes_on() {
 fn a_guard_that_is_traced_does_not_save_the_tree() {
     let (_place, fifo) = fifo();
     let end_on = fifo.to_str().unwrap();
-    let deadline = ["--deadline", "1500", "--grace", "300", "--margin", "200"];
-    for options in [&deadline[..], &["--until", end_on, "--grace", "300"]] {
+    let deadline = ["--deadline", "4000", "--grace", "300", "--margin", "200"];
+    let asked = ["--deadline", "3600000", "--until", end_on, "--grace", "300"];
+    for options in [&deadline[..], &asked] {
         let long = unique();
-        let script = format!("(setsid sleep {long} &); echo guard $PPID; exec sleep {long}");
+        let script = format!("(setsid sleep {long} &); echo $PPID; exec sleep {long}");
         let mut supervised = start(&mut supervise(&[options, &["sh", "-c", &script]].concat()));
-        let guard = guard_said(&mut supervised);
+        let guard = deadline_and_guard(&mut supervised);
         ptrace::attach(guard).unwrap();
         eventually("the guard is stopped", || state(guard) == Some('t'));
         if options.contains(&end_on) {
