@@ -31,19 +31,19 @@ pub struct Backoff {
 /// Every waiter pauses, and learns from its watch if another was first. The pause has two parts:
 ///
 /// - A holder says in its lease how often it was passed before. A waiter that was passed less often
-///   leaves that many others half a round trip each.
-/// - A random part, that grows with the logarithm of a window. So the longer a lock is free, the more
-///   of its waiters try in each moment: the first of a crowd does soon, and one that is left alone
-///   with a wide window does not wait for long. The window is narrow, as if nobody else waited, until
-///   a write of this waiter collides; that makes it wide, and each hand-off without a collision
-///   narrows it. Who was passed unusually often takes a smaller share of it.
+///   leaves that many others a round trip each.
+/// - A random part, which grows with the logarithm of a window. So the longer a lock is free, the more
+///   of its waiters try in each moment: somebody in a crowd tries soon, and a waiter that is left
+///   alone with a wide window does not wait for long. The window is narrow, as if nobody else
+///   waited, until a write of this waiter collides; that makes it wide, and each hand-off without a
+///   collision narrows it. A waiter that was passed unusually often takes a smaller share of it.
 #[derive(Debug)]
 pub struct ContentionWindow {
     /// About how many others may try at the same time.
     window: f64,
     /// None before anything was answered.
     round_trip: Option<Duration>,
-    /// What was measured is that of one request, which may have made a connection.
+    /// It was measured once, by a request that may have made a connection.
     is_first: bool,
     /// How often somebody else was first.
     passed: u32,
@@ -106,8 +106,8 @@ impl ContentionWindow {
     const WIDEST: f64 = 1000.0;
     /// What each waiter is left that was passed once more often, in round trips.
     const SLOT: f64 = 1.0;
-    /// What the random part takes while the number of those who have tried grows by a factor of e, in
-    /// round trips. Less is faster, and costs writes.
+    /// How long the random part is, in round trips, for each factor of e in the window. Less is
+    /// faster, and costs writes.
     const SPREAD: f64 = 1.25;
     /// With each holder that says nothing, one part in so many of `turn` is forgotten. Forgetting
     /// faster costs writes: a releaser that comes back at once says nothing either, and those who
@@ -158,9 +158,9 @@ impl ContentionWindow {
     }
 
     /// Somebody else acquired the lock so long after it had become free, and says how often it was
-    /// passed. Who says nothing has not waited, or is another program: what was known before counts
-    /// less and less. That time holds a round trip, so that one which was measured longer, as of a
-    /// first request on a busy machine, is corrected.
+    /// passed. Who says nothing has not waited, or is another program: what was known before counts a
+    /// little less. A round trip is no longer than that time: one that was measured on a busy
+    /// machine is corrected.
     pub fn spared(&mut self, after: Duration, turn: Option<u32>) {
         self.passed += 1;
         self.turn = match turn {
@@ -236,6 +236,45 @@ mod tests {
         let newcomer = passed(1, 40).pause(&mut random);
         assert!(newcomer > longest(&passed(40, 40)), "{newcomer:?}");
         assert!(longest(&passed(80, 40)) < longest(&passed(40, 40)));
+    }
+
+    #[test]
+    fn a_waiter_that_is_alone_hardly_pauses_and_one_of_a_crowd_not_for_long() {
+        let round_trip = Duration::from_millis(10);
+        let mut window = ContentionWindow::new();
+        for _ in 0..2 {
+            window.answered_after(round_trip);
+        }
+        assert!(longest(&window) < round_trip, "{window:?}");
+        for _ in 0..10 {
+            window.collided();
+        }
+        let alone = longest(&window);
+        assert!(alone > round_trip * 2, "{window:?}");
+        assert!(alone < round_trip * 10, "{window:?}");
+    }
+
+    /// It is only believed to have been fast, until another one is measured.
+    #[test]
+    fn a_first_request_makes_the_connection_too() {
+        let mut window = ContentionWindow::new();
+        window.answered_after(Duration::from_millis(30));
+        let first = longest(&window);
+        window.answered_after(Duration::from_millis(10));
+        assert_eq!(longest(&window), first);
+        // Somebody else was faster than that.
+        window.spared(Duration::from_millis(2), None);
+        assert!(longest(&window) < first);
+    }
+
+    #[test]
+    fn the_holder_that_is_found_has_a_turn_too() {
+        let round_trip = Duration::from_millis(10);
+        let mut window = ContentionWindow::new();
+        window.answered_after(round_trip);
+        window.found_held(Some(40));
+        let mut random = Random::new(1);
+        assert!(window.pause(&mut random) >= round_trip * 40 / 3);
     }
 
     #[test]

@@ -102,13 +102,13 @@ impl<P: Protocol> Phase<P> {
         match error.effect() {
             Effect::Conflict => {
                 core.answered(Asked::Read, sent.at);
-                let mut is_blind = false;
+                let mut in_crowd = false;
                 if let Self::Acquiring(acquiring) = &mut self {
                     acquiring.answered = true;
                     let waited = std::mem::replace(&mut acquiring.waited, true);
-                    is_blind = P::CLAIMS_UNSEEN && !waited;
+                    in_crowd = waited || !P::CLAIMS_UNSEEN;
                 }
-                core.collided(sent.base, is_blind);
+                core.collided(sent.base, in_crowd);
                 self
             }
             Effect::Unknown => {
