@@ -1,5 +1,7 @@
 //! Supervisors below supervisors.
 
+use std::{fs::OpenOptions, io::Write};
+
 use nix::sys::signal::{Signal, kill};
 
 use super::{ask_for_the_end, eventually, example, fifo, sleeps, start, supervise, unique};
@@ -20,12 +22,19 @@ fn a_command_below_three_supervisors_is_asked_once_for_each_reason() {
     let mut command = supervise(&[&outer[..], &inner].concat());
     let mut supervised = start(command.env("GATE", &gate));
     let command = supervised.says_pid();
+    // A signal that comes just before the shell blocks is not handled until it wakes.
+    let mut open = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&gate)
+        .unwrap();
+    let mut wake = || writeln!(open).unwrap();
     supervised.send(Signal::SIGINT);
-    supervised.says("int");
+    supervised.says_when_woken("int", &mut wake);
     ask_for_the_end(&fifo);
-    supervised.says("term");
+    supervised.says_when_woken("term", &mut wake);
     supervised.send(Signal::SIGTERM);
-    supervised.says("term");
+    supervised.says_when_woken("term", &mut wake);
     // Long enough for what would come twice, by the looks that follow the first.
     std::thread::sleep(std::time::Duration::from_millis(400));
     kill(command, Signal::SIGKILL).unwrap();
