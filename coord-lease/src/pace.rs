@@ -101,14 +101,14 @@ impl Backoff {
 impl ContentionWindow {
     const NARROWEST: f64 = 0.5;
     /// What a collision makes of a narrow window.
-    const WIDE: f64 = 16.0;
+    const WIDE: f64 = 64.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
     /// What each waiter is left that was passed once more often, in round trips.
     const SLOT: f64 = 1.0;
     /// How long the random part is, in round trips, for each factor of e in the window. Less is
     /// faster, and costs writes.
-    const SPREAD: f64 = 1.25;
+    const SPREAD: f64 = 1.5;
     /// With each holder that says nothing, one part in so many of `turn` is forgotten. Forgetting
     /// faster costs writes: a releaser that comes back at once says nothing either, and those who
     /// have waited longest are still there.
@@ -172,7 +172,7 @@ impl ContentionWindow {
         self.round_trip = self.round_trip.map(corrected);
         let narrower = match self.window {
             wide if wide > 16.0 => 0.995,
-            wide if wide > 4.0 => 0.95,
+            wide if wide > 4.0 => 0.98,
             _ => 0.7,
         };
         self.window = (self.window * narrower).max(Self::NARROWEST);
