@@ -2,14 +2,9 @@
 
 use std::time::Duration;
 
-/// A waiter that was passed so many times more than is usual takes half of its share of the window.
+/// A waiter that was passed as often as the last holder, and so many times more, waits a quarter of
+/// its window.
 const PATIENT: f64 = 8.0;
-
-/// Whoever was passed so much more often than the last holder was passed unusually often.
-const USUAL: f64 = 1.2;
-
-/// What the first request of a connection takes, in round trips: TCP, TLS, and the request.
-const CONNECTION: u32 = 3;
 
 /// No round trip counts as shorter.
 const SHORTEST: Duration = Duration::from_micros(100);
@@ -31,20 +26,15 @@ pub struct Backoff {
 /// Every waiter pauses, and learns from its watch if another was first. The pause has two parts:
 ///
 /// - A holder says in its lease how often it was passed before. A waiter that was passed less often
-///   leaves that many others a round trip each.
-/// - A random part, which grows with the logarithm of a window. So the longer a lock is free, the more
-///   of its waiters try in each moment: somebody in a crowd tries soon, and a waiter that is left
-///   alone with a wide window does not wait for long. The window is narrow, as if nobody else
-///   waited, until a write of this waiter collides; that makes it wide, and each hand-off without a
-///   collision narrows it. A waiter that was passed unusually often takes a smaller share of it.
+///   leaves that many others half a round trip each.
+/// - A random share of a window. A collision makes the window four times as wide, and each hand-off
+///   without one narrows it. The more often a waiter was passed, the smaller is its share.
 #[derive(Debug)]
 pub struct ContentionWindow {
-    /// About how many others may try at the same time.
+    /// In round trips.
     window: f64,
     /// None before anything was answered.
     round_trip: Option<Duration>,
-    /// It was measured once, by a request that may have made a connection.
-    is_first: bool,
     /// How often somebody else was first.
     passed: u32,
     /// How often the last holder was passed, as far as is known.
@@ -99,20 +89,15 @@ impl Backoff {
 }
 
 impl ContentionWindow {
-    const NARROWEST: f64 = 0.5;
-    /// What a collision makes of a narrow window.
-    const WIDE: f64 = 64.0;
+    const FIRST: f64 = 2.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
     /// What each waiter is left that was passed once more often, in round trips.
-    const SLOT: f64 = 1.0;
-    /// How long the random part is, in round trips, for each factor of e in the window. Less is
-    /// faster, and costs writes.
-    const SPREAD: f64 = 1.5;
+    const SLOT: f64 = 0.5;
     /// With each holder that says nothing, one part in so many of `turn` is forgotten. Forgetting
     /// faster costs writes: a releaser that comes back at once says nothing either, and those who
     /// have waited longest are still there.
-    const FORGOTTEN: u32 = 32;
+    const FORGOTTEN: u32 = 8;
     /// More than any crowd needs. A lease is somebody's word, and nobody may put others off for ever.
     const MOST_PASSED: u32 = 1000;
 
@@ -120,9 +105,8 @@ impl ContentionWindow {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            window: Self::NARROWEST,
+            window: Self::FIRST,
             round_trip: None,
-            is_first: false,
             passed: 0,
             turn: 0,
         }
@@ -137,10 +121,8 @@ impl ContentionWindow {
     /// A request was answered after this long. One slow answer says little about the next ones.
     pub fn answered_after(&mut self, took: Duration) {
         let took = took.clamp(SHORTEST, Duration::from_secs(1));
-        let is_second = std::mem::replace(&mut self.is_first, self.round_trip.is_none());
         self.round_trip = Some(match self.round_trip {
-            None => took / CONNECTION,
-            Some(_) if is_second => took,
+            None => took,
             Some(before) if took < before => (before + took) / 2,
             Some(before) => (before * 3 + took.min(before * 2)) / 4,
         });
@@ -148,44 +130,37 @@ impl ContentionWindow {
 
     /// Others tried as well, and one of them was first.
     pub fn collided(&mut self) {
-        self.passed += 1;
-        self.window = (self.window * 16.0).clamp(Self::WIDE, Self::WIDEST);
-    }
-
-    /// The lock was held already, by somebody who says how often it was passed.
-    pub fn found_held(&mut self, turn: Option<u32>) {
-        self.turn = turn.unwrap_or_default().min(Self::MOST_PASSED);
+        self.window = (self.window * 4.0).min(Self::WIDEST);
     }
 
     /// Somebody else acquired the lock so long after it had become free, and says how often it was
-    /// passed. Who says nothing has not waited, or is another program: what was known before counts a
-    /// little less. A round trip is no longer than that time: one that was measured on a busy
-    /// machine is corrected.
+    /// passed. Who says nothing has not waited, or is another program: what was known before counts
+    /// less and less. A round trip that is much longer than that time was measured in worse days, and is
+    /// halved, or this waiter would never get its turn.
     pub fn spared(&mut self, after: Duration, turn: Option<u32>) {
         self.passed += 1;
         self.turn = match turn {
             Some(turn) => turn.min(Self::MOST_PASSED),
             None => self.turn - self.turn.div_ceil(Self::FORGOTTEN),
         };
-        let most = after.max(SHORTEST);
-        let corrected = |known: Duration| known.min((known + most) / 2);
-        self.round_trip = self.round_trip.map(corrected);
+        let most = after.max(SHORTEST) * 8;
+        let halved = |known| if known > most { known / 2 } else { known };
+        self.round_trip = self.round_trip.map(halved);
         let narrower = match self.window {
-            wide if wide > 16.0 => 0.995,
-            wide if wide > 4.0 => 0.98,
+            wide if wide > 16.0 => 0.998,
+            wide if wide > 4.0 => 0.97,
             _ => 0.7,
         };
-        self.window = (self.window * narrower).max(Self::NARROWEST);
+        self.window = (self.window * narrower).max(0.5);
     }
 
     /// How long to wait before a try.
     pub fn pause(&self, random: &mut Random) -> Duration {
         let before = f64::from(self.turn.saturating_sub(self.passed));
-        let overdue = f64::from(self.passed) - USUAL * f64::from(self.turn);
-        let share = random.fraction() / (1.0 + overdue.max(0.0) / PATIENT);
+        let overdue = f64::from(self.passed) / (f64::from(self.turn) + PATIENT);
+        let share = random.fraction() / (1.0 + overdue).powi(2);
         let round_trip = self.round_trip.unwrap_or(Duration::from_millis(1));
-        let pause =
-            round_trip.mul_f64(Self::SLOT * before + Self::SPREAD * (self.window * share).ln_1p());
+        let pause = round_trip.mul_f64(Self::SLOT * before + self.window * share);
         pause.min(Duration::from_secs(5))
     }
 }
@@ -239,45 +214,6 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_that_is_alone_hardly_pauses_and_one_of_a_crowd_not_for_long() {
-        let round_trip = Duration::from_millis(10);
-        let mut window = ContentionWindow::new();
-        for _ in 0..2 {
-            window.answered_after(round_trip);
-        }
-        assert!(longest(&window) < round_trip, "{window:?}");
-        for _ in 0..10 {
-            window.collided();
-        }
-        let alone = longest(&window);
-        assert!(alone > round_trip * 2, "{window:?}");
-        assert!(alone < round_trip * 10, "{window:?}");
-    }
-
-    /// It is only believed to have been fast, until another one is measured.
-    #[test]
-    fn a_first_request_makes_the_connection_too() {
-        let mut window = ContentionWindow::new();
-        window.answered_after(Duration::from_millis(30));
-        let first = longest(&window);
-        window.answered_after(Duration::from_millis(10));
-        assert_eq!(longest(&window), first);
-        // Somebody else was faster than that.
-        window.spared(Duration::from_millis(2), None);
-        assert!(longest(&window) < first);
-    }
-
-    #[test]
-    fn the_holder_that_is_found_has_a_turn_too() {
-        let round_trip = Duration::from_millis(10);
-        let mut window = ContentionWindow::new();
-        window.answered_after(round_trip);
-        window.found_held(Some(40));
-        let mut random = Random::new(1);
-        assert!(window.pause(&mut random) >= round_trip * 40 / 3);
-    }
-
-    #[test]
     fn nobodys_word_puts_a_waiter_off_for_long() {
         let round_trip = Duration::from_millis(1);
         let mut window = ContentionWindow::new();
@@ -285,7 +221,7 @@ mod tests {
         window.spared(round_trip, Some(u32::MAX));
         assert!(longest(&window) <= Duration::from_secs(1), "{window:?}");
         // Those who come after it have not waited.
-        for _ in 0..250 {
+        for _ in 0..60 {
             window.spared(round_trip, None);
         }
         assert!(longest(&window) <= round_trip * 2, "{window:?}");

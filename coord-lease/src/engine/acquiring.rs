@@ -166,11 +166,9 @@ impl<P: Protocol> Acquiring<P> {
         core.wake_by(until);
         core.failures.conflicts = 0;
         self.waited = true;
-        let turn = core.there().and_then(|object| core.protocol.passed(object));
-        match self.free.take() {
-            Some((since, _)) => core.contention.spared(core.now.boot.since(since), turn),
-            None if self.obstacle.is_none() => core.contention.found_held(turn),
-            None => {}
+        if let Some((since, _)) = self.free.take() {
+            let passed = core.there().and_then(|object| core.protocol.passed(object));
+            core.contention.spared(core.now.boot.since(since), passed);
         }
         let known = self.obstacle.as_ref();
         if !known.is_some_and(|known| core.protocol.is_same(known, by)) {

@@ -102,13 +102,11 @@ impl<P: Protocol> Phase<P> {
         match error.effect() {
             Effect::Conflict => {
                 core.answered(Asked::Read, sent.at);
-                let mut in_crowd = false;
+                core.collided(sent.base);
                 if let Self::Acquiring(acquiring) = &mut self {
                     acquiring.answered = true;
-                    let waited = std::mem::replace(&mut acquiring.waited, true);
-                    in_crowd = waited || !P::CLAIMS_UNSEEN;
+                    acquiring.waited = true;
                 }
-                core.collided(sent.base, in_crowd);
                 self
             }
             Effect::Unknown => {
