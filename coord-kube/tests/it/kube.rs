@@ -4,10 +4,6 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
     thread,
     time::{Duration, Instant},
 };
@@ -34,7 +30,7 @@ pub(crate) async fn get(cluster: &Cluster, name: &str) -> Result<ConfigMap, Erro
 }
 
 /// A client for the server at this address.
-async fn connect_to(server: &str) -> Cluster {
+pub(crate) async fn connect_to(server: &str) -> Cluster {
     let file = tempfile::NamedTempFile::new().unwrap();
     let config = json!({"current-context": "c", "clusters": [{"name": "c", "cluster": {"server": server}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "namespace": "ns"}}]});
@@ -49,7 +45,7 @@ async fn get_from(server: &str) -> Error {
 }
 
 /// Does this with each connection, after it has read the head of a request.
-fn server(then: impl Fn(TcpStream) + Send + 'static) -> String {
+pub(crate) fn server(then: impl Fn(TcpStream) + Send + 'static) -> String {
     server_by_path(move |connection, _| then(connection))
 }
 
@@ -269,39 +265,6 @@ async fn an_answer_without_end_is_cut_off() {
     assert_eq!((error.errno(), error.status()), (Errno::EAGAIN, Some(503)));
     drop(cluster);
     assert!(written.recv().unwrap() < 64 << 20);
-}
-
-/// As proxies do that do not know watches: each one ends with nothing, or with the last event again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn watches_that_the_server_ends_at_once_are_begun_more_and_more_slowly() {
-    const EVENT: &str = r#"{"type":"MODIFIED","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x","resourceVersion":"7"}}}"#;
-    for body in ["", EVENT] {
-        let asked = Arc::new(AtomicU32::new(0));
-        let count = Arc::clone(&asked);
-        let url = server(move |mut connection| {
-            count.fetch_add(1, Ordering::Relaxed);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            let _ = connection.write_all((head + body).as_bytes());
-        });
-        let cluster = connect_to(&url).await;
-        let (api, action) = (
-            cluster.api::<ConfigMap>(),
-            cluster.action("watch", "configmaps"),
-        );
-        let all = WatchParams::default();
-        let mut watch = cluster.watch(&api, action, &all, Some("7")).await.unwrap();
-        let events = async { while watch.next().await.unwrap().is_some() {} };
-        let forever = tokio::time::timeout(Duration::from_secs(2), events).await;
-        assert!(forever.is_err(), "{body:?}: the watch is over");
-        let asked = asked.load(Ordering::Relaxed);
-        assert!(
-            (1..=10).contains(&asked),
-            "{body:?}: {asked} requests in two seconds"
-        );
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,3 +9,4 @@ mod kube;
 mod proxies;
 mod tls;
 mod tls_server;
+mod watches;
