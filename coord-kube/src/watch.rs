@@ -181,7 +181,7 @@ where
                 action,
                 selection,
             } = request;
-            // A timer, even one of no time, would put the first request off until the runtime looks at its timers.
+            // Even a timer of no time would put the request off until the runtime looks at timers.
             if !pause.is_zero() {
                 sleep(pause).await;
             }

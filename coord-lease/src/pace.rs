@@ -135,8 +135,8 @@ impl ContentionWindow {
 
     /// Somebody else acquired the lock so long after it had become free, and says how often it was
     /// passed. Who says nothing has not waited, or is another program: what was known before counts
-    /// less and less. A round trip that is much longer than that time was measured in worse days, and is
-    /// halved, or this waiter would never get its turn.
+    /// less and less. A round trip that is much longer than that time was measured in worse days, and
+    /// is halved, or this waiter would never get its turn.
     pub fn spared(&mut self, after: Duration, turn: Option<u32>) {
         self.passed += 1;
         self.turn = match turn {

@@ -95,10 +95,12 @@ pub fn strangers() {
     *dead_leaders = leaders;
 }
 
-/// Sleeps until a child ends, or for this long. Who becomes a child meanwhile is not looked at: the next round does.
+/// Sleeps until a child ends, or for this long. Who becomes a child meanwhile is not looked at: the
+/// next round does. Nor is who is dead already, and kept by its tracer.
 pub(crate) fn await_child(longest: Duration) {
     let children = Children::new().of(getpid().as_raw(), None).into_iter();
-    let children: Vec<_> = children.filter_map(tree::open).take(WATCHED).collect();
+    let alive = children.filter(|child| !tree::is_zombie(*child));
+    let children: Vec<_> = alive.filter_map(tree::open).take(WATCHED).collect();
     let mut polled: Vec<_> = children
         .iter()
         .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))

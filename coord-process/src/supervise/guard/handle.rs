@@ -42,8 +42,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How often a guard is continued that has not reported, in milliseconds.
 const AWAKE: u16 = 100;
 
-/// Who is still stopped after this long is traced.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A guard that is still stopped after being continued so often is traced.
+const CONTINUED: u32 = 10;
 
 /// How often it is looked for while it is being killed.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
@@ -160,7 +160,8 @@ impl Guard {
             }
             Some(Report::Failed(what, errno)) => Err(Kind::failed(what, errno).into()),
             _ => {
-                // It may have started CMD.
+                // It may have started CMD, which dies with it; what CMD has started is asked to end.
+                self.process.kill();
                 self.end_the_rest(boottime() + self.plan.grace);
                 Err(Kind::GuardDied.into())
             }
@@ -178,15 +179,15 @@ impl Guard {
     pub(crate) fn end_the_rest(&self, kill_at: Duration) {
         let (mut hunt, mut killing) = (Hunt::new(0), Killing::default());
         while reap::all() {
+            if self.process.is_zombie() && tree::is_all_dead() {
+                return;
+            }
             let deadline = self.process.deadline();
             let deadline = deadline.map(|at| at.saturating_sub(self.plan.margin));
             let kill_at = deadline.map_or(kill_at, |deadline| deadline.min(kill_at));
             let left = kill_at.saturating_sub(boottime());
             if left.is_zero() {
                 killing.part();
-                if self.process.is_zombie() && tree::is_all_dead() {
-                    return;
-                }
                 reap::await_child(KILL_AGAIN);
             } else {
                 hunt.ask(self.plan.signal, None, kill_at);
@@ -254,22 +255,22 @@ impl Handle {
     /// it has died, when it cannot be continued, as one that is traced, and when the deadline comes
     /// first.
     fn await_report(&self) -> Result<Option<Report>, Error> {
-        let mut ran = boottime();
+        let mut continued = 0;
         loop {
             if let Some(heard) = self.try_next_report() {
                 return heard;
             }
-            let now = boottime();
-            if !self.is_stopped() {
-                ran = now;
-            }
-            let given_up = self.deadline().unwrap_or(Duration::MAX).min(ran + PATIENCE);
-            if given_up <= now {
+            let is_late = self.deadline().is_some_and(|at| at <= boottime());
+            if is_late || continued >= CONTINUED {
                 return Ok(None);
             }
             let mut link = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
             match poll(&mut link, PollTimeout::from(AWAKE)) {
-                Ok(0) => self.wake(),
+                Ok(0) => {
+                    // Counted and not timed: this process may have been stopped together with it.
+                    continued = if self.is_stopped() { continued + 1 } else { 0 };
+                    self.wake();
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(Kind::io("wait (poll)")(error)),
             }

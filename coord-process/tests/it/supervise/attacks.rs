@@ -71,12 +71,22 @@ fn a_guard_that_is_stopped_while_it_starts_the_command_goes_on() {
     assert_eq!(supervised.finish().code(), Some(7));
 }
 
-/// Nobody but who traces it can continue it, and nobody else can end the command.
+/// Only its tracer can continue it. The client must not wait for that. The command dies with the
+/// guard, and what it has started is asked to end.
 #[test]
 fn a_guard_that_is_traced_while_it_starts_the_command_saves_nobody() {
     let long = unique();
-    let script = format!("(setsid sleep {long} &); exec sleep {long}");
+    let orphan = format!("trap 'echo asked; exit' TERM; echo ready; sleep {long} & wait");
+    let script = format!("(setsid sh -c \"{orphan}\" &); exec sleep {long}");
     let (mut supervised, _guard) = traced_after_the_fork(&script);
+    // The client gives the guard up only when the orphan can be asked.
+    supervised.send(Signal::SIGSTOP);
+    eventually("the client is stopped", || {
+        state(supervised.pid()) == Some('T')
+    });
+    supervised.says("ready");
+    supervised.send(Signal::SIGCONT);
+    supervised.says("asked");
     assert_eq!(supervised.finish().code(), Some(125));
     assert!(!sleeps(&long));
 }
@@ -85,7 +95,12 @@ fn a_guard_that_is_traced_while_it_starts_the_command_saves_nobody() {
 fn traced_after_the_fork(script: &str) -> (super::Supervised, Pid) {
     let locked = tempfile::NamedTempFile::new().unwrap();
     let lock = Flock::lock(locked.reopen().unwrap(), FlockArg::LockExclusive).unwrap();
-    let keep = ["--grace", "300", "--keep", locked.path().to_str().unwrap()];
+    let keep = [
+        "--grace",
+        "60000",
+        "--keep",
+        locked.path().to_str().unwrap(),
+    ];
     let supervised = start(&mut supervise(&[&keep[..], &["sh", "-c", script]].concat()));
     // The client waits for the lock, and has not ordered anything.
     let title = format!("coord-guard of {}", supervised.pid());
