@@ -85,6 +85,10 @@ impl<P: Protocol> Protocol for Broken<P> {
         self.inner.passed(object)
     }
 
+    fn room(&self, object: &P::Object) -> Option<u32> {
+        self.inner.room(object)
+    }
+
     fn grant(&self, object: &P::Object) -> Result<P::Grant, P::Error> {
         self.inner.grant(object)
     }

@@ -38,12 +38,17 @@ impl<G: Game> World<G> {
         violated(self.now, "nothing happens any more".to_owned())
     }
 
-    /// Notes when the lock is free, and for how long it was.
-    pub(super) fn note_hand_off(&mut self, free: bool) {
-        if free {
+    /// Notes when the lock is free, for how long it was, and whether another node holds it then.
+    pub(super) fn note_hand_off(&mut self, holder: Option<&str>) {
+        let Some(holder) = holder else {
             self.freed_at = Some(self.now);
-        } else if let Some(freed) = self.freed_at.take() {
+            return;
+        };
+        if let Some(freed) = self.freed_at.take() {
             self.hand_offs.push(self.now - freed);
+            let node = holder.split('-').next().unwrap_or_default();
+            self.handed_on += usize::from(self.last_holder != node);
+            node.clone_into(&mut self.last_holder);
         }
     }
 }

@@ -91,6 +91,8 @@ pub struct HandOffs {
     pub median: f64,
     /// The same for the slowest of a hundred.
     pub slowest: f64,
+    /// How many of a hundred went to another contender, and not to one that came back at once.
+    pub handed_on: usize,
 }
 
 /// Lets so many contenders hand a lock around, with nothing that goes wrong.
@@ -111,6 +113,7 @@ fn hand_around<G: game::Game>(contenders: usize, seed: u64) -> HandOffs {
     if let Err(violation) = world.play_hand_offs(COUNT as usize) {
         panic!("{violation}");
     }
+    let handed_on = world.handed_on * 100 / COUNT as usize;
     let mut times = std::mem::take(&mut world.hand_offs);
     times.sort();
     let in_writes = |at: usize| times[at].as_secs_f64() / WRITE.as_secs_f64();
@@ -119,6 +122,7 @@ fn hand_around<G: game::Game>(contenders: usize, seed: u64) -> HandOffs {
         attempts: f64::from(u32::try_from(world.writes).unwrap_or(u32::MAX)) / handed - 1.0,
         median: in_writes(times.len() / 2),
         slowest: in_writes(times.len() * 99 / 100),
+        handed_on,
     }
 }
 

@@ -143,7 +143,7 @@ impl<G: Game> World<G> {
         }
         let clock = self.clocks.now(0, self.now);
         let holders = G::holders(object);
-        self.note_hand_off(holders.is_empty());
+        self.note_hand_off(holders.first().map(String::as_str));
         let reservation = G::reservation(object);
         let now = (self.now, clock);
         self.check
@@ -224,7 +224,7 @@ impl<G: Game> World<G> {
     /// Something was deleted.
     fn deleted(&mut self, version: &Version) {
         self.check.deleted();
-        self.note_hand_off(true);
+        self.note_hand_off(None);
         self.broadcast(&Change::Deleted(version.clone()));
     }
 

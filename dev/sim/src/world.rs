@@ -52,6 +52,10 @@ pub(super) struct World<G: Game> {
     pub(super) freed_at: Option<Duration>,
     /// How long the lock was free each time before somebody had it.
     pub(super) hand_offs: Vec<Duration>,
+    /// The node that held the lock last.
+    pub(super) last_holder: String,
+    /// How often it was handed on to another node.
+    pub(super) handed_on: usize,
 }
 
 /// A watch at the server.
@@ -103,6 +107,8 @@ impl<G: Game> World<G> {
             writes: 0,
             freed_at: None,
             hand_offs: Vec::new(),
+            last_holder: String::new(),
+            handed_on: 0,
         }
     }
 
