@@ -151,9 +151,9 @@ pub(crate) fn new(
         ..ConfigMap::default()
     };
     set_nonce(&mut object, lease.nonce);
-    if lease.passed > 0 {
+    if let Some(passed) = lease.passed {
         let annotations = object.metadata.annotations.get_or_insert_default();
-        annotations.insert(PASSED.to_owned(), lease.passed.to_string());
+        annotations.insert(PASSED.to_owned(), passed.to_string());
     }
     object
 }

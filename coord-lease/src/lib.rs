@@ -23,7 +23,7 @@ mod wait_report;
 pub use coord_core::BootInstant;
 pub use driver::{Answer, Change, Started, Store, Watch, start};
 pub use held::{Held, LeaseLost, LeaseState, LeaseWatch};
-pub use pace::{Backoff, ContentionWindow, Random};
+pub use pace::{Backoff, ContentionWindow, ROOM, Random};
 pub use timer::{Pollable, StableFd, Timer};
 pub use version::Version;
 

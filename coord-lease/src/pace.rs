@@ -2,12 +2,21 @@
 
 use std::time::Duration;
 
-/// A waiter that was passed as often as the last holder, and so many times more, waits a quarter of
-/// its window.
+/// A waiter that was passed so many times more than is usual takes half of its share of the window.
 const PATIENT: f64 = 8.0;
+
+/// Whoever was passed so much more often than the last holder was passed unusually often.
+const USUAL: f64 = 1.2;
+
+/// For how many others a holder that has waited leaves a slot each, when it releases the lock. By the
+/// time that they take one of those who wait has tried.
+pub const ROOM: u32 = 8;
 
 /// No round trip counts as shorter.
 const SHORTEST: Duration = Duration::from_micros(100);
+
+/// None counts as longer.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// `SplitMix64` (Steele, Lea and Flood, 2014): small, and the same from the same seed.
 #[derive(Debug)]
@@ -23,22 +32,33 @@ pub struct Backoff {
 /// How long to wait before a try when a lock becomes free, so that of many waiters few try at once,
 /// and those first who have waited longest.
 ///
-/// Every waiter pauses, and learns from its watch if another was first. The pause has two parts:
+/// Whoever waits alone does not pause. In a crowd every waiter does, and learns from its watch if
+/// another was first. The pause has two parts:
 ///
-/// - A holder says in its lease how often it was passed before. A waiter that was passed less often
-///   leaves that many others half a round trip each.
-/// - A random share of a window. A collision makes the window four times as wide, and each hand-off
-///   without one narrows it. The more often a waiter was passed, the smaller is its share.
+/// - A holder that has waited says in its lease how often it was passed. A waiter that was passed less
+///   often leaves that many others half a round trip each. So does, for a while, whoever finds a free
+///   lock that others have waited for.
+/// - A random part, which grows with the logarithm of a window. So the longer a lock is free, the more
+///   of its waiters try in each moment: somebody in a crowd tries soon, and a waiter that is left
+///   alone with a wide window does not wait for long. A collision widens the window, and each
+///   hand-off without one narrows it. A waiter that was passed unusually often takes a smaller share.
+///
+/// With everybody who jumps the queue, by coming back at once, the pauses of those who wait are half
+/// as long, until one of them is served.
 #[derive(Debug)]
 pub struct ContentionWindow {
-    /// In round trips.
+    /// About how many others may try at the same time.
     window: f64,
     /// None before anything was answered.
     round_trip: Option<Duration>,
-    /// How often somebody else was first.
-    passed: u32,
+    /// How long the lock is free before somebody has acquired it, on average.
+    free_for: Option<Duration>,
+    /// How often somebody else was first who had waited; none for whoever has not waited.
+    passed: Option<u32>,
     /// How often the last holder was passed, as far as is known.
     turn: u32,
+    /// How often in a row somebody was first who had not waited.
+    jumped: i32,
 }
 
 impl Random {
@@ -89,78 +109,111 @@ impl Backoff {
 }
 
 impl ContentionWindow {
-    const FIRST: f64 = 2.0;
+    /// Where others are known to wait.
+    const CROWD: f64 = 8.0;
+    /// After a collision, at least.
+    const WIDE: f64 = 32.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
     /// What each waiter is left that was passed once more often, in round trips.
     const SLOT: f64 = 0.5;
-    /// With each holder that says nothing, one part in so many of `turn` is forgotten. Forgetting
-    /// faster costs writes: a releaser that comes back at once says nothing either, and those who
-    /// have waited longest are still there.
+    /// How long the random part is, in round trips, for each factor of e in the window. Less is
+    /// faster, and costs writes.
+    const SPREAD: f64 = 1.5;
+    /// A holder that was passed less often than those before it was lucky: with each of them, one part
+    /// in so many of what is known is forgotten. Those who have waited longest are still there.
     const FORGOTTEN: u32 = 8;
     /// More than any crowd needs. A lease is somebody's word, and nobody may put others off for ever.
     const MOST_PASSED: u32 = 1000;
+    /// Beyond this, a pause is nothing in any case.
+    const MOST_JUMPED: i32 = 10;
 
     /// Alone, so far.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            window: Self::FIRST,
+            window: 0.0,
             round_trip: None,
-            passed: 0,
+            free_for: None,
+            passed: None,
             turn: 0,
+            jumped: 0,
         }
     }
 
-    /// How often somebody else was first.
+    /// How often somebody else was first who had waited too; none for whoever has not waited.
     #[must_use]
-    pub fn passed(&self) -> u32 {
+    pub fn passed(&self) -> Option<u32> {
         self.passed
     }
 
     /// A request was answered after this long. One slow answer says little about the next ones.
     pub fn answered_after(&mut self, took: Duration) {
-        let took = took.clamp(SHORTEST, Duration::from_secs(1));
+        let took = took.clamp(SHORTEST, LONGEST);
         self.round_trip = Some(match self.round_trip {
             None => took,
-            Some(before) if took < before => (before + took) / 2,
-            Some(before) => (before * 3 + took.min(before * 2)) / 4,
+            Some(before) => (before * 7 + took.min(before * 2)) / 8,
         });
     }
 
     /// Others tried as well, and one of them was first.
     pub fn collided(&mut self) {
-        self.window = (self.window * 4.0).min(Self::WIDEST);
+        self.is_passed();
+        self.window = (self.window * 8.0).clamp(Self::WIDE, Self::WIDEST);
+    }
+
+    /// The lock was held already, by somebody who says how often it was passed, if it has waited.
+    pub fn found_held(&mut self, turn: Option<u32>) {
+        self.passed.get_or_insert_default();
+        let Some(turn) = turn else { return };
+        self.turn = turn.min(Self::MOST_PASSED);
+        self.window = self.window.max(Self::CROWD);
+    }
+
+    /// The lock is free, and others may wait for it: as many have a slot each before this contender.
+    pub fn found_free(&mut self, room: u32) {
+        self.turn = room.min(ROOM);
     }
 
     /// Somebody else acquired the lock so long after it had become free, and says how often it was
-    /// passed. Who says nothing has not waited, or is another program: what was known before counts
-    /// less and less. A round trip that is much longer than that time was measured in worse days, and
-    /// is halved, or this waiter would never get its turn.
+    /// passed. Who says nothing has not waited, and tells nothing of those who do. No round trip is
+    /// longer than that time is on average; one that was measured on a busy machine does not count.
     pub fn spared(&mut self, after: Duration, turn: Option<u32>) {
-        self.passed += 1;
-        self.turn = match turn {
-            Some(turn) => turn.min(Self::MOST_PASSED),
-            None => self.turn - self.turn.div_ceil(Self::FORGOTTEN),
+        let after = after.clamp(SHORTEST, LONGEST);
+        self.free_for = Some(match self.free_for {
+            None => after,
+            Some(before) => (before * 7 + after) / 8,
+        });
+        let Some(turn) = turn else {
+            self.jumped = (self.jumped + 1).min(Self::MOST_JUMPED);
+            return;
         };
-        let most = after.max(SHORTEST) * 8;
-        let halved = |known| if known > most { known / 2 } else { known };
-        self.round_trip = self.round_trip.map(halved);
-        let narrower = match self.window {
-            wide if wide > 16.0 => 0.998,
-            wide if wide > 4.0 => 0.97,
-            _ => 0.7,
+        self.jumped = 0;
+        self.is_passed();
+        let less = self.turn - self.turn.div_ceil(Self::FORGOTTEN);
+        self.turn = turn.clamp(less, Self::MOST_PASSED);
+        self.window *= match self.window {
+            wide if wide > 16.0 => 0.995,
+            wide if wide > 4.0 => 0.98,
+            wide if wide > 1.0 => 0.7,
+            _ => 0.0,
         };
-        self.window = (self.window * narrower).max(0.5);
+    }
+
+    fn is_passed(&mut self) {
+        *self.passed.get_or_insert_default() += 1;
     }
 
     /// How long to wait before a try.
     pub fn pause(&self, random: &mut Random) -> Duration {
-        let before = f64::from(self.turn.saturating_sub(self.passed));
-        let overdue = f64::from(self.passed) / (f64::from(self.turn) + PATIENT);
-        let share = random.fraction() / (1.0 + overdue).powi(2);
-        let round_trip = self.round_trip.unwrap_or(Duration::from_millis(1));
-        let pause = round_trip.mul_f64(Self::SLOT * before + self.window * share);
+        let passed = self.passed.unwrap_or_default();
+        let before = f64::from(self.turn.saturating_sub(passed));
+        let overdue = f64::from(passed) - USUAL * f64::from(self.turn);
+        let share = random.fraction() / (1.0 + overdue.max(0.0) / PATIENT);
+        let round_trip = [self.round_trip, self.free_for].into_iter().flatten().min();
+        let round_trip = round_trip.unwrap_or(Duration::from_millis(1));
+        let trips = Self::SLOT * before + Self::SPREAD * (self.window * share).ln_1p();
+        let pause = round_trip.mul_f64(trips * 0.5_f64.powi(self.jumped));
         pause.min(Duration::from_secs(5))
     }
 }
@@ -200,9 +253,10 @@ mod tests {
     fn who_was_passed_more_often_tries_first() {
         let round_trip = Duration::from_millis(10);
         let passed = |times: u32, turn| {
-            let mut window = ContentionWindow::new();
-            window.answered_after(round_trip);
-            for _ in 0..times {
+            let mut window = with_round_trip(round_trip);
+            window.found_held(Some(turn));
+            window.collided();
+            for _ in 1..times {
                 window.spared(round_trip, Some(turn));
             }
             window
@@ -213,16 +267,70 @@ mod tests {
         assert!(longest(&passed(80, 40)) < longest(&passed(40, 40)));
     }
 
+    fn with_round_trip(round_trip: Duration) -> ContentionWindow {
+        let mut window = ContentionWindow::new();
+        window.answered_after(round_trip);
+        window
+    }
+
+    #[test]
+    fn a_waiter_that_is_alone_does_not_pause_and_one_of_a_crowd_not_for_long() {
+        let round_trip = Duration::from_millis(10);
+        let mut window = with_round_trip(round_trip);
+        window.found_held(None);
+        assert_eq!(longest(&window), Duration::ZERO, "{window:?}");
+        for _ in 0..10 {
+            window.collided();
+        }
+        let alone = longest(&window);
+        assert!(alone > round_trip * 2, "{window:?}");
+        assert!(alone < round_trip * 11, "{window:?}");
+    }
+
+    #[test]
+    fn the_holder_that_is_found_has_a_turn_too() {
+        let round_trip = Duration::from_millis(10);
+        let mut window = with_round_trip(round_trip);
+        window.found_held(Some(40));
+        let mut random = Random::new(1);
+        assert!(window.pause(&mut random) >= round_trip * 20);
+    }
+
+    #[test]
+    fn whoever_comes_new_leaves_a_lock_to_those_who_have_waited_and_not_for_long() {
+        let round_trip = Duration::from_millis(10);
+        let mut newcomer = with_round_trip(round_trip);
+        newcomer.found_free(40);
+        assert_eq!(longest(&newcomer), round_trip * 4);
+        assert_eq!(newcomer.passed(), None);
+    }
+
+    #[test]
+    fn whoever_jumps_the_queue_makes_those_who_wait_try_sooner_until_one_is_served() {
+        let round_trip = Duration::from_millis(10);
+        let mut window = with_round_trip(round_trip);
+        window.found_held(Some(40));
+        window.collided();
+        let (passed, patient) = (window.passed(), longest(&window));
+        for jumped in 1..=3 {
+            window.spared(round_trip, None);
+            let shorter = patient / (1 << jumped);
+            assert!(longest(&window).abs_diff(shorter) < Duration::from_micros(1));
+        }
+        assert_eq!(window.passed(), passed);
+        window.spared(round_trip, Some(41));
+        assert!(longest(&window) > patient * 3 / 4, "{window:?}");
+    }
+
     #[test]
     fn nobodys_word_puts_a_waiter_off_for_long() {
         let round_trip = Duration::from_millis(1);
-        let mut window = ContentionWindow::new();
-        window.answered_after(round_trip);
+        let mut window = with_round_trip(round_trip);
         window.spared(round_trip, Some(u32::MAX));
         assert!(longest(&window) <= Duration::from_secs(1), "{window:?}");
-        // Those who come after it have not waited.
+        // Those who come after it have hardly waited.
         for _ in 0..60 {
-            window.spared(round_trip, None);
+            window.spared(round_trip, Some(1));
         }
         assert!(longest(&window) <= round_trip * 2, "{window:?}");
     }
@@ -230,10 +338,11 @@ mod tests {
     #[test]
     fn one_slow_answer_does_not_spread_all_tries_to_come() {
         let mut window = ContentionWindow::new();
+        window.collided();
         for millis in [10, 10, 8_000, 10] {
             window.answered_after(Duration::from_millis(millis));
         }
-        assert!(longest(&window) < Duration::from_millis(40), "{window:?}");
+        assert!(longest(&window) < Duration::from_millis(80), "{window:?}");
     }
 
     #[test]

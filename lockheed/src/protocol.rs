@@ -159,7 +159,7 @@ impl Mutex {
         });
         let mut new = Lease::new(&self.contender.id, expires, lease.length);
         new.nonce = Some(lease.nonce.to_string());
-        new.passed = Some(lease.passed).filter(|passed| *passed > 0);
+        new.passed = lease.passed;
         new.alive = self.contender.alive;
         new.token = token;
         new
@@ -266,6 +266,10 @@ impl Protocol for Mutex {
     fn passed(&self, _: &Object) -> Option<u32> {
         let record = self.record.as_ref()?.as_ref().ok()?;
         record.leases.values().find_map(|lease| lease.passed)
+    }
+
+    fn room(&self, _: &Object) -> Option<u32> {
+        self.record.as_ref()?.as_ref().ok()?.room
     }
 
     fn grant(&self, object: &Object) -> Result<Token, StoreError> {

@@ -38,6 +38,9 @@ pub struct Record {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub tags: Vec<String>,
+    /// For how many others whoever comes new leaves a slot each, while the lock is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) room: Option<u32>,
     #[serde(flatten)]
     other: Map<String, Value>,
 }
@@ -70,7 +73,7 @@ pub struct Lease {
     /// Tells this write from every other one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<String>,
-    /// How often somebody else was first while this one waited.
+    /// How often somebody else was first while this one waited; none for one that has not waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) passed: Option<u32>,
     #[serde(flatten)]

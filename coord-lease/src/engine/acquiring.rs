@@ -166,9 +166,11 @@ impl<P: Protocol> Acquiring<P> {
         core.wake_by(until);
         core.failures.conflicts = 0;
         self.waited = true;
-        if let Some((since, _)) = self.free.take() {
-            let passed = core.there().and_then(|object| core.protocol.passed(object));
-            core.contention.spared(core.now.boot.since(since), passed);
+        let turn = core.there().and_then(|object| core.protocol.passed(object));
+        match self.free.take() {
+            Some((since, _)) => core.contention.spared(core.now.boot.since(since), turn),
+            None if self.obstacle.is_none() => core.contention.found_held(turn),
+            None => {}
         }
         let known = self.obstacle.as_ref();
         if !known.is_some_and(|known| core.protocol.is_same(known, by)) {
@@ -180,6 +182,7 @@ impl<P: Protocol> Acquiring<P> {
     /// It is free: after a wait the others who waited see it too, and all but one should spare their write.
     fn claim(&mut self, core: &mut Core<P>) {
         let now = core.now.boot;
+        self.make_room(core);
         let pause = if self.waited {
             core.contention.pause(&mut core.random)
         } else {
@@ -202,6 +205,18 @@ impl<P: Protocol> Acquiring<P> {
         self.free = None;
         core.created.push(lease.nonce);
         core.write(write, Some(lease.nonce), false);
+    }
+
+    /// Whoever comes new, or at once again, leaves a lock to those who have waited for it.
+    fn make_room(&mut self, core: &mut Core<P>) {
+        if self.waited || self.wait == Wait::No {
+            return;
+        }
+        if let Some(room) = core.there().and_then(|object| core.protocol.room(object)) {
+            self.waited = true;
+            core.contention.found_free(room);
+            core.watch();
+        }
     }
 
     /// A lease of ours is there already: by a write whose answer was lost, or from before, by the same ID.

@@ -102,11 +102,13 @@ impl<P: Protocol> Phase<P> {
         match error.effect() {
             Effect::Conflict => {
                 core.answered(Asked::Read, sent.at);
-                core.collided(sent.base);
+                let mut in_crowd = false;
                 if let Self::Acquiring(acquiring) = &mut self {
                     acquiring.answered = true;
-                    acquiring.waited = true;
+                    let waited = std::mem::replace(&mut acquiring.waited, true);
+                    in_crowd = waited || !P::CLAIMS_UNSEEN;
                 }
+                core.collided(sent.base, in_crowd);
                 self
             }
             Effect::Unknown => {

@@ -343,9 +343,10 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Others write too: at once for the first time, and more slowly each time after that.
-    pub(super) fn collided(&mut self, base: Option<Version>) {
-        self.beaten = Some(base);
+    /// Others write too: at once for the first time, and more slowly each time after that. In a crowd
+    /// of waiters one of them was faster; a blind claim, and a holder's write, say nothing of that.
+    pub(super) fn collided(&mut self, base: Option<Version>, in_crowd: bool) {
+        self.beaten = in_crowd.then_some(base);
         self.stale = true;
         self.failures.conflicts += 1;
         if self.failures.conflicts > 1 {

@@ -74,6 +74,12 @@ pub trait Protocol: Send + 'static {
     /// How often its holder was passed before it came to hold the lock, where the object tells.
     fn passed(&self, object: &Self::Object) -> Option<u32>;
 
+    /// For how many others who may be waiting whoever comes new leaves a slot each, before it claims
+    /// this lock, which is free.
+    fn room(&self, _object: &Self::Object) -> Option<u32> {
+        None
+    }
+
     /// What a holder has by this object, which a write of ours made.
     ///
     /// # Errors
@@ -131,8 +137,8 @@ pub struct NewLease {
     pub nonce: Nonce,
     /// How long it is; none for one without an end.
     pub length: Option<Duration>,
-    /// How often somebody else was first while it was waited for.
-    pub passed: u32,
+    /// How often somebody else was first while it was waited for; none for whoever has not waited.
+    pub passed: Option<u32>,
 }
 
 impl NewLease {
@@ -142,7 +148,7 @@ impl NewLease {
         Self {
             nonce,
             length: None,
-            passed: 0,
+            passed: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coord_lease::engine::Nonce;
+use coord_lease::{ROOM, engine::Nonce};
 
 use super::{
     broken::Broken,
@@ -55,10 +55,17 @@ pub(super) fn renewed(object: &Object, record: &Record, mut lease: Lease) -> Obj
     with(object, &record)
 }
 
-/// The same without the lease of this ID.
+/// The same without the lease of this ID. Who has waited for it says that others may be waiting still;
+/// with each that came and did not, that counts for less.
 pub(super) fn released(object: &Object, record: &Record, id: &str) -> Object {
     let mut record = record.clone();
-    record.leases.remove(id);
+    let lease = record.leases.remove(id);
+    record.room = if lease.is_some_and(|lease| lease.passed.is_some()) {
+        Some(ROOM)
+    } else {
+        let less = record.room.map(|room| room / 2);
+        less.filter(|room| *room > 0)
+    };
     with(object, &record)
 }
 

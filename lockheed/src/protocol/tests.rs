@@ -220,16 +220,52 @@ fn who_reads_that_its_write_was_undone_has_lost_the_lock() {
     waiter.handle(Input::Time, at(2));
     outputs(&mut waiter);
     waiter.handle(read(Some(free(400))), at(2));
-    let asked = std::iter::from_fn(|| {
-        let wake = waiter.wake_at()?;
-        waiter.handle(Input::Time, wake);
-        waiter.poll()
-    });
+    let asked = outputs(&mut waiter);
     assert!(
         asked
-            .into_iter()
-            .any(|output| matches!(output, Output::Write(_)))
+            .iter()
+            .any(|output| matches!(output, Output::Write(_))),
+        "{asked:?}"
     );
+}
+
+/// Those who wait may still be there; with each that came and saw nobody, they count for less.
+#[test]
+fn who_comes_new_makes_room_where_somebody_has_waited() {
+    let mut object = Object::new(&"x".parse().unwrap());
+    let record = Record::mutex("x");
+    let mut room = Vec::new();
+    for passed in [None, Some(3), None, None, None, None] {
+        let mut lease = Lease::new("me", Timestamp::NEVER, Some(LENGTH));
+        lease.passed = passed;
+        let record = record_of(&object).unwrap_or(record.clone());
+        object = edit::acquired(&object, &record, lease, &[], false);
+        object = edit::released(&object, &record_of(&object).unwrap(), "me");
+        room.push(record_of(&object).unwrap().room);
+    }
+    assert_eq!(room, [None, Some(8), Some(4), Some(2), Some(1), None]);
+
+    let claims_at_once = |wait, room| {
+        let mut record = Record::mutex("x");
+        record.room = room;
+        let mut object = versioned(object.clone(), 900);
+        object.data.insert(RECORD.to_owned(), record.to_json());
+        let mut newcomer = contender(wait);
+        newcomer.handle(Input::Time, at(0));
+        outputs(&mut newcomer);
+        newcomer.handle(read(Some(object)), at(1));
+        outputs(&mut newcomer)
+            .iter()
+            .any(|output| matches!(output, Output::Write(_)))
+    };
+    assert!(claims_at_once(Wait::Forever, None));
+    assert!(!claims_at_once(Wait::Forever, Some(8)));
+    // Who does not wait cannot make room either.
+    assert!(claims_at_once(Wait::No, Some(8)));
+}
+
+fn record_of(object: &Object) -> Option<Record> {
+    Record::from_json(object.data.get(RECORD)?).ok()
 }
 
 /// The answer to the first write never comes; whoever has asked us to stop does not wait for it.
