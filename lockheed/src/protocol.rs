@@ -137,8 +137,10 @@ impl Mutex {
         let broken = self.broken.as_ref().filter(|broken| broken.ended(id));
         Some(Refusal::NotHeld(Box::new(NotHeld {
             id: id.clone(),
+            token: None,
             broken: broken.cloned(),
             by,
+            current: None,
         })))
     }
 

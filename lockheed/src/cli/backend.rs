@@ -1,12 +1,20 @@
 //! Which store a command works on.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::Args;
-use coord_core::cli::Failure;
+use coord_core::{cli::Failure, text::shell_quoted};
 use lockheed::DirStore;
 
 use super::store::AnyStore;
+
+/// How the names of the ConfigMaps begin, unless another prefix is given.
+#[cfg(feature = "kube")]
+const PREFIX: &str = "lockheed";
 
 /// Where the locks are.
 #[derive(Args, Clone, Debug)]
@@ -36,7 +44,7 @@ pub(crate) struct StoreArg {
         long,
         global = true,
         value_name = "PREFIX",
-        default_value = "lockheed",
+        default_value = PREFIX,
         display_order = 82
     )]
     prefix: String,
@@ -78,6 +86,34 @@ pub(crate) enum Login {
 impl StoreArg {
     pub(crate) fn place(&self) -> &Place {
         &self.store
+    }
+
+    /// The options, as they are typed into a shell, that name this store again: from any directory, and
+    /// whatever the environment says.
+    pub(crate) fn as_typed(&self) -> Vec<String> {
+        let option = |name, value: &OsStr| format!("--{name}={}", shell_quoted(value));
+        match &self.store {
+            Place::Dir(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let mut place = OsString::from("dir:");
+                place.push(path);
+                vec![option("store", &place)]
+            }
+            Place::Kube => {
+                let is_default = std::env::var_os("LOCKHEED_STORE").is_none();
+                let store = (!is_default).then(|| option("store", "kube".as_ref()));
+                #[cfg(feature = "kube")]
+                let store = {
+                    let prefix =
+                        (self.prefix != PREFIX).then(|| option("prefix", self.prefix.as_ref()));
+                    store
+                        .into_iter()
+                        .chain(prefix)
+                        .chain(self.client.as_typed())
+                };
+                store.into_iter().collect()
+            }
+        }
     }
 
     /// Opens the store. A directory must be there.

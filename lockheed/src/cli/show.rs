@@ -18,7 +18,7 @@ use lockheed::{
 };
 use serde_json::{Value, json};
 
-use super::{StoreArg, hold::condition, name, store::AnyStore};
+use super::{StoreArg, admin::break_command, hold::condition, name, store::AnyStore};
 
 #[derive(Args)]
 pub(crate) struct List {
@@ -183,7 +183,7 @@ impl Inspect {
         block_on(async {
             let state = lockheed::inspect(&store.open().await?, &name).await?;
             print(&match self.output {
-                ShowFormat::Text => in_words(&state),
+                ShowFormat::Text => in_words(&state, store),
                 ShowFormat::Json => format!("{}\n", json(&all_in_json(&state))),
                 ShowFormat::Yaml => yaml(&all_in_json(&state)),
             })?;
@@ -250,7 +250,7 @@ fn kind(state: &State) -> &str {
     }
 }
 
-fn in_words(state: &State) -> String {
+fn in_words(state: &State, store: &StoreArg) -> String {
     let mut text = format!("name     {}\nversion  {}\n", state.name, state.version);
     let tags = state.record.tags.join(", ");
     text += &format!(
@@ -269,6 +269,9 @@ fn in_words(state: &State) -> String {
     for lease in state.expired() {
         let how = expired_ago(lease, state.now);
         text += &format!("over     the lease of {:?} {how}\n", lease.holder);
+    }
+    for lease in state.holders().chain(state.expired()) {
+        text += &format!("break    {}\n", break_command(store, state, lease));
     }
     if state.record.leases.is_empty() {
         text += "free\n";

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Broken;
-use crate::Timestamp;
+use crate::{Lease, Timestamp, Token};
 
 /// Who holds a mutex, or is about to write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +35,30 @@ pub enum Refusal {
     NotHeld(Box<NotHeld>),
 }
 
-/// How it is with a mutex that has no lease of this ID.
+/// How it is with a mutex that has no lease of this ID, or another one of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotHeld {
-    pub(super) id: String,
+    pub(crate) id: String,
+    /// The lease with this token was wanted, and no other.
+    pub(crate) token: Option<Token>,
     /// It was the last whose lease was broken.
-    pub(super) broken: Option<Broken>,
+    pub(crate) broken: Option<Broken>,
     /// Who holds it.
-    pub(super) by: Option<HeldBy>,
+    pub(crate) by: Option<HeldBy>,
+    /// The token of whoever holds it, where that is known.
+    pub(crate) current: Option<Token>,
 }
 
 impl HeldBy {
+    /// The holder of this lease, at this time of the store's clock.
+    pub(crate) fn of(lease: &Lease, now: Timestamp) -> Self {
+        Self::Lease {
+            by: lease.holder.clone(),
+            expires: lease.expires,
+            is_past: lease.is_expired(now),
+        }
+    }
+
     /// Whether it is the same holder, if perhaps until another time.
     #[must_use]
     pub fn is_by_same(&self, other: &Self) -> bool {
@@ -83,13 +96,21 @@ impl fmt::Display for HeldBy {
 /// Goes on after "lock x is not held by".
 impl fmt::Display for NotHeld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: ", self.id)?;
+        write!(f, "{:?}", self.id)?;
+        if let Some(token) = self.token {
+            write!(f, " with token {token}")?;
+        }
+        f.write_str(": ")?;
         if let Some(broken) = &self.broken {
             write!(f, "{broken}; ")?;
         }
-        match &self.by {
-            Some(by) => write!(f, "it is {by}"),
-            None => f.write_str("nobody holds it"),
+        let Some(by) = &self.by else {
+            return f.write_str("nobody holds it");
+        };
+        write!(f, "it is {by}")?;
+        match (self.token, self.current) {
+            (Some(_), Some(current)) => write!(f, ", with token {current}"),
+            _ => Ok(()),
         }
     }
 }

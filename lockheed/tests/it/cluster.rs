@@ -1,6 +1,7 @@
 //! Locks on a real API server: `cargo xtask test` starts one.
 
 mod answers;
+mod breaking;
 mod clocks;
 mod commands;
 mod conformance;
