@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use coord_core::{Errno, HasErrno};
+use coord_core::{Errno, HasErrno, InvalidLabel};
 use coord_kube::Rule;
 use coord_lease::{LeaseLost, engine::Failure};
 
@@ -27,7 +27,7 @@ pub enum ErrorKind {
     Lost,
     /// The caller wanted no more. `ECANCELED`.
     Cancelled,
-    /// An invalid name, an object that is not a lock, a Pod that has ended or has no such
+    /// An invalid name or label, an object that is not a lock, a Pod that has ended or has no such
     /// container. `EINVAL`.
     Invalid,
     /// There is no such Pod. `ENOENT`.
@@ -42,6 +42,8 @@ pub enum ErrorKind {
 pub(crate) enum Kind {
     /// The name cannot be a lock's.
     Name,
+    /// This cannot be a label.
+    Label(InvalidLabel),
     /// It cannot be had.
     Refused(Refusal),
     /// Somebody else has it.
@@ -85,7 +87,7 @@ impl Error {
             | Kind::NotAllowed(..)
             | Kind::Silent
             | Kind::Timer(_) => ErrorKind::Request,
-            Kind::Name | Kind::Refused(_) => ErrorKind::Invalid,
+            Kind::Name | Kind::Label(_) | Kind::Refused(_) => ErrorKind::Invalid,
             Kind::Unanswered(_) => ErrorKind::Unanswered,
         }
     }
@@ -176,7 +178,7 @@ impl HasErrno for Error {
         match &*self.kind {
             Kind::Refused(Refusal::NoPod(_)) => Errno::ENOENT,
             Kind::Refused(Refusal::NoClock) => Errno::EPROTO,
-            Kind::Name | Kind::Refused(_) => Errno::EINVAL,
+            Kind::Name | Kind::Label(_) | Kind::Refused(_) => Errno::EINVAL,
             Kind::Held(_) => Errno::EBUSY,
             Kind::TimedOut(..) | Kind::Silent => Errno::ETIMEDOUT,
             Kind::Lost(_) | Kind::NotHeld(_) => Errno::ESTALE,
@@ -208,6 +210,7 @@ impl fmt::Display for Error {
                 "ConfigMap {:?} exists but is not a cmlock lock ({malformed}); leaving it unchanged",
                 self.lock
             ),
+            Kind::Label(label) => label.fmt(f),
             Kind::Refused(refusal) => refusal.fmt(f),
             Kind::Held(obstacle) => write!(f, "it is {obstacle}"),
             Kind::TimedOut(limit, why) => {

@@ -7,7 +7,7 @@ use cmlock::{Client, ErrorKind, Held, Lock, Record};
 use coord_core::{
     Errno, Status,
     cli::{Failure, Tool, print},
-    duration,
+    duration, parse_label,
     text::{escaped, shell_quoted},
 };
 use coord_lease::{Signals, WaitReport, runtime};
@@ -28,7 +28,7 @@ pub(crate) struct Wanted {
     #[arg(long)]
     no_wait: bool,
     /// Put a label on the lock's ConfigMap; may be repeated
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
 }
 
@@ -167,11 +167,4 @@ fn wait(text: &str) -> Result<Wait, duration::Error> {
         "forever" => Ok(Wait::Forever),
         _ => duration::parse(text).map(Wait::For),
     }
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-        return Err("write KEY=VALUE, such as team=db".to_owned());
-    };
-    Ok((key.to_owned(), value.to_owned()))
 }
