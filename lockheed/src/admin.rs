@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use crate::{
-    Condition, Error, Lease, LockName, Record, Store, Timestamp, Token,
+    Condition, Error, InvalidRecord, Lease, LockName, Record, Store, Timestamp, Token,
     error::Kind,
     protocol::{Broken, HeldBy, NotHeld, Skew},
     store::{Object, RECORD, StoreError, StoreErrorKind, Version},
@@ -93,13 +93,10 @@ impl State {
     }
 
     fn read(object: &Object, now: Timestamp) -> Result<Self, Error> {
-        let text = object.data.get(RECORD);
-        let text = text.ok_or_else(|| format!("it has no {RECORD:?} entry"));
-        let record =
-            text.and_then(|text| Record::from_json(text).map_err(|error| error.to_string()));
+        let unreadable = |error: InvalidRecord| Kind::Record(error.to_string()).at(&object.name);
         Ok(Self {
             name: object.name.clone(),
-            record: record.map_err(|reason| Kind::Record(reason).at(&object.name))?,
+            record: object.record().map_err(unreadable)?,
             version: object.version.clone(),
             now,
         })
@@ -256,7 +253,8 @@ async fn end<S: Store>(
 /// Removes a lock that nobody holds; its tokens rise on if it is made again. False when the condition does not hold.
 ///
 /// # Errors
-/// `EBUSY` when it is held; as [`break_lock`].
+/// `EBUSY` when it is held; `EINVAL` when its object has other data beside the lock, or is one that was
+/// made beforehand and never used as a lock; as [`break_lock`].
 pub async fn delete_lock<S: Store>(
     store: &S,
     name: &LockName,
@@ -271,6 +269,11 @@ pub async fn delete_lock<S: Store>(
         let surely = |lease: &&Lease| skew.is_surely_over(lease, state.now);
         if let Some(lease) = state.record.leases.values().find(|lease| !surely(lease)) {
             return Err(Kind::Held(HeldBy::of(lease, state.now)).at(name));
+        }
+        if let Some(key) = object.data.keys().find(|key| *key != RECORD) {
+            let text =
+                format!("it is kept together with other data ({key:?}), which would go with it");
+            return Err(Kind::InvalidRequest(text).at(name));
         }
         match within(store.delete(&object)).await {
             Ok(()) => return Ok(true),

@@ -27,7 +27,7 @@ use crate::{
     Condition, Lease, LockName, Record, Timestamp, Token,
     error::Kind,
     record::MUTEX,
-    store::{Object, RECORD, StoreError, StoreErrorKind},
+    store::{Object, StoreError, StoreErrorKind},
 };
 
 /// What one contender wants of a mutex.
@@ -206,10 +206,7 @@ impl Protocol for Mutex {
             self.record = None;
             return self.observed.forget();
         };
-        let text = object.data.get(RECORD);
-        let record = text
-            .ok_or_else(|| format!("it has no {RECORD:?} entry"))
-            .and_then(|text| Record::from_json(text).map_err(|error| error.to_string()));
+        let record = object.record().map_err(|error| error.to_string());
         if let Ok(record) = &record {
             self.observed.observe(object, record, now);
         }

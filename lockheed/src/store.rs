@@ -21,10 +21,13 @@ pub use dir::{DirStore, DirWatch, ProofOfLife};
 pub use memory::{MemoryStore, MemoryWatch};
 pub use token::{InvalidToken, Token};
 
-use crate::{LockName, Timestamp};
+use crate::{InvalidRecord, LockName, Record, Timestamp};
 
 /// The entry of [`Object::data`] that has the lock's JSON.
 pub const RECORD: &str = "lock";
+
+/// The label by which a ConfigMap is known as a lock.
+pub const LABEL: &str = "lockheed/lock";
 
 /// A place that keeps locks.
 ///
@@ -214,6 +217,17 @@ impl Object {
             data: BTreeMap::new(),
             annotations: BTreeMap::new(),
             rest: String::new(),
+        }
+    }
+
+    /// The lock that is kept in it. One without [`RECORD`] was made beforehand: nobody holds it.
+    ///
+    /// # Errors
+    /// `EINVAL`: what is wrong with it, and where.
+    pub fn record(&self) -> Result<Record, InvalidRecord> {
+        match self.data.get(RECORD) {
+            Some(text) => Record::from_json(text),
+            None => Ok(Record::mutex(self.name.as_str())),
         }
     }
 }

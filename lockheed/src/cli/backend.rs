@@ -48,6 +48,10 @@ pub(crate) struct StoreArg {
         display_order = 82
     )]
     prefix: String,
+    /// What the ConfigMaps are to have.
+    #[cfg(feature = "kube")]
+    #[arg(skip)]
+    labels: Vec<(String, String)>,
     #[cfg(feature = "kube")]
     #[command(flatten)]
     client: coord_kube::ClientArgs,
@@ -86,6 +90,22 @@ pub(crate) enum Login {
 impl StoreArg {
     pub(crate) fn place(&self) -> &Place {
         &self.store
+    }
+
+    /// The same, with these labels for what is written.
+    #[cfg_attr(
+        not(feature = "kube"),
+        allow(unused_mut, reason = "there is no such store")
+    )]
+    pub(crate) fn with_labels(mut self, labels: &[(String, String)]) -> Result<Self, Failure> {
+        if let (Place::Dir(_), Some((key, _))) = (&self.store, labels.first()) {
+            let text =
+                format!("--label {key} is for --store kube: a directory's locks have no labels");
+            return Err(Failure::usage(text));
+        }
+        #[cfg(feature = "kube")]
+        labels.clone_into(&mut self.labels);
+        Ok(self)
     }
 
     /// The options, as they are typed into a shell, that name this store again: from any directory, and
@@ -158,7 +178,8 @@ impl StoreArg {
         if login == Login::First {
             cluster.log_in().await?;
         }
-        Ok(lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?)
+        let store = lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?;
+        Ok(store.with_labels(self.labels.clone())?)
     }
 
     #[cfg(not(feature = "kube"))]

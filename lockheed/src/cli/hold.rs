@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 use coord_core::{
     Errno, Status,
     cli::{Failure, Tool, print},
-    duration,
+    duration, parse_label,
 };
 use coord_lease::{Signals, WaitReport, block_on, output, runtime};
-use lockheed::{Condition, Held, Lock, LockName, Store, Wait};
+use lockheed::{Condition, Held, Lock, LockName, Store, Wait, store::LABEL};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -30,6 +30,9 @@ pub(crate) struct Wanted {
     /// Add a tag to the lock; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+    /// Put a label on the lock's ConfigMap, for --store kube; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
     /// Drop the tags that are not given
     #[arg(long)]
     reset_tags: bool,
@@ -105,6 +108,11 @@ pub(crate) struct Release {
 }
 
 impl Wanted {
+    /// Where the lock is to be, with the labels that it is to have.
+    pub(crate) fn place(&self, store: &StoreArg) -> Result<StoreArg, Failure> {
+        store.clone().with_labels(&self.labels)
+    }
+
     /// Begins to wait.
     pub(crate) fn report(&self, name: &LockName) -> WaitReport {
         WaitReport::start(LockheedCli::NAME, name, self.wait, !self.no_wait)
@@ -142,6 +150,7 @@ impl Wanted {
 impl Acquire {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
+        let store = self.wanted.place(store)?;
         let id = self.id.clone().map_or_else(unique_id, Ok)?;
         let runtime = runtime()?;
         let report = self.wanted.report(&name);
@@ -252,6 +261,15 @@ async fn other_holder(store: &AnyStore, name: &LockName, id: &str) -> Option<Str
 /// The position in it is part of the message.
 pub(crate) fn condition(text: &str) -> Result<Condition, lockheed::InvalidCondition> {
     text.parse()
+}
+
+/// The one that is ours is set in any case.
+fn label(text: &str) -> Result<(String, String), String> {
+    let label = parse_label(text).map_err(|error| error.to_string())?;
+    if label.0 == LABEL {
+        return Err(format!("the label {LABEL:?} is set by lockheed itself"));
+    }
+    Ok(label)
 }
 
 fn max_skew(text: &str) -> Result<MaxSkew, duration::Error> {

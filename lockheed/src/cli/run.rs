@@ -51,6 +51,7 @@ impl Run {
 
     fn wrap(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = name(&self.name)?;
+        let store = self.wanted.place(store)?;
         let times = self
             .request
             .times(self.duration, self.renew_interval, self.grace)?;

@@ -3,9 +3,9 @@
 mod error;
 mod wire;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use coord_core::Errno;
+use coord_core::{Errno, check_label};
 use coord_kube::{Action, Cluster, Event, Rule};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -14,11 +14,8 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 
-use self::{
-    error::{of_create, of_read, of_write},
-    wire::LABEL,
-};
-use super::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
+use self::error::{of_create, of_read, of_write};
+use super::{Change, LABEL, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
 use crate::{LockName, Timestamp};
 
 const RESOURCE: &str = "configmaps";
@@ -26,7 +23,8 @@ const RESOURCE: &str = "configmaps";
 /// A store of ConfigMaps in one namespace of a Kubernetes cluster.
 ///
 /// Lock `x` is the ConfigMap `lockheed-x`, with the label `lockheed/lock`, and its `data.lock` is the lock as JSON. Whatever else the ConfigMap
-/// has is kept as it is. One that has the name and not the label is somebody else's, and is not touched.
+/// has is kept as it is. One that has the name and no `data.lock` was made beforehand, and is a lock that nobody holds. One that has `data.lock` and
+/// not the label is somebody else's, and is not touched.
 ///
 /// Every write names the `resourceVersion` that was read, so that the API server refuses it (409) when somebody else has written since.
 /// The clock is the API server's ([`coord_kube::ClusterClock`]). A [watch](Store::watch) that the server ends, as it does from time to time, is
@@ -36,6 +34,7 @@ pub struct KubeStore {
     cluster: Cluster,
     api: Api<DynamicObject>,
     prefix: String,
+    labels: BTreeMap<String, String>,
 }
 
 /// See [`KubeStore`].
@@ -90,6 +89,7 @@ impl KubeStore {
             cluster,
             api,
             prefix: "lockheed".to_owned(),
+            labels: BTreeMap::new(),
         }
     }
 
@@ -109,6 +109,29 @@ impl KubeStore {
             ));
         }
         prefix.clone_into(&mut self.prefix);
+        Ok(self)
+    }
+
+    /// Puts these labels on each ConfigMap that this store writes, as policies of a cluster may require;
+    /// the others that it has stay.
+    ///
+    /// # Errors
+    /// `EINVAL` for what cannot be a label, and for `lockheed/lock`, which the store sets.
+    pub fn with_labels<K: Into<String>, V: Into<String>>(
+        mut self,
+        labels: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, StoreError> {
+        let invalid = |text| StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text);
+        for (key, value) in labels {
+            let (key, value) = (key.into(), value.into());
+            check_label(&key, &value).map_err(|error| invalid(error.to_string()))?;
+            if key == LABEL {
+                return Err(invalid(format!(
+                    "the label {LABEL:?} is set by lockheed itself"
+                )));
+            }
+            self.labels.insert(key, value);
+        }
         Ok(self)
     }
 
@@ -205,7 +228,7 @@ impl Store for KubeStore {
 
     async fn create(&self, object: &Object) -> Result<Object, StoreError> {
         let name = self.name_of(&object.name)?;
-        let new = wire::write(&name, self.cluster.namespace(), object)?;
+        let new = wire::write(&name, self.cluster.namespace(), object, &self.labels)?;
         let parameters = PostParams::default();
         let request = || self.api.create(&parameters, &new);
         let made = self
@@ -227,7 +250,7 @@ impl Store for KubeStore {
                 text,
             ));
         }
-        let new = wire::write(&name, self.cluster.namespace(), object)?;
+        let new = wire::write(&name, self.cluster.namespace(), object, &self.labels)?;
         let parameters = PostParams::default();
         let request = || self.api.replace(&name, &parameters, &new);
         let done = self
@@ -239,6 +262,7 @@ impl Store for KubeStore {
 
     async fn delete(&self, object: &Object) -> Result<(), StoreError> {
         let name = self.name_of(&object.name)?;
+        wire::check_deletable(&name, object)?;
         let parameters = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(object.uid.clone()),

@@ -11,6 +11,8 @@ mod crash;
 mod credentials;
 mod go;
 mod kubectl;
+mod labels;
+mod premade;
 mod restore;
 mod rights;
 mod watch;
