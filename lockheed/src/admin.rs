@@ -5,6 +5,7 @@ use std::{future::Future, time::Duration};
 use crate::{
     Condition, Error, InvalidRecord, Lease, LockName, Record, Store, Timestamp, Token,
     error::Kind,
+    key,
     protocol::{Broken, HeldBy, NotHeld, Skew},
     store::{Object, RECORD, StoreError, StoreErrorKind, Version},
 };
@@ -20,6 +21,8 @@ const TRIES: u32 = 50;
 pub struct State {
     /// Its name.
     pub name: LockName,
+    /// The key that it is kept for, if its name was made from one.
+    pub key: Option<String>,
     /// What is written into it.
     pub record: Record,
     /// Which of its states this is.
@@ -96,6 +99,7 @@ impl State {
         let unreadable = |error: InvalidRecord| Kind::Record(error.to_string()).at(&object.name);
         Ok(Self {
             name: object.name.clone(),
+            key: key::of(object).map(str::to_owned),
             record: object.record().map_err(unreadable)?,
             version: object.version.clone(),
             now,
@@ -106,7 +110,7 @@ impl State {
 /// One lock, as it is now.
 ///
 /// # Errors
-/// `ENOENT`; `EINVAL` when it cannot be read; that of the store.
+/// `ENOENT`; `EINVAL` when it cannot be read, or is kept for another key than the name's; that of the store.
 pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<State, Error> {
     Ok(look(store, name).await?.1)
 }
@@ -305,6 +309,7 @@ async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, State), E
     let of_lock = |error| Kind::of_store(error).at(name);
     let object = within(store.get(name)).await.map_err(of_lock)?;
     let now = within(store.now()).await.map_err(of_lock)?;
+    key::check(name, &object).map_err(|other| Kind::from(other).at(name))?;
     let state = State::read(&object, now)?;
     Ok((object, state))
 }

@@ -14,13 +14,13 @@ use lockheed::{
 };
 
 use super::{
-    LockheedCli, StoreArg, hold::condition, host, name, show::expired_ago, store::AnyStore,
+    LockArg, LockheedCli, StoreArg, hold::condition, host, show::expired_ago, store::AnyStore,
 };
 
 #[derive(Args)]
 pub(crate) struct Break {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// Only the lease of this holder, as inspect shows it
     #[arg(long)]
     id: Option<String>,
@@ -38,8 +38,8 @@ pub(crate) struct Break {
 
 #[derive(Args)]
 pub(crate) struct Delete {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// Only if this holds, such as: tags contains "abandoned" [default: whatever holds]
     #[arg(long = "if", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
@@ -47,7 +47,7 @@ pub(crate) struct Delete {
 
 impl Break {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         block_on(async { self.end(&name, &store.open().await?).await })
     }
 
@@ -86,7 +86,7 @@ impl Break {
 
 impl Delete {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         block_on(async {
             let (store, condition) = (store.open().await?, self.condition.as_ref());
             let deleted = lockheed::delete_lock(&store, &name, condition).await?;

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
-    LockheedCli, StoreArg, backend::Login, name, report, store::AnyStore, times::RequestArgs,
+    LockArg, LockheedCli, StoreArg, backend::Login, report, store::AnyStore, times::RequestArgs,
     unique_id,
 };
 
@@ -52,8 +52,8 @@ enum MaxSkew {
 
 #[derive(Args)]
 pub(crate) struct Acquire {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// The holder's ID, to be the same holder as before [default: this host's name and a random
     /// part, which is printed]
     #[arg(long)]
@@ -86,8 +86,8 @@ const LEASE: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Args)]
 pub(crate) struct Renew {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// The holder's ID, as it was given to acquire, or printed by it
     #[arg(long)]
     id: String,
@@ -100,8 +100,8 @@ pub(crate) struct Renew {
 
 #[derive(Args)]
 pub(crate) struct Release {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// The holder's ID, as it was given to acquire, or printed by it
     #[arg(long)]
     id: String,
@@ -149,7 +149,7 @@ impl Wanted {
 
 impl Acquire {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         let store = self.wanted.place(store)?;
         let id = self.id.clone().map_or_else(unique_id, Ok)?;
         let runtime = runtime()?;
@@ -205,6 +205,7 @@ impl Acquire {
             Output::Json => {
                 let all = json!({
                     "name": held.name().as_str(),
+                    "key": held.name().key(),
                     "id": held.id(),
                     "token": held.token().get(),
                 });
@@ -218,7 +219,7 @@ impl Acquire {
 
 impl Renew {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         block_on(async {
             let mut lock = Lock::new(store.open().await?, name).id(self.id);
             if let Some(duration) = self.duration {
@@ -233,7 +234,7 @@ impl Renew {
 
 impl Release {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let (name, id) = (name(&self.name)?, self.id);
+        let (name, id) = (self.lock.name()?, self.id);
         block_on(async {
             let store = Arc::new(store.open().await?);
             let other = other_holder(&store, &name, &id).await;

@@ -18,7 +18,7 @@ use lockheed::{
 };
 use serde_json::{Value, json};
 
-use super::{StoreArg, admin::break_command, hold::condition, name, store::AnyStore};
+use super::{LockArg, StoreArg, admin::break_command, hold::condition, store::AnyStore};
 
 #[derive(Args)]
 pub(crate) struct List {
@@ -39,8 +39,8 @@ pub(crate) struct List {
 
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = ShowFormat::Text)]
     output: ShowFormat,
@@ -99,6 +99,7 @@ impl List {
             ("HOLDER", 40),
             ("EXPIRES IN", 12),
             ("TAGS", 20),
+            ("KEY", 30),
         ];
         let more = [("EXPIRES", 25), ("TYPE", 8), ("VERSION", 10)];
         let more = (self.output == ListFormat::Wide).then_some(more);
@@ -179,7 +180,7 @@ impl List {
 
 impl Inspect {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         block_on(async {
             let state = lockheed::inspect(&store.open().await?, &name).await?;
             print(&match self.output {
@@ -198,7 +199,7 @@ fn shown(state: &State) -> Option<&Lease> {
     state.holders().next().or_else(|| state.expired().next())
 }
 
-fn cells(state: &State) -> [String; 4] {
+fn cells(state: &State) -> [String; 5] {
     let lease = shown(state);
     let none = || "-".to_owned();
     [
@@ -206,6 +207,7 @@ fn cells(state: &State) -> [String; 4] {
         lease.map_or_else(none, |lease| lease.holder.clone()),
         lease.map_or_else(none, |lease| left(state, lease)),
         state.record.tags.join(","),
+        state.key.clone().unwrap_or_default(),
     ]
 }
 
@@ -251,7 +253,11 @@ fn kind(state: &State) -> &str {
 }
 
 fn in_words(state: &State, store: &StoreArg) -> String {
-    let mut text = format!("name     {}\nversion  {}\n", state.name, state.version);
+    let mut text = format!("name     {}\n", state.name);
+    if let Some(key) = &state.key {
+        text += &format!("key      {key:?}\n");
+    }
+    text += &format!("version  {}\n", state.version);
     let tags = state.record.tags.join(", ");
     text += &format!(
         "type     {}\ntags     {}\n",
@@ -308,6 +314,7 @@ fn in_json(state: &State) -> Value {
     let expired: Vec<_> = state.expired().map(|lease| over(state, lease)).collect();
     json!({
         "name": state.name.as_str(),
+        "key": state.key,
         "held": state.is_held(),
         "holders": holders,
         "expired": expired,

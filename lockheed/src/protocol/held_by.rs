@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Broken;
+pub use crate::key::OtherKey;
 use crate::{Lease, Timestamp, Token};
 
 /// Who holds a mutex, or is about to write it.
@@ -29,6 +30,8 @@ pub enum HeldBy {
 pub enum Refusal {
     /// It cannot be read.
     Unreadable(String),
+    /// It is kept for another key than the name was made from.
+    OtherKey(OtherKey),
     /// There is none, and only a lease that is there was wanted.
     NoLock,
     /// There is no lease of this ID, and only such a one was wanted.
@@ -119,6 +122,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(reason) => write!(f, "it cannot be read: {reason}"),
+            Self::OtherKey(other) => other.fmt(f),
             Self::NoLock => f.write_str("it does not exist"),
             Self::NotHeld(why) => write!(f, "it is not held by {why}"),
         }

@@ -16,9 +16,12 @@ use kube::{
 
 use self::error::{of_create, of_read, of_write};
 use super::{Change, LABEL, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
-use crate::{LockName, Timestamp};
+use crate::{LockName, Timestamp, key::LONGEST_NAME};
 
 const RESOURCE: &str = "configmaps";
+
+/// The longest name of a ConfigMap.
+const LONGEST: usize = 253;
 
 /// A store of ConfigMaps in one namespace of a Kubernetes cluster.
 ///
@@ -96,11 +99,12 @@ impl KubeStore {
     /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same one exclude each other.
     ///
     /// # Errors
-    /// `EINVAL` when a name cannot begin so.
+    /// `EINVAL` when a name cannot begin so, or when a name that is made from a key would not fit any more.
     pub fn with_prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
-        if prefix.parse::<LockName>().is_err() {
+        const LONGEST_PREFIX: usize = LONGEST - "-".len() - LONGEST_NAME;
+        if prefix.len() > LONGEST_PREFIX || prefix.parse::<LockName>().is_err() {
             let text = format!(
-                "{prefix:?} cannot begin the name of a ConfigMap: use a-z, 0-9, '-' and '.'"
+                "{prefix:?} cannot begin the name of a ConfigMap: use at most {LONGEST_PREFIX} characters from a-z, 0-9, '-' and '.'"
             );
             return Err(StoreError::new(
                 StoreErrorKind::Invalid,
@@ -181,7 +185,6 @@ impl KubeStore {
 
     /// The ConfigMap's name; it is checked before any request, since it becomes a part of the path.
     fn name_of(&self, lock: &LockName) -> Result<String, StoreError> {
-        const LONGEST: usize = 253;
         let name = format!("{}-{lock}", self.prefix);
         if name.len() <= LONGEST {
             return Ok(name);

@@ -10,6 +10,7 @@ mod counts;
 mod crash;
 mod credentials;
 mod go;
+mod keys;
 mod kubectl;
 mod labels;
 mod premade;

@@ -14,6 +14,7 @@ mod directory;
 mod failures;
 mod foreign;
 mod init;
+mod keys;
 mod library;
 mod limits;
 mod listing;
