@@ -1,12 +1,13 @@
 //! Locks that are looked at, and released by their name.
 
 use coord_core::is_dns_subdomain;
+use coord_kube::Rule;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 
 use crate::{
     Client, Error, HeldBy, Record, Verdict,
     client::{CONFIGMAPS, PODS},
-    error::Kind,
+    error::{Kind, NotHeld},
     holder::OwnerState,
     judge::judge,
     time::ClockBounds,
@@ -118,6 +119,69 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
         }
     };
     released.await.map_err(|kind: Kind| kind.at(name))
+}
+
+/// Ends the hold of this holder, whichever Pod it is of: deletes the lock's object, by UID and version,
+/// so that another holder's is left alone. Who watches the lock learns of it at once; until then
+/// that holder believes to have it. Returns what was deleted.
+///
+/// `holder` is [`Record::holder_id`]. It needs [`Client::rules_to_break`], and no Pod.
+///
+/// # Errors
+/// `ESTALE` when that holder does not have it, with who does; `EACCES` without the right to delete it,
+/// which the text says; `EINVAL` when it cannot be read; those of the requests.
+pub async fn break_lock(client: &Client, name: &str, holder: &str) -> Result<Record, Error> {
+    let rules = Client::rules_to_break(name)?;
+    let broken = async {
+        loop {
+            let Some(object) = read(client, name).await? else {
+                return Err(not_held(holder, None, None));
+            };
+            let record = Record::read(&object)?;
+            if record.holder_id() != holder {
+                let by = now_held_by(client, &object, &record).await;
+                return Err(not_held(holder, by, Some(record)));
+            }
+            may(client, &rules).await?;
+            match client.delete(name, &object.metadata).await {
+                Ok(()) => return Ok(record),
+                // It has changed since.
+                Err(error) if error.status() == Some(409) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    broken.await.map_err(|kind: Kind| kind.at(name))
+}
+
+/// Without the right to read the Pod, what the object says counts.
+async fn now_held_by(client: &Client, object: &ConfigMap, record: &Record) -> Option<HeldBy> {
+    match state(client, object).await {
+        Ok(state) => state.obstacle().cloned(),
+        Err(_) => Some(HeldBy::of(record)),
+    }
+}
+
+fn not_held(holder: &str, by: Option<HeldBy>, now: Option<Record>) -> Kind {
+    let now = now.filter(|record| record.holder.is_none());
+    Kind::NotHeld(Box::new(NotHeld {
+        holder: holder.to_owned(),
+        by,
+        uid: now.map(|record| record.uid),
+    }))
+}
+
+/// Where the server does not tell, its answer to the request itself does.
+async fn may(client: &Client, rules: &[Rule]) -> Result<(), Kind> {
+    let cluster = client.cluster();
+    let access = cluster.access(rules).await.unwrap_or_default();
+    match access.into_iter().find(|access| !access.allowed) {
+        Some(missing) => {
+            let namespace = cluster.namespace().to_owned();
+            Err(Kind::NotAllowed(missing.rule, namespace))
+        }
+        None => Ok(()),
+    }
 }
 
 /// There is nothing to release where the holder is there no more.

@@ -40,6 +40,9 @@ enum Command {
     Acquire(hold::Acquire),
     /// Release a lock that this Pod holds; succeed if there is none (exit status 16 if somebody else holds it)
     Release(hold::Release),
+    /// End the hold of one holder, of whichever Pod, and say whose (exit status 1 if somebody else
+    /// holds the lock, or nobody)
+    Break(hold::Break),
     /// Say who holds a lock: status 0 held, 1 free
     Status(show::Show),
     /// List the locks
@@ -71,6 +74,7 @@ impl Tool for CmlockCli {
         }
         match self.command {
             Command::Release(release) => block_on(release.run(&pod)),
+            Command::Break(arguments) => block_on(arguments.run(&pod)),
             Command::Status(status) => block_on(status.run(&pod)),
             Command::List(list) => block_on(list.run(&pod)),
             Command::Check(check) => block_on(check.run(&pod)),

@@ -79,6 +79,19 @@ impl Client {
         ])
     }
 
+    /// What is needed to end the hold of another Pod with [`break_lock`](crate::break_lock).
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that cannot be a lock's.
+    pub fn rules_to_break(name: &str) -> Result<Vec<Rule>, Error> {
+        if !is_dns_subdomain(name) {
+            return Err(Kind::Name.at(name));
+        }
+        Ok(["get", "delete"]
+            .map(|verb| Rule::new(verb, CONFIGMAPS).on(name))
+            .to_vec())
+    }
+
     /// The locks of this Pod, by a client whose retries are off (`kube::Config::default_retry`): a repeated write is judged by whoever knows what
     /// it was for. It must be called within a tokio runtime.
     ///

@@ -2,7 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use coord_core::{Errno, HasErrno};
+use coord_core::{Errno, HasErrno, InvalidLabel};
+use coord_kube::Rule;
 use coord_lease::{LeaseLost, engine::Failure};
 
 use crate::{HeldBy, lock::PodLock, protocol::Refusal, record::Malformed};
@@ -22,11 +23,11 @@ pub enum ErrorKind {
     Held,
     /// The wait ran out. `ETIMEDOUT`.
     TimedOut,
-    /// The lock was held, and is held no more. `ESTALE`.
+    /// The lock was held, and is held no more, or is held by somebody else. `ESTALE`.
     Lost,
     /// The caller wanted no more. `ECANCELED`.
     Cancelled,
-    /// An invalid name, an object that is not a lock, a Pod that has ended or has no such
+    /// An invalid name or label, an object that is not a lock, a Pod that has ended or has no such
     /// container. `EINVAL`.
     Invalid,
     /// There is no such Pod. `ENOENT`.
@@ -41,6 +42,8 @@ pub enum ErrorKind {
 pub(crate) enum Kind {
     /// The name cannot be a lock's.
     Name,
+    /// This cannot be a label.
+    Label(InvalidLabel),
     /// It cannot be had.
     Refused(Refusal),
     /// Somebody else has it.
@@ -51,6 +54,10 @@ pub(crate) enum Kind {
     Cancelled,
     /// It is held no more.
     Lost(LeaseLost),
+    /// This holder does not have it.
+    NotHeld(Box<NotHeld>),
+    /// This user has not the right to do it, in this namespace.
+    NotAllowed(Rule, String),
     Cluster(coord_kube::Error),
     /// The server has never answered, and was given up before the wait was over; the last request's error.
     Unanswered(coord_kube::Error),
@@ -72,13 +79,15 @@ impl Error {
         match &*self.kind {
             Kind::Held(_) => ErrorKind::Held,
             Kind::TimedOut(..) => ErrorKind::TimedOut,
-            Kind::Lost(_) => ErrorKind::Lost,
+            Kind::Lost(_) | Kind::NotHeld(_) => ErrorKind::Lost,
             Kind::Cancelled => ErrorKind::Cancelled,
             Kind::Refused(Refusal::NoPod(_)) => ErrorKind::NoPod,
-            Kind::Refused(Refusal::NoClock) | Kind::Cluster(_) | Kind::Silent | Kind::Timer(_) => {
-                ErrorKind::Request
-            }
-            Kind::Name | Kind::Refused(_) => ErrorKind::Invalid,
+            Kind::Refused(Refusal::NoClock)
+            | Kind::Cluster(_)
+            | Kind::NotAllowed(..)
+            | Kind::Silent
+            | Kind::Timer(_) => ErrorKind::Request,
+            Kind::Name | Kind::Label(_) | Kind::Refused(_) => ErrorKind::Invalid,
             Kind::Unanswered(_) => ErrorKind::Unanswered,
         }
     }
@@ -97,6 +106,30 @@ impl Error {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(*self.kind, Kind::Held(_) | Kind::TimedOut(..))
+    }
+}
+
+/// How it is with a lock that this holder does not have.
+#[derive(Debug)]
+pub(crate) struct NotHeld {
+    pub(crate) holder: String,
+    /// Who has it.
+    pub(crate) by: Option<HeldBy>,
+    /// The object's, where that one has no ID.
+    pub(crate) uid: Option<String>,
+}
+
+impl fmt::Display for NotHeld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it is not held by {:?}: ", self.holder)?;
+        match (&self.by, &self.uid) {
+            (None, _) => f.write_str("nobody holds it"),
+            (Some(by), None) => write!(f, "it is {by}"),
+            (Some(by), Some(uid)) => write!(
+                f,
+                "it is {by}; that holder has no ID, its ConfigMap has the UID {uid}"
+            ),
+        }
     }
 }
 
@@ -145,10 +178,11 @@ impl HasErrno for Error {
         match &*self.kind {
             Kind::Refused(Refusal::NoPod(_)) => Errno::ENOENT,
             Kind::Refused(Refusal::NoClock) => Errno::EPROTO,
-            Kind::Name | Kind::Refused(_) => Errno::EINVAL,
+            Kind::Name | Kind::Label(_) | Kind::Refused(_) => Errno::EINVAL,
             Kind::Held(_) => Errno::EBUSY,
             Kind::TimedOut(..) | Kind::Silent => Errno::ETIMEDOUT,
-            Kind::Lost(_) => Errno::ESTALE,
+            Kind::Lost(_) | Kind::NotHeld(_) => Errno::ESTALE,
+            Kind::NotAllowed(..) => Errno::EACCES,
             Kind::Cancelled => Errno::ECANCELED,
             // That a request got no answer in time is not that the wait ran out.
             Kind::Unanswered(error) if error.errno() == Errno::ETIMEDOUT => Errno::EAGAIN,
@@ -176,6 +210,7 @@ impl fmt::Display for Error {
                 "ConfigMap {:?} exists but is not a cmlock lock ({malformed}); leaving it unchanged",
                 self.lock
             ),
+            Kind::Label(label) => label.fmt(f),
             Kind::Refused(refusal) => refusal.fmt(f),
             Kind::Held(obstacle) => write!(f, "it is {obstacle}"),
             Kind::TimedOut(limit, why) => {
@@ -184,6 +219,14 @@ impl fmt::Display for Error {
             }
             Kind::Cancelled => f.write_str("the wait was cancelled"),
             Kind::Lost(why) => write!(f, "it was lost: {why}"),
+            Kind::NotHeld(not_held) => not_held.fmt(f),
+            Kind::NotAllowed(rule, namespace) => write!(
+                f,
+                "not allowed to {} {} in namespace {namespace:?}: a Role there must have the rule {rule}; `cmlock check {}` prints one",
+                rule.verb(),
+                rule.resource(),
+                self.lock
+            ),
             Kind::Silent => f.write_str("the API server did not answer in time"),
             Kind::Cluster(error) | Kind::Unanswered(error) => write!(f, "{error}"),
             Kind::Timer(_) => f.write_str("cannot make a timer"),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use coord_core::is_dns_subdomain;
+use coord_core::{check_label, is_dns_subdomain};
 use coord_lease::{
     engine::{Engine, Goal, Settings, Wait},
     start,
@@ -150,6 +150,9 @@ impl Lock {
     pub async fn acquire_unless(&self, cancel: impl Future<Output = ()>) -> Result<Held, Error> {
         if !is_dns_subdomain(&self.name) {
             return Err(Kind::Name.at(&self.name));
+        }
+        for (key, value) in &self.labels {
+            check_label(key, value).map_err(|error| Kind::Label(error).at(&self.name))?;
         }
         let settings = Settings {
             goal: Goal::Acquire,

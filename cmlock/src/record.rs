@@ -49,6 +49,8 @@ pub struct Run {
 pub struct Record {
     /// The lock's name.
     pub name: String,
+    /// The object's UID, which no other acquisition has: each makes an object of its own.
+    pub uid: String,
     /// The owner Pod.
     pub owner: Owner,
     /// When the lock is over; none for one without expiry.
@@ -107,6 +109,7 @@ impl Record {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         Ok(Self {
             name: text(&meta.name),
+            uid: text(&meta.uid),
             owner: owner(meta.owner_references.as_deref().unwrap_or_default())?,
             expires: expires(object)?,
             holder: annotation(HOLDER),
@@ -124,6 +127,13 @@ impl Record {
     pub(crate) fn looks_like(object: &ConfigMap) -> bool {
         let mut data = object.data.iter().flatten();
         looks_like(&object.metadata) || data.any(|(key, _)| key == EXPIRES_AT)
+    }
+
+    /// What tells this holder from all others: its ID, or the object's UID where a Go program wrote
+    /// none.
+    #[must_use]
+    pub fn holder_id(&self) -> &str {
+        self.holder.as_deref().unwrap_or(&self.uid)
     }
 
     pub(crate) fn is_held_by(&self, holder: &Holder) -> bool {

@@ -29,4 +29,4 @@ pub mod tls;
 pub use boottime::{BootInstant, boottime};
 pub use errno::{Errno, HasErrno};
 pub use exit::Status;
-pub use name::is_dns_subdomain;
+pub use name::{InvalidLabel, check_label, is_dns_subdomain, parse_label};

@@ -1,6 +1,11 @@
-//! Foreign text, fit to be shown: control characters escaped, passwords in URLs masked.
+//! Foreign text, fit to be shown: control characters escaped, passwords in URLs masked, words quoted
+//! for a shell.
 
-use std::fmt::{self, Write};
+use std::{
+    ffi::OsStr,
+    fmt::{self, Write},
+    os::unix::ffi::OsStrExt,
+};
 
 /// Shows text that somebody else wrote (a file, a server, a name) so that it cannot move the cursor, change colours or hide anything
 /// on a terminal, and stays on its line: control characters (`Cc` of Unicode), the line and paragraph separators and the
@@ -56,6 +61,34 @@ pub struct Escaping<W>(pub W);
 impl<W: Write> Write for Escaping<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         write!(self.0, "{}", escaped(text))
+    }
+}
+
+/// One word of a command that is shown to be pasted into a shell: quoted where that is needed. Text
+/// that a terminal would obey, and what is not UTF-8, is written as `$'…'`, which POSIX has since 2024
+/// and most shells have for longer.
+///
+/// ```
+/// use coord_core::text::shell_quoted;
+/// assert_eq!(shell_quoted("ci-7"), "ci-7");
+/// assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
+/// assert_eq!(shell_quoted("a\x1b'"), r"$'a\033\''");
+/// ```
+#[must_use]
+pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
+    let bytes = word.as_ref().as_bytes();
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._/:=@%+,".contains(byte);
+    match std::str::from_utf8(bytes) {
+        Ok(word) if !word.is_empty() && bytes.iter().all(plain) => word.to_owned(),
+        Ok(word) if !word.contains(is_unsafe) => format!("'{}'", word.replace('\'', r"'\''")),
+        _ => {
+            let escape = |byte: &u8| match byte {
+                b'\\' | b'\'' => format!("\\{}", char::from(*byte)),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                byte => format!("\\{byte:03o}"),
+            };
+            format!("$'{}'", bytes.iter().map(escape).collect::<String>())
+        }
     }
 }
 
@@ -168,6 +201,17 @@ mod tests {
         ) {
             let shown = without_password(&format!("http://me:{password}@{host}"));
             prop_assert!(!shown.contains("SECRET"), "{}", shown);
+        }
+
+        /// `\0` cannot be in an argument.
+        #[test]
+        fn a_shell_reads_what_was_quoted(word in any::<String>()) {
+            let word = word.replace('\0', "");
+            let quoted = shell_quoted(&word);
+            prop_assert!(!quoted.contains(is_unsafe), "{quoted}");
+            let mut shell = std::process::Command::new("bash");
+            let read = shell.args(["-c", &format!("printf %s {quoted}")]).output().unwrap();
+            prop_assert_eq!(String::from_utf8(read.stdout).unwrap(), word);
         }
 
         #[test]

@@ -2,6 +2,9 @@
 
 use std::{fmt, path::PathBuf};
 
+#[cfg(feature = "cli")]
+use coord_core::text::shell_quoted;
+
 /// Which cluster, as whom, and in which namespace: to be flattened into a tool's arguments, before or after its command. They are
 /// kubectl's.
 ///
@@ -50,6 +53,37 @@ pub struct ClientArgs {
         arg(long = "as-group", global = true, value_name = "GROUP")
     )]
     pub impersonate_groups: Vec<String>,
+}
+
+#[cfg(feature = "cli")]
+impl ClientArgs {
+    /// What was given, as it is typed into a shell to mean the same cluster, user and namespace; but
+    /// for the token, which is a secret.
+    #[must_use]
+    pub fn as_typed(&self) -> Vec<String> {
+        let kubeconfig = self.kubeconfig.iter();
+        let kubeconfig = kubeconfig.map(|file| {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            ("kubeconfig", shell_quoted(file))
+        });
+        let texts = [
+            ("context", &self.context),
+            ("namespace", &self.namespace),
+            ("cluster", &self.cluster),
+            ("user", &self.user),
+            ("server", &self.server),
+            ("as", &self.impersonate),
+        ];
+        let given =
+            |(name, value): (_, &Option<String>)| Some((name, shell_quoted(value.as_ref()?)));
+        let groups = self.impersonate_groups.iter();
+        let groups = groups.map(|group| ("as-group", shell_quoted(group)));
+        let all = kubeconfig
+            .chain(texts.into_iter().filter_map(given))
+            .chain(groups);
+        all.map(|(name, value)| format!("--{name}={value}"))
+            .collect()
+    }
 }
 
 /// Without the token.

@@ -3,9 +3,10 @@
 use std::{future::Future, time::Duration};
 
 use crate::{
-    Condition, Error, Lease, LockName, Record, Store, Timestamp,
+    Condition, Error, InvalidRecord, Lease, LockName, Record, Store, Timestamp, Token,
     error::Kind,
-    protocol::{Broken, HeldBy, Skew},
+    key,
+    protocol::{Broken, HeldBy, NotHeld, Skew},
     store::{Object, RECORD, StoreError, StoreErrorKind, Version},
 };
 
@@ -20,6 +21,8 @@ const TRIES: u32 = 50;
 pub struct State {
     /// Its name.
     pub name: LockName,
+    /// The key that it is kept for, if its name was made from one.
+    pub key: Option<String>,
     /// What is written into it.
     pub record: Record,
     /// Which of its states this is.
@@ -28,7 +31,41 @@ pub struct State {
     pub now: Timestamp,
 }
 
+/// A lease that somebody has looked at: whose it is, and which acquisition it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseId {
+    /// The holder's ID.
+    pub holder: String,
+    /// The fencing token, which tells the lease from every other one of the same ID. None for
+    /// whichever lease that ID has.
+    pub token: Option<Token>,
+}
+
 impl State {
+    /// What tells a lease of this lock from all others.
+    ///
+    /// A lease that was never renewed does not tell its token: the lock's version stands for it. That
+    /// is the token, unless others have edited the object since the lease was acquired.
+    #[must_use]
+    pub fn id_of(&self, lease: &Lease) -> LeaseId {
+        let version = || Token::of(&self.version).ok();
+        let unrenewed = || lease.nonce.as_ref().and_then(|_| version());
+        LeaseId {
+            holder: lease.holder.clone(),
+            token: lease.token.or_else(unrenewed),
+        }
+    }
+
+    /// Where in the map of leases it is.
+    fn find(&self, wanted: &LeaseId) -> Option<&str> {
+        let is_wanted = |(key, lease): &(&String, &Lease)| {
+            let is_theirs = [*key, &lease.holder].contains(&&wanted.holder);
+            is_theirs && (wanted.token.is_none() || self.id_of(lease).token == wanted.token)
+        };
+        let found = self.record.leases.iter().find(is_wanted);
+        found.map(|(key, _)| key.as_str())
+    }
+
     /// The leases that are not over, by their own word.
     pub fn holders(&self) -> impl Iterator<Item = &Lease> {
         self.record
@@ -59,13 +96,11 @@ impl State {
     }
 
     fn read(object: &Object, now: Timestamp) -> Result<Self, Error> {
-        let text = object.data.get(RECORD);
-        let text = text.ok_or_else(|| format!("it has no {RECORD:?} entry"));
-        let record =
-            text.and_then(|text| Record::from_json(text).map_err(|error| error.to_string()));
+        let unreadable = |error: InvalidRecord| Kind::Record(error.to_string()).at(&object.name);
         Ok(Self {
             name: object.name.clone(),
-            record: record.map_err(|reason| Kind::Record(reason).at(&object.name))?,
+            key: key::of(object).map(str::to_owned),
+            record: object.record().map_err(unreadable)?,
             version: object.version.clone(),
             now,
         })
@@ -75,7 +110,7 @@ impl State {
 /// One lock, as it is now.
 ///
 /// # Errors
-/// `ENOENT`; `EINVAL` when it cannot be read; that of the store.
+/// `ENOENT`; `EINVAL` when it cannot be read, or is kept for another key than the name's; that of the store.
 pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<State, Error> {
     Ok(look(store, name).await?.1)
 }
@@ -146,19 +181,70 @@ pub async fn break_lock_as<S: Store>(
     condition: Option<&Condition>,
     by: &str,
 ) -> Result<Option<Vec<Lease>>, Error> {
+    end(store, name, None, condition, by).await
+}
+
+/// Ends this lease and no other, and returns it; `by` is whom its holder is told of. What is written
+/// is written only if the lock is as it was judged, so that whoever acquires it meanwhile keeps it.
+/// None when the condition does not hold.
+///
+/// ```
+/// use lockheed::{Lock, LockName, MemoryStore, break_lease, inspect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, name) = (MemoryStore::new(), "deploy".parse::<LockName>()?);
+/// # Lock::new(store.clone(), name.clone()).acquire().await?.detach();
+/// let state = inspect(&store, &name).await?;
+/// if let Some(lease) = state.holders().next() {
+///     break_lease(&store, &name, &state.id_of(lease), None, "an operator").await?;
+/// }
+/// # assert!(!inspect(&store, &name).await?.is_held());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `ESTALE` when the lock has no such lease, with who holds it; as [`break_lock`].
+pub async fn break_lease<S: Store>(
+    store: &S,
+    name: &LockName,
+    lease: &LeaseId,
+    condition: Option<&Condition>,
+    by: &str,
+) -> Result<Option<Lease>, Error> {
+    let ended = end(store, name, Some(lease), condition, by).await?;
+    Ok(ended.and_then(|mut ended| ended.pop()))
+}
+
+/// All leases, or the one that is wanted.
+async fn end<S: Store>(
+    store: &S,
+    name: &LockName,
+    wanted: Option<&LeaseId>,
+    condition: Option<&Condition>,
+    by: &str,
+) -> Result<Option<Vec<Lease>>, Error> {
     for _ in 0..TRIES {
-        let (object, state) = look(store, name).await?;
+        let (mut object, state) = look(store, name).await?;
+        let mut left = state.record.clone();
+        let ended: Vec<_> = match wanted {
+            None => std::mem::take(&mut left.leases).into_values().collect(),
+            Some(wanted) => {
+                let key = state.find(wanted);
+                let key = key.ok_or_else(|| not_held(&object, &state, wanted))?;
+                left.leases.remove(key).into_iter().collect()
+            }
+        };
         if condition.is_some_and(|condition| !state.matches(condition)) {
             return Ok(None);
         }
-        let (mut free, mut object) = (state.record, object);
-        let ended: Vec<_> = std::mem::take(&mut free.leases).into_values().collect();
         if ended.is_empty() {
             return Ok(Some(ended));
         }
         let holders = ended.iter().map(|lease| lease.holder.clone()).collect();
         Broken::new(holders, by, state.now).write(&mut object);
-        object.data.insert(RECORD.to_owned(), free.to_json());
+        object.data.insert(RECORD.to_owned(), left.to_json());
         match within(store.update(&object)).await {
             Ok(_) => return Ok(Some(ended)),
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
@@ -171,7 +257,8 @@ pub async fn break_lock_as<S: Store>(
 /// Removes a lock that nobody holds; its tokens rise on if it is made again. False when the condition does not hold.
 ///
 /// # Errors
-/// `EBUSY` when it is held; as [`break_lock`].
+/// `EBUSY` when it is held; `EINVAL` when its object has other data beside the lock, or is one that was
+/// made beforehand and never used as a lock; as [`break_lock`].
 pub async fn delete_lock<S: Store>(
     store: &S,
     name: &LockName,
@@ -185,12 +272,12 @@ pub async fn delete_lock<S: Store>(
         let skew = Skew::of(store);
         let surely = |lease: &&Lease| skew.is_surely_over(lease, state.now);
         if let Some(lease) = state.record.leases.values().find(|lease| !surely(lease)) {
-            let by = HeldBy::Lease {
-                by: lease.holder.clone(),
-                expires: lease.expires,
-                is_past: lease.is_expired(state.now),
-            };
-            return Err(Kind::Held(by).at(name));
+            return Err(Kind::Held(HeldBy::of(lease, state.now)).at(name));
+        }
+        if let Some(key) = object.data.keys().find(|key| *key != RECORD) {
+            let text =
+                format!("it is kept together with other data ({key:?}), which would go with it");
+            return Err(Kind::InvalidRequest(text).at(name));
         }
         match within(store.delete(&object)).await {
             Ok(()) => return Ok(true),
@@ -201,10 +288,28 @@ pub async fn delete_lock<S: Store>(
     Err(busy(name))
 }
 
+/// Who holds the lock instead: another lease of that ID, if there is one.
+fn not_held(object: &Object, state: &State, wanted: &LeaseId) -> Error {
+    let LeaseId { holder, token } = wanted;
+    let mut leases: Vec<_> = state.holders().chain(state.expired()).collect();
+    leases.sort_by_key(|lease| lease.holder != *holder);
+    let lease = leases.first();
+    let broken = Broken::read(object).filter(|broken| broken.ended(holder));
+    let not_held = NotHeld {
+        id: holder.clone(),
+        token: *token,
+        broken,
+        by: lease.map(|lease| HeldBy::of(lease, state.now)),
+        current: lease.and_then(|lease| state.id_of(lease).token),
+    };
+    Kind::NotHeld(Box::new(not_held)).at(&state.name)
+}
+
 async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, State), Error> {
     let of_lock = |error| Kind::of_store(error).at(name);
     let object = within(store.get(name)).await.map_err(of_lock)?;
     let now = within(store.now()).await.map_err(of_lock)?;
+    key::check(name, &object).map_err(|other| Kind::from(other).at(name))?;
     let state = State::read(&object, now)?;
     Ok((object, state))
 }

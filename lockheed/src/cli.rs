@@ -10,7 +10,7 @@ mod show;
 mod store;
 mod times;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use coord_core::{
     Errno, Status,
     cli::{Failure, Tool},
@@ -94,9 +94,25 @@ impl Tool for LockheedCli {
     }
 }
 
-/// Not an argument parser's error: a bad name is 22.
-fn name(text: &str) -> Result<LockName, Failure> {
-    Ok(text.parse::<LockName>()?)
+/// Which lock a command is about.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct LockArg {
+    /// The lock
+    name: Option<String>,
+    /// Any text that stands for the lock, instead of a name: its name is made from it
+    #[arg(long, value_name = "TEXT")]
+    key: Option<String>,
+}
+
+impl LockArg {
+    /// Not an argument parser's error: a bad name is 22.
+    fn name(&self) -> Result<LockName, Failure> {
+        Ok(match &self.key {
+            Some(key) => LockName::from_key(key)?,
+            None => self.name.as_deref().unwrap_or_default().parse()?,
+        })
+    }
 }
 
 /// An ID that no other holder has, and that says where it is: this machine's name, which is the

@@ -6,6 +6,7 @@ use coord_core::{Errno, HasErrno};
 
 use crate::{
     LeaseLost, LockName,
+    key::OtherKey,
     protocol::{HeldBy, NotHeld},
     store::{StoreError, StoreErrorKind},
 };
@@ -126,6 +127,12 @@ impl Kind {
             lock: lock.clone(),
             kind: self,
         }
+    }
+}
+
+impl From<OtherKey> for Kind {
+    fn from(other: OtherKey) -> Self {
+        Self::InvalidRequest(other.to_string())
     }
 }
 

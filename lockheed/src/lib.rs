@@ -7,6 +7,7 @@ pub mod conformance;
 mod error;
 mod event;
 mod held;
+mod key;
 mod lock;
 mod name;
 mod place;
@@ -17,7 +18,9 @@ mod time;
 
 #[cfg(feature = "kube")]
 pub use admin::locks_everywhere;
-pub use admin::{State, break_lock, break_lock_as, delete_lock, inspect, locks};
+pub use admin::{
+    LeaseId, State, break_lease, break_lock, break_lock_as, delete_lock, inspect, locks,
+};
 pub use condition::{Condition, InvalidCondition};
 pub use coord_core::Errno;
 #[cfg(feature = "kube")]
@@ -26,6 +29,7 @@ pub use coord_lease::{LeaseLost, LeaseWatch};
 pub use error::{Error, ErrorKind};
 pub use event::Event;
 pub use held::Held;
+pub use key::InvalidKey;
 pub use lock::{Lock, Wait};
 pub use name::{InvalidName, LockName};
 pub use record::{InvalidRecord, Lease, Record};

@@ -1,8 +1,15 @@
 //! Names of locks.
 
-use std::{fmt, str::FromStr};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use coord_core::{Errno, HasErrno, is_dns_subdomain};
+
+use crate::key::{self, InvalidKey};
 
 /// The longest name that fits a ConfigMap's with the prefix `lockheed-` before it.
 const LONGEST: usize = 253 - "lockheed-".len();
@@ -14,18 +21,79 @@ const LONGEST: usize = 253 - "lockheed-".len();
 /// assert!("deploy.eu-1".parse::<LockName>().is_ok());
 /// assert!("Deploy".parse::<LockName>().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LockName(String);
+///
+/// It may be made [from a key](Self::from_key). Two that are the same text are the same name, whichever key they
+/// were made from.
+#[derive(Clone, Debug)]
+pub struct LockName {
+    name: String,
+    key: Option<String>,
+}
 
 /// A text that cannot name a lock. Its errno is `EINVAL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidName(String);
 
 impl LockName {
+    /// The name of the lock that this key stands for, which may be any text up to 4096 bytes: what can be
+    /// read of it, at most 30 characters, and 32 hexadecimal digits of its SHA-256 (the README has it to the
+    /// letter). It has at most 63 bytes, and stays the same in all versions.
+    ///
+    /// Whoever acquires the lock keeps the key with it. An object that is kept for another key is refused
+    /// by whatever is given this name.
+    ///
+    /// ```
+    /// use lockheed::LockName;
+    /// let name = LockName::from_key("feature/ABC_1")?;
+    /// assert_eq!(name.as_str(), "feature-abc-1-bd215f57c7ceffa222644e3592648efa");
+    /// assert_eq!(name.key(), Some("feature/ABC_1"));
+    /// # Ok::<(), lockheed::InvalidKey>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` when it is empty, or longer.
+    pub fn from_key(key: &str) -> Result<Self, InvalidKey> {
+        let name = key::name_of(key)?;
+        let key = Some(key.to_owned());
+        Ok(Self { name, key })
+    }
+
     /// The name itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// The key that it was made from.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+impl PartialEq for LockName {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for LockName {}
+
+impl PartialOrd for LockName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for LockName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name.cmp(&other.name)
+    }
+}
+
+impl Hash for LockName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
     }
 }
 
@@ -34,7 +102,8 @@ impl FromStr for LockName {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         if text.len() <= LONGEST && is_dns_subdomain(text) {
-            Ok(Self(text.to_owned()))
+            let name = text.to_owned();
+            Ok(Self { name, key: None })
         } else {
             Err(InvalidName(text.to_owned()))
         }
@@ -43,7 +112,7 @@ impl FromStr for LockName {
 
 impl fmt::Display for LockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&self.name)
     }
 }
 

@@ -20,14 +20,15 @@ use coord_lease::{
 };
 
 pub(crate) use self::broken::Broken;
-pub use self::held_by::{HeldBy, NotHeld, Refusal};
+pub use self::held_by::{HeldBy, NotHeld, OtherKey, Refusal};
 use self::observed::Observed;
 pub use self::skew::Skew;
 use crate::{
-    Condition, Lease, LockName, Record, Timestamp, Token,
+    Condition, InvalidRecord, Lease, LockName, Record, Timestamp, Token,
     error::Kind,
+    key,
     record::MUTEX,
-    store::{Object, RECORD, StoreError, StoreErrorKind},
+    store::{Object, StoreError, StoreErrorKind},
 };
 
 /// What one contender wants of a mutex.
@@ -59,7 +60,7 @@ pub struct Mutex {
     keeps_length: bool,
     observed: Observed,
     /// Of the object that was seen last.
-    record: Option<Result<Record, String>>,
+    record: Option<Result<Record, Refusal>>,
     /// Who was the last whose lease was broken.
     broken: Option<Broken>,
 }
@@ -97,20 +98,22 @@ impl Mutex {
     }
 
     /// The record, if there is an object, and it is one of a mutex.
-    fn record(&self) -> Result<Option<&Record>, String> {
+    fn record(&self) -> Result<Option<&Record>, Refusal> {
         match &self.record {
             None => Ok(None),
-            Some(Err(reason)) => Err(reason.clone()),
+            Some(Err(refusal)) => Err(refusal.clone()),
             Some(Ok(record)) if record.lock_type.is_empty() || record.lock_type == MUTEX => {
                 Ok(Some(record))
             }
-            Some(Ok(record)) => Err(format!("its type {:?} is not known", record.lock_type)),
+            Some(Ok(record)) => {
+                let reason = format!("its type {:?} is not known", record.lock_type);
+                Err(Refusal::Unreadable(reason))
+            }
         }
     }
 
     fn readable(&self) -> Result<Option<&Record>, Failure<Self>> {
-        let unreadable = |reason| Failure::Refused(Refusal::Unreadable(reason));
-        self.record().map_err(unreadable)
+        self.record().map_err(Failure::Refused)
     }
 
     fn our_lease(&self) -> Option<&Lease> {
@@ -137,8 +140,10 @@ impl Mutex {
         let broken = self.broken.as_ref().filter(|broken| broken.ended(id));
         Some(Refusal::NotHeld(Box::new(NotHeld {
             id: id.clone(),
+            token: None,
             broken: broken.cloned(),
             by,
+            current: None,
         })))
     }
 
@@ -172,14 +177,15 @@ impl Mutex {
             reset_tags,
             ..
         } = &self.contender;
+        let acquired = |object: &Object, record: &Record| {
+            key::keep(
+                name,
+                edit::acquired(object, record, lease, tags, *reset_tags),
+            )
+        };
         match (object, self.record()) {
-            (Some(object), Ok(Some(record))) => {
-                Write::Update(edit::acquired(object, record, lease, tags, *reset_tags))
-            }
-            _ => {
-                let (object, record) = (Object::new(name), Record::mutex(name.as_str()));
-                Write::Create(edit::acquired(&object, &record, lease, tags, *reset_tags))
-            }
+            (Some(object), Ok(Some(record))) => Write::Update(acquired(object, record)),
+            _ => Write::Create(acquired(&Object::new(name), &Record::mutex(name.as_str()))),
         }
     }
 }
@@ -204,10 +210,9 @@ impl Protocol for Mutex {
             self.record = None;
             return self.observed.forget();
         };
-        let text = object.data.get(RECORD);
-        let record = text
-            .ok_or_else(|| format!("it has no {RECORD:?} entry"))
-            .and_then(|text| Record::from_json(text).map_err(|error| error.to_string()));
+        let unreadable = |error: InvalidRecord| Refusal::Unreadable(error.to_string());
+        let record = key::check(&self.contender.name, object).map_err(Refusal::OtherKey);
+        let record = record.and_then(|()| object.record().map_err(unreadable));
         if let Ok(record) = &record {
             self.observed.observe(object, record, now);
         }
@@ -216,8 +221,8 @@ impl Protocol for Mutex {
 
     fn judge(&self, _: Option<&Object>, now: Moment) -> Verdict<Self> {
         let Contender { id, skew, .. } = &self.contender;
-        if let Err(reason) = self.record() {
-            return Verdict::Impossible(Refusal::Unreadable(reason));
+        if let Err(refusal) = self.record() {
+            return Verdict::Impossible(refusal);
         }
         let held = self.observed.held(id, *skew, now);
         let held = held.map(|(by, expires, until)| {
@@ -330,7 +335,10 @@ impl Protocol for Mutex {
     fn fence(&self, object: Option<&Object>, nonce: Nonce, _: Moment) -> Write<Object> {
         match object {
             Some(object) => Write::Update(edit::moved(object, nonce)),
-            None => Write::Create(edit::empty(&Object::new(&self.contender.name))),
+            None => {
+                let name = &self.contender.name;
+                Write::Create(key::keep(name, edit::empty(&Object::new(name))))
+            }
         }
     }
 }
@@ -363,6 +371,7 @@ impl From<Failure<Mutex>> for Kind {
             Failure::Lost(why) => Self::Lost(why),
             Failure::Cancelled => Self::Cancelled,
             Failure::Refused(Refusal::Unreadable(reason)) => Self::Record(reason),
+            Failure::Refused(Refusal::OtherKey(other)) => other.into(),
             Failure::Refused(Refusal::NoLock) => Self::NoLock,
             Failure::Refused(Refusal::NotHeld(why)) => Self::NotHeld(why),
             Failure::Request(error) => Self::Store(error),

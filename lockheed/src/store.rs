@@ -8,25 +8,26 @@ mod dir;
 #[cfg(feature = "kube")]
 mod kube;
 mod memory;
+mod token;
 
-use std::{
-    collections::BTreeMap, error::Error, fmt, future::Future, num::NonZeroU64, sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use coord_core::{Errno, HasErrno};
-use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "kube")]
 pub use self::kube::{KubeStore, KubeWatch};
 pub use coord_lease::Version;
 pub use dir::{DirStore, DirWatch, ProofOfLife};
 pub use memory::{MemoryStore, MemoryWatch};
+pub use token::{InvalidToken, Token};
 
-use crate::{LockName, Timestamp};
+use crate::{InvalidRecord, LockName, Record, Timestamp};
 
 /// The entry of [`Object::data`] that has the lock's JSON.
 pub const RECORD: &str = "lock";
+
+/// The label by which a ConfigMap is known as a lock.
+pub const LABEL: &str = "lockheed/lock";
 
 /// A place that keeps locks.
 ///
@@ -135,13 +136,6 @@ pub struct Object {
     pub rest: String,
 }
 
-/// A fencing token: a number that rises with every acquisition of a lock, also across its deletion.
-///
-/// A resource that keeps the highest token it has seen, and refuses lower ones, is safe from a holder that has lost its lock unawares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Token(NonZeroU64);
-
 /// A store's call that failed.
 #[derive(Debug)]
 pub struct StoreError {
@@ -225,6 +219,17 @@ impl Object {
             rest: String::new(),
         }
     }
+
+    /// The lock that is kept in it. One without [`RECORD`] was made beforehand: nobody holds it.
+    ///
+    /// # Errors
+    /// `EINVAL`: what is wrong with it, and where.
+    pub fn record(&self) -> Result<Record, InvalidRecord> {
+        match self.data.get(RECORD) {
+            Some(text) => Record::from_json(text),
+            None => Ok(Record::mutex(self.name.as_str())),
+        }
+    }
 }
 
 impl Scope {
@@ -245,34 +250,6 @@ impl Change {
         match self {
             Self::Written(object) | Self::Deleted(object) => object,
         }
-    }
-}
-
-impl Token {
-    /// The version of the write that acquired the lock, for stores whose versions rise, as those of Kubernetes and of a directory do.
-    ///
-    /// # Errors
-    /// `Invalid` (`EPROTO`) when it is not a number: the store is not fit to fence with.
-    pub fn of(version: &Version) -> Result<Self, StoreError> {
-        version.number().map(Self).ok_or_else(|| {
-            let text = format!(
-                "the store's version {:?} is not a number, and cannot be a fencing token",
-                version.as_str()
-            );
-            StoreError::new(StoreErrorKind::Invalid, Errno::EPROTO, text)
-        })
-    }
-
-    /// The number.
-    #[must_use]
-    pub fn get(self) -> u64 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
@@ -341,22 +318,5 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_a_positive_decimal_number() {
-        assert_eq!(Token::of(&Version::new("42")).unwrap().get(), 42);
-        for bad in ["", "0", "-1", "+1", "1.0", "abc", "18446744073709551616"] {
-            assert_eq!(
-                Token::of(&Version::new(bad)).unwrap_err().errno(),
-                Errno::EPROTO,
-                "{bad:?}"
-            );
-        }
     }
 }

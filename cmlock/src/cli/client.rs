@@ -53,7 +53,7 @@ impl PodArgs {
     }
 
     /// `POD_NAMESPACE` is where the Pod says that it is; what is given goes before it.
-    fn arguments(&self) -> ClientArgs {
+    pub(super) fn arguments(&self) -> ClientArgs {
         let mut arguments = self.client.clone();
         if arguments.namespace.is_none() {
             arguments.namespace = variable("POD_NAMESPACE");

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
-use cmlock::{Client, Held, Lock};
+use cmlock::{Client, ErrorKind, Held, Lock, Record};
 use coord_core::{
     Errno, Status,
     cli::{Failure, Tool, print},
-    duration,
+    duration, parse_label,
+    text::{escaped, shell_quoted},
 };
 use coord_lease::{Signals, WaitReport, runtime};
 
@@ -27,7 +28,7 @@ pub(crate) struct Wanted {
     #[arg(long)]
     no_wait: bool,
     /// Put a label on the lock's ConfigMap; may be repeated
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
 }
 
@@ -52,6 +53,16 @@ pub(crate) struct Release {
     /// The holder's ID, as acquire printed it [default: whoever holds it in this Pod]
     #[arg(long, value_name = "ID")]
     holder: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Break {
+    /// The lock
+    name: String,
+    /// The holder's ID, as status shows it; the ConfigMap's UID for a holder without an ID. Until that
+    /// holder has heard of it, two may both believe they have the lock
+    #[arg(long, value_name = "ID")]
+    holder: String,
 }
 
 impl Wanted {
@@ -126,16 +137,34 @@ impl Release {
     }
 }
 
+impl Break {
+    pub(crate) async fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
+        let client = pod.client().await?;
+        let broken = cmlock::break_lock(&client, &self.name, &self.holder).await;
+        let record = broken.map_err(|error| match error.kind() {
+            ErrorKind::Lost => Failure::new(Status::NO, error),
+            _ => error.into(),
+        })?;
+        let (pod, id) = (&record.owner.name, escaped(record.holder_id()));
+        print(&format!("ended the hold of Pod {pod:?} (holder {id})\n"))?;
+        Ok(Status::DONE)
+    }
+}
+
+/// What is typed to end the hold of this holder and no other.
+pub(super) fn break_command(pod: &PodArgs, record: &Record) -> String {
+    let holder = format!("--holder={}", shell_quoted(record.holder_id()));
+    let words = [CmlockCli::NAME, "break", &record.name, &holder].map(str::to_owned);
+    let words: Vec<_> = words
+        .into_iter()
+        .chain(pod.arguments().as_typed())
+        .collect();
+    words.join(" ")
+}
+
 fn wait(text: &str) -> Result<Wait, duration::Error> {
     match text {
         "forever" => Ok(Wait::Forever),
         _ => duration::parse(text).map(Wait::For),
     }
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-        return Err("write KEY=VALUE, such as team=db".to_owned());
-    };
-    Ok((key.to_owned(), value.to_owned()))
 }

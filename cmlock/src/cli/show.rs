@@ -10,7 +10,7 @@ use coord_core::{
 use coord_lease::output::{ListFormat, ShowFormat, Table, json, yaml};
 use serde_json::{Value, json};
 
-use super::client::PodArgs;
+use super::{client::PodArgs, hold::break_command};
 
 #[derive(Args)]
 pub(crate) struct Show {
@@ -40,7 +40,13 @@ impl Show {
         let state = cmlock::status(&client, &self.name).await?;
         let whole = || in_json(&self.name, state.as_ref());
         print(&match self.output {
-            ShowFormat::Text => format!("{}\n", escaped(&in_words(&self.name, state.as_ref()))),
+            ShowFormat::Text => {
+                let words = in_words(&self.name, state.as_ref());
+                let held = state.as_ref().filter(|state| state.obstacle().is_some());
+                let end =
+                    held.map(|state| format!("break it: {}\n", break_command(pod, &state.record)));
+                format!("{}\n{}", escaped(&words), end.unwrap_or_default())
+            }
             ShowFormat::Json => format!("{}\n", json(&whole())),
             ShowFormat::Yaml => yaml(&whole()),
         })?;
@@ -164,6 +170,7 @@ fn in_json(name: &str, state: Option<&State>) -> Value {
         "pod": record.map(|record| &record.owner.name),
         "podUID": record.map(|record| &record.owner.uid),
         "holder": record.and_then(|record| record.holder.as_ref()),
+        "uid": record.map(|record| &record.uid),
         "container": run.map(|run| &run.container),
         "restarts": run.map(|run| run.restarts),
         "expiresAt": record.and_then(|record| record.expires).map(cmlock::Time::as_secs),

@@ -200,5 +200,15 @@ async fn a_bad_name_is_refused_before_any_request() {
             assert!(error.to_string().contains("invalid lock name"), "{error}");
         }
     }
+    let lock = Lock::new(&client, "x", None).with_labels([("team", "a b")]);
+    let error = lock.acquire().await.map(drop).unwrap_err();
+    assert_eq!(error.errno(), Errno::EINVAL, "{error}");
+    assert!(
+        error.to_string().contains("its value \"a b\" must"),
+        "{error}"
+    );
     assert!(place.requests(AGENT, 0).is_empty());
+    let (status, _, error) = place.run("a", &["acquire", "x", "--label", "a b=c"]);
+    assert_eq!(status, 64, "{error}");
+    assert!(error.contains("its name \"a b\" must"), "{error}");
 }

@@ -1,32 +1,45 @@
 //! `break` and `delete`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use coord_core::{
     Status,
-    cli::{Failure, print},
+    cli::{Failure, Tool, print},
+    text::shell_quoted,
 };
 use coord_lease::block_on;
-use lockheed::{Condition, Lease, LockName, State, Store, Timestamp};
+use lockheed::{
+    Condition, Error, ErrorKind, Lease, LeaseId, LockName, State, Store, Timestamp, Token,
+};
 
-use super::{StoreArg, hold::condition, host, name, show::expired_ago, store::AnyStore};
+use super::{
+    LockArg, LockheedCli, StoreArg, hold::condition, host, show::expired_ago, store::AnyStore,
+};
 
 #[derive(Args)]
 pub(crate) struct Break {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
+    /// Only the lease of this holder, as inspect shows it
+    #[arg(long)]
+    id: Option<String>,
+    /// Only the lease with this fencing token, to tell it from others of the same ID [default: any]
+    #[arg(long, value_name = "TOKEN", requires = "id")]
+    fencing_token: Option<Token>,
     /// Only if this holds, such as: tags contains "abandoned" [default: whatever holds]
     #[arg(long = "if", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
-    /// Really do it, else only say whose lease it would end: until its holder has heard of it, two
-    /// holders may both believe they have the lock
+    /// Really do it, whoever holds the lock, else only say whose lease it would end; not needed with
+    /// --id. Until its holder has heard of it, two holders may both believe they have the lock
     #[arg(long)]
     yes: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct Delete {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// Only if this holds, such as: tags contains "abandoned" [default: whatever holds]
     #[arg(long = "if", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
@@ -34,17 +47,25 @@ pub(crate) struct Delete {
 
 impl Break {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         block_on(async { self.end(&name, &store.open().await?).await })
     }
 
     async fn end(&self, name: &LockName, store: &AnyStore) -> Result<Status, Failure> {
-        if !self.yes {
+        if self.id.is_none() && !self.yes {
             let state = lockheed::inspect(store, name).await?;
             return Err(Failure::usage(would_break(&state)));
         }
         let condition = self.condition.as_ref();
-        let broken = lockheed::break_lock_as(store, name, condition, &who()).await?;
+        let broken = match &self.id {
+            Some(holder) => {
+                let (holder, token) = (holder.clone(), self.fencing_token);
+                let lease = LeaseId { holder, token };
+                let broken = lockheed::break_lease(store, name, &lease, condition, &who()).await;
+                broken.map_err(not_that)?.map(|lease| vec![lease])
+            }
+            None => lockheed::break_lock_as(store, name, condition, &who()).await?,
+        };
         let Some(broken) = broken else {
             return Ok(does_not_hold(name));
         };
@@ -65,7 +86,7 @@ impl Break {
 
 impl Delete {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         block_on(async {
             let (store, condition) = (store.open().await?, self.condition.as_ref());
             let deleted = lockheed::delete_lock(&store, &name, condition).await?;
@@ -75,6 +96,42 @@ impl Delete {
                 does_not_hold(&name)
             })
         })
+    }
+}
+
+/// That somebody else holds the lock is a condition that does not hold.
+fn not_that(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Lost => Failure::new(Status::NO, error),
+        _ => error.into(),
+    }
+}
+
+/// What is typed to end this lease and no other.
+pub(super) fn break_command(store: &StoreArg, state: &State, lease: &Lease) -> String {
+    let LeaseId { holder, token } = state.id_of(lease);
+    let id = format!("--id={}", shell_quoted(&holder));
+    let token = token.map(|token| format!("--fencing-token={token}"));
+    let words = [
+        program().to_owned(),
+        "break".to_owned(),
+        state.name.to_string(),
+        id,
+    ];
+    let words: Vec<_> = words
+        .into_iter()
+        .chain(token)
+        .chain(store.as_typed())
+        .collect();
+    words.join(" ")
+}
+
+/// As kubectl's plugin, the binary is called by kubectl.
+fn program() -> &'static str {
+    let path = std::env::args_os().next().map(PathBuf::from);
+    match path.as_ref().and_then(|path| path.file_name()) {
+        Some(name) if name == "kubectl-lockheed" => "kubectl lockheed",
+        _ => LockheedCli::NAME,
     }
 }
 

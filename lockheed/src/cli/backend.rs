@@ -1,12 +1,20 @@
 //! Which store a command works on.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::Args;
-use coord_core::cli::Failure;
+use coord_core::{cli::Failure, text::shell_quoted};
 use lockheed::DirStore;
 
 use super::store::AnyStore;
+
+/// How the names of the ConfigMaps begin, unless another prefix is given.
+#[cfg(feature = "kube")]
+const PREFIX: &str = "lockheed";
 
 /// Where the locks are.
 #[derive(Args, Clone, Debug)]
@@ -36,10 +44,14 @@ pub(crate) struct StoreArg {
         long,
         global = true,
         value_name = "PREFIX",
-        default_value = "lockheed",
+        default_value = PREFIX,
         display_order = 82
     )]
     prefix: String,
+    /// What the ConfigMaps are to have.
+    #[cfg(feature = "kube")]
+    #[arg(skip)]
+    labels: Vec<(String, String)>,
     #[cfg(feature = "kube")]
     #[command(flatten)]
     client: coord_kube::ClientArgs,
@@ -78,6 +90,50 @@ pub(crate) enum Login {
 impl StoreArg {
     pub(crate) fn place(&self) -> &Place {
         &self.store
+    }
+
+    /// The same, with these labels for what is written.
+    #[cfg_attr(
+        not(feature = "kube"),
+        allow(unused_mut, reason = "there is no such store")
+    )]
+    pub(crate) fn with_labels(mut self, labels: &[(String, String)]) -> Result<Self, Failure> {
+        if let (Place::Dir(_), Some((key, _))) = (&self.store, labels.first()) {
+            let text =
+                format!("--label {key} is for --store kube: a directory's locks have no labels");
+            return Err(Failure::usage(text));
+        }
+        #[cfg(feature = "kube")]
+        labels.clone_into(&mut self.labels);
+        Ok(self)
+    }
+
+    /// The options, as they are typed into a shell, that name this store again: from any directory, and
+    /// whatever the environment says.
+    pub(crate) fn as_typed(&self) -> Vec<String> {
+        let option = |name, value: &OsStr| format!("--{name}={}", shell_quoted(value));
+        match &self.store {
+            Place::Dir(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let mut place = OsString::from("dir:");
+                place.push(path);
+                vec![option("store", &place)]
+            }
+            Place::Kube => {
+                let is_default = std::env::var_os("LOCKHEED_STORE").is_none();
+                let store = (!is_default).then(|| option("store", "kube".as_ref()));
+                #[cfg(feature = "kube")]
+                let store = {
+                    let prefix =
+                        (self.prefix != PREFIX).then(|| option("prefix", self.prefix.as_ref()));
+                    store
+                        .into_iter()
+                        .chain(prefix)
+                        .chain(self.client.as_typed())
+                };
+                store.into_iter().collect()
+            }
+        }
     }
 
     /// Opens the store. A directory must be there.
@@ -122,7 +178,8 @@ impl StoreArg {
         if login == Login::First {
             cluster.log_in().await?;
         }
-        Ok(lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?)
+        let store = lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?;
+        Ok(store.with_labels(self.labels.clone())?)
     }
 
     #[cfg(not(feature = "kube"))]

@@ -5,11 +5,11 @@ use std::path::Path;
 use clap::Args;
 use coord_core::{HasErrno, Status, cli::Failure};
 use coord_lease::block_on;
-use lockheed::DirStore;
+use lockheed::{DirStore, LockName};
 use nix::unistd::{AccessFlags, access};
 
 use super::{
-    StoreArg,
+    LockArg, StoreArg,
     backend::{Login, Place},
 };
 
@@ -17,33 +17,39 @@ use super::{
 pub(crate) struct Check {
     /// The lock [default: all locks, and listing them]
     name: Option<String>,
+    /// Any text that stands for the lock, instead of a name
+    #[arg(long, value_name = "TEXT", conflicts_with = "name")]
+    key: Option<String>,
 }
 
 impl Check {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
+        let lock = match (self.name, self.key) {
+            (None, None) => None,
+            (name, key) => Some(LockArg { name, key }.name()?),
+        };
         match store.place() {
             Place::Dir(path) => directory(path),
-            Place::Kube => block_on(self.rules(store)),
+            Place::Kube => block_on(rules(store, lock)),
         }
     }
+}
 
-    #[cfg(feature = "kube")]
-    async fn rules(self, store: &StoreArg) -> Result<Status, Failure> {
-        let store = store.kube(Login::First).await?;
-        let Some(name) = self.name else {
-            let needed = lockheed::KubeStore::RULES;
-            return store.cluster().check("lockheed", &needed, &[]).await;
-        };
-        let name = super::name(&name)?;
-        let needed = store.rules_for(&name).await?;
-        let role = format!("lockheed-{name}");
-        store.cluster().check(&role, &needed, &[]).await
-    }
+#[cfg(feature = "kube")]
+async fn rules(store: &StoreArg, lock: Option<LockName>) -> Result<Status, Failure> {
+    let store = store.kube(Login::First).await?;
+    let Some(name) = lock else {
+        let needed = lockheed::KubeStore::RULES;
+        return store.cluster().check("lockheed", &needed, &[]).await;
+    };
+    let needed = store.rules_for(&name).await?;
+    let role = format!("lockheed-{name}");
+    store.cluster().check(&role, &needed, &[]).await
+}
 
-    #[cfg(not(feature = "kube"))]
-    async fn rules(self, store: &StoreArg) -> Result<Status, Failure> {
-        store.kube(Login::First).await.map(|_| Status::DONE)
-    }
+#[cfg(not(feature = "kube"))]
+async fn rules(store: &StoreArg, _: Option<LockName>) -> Result<Status, Failure> {
+    store.kube(Login::First).await.map(|_| Status::DONE)
 }
 
 /// A directory that is there, is a store, and may be written to.

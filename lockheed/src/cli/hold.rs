@@ -6,15 +6,15 @@ use clap::{Args, ValueEnum};
 use coord_core::{
     Errno, Status,
     cli::{Failure, Tool, print},
-    duration,
+    duration, parse_label,
 };
 use coord_lease::{Signals, WaitReport, block_on, output, runtime};
-use lockheed::{Condition, Held, Lock, LockName, Store, Wait};
+use lockheed::{Condition, Held, Lock, LockName, Store, Wait, store::LABEL};
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
-    LockheedCli, StoreArg, backend::Login, name, report, store::AnyStore, times::RequestArgs,
+    LockArg, LockheedCli, StoreArg, backend::Login, report, store::AnyStore, times::RequestArgs,
     unique_id,
 };
 
@@ -30,6 +30,9 @@ pub(crate) struct Wanted {
     /// Add a tag to the lock; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+    /// Put a label on the lock's ConfigMap, for --store kube; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
     /// Drop the tags that are not given
     #[arg(long)]
     reset_tags: bool,
@@ -49,8 +52,8 @@ enum MaxSkew {
 
 #[derive(Args)]
 pub(crate) struct Acquire {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// The holder's ID, to be the same holder as before [default: this host's name and a random
     /// part, which is printed]
     #[arg(long)]
@@ -83,8 +86,8 @@ const LEASE: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Args)]
 pub(crate) struct Renew {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// The holder's ID, as it was given to acquire, or printed by it
     #[arg(long)]
     id: String,
@@ -97,14 +100,19 @@ pub(crate) struct Renew {
 
 #[derive(Args)]
 pub(crate) struct Release {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// The holder's ID, as it was given to acquire, or printed by it
     #[arg(long)]
     id: String,
 }
 
 impl Wanted {
+    /// Where the lock is to be, with the labels that it is to have.
+    pub(crate) fn place(&self, store: &StoreArg) -> Result<StoreArg, Failure> {
+        store.clone().with_labels(&self.labels)
+    }
+
     /// Begins to wait.
     pub(crate) fn report(&self, name: &LockName) -> WaitReport {
         WaitReport::start(LockheedCli::NAME, name, self.wait, !self.no_wait)
@@ -141,7 +149,8 @@ impl Wanted {
 
 impl Acquire {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
+        let store = self.wanted.place(store)?;
         let id = self.id.clone().map_or_else(unique_id, Ok)?;
         let runtime = runtime()?;
         let report = self.wanted.report(&name);
@@ -196,6 +205,7 @@ impl Acquire {
             Output::Json => {
                 let all = json!({
                     "name": held.name().as_str(),
+                    "key": held.name().key(),
                     "id": held.id(),
                     "token": held.token().get(),
                 });
@@ -209,7 +219,7 @@ impl Acquire {
 
 impl Renew {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         block_on(async {
             let mut lock = Lock::new(store.open().await?, name).id(self.id);
             if let Some(duration) = self.duration {
@@ -224,7 +234,7 @@ impl Renew {
 
 impl Release {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let (name, id) = (name(&self.name)?, self.id);
+        let (name, id) = (self.lock.name()?, self.id);
         block_on(async {
             let store = Arc::new(store.open().await?);
             let other = other_holder(&store, &name, &id).await;
@@ -252,6 +262,15 @@ async fn other_holder(store: &AnyStore, name: &LockName, id: &str) -> Option<Str
 /// The position in it is part of the message.
 pub(crate) fn condition(text: &str) -> Result<Condition, lockheed::InvalidCondition> {
     text.parse()
+}
+
+/// The one that is ours is set in any case.
+fn label(text: &str) -> Result<(String, String), String> {
+    let label = parse_label(text).map_err(|error| error.to_string())?;
+    if label.0 == LABEL {
+        return Err(format!("the label {LABEL:?} is set by lockheed itself"));
+    }
+    Ok(label)
 }
 
 fn max_skew(text: &str) -> Result<MaxSkew, duration::Error> {

@@ -13,14 +13,14 @@ use lockheed::{ErrorKind, Held, LeaseLost, Lock, store::ProofOfLife};
 use tokio::time::timeout;
 
 use super::{
-    StoreArg, backend::Login, hold::Wanted, host, name, report, store::AnyStore,
+    LockArg, StoreArg, backend::Login, hold::Wanted, host, report, store::AnyStore,
     times::RequestArgs, with_random_part,
 };
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// The beginning of the holder's ID; a random part follows [default: this host's name]
     #[arg(long)]
     id: Option<String>,
@@ -50,7 +50,8 @@ impl Run {
     }
 
     fn wrap(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
+        let store = self.wanted.place(store)?;
         let times = self
             .request
             .times(self.duration, self.renew_interval, self.grace)?;

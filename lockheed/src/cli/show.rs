@@ -18,7 +18,7 @@ use lockheed::{
 };
 use serde_json::{Value, json};
 
-use super::{StoreArg, hold::condition, name, store::AnyStore};
+use super::{LockArg, StoreArg, admin::break_command, hold::condition, store::AnyStore};
 
 #[derive(Args)]
 pub(crate) struct List {
@@ -39,8 +39,8 @@ pub(crate) struct List {
 
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// The lock
-    name: String,
+    #[command(flatten)]
+    lock: LockArg,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = ShowFormat::Text)]
     output: ShowFormat,
@@ -99,6 +99,7 @@ impl List {
             ("HOLDER", 40),
             ("EXPIRES IN", 12),
             ("TAGS", 20),
+            ("KEY", 30),
         ];
         let more = [("EXPIRES", 25), ("TYPE", 8), ("VERSION", 10)];
         let more = (self.output == ListFormat::Wide).then_some(more);
@@ -179,11 +180,11 @@ impl List {
 
 impl Inspect {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = name(&self.name)?;
+        let name = self.lock.name()?;
         block_on(async {
             let state = lockheed::inspect(&store.open().await?, &name).await?;
             print(&match self.output {
-                ShowFormat::Text => in_words(&state),
+                ShowFormat::Text => in_words(&state, store),
                 ShowFormat::Json => format!("{}\n", json(&all_in_json(&state))),
                 ShowFormat::Yaml => yaml(&all_in_json(&state)),
             })?;
@@ -198,7 +199,7 @@ fn shown(state: &State) -> Option<&Lease> {
     state.holders().next().or_else(|| state.expired().next())
 }
 
-fn cells(state: &State) -> [String; 4] {
+fn cells(state: &State) -> [String; 5] {
     let lease = shown(state);
     let none = || "-".to_owned();
     [
@@ -206,6 +207,7 @@ fn cells(state: &State) -> [String; 4] {
         lease.map_or_else(none, |lease| lease.holder.clone()),
         lease.map_or_else(none, |lease| left(state, lease)),
         state.record.tags.join(","),
+        state.key.clone().unwrap_or_default(),
     ]
 }
 
@@ -250,8 +252,12 @@ fn kind(state: &State) -> &str {
     }
 }
 
-fn in_words(state: &State) -> String {
-    let mut text = format!("name     {}\nversion  {}\n", state.name, state.version);
+fn in_words(state: &State, store: &StoreArg) -> String {
+    let mut text = format!("name     {}\n", state.name);
+    if let Some(key) = &state.key {
+        text += &format!("key      {key:?}\n");
+    }
+    text += &format!("version  {}\n", state.version);
     let tags = state.record.tags.join(", ");
     text += &format!(
         "type     {}\ntags     {}\n",
@@ -269,6 +275,9 @@ fn in_words(state: &State) -> String {
     for lease in state.expired() {
         let how = expired_ago(lease, state.now);
         text += &format!("over     the lease of {:?} {how}\n", lease.holder);
+    }
+    for lease in state.holders().chain(state.expired()) {
+        text += &format!("break    {}\n", break_command(store, state, lease));
     }
     if state.record.leases.is_empty() {
         text += "free\n";
@@ -305,6 +314,7 @@ fn in_json(state: &State) -> Value {
     let expired: Vec<_> = state.expired().map(|lease| over(state, lease)).collect();
     json!({
         "name": state.name.as_str(),
+        "key": state.key,
         "held": state.is_held(),
         "holders": holders,
         "expired": expired,

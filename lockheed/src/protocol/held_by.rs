@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::Broken;
-use crate::Timestamp;
+pub use crate::key::OtherKey;
+use crate::{Lease, Timestamp, Token};
 
 /// Who holds a mutex, or is about to write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,23 +30,38 @@ pub enum HeldBy {
 pub enum Refusal {
     /// It cannot be read.
     Unreadable(String),
+    /// It is kept for another key than the name was made from.
+    OtherKey(OtherKey),
     /// There is none, and only a lease that is there was wanted.
     NoLock,
     /// There is no lease of this ID, and only such a one was wanted.
     NotHeld(Box<NotHeld>),
 }
 
-/// How it is with a mutex that has no lease of this ID.
+/// How it is with a mutex that has no lease of this ID, or another one of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotHeld {
-    pub(super) id: String,
+    pub(crate) id: String,
+    /// The lease with this token was wanted, and no other.
+    pub(crate) token: Option<Token>,
     /// It was the last whose lease was broken.
-    pub(super) broken: Option<Broken>,
+    pub(crate) broken: Option<Broken>,
     /// Who holds it.
-    pub(super) by: Option<HeldBy>,
+    pub(crate) by: Option<HeldBy>,
+    /// The token of whoever holds it, where that is known.
+    pub(crate) current: Option<Token>,
 }
 
 impl HeldBy {
+    /// The holder of this lease, at this time of the store's clock.
+    pub(crate) fn of(lease: &Lease, now: Timestamp) -> Self {
+        Self::Lease {
+            by: lease.holder.clone(),
+            expires: lease.expires,
+            is_past: lease.is_expired(now),
+        }
+    }
+
     /// Whether it is the same holder, if perhaps until another time.
     #[must_use]
     pub fn is_by_same(&self, other: &Self) -> bool {
@@ -83,13 +99,21 @@ impl fmt::Display for HeldBy {
 /// Goes on after "lock x is not held by".
 impl fmt::Display for NotHeld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: ", self.id)?;
+        write!(f, "{:?}", self.id)?;
+        if let Some(token) = self.token {
+            write!(f, " with token {token}")?;
+        }
+        f.write_str(": ")?;
         if let Some(broken) = &self.broken {
             write!(f, "{broken}; ")?;
         }
-        match &self.by {
-            Some(by) => write!(f, "it is {by}"),
-            None => f.write_str("nobody holds it"),
+        let Some(by) = &self.by else {
+            return f.write_str("nobody holds it");
+        };
+        write!(f, "it is {by}")?;
+        match (self.token, self.current) {
+            (Some(_), Some(current)) => write!(f, ", with token {current}"),
+            _ => Ok(()),
         }
     }
 }
@@ -98,6 +122,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(reason) => write!(f, "it cannot be read: {reason}"),
+            Self::OtherKey(other) => other.fmt(f),
             Self::NoLock => f.write_str("it does not exist"),
             Self::NotHeld(why) => write!(f, "it is not held by {why}"),
         }

@@ -7,6 +7,7 @@ use coord_lease::{
 };
 
 use super::*;
+use crate::store::RECORD;
 
 const LENGTH: Duration = Duration::from_secs(30);
 

@@ -3,9 +3,9 @@
 mod error;
 mod wire;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use coord_core::Errno;
+use coord_core::{Errno, check_label};
 use coord_kube::{Action, Cluster, Event, Rule};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -14,19 +14,20 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 
-use self::{
-    error::{of_create, of_read, of_write},
-    wire::LABEL,
-};
-use super::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
-use crate::{LockName, Timestamp};
+use self::error::{of_create, of_read, of_write};
+use super::{Change, LABEL, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
+use crate::{LockName, Timestamp, key::LONGEST_NAME};
 
 const RESOURCE: &str = "configmaps";
+
+/// The longest name of a ConfigMap.
+const LONGEST: usize = 253;
 
 /// A store of ConfigMaps in one namespace of a Kubernetes cluster.
 ///
 /// Lock `x` is the ConfigMap `lockheed-x`, with the label `lockheed/lock`, and its `data.lock` is the lock as JSON. Whatever else the ConfigMap
-/// has is kept as it is. One that has the name and not the label is somebody else's, and is not touched.
+/// has is kept as it is. One that has the name and no `data.lock` was made beforehand, and is a lock that nobody holds. One that has `data.lock` and
+/// not the label is somebody else's, and is not touched.
 ///
 /// Every write names the `resourceVersion` that was read, so that the API server refuses it (409) when somebody else has written since.
 /// The clock is the API server's ([`coord_kube::ClusterClock`]). A [watch](Store::watch) that the server ends, as it does from time to time, is
@@ -36,6 +37,7 @@ pub struct KubeStore {
     cluster: Cluster,
     api: Api<DynamicObject>,
     prefix: String,
+    labels: BTreeMap<String, String>,
 }
 
 /// See [`KubeStore`].
@@ -90,17 +92,19 @@ impl KubeStore {
             cluster,
             api,
             prefix: "lockheed".to_owned(),
+            labels: BTreeMap::new(),
         }
     }
 
     /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same one exclude each other.
     ///
     /// # Errors
-    /// `EINVAL` when a name cannot begin so.
+    /// `EINVAL` when a name cannot begin so, or when a name that is made from a key would not fit any more.
     pub fn with_prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
-        if prefix.parse::<LockName>().is_err() {
+        const LONGEST_PREFIX: usize = LONGEST - "-".len() - LONGEST_NAME;
+        if prefix.len() > LONGEST_PREFIX || prefix.parse::<LockName>().is_err() {
             let text = format!(
-                "{prefix:?} cannot begin the name of a ConfigMap: use a-z, 0-9, '-' and '.'"
+                "{prefix:?} cannot begin the name of a ConfigMap: use at most {LONGEST_PREFIX} characters from a-z, 0-9, '-' and '.'"
             );
             return Err(StoreError::new(
                 StoreErrorKind::Invalid,
@@ -109,6 +113,29 @@ impl KubeStore {
             ));
         }
         prefix.clone_into(&mut self.prefix);
+        Ok(self)
+    }
+
+    /// Puts these labels on each ConfigMap that this store writes, as policies of a cluster may require;
+    /// the others that it has stay.
+    ///
+    /// # Errors
+    /// `EINVAL` for what cannot be a label, and for `lockheed/lock`, which the store sets.
+    pub fn with_labels<K: Into<String>, V: Into<String>>(
+        mut self,
+        labels: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, StoreError> {
+        let invalid = |text| StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text);
+        for (key, value) in labels {
+            let (key, value) = (key.into(), value.into());
+            check_label(&key, &value).map_err(|error| invalid(error.to_string()))?;
+            if key == LABEL {
+                return Err(invalid(format!(
+                    "the label {LABEL:?} is set by lockheed itself"
+                )));
+            }
+            self.labels.insert(key, value);
+        }
         Ok(self)
     }
 
@@ -158,7 +185,6 @@ impl KubeStore {
 
     /// The ConfigMap's name; it is checked before any request, since it becomes a part of the path.
     fn name_of(&self, lock: &LockName) -> Result<String, StoreError> {
-        const LONGEST: usize = 253;
         let name = format!("{}-{lock}", self.prefix);
         if name.len() <= LONGEST {
             return Ok(name);
@@ -205,7 +231,7 @@ impl Store for KubeStore {
 
     async fn create(&self, object: &Object) -> Result<Object, StoreError> {
         let name = self.name_of(&object.name)?;
-        let new = wire::write(&name, self.cluster.namespace(), object)?;
+        let new = wire::write(&name, self.cluster.namespace(), object, &self.labels)?;
         let parameters = PostParams::default();
         let request = || self.api.create(&parameters, &new);
         let made = self
@@ -227,7 +253,7 @@ impl Store for KubeStore {
                 text,
             ));
         }
-        let new = wire::write(&name, self.cluster.namespace(), object)?;
+        let new = wire::write(&name, self.cluster.namespace(), object, &self.labels)?;
         let parameters = PostParams::default();
         let request = || self.api.replace(&name, &parameters, &new);
         let done = self
@@ -239,6 +265,7 @@ impl Store for KubeStore {
 
     async fn delete(&self, object: &Object) -> Result<(), StoreError> {
         let name = self.name_of(&object.name)?;
+        wire::check_deletable(&name, object)?;
         let parameters = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(object.uid.clone()),

@@ -91,3 +91,20 @@ fn help_shows_all_defaults() {
         }
     }
 }
+
+#[test]
+fn a_directory_has_no_labels() {
+    let place = Place::new();
+    for arguments in [
+        &["acquire", "x", "--label", "team=db"][..],
+        &["run", "x", "--label", "team=db", "--", "true"],
+    ] {
+        let (code, _, stderr) = place.run(arguments);
+        assert_eq!(code, 64, "{stderr}");
+        assert!(
+            stderr.contains("--label team is for --store kube"),
+            "{stderr}"
+        );
+    }
+    assert!(!place.file("x").exists());
+}

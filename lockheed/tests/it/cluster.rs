@@ -1,6 +1,7 @@
 //! Locks on a real API server: `cargo xtask test` starts one.
 
 mod answers;
+mod breaking;
 mod clocks;
 mod commands;
 mod conformance;
@@ -9,7 +10,10 @@ mod counts;
 mod crash;
 mod credentials;
 mod go;
+mod keys;
 mod kubectl;
+mod labels;
+mod premade;
 mod restore;
 mod rights;
 mod watch;

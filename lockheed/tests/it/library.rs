@@ -6,7 +6,10 @@ use std::{
 };
 
 use coord_core::Errno;
-use lockheed::{Event, Held, LeaseLost, Lock, MemoryStore, Store, Wait, store::DirStore};
+use lockheed::{
+    Event, Held, LeaseLost, Lock, MemoryStore, Store, Wait,
+    store::{DirStore, Object},
+};
 use tokio::{runtime::Runtime, sync::Notify, time::timeout};
 
 use crate::support::WATCHDOG;
@@ -310,5 +313,26 @@ fn errors_are_told_apart_without_another_crate() {
         assert_eq!(error.kind(), lockheed::ErrorKind::TimedOut);
         let error = lock(&store).id("").try_acquire().await.unwrap_err();
         assert_eq!(error.kind(), lockheed::ErrorKind::Invalid);
+    });
+}
+
+#[test]
+fn an_object_that_was_made_beforehand_is_free_and_kept() {
+    on_runtime(async {
+        let store = Arc::new(MemoryStore::new());
+        let mut made = Object::new(&"x".parse().unwrap());
+        made.data.insert("theirs".to_owned(), "kept".to_owned());
+        store.create(&made).await.unwrap();
+        let state = lockheed::inspect(&*store, &made.name).await.unwrap();
+        assert!(!state.is_held());
+        let held = lock(&store).acquire().await.unwrap();
+        assert_eq!(holders(&*store).await, [held.id()]);
+        held.release().await.unwrap();
+        assert_eq!(store.get(&made.name).await.unwrap().data["theirs"], "kept");
+        let error = lockheed::delete_lock(&*store, &made.name, None)
+            .await
+            .unwrap_err();
+        assert_eq!(error.errno(), Errno::EINVAL);
+        assert!(error.to_string().contains("\"theirs\""), "{error}");
     });
 }

@@ -53,7 +53,7 @@ fn list_shows_who_holds_what() {
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
-    assert_eq!(rows[0], ["NAME", "HOLDER", "EXPIRES", "IN", "TAGS"]);
+    assert_eq!(rows[0], ["NAME", "HOLDER", "EXPIRES", "IN", "TAGS", "KEY"]);
     assert_eq!(rows[1], ["a", "-", "-"]);
     assert_eq!(
         (rows[2][..2].to_vec(), *rows[2].last().unwrap()),

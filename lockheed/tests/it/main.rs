@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod acquire;
+mod breaking;
 #[cfg(not(target_env = "musl"))]
 mod clocks;
 mod cluster;
@@ -13,6 +14,7 @@ mod directory;
 mod failures;
 mod foreign;
 mod init;
+mod keys;
 mod library;
 mod limits;
 mod listing;

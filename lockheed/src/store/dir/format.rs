@@ -129,8 +129,7 @@ pub(super) fn drop_void(read: &mut Read, place: &Place, life: impl Fn(u64) -> Li
 
 /// Whether nobody holds it. One that cannot be read is not free.
 pub(super) fn is_free(object: &Object) -> bool {
-    let record = object.data.get(RECORD).map(|text| Record::from_json(text));
-    matches!(record, Some(Ok(record)) if record.leases.is_empty())
+    object.record().is_ok_and(|record| record.leases.is_empty())
 }
 
 fn parse(text: &str) -> Option<(String, Option<Around>)> {

@@ -8,26 +8,54 @@ use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Map, Value};
 
 use super::{Object, StoreError, StoreErrorKind, Version};
-use crate::LockName;
+use crate::{
+    LockName,
+    store::{LABEL, RECORD},
+};
 
-/// What tells a lock from other ConfigMaps.
-pub(super) const LABEL: &str = "lockheed/lock";
-
-/// What a ConfigMap says of a lock.
+/// What a ConfigMap says of a lock. One that says nothing was made beforehand, and is free; one that says
+/// something, and has not the label, is somebody else's.
 pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, StoreError> {
-    let labels = found.metadata.labels.as_ref();
-    if !labels.is_some_and(|labels| labels.contains_key(LABEL)) {
-        let name = found.metadata.name.as_deref().unwrap_or_default();
-        let text = format!(
-            "ConfigMap {name:?} exists but is not a lockheed lock (it has no label {LABEL:?}); leaving it unchanged"
-        );
+    let is_used = found.data["data"].get(RECORD).is_some();
+    if is_used && !is_labelled(&found) {
+        return Err(no_lock(&found));
+    }
+    Ok(last(lock, found))
+}
+
+/// Whether nothing but the lock goes with the ConfigMap when it is deleted, as far as [`Object::rest`]
+/// tells.
+pub(super) fn check_deletable(name: &str, lock: &Object) -> Result<(), StoreError> {
+    if lock.rest.is_empty() {
+        return Ok(());
+    }
+    let found = kept(name, lock)?;
+    if !is_labelled(&found) {
+        return Err(no_lock(&found));
+    }
+    if found.data.get("binaryData").is_some() {
+        let text =
+            format!("ConfigMap {name:?} has other data (\"binaryData\"), which would go with it");
         return Err(StoreError::new(
             StoreErrorKind::Invalid,
             Errno::EINVAL,
             text,
         ));
     }
-    Ok(last(lock, found))
+    Ok(())
+}
+
+fn is_labelled(found: &DynamicObject) -> bool {
+    let labels = found.metadata.labels.as_ref();
+    labels.is_some_and(|labels| labels.contains_key(LABEL))
+}
+
+fn no_lock(found: &DynamicObject) -> StoreError {
+    let name = found.metadata.name.as_deref().unwrap_or_default();
+    let text = format!(
+        "ConfigMap {name:?} exists but is not a lockheed lock (it has no label {LABEL:?}); leaving it unchanged"
+    );
+    StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text)
 }
 
 /// The same of one that is gone, whatever it was.
@@ -47,23 +75,23 @@ pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
     Object { rest, ..object }
 }
 
-/// The ConfigMap of a lock; a new one gets the label.
+/// The ConfigMap of a lock, with these labels beside its own and that of all locks.
 pub(super) fn write(
     name: &str,
     namespace: &str,
     lock: &Object,
+    labels: &BTreeMap<String, String>,
 ) -> Result<DynamicObject, StoreError> {
     let mut new = if lock.rest.is_empty() {
         let mut new = DynamicObject::new(name, &ApiResource::erase::<ConfigMap>(&()));
-        new.metadata.labels = Some([(LABEL.to_owned(), String::new())].into());
         new.data = Value::Object(Map::new());
         new
     } else {
-        serde_json::from_str(&lock.rest).map_err(|error| {
-            let text = format!("what was kept of ConfigMap {name:?} cannot be read");
-            StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text).caused_by(error)
-        })?
+        kept(name, lock)?
     };
+    let all = new.metadata.labels.get_or_insert_default();
+    all.entry(LABEL.to_owned()).or_default();
+    all.extend(labels.clone());
     let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let metadata = &mut new.metadata;
     metadata.name = Some(name.to_owned());
@@ -77,6 +105,13 @@ pub(super) fn write(
         .map(|(key, text)| (key.clone(), Value::from(text.as_str())));
     new.data["data"] = Value::Object(data.collect());
     Ok(new)
+}
+
+fn kept(name: &str, lock: &Object) -> Result<DynamicObject, StoreError> {
+    serde_json::from_str(&lock.rest).map_err(|error| {
+        let text = format!("what was kept of ConfigMap {name:?} cannot be read");
+        StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text).caused_by(error)
+    })
 }
 
 fn take_data(whole: &mut Value) -> BTreeMap<String, String> {
@@ -117,7 +152,7 @@ mod tests {
         assert_eq!((&*read.uid, read.version.as_str()), ("u", "7"));
         assert_eq!(read.data["theirs"], "kept");
         assert_eq!(read.annotations["note"], "kept");
-        let written = write("lockheed-x", "ns", &read).unwrap();
+        let written = write("lockheed-x", "ns", &read, &BTreeMap::new()).unwrap();
         assert_eq!(serde_json::to_value(&written).unwrap(), object);
     }
 
@@ -126,10 +161,36 @@ mod tests {
         let lock: LockName = "x".parse().unwrap();
         let mut new = Object::new(&lock);
         new.data.insert("lock".to_owned(), "{}".to_owned());
-        let written = write("lockheed-x", "ns", &new).unwrap();
+        let written = write("lockheed-x", "ns", &new, &BTreeMap::new()).unwrap();
         let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"lock": "{}"},
             "metadata": {"name": "lockheed-x", "namespace": "ns", "labels": {LABEL: ""}}});
         assert_eq!(serde_json::to_value(&written).unwrap(), expected);
+    }
+
+    #[test]
+    fn labels_are_added_and_those_that_are_there_kept() {
+        let lock: LockName = "x".parse().unwrap();
+        let labels = |labels: &Value| {
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "lockheed-x", "labels": labels}});
+            let read = read(&lock, found(object)).unwrap();
+            let ours = [("team".to_owned(), "db".to_owned())].into();
+            write("lockheed-x", "ns", &read, &ours)
+                .unwrap()
+                .metadata
+                .labels
+                .unwrap()
+        };
+        let expected = |more: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let all = [(LABEL, ""), ("team", "db")].iter().chain(more);
+            all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        assert_eq!(labels(&json!({})), expected(&[]));
+        assert_eq!(
+            labels(&json!({"team": "web", "a": "b"})),
+            expected(&[("a", "b")])
+        );
+        assert_eq!(labels(&json!({LABEL: "yes"})), expected(&[(LABEL, "yes")]));
     }
 
     #[test]

@@ -210,16 +210,7 @@ async fn what_is_no_lock_is_an_error_and_left_as_it_is() {
     let mut unlabelled = super::config_map("unlabelled", &go_lock("{}"), &json!({}));
     unlabelled["metadata"]["labels"] = json!({});
     place.namespace.apply(&unlabelled);
-    let mut without = super::config_map("no-record", "", &json!({}));
-    without["data"] = json!({"other": "1"});
-    place.namespace.apply(&without);
-    for of in [
-        "not-json",
-        "wrong-type",
-        "semaphore",
-        "unlabelled",
-        "no-record",
-    ] {
+    for of in ["not-json", "wrong-type", "semaphore", "unlabelled"] {
         let before = place.object(of);
         let error = lock(store.clone(), of, "us")
             .try_acquire()
@@ -232,7 +223,7 @@ async fn what_is_no_lock_is_an_error_and_left_as_it_is() {
     }
     let listed = store.list().await.unwrap();
     let listed: Vec<&str> = listed.iter().map(|object| object.name.as_str()).collect();
-    assert_eq!(listed, ["no-record", "not-json", "semaphore", "wrong-type"]);
+    assert_eq!(listed, ["not-json", "semaphore", "wrong-type"]);
 }
 
 #[tokio::test]

@@ -108,8 +108,8 @@ async fn a_namespace_that_is_not_there_ends_the_attempt() {
 #[ignore = "no cluster"]
 async fn a_name_that_does_not_fit_is_refused_before_any_request() {
     let place = Place::new();
-    let store = place.store().await.with_prefix(&"p".repeat(200)).unwrap();
-    let error = Lock::new(store, name(&"x".repeat(60)))
+    let store = place.store().await.with_prefix(&"p".repeat(189)).unwrap();
+    let error = Lock::new(store, name(&"x".repeat(64)))
         .acquire()
         .await
         .map(drop)
