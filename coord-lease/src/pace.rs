@@ -147,11 +147,13 @@ impl ContentionWindow {
         self.passed
     }
 
-    /// A request was answered after this long. One slow answer says little about the next ones.
+    /// A request was answered after this long. One slow answer says little about the next ones, and the
+    /// first makes the connection too.
     pub fn answered_after(&mut self, took: Duration) {
         let took = took.clamp(SHORTEST, LONGEST);
         self.round_trip = Some(match self.round_trip {
             None => took,
+            Some(before) if took < before => (before + took * 3) / 4,
             Some(before) => (before * 7 + took.min(before * 2)) / 8,
         });
     }
