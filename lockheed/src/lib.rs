@@ -29,7 +29,7 @@ pub use held::Held;
 pub use lock::{Lock, Wait};
 pub use name::{InvalidName, LockName};
 pub use record::{InvalidRecord, Lease, Record};
-#[cfg(feature = "kube")]
-pub use store::KubeStore;
 pub use store::{DirStore, MemoryStore, Store, Token};
+#[cfg(feature = "kube")]
+pub use store::{KubeStore, LeaseStore};
 pub use time::{InvalidTimestamp, Timestamp};

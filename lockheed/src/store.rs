@@ -18,9 +18,9 @@ use coord_core::{Errno, HasErrno};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "kube")]
-pub(crate) use self::kube::ObjectKind;
-#[cfg(feature = "kube")]
-pub use self::kube::{ClusterStore, ClusterWatch, ConfigMaps, KubeStore, KubeWatch};
+pub use self::kube::{
+    ClusterStore, ClusterWatch, ConfigMaps, KubeStore, KubeWatch, LeaseStore, Leases, ObjectKind,
+};
 pub use coord_lease::Version;
 pub use dir::{DirStore, DirWatch, ProofOfLife};
 pub use memory::{MemoryStore, MemoryWatch};

@@ -11,7 +11,7 @@ use super::store::AnyStore;
 /// Where the locks are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StoreArg {
-    /// Where the locks are: kube, or dir:PATH
+    /// Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH
     #[arg(
         long,
         global = true,
@@ -30,16 +30,10 @@ pub(crate) struct StoreArg {
         display_order = 81
     )]
     mode: Option<u32>,
-    /// How the names of the ConfigMaps begin
+    /// How the names of the ConfigMaps begin [default: lockheed]
     #[cfg(feature = "kube")]
-    #[arg(
-        long,
-        global = true,
-        value_name = "PREFIX",
-        default_value = "lockheed",
-        display_order = 82
-    )]
-    prefix: String,
+    #[arg(long, global = true, value_name = "PREFIX", display_order = 82)]
+    prefix: Option<String>,
     #[cfg(feature = "kube")]
     #[command(flatten)]
     client: coord_kube::ClientArgs,
@@ -49,6 +43,7 @@ pub(crate) struct StoreArg {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
     Kube,
+    Lease,
     Dir(PathBuf),
 }
 
@@ -58,8 +53,9 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "kube" => Ok(Self::Kube),
+            None if text == "lease" => Ok(Self::Lease),
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Dir(path.into())),
-            _ => Err("write kube or dir:PATH, such as dir:/run/lock/example".to_owned()),
+            _ => Err("write kube, lease or dir:PATH, such as dir:/run/lock/example".to_owned()),
         }
     }
 }
@@ -84,7 +80,7 @@ impl StoreArg {
     pub(crate) async fn open(&self) -> Result<AnyStore, Failure> {
         match &self.store {
             Place::Dir(path) => Ok(AnyStore::Dir(DirStore::open(path)?)),
-            Place::Kube => self.any_kube(Login::First).await,
+            Place::Kube | Place::Lease => self.in_cluster(Login::First).await,
         }
     }
 
@@ -92,7 +88,7 @@ impl StoreArg {
     pub(crate) async fn open_or_create(&self, login: Login) -> Result<AnyStore, Failure> {
         let path = match &self.store {
             Place::Dir(path) => path,
-            Place::Kube => return self.any_kube(login).await,
+            Place::Kube | Place::Lease => return self.in_cluster(login).await,
         };
         let store = match self.mode {
             Some(mode) => DirStore::create_with_mode(path, mode),
@@ -102,17 +98,34 @@ impl StoreArg {
     }
 
     #[cfg(feature = "kube")]
-    async fn any_kube(&self, login: Login) -> Result<AnyStore, Failure> {
-        Ok(AnyStore::Kube(Box::new(self.kube(login).await?)))
-    }
-
-    #[cfg(not(feature = "kube"))]
-    async fn any_kube(&self, login: Login) -> Result<AnyStore, Failure> {
-        self.kube(login).await.map(AnyStore::Dir)
+    async fn in_cluster(&self, login: Login) -> Result<AnyStore, Failure> {
+        let store = match self.store {
+            Place::Lease => AnyStore::Lease(Box::new(self.leases(login).await?)),
+            _ => AnyStore::Kube(Box::new(self.kube(login).await?)),
+        };
+        Ok(store)
     }
 
     #[cfg(feature = "kube")]
     pub(crate) async fn kube(&self, login: Login) -> Result<lockheed::KubeStore, Failure> {
+        let store = lockheed::KubeStore::of(self.cluster(login).await?);
+        Ok(match &self.prefix {
+            Some(prefix) => store.with_prefix(prefix)?,
+            None => store,
+        })
+    }
+
+    #[cfg(feature = "kube")]
+    pub(crate) async fn leases(&self, login: Login) -> Result<lockheed::LeaseStore, Failure> {
+        if self.prefix.is_some() {
+            let text = "--prefix is for --store kube: a Lease has the lock's own name";
+            return Err(Failure::usage(text));
+        }
+        Ok(lockheed::LeaseStore::of(self.cluster(login).await?))
+    }
+
+    #[cfg(feature = "kube")]
+    async fn cluster(&self, login: Login) -> Result<coord_kube::Cluster, Failure> {
         use coord_kube::Cluster;
         const USER_AGENT: &str = concat!("lockheed/", env!("CARGO_PKG_VERSION"));
         let cluster = match login {
@@ -122,12 +135,12 @@ impl StoreArg {
         if login == Login::First {
             cluster.log_in().await?;
         }
-        Ok(lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?)
+        Ok(cluster)
     }
 
     #[cfg(not(feature = "kube"))]
     #[allow(clippy::unused_async, reason = "as the one that connects")]
-    pub(crate) async fn kube(&self, _: Login) -> Result<DirStore, Failure> {
+    pub(crate) async fn in_cluster(&self, _: Login) -> Result<AnyStore, Failure> {
         let text = "this build has no Kubernetes client; use --store dir:PATH";
         Err(Failure::usage(text))
     }

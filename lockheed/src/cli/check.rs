@@ -6,6 +6,8 @@ use clap::Args;
 use coord_core::{HasErrno, Status, cli::Failure};
 use coord_lease::block_on;
 use lockheed::DirStore;
+#[cfg(feature = "kube")]
+use lockheed::store::{ClusterStore, ObjectKind};
 use nix::unistd::{AccessFlags, access};
 
 use super::{
@@ -23,15 +25,22 @@ impl Check {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         match store.place() {
             Place::Dir(path) => directory(path),
-            Place::Kube => block_on(self.rules(store)),
+            Place::Kube | Place::Lease => block_on(self.in_cluster(store)),
         }
     }
 
     #[cfg(feature = "kube")]
-    async fn rules(self, store: &StoreArg) -> Result<Status, Failure> {
-        let store = store.kube(Login::First).await?;
+    async fn in_cluster(self, store: &StoreArg) -> Result<Status, Failure> {
+        match store.place() {
+            Place::Lease => self.rules(&store.leases(Login::First).await?).await,
+            _ => self.rules(&store.kube(Login::First).await?).await,
+        }
+    }
+
+    #[cfg(feature = "kube")]
+    async fn rules<K: ObjectKind>(self, store: &ClusterStore<K>) -> Result<Status, Failure> {
         let Some(name) = self.name else {
-            let needed = lockheed::KubeStore::RULES;
+            let needed = ClusterStore::<K>::RULES;
             return store.cluster().check("lockheed", &needed, &[]).await;
         };
         let name = super::name(&name)?;
@@ -41,8 +50,8 @@ impl Check {
     }
 
     #[cfg(not(feature = "kube"))]
-    async fn rules(self, store: &StoreArg) -> Result<Status, Failure> {
-        store.kube(Login::First).await.map(|_| Status::DONE)
+    async fn in_cluster(self, store: &StoreArg) -> Result<Status, Failure> {
+        store.in_cluster(Login::First).await.map(|_| Status::DONE)
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod config_maps;
 mod error;
+mod leases;
+mod metadata;
 mod wire;
 
 use std::time::Duration;
@@ -16,6 +18,7 @@ use kube::{
 
 pub use self::config_maps::{ConfigMaps, KubeStore, KubeWatch};
 use self::error::{of_create, of_read, of_write};
+pub use self::leases::{LeaseStore, Leases};
 use super::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
 use crate::{LockName, Timestamp};
 
@@ -37,7 +40,7 @@ pub struct ClusterWatch<K> {
     watch: coord_kube::Watch<DynamicObject>,
 }
 
-/// How locks are objects of one kind.
+/// How locks are objects of one kind. It is not for others to implement.
 pub trait ObjectKind: Clone + Send + Sync + 'static {
     /// What one is called.
     const NAME: &'static str;
@@ -56,19 +59,26 @@ pub trait ObjectKind: Clone + Send + Sync + 'static {
     fn lock_of(&self, name: &str) -> Option<LockName>;
 
     /// What an object says of a lock.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is no lock, or cannot be read as one.
     fn read(&self, lock: &LockName, found: DynamicObject) -> Result<Object, StoreError>;
 
     /// The same of one that is gone, whatever it was.
     fn last(&self, lock: &LockName, found: DynamicObject) -> Object;
 
     /// The object of a lock.
+    ///
+    /// # Errors
+    /// `EINVAL` when the lock is none.
     fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError>;
 }
 
-/// Where an object is written.
+/// Where an object is written, and when.
 pub struct New<'a> {
     name: &'a str,
     namespace: &'a str,
+    now: Timestamp,
 }
 
 impl<K: ObjectKind> ClusterStore<K> {
@@ -163,9 +173,26 @@ impl<K: ObjectKind> ClusterStore<K> {
         Err(invalid(text))
     }
 
-    fn write(&self, name: &str, lock: &Object) -> Result<DynamicObject, StoreError> {
-        let namespace = self.cluster.namespace();
-        self.kind.write(New { name, namespace }, lock)
+    async fn write(&self, name: &str, lock: &Object) -> Result<DynamicObject, StoreError> {
+        let new = New {
+            name,
+            namespace: self.cluster.namespace(),
+            now: self.now().await?,
+        };
+        self.kind.write(new, lock)
+    }
+
+    /// Where an update may create, what is gone is no 404: it has not the UID that was read.
+    async fn gone_or(&self, lock: &LockName, error: StoreError) -> StoreError {
+        let another = error.kind() == StoreErrorKind::Conflict
+            && error.to_string().contains("UID in precondition");
+        if another
+            && let Err(gone) = self.get(lock).await
+            && gone.kind() == StoreErrorKind::NotFound
+        {
+            return gone;
+        }
+        error
     }
 
     fn selection(&self, scope: &Scope) -> Result<WatchParams, StoreError> {
@@ -197,7 +224,7 @@ impl<K: ObjectKind> Store for ClusterStore<K> {
 
     async fn create(&self, object: &Object) -> Result<Object, StoreError> {
         let name = self.name_of(&object.name)?;
-        let new = self.write(&name, object)?;
+        let new = self.write(&name, object).await?;
         let parameters = PostParams::default();
         let request = || self.api.create(&parameters, &new);
         let made = self
@@ -209,8 +236,8 @@ impl<K: ObjectKind> Store for ClusterStore<K> {
 
     async fn update(&self, object: &Object) -> Result<Object, StoreError> {
         let name = self.name_of(&object.name)?;
-        if object.version == Version::default() {
-            // Without a version, the API server would replace whatever is there.
+        if object.version == Version::default() || object.uid.is_empty() {
+            // The API server would replace whatever is there, or create it where nothing is.
             self.get(&object.name).await?;
             let text = format!("{} {name:?} exists, and was not read", K::NAME);
             return Err(StoreError::new(
@@ -219,14 +246,17 @@ impl<K: ObjectKind> Store for ClusterStore<K> {
                 text,
             ));
         }
-        let new = self.write(&name, object)?;
+        let new = self.write(&name, object).await?;
         let parameters = PostParams::default();
         let request = || self.api.replace(&name, &parameters, &new);
         let done = self
             .cluster
             .call(self.action("update").on(&name), request)
             .await;
-        self.kind.read(&object.name, done.map_err(of_write)?)
+        match done.map_err(of_write) {
+            Ok(done) => self.kind.read(&object.name, done),
+            Err(error) => Err(self.gone_or(&object.name, error).await),
+        }
     }
 
     async fn delete(&self, object: &Object) -> Result<(), StoreError> {

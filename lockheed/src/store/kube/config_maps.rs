@@ -90,6 +90,6 @@ impl ObjectKind for ConfigMaps {
     }
 
     fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
-        wire::write(new.name, new.namespace, lock)
+        wire::write(&new, lock)
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Map, Value};
 
-use super::{Object, StoreError, StoreErrorKind, Version};
+use super::{New, Object, StoreError, StoreErrorKind, metadata};
 use crate::LockName;
 
 /// What tells a lock from other ConfigMaps.
@@ -32,45 +32,25 @@ pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, Stor
 
 /// The same of one that is gone, whatever it was.
 pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
-    let metadata = &mut found.metadata;
-    metadata.managed_fields = None;
-    let object = Object {
-        name: lock.clone(),
-        uid: metadata.uid.take().unwrap_or_default(),
-        version: Version::new(metadata.resource_version.take().unwrap_or_default()),
-        annotations: metadata.annotations.take().unwrap_or_default(),
-        data: take_data(&mut found.data),
-        rest: String::new(),
-    };
-    // Strings as keys and no number that JSON has not: it can be written.
-    let rest = serde_json::to_string(&found).unwrap_or_default();
-    Object { rest, ..object }
+    let object = metadata::take(lock, &mut found);
+    let data = take_data(&mut found.data);
+    let rest = metadata::keep(&found);
+    Object {
+        data,
+        rest,
+        ..object
+    }
 }
 
 /// The ConfigMap of a lock; a new one gets the label.
-pub(super) fn write(
-    name: &str,
-    namespace: &str,
-    lock: &Object,
-) -> Result<DynamicObject, StoreError> {
-    let mut new = if lock.rest.is_empty() {
-        let mut new = DynamicObject::new(name, &ApiResource::erase::<ConfigMap>(&()));
+pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+    let mut new = metadata::kept("ConfigMap", lock)?.unwrap_or_else(|| {
+        let mut new = DynamicObject::new(at.name, &ApiResource::erase::<ConfigMap>(&()));
         new.metadata.labels = Some([(LABEL.to_owned(), String::new())].into());
         new.data = Value::Object(Map::new());
         new
-    } else {
-        serde_json::from_str(&lock.rest).map_err(|error| {
-            let text = format!("what was kept of ConfigMap {name:?} cannot be read");
-            StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text).caused_by(error)
-        })?
-    };
-    let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let metadata = &mut new.metadata;
-    metadata.name = Some(name.to_owned());
-    metadata.namespace = Some(namespace.to_owned());
-    metadata.uid = set(&lock.uid);
-    metadata.resource_version = set(lock.version.as_str());
-    metadata.annotations = (!lock.annotations.is_empty()).then(|| lock.annotations.clone());
+    });
+    metadata::put(&mut new, at, lock);
     let data = lock
         .data
         .iter()
@@ -97,6 +77,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::Timestamp;
+
+    const AT: New<'_> = New {
+        name: "lockheed-x",
+        namespace: "ns",
+        now: Timestamp::NEVER,
+    };
 
     fn found(object: Value) -> DynamicObject {
         serde_json::from_value(object).unwrap()
@@ -117,7 +104,7 @@ mod tests {
         assert_eq!((&*read.uid, read.version.as_str()), ("u", "7"));
         assert_eq!(read.data["theirs"], "kept");
         assert_eq!(read.annotations["note"], "kept");
-        let written = write("lockheed-x", "ns", &read).unwrap();
+        let written = write(&AT, &read).unwrap();
         assert_eq!(serde_json::to_value(&written).unwrap(), object);
     }
 
@@ -126,7 +113,7 @@ mod tests {
         let lock: LockName = "x".parse().unwrap();
         let mut new = Object::new(&lock);
         new.data.insert("lock".to_owned(), "{}".to_owned());
-        let written = write("lockheed-x", "ns", &new).unwrap();
+        let written = write(&AT, &new).unwrap();
         let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"lock": "{}"},
             "metadata": {"name": "lockheed-x", "namespace": "ns", "labels": {LABEL: ""}}});
         assert_eq!(serde_json::to_value(&written).unwrap(), expected);

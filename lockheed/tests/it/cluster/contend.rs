@@ -28,7 +28,10 @@ echo "end $LOCKHEED_TOKEN $WORKER" >>log"#;
 
 /// A process that runs so many sections, one after the other, each under the lock, and ends with the first that fails.
 fn worker(kubeconfig: &Path, directory: &Path, number: usize, sections: usize) -> Kept {
-    let lockheed = lockheed(kubeconfig);
+    worker_by(&lockheed(kubeconfig), directory, number, sections)
+}
+
+fn worker_by(lockheed: &Command, directory: &Path, number: usize, sections: usize) -> Kept {
     let mut bash = Command::new("bash");
     bash.args([
         "-c",
@@ -162,6 +165,20 @@ fn the_api_server_and_etcd_may_be_killed_while_ten_contend() {
     }
     wait_for(workers, directory.path());
     check(directory.path(), 10, 20);
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn nor_do_those_of_ten_on_a_lease() {
+    let (place, directory) = (Place::of_leases(), directory());
+    let start = |number| worker_by(&place.lockheed(), directory.path(), number, 20);
+    wait_for((0..10).map(start).collect(), directory.path());
+    check(directory.path(), 10, 20);
+    assert!(place.record("contended").leases.is_empty());
+    let spec = &place.object("contended")["spec"];
+    assert_eq!(spec["holderIdentity"], "");
+    // The first one made it.
+    assert_eq!(spec["leaseTransitions"], 199);
 }
 
 /// The check itself can fail.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -32,13 +32,16 @@ struct Holder {
 
 impl Holder {
     fn start(kubeconfig: &Path, more: &[&str]) -> Self {
+        Self::by(lockheed(kubeconfig), more)
+    }
+
+    fn by(mut command: Command, more: &[&str]) -> Self {
         const TREE: &str = r#"trap '' TERM
 (trap '' TERM; (trap '' TERM; echo $BASHPID >third; while :; do sleep 1; done) & echo $BASHPID >second; while :; do sleep 1; done) &
 echo $$ >first
 while :; do sleep 1; done"#;
         let directory = tempfile::tempdir().unwrap();
         let log = fs::File::create(directory.path().join("log")).unwrap();
-        let mut command = lockheed(kubeconfig);
         command
             .args(["run", "x", "--duration", "6s"])
             .args(more)
@@ -86,7 +89,10 @@ done
 cut -d' ' -f1 /proc/uptime | tr -d . >next"#;
 
 fn next(kubeconfig: &Path, directory: &Path) -> (Kept, PathBuf) {
-    let mut command = lockheed(kubeconfig);
+    next_by(lockheed(kubeconfig), directory)
+}
+
+fn next_by(mut command: Command, directory: &Path) -> (Kept, PathBuf) {
     command.args(["run", "x", "--duration", "6s", "--", "sh", "-c", NEXT]);
     (
         Kept::spawn(command.current_dir(directory)),
@@ -136,11 +142,14 @@ fn after_a_killed_holder_the_next_begins_when_the_lease_is_over() {
 #[test]
 #[ignore = "no cluster"]
 fn after_a_killed_holder_that_renewed_too() {
-    let place = Place::new();
-    let mut holder = Holder::start(&place.user, &[]);
-    let first = lease_seen(&place);
-    let (mut waiting, file) = next(&place.user, holder.directory.path());
-    eventually("the lease is renewed", || lease_seen(&place) != first);
+    kill_a_holder_that_renewed(&Place::new());
+}
+
+pub(super) fn kill_a_holder_that_renewed(place: &Place) {
+    let mut holder = Holder::by(place.lockheed(), &[]);
+    let first = lease_seen(place);
+    let (mut waiting, file) = next_by(place.lockheed(), holder.directory.path());
+    eventually("the lease is renewed", || lease_seen(place) != first);
     holder.process.signal(Signal::SIGKILL);
     let killed = boottime();
     holder.process.0.wait().unwrap();
@@ -157,9 +166,12 @@ fn after_a_killed_holder_that_renewed_too() {
 #[test]
 #[ignore = "no cluster"]
 fn a_stopped_holders_work_has_ended_by_its_deadline() {
-    let place = Place::new();
-    let mut holder = Holder::start(&place.user, &[]);
-    let (mut waiting, file) = next(&place.user, holder.directory.path());
+    stop_a_holder(&Place::new());
+}
+
+pub(super) fn stop_a_holder(place: &Place) {
+    let mut holder = Holder::by(place.lockheed(), &[]);
+    let (mut waiting, file) = next_by(place.lockheed(), holder.directory.path());
     holder.process.signal(Signal::SIGSTOP);
     let stopped = boottime();
     holder.assert_over_by(stopped + LEASE);

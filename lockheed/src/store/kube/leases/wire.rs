@@ -1,0 +1,149 @@
+//! A lock as a Lease.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::core::{ApiResource, DynamicObject};
+
+use super::{New, Object, StoreError, invalid, metadata, spec::Spec};
+use crate::{LockName, Record, store::RECORD};
+
+pub(super) const KIND: &str = "Lease";
+
+/// The lock's JSON, the same as in a ConfigMap.
+const NOTED: &str = "lockheed/record";
+
+/// The fields with which it was written. Its leases count as long as the fields are these: others than we write fields and no annotation.
+const NOTED_WITH: &str = "lockheed/record-of";
+
+/// The lock's other texts, as a JSON object.
+const DATA: &str = "lockheed/data";
+
+/// The annotations that are the lock.
+#[derive(Default)]
+struct Notes {
+    record: Option<String>,
+    with: Option<String>,
+    data: Option<String>,
+}
+
+/// What a Lease says of a lock.
+pub(super) fn read(lock: &LockName, mut found: DynamicObject) -> Result<Object, StoreError> {
+    let spec = spec(lock, &found)?;
+    let mut object = metadata::take(lock, &mut found);
+    let notes = Notes::take(&mut object.annotations);
+    object.data = notes.data();
+    let record = notes.record(lock, &spec);
+    object.data.insert(RECORD.to_owned(), record);
+    found.metadata.annotations = Some(notes.into_annotations());
+    object.rest = metadata::keep(&found);
+    Ok(object)
+}
+
+/// The same of one that is gone, whatever it was.
+pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
+    let read = read(lock, found.clone());
+    read.unwrap_or_else(|_| metadata::take(lock, &mut found))
+}
+
+/// The Lease of a lock. Fields and annotations that say what they shall are left as they are, whoever wrote them.
+pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+    let kept = metadata::kept(KIND, lock)?;
+    let is_new = kept.is_none();
+    let mut new = kept.unwrap_or_else(|| {
+        let mut new = DynamicObject::new(at.name, &ApiResource::erase::<Lease>(&()));
+        new.data = serde_json::json!({});
+        new
+    });
+    let mut notes = Notes::take(new.metadata.annotations.get_or_insert_default());
+    let spec = spec(&lock.name, &new)?;
+    let before = (!is_new).then(|| notes.record(&lock.name, &spec));
+    let text = lock.data.get(RECORD);
+    let text = text.ok_or_else(|| unwritable(lock, &format!("it has no {RECORD:?} entry")))?;
+    if before.as_ref() != Some(text) {
+        let record = Record::from_json(text).map_err(|error| unwritable(lock, &error))?;
+        if record.leases.contains_key("") {
+            return Err(unwritable(lock, &"a holder's ID cannot be empty"));
+        }
+        let before = before.and_then(|before| Record::from_json(&before).ok());
+        let before = (!is_new).then(|| before.unwrap_or_default());
+        let spec = spec.becoming(&record, before.as_ref(), at.now);
+        spec.put(&mut new.data["spec"]);
+        notes.record = Some(text.clone());
+        notes.with = serde_json::to_string(&spec).ok();
+    }
+    let mut data = lock.data.clone();
+    data.remove(RECORD);
+    if data != notes.data() {
+        notes.data = serde_json::to_string(&data)
+            .ok()
+            .filter(|_| !data.is_empty());
+    }
+    metadata::put(&mut new, at, lock);
+    let mut annotations = lock.annotations.clone();
+    annotations.extend(notes.into_annotations());
+    new.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
+    Ok(new)
+}
+
+fn spec(lock: &LockName, found: &DynamicObject) -> Result<Spec, StoreError> {
+    Spec::of(&found.data["spec"]).map_err(|error| {
+        invalid(format!(
+            "{KIND} {:?} cannot be read: {error}",
+            lock.as_str()
+        ))
+    })
+}
+
+fn unwritable(lock: &Object, why: &dyn std::fmt::Display) -> StoreError {
+    let name = lock.name.as_str();
+    invalid(format!(
+        "what is to be written is not a lock: {KIND} {name:?}: {why}"
+    ))
+}
+
+impl Notes {
+    fn take(annotations: &mut BTreeMap<String, String>) -> Self {
+        Self {
+            record: annotations.remove(NOTED),
+            with: annotations.remove(NOTED_WITH),
+            data: annotations.remove(DATA),
+        }
+    }
+
+    fn into_annotations(self) -> BTreeMap<String, String> {
+        let all = [
+            (NOTED, self.record),
+            (NOTED_WITH, self.with),
+            (DATA, self.data),
+        ];
+        let there = all.into_iter();
+        there
+            .filter_map(|(key, text)| Some((key.to_owned(), text?)))
+            .collect()
+    }
+
+    /// The lock's JSON: what was noted, with the leases that the fields tell of where somebody else has written those since. What is noted and
+    /// cannot be read is handed on as it is, for whoever reads the lock to say so.
+    fn record(&self, lock: &LockName, spec: &Spec) -> String {
+        let mut record = match self.record.as_deref().map(Record::from_json) {
+            None => Record::mutex(lock.as_str()),
+            Some(Ok(record)) if !self.goes_with(spec) => record,
+            Some(_) => return self.record.clone().unwrap_or_default(),
+        };
+        let lease = spec.lease().into_iter();
+        record.leases = lease.map(|lease| (lease.holder.clone(), lease)).collect();
+        record.to_json()
+    }
+
+    fn goes_with(&self, spec: &Spec) -> bool {
+        let with = self.with.as_deref().map(serde_json::from_str::<Spec>);
+        with.is_some_and(|with| with.is_ok_and(|with| with == *spec))
+    }
+
+    /// Empty where somebody else has written something there.
+    fn data(&self) -> BTreeMap<String, String> {
+        let data = self.data.as_deref().map(serde_json::from_str);
+        data.and_then(Result::ok).unwrap_or_default()
+    }
+}
