@@ -21,12 +21,12 @@ use testkit::{
 
 use super::{Place, holder, lockheed};
 
-const LEASE: Duration = Duration::from_secs(6);
+pub(super) const LEASE: Duration = Duration::from_secs(6);
 
 /// A holder whose command has a child, which has one too, and ignores TERM.
-struct Holder {
-    process: Kept,
-    directory: tempfile::TempDir,
+pub(super) struct Holder {
+    pub(super) process: Kept,
+    pub(super) directory: tempfile::TempDir,
     tree: Vec<i32>,
 }
 
@@ -35,7 +35,7 @@ impl Holder {
         Self::by(lockheed(kubeconfig), more)
     }
 
-    fn by(mut command: Command, more: &[&str]) -> Self {
+    pub(super) fn by(mut command: Command, more: &[&str]) -> Self {
         const TREE: &str = r#"trap '' TERM
 (trap '' TERM; (trap '' TERM; echo $BASHPID >third; while :; do sleep 1; done) & echo $BASHPID >second; while :; do sleep 1; done) &
 echo $$ >first
@@ -55,16 +55,16 @@ while :; do sleep 1; done"#;
         }
     }
 
-    fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.tree.iter().any(|pid| is_alive(*pid))
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
     /// Ended when it should: seen alive after its deadline, it was not. That it is seen late to be dead proves nothing.
-    fn assert_over_by(&self, deadline: Duration) {
+    pub(super) fn assert_over_by(&self, deadline: Duration) {
         loop {
             let now = boottime();
             if !self.is_running() {
@@ -83,7 +83,7 @@ while :; do sleep 1; done"#;
 /// The next one: writes down when it began, if nothing of the one before is left.
 ///
 /// The first column of /proc/uptime is `CLOCK_BOOTTIME`, in hundredths of a second.
-const NEXT: &str = r#"for pid in $(cat first second third); do
+pub(super) const NEXT: &str = r#"for pid in $(cat first second third); do
     kill -0 $pid 2>/dev/null && { echo -1 >next; exit 1; }
 done
 cut -d' ' -f1 /proc/uptime | tr -d . >next"#;
@@ -92,7 +92,7 @@ fn next(kubeconfig: &Path, directory: &Path) -> (Kept, PathBuf) {
     next_by(lockheed(kubeconfig), directory)
 }
 
-fn next_by(mut command: Command, directory: &Path) -> (Kept, PathBuf) {
+pub(super) fn next_by(mut command: Command, directory: &Path) -> (Kept, PathBuf) {
     command.args(["run", "x", "--duration", "6s", "--", "sh", "-c", NEXT]);
     (
         Kept::spawn(command.current_dir(directory)),
@@ -100,7 +100,7 @@ fn next_by(mut command: Command, directory: &Path) -> (Kept, PathBuf) {
     )
 }
 
-fn began(file: &Path) -> Duration {
+pub(super) fn began(file: &Path) -> Duration {
     let hundredths = u64::try_from(number_in(file));
     Duration::from_millis(10 * hundredths.expect("it began while something of the one before ran"))
 }

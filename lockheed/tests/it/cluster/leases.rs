@@ -1,5 +1,6 @@
 //! Locks in Leases: what those in ConfigMaps do too, and what is a Lease's own.
 
+mod client_go;
 mod objects;
 
 use coord_kube::Cluster;

@@ -49,7 +49,6 @@ async fn what_others_have_released_is_taken_at_once_and_given_back_as_they_do() 
         let renewed = |object: &Value| object["spec"]["renewTime"].clone();
         held.renew().await.unwrap();
         assert_ne!(renewed(&place.object(of)), renewed(&object));
-        println!("{:#}", place.object(of));
         held.release().await.unwrap();
         let spec = &place.object(of)["spec"];
         assert_eq!(spec["holderIdentity"], "", "{of}");
