@@ -234,3 +234,14 @@ fn a_prefix_is_refused_since_the_name_is_the_locks() {
     assert_eq!(status, Some(64), "{error}");
     assert!(error.contains("--prefix is for --store kube"), "{error}");
 }
+
+#[test]
+#[ignore = "no cluster"]
+fn every_name_of_a_lease_names_a_lock() {
+    let place = Place::of_leases();
+    for name in ["x".repeat(253), "1.a-b.c".to_owned()] {
+        assert_eq!(run_on(&place, &["run", &name, "--", "true"]), SILENT);
+        let (_, listed, _) = run_on(&place, &["list", "-o", "name"]);
+        assert!(listed.lines().any(|listed| listed == name), "{listed}");
+    }
+}
