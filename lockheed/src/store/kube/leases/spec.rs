@@ -47,9 +47,16 @@ impl Spec {
         }
     }
 
+    /// A record with the lease that these fields tell of, and no other.
+    pub(super) fn over(&self, mut record: Record) -> Record {
+        let lease = self.lease().into_iter();
+        record.leases = lease.map(|lease| (lease.holder.clone(), lease)).collect();
+        record
+    }
+
     /// Who holds it, by these fields alone. A lease that says no time is over when it was seen for its length, and one without
     /// a length at once, as for client-go.
-    pub(super) fn lease(&self) -> Option<Lease> {
+    fn lease(&self) -> Option<Lease> {
         let holder = self.holder_identity.as_deref()?;
         if holder.is_empty() {
             return None;

@@ -298,6 +298,9 @@ fn what_cannot_be_read_names_the_lease_and_what_is_noted_wrongly_is_handed_on() 
         let read = reading(&object);
         assert_eq!(read.data[RECORD], bad);
         assert_eq!(writing(&read, now()), object, "it can be moved on");
+        let mut free = read;
+        set(&mut free, &Record::mutex("x"));
+        assert_eq!(writing(&free, now())["spec"]["holderIdentity"], "");
     }
     // Without the fields that it goes with, or with nonsense for them, a lease is nobody's of ours.
     for with in [json!("nonsense"), json!("{}"), json!(null)] {

@@ -65,8 +65,9 @@ pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreE
         if record.leases.contains_key("") {
             return Err(unwritable(lock, &"a holder's ID cannot be empty"));
         }
-        let before = before.and_then(|before| Record::from_json(&before).ok());
-        let before = (!is_new).then(|| before.unwrap_or_default());
+        let before = before.map(|before| {
+            Record::from_json(&before).unwrap_or_else(|_| spec.over(Record::default()))
+        });
         let spec = spec.becoming(&record, before.as_ref(), at.now);
         spec.put(&mut new.data["spec"]);
         notes.record = Some(text.clone());
@@ -126,14 +127,13 @@ impl Notes {
     /// The lock's JSON: what was noted, with the leases that the fields tell of where somebody else has written those since. What is noted and
     /// cannot be read is handed on as it is, for whoever reads the lock to say so.
     fn record(&self, lock: &LockName, spec: &Spec) -> String {
-        let mut record = match self.record.as_deref().map(Record::from_json) {
-            None => Record::mutex(lock.as_str()),
-            Some(Ok(record)) if !self.goes_with(spec) => record,
-            Some(_) => return self.record.clone().unwrap_or_default(),
+        let Some(noted) = &self.record else {
+            return spec.over(Record::mutex(lock.as_str())).to_json();
         };
-        let lease = spec.lease().into_iter();
-        record.leases = lease.map(|lease| (lease.holder.clone(), lease)).collect();
-        record.to_json()
+        match Record::from_json(noted) {
+            Ok(record) if !self.goes_with(spec) => spec.over(record).to_json(),
+            _ => noted.clone(),
+        }
     }
 
     fn goes_with(&self, spec: &Spec) -> bool {
