@@ -261,6 +261,12 @@ fn what_is_not_about_the_lock_goes_back_as_it_came() {
     });
     let mut read = reading(&object);
     assert_eq!((&*read.uid, read.version.as_str()), ("u", "7"));
+    let notes: Vec<_> = read.annotations.keys().collect();
+    assert_eq!(
+        notes,
+        ["note"],
+        "what reserves a ConfigMap does not reserve a Lease"
+    );
     assert_eq!(writing(&read, now()), object);
     let mut record = record(&read);
     record.leases = [("me".to_owned(), ours(now()))].into();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::core::{ApiResource, DynamicObject};
+use serde::Serialize;
 
 use super::{New, Object, StoreError, invalid, metadata, spec::Spec};
 use crate::{LockName, Record, store::RECORD};
@@ -19,13 +20,11 @@ const NOTED_WITH: &str = "lockheed/record-of";
 /// The lock's other texts, as a JSON object.
 const DATA: &str = "lockheed/data";
 
-/// The annotations that are the lock.
-#[derive(Default)]
-struct Notes {
-    record: Option<String>,
-    with: Option<String>,
-    data: Option<String>,
-}
+/// By these, Go programs announce a write of a ConfigMap. On a Lease they are somebody's, and say nothing of it.
+const NOT_RESERVED: [&str; 2] = ["reserved/by", "reserved/expires"];
+
+/// The annotations that are the lock, and those that must not seem to be about it.
+struct Notes(BTreeMap<String, String>);
 
 /// What a Lease says of a lock.
 pub(super) fn read(lock: &LockName, mut found: DynamicObject) -> Result<Object, StoreError> {
@@ -35,7 +34,7 @@ pub(super) fn read(lock: &LockName, mut found: DynamicObject) -> Result<Object, 
     object.data = notes.data();
     let record = notes.record(lock, &spec);
     object.data.insert(RECORD.to_owned(), record);
-    found.metadata.annotations = Some(notes.into_annotations());
+    found.metadata.annotations = Some(notes.0);
     object.rest = metadata::keep(&found);
     Ok(object)
 }
@@ -70,21 +69,26 @@ pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreE
         });
         let spec = spec.becoming(&record, before.as_ref(), at.now);
         spec.put(&mut new.data["spec"]);
-        notes.record = Some(text.clone());
-        notes.with = serde_json::to_string(&spec).ok();
+        notes.set(NOTED, text.clone());
+        notes.set(NOTED_WITH, json(&spec));
     }
     let mut data = lock.data.clone();
     data.remove(RECORD);
-    if data != notes.data() {
-        notes.data = serde_json::to_string(&data)
-            .ok()
-            .filter(|_| !data.is_empty());
+    if data.is_empty() && !notes.data().is_empty() {
+        notes.0.remove(DATA);
+    } else if data != notes.data() {
+        notes.set(DATA, json(&data));
     }
     metadata::put(&mut new, at, lock);
     let mut annotations = lock.annotations.clone();
-    annotations.extend(notes.into_annotations());
+    annotations.extend(notes.0);
     new.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
     Ok(new)
+}
+
+/// Texts, numbers and times with texts as keys: they can be written.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn spec(lock: &LockName, found: &DynamicObject) -> Result<Spec, StoreError> {
@@ -105,45 +109,37 @@ fn unwritable(lock: &Object, why: &dyn std::fmt::Display) -> StoreError {
 
 impl Notes {
     fn take(annotations: &mut BTreeMap<String, String>) -> Self {
-        Self {
-            record: annotations.remove(NOTED),
-            with: annotations.remove(NOTED_WITH),
-            data: annotations.remove(DATA),
-        }
+        let of_lock = [NOTED, NOTED_WITH, DATA].into_iter();
+        let keys = of_lock.chain(NOT_RESERVED);
+        let notes = keys.filter_map(|key| annotations.remove_entry(key));
+        Self(notes.collect())
     }
 
-    fn into_annotations(self) -> BTreeMap<String, String> {
-        let all = [
-            (NOTED, self.record),
-            (NOTED_WITH, self.with),
-            (DATA, self.data),
-        ];
-        let there = all.into_iter();
-        there
-            .filter_map(|(key, text)| Some((key.to_owned(), text?)))
-            .collect()
+    fn set(&mut self, key: &str, text: String) {
+        self.0.insert(key.to_owned(), text);
     }
 
     /// The lock's JSON: what was noted, with the leases that the fields tell of where somebody else has written those since. What is noted and
     /// cannot be read is handed on as it is, for whoever reads the lock to say so.
     fn record(&self, lock: &LockName, spec: &Spec) -> String {
-        let Some(noted) = &self.record else {
+        let Some(noted) = self.0.get(NOTED) else {
             return spec.over(Record::mutex(lock.as_str())).to_json();
         };
         match Record::from_json(noted) {
-            Ok(record) if !self.goes_with(spec) => spec.over(record).to_json(),
+            Ok(record) if !self.go_with(spec) => spec.over(record).to_json(),
             _ => noted.clone(),
         }
     }
 
-    fn goes_with(&self, spec: &Spec) -> bool {
-        let with = self.with.as_deref().map(serde_json::from_str::<Spec>);
-        with.is_some_and(|with| with.is_ok_and(|with| with == *spec))
+    fn go_with(&self, spec: &Spec) -> bool {
+        let with = self.0.get(NOTED_WITH);
+        let with = with.and_then(|with| serde_json::from_str::<Spec>(with).ok());
+        with.as_ref() == Some(spec)
     }
 
     /// Empty where somebody else has written something there.
     fn data(&self) -> BTreeMap<String, String> {
-        let data = self.data.as_deref().map(serde_json::from_str);
+        let data = self.0.get(DATA).map(|data| serde_json::from_str(data));
         data.and_then(Result::ok).unwrap_or_default()
     }
 }
