@@ -10,7 +10,7 @@ use kube::{Api, api::PostParams};
 
 use crate::{Action, Cluster, Error};
 
-/// A right: a verb on a resource of the core API group, or on one object of it.
+/// A right: a verb on a resource, or on one object of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     verb: &'static str,
@@ -39,7 +39,8 @@ pub struct Role<'a> {
 }
 
 impl Rule {
-    /// A verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on a resource, by its plural name.
+    /// A verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on a resource, by its plural name. The API group follows
+    /// where it is not the core one, as kubectl has it: `leases.coordination.k8s.io`.
     #[must_use]
     pub const fn new(verb: &'static str, resource: &'static str) -> Self {
         Self {
@@ -64,7 +65,7 @@ impl Rule {
         self.verb
     }
 
-    /// The resource's plural name.
+    /// The resource's plural name, with its API group.
     #[must_use]
     pub fn resource(&self) -> &'static str {
         self.resource
@@ -76,6 +77,11 @@ impl Rule {
         self.name.as_deref()
     }
 
+    /// The plural name, and the API group.
+    fn parts(&self) -> (&'static str, &'static str) {
+        self.resource.split_once('.').unwrap_or((self.resource, ""))
+    }
+
     fn is_about_the_same(&self, other: &Self) -> bool {
         (self.resource, &self.name) == (other.resource, &other.name)
     }
@@ -84,16 +90,12 @@ impl Rule {
 /// As it is written in a Role, in YAML.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            verb,
-            resource,
-            name,
-        } = self;
-        write!(f, r#"{{apiGroups: [""], resources: ["{resource}"]"#)?;
-        if let Some(name) = name {
+        let (resource, group) = self.parts();
+        write!(f, r#"{{apiGroups: ["{group}"], resources: ["{resource}"]"#)?;
+        if let Some(name) = &self.name {
             write!(f, ", resourceNames: [{name:?}]")?;
         }
-        write!(f, r#", verbs: ["{verb}"]}}"#)
+        write!(f, r#", verbs: ["{}"]}}"#, self.verb)
     }
 }
 
@@ -115,7 +117,8 @@ impl fmt::Display for Role<'_> {
             }
             let verbs = self.rules.iter().filter(same);
             let verbs: Vec<_> = verbs.map(|rule| format!("{:?}", rule.verb)).collect();
-            writeln!(f, "- apiGroups: [\"\"]\n  resources: [{:?}]", rule.resource)?;
+            let (resource, group) = rule.parts();
+            writeln!(f, "- apiGroups: [{group:?}]\n  resources: [{resource:?}]")?;
             if let Some(name) = &rule.name {
                 writeln!(f, "  resourceNames: [{name:?}]")?;
             }
@@ -192,10 +195,12 @@ impl Cluster {
     }
 
     async fn may(&self, rule: &Rule) -> Result<bool, Error> {
+        let (resource, group) = rule.parts();
         let attributes = ResourceAttributes {
+            group: Some(group.to_owned()),
             namespace: Some(self.namespace().to_owned()),
             verb: Some(rule.verb.to_owned()),
-            resource: Some(rule.resource.to_owned()),
+            resource: Some(resource.to_owned()),
             name: rule.name.clone(),
             ..ResourceAttributes::default()
         };
@@ -235,6 +240,7 @@ mod tests {
             Rule::new("create", "configmaps"),
             Rule::new("update", "configmaps").on("x"),
             Rule::new("get", "pods"),
+            Rule::new("get", "leases.coordination.k8s.io"),
         ];
         let role = Role {
             name: "tool",
@@ -257,7 +263,12 @@ rules:
 - apiGroups: [""]
   resources: ["pods"]
   verbs: ["get"]
+- apiGroups: ["coordination.k8s.io"]
+  resources: ["leases"]
+  verbs: ["get"]
 "#;
+        let rule = r#"{apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get"]}"#;
+        assert_eq!(rules[4].to_string(), rule);
         assert_eq!(role.to_string(), expected);
     }
 }

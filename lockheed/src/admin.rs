@@ -2,6 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
+#[cfg(feature = "kube")]
+use crate::store::{ClusterStore, ObjectKind};
 use crate::{
     Condition, Error, InvalidRecord, Lease, LockName, Record, Store, Timestamp, Token,
     error::Kind,
@@ -134,8 +136,8 @@ pub async fn locks<S: Store>(
 /// # Errors
 /// That of the store.
 #[cfg(feature = "kube")]
-pub async fn locks_everywhere(
-    store: &crate::KubeStore,
+pub async fn locks_everywhere<K: ObjectKind>(
+    store: &ClusterStore<K>,
     condition: Option<&Condition>,
 ) -> Result<Vec<(String, Result<State, Error>)>, StoreError> {
     let found = within(store.list_everywhere()).await?;

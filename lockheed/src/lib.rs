@@ -33,7 +33,7 @@ pub use key::InvalidKey;
 pub use lock::{Lock, Wait};
 pub use name::{InvalidName, LockName};
 pub use record::{InvalidRecord, Lease, Record};
-#[cfg(feature = "kube")]
-pub use store::KubeStore;
 pub use store::{DirStore, MemoryStore, Store, Token};
+#[cfg(feature = "kube")]
+pub use store::{KubeStore, LeaseStore};
 pub use time::{InvalidTimestamp, Timestamp};

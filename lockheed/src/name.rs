@@ -11,10 +11,11 @@ use coord_core::{Errno, HasErrno, is_dns_subdomain};
 
 use crate::key::{self, InvalidKey};
 
-/// The longest name that fits a ConfigMap's with the prefix `lockheed-` before it.
-const LONGEST: usize = 253 - "lockheed-".len();
+/// The longest DNS name.
+const LONGEST: usize = 253;
 
-/// The name of a lock: one that a ConfigMap can have (a DNS subdomain name, RFC 1123), up to 244 bytes.
+/// The name of a lock: one that an object of Kubernetes can have (a DNS subdomain name, RFC 1123), up to 253 bytes. Those of ConfigMaps have
+/// a prefix, and in a directory a suffix: where that does not fit, the store refuses the name.
 ///
 /// ```
 /// use lockheed::LockName;
@@ -139,9 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_fits_a_config_map_with_the_prefix() {
-        assert!("x".repeat(244).parse::<LockName>().is_ok());
-        assert!("x".repeat(245).parse::<LockName>().is_err());
+    fn a_name_is_that_of_an_object() {
+        assert!("x".repeat(253).parse::<LockName>().is_ok());
+        assert!("x".repeat(254).parse::<LockName>().is_err());
         let error = "No/Name".parse::<LockName>().unwrap_err();
         assert!(
             error

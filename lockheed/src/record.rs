@@ -60,6 +60,13 @@ pub struct Lease {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) millis: Option<u64>,
+    /// `expires` is of the holder's own clock, which may show anything. So are the leases of client-go.
+    #[serde(
+        default,
+        rename = "holderClock",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub(crate) by_holders_clock: bool,
     /// The fencing token, as soon as a write after the acquiring one could put it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
@@ -133,11 +140,21 @@ impl Lease {
             holder: holder.to_owned(),
             expires,
             millis: length.map(|length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
+            by_holders_clock: false,
             token: None,
             alive: None,
             nonce: None,
             passed: None,
             other: Map::new(),
+        }
+    }
+
+    /// The same of a holder that writes what its own clock shows.
+    #[cfg(feature = "kube")]
+    pub(crate) fn by_holders_clock(self) -> Self {
+        Self {
+            by_holders_clock: true,
+            ..self
         }
     }
 

@@ -15,7 +15,9 @@ use std::{collections::BTreeMap, error::Error, fmt, future::Future, sync::Arc, t
 use coord_core::{Errno, HasErrno};
 
 #[cfg(feature = "kube")]
-pub use self::kube::{KubeStore, KubeWatch};
+pub use self::kube::{
+    ClusterStore, ClusterWatch, ConfigMaps, KubeStore, KubeWatch, LeaseStore, Leases, ObjectKind,
+};
 pub use coord_lease::Version;
 pub use dir::{DirStore, DirWatch, ProofOfLife};
 pub use memory::{MemoryStore, MemoryWatch};

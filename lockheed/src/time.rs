@@ -66,6 +66,19 @@ impl Timestamp {
         Self::new(seconds, nanos % 1_000_000_000)
     }
 
+    /// The time this much earlier, at the earliest the beginning of the year 0000.
+    #[cfg(feature = "kube")]
+    pub(crate) fn minus(self, duration: Duration) -> Self {
+        let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let borrows = self.nanos < duration.subsec_nanos();
+        let nanos = self.nanos + if borrows { 1_000_000_000 } else { 0 };
+        let seconds = self.seconds.saturating_sub(seconds) - i64::from(borrows);
+        Self {
+            seconds: seconds.max(Self::FIRST),
+            nanos: nanos - duration.subsec_nanos(),
+        }
+    }
+
     /// How much later this is than `earlier`; zero when it is not later.
     #[must_use]
     pub fn after(self, earlier: Self) -> Duration {
@@ -310,6 +323,14 @@ mod tests {
             Duration::ZERO
         );
         assert_eq!(Timestamp::from_unix(early.since_unix()), early);
+        #[cfg(feature = "kube")]
+        for (less, earlier) in [
+            (Duration::from_millis(900), "2030-01-02T03:04:05Z"),
+            (Duration::from_millis(950), "2030-01-02T03:04:04.95Z"),
+            (Duration::MAX, "0000-01-01T00:00:00.900000001Z"),
+        ] {
+            assert_eq!(early.minus(less), time(earlier), "{less:?}");
+        }
     }
 
     proptest! {

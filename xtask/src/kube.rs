@@ -83,6 +83,16 @@ pub(crate) fn of_tests() -> Result<OfTests> {
     Ok(OfTests { cluster, binaries })
 }
 
+/// Whether there is a Go that builds what tests need.
+pub(crate) fn has_go() -> bool {
+    build::check_go().is_ok()
+}
+
+/// What the tests find the program by that elects a leader.
+pub(crate) fn leader() -> Result<(&'static str, PathBuf)> {
+    Ok(("TESTKIT_LEADER", build::leader(&place())?))
+}
+
 impl OfTests {
     /// What the tests find it by.
     pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {

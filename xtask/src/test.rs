@@ -9,7 +9,7 @@ use crate::{Result, kube, process};
 
 /// What some tests need beside a cluster and can only be installed, or given, from outside. They are in a module of that name and marked as
 /// ignored, so that `cargo test` alone reports them so.
-const NEEDS: [Need; 2] = [
+const NEEDS: [Need; 3] = [
     Need {
         module: "needs_root",
         what: "root",
@@ -21,6 +21,11 @@ const NEEDS: [Need; 2] = [
         is_here: || {
             geteuid().is_root() && Path::new("/usr/sbin/nginx").exists() && has_postgresql()
         },
+    },
+    Need {
+        module: "client_go",
+        what: "Go 1.21 or newer",
+        is_here: kube::has_go,
     },
 ];
 
@@ -71,6 +76,9 @@ impl Test {
         let cluster = kube::of_tests()?;
         test.args(including_ignored(&self.arguments, &missing))
             .envs(cluster.environment());
+        if self.tests("lockheed") && kube::has_go() {
+            test.envs([kube::leader()?]);
+        }
         let done = process::run(&mut test);
         for need in &missing {
             eprintln!("ignored: needs {}: the tests in {}", need.what, need.module);
@@ -84,12 +92,16 @@ impl Test {
     /// With every package, unless some are named.
     fn cargo_test(&self) -> Command {
         let mut test = process::cargo_test();
-        let names =
-            |argument: &String| argument.starts_with("-p") || argument.starts_with("--package");
-        if !self.of_cargo().any(names) {
+        if !self.of_cargo().any(names_a_package) {
             test.arg("--workspace");
         }
         test
+    }
+
+    /// Whether this package is among those that are tested.
+    fn tests(&self, package: &str) -> bool {
+        let named = |argument: &String| argument.contains(package);
+        !self.of_cargo().any(names_a_package) || self.of_cargo().any(named)
     }
 
     /// The arguments before `--`.
@@ -98,6 +110,11 @@ impl Test {
             .iter()
             .take_while(|argument| *argument != "--")
     }
+}
+
+fn names_a_package(argument: impl AsRef<str>) -> bool {
+    let argument = argument.as_ref();
+    argument.starts_with("-p") || argument.starts_with("--package")
 }
 
 /// The tests that need something, and only those, are marked as ignored: they run, but for those that need what is missing.

@@ -82,13 +82,16 @@ impl Namespace {
     }
 
     /// A user who has, in this namespace alone, the right to do `verbs` on `resource`, for each of `rules`, and the kubeconfig of that
-    /// user, whose namespace is this one.
+    /// user, whose namespace is this one. A resource of another API group than the core one has it after a dot.
     ///
     /// # Panics
     /// When the user cannot be made.
     #[must_use]
     pub fn user(&self, name: &str, rules: &[(&str, &[&str])]) -> PathBuf {
-        let rule = |(resource, verbs): &(&str, &[&str])| json!({"apiGroups": [""], "resources": [resource], "verbs": verbs});
+        let rule = |(resource, verbs): &(&str, &[&str])| {
+            let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+            json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+        };
         let rules: Vec<Value> = rules.iter().map(rule).collect();
         let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": rules,
             "metadata": {"name": name, "namespace": self.name}});
@@ -187,7 +190,7 @@ impl Namespace {
 
     /// There is no controller to empty and to finalize it.
     fn remove(&self) -> crate::Result {
-        let kinds = "configmaps,pods,roles,rolebindings";
+        let kinds = "configmaps,leases,pods,roles,rolebindings";
         self.try_kubectl(
             &[
                 "delete",

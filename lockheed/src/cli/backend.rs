@@ -12,14 +12,10 @@ use lockheed::DirStore;
 
 use super::store::AnyStore;
 
-/// How the names of the ConfigMaps begin, unless another prefix is given.
-#[cfg(feature = "kube")]
-const PREFIX: &str = "lockheed";
-
 /// Where the locks are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StoreArg {
-    /// Where the locks are: kube, or dir:PATH
+    /// Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH
     #[arg(
         long,
         global = true,
@@ -38,17 +34,11 @@ pub(crate) struct StoreArg {
         display_order = 81
     )]
     mode: Option<u32>,
-    /// How the names of the ConfigMaps begin
+    /// How the names of the ConfigMaps begin [default: lockheed]
     #[cfg(feature = "kube")]
-    #[arg(
-        long,
-        global = true,
-        value_name = "PREFIX",
-        default_value = PREFIX,
-        display_order = 82
-    )]
-    prefix: String,
-    /// What the ConfigMaps are to have.
+    #[arg(long, global = true, value_name = "PREFIX", display_order = 82)]
+    prefix: Option<String>,
+    /// What the objects are to have.
     #[cfg(feature = "kube")]
     #[arg(skip)]
     labels: Vec<(String, String)>,
@@ -61,6 +51,7 @@ pub(crate) struct StoreArg {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
     Kube,
+    Lease,
     Dir(PathBuf),
 }
 
@@ -70,8 +61,9 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "kube" => Ok(Self::Kube),
+            None if text == "lease" => Ok(Self::Lease),
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Dir(path.into())),
-            _ => Err("write kube or dir:PATH, such as dir:/run/lock/example".to_owned()),
+            _ => Err("write kube, lease or dir:PATH, such as dir:/run/lock/example".to_owned()),
         }
     }
 }
@@ -99,8 +91,9 @@ impl StoreArg {
     )]
     pub(crate) fn with_labels(mut self, labels: &[(String, String)]) -> Result<Self, Failure> {
         if let (Place::Dir(_), Some((key, _))) = (&self.store, labels.first()) {
-            let text =
-                format!("--label {key} is for --store kube: a directory's locks have no labels");
+            let text = format!(
+                "--label {key} is for --store kube and lease: a directory's locks have no labels"
+            );
             return Err(Failure::usage(text));
         }
         #[cfg(feature = "kube")]
@@ -112,35 +105,36 @@ impl StoreArg {
     /// whatever the environment says.
     pub(crate) fn as_typed(&self) -> Vec<String> {
         let option = |name, value: &OsStr| format!("--{name}={}", shell_quoted(value));
-        match &self.store {
+        let store = match &self.store {
             Place::Dir(path) => {
                 let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                 let mut place = OsString::from("dir:");
                 place.push(path);
-                vec![option("store", &place)]
+                return vec![option("store", &place)];
             }
             Place::Kube => {
                 let is_default = std::env::var_os("LOCKHEED_STORE").is_none();
-                let store = (!is_default).then(|| option("store", "kube".as_ref()));
-                #[cfg(feature = "kube")]
-                let store = {
-                    let prefix =
-                        (self.prefix != PREFIX).then(|| option("prefix", self.prefix.as_ref()));
-                    store
-                        .into_iter()
-                        .chain(prefix)
-                        .chain(self.client.as_typed())
-                };
-                store.into_iter().collect()
+                (!is_default).then(|| option("store", "kube".as_ref()))
             }
-        }
+            Place::Lease => Some(option("store", "lease".as_ref())),
+        };
+        #[cfg(feature = "kube")]
+        let store = {
+            let prefix = self.prefix.as_ref();
+            let prefix = prefix.map(|prefix| option("prefix", prefix.as_ref()));
+            store
+                .into_iter()
+                .chain(prefix)
+                .chain(self.client.as_typed())
+        };
+        store.into_iter().collect()
     }
 
     /// Opens the store. A directory must be there.
     pub(crate) async fn open(&self) -> Result<AnyStore, Failure> {
         match &self.store {
             Place::Dir(path) => Ok(AnyStore::Dir(DirStore::open(path)?)),
-            Place::Kube => self.any_kube(Login::First).await,
+            Place::Kube | Place::Lease => self.in_cluster(Login::First).await,
         }
     }
 
@@ -148,7 +142,7 @@ impl StoreArg {
     pub(crate) async fn open_or_create(&self, login: Login) -> Result<AnyStore, Failure> {
         let path = match &self.store {
             Place::Dir(path) => path,
-            Place::Kube => return self.any_kube(login).await,
+            Place::Kube | Place::Lease => return self.in_cluster(login).await,
         };
         let store = match self.mode {
             Some(mode) => DirStore::create_with_mode(path, mode),
@@ -158,17 +152,35 @@ impl StoreArg {
     }
 
     #[cfg(feature = "kube")]
-    async fn any_kube(&self, login: Login) -> Result<AnyStore, Failure> {
-        Ok(AnyStore::Kube(Box::new(self.kube(login).await?)))
-    }
-
-    #[cfg(not(feature = "kube"))]
-    async fn any_kube(&self, login: Login) -> Result<AnyStore, Failure> {
-        self.kube(login).await.map(AnyStore::Dir)
+    async fn in_cluster(&self, login: Login) -> Result<AnyStore, Failure> {
+        let store = match self.store {
+            Place::Lease => AnyStore::Lease(Box::new(self.leases(login).await?)),
+            _ => AnyStore::Kube(Box::new(self.kube(login).await?)),
+        };
+        Ok(store)
     }
 
     #[cfg(feature = "kube")]
     pub(crate) async fn kube(&self, login: Login) -> Result<lockheed::KubeStore, Failure> {
+        let mut store = lockheed::KubeStore::of(self.cluster(login).await?);
+        if let Some(prefix) = &self.prefix {
+            store = store.with_prefix(prefix)?;
+        }
+        Ok(store.with_labels(self.labels.clone())?)
+    }
+
+    #[cfg(feature = "kube")]
+    pub(crate) async fn leases(&self, login: Login) -> Result<lockheed::LeaseStore, Failure> {
+        if self.prefix.is_some() {
+            let text = "--prefix is for --store kube: a Lease has the lock's own name";
+            return Err(Failure::usage(text));
+        }
+        let store = lockheed::LeaseStore::of(self.cluster(login).await?);
+        Ok(store.with_labels(self.labels.clone())?)
+    }
+
+    #[cfg(feature = "kube")]
+    async fn cluster(&self, login: Login) -> Result<coord_kube::Cluster, Failure> {
         use coord_kube::Cluster;
         const USER_AGENT: &str = concat!("lockheed/", env!("CARGO_PKG_VERSION"));
         let cluster = match login {
@@ -178,13 +190,12 @@ impl StoreArg {
         if login == Login::First {
             cluster.log_in().await?;
         }
-        let store = lockheed::KubeStore::of(cluster).with_prefix(&self.prefix)?;
-        Ok(store.with_labels(self.labels.clone())?)
+        Ok(cluster)
     }
 
     #[cfg(not(feature = "kube"))]
     #[allow(clippy::unused_async, reason = "as the one that connects")]
-    pub(crate) async fn kube(&self, _: Login) -> Result<DirStore, Failure> {
+    pub(crate) async fn in_cluster(&self, _: Login) -> Result<AnyStore, Failure> {
         let text = "this build has no Kubernetes client; use --store dir:PATH";
         Err(Failure::usage(text))
     }

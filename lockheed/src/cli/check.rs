@@ -5,6 +5,8 @@ use std::path::Path;
 use clap::Args;
 use coord_core::{HasErrno, Status, cli::Failure};
 use coord_lease::block_on;
+#[cfg(feature = "kube")]
+use lockheed::store::{ClusterStore, ObjectKind};
 use lockheed::{DirStore, LockName};
 use nix::unistd::{AccessFlags, access};
 
@@ -30,16 +32,26 @@ impl Check {
         };
         match store.place() {
             Place::Dir(path) => directory(path),
-            Place::Kube => block_on(rules(store, lock)),
+            Place::Kube | Place::Lease => block_on(in_cluster(store, lock)),
         }
     }
 }
 
 #[cfg(feature = "kube")]
-async fn rules(store: &StoreArg, lock: Option<LockName>) -> Result<Status, Failure> {
-    let store = store.kube(Login::First).await?;
+async fn in_cluster(store: &StoreArg, lock: Option<LockName>) -> Result<Status, Failure> {
+    match store.place() {
+        Place::Lease => rules(&store.leases(Login::First).await?, lock).await,
+        _ => rules(&store.kube(Login::First).await?, lock).await,
+    }
+}
+
+#[cfg(feature = "kube")]
+async fn rules<K: ObjectKind>(
+    store: &ClusterStore<K>,
+    lock: Option<LockName>,
+) -> Result<Status, Failure> {
     let Some(name) = lock else {
-        let needed = lockheed::KubeStore::RULES;
+        let needed = ClusterStore::<K>::RULES;
         return store.cluster().check("lockheed", &needed, &[]).await;
     };
     let needed = store.rules_for(&name).await?;
@@ -48,8 +60,8 @@ async fn rules(store: &StoreArg, lock: Option<LockName>) -> Result<Status, Failu
 }
 
 #[cfg(not(feature = "kube"))]
-async fn rules(store: &StoreArg, _: Option<LockName>) -> Result<Status, Failure> {
-    store.kube(Login::First).await.map(|_| Status::DONE)
+async fn in_cluster(store: &StoreArg, _: Option<LockName>) -> Result<Status, Failure> {
+    store.in_cluster(Login::First).await.map(|_| Status::DONE)
 }
 
 /// A directory that is there, is a store, and may be written to.

@@ -6,13 +6,18 @@ use lockheed::{
     store::{Change, DirWatch, Object, ProofOfLife, Scope, StoreError, Version, Watch},
 };
 #[cfg(feature = "kube")]
-use lockheed::{KubeStore, store::KubeWatch};
+use lockheed::{
+    KubeStore, LeaseStore,
+    store::{ClusterWatch, KubeWatch, Leases},
+};
 
 /// See the module.
 pub(crate) enum AnyStore {
     Dir(DirStore),
     #[cfg(feature = "kube")]
     Kube(Box<KubeStore>),
+    #[cfg(feature = "kube")]
+    Lease(Box<LeaseStore>),
 }
 
 /// Its changes.
@@ -20,6 +25,8 @@ pub(crate) enum AnyWatch {
     Dir(Box<DirWatch>),
     #[cfg(feature = "kube")]
     Kube(Box<KubeWatch>),
+    #[cfg(feature = "kube")]
+    Lease(Box<ClusterWatch<Leases>>),
 }
 
 /// Locks, each with its namespace.
@@ -32,6 +39,8 @@ macro_rules! each {
             Self::Dir($store) => $call,
             #[cfg(feature = "kube")]
             Self::Kube($store) => $call,
+            #[cfg(feature = "kube")]
+            Self::Lease($store) => $call,
         }
     };
 }
@@ -48,11 +57,14 @@ impl AnyStore {
     ) -> Result<Everywhere, Failure> {
         match self {
             Self::Dir(_) => {
-                let text = "--all-namespaces is for --store kube: a directory has no namespaces";
+                let text =
+                    "--all-namespaces is for --store kube and lease: a directory has no namespaces";
                 Err(Failure::usage(text))
             }
             #[cfg(feature = "kube")]
             Self::Kube(store) => Ok(lockheed::locks_everywhere(store, condition).await?),
+            #[cfg(feature = "kube")]
+            Self::Lease(store) => Ok(lockheed::locks_everywhere(store, condition).await?),
         }
     }
 
@@ -61,7 +73,7 @@ impl AnyStore {
         match self {
             Self::Dir(store) => store.prove_life().map(Some),
             #[cfg(feature = "kube")]
-            Self::Kube(_) => Ok(None),
+            Self::Kube(_) | Self::Lease(_) => Ok(None),
         }
     }
 }
@@ -94,6 +106,8 @@ impl Store for AnyStore {
             Self::Dir(store) => AnyWatch::Dir(Box::new(store.watch(scope, since).await?)),
             #[cfg(feature = "kube")]
             Self::Kube(store) => AnyWatch::Kube(Box::new(store.watch(scope, since).await?)),
+            #[cfg(feature = "kube")]
+            Self::Lease(store) => AnyWatch::Lease(Box::new(store.watch(scope, since).await?)),
         })
     }
 

@@ -219,6 +219,19 @@ mod tests {
         }
     }
 
+    /// It may look long over and be alive, as that of a controller on a node whose clock is behind.
+    #[cfg(feature = "kube")]
+    #[test]
+    fn what_a_holders_own_clock_shows_says_nothing() {
+        for end in [1, 100, 1_000_000] {
+            let length = Some(Duration::from_secs(10));
+            let lease = Lease::new("other", time(end), length).by_holders_clock();
+            let mut observed = Observed::default();
+            seen(&mut observed, &lease, at(200));
+            assert_eq!(until(&observed, at(201)), Some(210), "it ends at {end}");
+        }
+    }
+
     #[test]
     fn a_lease_without_a_length_ends_by_its_word_and_the_skew() {
         let mut observed = Observed::default();

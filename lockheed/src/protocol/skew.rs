@@ -31,9 +31,11 @@ impl Skew {
         }
     }
 
-    /// Whether a lease that is seen for the first time is over, however far clocks differ.
+    /// Whether a lease that is seen for the first time is over, however far clocks differ. What a
+    /// holder's own clock shows says nothing.
     pub(crate) fn is_surely_over(self, lease: &Lease, now: Timestamp) -> bool {
         let skew = match lease.duration() {
+            Some(_) if lease.by_holders_clock => None,
             Some(_) => self.at_first_sight,
             None => Some(self.without_length),
         };

@@ -1,140 +1,156 @@
-//! Locks in ConfigMaps, shared with existing Go programs.
+//! Locks in objects of a Kubernetes cluster.
 
+mod config_maps;
 mod error;
+mod leases;
+mod metadata;
 mod wire;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use coord_core::{Errno, check_label};
 use coord_kube::{Action, Cluster, Event, Rule};
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Api, Client,
+    Api,
     api::{DeleteParams, ListParams, PostParams, Preconditions, WatchParams},
     core::{ApiResource, DynamicObject},
 };
 
+pub use self::config_maps::{ConfigMaps, KubeStore, KubeWatch};
 use self::error::{of_create, of_read, of_write};
+pub use self::leases::{LeaseStore, Leases};
 use super::{Change, LABEL, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
-use crate::{LockName, Timestamp, key::LONGEST_NAME};
+use crate::{LockName, Timestamp};
 
-const RESOURCE: &str = "configmaps";
-
-/// The longest name of a ConfigMap.
+/// The longest name of an object.
 const LONGEST: usize = 253;
 
-/// A store of ConfigMaps in one namespace of a Kubernetes cluster.
-///
-/// Lock `x` is the ConfigMap `lockheed-x`, with the label `lockheed/lock`, and its `data.lock` is the lock as JSON. Whatever else the ConfigMap
-/// has is kept as it is. One that has the name and no `data.lock` was made beforehand, and is a lock that nobody holds. One that has `data.lock` and
-/// not the label is somebody else's, and is not touched.
+/// A store of objects of one kind in one namespace of a Kubernetes cluster.
 ///
 /// Every write names the `resourceVersion` that was read, so that the API server refuses it (409) when somebody else has written since.
 /// The clock is the API server's ([`coord_kube::ClusterClock`]). A [watch](Store::watch) that the server ends, as it does from time to time, is
 /// taken up again where it ended; one that the server cannot take up again (410) has ended.
 #[derive(Clone)]
-pub struct KubeStore {
+pub struct ClusterStore<K> {
     cluster: Cluster,
     api: Api<DynamicObject>,
-    prefix: String,
+    kind: K,
     labels: BTreeMap<String, String>,
 }
 
-/// See [`KubeStore`].
-pub struct KubeWatch {
-    store: KubeStore,
+/// See [`ClusterStore`].
+pub struct ClusterWatch<K> {
+    store: ClusterStore<K>,
     watch: coord_kube::Watch<DynamicObject>,
 }
 
-impl KubeStore {
+/// How locks are objects of one kind. It is not for others to implement.
+pub trait ObjectKind: Clone + Send + Sync + 'static {
+    /// What one is called.
+    const NAME: &'static str;
+    /// The plural name, with its API group, as [`Rule::new`] takes it.
+    const RESOURCE: &'static str;
+    /// What tells a lock from other objects of the kind.
+    const LABEL: Option<&'static str>;
+
+    /// What the client needs to know of the kind.
+    fn resource() -> ApiResource;
+
+    /// The object's name, which is not checked yet.
+    fn name_of(&self, lock: &LockName) -> String;
+
+    /// The lock that an object's name is for.
+    fn lock_of(&self, name: &str) -> Option<LockName>;
+
+    /// What an object says of a lock.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is no lock, or cannot be read as one.
+    fn read(&self, lock: &LockName, found: DynamicObject) -> Result<Object, StoreError>;
+
+    /// The same of one that is gone, whatever it was.
+    fn last(&self, lock: &LockName, found: DynamicObject) -> Object;
+
+    /// The object of a lock.
+    ///
+    /// # Errors
+    /// `EINVAL` when the lock is none.
+    fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError>;
+
+    /// Whether nothing but the lock goes with the object of this name when it is deleted.
+    ///
+    /// # Errors
+    /// `EINVAL`: what else would go.
+    fn check_deletable(&self, _name: &str, _lock: &Object) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Where an object is written, and when.
+pub struct New<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    labels: &'a BTreeMap<String, String>,
+    now: Timestamp,
+}
+
+impl<K: ObjectKind> ClusterStore<K> {
     /// What the commands need, as rules of a Role; `delete` needs one more.
     pub const RULES: [Rule; 5] = [
-        Rule::new("get", RESOURCE),
-        Rule::new("list", RESOURCE),
-        Rule::new("watch", RESOURCE),
-        Rule::new("create", RESOURCE),
-        Rule::new("update", RESOURCE),
+        Rule::new("get", K::RESOURCE),
+        Rule::new("list", K::RESOURCE),
+        Rule::new("watch", K::RESOURCE),
+        Rule::new("create", K::RESOURCE),
+        Rule::new("update", K::RESOURCE),
     ];
 
-    /// What all commands but `list` need for this lock alone: no right to create its ConfigMap where that is there.
+    /// What all commands but `list` need for this lock alone: no right to create its object where that is there.
     ///
     /// # Errors
     /// `EINVAL` for a name that does not fit; those of the requests that look for it.
     pub async fn rules_for(&self, lock: &LockName) -> Result<Vec<Rule>, StoreError> {
         let name = self.name_of(lock)?;
         let mut rules = ["get", "watch", "update"]
-            .map(|verb| Rule::new(verb, RESOURCE).on(&name))
+            .map(|verb| Rule::new(verb, K::RESOURCE).on(&name))
             .to_vec();
         let access = self.cluster.access(&rules[..1]).await.map_err(of_read)?;
         let may_look = access.iter().all(|access| access.allowed);
         if !may_look || self.get(lock).await.is_err() {
-            rules.push(Rule::new("create", RESOURCE));
+            rules.push(Rule::new("create", K::RESOURCE));
         }
         Ok(rules)
     }
 
-    /// The locks of this namespace, by a client whose retries are off (`kube::Config::default_retry`), since a repeated write is judged by
-    /// whoever knows what it was for. It must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// `EINVAL` when that cannot name a namespace.
-    pub fn new(client: Client, namespace: &str) -> Result<Self, StoreError> {
-        let cluster = Cluster::new(client, namespace);
-        cluster.map(Self::of).map_err(of_read)
-    }
-
-    /// The locks of the cluster's namespace.
-    #[must_use]
-    pub fn of(cluster: Cluster) -> Self {
-        let resource = ApiResource::erase::<ConfigMap>(&());
-        let api = Api::namespaced_with(cluster.client().clone(), cluster.namespace(), &resource);
+    fn of_kind(cluster: Cluster, kind: K) -> Self {
+        let (client, resource) = (cluster.client().clone(), K::resource());
+        let api = Api::namespaced_with(client, cluster.namespace(), &resource);
+        let labels = BTreeMap::new();
         Self {
             cluster,
             api,
-            prefix: "lockheed".to_owned(),
-            labels: BTreeMap::new(),
+            kind,
+            labels,
         }
     }
 
-    /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same one exclude each other.
-    ///
-    /// # Errors
-    /// `EINVAL` when a name cannot begin so, or when a name that is made from a key would not fit any more.
-    pub fn with_prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
-        const LONGEST_PREFIX: usize = LONGEST - "-".len() - LONGEST_NAME;
-        if prefix.len() > LONGEST_PREFIX || prefix.parse::<LockName>().is_err() {
-            let text = format!(
-                "{prefix:?} cannot begin the name of a ConfigMap: use at most {LONGEST_PREFIX} characters from a-z, 0-9, '-' and '.'"
-            );
-            return Err(StoreError::new(
-                StoreErrorKind::Invalid,
-                Errno::EINVAL,
-                text,
-            ));
-        }
-        prefix.clone_into(&mut self.prefix);
-        Ok(self)
-    }
-
-    /// Puts these labels on each ConfigMap that this store writes, as policies of a cluster may require;
+    /// Puts these labels on each object that this store writes, as policies of a cluster may require;
     /// the others that it has stay.
     ///
     /// # Errors
     /// `EINVAL` for what cannot be a label, and for `lockheed/lock`, which the store sets.
-    pub fn with_labels<K: Into<String>, V: Into<String>>(
+    pub fn with_labels<L: Into<String>, V: Into<String>>(
         mut self,
-        labels: impl IntoIterator<Item = (K, V)>,
+        labels: impl IntoIterator<Item = (L, V)>,
     ) -> Result<Self, StoreError> {
-        let invalid = |text| StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text);
-        for (key, value) in labels {
-            let (key, value) = (key.into(), value.into());
-            check_label(&key, &value).map_err(|error| invalid(error.to_string()))?;
-            if key == LABEL {
+        for (label, value) in labels {
+            let (label, value) = (label.into(), value.into());
+            check_label(&label, &value).map_err(|error| invalid(error.to_string()))?;
+            if label == LABEL {
                 return Err(invalid(format!(
                     "the label {LABEL:?} is set by lockheed itself"
                 )));
             }
-            self.labels.insert(key, value);
+            self.labels.insert(label, value);
         }
         Ok(self)
     }
@@ -150,9 +166,8 @@ impl KubeStore {
     /// # Errors
     /// As [`list`](Store::list).
     pub async fn list_everywhere(&self) -> Result<Vec<(String, Object)>, StoreError> {
-        let resource = ApiResource::erase::<ConfigMap>(&());
-        let all = Api::all_with(self.cluster.client().clone(), &resource);
-        self.found(&all, Action::new("list", RESOURCE)).await
+        let all = Api::all_with(self.cluster.client().clone(), &K::resource());
+        self.found(&all, Action::new("list", K::RESOURCE)).await
     }
 
     /// By namespace and name.
@@ -167,11 +182,15 @@ impl KubeStore {
             let metadata = &found.metadata;
             let namespace = metadata.namespace.clone().unwrap_or_default();
             let name = metadata.name.as_deref().unwrap_or_default();
-            if let Some(lock) = self.lock_of(name) {
-                locks.push(wire::read(&lock, found).map(|object| (namespace, object)));
+            if let Some(lock) = self.kind.lock_of(name) {
+                let lock = self.kind.read(&lock, found);
+                locks.push(lock.map(|object| (namespace, object)));
             }
         };
-        let labelled = ListParams::default().labels(LABEL);
+        let labelled = ListParams {
+            label_selector: K::LABEL.map(str::to_owned),
+            ..ListParams::default()
+        };
         let listed = self.cluster.list(action, &labelled, page, take).await;
         listed.map_err(of_read)?;
         let mut locks = locks.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -180,34 +199,49 @@ impl KubeStore {
     }
 
     fn action(&self, verb: &'static str) -> Action {
-        self.cluster.action(verb, RESOURCE)
+        self.cluster.action(verb, K::RESOURCE)
     }
 
-    /// The ConfigMap's name; it is checked before any request, since it becomes a part of the path.
+    /// The object's name; it is checked before any request, since it becomes a part of the path.
     fn name_of(&self, lock: &LockName) -> Result<String, StoreError> {
-        let name = format!("{}-{lock}", self.prefix);
+        let name = self.kind.name_of(lock);
         if name.len() <= LONGEST {
             return Ok(name);
         }
-        let text = format!("{name:?} cannot name a ConfigMap: it is longer than {LONGEST}");
-        Err(StoreError::new(
-            StoreErrorKind::Invalid,
-            Errno::EINVAL,
-            text,
-        ))
+        let kind = K::NAME;
+        let text = format!("{name:?} cannot name a {kind}: it is longer than {LONGEST}");
+        Err(invalid(text))
     }
 
-    /// The lock that a ConfigMap's name is for.
-    fn lock_of(&self, name: &str) -> Option<LockName> {
-        name.strip_prefix(&*self.prefix)?
-            .strip_prefix('-')?
-            .parse()
-            .ok()
+    async fn write(&self, name: &str, lock: &Object) -> Result<DynamicObject, StoreError> {
+        let new = New {
+            name,
+            namespace: self.cluster.namespace(),
+            labels: &self.labels,
+            now: self.now().await?,
+        };
+        self.kind.write(new, lock)
+    }
+
+    /// Where an update may create, what is gone is no 404: it has not the UID that was read.
+    async fn gone_or(&self, lock: &LockName, error: StoreError) -> StoreError {
+        let another = error.kind() == StoreErrorKind::Conflict
+            && error.to_string().contains("UID in precondition");
+        if another
+            && let Err(gone) = self.get(lock).await
+            && gone.kind() == StoreErrorKind::NotFound
+        {
+            return gone;
+        }
+        error
     }
 
     fn selection(&self, scope: &Scope) -> Result<WatchParams, StoreError> {
         Ok(match scope {
-            Scope::All => WatchParams::default().labels(LABEL),
+            Scope::All => WatchParams {
+                label_selector: K::LABEL.map(str::to_owned),
+                ..WatchParams::default()
+            },
             Scope::Lock(name) => {
                 let name = self.name_of(name)?;
                 WatchParams::default().fields(&format!("metadata.name={name}"))
@@ -216,8 +250,8 @@ impl KubeStore {
     }
 }
 
-impl Store for KubeStore {
-    type Watch = KubeWatch;
+impl<K: ObjectKind> Store for ClusterStore<K> {
+    type Watch = ClusterWatch<K>;
 
     async fn get(&self, lock: &LockName) -> Result<Object, StoreError> {
         let name = self.name_of(lock)?;
@@ -226,46 +260,49 @@ impl Store for KubeStore {
             .cluster
             .call(self.action("get").on(&name), request)
             .await;
-        wire::read(lock, found.map_err(of_read)?)
+        self.kind.read(lock, found.map_err(of_read)?)
     }
 
     async fn create(&self, object: &Object) -> Result<Object, StoreError> {
         let name = self.name_of(&object.name)?;
-        let new = wire::write(&name, self.cluster.namespace(), object, &self.labels)?;
+        let new = self.write(&name, object).await?;
         let parameters = PostParams::default();
         let request = || self.api.create(&parameters, &new);
         let made = self
             .cluster
             .call(self.action("create").on(&name), request)
             .await;
-        wire::read(&object.name, made.map_err(of_create)?)
+        self.kind.read(&object.name, made.map_err(of_create)?)
     }
 
     async fn update(&self, object: &Object) -> Result<Object, StoreError> {
         let name = self.name_of(&object.name)?;
-        if object.version == Version::default() {
-            // Without a version, the API server would replace whatever is there.
+        if object.version == Version::default() || object.uid.is_empty() {
+            // The API server would replace whatever is there, or create it where nothing is.
             self.get(&object.name).await?;
-            let text = format!("ConfigMap {name:?} exists, and was not read");
+            let text = format!("{} {name:?} exists, and was not read", K::NAME);
             return Err(StoreError::new(
                 StoreErrorKind::Conflict,
                 Errno::EAGAIN,
                 text,
             ));
         }
-        let new = wire::write(&name, self.cluster.namespace(), object, &self.labels)?;
+        let new = self.write(&name, object).await?;
         let parameters = PostParams::default();
         let request = || self.api.replace(&name, &parameters, &new);
         let done = self
             .cluster
             .call(self.action("update").on(&name), request)
             .await;
-        wire::read(&object.name, done.map_err(of_write)?)
+        match done.map_err(of_write) {
+            Ok(done) => self.kind.read(&object.name, done),
+            Err(error) => Err(self.gone_or(&object.name, error).await),
+        }
     }
 
     async fn delete(&self, object: &Object) -> Result<(), StoreError> {
         let name = self.name_of(&object.name)?;
-        wire::check_deletable(&name, object)?;
+        self.kind.check_deletable(&name, object)?;
         let parameters = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(object.uid.clone()),
@@ -286,14 +323,18 @@ impl Store for KubeStore {
         Ok(found.into_iter().map(|(_, object)| object).collect())
     }
 
-    async fn watch(&self, scope: &Scope, since: Option<&Version>) -> Result<KubeWatch, StoreError> {
+    async fn watch(
+        &self,
+        scope: &Scope,
+        since: Option<&Version>,
+    ) -> Result<ClusterWatch<K>, StoreError> {
         let action = match scope {
             Scope::All => self.action("watch"),
             Scope::Lock(name) => self.action("watch").on(&self.name_of(name)?),
         };
         let (selection, since) = (self.selection(scope)?, since.map(Version::as_str));
         let begun = self.cluster.watch(&self.api, action, &selection, since);
-        Ok(KubeWatch {
+        Ok(ClusterWatch {
             store: self.clone(),
             watch: begun.await.map_err(of_read)?,
         })
@@ -324,20 +365,24 @@ impl Store for KubeStore {
     }
 }
 
-impl Watch for KubeWatch {
+impl<K: ObjectKind> Watch for ClusterWatch<K> {
     async fn next(&mut self) -> Result<Option<Change>, StoreError> {
         while let Some(event) = self.watch.next().await.map_err(of_read)? {
             let (Event::Applied(found) | Event::Deleted(found)) = &event;
             let name = found.metadata.name.as_deref().unwrap_or_default();
-            let Some(lock) = self.store.lock_of(name) else {
+            let Some(lock) = self.store.kind.lock_of(name) else {
                 continue;
             };
             return match event {
-                Event::Applied(found) => wire::read(&lock, found).map(Change::Written),
-                Event::Deleted(found) => Ok(Change::Deleted(wire::last(&lock, found))),
+                Event::Applied(found) => self.store.kind.read(&lock, found).map(Change::Written),
+                Event::Deleted(found) => Ok(Change::Deleted(self.store.kind.last(&lock, found))),
             }
             .map(Some);
         }
         Ok(None)
     }
+}
+
+fn invalid(text: String) -> StoreError {
+    StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text)
 }

@@ -13,6 +13,7 @@ mod go;
 mod keys;
 mod kubectl;
 mod labels;
+mod leases;
 mod premade;
 mod restore;
 mod rights;
@@ -27,7 +28,7 @@ use std::{
 
 use apiserver::{Namespace, Proxy};
 use coord_kube::{ClientArgs, Cluster};
-use lockheed::{KubeStore, Lock, LockName, Record};
+use lockheed::{KubeStore, Lock, LockName, Record, Store};
 use serde_json::{Value, json};
 
 /// What a holder needs.
@@ -37,13 +38,35 @@ pub(crate) const VERBS: [&str; 5] = ["get", "list", "watch", "create", "update"]
 pub(crate) struct Place {
     pub(crate) namespace: Namespace,
     pub(crate) user: PathBuf,
+    /// The value of `--store`.
+    pub(crate) store: &'static str,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
         let namespace = Namespace::new();
         let user = holder(&namespace);
-        Self { namespace, user }
+        Self {
+            namespace,
+            user,
+            store: "kube",
+        }
+    }
+
+    /// The same for locks in Leases.
+    pub(crate) fn of_leases() -> Self {
+        let namespace = Namespace::new();
+        let user = with_role(&namespace, "rbac-lease.yaml", "lockheed-lease");
+        Self {
+            namespace,
+            user,
+            store: "lease",
+        }
+    }
+
+    /// The binary, as this user.
+    pub(crate) fn lockheed(&self) -> Command {
+        lockheed_on(self.store, &self.user)
     }
 
     pub(crate) async fn store(&self) -> KubeStore {
@@ -61,22 +84,35 @@ impl Place {
         self.namespace.apply(&config_map(name, lock, annotations));
     }
 
-    /// The whole ConfigMap of a lock.
+    /// The whole object of a lock.
     pub(crate) fn object(&self, name: &str) -> Value {
+        if self.store == "lease" {
+            return self.namespace.get("leases", name);
+        }
         self.namespace
             .get("configmaps", &format!("lockheed-{name}"))
     }
 
+    /// The lock, as one of ours has written it.
     pub(crate) fn record(&self, name: &str) -> Record {
-        Record::from_json(self.object(name)["data"]["lock"].as_str().unwrap()).unwrap()
+        let object = self.object(name);
+        let record = match self.store {
+            "lease" => &object["metadata"]["annotations"]["lockheed/record"],
+            _ => &object["data"]["lock"],
+        };
+        Record::from_json(record.as_str().unwrap()).unwrap()
     }
 }
 
 /// A user with just the Role that is shipped.
 pub(crate) fn holder(namespace: &Namespace) -> PathBuf {
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes/rbac.yaml");
-    namespace.kubectl(&["apply", "-f", shipped], None);
-    namespace.user_with_role("holder", "lockheed")
+    with_role(namespace, "rbac.yaml", "lockheed")
+}
+
+fn with_role(namespace: &Namespace, manifest: &str, role: &str) -> PathBuf {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes");
+    namespace.kubectl(&["apply", "-f", &format!("{shipped}/{manifest}")], None);
+    namespace.user_with_role("holder", role)
 }
 
 pub(crate) fn config_map(name: &str, lock: &str, annotations: &Value) -> Value {
@@ -85,11 +121,15 @@ pub(crate) fn config_map(name: &str, lock: &str, annotations: &Value) -> Value {
 }
 
 pub(crate) async fn store(kubeconfig: &Path, user_agent: &str) -> KubeStore {
+    KubeStore::of(cluster(kubeconfig, user_agent).await)
+}
+
+pub(crate) async fn cluster(kubeconfig: &Path, user_agent: &str) -> Cluster {
     let args = ClientArgs {
         kubeconfig: Some(kubeconfig.to_owned()),
         ..ClientArgs::default()
     };
-    KubeStore::of(Cluster::connect(&args, user_agent).await.unwrap())
+    Cluster::connect(&args, user_agent).await.unwrap()
 }
 
 pub(crate) fn name(text: &str) -> LockName {
@@ -97,7 +137,7 @@ pub(crate) fn name(text: &str) -> LockName {
 }
 
 /// A lock that is renewed by itself, as `run` does it.
-pub(crate) fn lock(store: KubeStore, of: &str, id: &str) -> Lock<KubeStore> {
+pub(crate) fn lock<S: Store>(store: S, of: &str, id: &str) -> Lock<S> {
     let length = Duration::from_secs(30);
     Lock::new(store, name(of))
         .id(id)
@@ -107,11 +147,17 @@ pub(crate) fn lock(store: KubeStore, of: &str, id: &str) -> Lock<KubeStore> {
 
 /// The binary, with a kubeconfig.
 pub(crate) fn lockheed(kubeconfig: &Path) -> Command {
+    lockheed_on("kube", kubeconfig)
+}
+
+/// The same with another store in the cluster.
+pub(crate) fn lockheed_on(store: &str, kubeconfig: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockheed"));
     for variable in ["LOCKHEED_STORE", "LOCKHEED_LOG_FILTER", "KUBECONFIG"] {
         command.env_remove(variable);
     }
     command
+        .args(["--store", store])
         .arg("--kubeconfig")
         .arg(kubeconfig)
         .stdin(Stdio::null());

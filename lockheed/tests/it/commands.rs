@@ -268,7 +268,7 @@ fn the_store_is_given_before_or_after_the_command_or_by_the_environment() {
     place.expect(&["list"], 0);
     let (code, _, stderr) = outcome(&mut lockheed(&["--store", "file:/x", "list"]));
     assert_eq!(code, 64);
-    assert!(stderr.contains("write kube or dir:PATH"), "{stderr}");
+    assert!(stderr.contains("write kube, lease or dir:PATH"), "{stderr}");
 }
 
 #[test]

@@ -108,3 +108,25 @@ fn renew_without_threads(dir: PathBuf) {
     assert!(!held.is_lost());
     runtime.block_on(held.release()).unwrap();
 }
+
+#[test]
+fn a_name_is_as_long_as_a_files_can_be() {
+    let place = Place::new();
+    let (longest, longer) = ("x".repeat(244), "x".repeat(245));
+    place.expect(&["acquire", &longest, "--id", "me"], 0);
+    assert_eq!(
+        place.expect(&["list", "-o", "name"], 0),
+        format!("{longest}\n")
+    );
+    for command in ["acquire", "inspect"] {
+        let (code, _, stderr) = place.run(&[command, &longer]);
+        assert_eq!(code, 22, "{stderr}");
+        assert!(stderr.contains("it is longer than 244"), "{stderr}");
+    }
+    // Somebody else's file.
+    place.write(&longer, "{}");
+    assert_eq!(
+        place.expect(&["list", "-o", "name"], 0),
+        format!("{longest}\n")
+    );
+}

@@ -1,4 +1,4 @@
-//! etcd, kube-apiserver and kubectl, built from Go modules that `xtask/kube/go.sum` pins.
+//! etcd, kube-apiserver and kubectl, and a program that elects a leader, built from Go modules that `xtask/kube/go.sum` pins.
 
 use std::{
     env, fs,
@@ -29,23 +29,36 @@ pub(super) fn binaries(place: &Path) -> Result<Binaries> {
     // What an interrupted build leaves is not taken for a whole one.
     let _ = fs::remove_file(&made_from);
     fs::create_dir_all(&bin)?;
-    process::run(&mut go(&modules, &bin))?;
+    process::run(&mut servers(&modules, &bin))?;
     fs::rename(bin.join("server"), bin.join("etcd"))?;
     fs::write(&made_from, recipe)?;
     Binaries::in_directory(&bin).ok_or_else(|| format!("not all binaries are in {bin:?}").into())
 }
 
-fn go(modules: &Path, bin: &PathBuf) -> Command {
+/// The program of `xtask/kube/leader`, below `place`, built unless it is there and made from these very sources.
+pub(super) fn leader(place: &Path) -> Result<PathBuf> {
+    let _alone = super::alone()?;
+    let modules = process::root().join("xtask/kube");
+    let source = fs::read_to_string(modules.join("leader/main.go"))?;
+    let recipe = recipe(&modules)? + &source;
+    let (leader, made_from) = (place.join("leader"), place.join("leader-made-from"));
+    let same = fs::read_to_string(&made_from).is_ok_and(|made_from| made_from == recipe);
+    if !(same && leader.is_file()) {
+        let mut go = go(&modules);
+        process::run(
+            go.args(["build", "-trimpath", "-o"])
+                .arg(&leader)
+                .arg("./leader"),
+        )?;
+        fs::write(&made_from, recipe)?;
+    }
+    Ok(leader)
+}
+
+fn servers(modules: &Path, bin: &PathBuf) -> Command {
     let (whole, major, minor) = VERSION;
     let variable = "-X k8s.io/component-base/version.git";
-    let mut go = Command::new("go");
-    go.current_dir(modules)
-        .env("CGO_ENABLED", "0")
-        .env("GOWORK", "off");
-    if env::var_os("GOTOOLCHAIN").is_none() {
-        // Some distributions switch it off: https://go.dev/doc/toolchain.
-        go.env("GOTOOLCHAIN", "auto");
-    }
+    let mut go = go(modules);
     go.args(["build", "-trimpath", "-ldflags"])
         .arg(format!(
             "-s -w {variable}Version={whole} {variable}Major={major} {variable}Minor={minor}"
@@ -61,6 +74,19 @@ fn go(modules: &Path, bin: &PathBuf) -> Command {
     go
 }
 
+/// In the directory of the modules.
+fn go(modules: &Path) -> Command {
+    let mut go = Command::new("go");
+    go.current_dir(modules)
+        .env("CGO_ENABLED", "0")
+        .env("GOWORK", "off");
+    if env::var_os("GOTOOLCHAIN").is_none() {
+        // Some distributions switch it off: https://go.dev/doc/toolchain.
+        go.env("GOTOOLCHAIN", "auto");
+    }
+    go
+}
+
 /// All that the binaries depend on, but for the Go toolchain.
 fn recipe(modules: &Path) -> Result<String> {
     let read = |name: &str| -> Result<String> {
@@ -71,7 +97,7 @@ fn recipe(modules: &Path) -> Result<String> {
 }
 
 /// Any Go since 1.21 fetches the one that go.mod asks for.
-fn check_go() -> Result {
+pub(super) fn check_go() -> Result {
     const MISSING: &str = "the tests need a Kubernetes API server: install Go 1.21 or newer (https://go.dev/dl), \
         or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl";
     let version = process::output(Command::new("go").args(["env", "GOVERSION"]));

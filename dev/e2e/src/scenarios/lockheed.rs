@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::{
-    api::core::v1::{ConfigMap, Pod},
+    api::{
+        coordination::v1::Lease as ElectionLease,
+        core::v1::{ConfigMap, Pod},
+    },
     jiff::{SignedDuration, Timestamp},
 };
 use kube::api::{DeleteParams, ListParams};
@@ -20,11 +23,14 @@ use crate::{
     scene::{Patch, Scene},
 };
 
-pub(super) const SCENARIOS: [Scenario; 7] = [
+pub(super) const SCENARIOS: [Scenario; 8] = [
     Scenario::new(Tool::Lockheed, "counter", |scene| Box::pin(counter(scene))),
     Scenario::new(Tool::Lockheed, "job", |scene| Box::pin(job(scene))),
     Scenario::new(Tool::Lockheed, "cron-job", |scene| {
         Box::pin(cron_job(scene))
+    }),
+    Scenario::new(Tool::Lockheed, "deployment", |scene| {
+        Box::pin(deployment(scene))
     }),
     Scenario::new(Tool::Lockheed, "holder-killed", |scene| {
         Box::pin(holder_killed(scene))
@@ -41,6 +47,8 @@ pub(super) const SCENARIOS: [Scenario; 7] = [
 const RBAC: &str = "lockheed/examples/kubernetes/rbac.yaml";
 const JOB: &str = "lockheed/examples/kubernetes/job.yaml";
 const CRON_JOB: &str = "lockheed/examples/kubernetes/cronjob.yaml";
+const RBAC_LEASE: &str = "lockheed/examples/kubernetes/rbac-lease.yaml";
+const DEPLOYMENT: &str = "lockheed/examples/kubernetes/deployment.yaml";
 
 const HOLDER: &str = "dev/e2e/lockheed/holder.yaml";
 const WAITER: &str = "dev/e2e/lockheed/waiter.yaml";
@@ -117,6 +125,48 @@ async fn cron_job(scene: &Scene<'_>) -> Result<String> {
         return Ok(format!("ran in {time}"));
     }
     Err(format!("the work of the CronJob has not said what it should: {logs:?}").into())
+}
+
+/// Of the replicas one runs; when its Pod is deleted, another one does.
+async fn deployment(scene: &Scene<'_>) -> Result<String> {
+    scene.apply(&[RBAC_LEASE, DEPLOYMENT], &[]).await?;
+    let (first, token) = the_one_that_runs(scene, "").await?;
+    let delete = DeleteParams::default();
+    scene.api::<Pod>().delete(&first, &delete).await?;
+    let (second, higher) = the_one_that_runs(scene, &first).await?;
+    let lease = scene.api::<ElectionLease>().get("operator").await?;
+    let holder = lease.spec.and_then(|spec| spec.holder_identity);
+    let holder = holder.unwrap_or_default();
+    if higher > token && holder.starts_with(&second) {
+        return Ok(format!("{second} ran after {first}"));
+    }
+    Err(format!(
+        "{second} runs with token {higher} after {token} of {first}, and {holder:?} has the Lease"
+    )
+    .into())
+}
+
+/// The Pod whose program runs, and its token, when all three replicas are there; one that is being deleted is none of them.
+async fn the_one_that_runs(scene: &Scene<'_>, deleted: &str) -> Result<(String, u64)> {
+    let replicas = ListParams::default().labels("app=lockheed-deployment");
+    let pods = scene.api::<Pod>();
+    let look = async || {
+        let all = pods.list(&replicas).await?;
+        let all = all.into_iter().filter(|pod| pod::name(pod) != deleted);
+        let all: Vec<_> = all.filter(|pod| pod::runs(pod, "operator")).collect();
+        let mut running = Vec::new();
+        for pod in &all {
+            let logs = scene.logs(&pod::name(pod), "operator", false).await?;
+            let token = token(&logs, "running, with token ");
+            running.extend(token.map(|token| (pod::name(pod), token)));
+        }
+        match &running[..] {
+            [_, _, ..] => Err(format!("more than one runs: {running:?}").into()),
+            [one] if all.len() == 3 => Ok(Some(one.clone())),
+            _ => Ok(None),
+        }
+    };
+    scene.until("one of three replicas runs", look).await
 }
 
 /// A holder that cannot say a word, and of which the API server knows no more: the next one waits for the end of the lease.

@@ -15,7 +15,7 @@ use nix::{
     libc,
 };
 
-use super::{failed, open, sharing::Sharing};
+use super::{failed, invalid, open, sharing::Sharing};
 use crate::{
     LockName,
     store::{StoreError, StoreErrorKind},
@@ -23,6 +23,9 @@ use crate::{
 
 /// What a lock's file is called after.
 const SUFFIX: &str = ".json";
+
+/// The longest name of a lock. A file's has 255 bytes, and is written under a longer one first.
+const LONGEST: usize = 244;
 
 /// No lock is larger: four times what a ConfigMap may have.
 const LARGEST: u64 = 4 << 20;
@@ -78,6 +81,12 @@ impl Files {
 
     /// The text of a lock.
     pub(super) fn read(&self, name: &LockName) -> Result<String, StoreError> {
+        if name.as_str().len() > LONGEST {
+            let name = name.as_str();
+            let text =
+                format!("{name:?} cannot name a lock in a directory: it is longer than {LONGEST}");
+            return Err(invalid(Errno::EINVAL, text));
+        }
         let bytes = open::read(&self.lock_path(name), LARGEST)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -96,7 +105,8 @@ impl Files {
 
     /// The lock that a file of the directory is, if it is one.
     pub(super) fn name_of(file: &str) -> Option<LockName> {
-        file.strip_suffix(SUFFIX)?.parse().ok()
+        let name = file.strip_suffix(SUFFIX)?;
+        name.parse().ok().filter(|_| name.len() <= LONGEST)
     }
 
     /// Keeps other writers out.

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use coord_core::Errno;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Map, Value};
 
-use super::{Object, StoreError, StoreErrorKind, Version};
+use super::{New, Object, StoreError, invalid, metadata};
 use crate::{
     LockName,
     store::{LABEL, RECORD},
 };
+
+const KIND: &str = "ConfigMap";
 
 /// What a ConfigMap says of a lock. One that says nothing was made beforehand, and is free; one that says
 /// something, and has not the label, is somebody else's.
@@ -26,21 +27,16 @@ pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, Stor
 /// Whether nothing but the lock goes with the ConfigMap when it is deleted, as far as [`Object::rest`]
 /// tells.
 pub(super) fn check_deletable(name: &str, lock: &Object) -> Result<(), StoreError> {
-    if lock.rest.is_empty() {
+    let Some(found) = metadata::kept(KIND, lock)? else {
         return Ok(());
-    }
-    let found = kept(name, lock)?;
+    };
     if !is_labelled(&found) {
         return Err(no_lock(&found));
     }
     if found.data.get("binaryData").is_some() {
-        let text =
-            format!("ConfigMap {name:?} has other data (\"binaryData\"), which would go with it");
-        return Err(StoreError::new(
-            StoreErrorKind::Invalid,
-            Errno::EINVAL,
-            text,
-        ));
+        return Err(invalid(format!(
+            "ConfigMap {name:?} has other data (\"binaryData\"), which would go with it"
+        )));
     }
     Ok(())
 }
@@ -52,66 +48,39 @@ fn is_labelled(found: &DynamicObject) -> bool {
 
 fn no_lock(found: &DynamicObject) -> StoreError {
     let name = found.metadata.name.as_deref().unwrap_or_default();
-    let text = format!(
+    invalid(format!(
         "ConfigMap {name:?} exists but is not a lockheed lock (it has no label {LABEL:?}); leaving it unchanged"
-    );
-    StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text)
+    ))
 }
 
 /// The same of one that is gone, whatever it was.
 pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
-    let metadata = &mut found.metadata;
-    metadata.managed_fields = None;
-    let object = Object {
-        name: lock.clone(),
-        uid: metadata.uid.take().unwrap_or_default(),
-        version: Version::new(metadata.resource_version.take().unwrap_or_default()),
-        annotations: metadata.annotations.take().unwrap_or_default(),
-        data: take_data(&mut found.data),
-        rest: String::new(),
-    };
-    // Strings as keys and no number that JSON has not: it can be written.
-    let rest = serde_json::to_string(&found).unwrap_or_default();
-    Object { rest, ..object }
+    let object = metadata::take(lock, &mut found);
+    let data = take_data(&mut found.data);
+    let rest = metadata::keep(&found);
+    Object {
+        data,
+        rest,
+        ..object
+    }
 }
 
-/// The ConfigMap of a lock, with these labels beside its own and that of all locks.
-pub(super) fn write(
-    name: &str,
-    namespace: &str,
-    lock: &Object,
-    labels: &BTreeMap<String, String>,
-) -> Result<DynamicObject, StoreError> {
-    let mut new = if lock.rest.is_empty() {
-        let mut new = DynamicObject::new(name, &ApiResource::erase::<ConfigMap>(&()));
+/// The ConfigMap of a lock, with the label of all locks.
+pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+    let mut new = metadata::kept(KIND, lock)?.unwrap_or_else(|| {
+        let mut new = DynamicObject::new(at.name, &ApiResource::erase::<ConfigMap>(&()));
         new.data = Value::Object(Map::new());
         new
-    } else {
-        kept(name, lock)?
-    };
-    let all = new.metadata.labels.get_or_insert_default();
-    all.entry(LABEL.to_owned()).or_default();
-    all.extend(labels.clone());
-    let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let metadata = &mut new.metadata;
-    metadata.name = Some(name.to_owned());
-    metadata.namespace = Some(namespace.to_owned());
-    metadata.uid = set(&lock.uid);
-    metadata.resource_version = set(lock.version.as_str());
-    metadata.annotations = (!lock.annotations.is_empty()).then(|| lock.annotations.clone());
+    });
+    let labels = new.metadata.labels.get_or_insert_default();
+    labels.entry(LABEL.to_owned()).or_default();
+    metadata::put(&mut new, at, lock);
     let data = lock
         .data
         .iter()
         .map(|(key, text)| (key.clone(), Value::from(text.as_str())));
     new.data["data"] = Value::Object(data.collect());
     Ok(new)
-}
-
-fn kept(name: &str, lock: &Object) -> Result<DynamicObject, StoreError> {
-    serde_json::from_str(&lock.rest).map_err(|error| {
-        let text = format!("what was kept of ConfigMap {name:?} cannot be read");
-        StoreError::new(StoreErrorKind::Invalid, Errno::EINVAL, text).caused_by(error)
-    })
 }
 
 fn take_data(whole: &mut Value) -> BTreeMap<String, String> {
@@ -132,6 +101,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{Timestamp, store::StoreErrorKind};
+
+    const AT: New<'_> = New {
+        name: "lockheed-x",
+        namespace: "ns",
+        labels: &BTreeMap::new(),
+        now: Timestamp::NEVER,
+    };
 
     fn found(object: Value) -> DynamicObject {
         serde_json::from_value(object).unwrap()
@@ -152,7 +129,7 @@ mod tests {
         assert_eq!((&*read.uid, read.version.as_str()), ("u", "7"));
         assert_eq!(read.data["theirs"], "kept");
         assert_eq!(read.annotations["note"], "kept");
-        let written = write("lockheed-x", "ns", &read, &BTreeMap::new()).unwrap();
+        let written = write(&AT, &read).unwrap();
         assert_eq!(serde_json::to_value(&written).unwrap(), object);
     }
 
@@ -161,7 +138,7 @@ mod tests {
         let lock: LockName = "x".parse().unwrap();
         let mut new = Object::new(&lock);
         new.data.insert("lock".to_owned(), "{}".to_owned());
-        let written = write("lockheed-x", "ns", &new, &BTreeMap::new()).unwrap();
+        let written = write(&AT, &new).unwrap();
         let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"lock": "{}"},
             "metadata": {"name": "lockheed-x", "namespace": "ns", "labels": {LABEL: ""}}});
         assert_eq!(serde_json::to_value(&written).unwrap(), expected);
@@ -170,15 +147,15 @@ mod tests {
     #[test]
     fn labels_are_added_and_those_that_are_there_kept() {
         let lock: LockName = "x".parse().unwrap();
+        let ours = [("team".to_owned(), "db".to_owned())].into();
+        let at = New {
+            labels: &ours,
+            ..AT
+        };
         let labels = |labels: &Value| {
             let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "lockheed-x", "labels": labels}});
             let read = read(&lock, found(object)).unwrap();
-            let ours = [("team".to_owned(), "db".to_owned())].into();
-            write("lockheed-x", "ns", &read, &ours)
-                .unwrap()
-                .metadata
-                .labels
-                .unwrap()
+            write(&at, &read).unwrap().metadata.labels.unwrap()
         };
         let expected = |more: &[(&str, &str)]| -> BTreeMap<String, String> {
             let all = [(LABEL, ""), ("team", "db")].iter().chain(more);

@@ -3,17 +3,27 @@
 use std::{
     fs::{self, File},
     path::Path,
+    process::Command,
 };
 
 use apiserver::Fault;
 use serde_json::{Value, json};
 use testkit::{eventually, process::Kept};
 
-use super::{Place, lockheed};
+use super::{Place, lockheed, lockheed_on};
 
 /// Status, standard output and standard error.
 pub(super) fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = lockheed(kubeconfig).args(arguments).output().unwrap();
+    outcome(lockheed(kubeconfig).args(arguments))
+}
+
+/// The same on the place's store.
+pub(super) fn run_on(place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
+    outcome(place.lockheed().args(arguments))
+}
+
+fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
         output.status.code(),
@@ -25,8 +35,11 @@ pub(super) fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String
 #[test]
 #[ignore = "no cluster"]
 fn a_lock_is_held_across_commands_listed_inspected_and_broken() {
-    let place = Place::new();
-    let on = |arguments: &[&str]| run(&place.user, arguments);
+    hold_list_inspect_and_break(&Place::new());
+}
+
+pub(super) fn hold_list_inspect_and_break(place: &Place) {
+    let on = |arguments: &[&str]| run_on(place, arguments);
     let (status, token, error) = on(&[
         "acquire",
         "a",
@@ -103,8 +116,11 @@ fn a_lock_is_held_across_commands_listed_inspected_and_broken() {
 #[test]
 #[ignore = "no cluster"]
 fn a_lock_is_taken_over_by_a_condition_alone() {
-    let place = Place::new();
-    let on = |arguments: &[&str]| run(&place.user, arguments);
+    take_over_by_a_condition(&Place::new());
+}
+
+pub(super) fn take_over_by_a_condition(place: &Place) {
+    let on = |arguments: &[&str]| run_on(place, arguments);
     assert_eq!(
         on(&["acquire", "x", "--id", "me", "--tag", "abandoned"]).0,
         Some(0)
@@ -162,7 +178,7 @@ fn delete_needs_one_right_more_and_takes_no_held_lock() {
 }
 
 /// Applies the Role that `check` printed, and binds it to this user.
-fn grant(place: &Place, role: &str, user: &str) {
+pub(super) fn grant(place: &Place, role: &str, user: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), role).unwrap();
     let namespace = &place.namespace;
@@ -328,19 +344,22 @@ fn the_command_has_the_token_and_its_own_status_counts() {
 #[test]
 #[ignore = "no cluster"]
 fn a_list_that_is_watched_prints_each_change_and_outlives_a_lost_connection() {
-    let place = Place::new();
+    watch_a_list(&Place::new());
+}
+
+pub(super) fn watch_a_list(place: &Place) {
     let proxy = apiserver::Proxy::start(&place.user);
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    let mut command = lockheed(&kubeconfig);
+    let mut command = lockheed_on(place.store, &kubeconfig);
     command.args(["list", "--watch", "-o", "json"]);
     let watcher = Kept::spawn(command.stdout(File::create(&log).unwrap()));
     let printed = |what: &str| {
         let text = fs::read_to_string(&log).unwrap();
         text.lines().any(|line| line.contains(what))
     };
-    let acquire = |name: &str| run(&place.user, &["acquire", name, "--id", "me"]).0;
+    let acquire = |name: &str| run_on(place, &["acquire", name, "--id", "me"]).0;
     assert_eq!(acquire("first"), Some(0));
     eventually("a new lock is printed", || printed("first"));
     proxy.set(Fault::Cut);

@@ -27,8 +27,18 @@ rmdir exclusive
 echo "end $LOCKHEED_TOKEN $WORKER" >>log"#;
 
 /// A process that runs so many sections, one after the other, each under the lock, and ends with the first that fails.
-fn worker(kubeconfig: &Path, directory: &Path, number: usize, sections: usize) -> Kept {
-    let lockheed = lockheed(kubeconfig);
+fn worker(mut lockheed: Command, directory: &Path, number: usize, sections: usize) -> Kept {
+    lockheed.args(["-v", "run", "contended", "--duration", "10s", "--"]);
+    worker_by(&lockheed, directory, number, sections)
+}
+
+/// The same by a program that runs the command that follows its arguments.
+pub(super) fn worker_by(
+    program: &Command,
+    directory: &Path,
+    number: usize,
+    sections: usize,
+) -> Kept {
     let mut bash = Command::new("bash");
     bash.args([
         "-c",
@@ -36,20 +46,11 @@ fn worker(kubeconfig: &Path, directory: &Path, number: usize, sections: usize) -
         "worker",
     ]);
     bash.arg(sections.to_string())
-        .arg(lockheed.get_program())
-        .args(lockheed.get_args());
-    bash.args([
-        "-v",
-        "run",
-        "contended",
-        "--duration",
-        "10s",
-        "--",
-        "bash",
-        "-c",
-        SECTION,
-    ]);
+        .arg(program.get_program())
+        .args(program.get_args());
+    bash.args(["bash", "-c", SECTION]);
     bash.env("WORKER", number.to_string())
+        .env("LOCKHEED_TOKEN", "-")
         .env_remove("KUBECONFIG")
         .current_dir(directory);
     let log = fs::File::create(directory.join(format!("worker-{number}"))).unwrap();
@@ -58,31 +59,14 @@ fn worker(kubeconfig: &Path, directory: &Path, number: usize, sections: usize) -
 
 /// Each section is whole before the next one begins, each worker did all of its own, tokens rise, and the workers did contend.
 fn check(directory: &Path, workers: usize, sections: usize) {
-    let log = fs::read_to_string(directory.join("log")).unwrap();
-    let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split(' ').collect()).collect();
-    assert_eq!(lines.len(), 2 * workers * sections);
-    let mut last = 0;
-    let mut handed_on = 0;
-    let mut done = vec![0; workers];
-    let mut before = "";
-    for pair in lines.chunks(2) {
-        let ([begin, token, worker], [end, ends, also]) = (&pair[0][..], &pair[1][..]) else {
-            panic!("{pair:?}");
-        };
-        assert_eq!(
-            (*begin, *end, token, worker),
-            ("begin", "end", ends, also),
-            "sections overlap"
-        );
-        let token: u64 = token.parse().unwrap();
-        assert!(token > last, "token {token} after {last}");
-        last = token;
-        done[worker.parse::<usize>().unwrap()] += 1;
-        handed_on += usize::from(std::mem::replace(&mut before, worker) != *worker);
+    let done = done(directory);
+    assert_eq!(done.len(), workers * sections);
+    let mut each = vec![0; workers];
+    for worker in &done {
+        each[*worker] += 1;
     }
-    assert!(done.iter().all(|done| *done == sections), "{done:?}");
-    let counter = fs::read_to_string(directory.join("counter")).unwrap();
-    assert_eq!(counter.trim(), (workers * sections).to_string());
+    assert!(each.iter().all(|done| *done == sections), "{each:?}");
+    let handed_on = done.windows(2).filter(|two| two[0] != two[1]).count();
     let waited: usize = (0..workers).map(|number| waits(directory, number)).sum();
     println!(
         "{} sections, {waited} waited for, {handed_on} handed on to another",
@@ -92,6 +76,33 @@ fn check(directory: &Path, workers: usize, sections: usize) {
         2 * waited > workers * sections && 2 * handed_on > workers * sections,
         "they did not contend"
     );
+}
+
+/// Whose the sections were, in order. Each is whole before the next one begins, and tokens rise.
+pub(super) fn done(directory: &Path) -> Vec<usize> {
+    let log = fs::read_to_string(directory.join("log")).unwrap();
+    let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split(' ').collect()).collect();
+    let mut last = 0;
+    let workers: Vec<usize> = lines
+        .chunks(2)
+        .map(|pair| {
+            let [begin, end] = pair else {
+                panic!("{pair:?}");
+            };
+            assert_eq!((begin[0], end[0]), ("begin", "end"), "sections overlap");
+            assert_eq!(begin[1..], end[1..], "sections overlap");
+            // Programs that are not ours have none.
+            if begin[1] != "-" {
+                let token: u64 = begin[1].parse().unwrap();
+                assert!(token > last, "token {token} after {last}");
+                last = token;
+            }
+            begin[2].parse().unwrap()
+        })
+        .collect();
+    let counter = fs::read_to_string(directory.join("counter")).unwrap();
+    assert_eq!(counter.trim(), workers.len().to_string());
+    workers
 }
 
 /// How many of a worker's runs had to wait.
@@ -108,7 +119,7 @@ fn waits(directory: &Path, number: usize) -> usize {
     waits
 }
 
-fn wait_for(workers: Vec<Kept>, directory: &Path) {
+pub(super) fn wait_for(workers: Vec<Kept>, directory: &Path) {
     for (number, mut worker) in workers.into_iter().enumerate() {
         let status = worker.0.wait().unwrap();
         let log = directory.join(format!("worker-{number}"));
@@ -120,7 +131,7 @@ fn wait_for(workers: Vec<Kept>, directory: &Path) {
     }
 }
 
-fn directory() -> tempfile::TempDir {
+pub(super) fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("counter"), "0\n").unwrap();
     directory
@@ -130,7 +141,7 @@ fn directory() -> tempfile::TempDir {
 #[ignore = "no cluster"]
 fn twenty_processes_with_fifty_sections_each_never_overlap() {
     let (place, directory) = (Place::new(), directory());
-    let start = |number| worker(&place.user, directory.path(), number, 50);
+    let start = |number| worker(place.lockheed(), directory.path(), number, 50);
     wait_for((0..20).map(start).collect(), directory.path());
     check(directory.path(), 20, 50);
     // Nothing is left behind, and nobody's lease.
@@ -146,7 +157,7 @@ fn the_api_server_and_etcd_may_be_killed_while_ten_contend() {
         Cluster::start(&binaries, &run.path().join("cluster"), Lives::WithThread).unwrap();
     let namespace = Namespace::within(cluster.directory());
     let user = holder(&namespace);
-    let start = |number| worker(&user, directory.path(), number, 20);
+    let start = |number| worker(lockheed(&user), directory.path(), number, 20);
     let workers: Vec<Kept> = (0..10).map(start).collect();
     for begun in [30, 90] {
         let sections = || {
@@ -162,6 +173,20 @@ fn the_api_server_and_etcd_may_be_killed_while_ten_contend() {
     }
     wait_for(workers, directory.path());
     check(directory.path(), 10, 20);
+}
+
+#[test]
+#[ignore = "no cluster"]
+fn nor_do_those_of_ten_on_a_lease() {
+    let (place, directory) = (Place::of_leases(), directory());
+    let start = |number| worker(place.lockheed(), directory.path(), number, 20);
+    wait_for((0..10).map(start).collect(), directory.path());
+    check(directory.path(), 10, 20);
+    assert!(place.record("contended").leases.is_empty());
+    let spec = &place.object("contended")["spec"];
+    assert_eq!(spec["holderIdentity"], "");
+    // The first one made it.
+    assert_eq!(spec["leaseTransitions"], 199);
 }
 
 /// The check itself can fail.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -21,24 +21,27 @@ use testkit::{
 
 use super::{Place, holder, lockheed};
 
-const LEASE: Duration = Duration::from_secs(6);
+pub(super) const LEASE: Duration = Duration::from_secs(6);
 
 /// A holder whose command has a child, which has one too, and ignores TERM.
-struct Holder {
-    process: Kept,
-    directory: tempfile::TempDir,
+pub(super) struct Holder {
+    pub(super) process: Kept,
+    pub(super) directory: tempfile::TempDir,
     tree: Vec<i32>,
 }
 
 impl Holder {
     fn start(kubeconfig: &Path, more: &[&str]) -> Self {
+        Self::by(lockheed(kubeconfig), more)
+    }
+
+    pub(super) fn by(mut command: Command, more: &[&str]) -> Self {
         const TREE: &str = r#"trap '' TERM
 (trap '' TERM; (trap '' TERM; echo $BASHPID >third; while :; do sleep 1; done) & echo $BASHPID >second; while :; do sleep 1; done) &
 echo $$ >first
 while :; do sleep 1; done"#;
         let directory = tempfile::tempdir().unwrap();
         let log = fs::File::create(directory.path().join("log")).unwrap();
-        let mut command = lockheed(kubeconfig);
         command
             .args(["run", "x", "--duration", "6s"])
             .args(more)
@@ -52,16 +55,16 @@ while :; do sleep 1; done"#;
         }
     }
 
-    fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.tree.iter().any(|pid| is_alive(*pid))
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
     /// Ended when it should: seen alive after its deadline, it was not. That it is seen late to be dead proves nothing.
-    fn assert_over_by(&self, deadline: Duration) {
+    pub(super) fn assert_over_by(&self, deadline: Duration) {
         loop {
             let now = boottime();
             if !self.is_running() {
@@ -80,13 +83,16 @@ while :; do sleep 1; done"#;
 /// The next one: writes down when it began, if nothing of the one before is left.
 ///
 /// The first column of /proc/uptime is `CLOCK_BOOTTIME`, in hundredths of a second.
-const NEXT: &str = r#"for pid in $(cat first second third); do
+pub(super) const NEXT: &str = r#"for pid in $(cat first second third); do
     kill -0 $pid 2>/dev/null && { echo -1 >next; exit 1; }
 done
 cut -d' ' -f1 /proc/uptime | tr -d . >next"#;
 
 fn next(kubeconfig: &Path, directory: &Path) -> (Kept, PathBuf) {
-    let mut command = lockheed(kubeconfig);
+    next_by(lockheed(kubeconfig), directory)
+}
+
+pub(super) fn next_by(mut command: Command, directory: &Path) -> (Kept, PathBuf) {
     command.args(["run", "x", "--duration", "6s", "--", "sh", "-c", NEXT]);
     (
         Kept::spawn(command.current_dir(directory)),
@@ -94,7 +100,7 @@ fn next(kubeconfig: &Path, directory: &Path) -> (Kept, PathBuf) {
     )
 }
 
-fn began(file: &Path) -> Duration {
+pub(super) fn began(file: &Path) -> Duration {
     let hundredths = u64::try_from(number_in(file));
     Duration::from_millis(10 * hundredths.expect("it began while something of the one before ran"))
 }
@@ -136,11 +142,14 @@ fn after_a_killed_holder_the_next_begins_when_the_lease_is_over() {
 #[test]
 #[ignore = "no cluster"]
 fn after_a_killed_holder_that_renewed_too() {
-    let place = Place::new();
-    let mut holder = Holder::start(&place.user, &[]);
-    let first = lease_seen(&place);
-    let (mut waiting, file) = next(&place.user, holder.directory.path());
-    eventually("the lease is renewed", || lease_seen(&place) != first);
+    kill_a_holder_that_renewed(&Place::new());
+}
+
+pub(super) fn kill_a_holder_that_renewed(place: &Place) {
+    let mut holder = Holder::by(place.lockheed(), &[]);
+    let first = lease_seen(place);
+    let (mut waiting, file) = next_by(place.lockheed(), holder.directory.path());
+    eventually("the lease is renewed", || lease_seen(place) != first);
     holder.process.signal(Signal::SIGKILL);
     let killed = boottime();
     holder.process.0.wait().unwrap();
@@ -157,9 +166,12 @@ fn after_a_killed_holder_that_renewed_too() {
 #[test]
 #[ignore = "no cluster"]
 fn a_stopped_holders_work_has_ended_by_its_deadline() {
-    let place = Place::new();
-    let mut holder = Holder::start(&place.user, &[]);
-    let (mut waiting, file) = next(&place.user, holder.directory.path());
+    stop_a_holder(&Place::new());
+}
+
+pub(super) fn stop_a_holder(place: &Place) {
+    let mut holder = Holder::by(place.lockheed(), &[]);
+    let (mut waiting, file) = next_by(place.lockheed(), holder.directory.path());
     holder.process.signal(Signal::SIGSTOP);
     let stopped = boottime();
     holder.assert_over_by(stopped + LEASE);

@@ -1,0 +1,102 @@
+//! Locks in ConfigMaps, shared with existing Go programs.
+
+use coord_kube::Cluster;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Client,
+    core::{ApiResource, DynamicObject},
+};
+
+use super::{
+    ClusterStore, ClusterWatch, LABEL, LONGEST, New, Object, ObjectKind, StoreError,
+    error::of_read, invalid, wire,
+};
+use crate::{LockName, key::LONGEST_NAME};
+
+/// A store of ConfigMaps in one namespace of a Kubernetes cluster.
+///
+/// Lock `x` is the ConfigMap `lockheed-x`, with the label `lockheed/lock`, and its `data.lock` is the lock as JSON. Whatever else the ConfigMap
+/// has is kept as it is. One that has the name and no `data.lock` was made beforehand, and is a lock that nobody holds. One that has `data.lock` and
+/// not the label is somebody else's, and is not touched.
+pub type KubeStore = ClusterStore<ConfigMaps>;
+
+/// See [`KubeStore`].
+pub type KubeWatch = ClusterWatch<ConfigMaps>;
+
+/// Which ConfigMaps a [`KubeStore`] has.
+#[derive(Clone, Debug)]
+pub struct ConfigMaps {
+    prefix: String,
+}
+
+impl KubeStore {
+    /// The locks of this namespace, by a client whose retries are off (`kube::Config::default_retry`), since a repeated write is judged by
+    /// whoever knows what it was for. It must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `EINVAL` when that cannot name a namespace.
+    pub fn new(client: Client, namespace: &str) -> Result<Self, StoreError> {
+        let cluster = Cluster::new(client, namespace);
+        cluster.map(Self::of).map_err(of_read)
+    }
+
+    /// The locks of the cluster's namespace.
+    #[must_use]
+    pub fn of(cluster: Cluster) -> Self {
+        let prefix = "lockheed".to_owned();
+        Self::of_kind(cluster, ConfigMaps { prefix })
+    }
+
+    /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same one exclude each other.
+    ///
+    /// # Errors
+    /// `EINVAL` when a name cannot begin so, or when a name that is made from a key would not fit any more.
+    pub fn with_prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
+        const LONGEST_PREFIX: usize = LONGEST - "-".len() - LONGEST_NAME;
+        if prefix.len() > LONGEST_PREFIX || prefix.parse::<LockName>().is_err() {
+            let text = format!(
+                "{prefix:?} cannot begin the name of a ConfigMap: use at most {LONGEST_PREFIX} characters from a-z, 0-9, '-' and '.'"
+            );
+            return Err(invalid(text));
+        }
+        prefix.clone_into(&mut self.kind.prefix);
+        Ok(self)
+    }
+}
+
+impl ObjectKind for ConfigMaps {
+    const NAME: &'static str = "ConfigMap";
+    const RESOURCE: &'static str = "configmaps";
+    const LABEL: Option<&'static str> = Some(LABEL);
+
+    fn resource() -> ApiResource {
+        ApiResource::erase::<ConfigMap>(&())
+    }
+
+    fn name_of(&self, lock: &LockName) -> String {
+        format!("{}-{lock}", self.prefix)
+    }
+
+    fn lock_of(&self, name: &str) -> Option<LockName> {
+        name.strip_prefix(&*self.prefix)?
+            .strip_prefix('-')?
+            .parse()
+            .ok()
+    }
+
+    fn read(&self, lock: &LockName, found: DynamicObject) -> Result<Object, StoreError> {
+        wire::read(lock, found)
+    }
+
+    fn last(&self, lock: &LockName, found: DynamicObject) -> Object {
+        wire::last(lock, found)
+    }
+
+    fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+        wire::write(&new, lock)
+    }
+
+    fn check_deletable(&self, name: &str, lock: &Object) -> Result<(), StoreError> {
+        wire::check_deletable(name, lock)
+    }
+}

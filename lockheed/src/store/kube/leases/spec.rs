@@ -1,0 +1,158 @@
+//! The fields of a Lease that leader election is about, as client-go reads and writes them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+
+use crate::{Lease, Record, Timestamp};
+
+/// Those fields. The others of `spec` are left as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Spec {
+    /// Nobody, where it is empty or not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) holder_identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lease_duration_seconds: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) acquire_time: Option<MicroTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) renew_time: Option<MicroTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lease_transitions: Option<i32>,
+}
+
+/// A time with six digits of the second, no more and no less: the API server takes no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct MicroTime(Timestamp);
+
+impl Spec {
+    pub(super) fn of(spec: &Value) -> Result<Self, serde_json::Error> {
+        Option::<Self>::deserialize(spec).map(Option::unwrap_or_default)
+    }
+
+    /// Writes them over those that are there.
+    pub(super) fn put(&self, spec: &mut Value) {
+        if !spec.is_object() {
+            *spec = json!({});
+        }
+        // Texts, numbers and times: they can be written.
+        if let (Some(spec), Ok(Value::Object(fields))) =
+            (spec.as_object_mut(), serde_json::to_value(self))
+        {
+            spec.extend(fields);
+        }
+    }
+
+    /// A record with the lease that these fields tell of, and no other.
+    pub(super) fn over(&self, mut record: Record) -> Record {
+        let lease = self.lease().into_iter();
+        record.leases = lease.map(|lease| (lease.holder.clone(), lease)).collect();
+        record
+    }
+
+    /// Who holds it, by these fields alone. A lease that says no time is over when it was seen for its length, and one without
+    /// a length at once, as for client-go.
+    fn lease(&self) -> Option<Lease> {
+        let holder = self.holder_identity.as_deref()?;
+        if holder.is_empty() {
+            return None;
+        }
+        let seconds = self.lease_duration_seconds.unwrap_or_default();
+        let length = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        let expires = match self.renew_time {
+            Some(MicroTime(renewed)) => before_never(renewed.plus(length)),
+            None if length.is_zero() => Timestamp::from_unix(Duration::ZERO),
+            None => before_never(Timestamp::NEVER),
+        };
+        Some(Lease::new(holder, expires, Some(length)).by_holders_clock())
+    }
+
+    /// What they are to be when the lock becomes this one; what was the other one, if there was any.
+    pub(super) fn becoming(&self, new: &Record, old: Option<&Record>, now: Timestamp) -> Self {
+        let (lease, before) = (last_to_end(new), old.map(last_to_end));
+        if before == Some(lease) {
+            return self.clone();
+        }
+        let transitions = self.lease_transitions.unwrap_or_default();
+        let Some((holder, lease)) = lease else {
+            // As client-go releases.
+            let now = MicroTime::of(now);
+            return Self {
+                holder_identity: Some(String::new()),
+                lease_duration_seconds: Some(1),
+                acquire_time: Some(now),
+                renew_time: Some(now),
+                lease_transitions: Some(transitions),
+            };
+        };
+        let is_same = self.holder_identity.as_ref() == Some(holder);
+        let renewed = self.renewed(lease, now);
+        let acquired = self.acquire_time.filter(|_| is_same).unwrap_or(renewed);
+        let more = i32::from(!is_same && before.is_some());
+        Self {
+            holder_identity: Some(holder.clone()),
+            lease_duration_seconds: Some(seconds(lease, now)),
+            acquire_time: Some(acquired),
+            renew_time: Some(renewed),
+            lease_transitions: Some(transitions.saturating_add(more)),
+        }
+    }
+
+    /// When a lease was written. It is never the time before: that it changes is what others see of a renewal.
+    fn renewed(&self, lease: &Lease, now: Timestamp) -> MicroTime {
+        let written = match lease.duration() {
+            Some(length) if !lease.expires.is_never() => lease.expires.minus(length),
+            _ => now,
+        };
+        let renewed = MicroTime::of(written);
+        if self.renew_time == Some(renewed) {
+            MicroTime::of(renewed.0.plus(Duration::from_micros(1)))
+        } else {
+            renewed
+        }
+    }
+}
+
+/// The lease that outlasts the others, with its holder's ID.
+fn last_to_end(record: &Record) -> Option<(&String, &Lease)> {
+    let leases = record.leases.iter();
+    leases.max_by_key(|(_, lease)| lease.expires)
+}
+
+/// Whole seconds, and no less than the lease has: who goes by them comes later. What has no end has the most that there can be.
+fn seconds(lease: &Lease, now: Timestamp) -> i32 {
+    if lease.expires.is_never() {
+        return i32::MAX;
+    }
+    let length = lease.duration();
+    let length = length.unwrap_or_else(|| lease.expires.after(now));
+    let whole = length.as_secs() + u64::from(length.subsec_nanos() > 0);
+    i32::try_from(whole).unwrap_or(i32::MAX).max(1)
+}
+
+/// A lease that has a length ends, however late.
+fn before_never(time: Timestamp) -> Timestamp {
+    time.min(Timestamp::NEVER.minus(Duration::from_secs(1)))
+}
+
+impl MicroTime {
+    fn of(time: Timestamp) -> Self {
+        let second = time.to_the_second();
+        let micros = time.after(second).subsec_micros();
+        Self(second.plus(Duration::from_micros(micros.into())))
+    }
+}
+
+impl Serialize for MicroTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let second = self.0.to_the_second();
+        let micros = self.0.after(second).subsec_micros();
+        let text = second.to_string();
+        let text = text.trim_end_matches('Z');
+        serializer.collect_str(&format_args!("{text}.{micros:06}Z"))
+    }
+}

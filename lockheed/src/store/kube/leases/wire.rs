@@ -1,0 +1,145 @@
+//! A lock as a Lease.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::core::{ApiResource, DynamicObject};
+use serde::Serialize;
+
+use super::{New, Object, StoreError, invalid, metadata, spec::Spec};
+use crate::{LockName, Record, store::RECORD};
+
+pub(super) const KIND: &str = "Lease";
+
+/// The lock's JSON, the same as in a ConfigMap.
+const NOTED: &str = "lockheed/record";
+
+/// The fields with which it was written. Its leases count as long as the fields are these: others than we write fields and no annotation.
+const NOTED_WITH: &str = "lockheed/record-of";
+
+/// The lock's other texts, as a JSON object.
+const DATA: &str = "lockheed/data";
+
+/// By these, Go programs announce a write of a ConfigMap. On a Lease they are somebody's, and say nothing of it.
+const NOT_RESERVED: [&str; 2] = ["reserved/by", "reserved/expires"];
+
+/// The annotations that are the lock, and those that must not seem to be about it.
+struct Notes(BTreeMap<String, String>);
+
+/// What a Lease says of a lock.
+pub(super) fn read(lock: &LockName, mut found: DynamicObject) -> Result<Object, StoreError> {
+    let spec = spec(lock, &found)?;
+    let mut object = metadata::take(lock, &mut found);
+    let notes = Notes::take(&mut object.annotations);
+    object.data = notes.data();
+    let record = notes.record(lock, &spec);
+    object.data.insert(RECORD.to_owned(), record);
+    found.metadata.annotations = Some(notes.0);
+    object.rest = metadata::keep(&found);
+    Ok(object)
+}
+
+/// The same of one that is gone, whatever it was.
+pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
+    let read = read(lock, found.clone());
+    read.unwrap_or_else(|_| metadata::take(lock, &mut found))
+}
+
+/// The Lease of a lock. Fields and annotations that say what they shall are left as they are, whoever wrote them.
+pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+    let kept = metadata::kept(KIND, lock)?;
+    let is_new = kept.is_none();
+    let mut new = kept.unwrap_or_else(|| {
+        let mut new = DynamicObject::new(at.name, &ApiResource::erase::<Lease>(&()));
+        new.data = serde_json::json!({});
+        new
+    });
+    let mut notes = Notes::take(new.metadata.annotations.get_or_insert_default());
+    let spec = spec(&lock.name, &new)?;
+    let before = (!is_new).then(|| notes.record(&lock.name, &spec));
+    let text = lock.data.get(RECORD);
+    let text = text.ok_or_else(|| unwritable(lock, &format!("it has no {RECORD:?} entry")))?;
+    if before.as_ref() != Some(text) {
+        let record = Record::from_json(text).map_err(|error| unwritable(lock, &error))?;
+        if record.leases.contains_key("") {
+            return Err(unwritable(lock, &"a holder's ID cannot be empty"));
+        }
+        let before = before.map(|before| {
+            Record::from_json(&before).unwrap_or_else(|_| spec.over(Record::default()))
+        });
+        let spec = spec.becoming(&record, before.as_ref(), at.now);
+        spec.put(&mut new.data["spec"]);
+        notes.set(NOTED, text.clone());
+        notes.set(NOTED_WITH, json(&spec));
+    }
+    let mut data = lock.data.clone();
+    data.remove(RECORD);
+    if data.is_empty() && !notes.data().is_empty() {
+        notes.0.remove(DATA);
+    } else if data != notes.data() {
+        notes.set(DATA, json(&data));
+    }
+    metadata::put(&mut new, at, lock);
+    let mut annotations = lock.annotations.clone();
+    annotations.extend(notes.0);
+    new.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
+    Ok(new)
+}
+
+/// Texts, numbers and times with texts as keys: they can be written.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn spec(lock: &LockName, found: &DynamicObject) -> Result<Spec, StoreError> {
+    Spec::of(&found.data["spec"]).map_err(|error| {
+        invalid(format!(
+            "{KIND} {:?} cannot be read: {error}",
+            lock.as_str()
+        ))
+    })
+}
+
+fn unwritable(lock: &Object, why: &dyn std::fmt::Display) -> StoreError {
+    let name = lock.name.as_str();
+    invalid(format!(
+        "what is to be written is not a lock: {KIND} {name:?}: {why}"
+    ))
+}
+
+impl Notes {
+    fn take(annotations: &mut BTreeMap<String, String>) -> Self {
+        let of_lock = [NOTED, NOTED_WITH, DATA].into_iter();
+        let keys = of_lock.chain(NOT_RESERVED);
+        let notes = keys.filter_map(|key| annotations.remove_entry(key));
+        Self(notes.collect())
+    }
+
+    fn set(&mut self, key: &str, text: String) {
+        self.0.insert(key.to_owned(), text);
+    }
+
+    /// The lock's JSON: what was noted, with the leases that the fields tell of where somebody else has written those since. What is noted and
+    /// cannot be read is handed on as it is, for whoever reads the lock to say so.
+    fn record(&self, lock: &LockName, spec: &Spec) -> String {
+        let Some(noted) = self.0.get(NOTED) else {
+            return spec.over(Record::mutex(lock.as_str())).to_json();
+        };
+        match Record::from_json(noted) {
+            Ok(record) if !self.go_with(spec) => spec.over(record).to_json(),
+            _ => noted.clone(),
+        }
+    }
+
+    fn go_with(&self, spec: &Spec) -> bool {
+        let with = self.0.get(NOTED_WITH);
+        let with = with.and_then(|with| serde_json::from_str::<Spec>(with).ok());
+        with.as_ref() == Some(spec)
+    }
+
+    /// Empty where somebody else has written something there.
+    fn data(&self) -> BTreeMap<String, String> {
+        let data = self.0.get(DATA).map(|data| serde_json::from_str(data));
+        data.and_then(Result::ok).unwrap_or_default()
+    }
+}

@@ -1,0 +1,57 @@
+//! What every object has that a lock is in, and what is kept of it as it came.
+
+use std::collections::BTreeMap;
+
+use kube::core::DynamicObject;
+
+use super::{New, Object, StoreError, Version, invalid};
+use crate::LockName;
+
+/// Takes what an object's metadata says of a lock.
+pub(super) fn take(lock: &LockName, found: &mut DynamicObject) -> Object {
+    let metadata = &mut found.metadata;
+    metadata.managed_fields = None;
+    Object {
+        name: lock.clone(),
+        uid: metadata.uid.take().unwrap_or_default(),
+        version: Version::new(metadata.resource_version.take().unwrap_or_default()),
+        annotations: metadata.annotations.take().unwrap_or_default(),
+        data: BTreeMap::new(),
+        rest: String::new(),
+    }
+}
+
+/// Keeps what is left.
+pub(super) fn keep(left: &DynamicObject) -> String {
+    // Strings as keys and no number that JSON has not: it can be written.
+    serde_json::to_string(left).unwrap_or_default()
+}
+
+/// What was kept of a lock's object; none for a new one.
+pub(super) fn kept(kind: &str, lock: &Object) -> Result<Option<DynamicObject>, StoreError> {
+    if lock.rest.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(&lock.rest).map(Some).map_err(|error| {
+        let text = format!(
+            "what was kept of the {kind} of lock {} cannot be read",
+            lock.name
+        );
+        invalid(text).caused_by(error)
+    })
+}
+
+/// Puts back what was taken.
+pub(super) fn put(into: &mut DynamicObject, new: &New<'_>, lock: &Object) {
+    let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let metadata = &mut into.metadata;
+    metadata.name = set(new.name);
+    metadata.namespace = set(new.namespace);
+    metadata.uid = set(&lock.uid);
+    metadata.resource_version = set(lock.version.as_str());
+    metadata.annotations = (!lock.annotations.is_empty()).then(|| lock.annotations.clone());
+    if !new.labels.is_empty() {
+        let labels = metadata.labels.get_or_insert_default();
+        labels.extend(new.labels.clone());
+    }
+}
