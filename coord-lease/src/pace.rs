@@ -36,7 +36,7 @@ pub struct Backoff {
 /// another was first. The pause has two parts:
 ///
 /// - A holder that has waited says in its lease how often it was passed. A waiter that was passed less
-///   often leaves that many others half a round trip each. So does, for a while, whoever finds a free
+///   often leaves that many others a quarter of a round trip each. So does, for a while, whoever finds a free
 ///   lock that others have waited for.
 /// - A random part, which grows with the logarithm of a window. So the longer a lock is free, the more
 ///   of its waiters try in each moment: somebody in a crowd tries soon, and a waiter that is left
@@ -110,16 +110,16 @@ impl Backoff {
 
 impl ContentionWindow {
     /// Where others are known to wait.
-    const CROWD: f64 = 8.0;
+    const CROWD: f64 = 4.0;
     /// After a collision, at least.
-    const WIDE: f64 = 32.0;
+    const WIDE: f64 = 16.0;
     /// Enough for hundreds; a wider one would let those who came later pass for ever.
     const WIDEST: f64 = 1000.0;
     /// What each waiter is left that was passed once more often, in round trips.
-    const SLOT: f64 = 0.5;
+    const SLOT: f64 = 0.25;
     /// How long the random part is, in round trips, for each factor of e in the window. Less is
     /// faster, and costs writes.
-    const SPREAD: f64 = 1.5;
+    const SPREAD: f64 = 1.25;
     /// A holder that was passed less often than those before it was lucky: with each of them, one part
     /// in so many of what is known is forgotten. Those who have waited longest are still there.
     const FORGOTTEN: u32 = 8;
@@ -161,7 +161,7 @@ impl ContentionWindow {
     /// Others tried as well, and one of them was first.
     pub fn collided(&mut self) {
         self.is_passed();
-        self.window = (self.window * 8.0).clamp(Self::WIDE, Self::WIDEST);
+        self.window = (self.window * 4.0).clamp(Self::WIDE, Self::WIDEST);
     }
 
     /// The lock was held already, by somebody who says how often it was passed, if it has waited.
@@ -196,7 +196,7 @@ impl ContentionWindow {
         self.turn = turn.clamp(less, Self::MOST_PASSED);
         self.window *= match self.window {
             wide if wide > 16.0 => 0.995,
-            wide if wide > 4.0 => 0.98,
+            wide if wide > 4.0 => 0.95,
             wide if wide > 1.0 => 0.7,
             _ => 0.0,
         };
@@ -257,9 +257,8 @@ mod tests {
         let passed = |times: u32, turn| {
             let mut window = with_round_trip(round_trip);
             window.found_held(Some(turn));
-            window.collided();
-            for _ in 1..times {
-                window.spared(round_trip, Some(turn));
+            for _ in 0..times {
+                window.collided();
             }
             window
         };
@@ -295,7 +294,7 @@ mod tests {
         let mut window = with_round_trip(round_trip);
         window.found_held(Some(40));
         let mut random = Random::new(1);
-        assert!(window.pause(&mut random) >= round_trip * 20);
+        assert!(window.pause(&mut random) >= round_trip * 10);
     }
 
     #[test]
@@ -303,7 +302,7 @@ mod tests {
         let round_trip = Duration::from_millis(10);
         let mut newcomer = with_round_trip(round_trip);
         newcomer.found_free(40);
-        assert_eq!(longest(&newcomer), round_trip * 4);
+        assert_eq!(longest(&newcomer), round_trip * 2);
         assert_eq!(newcomer.passed(), None);
     }
 

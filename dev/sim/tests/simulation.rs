@@ -70,7 +70,7 @@ fn a_lock_that_leaves_writes_in_flight_is_caught() {
 #[test]
 fn many_waiters_do_not_storm_the_store() {
     for kind in KINDS {
-        for (contenders, attempts) in [(2, 2.0), (10, 4.0), (100, 8.0)] {
+        for (contenders, attempts) in [(2, 2.0), (10, 4.0), (100, 10.0)] {
             for seed in 1..=4 {
                 let seen = hand_offs(kind, contenders, seed);
                 assert!(

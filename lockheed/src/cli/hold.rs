@@ -30,7 +30,7 @@ pub(crate) struct Wanted {
     /// Add a tag to the lock; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Put a label on the lock's ConfigMap, for --store kube; may be repeated
+    /// Put a label on the lock's ConfigMap or Lease; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
     /// Drop the tags that are not given
