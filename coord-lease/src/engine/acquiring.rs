@@ -188,6 +188,9 @@ impl<P: Protocol> Acquiring<P> {
         } else {
             Duration::ZERO
         };
+        // A free lock is tried for before the wait is over.
+        let left = self.limit().map(|limit| limit.since(now) / 2);
+        let pause = left.map_or(pause, |left| pause.min(left));
         let (_, write_at) = *self.free.get_or_insert((now, now + pause));
         if write_at > now {
             return core.wake_by(Some(write_at));

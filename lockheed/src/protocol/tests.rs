@@ -265,6 +265,25 @@ fn who_comes_new_makes_room_where_somebody_has_waited() {
     assert!(claims_at_once(Wait::No, Some(8)));
 }
 
+/// The store took a second for an answer, so that its pause would be two.
+#[test]
+fn a_short_wait_is_not_spent_on_making_room() {
+    let limit = Duration::from_millis(1500);
+    let mut newcomer = contender(Wait::For(limit));
+    newcomer.handle(Input::Time, at(0));
+    outputs(&mut newcomer);
+    let mut record = Record::mutex("x");
+    record.room = Some(8);
+    let mut object = versioned(Object::new(&"x".parse().unwrap()), 900);
+    object.data.insert(RECORD.to_owned(), record.to_json());
+    newcomer.handle(read(Some(object)), at(1));
+    assert!(matches!(outputs(&mut newcomer)[..], [Output::Watch(_)]));
+    let tries = newcomer.wake_at().unwrap();
+    assert!(tries < at(0) + limit, "{tries:?}");
+    newcomer.handle(Input::Time, tries);
+    writes(&mut newcomer);
+}
+
 fn record_of(object: &Object) -> Option<Record> {
     Record::from_json(object.data.get(RECORD)?).ok()
 }
