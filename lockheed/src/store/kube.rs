@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 use coord_core::{Errno, check_label};
 use coord_kube::{Action, Cluster, Event, Rule};
 use kube::{
-    Api,
+    Api, Client,
     api::{DeleteParams, ListParams, PostParams, Preconditions, WatchParams},
     core::{ApiResource, DynamicObject},
 };
@@ -44,8 +44,8 @@ pub struct ClusterWatch<K> {
     watch: coord_kube::Watch<DynamicObject>,
 }
 
-/// How locks are objects of one kind. It is not for others to implement.
-pub trait ObjectKind: Clone + Send + Sync + 'static {
+/// How locks are objects of one kind. It is sealed: other crates cannot implement it.
+pub trait ObjectKind: sealed::Sealed + Clone + Default + Send + Sync + 'static {
     /// What one is called.
     const NAME: &'static str;
     /// The plural name, with its API group, as [`Rule::new`] takes it.
@@ -65,7 +65,7 @@ pub trait ObjectKind: Clone + Send + Sync + 'static {
     /// What an object says of a lock.
     ///
     /// # Errors
-    /// `EINVAL` when it is no lock, or cannot be read as one.
+    /// `EINVAL` when it is not a lock, or cannot be read as one.
     fn read(&self, lock: &LockName, found: DynamicObject) -> Result<Object, StoreError>;
 
     /// The same of one that is gone, whatever it was.
@@ -74,7 +74,7 @@ pub trait ObjectKind: Clone + Send + Sync + 'static {
     /// The object of a lock.
     ///
     /// # Errors
-    /// `EINVAL` when the lock is none.
+    /// `EINVAL` when that is not a lock.
     fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError>;
 
     /// Whether nothing but the lock goes with the object of this name when it is deleted.
@@ -84,6 +84,13 @@ pub trait ObjectKind: Clone + Send + Sync + 'static {
     fn check_deletable(&self, _name: &str, _lock: &Object) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for super::ConfigMaps {}
+    impl Sealed for super::Leases {}
 }
 
 /// Where an object is written, and when.
@@ -121,15 +128,27 @@ impl<K: ObjectKind> ClusterStore<K> {
         Ok(rules)
     }
 
-    fn of_kind(cluster: Cluster, kind: K) -> Self {
+    /// The locks of this namespace, by a client whose retries are off (`kube::Config::default_retry`),
+    /// since a repeated write is judged by whoever knows what it was for. It must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// `EINVAL` when that cannot name a namespace.
+    pub fn new(client: Client, namespace: &str) -> Result<Self, StoreError> {
+        let cluster = Cluster::new(client, namespace);
+        cluster.map(Self::of).map_err(of_read)
+    }
+
+    /// The locks of the cluster's namespace.
+    #[must_use]
+    pub fn of(cluster: Cluster) -> Self {
         let (client, resource) = (cluster.client().clone(), K::resource());
         let api = Api::namespaced_with(client, cluster.namespace(), &resource);
-        let labels = BTreeMap::new();
         Self {
             cluster,
             api,
-            kind,
-            labels,
+            kind: K::default(),
+            labels: BTreeMap::new(),
         }
     }
 

@@ -1,15 +1,10 @@
 //! Locks in ConfigMaps, shared with existing Go programs.
 
-use coord_kube::Cluster;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{
-    Client,
-    core::{ApiResource, DynamicObject},
-};
+use kube::core::{ApiResource, DynamicObject};
 
 use super::{
-    ClusterStore, ClusterWatch, LABEL, LONGEST, New, Object, ObjectKind, StoreError,
-    error::of_read, invalid, wire,
+    ClusterStore, ClusterWatch, LABEL, LONGEST, New, Object, ObjectKind, StoreError, invalid, wire,
 };
 use crate::{LockName, key::LONGEST_NAME};
 
@@ -29,24 +24,15 @@ pub struct ConfigMaps {
     prefix: String,
 }
 
+impl Default for ConfigMaps {
+    fn default() -> Self {
+        Self {
+            prefix: "lockheed".to_owned(),
+        }
+    }
+}
+
 impl KubeStore {
-    /// The locks of this namespace, by a client whose retries are off (`kube::Config::default_retry`), since a repeated write is judged by
-    /// whoever knows what it was for. It must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// `EINVAL` when that cannot name a namespace.
-    pub fn new(client: Client, namespace: &str) -> Result<Self, StoreError> {
-        let cluster = Cluster::new(client, namespace);
-        cluster.map(Self::of).map_err(of_read)
-    }
-
-    /// The locks of the cluster's namespace.
-    #[must_use]
-    pub fn of(cluster: Cluster) -> Self {
-        let prefix = "lockheed".to_owned();
-        Self::of_kind(cluster, ConfigMaps { prefix })
-    }
-
     /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same one exclude each other.
     ///
     /// # Errors

@@ -5,14 +5,10 @@ mod spec;
 mod tests;
 mod wire;
 
-use coord_kube::Cluster;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{
-    Client,
-    core::{ApiResource, DynamicObject},
-};
+use kube::core::{ApiResource, DynamicObject};
 
-use super::{ClusterStore, New, Object, ObjectKind, StoreError, error::of_read, invalid, metadata};
+use super::{ClusterStore, New, Object, ObjectKind, StoreError, invalid, metadata};
 use crate::LockName;
 
 /// A store of Leases (`coordination.k8s.io/v1`) in one namespace of a Kubernetes cluster.
@@ -26,26 +22,8 @@ use crate::LockName;
 pub type LeaseStore = ClusterStore<Leases>;
 
 /// Which Leases a [`LeaseStore`] has: all of its namespace.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Leases;
-
-impl LeaseStore {
-    /// The locks of this namespace, by a client whose retries are off, as for [`KubeStore::new`](super::KubeStore::new). It must be called
-    /// within a tokio runtime.
-    ///
-    /// # Errors
-    /// `EINVAL` when that cannot name a namespace.
-    pub fn new(client: Client, namespace: &str) -> Result<Self, StoreError> {
-        let cluster = Cluster::new(client, namespace);
-        cluster.map(Self::of).map_err(of_read)
-    }
-
-    /// The locks of the cluster's namespace.
-    #[must_use]
-    pub fn of(cluster: Cluster) -> Self {
-        Self::of_kind(cluster, Leases)
-    }
-}
 
 impl ObjectKind for Leases {
     const NAME: &'static str = wire::KIND;
