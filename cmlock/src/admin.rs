@@ -36,7 +36,8 @@ impl State {
 /// One lock; none when there is no object.
 ///
 /// # Errors
-/// `EINVAL` for a name that cannot be one, and for an object that is no lock; those of the requests.
+/// `EINVAL` for a name that cannot be one, and for an object that is not a lock; those of the
+/// requests.
 pub async fn status(client: &Client, name: &str) -> Result<Option<State>, Error> {
     let state = async {
         let object = read(client, name).await?;
@@ -121,15 +122,15 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
     released.await.map_err(|kind: Kind| kind.at(name))
 }
 
-/// Ends the hold of this holder, whichever Pod it is of: deletes the lock's object, by UID and version,
-/// so that another holder's is left alone. Who watches the lock learns of it at once; until then
-/// that holder believes to have it. Returns what was deleted.
+/// Ends the hold of this holder, whichever Pod it is of: deletes the lock's object, by UID and
+/// version, so that another holder's is left alone. Who watches the lock learns of it at once;
+/// until then that holder believes to have it. Returns what was deleted.
 ///
 /// `holder` is [`Record::holder_id`]. It needs [`Client::rules_to_break`], and no Pod.
 ///
 /// # Errors
-/// `ESTALE` when that holder does not have it, with who does; `EACCES` without the right to delete it,
-/// which the text says; `EINVAL` when it cannot be read; those of the requests.
+/// `ESTALE` when that holder does not have it, with who does; `EACCES` without the right to delete
+/// it, which the text says; `EINVAL` when it cannot be read; those of the requests.
 pub async fn break_lock(client: &Client, name: &str, holder: &str) -> Result<Record, Error> {
     let rules = Client::rules_to_break(name)?;
     let broken = async {

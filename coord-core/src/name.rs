@@ -39,8 +39,8 @@ pub fn parse_label(text: &str) -> Result<(String, String), InvalidLabel> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// Whether a Kubernetes object can have this label: a name with or without a prefix before a slash, and
-/// a value.
+/// Whether a Kubernetes object can have this label: a name with or without a prefix before a slash,
+/// and a value.
 ///
 /// # Errors
 /// `EINVAL`, with the part that cannot be so.

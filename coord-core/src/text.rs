@@ -1,5 +1,5 @@
-//! Foreign text, fit to be shown: control characters escaped, passwords in URLs masked, words quoted
-//! for a shell.
+//! Foreign text, fit to be shown: control characters escaped, passwords in URLs masked, words
+//! quoted for a shell.
 
 use std::{
     ffi::OsStr,
@@ -65,8 +65,8 @@ impl<W: Write> Write for Escaping<W> {
 }
 
 /// One word of a command that is shown to be pasted into a shell: quoted where that is needed. Text
-/// that a terminal would obey, and what is not UTF-8, is written as `$'…'`, which POSIX has since 2024
-/// and most shells have for longer.
+/// that a terminal would obey, and what is not UTF-8, is written as `$'…'`, which POSIX has since
+/// 2024 and most shells have for longer.
 ///
 /// ```
 /// use coord_core::text::shell_quoted;

@@ -39,8 +39,9 @@ pub struct Role<'a> {
 }
 
 impl Rule {
-    /// A verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on a resource, by its plural name. The API group follows
-    /// where it is not the core one, as kubectl has it: `leases.coordination.k8s.io`.
+    /// A verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on a resource, by its
+    /// plural name. The API group follows where it is not the core one, as kubectl has it:
+    /// `leases.coordination.k8s.io`.
     #[must_use]
     pub const fn new(verb: &'static str, resource: &'static str) -> Self {
         Self {

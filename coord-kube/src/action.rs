@@ -12,8 +12,8 @@ pub struct Action {
 }
 
 impl Action {
-    /// A request with this verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`), by the resource's plural name,
-    /// with its API group as in [`Rule::new`](crate::Rule::new).
+    /// A request with this verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`), by
+    /// the resource's plural name, with its API group as in [`Rule::new`](crate::Rule::new).
     #[must_use]
     pub fn new(verb: &'static str, resource: &'static str) -> Self {
         Self {

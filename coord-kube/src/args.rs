@@ -57,8 +57,8 @@ pub struct ClientArgs {
 
 #[cfg(feature = "cli")]
 impl ClientArgs {
-    /// What was given, as it is typed into a shell to mean the same cluster, user and namespace; but
-    /// for the token, which is a secret.
+    /// What was given, as it is typed into a shell to mean the same cluster, user and namespace;
+    /// but for the token, which is a secret.
     #[must_use]
     pub fn as_typed(&self) -> Vec<String> {
         let kubeconfig = self.kubeconfig.iter();

@@ -8,8 +8,8 @@ const PATIENT: f64 = 8.0;
 /// Whoever was passed so much more often than the last holder was passed unusually often.
 const USUAL: f64 = 1.2;
 
-/// For how many others a holder that has waited leaves a slot each, when it releases the lock. By the
-/// time that they take one of those who wait has tried.
+/// How many slots a newcomer leaves to waiters when it finds a free lock whose last holder had to
+/// wait. After that time one of the waiters has tried.
 pub const ROOM: u32 = 8;
 
 /// No round trip counts as shorter.
@@ -35,16 +35,17 @@ pub struct Backoff {
 /// Whoever waits alone does not pause. In a crowd every waiter does, and learns from its watch if
 /// another was first. The pause has two parts:
 ///
-/// - A holder that has waited says in its lease how often it was passed. A waiter that was passed less
-///   often leaves that many others a quarter of a round trip each. So does, for a while, whoever finds a free
-///   lock that others have waited for.
-/// - A random part, which grows with the logarithm of a window. So the longer a lock is free, the more
-///   of its waiters try in each moment: somebody in a crowd tries soon, and a waiter that is left
-///   alone with a wide window does not wait for long. A collision widens the window, and each
-///   hand-off without one narrows it. A waiter that was passed unusually often takes a smaller share.
+/// - A holder that has waited says in its lease how often it was passed. A waiter that was passed
+///   less often leaves that many others a quarter of a round trip each. So does, for a while,
+///   whoever finds a free lock that others have waited for.
+/// - A random part, which grows with the logarithm of a window. So the longer a lock is free, the
+///   more of its waiters try in each moment: somebody in a crowd tries soon, and a waiter that is
+///   left alone with a wide window does not wait for long. A collision widens the window, and each
+///   hand-off without one narrows it. A waiter that was passed unusually often takes a smaller
+///   share.
 ///
-/// With everybody who jumps the queue, by coming back at once, the pauses of those who wait are half
-/// as long, until one of them is served.
+/// Each time a contender that has not waited acquires the lock, the waiters' pauses become half as
+/// long, until one of them acquires it.
 #[derive(Debug)]
 pub struct ContentionWindow {
     /// About how many others may try at the same time.
@@ -120,12 +121,13 @@ impl ContentionWindow {
     /// How long the random part is, in round trips, for each factor of e in the window. Less is
     /// faster, and costs writes.
     const SPREAD: f64 = 1.25;
-    /// A holder that was passed less often than those before it was lucky: with each of them, one part
-    /// in so many of what is known is forgotten. Those who have waited longest are still there.
+    /// A holder that was passed less often than those before it was lucky: with each of them, one
+    /// part in so many of what is known is forgotten. Those who have waited longest are still
+    /// there.
     const FORGOTTEN: u32 = 8;
     /// More than any crowd needs. A lease is somebody's word, and nobody may put others off for ever.
     const MOST_PASSED: u32 = 1000;
-    /// Beyond this, a pause is nothing in any case.
+    /// After as many, a pause is next to nothing.
     const MOST_JUMPED: i32 = 10;
 
     /// Alone, so far.
@@ -147,8 +149,8 @@ impl ContentionWindow {
         self.passed
     }
 
-    /// A request was answered after this long. One slow answer says little about the next ones, and the
-    /// first makes the connection too.
+    /// A request was answered after this long. One slow answer says little about the next ones, and
+    /// the first makes the connection too.
     pub fn answered_after(&mut self, took: Duration) {
         let took = took.clamp(SHORTEST, LONGEST);
         self.round_trip = Some(match self.round_trip {
@@ -172,7 +174,8 @@ impl ContentionWindow {
         self.window = self.window.max(Self::CROWD);
     }
 
-    /// The lock is free, and others may wait for it: as many have a slot each before this contender.
+    /// The lock is free, and others may wait for it: as many have a slot each before this
+    /// contender.
     pub fn found_free(&mut self, room: u32) {
         self.turn = room.min(ROOM);
     }

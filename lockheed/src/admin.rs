@@ -46,8 +46,8 @@ pub struct LeaseId {
 impl State {
     /// What tells a lease of this lock from all others.
     ///
-    /// A lease that was never renewed does not tell its token: the lock's version stands for it. That
-    /// is the token, unless others have edited the object since the lease was acquired.
+    /// A lease that was never renewed does not tell its token: the lock's version stands for it.
+    /// That is the token, unless others have edited the object since the lease was acquired.
     #[must_use]
     pub fn id_of(&self, lease: &Lease) -> LeaseId {
         let version = || Token::of(&self.version).ok();
@@ -112,7 +112,8 @@ impl State {
 /// One lock, as it is now.
 ///
 /// # Errors
-/// `ENOENT`; `EINVAL` when it cannot be read, or is kept for another key than the name's; that of the store.
+/// `ENOENT`; `EINVAL` when it cannot be read, or is kept for another key than the name's; that of
+/// the store.
 pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<State, Error> {
     Ok(look(store, name).await?.1)
 }
@@ -186,9 +187,9 @@ pub async fn break_lock_as<S: Store>(
     end(store, name, None, condition, by).await
 }
 
-/// Ends this lease and no other, and returns it; `by` is whom its holder is told of. What is written
-/// is written only if the lock is as it was judged, so that whoever acquires it meanwhile keeps it.
-/// None when the condition does not hold.
+/// Ends this lease and no other, and returns it; `by` is whom its holder is told of. What is
+/// written is written only if the lock is as it was judged, so that whoever acquires it meanwhile
+/// keeps it. None when the condition does not hold.
 ///
 /// ```
 /// use lockheed::{Lock, LockName, MemoryStore, break_lease, inspect};
@@ -259,8 +260,8 @@ async fn end<S: Store>(
 /// Removes a lock that nobody holds; its tokens rise on if it is made again. False when the condition does not hold.
 ///
 /// # Errors
-/// `EBUSY` when it is held; `EINVAL` when its object has other data beside the lock, or is one that was
-/// made beforehand and never used as a lock; as [`break_lock`].
+/// `EBUSY` when it is held; `EINVAL` when its object has other data beside the lock, or is one that
+/// was made beforehand and never used as a lock; as [`break_lock`].
 pub async fn delete_lock<S: Store>(
     store: &S,
     name: &LockName,

@@ -49,7 +49,8 @@ pub async fn check<S: Store>(store: &S) {
     check_up_to(store, 900_000).await;
 }
 
-/// The same on a store whose objects cannot be as large as others: that may have this many bytes of text beside the lock.
+/// The same on a store whose objects cannot be as large as others: that may have this many bytes of
+/// text beside the lock.
 ///
 /// # Panics
 /// As [`check`].

@@ -138,10 +138,12 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// How far clocks may differ: a lease with a length that was over for longer, when it was first seen, is taken without waiting for
-    /// its length, and one without a length is given so much more time. By default 60 s and 5 s for [`KubeStore`](crate::KubeStore) and
-    /// [`LeaseStore`](crate::LeaseStore), where the clocks of API servers decide; nothing where there is only one clock. A lease whose
-    /// holder writes what its own clock shows, as client-go's in Leases do, is always waited for.
+    /// How far clocks may differ: a lease with a length that was over for longer, when it was first
+    /// seen, is taken without waiting for its length, and one without a length is given so much
+    /// more time. By default 60 s and 5 s for [`KubeStore`](crate::KubeStore) and
+    /// [`LeaseStore`](crate::LeaseStore), where the clocks of API servers decide; nothing where
+    /// there is only one clock. A lease whose holder writes what its own clock shows, as
+    /// client-go's in Leases do, is always waited for.
     pub fn max_skew(mut self, skew: Duration) -> Self {
         self.contender.skew = Skew {
             without_length: skew,

@@ -14,8 +14,9 @@ use crate::key::{self, InvalidKey};
 /// The longest DNS name.
 const LONGEST: usize = 253;
 
-/// The name of a lock: one that an object of Kubernetes can have (a DNS subdomain name, RFC 1123), up to 253 bytes. Those of ConfigMaps have
-/// a prefix, and in a directory a suffix: where that does not fit, the store refuses the name.
+/// The name of a lock: one that an object of Kubernetes can have (a DNS subdomain name, RFC 1123),
+/// up to 253 bytes. Those of ConfigMaps have a prefix, and in a directory a suffix: where that does
+/// not fit, the store refuses the name.
 ///
 /// ```
 /// use lockheed::LockName;
@@ -23,8 +24,8 @@ const LONGEST: usize = 253;
 /// assert!("Deploy".parse::<LockName>().is_err());
 /// ```
 ///
-/// It may be made [from a key](Self::from_key). Two that are the same text are the same name, whichever key they
-/// were made from.
+/// It may be made [from a key](Self::from_key). Two that are the same text are the same name,
+/// whichever key they were made from.
 #[derive(Clone, Debug)]
 pub struct LockName {
     name: String,
@@ -36,12 +37,12 @@ pub struct LockName {
 pub struct InvalidName(String);
 
 impl LockName {
-    /// The name of the lock that this key stands for, which may be any text up to 4096 bytes: what can be
-    /// read of it, at most 30 characters, and 32 hexadecimal digits of its SHA-256 (the README has it to the
-    /// letter). It has at most 63 bytes, and stays the same in all versions.
+    /// The name of the lock that this key stands for, which may be any text up to 4096 bytes: what
+    /// can be read of it, at most 30 characters, and 32 hexadecimal digits of its SHA-256 (the
+    /// README has it to the letter). It has at most 63 bytes, and stays the same in all versions.
     ///
-    /// Whoever acquires the lock keeps the key with it. An object that is kept for another key is refused
-    /// by whatever is given this name.
+    /// Whoever acquires the lock keeps the key with it. An object that is kept for another key is
+    /// refused by whatever is given this name.
     ///
     /// ```
     /// use lockheed::LockName;

@@ -38,7 +38,7 @@ pub struct Record {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub tags: Vec<String>,
-    /// For how many others whoever comes new leaves a slot each, while the lock is free.
+    /// How many slots a newcomer leaves to waiters while the lock is free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) room: Option<u32>,
     #[serde(flatten)]
@@ -60,7 +60,8 @@ pub struct Lease {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) millis: Option<u64>,
-    /// `expires` is of the holder's own clock, which may show anything. So are the leases of client-go.
+    /// `expires` is of the holder's own clock, which may show anything. So are the leases of
+    /// client-go.
     #[serde(
         default,
         rename = "holderClock",

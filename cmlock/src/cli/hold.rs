@@ -59,8 +59,8 @@ pub(crate) struct Release {
 pub(crate) struct Break {
     /// The lock
     name: String,
-    /// The holder's ID, as status shows it; the ConfigMap's UID for a holder without an ID. Until that
-    /// holder has heard of it, two may both believe they have the lock
+    /// The holder's ID, as status shows it; the ConfigMap's UID for a holder without an ID. Until
+    /// that holder has heard of it, two may both believe they have the lock
     #[arg(long, value_name = "ID")]
     holder: String,
 }

@@ -210,7 +210,7 @@ impl<P: Protocol> Acquiring<P> {
         core.write(write, Some(lease.nonce), false);
     }
 
-    /// Whoever comes new, or at once again, leaves a lock to those who have waited for it.
+    /// A newcomer, and a holder that comes back at once, lets those who have waited try first.
     fn make_room(&mut self, core: &mut Core<P>) {
         if self.waited || self.wait == Wait::No {
             return;

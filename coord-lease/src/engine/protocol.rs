@@ -74,8 +74,7 @@ pub trait Protocol: Send + 'static {
     /// How often its holder was passed before it came to hold the lock, where the object tells.
     fn passed(&self, object: &Self::Object) -> Option<u32>;
 
-    /// For how many others who may be waiting whoever comes new leaves a slot each, before it claims
-    /// this lock, which is free.
+    /// How many slots a newcomer leaves to waiters before it claims this lock, which is free.
     fn room(&self, _object: &Self::Object) -> Option<u32> {
         None
     }

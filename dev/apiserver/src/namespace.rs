@@ -81,8 +81,9 @@ impl Namespace {
         self.directory.join("admin.kubeconfig")
     }
 
-    /// A user who has, in this namespace alone, the right to do `verbs` on `resource`, for each of `rules`, and the kubeconfig of that
-    /// user, whose namespace is this one. A resource of another API group than the core one has it after a dot.
+    /// A user who has, in this namespace alone, the right to do `verbs` on `resource`, for each of
+    /// `rules`, and the kubeconfig of that user, whose namespace is this one. A resource of another
+    /// API group than the core one has it after a dot.
     ///
     /// # Panics
     /// When the user cannot be made.

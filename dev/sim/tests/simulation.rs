@@ -65,8 +65,8 @@ fn a_lock_that_leaves_writes_in_flight_is_caught() {
     breaks(&KINDS, Flaw::ForgetInFlight, "came back after");
 }
 
-/// Attempts grow far slower than contenders, nobody waits long for a free lock, and who comes back at
-/// once does not keep those who wait from it.
+/// Attempts grow far slower than contenders, nobody waits long for a free lock, and who comes back
+/// at once does not keep those who wait from it.
 #[test]
 fn many_waiters_do_not_storm_the_store() {
     for kind in KINDS {

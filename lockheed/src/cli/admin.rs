@@ -30,8 +30,8 @@ pub(crate) struct Break {
     /// Only if this holds, such as: tags contains "abandoned" [default: whatever holds]
     #[arg(long = "if", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
-    /// Really do it, whoever holds the lock, else only say whose lease it would end; not needed with
-    /// --id. Until its holder has heard of it, two holders may both believe they have the lock
+    /// Really do it, whoever holds the lock, else only say whose lease it would end; not needed
+    /// with --id. Until its holder has heard of it, two holders may both believe they have the lock
     #[arg(long)]
     yes: bool,
 }

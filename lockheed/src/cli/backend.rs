@@ -15,7 +15,8 @@ use super::store::AnyStore;
 /// Where the locks are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StoreArg {
-    /// Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH
+    /// Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders),
+    /// or dir:PATH
     #[arg(
         long,
         global = true,
@@ -101,8 +102,8 @@ impl StoreArg {
         Ok(self)
     }
 
-    /// The options, as they are typed into a shell, that name this store again: from any directory, and
-    /// whatever the environment says.
+    /// The options, as they are typed into a shell, that name this store again: from any directory,
+    /// and whatever the environment says.
     pub(crate) fn as_typed(&self) -> Vec<String> {
         let option = |name, value: &OsStr| format!("--{name}={}", shell_quoted(value));
         let store = match &self.store {

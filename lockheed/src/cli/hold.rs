@@ -39,7 +39,9 @@ pub(crate) struct Wanted {
     /// Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"
     #[arg(long, value_name = "CONDITION", value_parser = condition)]
     force: Option<Condition>,
-    /// Take a lease that was over for longer than this when it was first seen without waiting for its length, or `never`; leases of Go programs are given so much more time [default: 60s and 5s for kube and lease]
+    /// Take a lease that was over for longer than this when it was first seen without waiting for
+    /// its length, or `never`; leases of Go programs are given so much more time [default: 60s and
+    /// 5s for kube and lease]
     #[arg(long, value_name = "DURATION", value_parser = max_skew)]
     max_skew: Option<MaxSkew>,
 }

@@ -55,8 +55,8 @@ pub(super) fn renewed(object: &Object, record: &Record, mut lease: Lease) -> Obj
     with(object, &record)
 }
 
-/// The same without the lease of this ID. Who has waited for it says that others may be waiting still;
-/// with each that came and did not, that counts for less.
+/// The same without the lease of this ID. If its holder had to wait, others may still be waiting,
+/// and newcomers make room for them. Each holder that did not wait halves that room.
 pub(super) fn released(object: &Object, record: &Record, id: &str) -> Object {
     let mut record = record.clone();
     let lease = record.leases.remove(id);

@@ -111,7 +111,8 @@ impl<K: ObjectKind> ClusterStore<K> {
         Rule::new("update", K::RESOURCE),
     ];
 
-    /// What all commands but `list` need for this lock alone: no right to create its object where that is there.
+    /// What all commands but `list` need for this lock alone: no right to create its object where
+    /// that is there.
     ///
     /// # Errors
     /// `EINVAL` for a name that does not fit; those of the requests that look for it.
@@ -128,9 +129,9 @@ impl<K: ObjectKind> ClusterStore<K> {
         Ok(rules)
     }
 
-    /// The locks of this namespace, by a client whose retries are off (`kube::Config::default_retry`),
-    /// since a repeated write is judged by whoever knows what it was for. It must be called within a
-    /// tokio runtime.
+    /// The locks of this namespace, by a client whose retries are off
+    /// (`kube::Config::default_retry`), since a repeated write is judged by whoever knows what it
+    /// was for. It must be called within a tokio runtime.
     ///
     /// # Errors
     /// `EINVAL` when that cannot name a namespace.
@@ -152,8 +153,8 @@ impl<K: ObjectKind> ClusterStore<K> {
         }
     }
 
-    /// Puts these labels on each object that this store writes, as policies of a cluster may require;
-    /// the others that it has stay.
+    /// Puts these labels on each object that this store writes, as policies of a cluster may
+    /// require; the others that it has stay.
     ///
     /// # Errors
     /// `EINVAL` for what cannot be a label, and for `lockheed/lock`, which the store sets.

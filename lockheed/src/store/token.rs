@@ -9,13 +9,15 @@ use super::{StoreError, StoreErrorKind, Version};
 
 /// A fencing token: a number that rises with every acquisition of a lock, also across its deletion.
 ///
-/// A resource that keeps the highest token it has seen, and refuses lower ones, is safe from a holder that has lost its lock unawares.
+/// A resource that keeps the highest token it has seen, and refuses lower ones, is safe from a
+/// holder that has lost its lock unawares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(NonZeroU64);
 
 impl Token {
-    /// The version of the write that acquired the lock, for stores whose versions rise, as those of Kubernetes and of a directory do.
+    /// The version of the write that acquired the lock, for stores whose versions rise, as those of
+    /// Kubernetes and of a directory do.
     ///
     /// # Errors
     /// `Invalid` (`EPROTO`) when it is not a number: the store is not fit to fence with.

@@ -69,7 +69,8 @@ fn a_later_lease_of_the_same_id_is_another_one() {
     let older = acquire();
     place.expect(&["release", "x", "--id", "a"], 0);
     let token = acquire();
-    // A renewed lease says its token, and one that was never renewed has that of the lock's version.
+    // A renewed lease says its token, and one that was never renewed has that of the lock's
+    // version.
     for renewals in 0..2 {
         let (code, _, stderr) = place.run(&["break", "x", "--id", "a", "--fencing-token", &older]);
         assert_eq!(code, 1, "{renewals}");

@@ -86,8 +86,8 @@ fn whoever_is_killed_or_stopped_in_the_queue_keeps_nobody_waiting() {
         .collect();
     let killed = waiters.remove(2);
     killed.signal(Signal::SIGKILL);
-    // The kernel lets those behind it queue again, one after the other. Whoever leaves meanwhile may
-    // change their order.
+    // The kernel lets those behind it queue again, one after the other. Whoever leaves meanwhile
+    // may change their order.
     eventually("it is out of the queue", || line(&place).1 == 4);
     let stopped = waiters.remove(1);
     stopped.signal(Signal::SIGSTOP);

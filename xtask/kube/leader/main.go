@@ -1,9 +1,11 @@
-// Command leader runs a command while it is the leader, by client-go's leader election: what locks in Leases are tested against.
+// Command leader runs a command while it is the leader, by client-go's leader election: what locks
+// in Leases are tested against.
 //
 //	leader -kubeconfig FILE -namespace NAMESPACE -id ID [-lease 15s -renew 10s -retry 2s] LEASE COMMAND...
 //
-// The command has a process group of its own. It ends with this process, and is killed when the lease is lost, which is status 3. When it
-// has ended, the lease is released, and its status is this one's.
+// The command has a process group of its own. It ends with this process, and is killed when the
+// lease is lost, which is status 3. When it has ended, the lease is released, and its status is
+// this one's.
 package main
 
 import (

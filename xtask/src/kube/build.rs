@@ -1,4 +1,5 @@
-//! etcd, kube-apiserver and kubectl, and a program that elects a leader, built from Go modules that `xtask/kube/go.sum` pins.
+//! etcd, kube-apiserver and kubectl, and a program that elects a leader, built from Go modules that
+//! `xtask/kube/go.sum` pins.
 
 use std::{
     env, fs,
@@ -35,7 +36,8 @@ pub(super) fn binaries(place: &Path) -> Result<Binaries> {
     Binaries::in_directory(&bin).ok_or_else(|| format!("not all binaries are in {bin:?}").into())
 }
 
-/// The program of `xtask/kube/leader`, below `place`, built unless it is there and made from these very sources.
+/// The program of `xtask/kube/leader`, below `place`, built unless it is there and made from these
+/// very sources.
 pub(super) fn leader(place: &Path) -> Result<PathBuf> {
     let _alone = super::alone()?;
     let modules = process::root().join("xtask/kube");

@@ -160,7 +160,8 @@ impl Guard {
             }
             Some(Report::Failed(what, errno)) => Err(Kind::failed(what, errno).into()),
             _ => {
-                // It may have started CMD, which dies with it; what CMD has started is asked to end.
+                // It may have started CMD, which dies with it; what CMD has started is asked to
+                // end.
                 self.process.kill();
                 self.end_the_rest(boottime() + self.plan.grace);
                 Err(Kind::GuardDied.into())

@@ -146,7 +146,8 @@ async fn deployment(scene: &Scene<'_>) -> Result<String> {
     .into())
 }
 
-/// The Pod whose program runs, and its token, when all three replicas are there; one that is being deleted is none of them.
+/// The Pod whose program runs, and its token, when all three replicas are there; one that is being
+/// deleted is none of them.
 async fn the_one_that_runs(scene: &Scene<'_>, deleted: &str) -> Result<(String, u64)> {
     let replicas = ListParams::default().labels("app=lockheed-deployment");
     let pods = scene.api::<Pod>();

@@ -10,8 +10,9 @@ use crate::{LockName, key::LONGEST_NAME};
 
 /// A store of ConfigMaps in one namespace of a Kubernetes cluster.
 ///
-/// Lock `x` is the ConfigMap `lockheed-x`, with the label `lockheed/lock`, and its `data.lock` is the lock as JSON. Whatever else the ConfigMap
-/// has is kept as it is. One that has the name and no `data.lock` was made beforehand, and is a lock that nobody holds. One that has `data.lock` and
+/// Lock `x` is the ConfigMap `lockheed-x`, with the label `lockheed/lock`, and its `data.lock` is
+/// the lock as JSON. Whatever else the ConfigMap has is kept as it is. One that has the name and no
+/// `data.lock` was made beforehand, and is a lock that nobody holds. One that has `data.lock` and
 /// not the label is somebody else's, and is not touched.
 pub type KubeStore = ClusterStore<ConfigMaps>;
 
@@ -33,10 +34,12 @@ impl Default for ConfigMaps {
 }
 
 impl KubeStore {
-    /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same one exclude each other.
+    /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same
+    /// one exclude each other.
     ///
     /// # Errors
-    /// `EINVAL` when a name cannot begin so, or when a name that is made from a key would not fit any more.
+    /// `EINVAL` when a name cannot begin so, or when a name that is made from a key would not fit
+    /// any more.
     pub fn with_prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
         const LONGEST_PREFIX: usize = LONGEST - "-".len() - LONGEST_NAME;
         if prefix.len() > LONGEST_PREFIX || prefix.parse::<LockName>().is_err() {

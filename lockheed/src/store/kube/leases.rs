@@ -13,12 +13,13 @@ use crate::LockName;
 
 /// A store of Leases (`coordination.k8s.io/v1`) in one namespace of a Kubernetes cluster.
 ///
-/// Lock `x` is the Lease `x`, and its fields are those that client-go's leader election reads and writes, so that whoever uses that, or does
-/// as it does, is excluded too, and excludes. What a lock has beyond these fields is in annotations. Every Lease of the namespace is a lock,
-/// whoever made it; none is changed that is not named.
+/// Lock `x` is the Lease `x`, and its fields are those that client-go's leader election reads and
+/// writes, so that whoever uses that, or does as it does, is excluded too, and excludes. What a
+/// lock has beyond these fields is in annotations. Every Lease of the namespace is a lock, whoever
+/// made it; none is changed that is not named.
 ///
-/// client-go's holders are taken at their renewals, never at their clocks: such a lease is over when it was seen unchanged for its
-/// `leaseDurationSeconds`.
+/// client-go's holders are taken at their renewals, never at their clocks: such a lease is over
+/// when it was seen unchanged for its `leaseDurationSeconds`.
 pub type LeaseStore = ClusterStore<Leases>;
 
 /// Which Leases a [`LeaseStore`] has: all of its namespace.

@@ -14,8 +14,8 @@ use crate::{
 
 const KIND: &str = "ConfigMap";
 
-/// What a ConfigMap says of a lock. One that says nothing was made beforehand, and is free; one that says
-/// something, and has not the label, is somebody else's.
+/// What a ConfigMap says of a lock. One that says nothing was made beforehand, and is free; one
+/// that says something, and has not the label, is somebody else's.
 pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, StoreError> {
     let is_used = found.data["data"].get(RECORD).is_some();
     if is_used && !is_labelled(&found) {
@@ -24,8 +24,8 @@ pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, Stor
     Ok(last(lock, found))
 }
 
-/// Whether nothing but the lock goes with the ConfigMap when it is deleted, as far as [`Object::rest`]
-/// tells.
+/// Whether nothing but the lock goes with the ConfigMap when it is deleted, as far as
+/// [`Object::rest`] tells.
 pub(super) fn check_deletable(name: &str, lock: &Object) -> Result<(), StoreError> {
     let Some(found) = metadata::kept(KIND, lock)? else {
         return Ok(());

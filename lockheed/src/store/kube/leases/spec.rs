@@ -54,8 +54,8 @@ impl Spec {
         record
     }
 
-    /// Who holds it, by these fields alone. A lease that says no time is over when it was seen for its length, and one without
-    /// a length at once, as for client-go.
+    /// Who holds it, by these fields alone. A lease that says no time is over when it was seen for
+    /// its length, and one without a length at once, as for client-go.
     fn lease(&self) -> Option<Lease> {
         let holder = self.holder_identity.as_deref()?;
         if holder.is_empty() {
@@ -71,7 +71,8 @@ impl Spec {
         Some(Lease::new(holder, expires, Some(length)).by_holders_clock())
     }
 
-    /// What they are to be when the lock becomes this one; what was the other one, if there was any.
+    /// What they are to be when the lock becomes this one; what was the other one, if there was
+    /// any.
     pub(super) fn becoming(&self, new: &Record, old: Option<&Record>, now: Timestamp) -> Self {
         let (lease, before) = (last_to_end(new), old.map(last_to_end));
         if before == Some(lease) {
@@ -102,7 +103,8 @@ impl Spec {
         }
     }
 
-    /// When a lease was written. It is never the time before: that it changes is what others see of a renewal.
+    /// When a lease was written. It is never the time before: that it changes is what others see of
+    /// a renewal.
     fn renewed(&self, lease: &Lease, now: Timestamp) -> MicroTime {
         let written = match lease.duration() {
             Some(length) if !lease.expires.is_never() => lease.expires.minus(length),
@@ -123,7 +125,8 @@ fn last_to_end(record: &Record) -> Option<(&String, &Lease)> {
     leases.max_by_key(|(_, lease)| lease.expires)
 }
 
-/// Whole seconds, and no less than the lease has: who goes by them comes later. What has no end has the most that there can be.
+/// Whole seconds, and no less than the lease has: who goes by them comes later. What has no end has
+/// the most that there can be.
 fn seconds(lease: &Lease, now: Timestamp) -> i32 {
     if lease.expires.is_never() {
         return i32::MAX;

@@ -14,13 +14,15 @@ pub(super) const KIND: &str = "Lease";
 /// The lock's JSON, the same as in a ConfigMap.
 const NOTED: &str = "lockheed/record";
 
-/// The fields with which it was written. Its leases count as long as the fields are these: others than we write fields and no annotation.
+/// The fields with which it was written. Its leases count as long as the fields are these: others
+/// than we write fields and no annotation.
 const NOTED_WITH: &str = "lockheed/record-of";
 
 /// The lock's other texts, as a JSON object.
 const DATA: &str = "lockheed/data";
 
-/// By these, Go programs announce a write of a ConfigMap. On a Lease they are somebody's, and say nothing of it.
+/// By these, Go programs announce a write of a ConfigMap. On a Lease they are somebody's, and say
+/// nothing of it.
 const NOT_RESERVED: [&str; 2] = ["reserved/by", "reserved/expires"];
 
 /// The annotations that are the lock, and those that must not seem to be about it.
@@ -45,7 +47,8 @@ pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
     read.unwrap_or_else(|_| metadata::take(lock, &mut found))
 }
 
-/// The Lease of a lock. Fields and annotations that say what they shall are left as they are, whoever wrote them.
+/// The Lease of a lock. Fields and annotations that say what they shall are left as they are,
+/// whoever wrote them.
 pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
     let kept = metadata::kept(KIND, lock)?;
     let is_new = kept.is_none();
@@ -119,8 +122,9 @@ impl Notes {
         self.0.insert(key.to_owned(), text);
     }
 
-    /// The lock's JSON: what was noted, with the leases that the fields tell of where somebody else has written those since. What is noted and
-    /// cannot be read is handed on as it is, for whoever reads the lock to say so.
+    /// The lock's JSON: what was noted, with the leases that the fields tell of where somebody else
+    /// has written those since. What is noted and cannot be read is handed on as it is, for whoever
+    /// reads the lock to say so.
     fn record(&self, lock: &LockName, spec: &Spec) -> String {
         let Some(noted) = self.0.get(NOTED) else {
             return spec.over(Record::mutex(lock.as_str())).to_json();

@@ -1,6 +1,8 @@
-//! client-go's leader election on the same Lease: nobody works beside another, and whoever is gone is followed in time.
+//! client-go's leader election on the same Lease: nobody works beside another, and whoever is gone
+//! is followed in time.
 //!
-//! The program is `xtask/kube/leader`. It gives its lease up `retry` and `renew` after its last renewal, before that is over.
+//! The program is `xtask/kube/leader`. It gives its lease up `retry` and `renew` after its last
+//! renewal, before that is over.
 
 use std::{
     env, fs,
@@ -172,8 +174,9 @@ fn a_leader_follows_a_stopped_holder_of_ours_when_that_has_ended() {
     assert_eq!(status.code(), Some(122), "{}", holder.log());
 }
 
-/// It has no guard: when it goes on, it takes `renew` to see that it is not the leader any more. It cannot renew, but it releases what it
-/// takes for its own where it was stopped in a renewal, and ours is told.
+/// It has no guard: when it goes on, it takes `renew` to see that it is not the leader any more. It
+/// cannot renew, but it releases what it takes for its own where it was stopped in a renewal, and
+/// ours is told.
 #[test]
 #[ignore = "no cluster"]
 fn a_stopped_leader_is_followed_and_cannot_take_the_lease_back() {
