@@ -2,6 +2,7 @@
 
 mod config_maps;
 mod error;
+mod kind;
 mod leases;
 mod metadata;
 mod wire;
@@ -13,11 +14,13 @@ use coord_kube::{Action, Cluster, Event, Rule};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, PostParams, Preconditions, WatchParams},
-    core::{ApiResource, DynamicObject},
+    core::DynamicObject,
 };
 
 pub use self::config_maps::{ConfigMaps, KubeStore, KubeWatch};
 use self::error::{of_create, of_read, of_write};
+use self::kind::New;
+pub use self::kind::ObjectKind;
 pub use self::leases::{LeaseStore, Leases};
 use super::{Change, LABEL, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
 use crate::{LockName, Timestamp};
@@ -42,63 +45,6 @@ pub struct ClusterStore<K> {
 pub struct ClusterWatch<K> {
     store: ClusterStore<K>,
     watch: coord_kube::Watch<DynamicObject>,
-}
-
-/// How locks are objects of one kind. It is sealed: other crates cannot implement it.
-pub trait ObjectKind: sealed::Sealed + Clone + Default + Send + Sync + 'static {
-    /// What one is called.
-    const NAME: &'static str;
-    /// The plural name, with its API group, as [`Rule::new`] takes it.
-    const RESOURCE: &'static str;
-    /// What tells a lock from other objects of the kind.
-    const LABEL: Option<&'static str>;
-
-    /// What the client needs to know of the kind.
-    fn resource() -> ApiResource;
-
-    /// The object's name, which is not checked yet.
-    fn name_of(&self, lock: &LockName) -> String;
-
-    /// The lock that an object's name is for.
-    fn lock_of(&self, name: &str) -> Option<LockName>;
-
-    /// What an object says of a lock.
-    ///
-    /// # Errors
-    /// `EINVAL` when it is not a lock, or cannot be read as one.
-    fn read(&self, lock: &LockName, found: DynamicObject) -> Result<Object, StoreError>;
-
-    /// The same of one that is gone, whatever it was.
-    fn last(&self, lock: &LockName, found: DynamicObject) -> Object;
-
-    /// The object of a lock.
-    ///
-    /// # Errors
-    /// `EINVAL` when that is not a lock.
-    fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError>;
-
-    /// Whether nothing but the lock goes with the object of this name when it is deleted.
-    ///
-    /// # Errors
-    /// `EINVAL`: what else would go.
-    fn check_deletable(&self, _name: &str, _lock: &Object) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-
-    impl Sealed for super::ConfigMaps {}
-    impl Sealed for super::Leases {}
-}
-
-/// Where an object is written, and when.
-pub struct New<'a> {
-    name: &'a str,
-    namespace: &'a str,
-    labels: &'a BTreeMap<String, String>,
-    now: Timestamp,
 }
 
 impl<K: ObjectKind> ClusterStore<K> {
