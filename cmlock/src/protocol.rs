@@ -316,7 +316,11 @@ impl<E: RequestError> Protocol for PodLock<E> {
         Ok(Write::Update(object))
     }
 
-    fn release(&self, object: &ConfigMap) -> Result<Option<Write<ConfigMap>>, Failure<Self>> {
+    fn release(
+        &self,
+        object: &ConfigMap,
+        _: Moment,
+    ) -> Result<Option<Write<ConfigMap>>, Failure<Self>> {
         match &self.record {
             Some(Ok(record)) if self.is_ours(record) => Ok(Some(Write::Delete(object.clone()))),
             Some(Ok(record)) => Err(Failure::Held(HeldBy::of(record))),

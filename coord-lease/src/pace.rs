@@ -127,6 +127,8 @@ impl ContentionWindow {
     const FORGOTTEN: u32 = 8;
     /// More than any crowd needs. A lease is somebody's word, and nobody may put others off for ever.
     const MOST_PASSED: u32 = 1000;
+    /// Enough for a write, and for the watch of whoever is next to tell of it.
+    const TURN: Duration = Duration::from_millis(100);
     /// After as many, a pause is next to nothing.
     const MOST_JUMPED: i32 = 10;
 
@@ -203,6 +205,14 @@ impl ContentionWindow {
             wide if wide > 1.0 => 0.7,
             _ => 0.0,
         };
+    }
+
+    /// How long each of those who come first has for its write, before the next one takes it not to
+    /// come.
+    #[must_use]
+    pub fn turn_length(&self) -> Duration {
+        let round_trip = self.round_trip.unwrap_or_default();
+        Self::TURN.max(round_trip * 4)
     }
 
     fn is_passed(&mut self) {

@@ -7,6 +7,7 @@ use crate::store::{ClusterStore, ObjectKind};
 use crate::{
     Condition, Error, InvalidRecord, Lease, LockName, Record, Store, Timestamp, Token,
     error::Kind,
+    fair::{Queue, Waiter},
     key,
     protocol::{Broken, HeldBy, NotHeld, Skew},
     store::{Object, RECORD, StoreError, StoreErrorKind, Version},
@@ -27,6 +28,8 @@ pub struct State {
     pub key: Option<String>,
     /// What is written into it.
     pub record: Record,
+    /// Who waits for it in turn; who comes first is first.
+    pub waiting: Vec<Waiter>,
     /// Which of its states this is.
     pub version: Version,
     /// The store's clock at that moment.
@@ -46,15 +49,13 @@ pub struct LeaseId {
 impl State {
     /// What tells a lease of this lock from all others.
     ///
-    /// A lease that was never renewed does not tell its token: the lock's version stands for it.
-    /// That is the token, unless others have edited the object since the lease was acquired.
+    /// Until the lock is written again, the last lease does not tell its token: the lock's version
+    /// stands for it. That is the token, unless others have edited the object since.
     #[must_use]
     pub fn id_of(&self, lease: &Lease) -> LeaseId {
-        let version = || Token::of(&self.version).ok();
-        let unrenewed = || lease.nonce.as_ref().and_then(|_| version());
         LeaseId {
             holder: lease.holder.clone(),
-            token: lease.token.or_else(unrenewed),
+            token: lease.token,
         }
     }
 
@@ -99,10 +100,13 @@ impl State {
 
     fn read(object: &Object, now: Timestamp) -> Result<Self, Error> {
         let unreadable = |error: InvalidRecord| Kind::Record(error.to_string()).at(&object.name);
+        let mut record = object.record().map_err(unreadable)?;
+        record.note_tokens(&object.version);
         Ok(Self {
             name: object.name.clone(),
             key: key::of(object).map(str::to_owned),
-            record: object.record().map_err(unreadable)?,
+            record,
+            waiting: Queue::read(object).into_waiters(),
             version: object.version.clone(),
             now,
         })
@@ -247,7 +251,7 @@ async fn end<S: Store>(
         }
         let holders = ended.iter().map(|lease| lease.holder.clone()).collect();
         Broken::new(holders, by, state.now).write(&mut object);
-        object.data.insert(RECORD.to_owned(), left.to_json());
+        object.set_record(&left);
         match within(store.update(&object)).await {
             Ok(_) => return Ok(Some(ended)),
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}

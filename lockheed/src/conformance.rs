@@ -255,7 +255,7 @@ fn object(name: &str) -> Result<Object, Broken> {
         .map_err(|error| format!("{error}"))?;
     let mut object = Object::new(&name);
     let record = Record::mutex(name.as_str());
-    object.data.insert(RECORD.to_owned(), record.to_json());
+    object.set_record(&record);
     Ok(object)
 }
 

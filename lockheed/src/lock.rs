@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, pending},
+    num::NonZeroU32,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -16,9 +17,10 @@ use coord_lease::{
 };
 
 use crate::{
-    Condition, Error, Event, Held, LockName, Store,
+    Condition, Error, Event, Held, LockName, Mode, Store,
     error::Kind,
     event::{Handler, Reporter},
+    members::GROUP,
     place::Place,
     protocol::{Contender, Mutex, Skew},
     store::{ProofOfLife, StoreError, StoreErrorKind},
@@ -65,6 +67,9 @@ impl<S: Store> Lock<S> {
             tags: Vec::new(),
             reset_tags: false,
             force: None,
+            mode: Mode::Exclusive,
+            fair: false,
+            priority: 0,
             skew: Skew::of(&store),
             alive: None,
         };
@@ -135,6 +140,54 @@ impl<S: Store> Lock<S> {
     /// taken from has heard of it.
     pub fn force(mut self, condition: Condition) -> Self {
         self.contender.force = Some(condition);
+        self
+    }
+
+    /// Wants the lock beside other holders that want it so: many at once, and none beside an
+    /// exclusive one. Readers do it so.
+    pub fn shared(mut self) -> Self {
+        self.contender.mode = Mode::Shared;
+        self
+    }
+
+    /// Wants one of so many slots: so many hold the lock at once at most. As long as somebody holds
+    /// or awaits one, another number is `EINVAL`.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    /// use lockheed::{Lock, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// let two = NonZeroU32::new(2).unwrap();
+    /// let lock = || Lock::new(store.clone(), "download".parse().unwrap()).slots(two);
+    /// let (one, other) = (lock().try_acquire().await?, lock().try_acquire().await?);
+    /// assert!(lock().try_acquire().await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn slots(mut self, count: NonZeroU32) -> Self {
+        self.contender.mode = Mode::Slots(count);
+        self
+    }
+
+    /// Waits in the lock's queue: first come, first served, whatever process and machine the
+    /// others are in, as long as they do so too. Whoever releases the lock names the next holder
+    /// with the same write.
+    ///
+    /// Whoever is named has five seconds to come; then it loses its place, and the next one has
+    /// its turn.
+    pub fn fair(mut self) -> Self {
+        self.contender.fair = true;
+        self
+    }
+
+    /// The same, before all who wait with a lower priority. Each time that somebody is put before a
+    /// waiter, that one's priority rises by one, so that nobody waits for ever.
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.contender.fair = true;
+        self.contender.priority = priority;
         self
     }
 
@@ -279,6 +332,10 @@ impl<S: Store> Lock<S> {
         if id.is_empty() {
             return Err(Kind::InvalidRequest("a holder's ID cannot be empty".to_owned()).at(name));
         }
+        if id == GROUP {
+            let text = format!("{GROUP:?} cannot be a holder's ID: it stands for several");
+            return Err(Kind::InvalidRequest(text).at(name));
+        }
         let settings = Settings {
             goal,
             length: self.length,
@@ -290,6 +347,7 @@ impl<S: Store> Lock<S> {
             store: Arc::clone(&self.store),
             name: name.clone(),
             timeout: self.timeout.or(sixth).unwrap_or(Duration::from_secs(10)),
+            waits_in_line: self.contender.mode == Mode::Exclusive && !self.contender.fair,
         };
         let mut mutex = Mutex::new(self.contender.clone());
         if goal == Goal::Renew {

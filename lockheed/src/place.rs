@@ -17,6 +17,8 @@ pub(crate) struct Place<S> {
     pub(crate) name: LockName,
     /// Of each request.
     pub(crate) timeout: Duration,
+    /// One alone can be next, so that it may wait in the store's own queue.
+    pub(crate) waits_in_line: bool,
 }
 
 /// The watch of one lock.
@@ -80,7 +82,12 @@ impl<S: Store> coord_lease::Store<Mutex> for Place<S> {
     }
 
     async fn watch(&self, since: Option<Version>) -> Result<Self::Watch, StoreError> {
-        let scope = Scope::Lock(self.name.clone());
+        let name = self.name.clone();
+        let scope = if self.waits_in_line {
+            Scope::Lock(name)
+        } else {
+            Scope::EachChange(name)
+        };
         let begun = self.store.watch(&scope, since.as_ref());
         let begun = self.within(begun, StoreErrorKind::Unavailable).await;
         begun.map(Watch)

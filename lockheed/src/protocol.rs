@@ -3,10 +3,12 @@
 mod broken;
 mod edit;
 mod held_by;
+mod judge;
 mod observed;
 mod skew;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::time::Duration;
 
@@ -24,8 +26,9 @@ pub use self::held_by::{HeldBy, NotHeld, OtherKey, Refusal};
 use self::observed::Observed;
 pub use self::skew::Skew;
 use crate::{
-    Condition, InvalidRecord, Lease, LockName, Record, Timestamp, Token,
+    Condition, InvalidRecord, Lease, LockName, Mode, Record, Timestamp, Token,
     error::Kind,
+    fair::{Queue, Waiter},
     key,
     record::MUTEX,
     store::{Object, StoreError, StoreErrorKind},
@@ -44,6 +47,12 @@ pub struct Contender {
     pub reset_tags: bool,
     /// Takes the lock away from whoever holds it, where this holds.
     pub force: Option<Condition>,
+    /// How many may hold the lock at once.
+    pub mode: Mode,
+    /// It waits in the lock's queue, and is served in turn.
+    pub fair: bool,
+    /// In the queue, those with a higher one come first.
+    pub priority: u32,
     /// How far clocks may differ.
     pub skew: Skew,
     /// Goes into the lease, for stores that can tell whether a holder lives.
@@ -61,6 +70,8 @@ pub struct Mutex {
     observed: Observed,
     /// Of the object that was seen last.
     record: Option<Result<Record, Refusal>>,
+    /// Those who wait for it in turn.
+    queue: Queue,
     /// Who was the last whose lease was broken.
     broken: Option<Broken>,
 }
@@ -79,6 +90,7 @@ impl Mutex {
             keeps_length: false,
             observed: Observed::default(),
             record: None,
+            queue: Queue::default(),
             broken: None,
         }
     }
@@ -115,79 +127,6 @@ impl Mutex {
     fn readable(&self) -> Result<Option<&Record>, Failure<Self>> {
         self.record().map_err(Failure::Refused)
     }
-
-    fn our_lease(&self) -> Option<&Lease> {
-        let record = self.record.as_ref()?.as_ref().ok()?;
-        record.leases.get(&self.contender.id)
-    }
-
-    fn is_forced(&self, now: Moment) -> bool {
-        let (Some(force), Ok(Some(record))) = (&self.contender.force, self.record()) else {
-            return false;
-        };
-        force.holds(record, self.observed.is_held(self.contender.skew, now))
-    }
-
-    /// Why there is nothing to renew; none when a lease of ours is there, even if it is over.
-    fn not_to_renew(&self, by: Option<HeldBy>) -> Option<Refusal> {
-        if !self.renews || self.our_lease().is_some() {
-            return None;
-        }
-        if self.record.is_none() {
-            return Some(Refusal::NoLock);
-        }
-        let id = &self.contender.id;
-        let broken = self.broken.as_ref().filter(|broken| broken.ended(id));
-        Some(Refusal::NotHeld(Box::new(NotHeld {
-            id: id.clone(),
-            token: None,
-            broken: broken.cloned(),
-            by,
-            current: None,
-        })))
-    }
-
-    /// How long a lease is to be that extends the one that is there.
-    fn length(&self, wanted: Option<Duration>) -> Option<Duration> {
-        match self.our_lease().filter(|_| self.keeps_length) {
-            Some(lease) if lease.expires.is_never() => None,
-            Some(lease) => lease.duration().or(wanted),
-            None => wanted,
-        }
-    }
-
-    /// What it says of its end is rather too late than too early, or others would take it for over.
-    fn new_lease(&self, lease: NewLease, token: Option<Token>, now: Moment) -> Lease {
-        let latest = now.store.map_or(Duration::ZERO, |store| store.latest);
-        let expires = lease.length.map_or(Timestamp::NEVER, |length| {
-            Timestamp::from_unix(latest).plus(length)
-        });
-        let mut new = Lease::new(&self.contender.id, expires, lease.length);
-        new.nonce = Some(lease.nonce.to_string());
-        new.passed = lease.passed;
-        new.alive = self.contender.alive;
-        new.token = token;
-        new
-    }
-
-    fn acquired(&self, object: Option<&Object>, lease: Lease) -> Write<Object> {
-        let Contender {
-            name,
-            tags,
-            reset_tags,
-            ..
-        } = &self.contender;
-        let acquired = |object: &Object, record: &Record| {
-            key::keep(
-                name,
-                edit::acquired(object, record, lease, tags, *reset_tags),
-            )
-        };
-        match (object, self.record()) {
-            (Some(object), Ok(Some(record))) => Write::Update(acquired(object, record)),
-            _ => Write::Create(acquired(&Object::new(name), &Record::mutex(name.as_str()))),
-        }
-    }
 }
 
 impl Protocol for Mutex {
@@ -206,6 +145,7 @@ impl Protocol for Mutex {
 
     fn observe(&mut self, object: Option<&Object>, now: Moment) {
         self.broken = object.and_then(Broken::read);
+        self.queue = object.map(Queue::read).unwrap_or_default();
         let Some(object) = object else {
             self.record = None;
             return self.observed.forget();
@@ -214,43 +154,13 @@ impl Protocol for Mutex {
         let record = key::check(&self.contender.name, object).map_err(Refusal::OtherKey);
         let record = record.and_then(|()| object.record().map_err(unreadable));
         if let Ok(record) = &record {
-            self.observed.observe(object, record, now);
+            self.observed.observe(object, record, &self.queue, now);
         }
         self.record = Some(record);
     }
 
     fn judge(&self, _: Option<&Object>, now: Moment) -> Verdict<Self> {
-        let Contender { id, skew, .. } = &self.contender;
-        if let Err(refusal) = self.record() {
-            return Verdict::Impossible(refusal);
-        }
-        let held = self.observed.held(id, *skew, now);
-        let held = held.map(|(by, expires, until)| {
-            let is_past = !expires.is_never() && expires <= earliest(now);
-            let by = HeldBy::Lease {
-                by,
-                expires,
-                is_past,
-            };
-            (by, until)
-        });
-        let by = held.as_ref().map(|(by, _)| by.clone());
-        if let Some(refusal) = self.not_to_renew(by) {
-            return Verdict::Impossible(refusal);
-        }
-        if let Some((by, until)) = held
-            && !self.is_forced(now)
-        {
-            return Verdict::Held(by, until);
-        }
-        let ours = self.our_lease();
-        if let Some(lease) = ours.filter(|lease| !lease.is_expired(earliest(now))) {
-            return Verdict::Ours(lease.duration());
-        }
-        match self.observed.reserved(id, now) {
-            Some((by, until)) => Verdict::Reserved(HeldBy::Reservation { by }, until),
-            None => Verdict::Free,
-        }
+        self.verdict(now)
     }
 
     /// A lease that was extended is news, since it says until when to wait.
@@ -259,12 +169,17 @@ impl Protocol for Mutex {
     }
 
     fn has_lease(&self, _: &Object) -> Option<bool> {
-        let record = self.record.as_ref()?.as_ref().ok()?;
-        Some(record.leases.contains_key(&self.contender.id))
+        self.record.as_ref()?.as_ref().ok()?;
+        Some(self.our_lease().is_some())
     }
 
     fn nonce(&self, _: &Object) -> Option<Nonce> {
-        let nonce = self.our_lease()?.nonce.as_ref()?;
+        let of_lease = self.our_entry().map(|lease| lease.nonce.as_deref());
+        let of_place = || {
+            let position = self.queue.position(&self.contender.id)?;
+            self.queue.waiters().get(position).map(Waiter::nonce)
+        };
+        let nonce = of_lease.unwrap_or_else(of_place)?;
         u64::from_str_radix(nonce, 16).ok().map(Nonce)
     }
 
@@ -274,6 +189,9 @@ impl Protocol for Mutex {
     }
 
     fn room(&self, _: &Object) -> Option<u32> {
+        if self.contender.fair {
+            return None;
+        }
         self.record.as_ref()?.as_ref().ok()?.room
     }
 
@@ -297,10 +215,8 @@ impl Protocol for Mutex {
         lease: NewLease,
         now: Moment,
     ) -> (Write<Object>, Option<Nothing>) {
-        (
-            self.acquired(object, self.new_lease(lease, None, now)),
-            None,
-        )
+        let lease = self.new_lease(lease, None, now);
+        (self.acquired(object, lease, now), None)
     }
 
     fn extend(
@@ -322,14 +238,31 @@ impl Protocol for Mutex {
             return Ok(Write::Update(edit::renewed(object, record, lease)));
         }
         let token = self.grant(object).map_err(Failure::Request)?;
-        Ok(self.acquired(Some(object), self.new_lease(lease, Some(token), now)))
+        let lease = self.new_lease(lease, Some(token), now);
+        Ok(self.acquired(Some(object), lease, now))
     }
 
-    fn release(&self, object: &Object) -> Result<Option<Write<Object>>, Failure<Self>> {
+    fn release(
+        &self,
+        object: &Object,
+        now: Moment,
+    ) -> Result<Option<Write<Object>>, Failure<Self>> {
         let record = self.readable()?;
-        let id = &self.contender.id;
-        let record = record.filter(|record| record.leases.contains_key(id));
-        Ok(record.map(|record| Write::Update(edit::released(object, record, id))))
+        let released = record.and_then(|record| self.released(object, record, now));
+        Ok(released.map(Write::Update))
+    }
+
+    fn place_due(&self, now: Moment) -> Option<BootInstant> {
+        self.place_due_at(now)
+    }
+
+    fn take_place(
+        &self,
+        object: &Object,
+        nonce: Nonce,
+        now: Moment,
+    ) -> Result<Write<Object>, Failure<Self>> {
+        self.placed(object, nonce, now).map(Write::Update)
     }
 
     fn fence(&self, object: Option<&Object>, nonce: Nonce, _: Moment) -> Write<Object> {
@@ -363,7 +296,7 @@ impl RequestError for StoreError {
 impl From<Failure<Mutex>> for Kind {
     fn from(failure: Failure<Mutex>) -> Self {
         match failure {
-            Failure::Held(by @ HeldBy::Lease { .. }) => Self::Held(by),
+            Failure::Held(by @ (HeldBy::Lease { .. } | HeldBy::Waiter { .. })) => Self::Held(by),
             Failure::Held(by @ HeldBy::Reservation { .. }) => {
                 Self::TimedOut(Duration::ZERO, format!("it is {by}"))
             }
@@ -372,6 +305,9 @@ impl From<Failure<Mutex>> for Kind {
             Failure::Cancelled => Self::Cancelled,
             Failure::Refused(Refusal::Unreadable(reason)) => Self::Record(reason),
             Failure::Refused(Refusal::OtherKey(other)) => other.into(),
+            Failure::Refused(refusal @ (Refusal::OtherMode { .. } | Refusal::QueueFull(_))) => {
+                Self::InvalidRequest(refusal.to_string())
+            }
             Failure::Refused(Refusal::NoLock) => Self::NoLock,
             Failure::Refused(Refusal::NotHeld(why)) => Self::NotHeld(why),
             Failure::Request(error) => Self::Store(error),
@@ -385,4 +321,10 @@ impl From<Failure<Mutex>> for Kind {
 fn earliest(now: Moment) -> Timestamp {
     let earliest = |store: StoreTime| store.earliest;
     Timestamp::from_unix(now.store.map_or(Duration::ZERO, earliest))
+}
+
+/// The latest.
+fn latest(now: Moment) -> Timestamp {
+    let latest = |store: StoreTime| store.latest;
+    Timestamp::from_unix(now.store.map_or(Duration::ZERO, latest))
 }

@@ -6,7 +6,7 @@ use coord_core::{Errno, HasErrno};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Timestamp, Token};
+use crate::{Mode, Timestamp, Token, store::Version};
 
 /// The lock type that this crate knows. Fresh objects of Go programs have an empty one, which means the same.
 pub(crate) const MUTEX: &str = "mutex";
@@ -31,6 +31,10 @@ pub struct Record {
     /// Who holds the lock, by the holder's ID. Leases that are over may be among them.
     #[serde(default, deserialize_with = "null_as_default")]
     pub leases: BTreeMap<String, Lease>,
+    /// How those hold it whose leases these are. It is not part of the JSON, in which a group of
+    /// holders is one: [`Object::record`](crate::store::Object::record) knows them.
+    #[serde(skip)]
+    pub mode: Mode,
     /// Free words about the lock.
     #[serde(
         default,
@@ -84,6 +88,10 @@ pub struct Lease {
     /// How often somebody else was first while this one waited; none for one that has not waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) passed: Option<u32>,
+    /// Its holder was named by whoever held the lock before, and has not come yet; how many were
+    /// named with it before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) granted: Option<u32>,
     #[serde(flatten)]
     other: Map<String, Value>,
 }
@@ -125,6 +133,15 @@ impl Record {
         serde_json::from_str(text).map_err(InvalidRecord)
     }
 
+    /// Puts down the tokens that are not put down yet, before the object with this version becomes
+    /// another: the version tells that of its last writer, since each writer does so.
+    pub(crate) fn note_tokens(&mut self, version: &Version) {
+        let ours = |lease: &&mut Lease| lease.nonce.is_some() && !lease.is_granted();
+        for lease in self.leases.values_mut().filter(ours) {
+            lease.token = lease.token.or_else(|| Token::of(version).ok());
+        }
+    }
+
     /// The JSON, on one line.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -146,6 +163,7 @@ impl Lease {
             alive: None,
             nonce: None,
             passed: None,
+            granted: None,
             other: Map::new(),
         }
     }
@@ -168,6 +186,18 @@ impl Lease {
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         self.millis.map(Duration::from_millis)
+    }
+
+    /// Whether it is as it was written, though somebody else may have put down its token.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let is_same_write = self.nonce.is_some() && self.nonce == other.nonce;
+        self == other || is_same_write && self.expires == other.expires && !self.is_granted()
+    }
+
+    /// Whether its holder was named by whoever held the lock before, and has not come yet.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.granted.is_some()
     }
 
     /// Whether it is over at this time of the store's clock.

@@ -23,7 +23,7 @@ pub use dir::{DirStore, DirWatch, ProofOfLife};
 pub use memory::{MemoryStore, MemoryWatch};
 pub use token::{InvalidToken, Token};
 
-use crate::{InvalidRecord, LockName, Record, Timestamp};
+use crate::{LockName, Timestamp};
 
 /// The entry of [`Object::data`] that has the lock's JSON.
 pub const RECORD: &str = "lock";
@@ -108,6 +108,8 @@ pub trait Watch: Send + 'static {
 pub enum Scope {
     /// One lock, whether it exists or not.
     Lock(LockName),
+    /// The same, and every change is told at once, whoever's turn it is in a queue of the store.
+    EachChange(LockName),
     /// Every lock of the store.
     All,
 }
@@ -221,17 +223,6 @@ impl Object {
             rest: String::new(),
         }
     }
-
-    /// The lock that is kept in it. One without [`RECORD`] was made beforehand: nobody holds it.
-    ///
-    /// # Errors
-    /// `EINVAL`: what is wrong with it, and where.
-    pub fn record(&self) -> Result<Record, InvalidRecord> {
-        match self.data.get(RECORD) {
-            Some(text) => Record::from_json(text),
-            None => Ok(Record::mutex(self.name.as_str())),
-        }
-    }
 }
 
 impl Scope {
@@ -239,7 +230,7 @@ impl Scope {
     #[must_use]
     pub fn covers(&self, name: &LockName) -> bool {
         match self {
-            Self::Lock(one) => one == name,
+            Self::Lock(one) | Self::EachChange(one) => one == name,
             Self::All => true,
         }
     }

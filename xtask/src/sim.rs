@@ -9,8 +9,8 @@ pub(crate) struct Sim {
     /// How many histories to play
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     seeds: u64,
-    /// Only lockheed's (mutex) or cmlock's (pod)
-    #[arg(long, value_name = "LOCK", value_parser = ["mutex", "pod"])]
+    /// Only one kind of lock: lockheed's in its ways to be held, or cmlock's (pod)
+    #[arg(long, value_name = "LOCK", value_parser = ["mutex", "shared", "slots", "fair", "queue", "pod"])]
     lock: Option<String>,
     /// Play just this one, and show all that happens
     #[arg(long, value_name = "S", conflicts_with = "seeds")]

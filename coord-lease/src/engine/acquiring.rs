@@ -5,7 +5,7 @@ use std::time::Duration;
 use coord_core::{BootInstant, errno::with_sources};
 
 use super::{
-    Event, Failure, Goal, NewLease, Phase, Protocol, Verdict, Wait, Write,
+    Event, Failure, Goal, NewLease, Nonce, Phase, Protocol, Verdict, Wait, Write,
     core::{Core, Sent},
     holding::Holding,
 };
@@ -28,6 +28,8 @@ pub(super) struct Acquiring<P: Protocol> {
     pub(super) waited: bool,
     /// Since when it is free, and when to write then.
     free: Option<(BootInstant, BootInstant)>,
+    /// When to write our place in the queue, which is due.
+    place_at: Option<BootInstant>,
     last_failure: Option<P::Error>,
     /// On what the last claim was made that there was something to say of.
     noticed: Option<Version>,
@@ -42,6 +44,7 @@ impl<P: Protocol> Acquiring<P> {
             obstacle: None,
             waited: false,
             free: None,
+            place_at: None,
             last_failure: None,
             noticed: None,
         }
@@ -78,9 +81,10 @@ impl<P: Protocol> Acquiring<P> {
                 Phase::Acquiring(self)
             }
             Verdict::Free => {
-                self.claim(core);
+                self.compete(core);
                 Phase::Acquiring(self)
             }
+            Verdict::Turn { since, before } => self.take_turn(since, before, core),
         }
     }
 
@@ -158,6 +162,49 @@ impl<P: Protocol> Acquiring<P> {
         }
         core.wake_by(core.beside.read_at);
         self.wait_for(&by, until, core);
+        self.keep_place(core)
+    }
+
+    /// In the queue, if the lock has one. Who meets with others tries again after a pause.
+    fn keep_place(mut self, core: &mut Core<P>) -> Phase<P> {
+        let now = core.now.boot;
+        let Some(due) = core.protocol.place_due(core.now) else {
+            return Phase::Acquiring(self);
+        };
+        let write_at = *self.place_at.get_or_insert_with(|| {
+            let pause = core.contention.pause(&mut core.random);
+            due.max(now) + pause
+        });
+        if due > now || write_at > now {
+            self.place_at = self.place_at.filter(|_| due <= now);
+            core.wake_by(Some(due.max(write_at)));
+            return Phase::Acquiring(self);
+        }
+        self.place_at = None;
+        let Some(object) = core.object.there() else {
+            return Phase::Acquiring(self);
+        };
+        let nonce = Nonce(core.random.number());
+        match core.protocol.take_place(object, nonce, core.now) {
+            Err(why) => Phase::Acquiring(self).give_up(why, core),
+            Ok(write) => {
+                let is_theirs = core.protocol.nonce(object).is_some() && !core.created_it();
+                core.created.push(nonce);
+                core.write_place(write, nonce, is_theirs);
+                Phase::Acquiring(self)
+            }
+        }
+    }
+
+    /// Whoever comes first has the time for it; so it is written in turn, and without collisions.
+    fn take_turn(mut self, since: BootInstant, before: u32, core: &mut Core<P>) -> Phase<P> {
+        let at = since + core.contention.turn_length() * before;
+        if at > core.now.boot {
+            core.watch();
+            core.wake_by(Some(at));
+            return self.keep_place(core);
+        }
+        self.claim(core);
         Phase::Acquiring(self)
     }
 
@@ -180,7 +227,7 @@ impl<P: Protocol> Acquiring<P> {
     }
 
     /// It is free: after a wait the others who waited see it too, and all but one should spare their write.
-    fn claim(&mut self, core: &mut Core<P>) {
+    fn compete(&mut self, core: &mut Core<P>) {
         let now = core.now.boot;
         self.make_room(core);
         let pause = if self.waited {
@@ -195,6 +242,10 @@ impl<P: Protocol> Acquiring<P> {
         if write_at > now {
             return core.wake_by(Some(write_at));
         }
+        self.claim(core);
+    }
+
+    fn claim(&mut self, core: &mut Core<P>) {
         let lease = core.new_lease();
         let (write, notice) = core.protocol.claim(core.object.there(), lease, core.now);
         let on = core.there().map(|object| core.protocol.version(object));
@@ -250,7 +301,7 @@ impl<P: Protocol> Acquiring<P> {
     /// A write was done. When that of a lease took so long that hardly anything of it is left, it is extended first.
     pub(super) fn written(mut self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {
         self.answered = true;
-        if sent.nonce.is_some() && is_fresh(sent, core) {
+        if sent.nonce.is_some() && !sent.is_place && is_fresh(sent, core) {
             self.acquired(sent, core)
         } else {
             Phase::Acquiring(self)

@@ -15,6 +15,9 @@ use crate::{ContentionWindow, Random, Version};
 /// The longest pause between two tries of a store that fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often in a row others of a crowd may be faster.
+const IN_CROWD: u32 = 10;
+
 /// See the module.
 pub(super) struct Core<P: Protocol> {
     pub(super) protocol: P,
@@ -72,6 +75,8 @@ pub(super) struct Sent {
     pub(super) base: Option<Version>,
     /// A lease of this ID was there before, so that it does no harm when it is done late.
     pub(super) extends: bool,
+    /// What it makes is a place in the queue, and no lease.
+    pub(super) is_place: bool,
 }
 
 impl<P: Protocol> Core<P> {
@@ -197,8 +202,17 @@ impl<P: Protocol> Core<P> {
             nonce,
             base,
             extends,
+            is_place: false,
         }));
         self.outputs.push_back(Output::Write(write));
+    }
+
+    /// A write that makes a place in the queue, or keeps one.
+    pub(super) fn write_place(&mut self, write: Write<P::Object>, nonce: Nonce, extends: bool) {
+        self.write(write, Some(nonce), extends);
+        if let Some(Pending::Write(sent)) = &mut self.pending {
+            sent.is_place = true;
+        }
     }
 
     pub(super) fn nonce(&mut self) -> Nonce {
@@ -344,12 +358,14 @@ impl<P: Protocol> Core<P> {
     }
 
     /// Others write too: at once for the first time, and more slowly each time after that. In a crowd
-    /// of waiters one of them was faster; a blind claim, and a holder's write, say nothing of that.
+    /// of waiters one of them was faster, for which there are pauses of their own; a blind claim, and
+    /// a holder's write, say nothing of that.
     pub(super) fn collided(&mut self, base: Option<Version>, in_crowd: bool) {
         self.beaten = in_crowd.then_some(base);
         self.stale = true;
         self.failures.conflicts += 1;
-        if self.failures.conflicts > 1 {
+        let by_chance = if in_crowd { IN_CROWD } else { 1 };
+        if self.failures.conflicts > by_chance {
             self.failed(Asked::Write, None);
         }
     }

@@ -68,7 +68,7 @@ pub trait Protocol: Send + 'static {
     /// Whether the object has a lease of ours; none when that cannot be read.
     fn has_lease(&self, object: &Self::Object) -> Option<bool>;
 
-    /// The nonce of our lease in it.
+    /// The nonce of our lease in it, or of our place in its queue.
     fn nonce(&self, object: &Self::Object) -> Option<Nonce>;
 
     /// How often its holder was passed before it came to hold the lock, where the object tells.
@@ -114,11 +114,35 @@ pub trait Protocol: Send + 'static {
         now: Moment,
     ) -> Result<Write<Self::Object>, Failure<Self>>;
 
-    /// What ends our lease; none where the object is nothing of ours.
+    /// What ends our lease, and gives up our place in the queue; none where the object has nothing
+    /// of ours.
     ///
     /// # Errors
     /// Why that cannot be.
-    fn release(&self, object: &Self::Object) -> Result<Option<Write<Self::Object>>, Failure<Self>>;
+    fn release(
+        &self,
+        object: &Self::Object,
+        now: Moment,
+    ) -> Result<Option<Write<Self::Object>>, Failure<Self>>;
+
+    /// When to write our place in the queue of those who wait for the lock; none where that has no
+    /// queue, or nothing is to be written.
+    fn place_due(&self, _now: Moment) -> Option<BootInstant> {
+        None
+    }
+
+    /// What gives us a place in the queue, or keeps the one that we have.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    fn take_place(
+        &self,
+        object: &Self::Object,
+        _nonce: Nonce,
+        _now: Moment,
+    ) -> Result<Write<Self::Object>, Failure<Self>> {
+        Ok(Write::Update(object.clone()))
+    }
 
     /// What makes every write fail that was sent before, and changes nothing else.
     fn fence(
@@ -205,8 +229,15 @@ pub enum Deadline {
 
 /// What an object means for somebody who wants the lock.
 pub enum Verdict<P: Protocol + ?Sized> {
-    /// It can be claimed.
+    /// It can be claimed, as by whoever else waits for it.
     Free,
+    /// Nobody holds it since then, and it is our turn after so many others have let theirs pass.
+    Turn {
+        /// Since when.
+        since: BootInstant,
+        /// How many others come first.
+        before: u32,
+    },
     /// A lease of ours is there, of this length if it has one.
     Ours(Option<Duration>),
     /// Somebody holds it, at the latest until then.
@@ -297,6 +328,9 @@ impl<P: Protocol + ?Sized> fmt::Debug for Verdict<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Free => f.write_str("Free"),
+            Self::Turn { since, before } => {
+                f.debug_tuple("Turn").field(since).field(before).finish()
+            }
             Self::Ours(length) => f.debug_tuple("Ours").field(length).finish(),
             Self::Held(by, until) => f.debug_tuple("Held").field(by).field(until).finish(),
             Self::Reserved(by, until) => f.debug_tuple("Reserved").field(by).field(until).finish(),

@@ -87,7 +87,7 @@ impl<P: Protocol> Releasing<P> {
         let of_our_id = self.after.is_none();
         if let Seen::There(object) = &core.object
             && (of_our_id || core.created_it())
-            && let Some(write) = core.protocol.release(object)?
+            && let Some(write) = core.protocol.release(object, core.now)?
         {
             let nonce = core.protocol.nonce(object);
             core.is_done(nonce);

@@ -64,6 +64,7 @@ impl<P: Protocol> Protocol for Broken<P> {
             Verdict::Ours(length) => Verdict::Ours(length),
             Verdict::Held(by, until) => Verdict::Held(by, until),
             Verdict::Reserved(by, until) => Verdict::Reserved(by, until),
+            Verdict::Turn { since, before } => Verdict::Turn { since, before },
             Verdict::Unknown => Verdict::Unknown,
             Verdict::Impossible(why) => Verdict::Impossible(why),
         }
@@ -120,8 +121,26 @@ impl<P: Protocol> Protocol for Broken<P> {
         extended.map_err(failure)
     }
 
-    fn release(&self, object: &P::Object) -> Result<Option<Write<P::Object>>, Failure<Self>> {
-        self.inner.release(object).map_err(failure)
+    fn release(
+        &self,
+        object: &P::Object,
+        now: Moment,
+    ) -> Result<Option<Write<P::Object>>, Failure<Self>> {
+        self.inner.release(object, now).map_err(failure)
+    }
+
+    fn place_due(&self, now: Moment) -> Option<BootInstant> {
+        self.inner.place_due(now)
+    }
+
+    fn take_place(
+        &self,
+        object: &P::Object,
+        nonce: Nonce,
+        now: Moment,
+    ) -> Result<Write<P::Object>, Failure<Self>> {
+        let placed = self.inner.take_place(object, nonce, now);
+        placed.map_err(failure)
     }
 
     fn fence(&self, object: Option<&P::Object>, nonce: Nonce, now: Moment) -> Write<P::Object> {

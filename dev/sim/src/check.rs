@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lockheed::Timestamp;
+use lockheed::{Mode, Timestamp};
 
 /// A promise that was broken, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,13 +18,17 @@ pub struct Violation {
 }
 
 /// Who believes to hold the lock, and what was promised never to come back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Check {
+    /// How each holder holds the lock.
+    mode: fn(&str) -> Mode,
     /// Until when, by holder; none for one that believes until it is told otherwise.
     believers: BTreeMap<String, Option<Duration>>,
     /// Those of them that go by their own wall clocks.
     foreign: BTreeSet<String>,
+    /// The highest token of all, and of those who held the lock alone.
     highest: Option<u64>,
+    highest_alone: Option<u64>,
     /// Who said that nothing of it is left.
     gone: BTreeSet<String>,
     /// Who has made certain, since it sent its last creation, that the name was taken. When it is free again, the creation may be done after
@@ -38,6 +42,31 @@ pub(super) struct Check {
 }
 
 impl Check {
+    pub(super) fn new(mode: fn(&str) -> Mode) -> Self {
+        Self {
+            mode,
+            believers: BTreeMap::new(),
+            foreign: BTreeSet::new(),
+            highest: None,
+            highest_alone: None,
+            gone: BTreeSet::new(),
+            certain: BTreeSet::new(),
+            reservation: None,
+            leased: BTreeSet::new(),
+            robbed: BTreeSet::new(),
+        }
+    }
+
+    /// Who holds the lock, and cannot while this one does.
+    fn excluded<'a>(&self, who: &str, others: &[&'a str]) -> Option<&'a str> {
+        let mode = (self.mode)(who);
+        let is_other = |other: &&&str| mode == Mode::Exclusive || (self.mode)(other) != mode;
+        let most = mode.slots().map(|count| count.get() as usize);
+        let too_many = most.is_some_and(|most| others.len() >= most);
+        let other = others.iter().find(is_other);
+        other.or(others.first().filter(|_| too_many)).copied()
+    }
+
     /// Somebody acquired the lock, and believes so until then.
     pub(super) fn acquired(
         &mut self,
@@ -49,20 +78,32 @@ impl Check {
         if self.robbed.contains(who) {
             return Ok(());
         }
-        if let Some((other, _)) = self.believing(at).find(|(other, _)| *other != who) {
+        let others: Vec<_> = self.believing(at).map(|(other, _)| other).collect();
+        let others: Vec<_> = others.into_iter().filter(|other| *other != who).collect();
+        if let Some(other) = self.excluded(who, &others) {
             return violated(
                 at,
                 format!("{who} acquired the lock while {other} holds it"),
             );
         }
         if let Some(token) = token {
-            if self.highest.is_some_and(|highest| highest >= token) {
+            let is_alone = (self.mode)(who) == Mode::Exclusive;
+            // Of those who hold it together, one may hear of its write later.
+            let before = if is_alone {
+                self.highest
+            } else {
+                self.highest_alone
+            };
+            if before.is_some_and(|highest| highest >= token) {
                 return violated(
                     at,
                     format!("{who} got token {token}, which is not higher than all before"),
                 );
             }
-            self.highest = Some(token);
+            self.highest = self.highest.max(Some(token));
+            if is_alone {
+                self.highest_alone = Some(token);
+            }
         }
         self.believers.insert(who.to_owned(), until);
         Ok(())
@@ -74,10 +115,10 @@ impl Check {
         until: Option<Duration>,
         at: Duration,
     ) -> Result<(), Violation> {
-        if let Some((other, _)) = self
-            .believing(at)
-            .find(|(other, _)| *other != who && !self.foreign.contains(*other))
-        {
+        let ours = |other: &&str| *other != who && !self.foreign.contains(*other);
+        let others = self.believing(at).map(|(other, _)| other).filter(ours);
+        let others: Vec<_> = others.collect();
+        if let Some(other) = self.excluded(who, &others) {
             return violated(
                 at,
                 format!("{who} renewed its lease while {other} holds the lock"),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    Kind,
     check::{Violation, violated},
     game::Game,
     node::Node,
@@ -11,8 +12,8 @@ use super::{
 
 impl<G: Game> World<G> {
     /// As many contenders, and nothing that goes wrong: each wants the lock again and again.
-    pub(super) fn crowd(contenders: usize, seed: u64) -> Self {
-        let mut world = Self::new(seed, None, false);
+    pub(super) fn crowd(kind: Kind, contenders: usize, seed: u64) -> Self {
+        let mut world = Self::new(kind, seed, None, false);
         world.faults_end = Duration::ZERO;
         world.eager = true;
         world.longest_hold = Duration::from_millis(60);

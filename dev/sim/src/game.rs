@@ -6,9 +6,9 @@ use coord_lease::{
     Random, Version,
     engine::{Effect, Moment, Protocol},
 };
-use lockheed::Timestamp;
+use lockheed::{Mode, Timestamp};
 
-use super::{broken::Broken, go::Foreign};
+use super::{Kind, broken::Broken, go::Foreign};
 
 /// A kind of lock, and the world it lives in.
 pub(super) trait Game: Sized {
@@ -20,7 +20,12 @@ pub(super) trait Game: Sized {
     /// Whether servers' clocks differ and step, by less than contenders reckon with.
     const CLOCKS_DIFFER: bool;
 
-    fn new() -> Self;
+    fn new(kind: Kind) -> Self;
+
+    /// How a contender holds the lock that has this ID.
+    fn mode(_kind: Kind) -> fn(&str) -> Mode {
+        |_| Mode::Exclusive
+    }
 
     /// A request that failed, with this effect.
     fn refused(effect: Effect) -> <Self::Protocol as Protocol>::Error;
@@ -33,6 +38,11 @@ pub(super) trait Game: Sized {
 
     /// Whose leases are in the object.
     fn holders(object: &<Self::Protocol as Protocol>::Object) -> BTreeSet<String>;
+
+    /// Who holds it, and was not only named as the next holder.
+    fn holder(object: &<Self::Protocol as Protocol>::Object) -> Option<String> {
+        Self::holders(object).into_iter().next()
+    }
 
     /// The number that rises with every acquisition, where there is one.
     fn token(grant: &<Self::Protocol as Protocol>::Grant) -> Option<u64>;

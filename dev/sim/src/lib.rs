@@ -61,23 +61,56 @@ pub struct Outcome {
 /// The kinds of locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// lockheed's.
+    /// lockheed's, held by one.
     Mutex,
+    /// lockheed's, held by readers and writers.
+    Shared,
+    /// lockheed's, with two slots.
+    Slots,
+    /// lockheed's, held by one, and waited for in turn.
+    Fair,
+    /// lockheed's, held by readers and writers, and waited for in turn, with priorities.
+    Queue,
     /// cmlock's.
     Pod,
+}
+
+impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::Mutex,
+        Self::Shared,
+        Self::Slots,
+        Self::Fair,
+        Self::Queue,
+        Self::Pod,
+    ];
+
+    /// On the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mutex => "mutex",
+            Self::Shared => "shared",
+            Self::Slots => "slots",
+            Self::Fair => "fair",
+            Self::Queue => "queue",
+            Self::Pod => "pod",
+        }
+    }
 }
 
 /// Plays the history of a seed.
 #[must_use]
 pub fn run(kind: Kind, seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
     match kind {
-        Kind::Mutex => play::<MutexGame>(seed, flaw, trace),
-        Kind::Pod => play::<PodGame>(seed, flaw, trace),
+        Kind::Pod => play::<PodGame>(kind, seed, flaw, trace),
+        _ => play::<MutexGame>(kind, seed, flaw, trace),
     }
 }
 
-fn play<G: game::Game>(seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
-    let mut world = World::<G>::new(seed, flaw, trace);
+fn play<G: game::Game>(kind: Kind, seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
+    let mut world = World::<G>::new(kind, seed, flaw, trace);
     let violation = world.play().err();
     world.outcome(violation)
 }
@@ -102,14 +135,14 @@ pub struct HandOffs {
 #[must_use]
 pub fn hand_offs(kind: Kind, contenders: usize, seed: u64) -> HandOffs {
     match kind {
-        Kind::Mutex => hand_around::<MutexGame>(contenders, seed),
-        Kind::Pod => hand_around::<PodGame>(contenders, seed),
+        Kind::Pod => hand_around::<PodGame>(kind, contenders, seed),
+        _ => hand_around::<MutexGame>(kind, contenders, seed),
     }
 }
 
-fn hand_around<G: game::Game>(contenders: usize, seed: u64) -> HandOffs {
+fn hand_around<G: game::Game>(kind: Kind, contenders: usize, seed: u64) -> HandOffs {
     const COUNT: u32 = 300;
-    let mut world = World::<G>::crowd(contenders, seed);
+    let mut world = World::<G>::crowd(kind, contenders, seed);
     if let Err(violation) = world.play_hand_offs(COUNT as usize) {
         panic!("{violation}");
     }
@@ -132,8 +165,8 @@ fn hand_around<G: game::Game>(contenders: usize, seed: u64) -> HandOffs {
 /// When a promise is broken, or somebody is not served long after it.
 pub fn endure(kind: Kind, outage: Outage, hold: Duration, seed: u64) -> Result<Endured, Violation> {
     match kind {
-        Kind::Mutex => World::<MutexGame>::under(outage, hold, seed).endure(),
-        Kind::Pod => World::<PodGame>::under(outage, hold, seed).endure(),
+        Kind::Pod => World::<PodGame>::under(kind, outage, hold, seed).endure(),
+        _ => World::<MutexGame>::under(kind, outage, hold, seed).endure(),
     }
 }
 

@@ -1,23 +1,32 @@
 //! lockheed's mutex, beside writers in the manner of Go programs.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use coord_core::Errno;
 use coord_lease::{Random, Version, engine::Effect};
 use lockheed::{
-    Record, Timestamp, Token,
+    Lease, Mode, Timestamp, Token,
     protocol::{Contender, Mutex, Nothing, Skew},
     store::{Object, RECORD, StoreError, StoreErrorKind},
 };
 
 use super::{
-    SKEW,
+    Kind, SKEW,
     game::{Game, Kept},
     go::Go,
     network::chance,
 };
 
-pub(super) struct MutexGame;
+/// How many slots there are.
+const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+pub(super) struct MutexGame {
+    kind: Kind,
+}
 
 impl Game for MutexGame {
     type Protocol = Mutex;
@@ -25,8 +34,22 @@ impl Game for MutexGame {
 
     const CLOCKS_DIFFER: bool = true;
 
-    fn new() -> Self {
-        Self
+    fn new(kind: Kind) -> Self {
+        Self { kind }
+    }
+
+    fn mode(kind: Kind) -> fn(&str) -> Mode {
+        match kind {
+            Kind::Shared | Kind::Queue => |id| match node(id) {
+                Some(node) if node % 3 > 0 => Mode::Shared,
+                _ => Mode::Exclusive,
+            },
+            Kind::Slots => |id| match node(id) {
+                Some(_) => Mode::Slots(TWO),
+                None => Mode::Exclusive,
+            },
+            _ => |_| Mode::Exclusive,
+        }
     }
 
     fn refused(effect: Effect) -> StoreError {
@@ -43,7 +66,7 @@ impl Game for MutexGame {
         chance(random, 60).then(|| Go::new(random))
     }
 
-    fn contender(&self, _: usize, id: &str, _: Duration) -> Mutex {
+    fn contender(&self, node: usize, id: &str, _: Duration) -> Mutex {
         // The only name there is; it is a valid one.
         #[allow(clippy::unwrap_used, reason = "see above")]
         let name = "lock".parse().unwrap();
@@ -53,6 +76,12 @@ impl Game for MutexGame {
             tags: Vec::new(),
             reset_tags: false,
             force: None,
+            mode: Self::mode(self.kind)(id),
+            fair: matches!(self.kind, Kind::Fair | Kind::Queue),
+            priority: match self.kind {
+                Kind::Queue => u32::try_from(node % 4).unwrap_or_default(),
+                _ => 0,
+            },
             skew: Skew {
                 without_length: SKEW,
                 at_first_sight: Some(SKEW),
@@ -62,10 +91,13 @@ impl Game for MutexGame {
     }
 
     fn holders(object: &Object) -> BTreeSet<String> {
-        let text = object.data.get(RECORD);
-        let record = text.and_then(|text| Record::from_json(text).ok());
-        let leases = record.map(|record| record.leases).unwrap_or_default();
-        leases.into_keys().collect()
+        leases(object).into_keys().collect()
+    }
+
+    fn holder(object: &Object) -> Option<String> {
+        let mut holders = leases(object).into_values();
+        let holder = holders.find(|lease| !lease.is_granted())?;
+        Some(holder.holder)
     }
 
     fn token(token: &Token) -> Option<u64> {
@@ -85,6 +117,17 @@ impl Game for MutexGame {
     fn is_rubbish(&self, object: &Object) -> bool {
         Self::holders(object).is_empty()
     }
+}
+
+/// The node of a contender; none for other programs.
+fn node(id: &str) -> Option<usize> {
+    let (node, _) = id.strip_prefix("node")?.split_once('-')?;
+    node.parse().ok()
+}
+
+fn leases(object: &Object) -> BTreeMap<String, Lease> {
+    let record = object.record();
+    record.map(|record| record.leases).unwrap_or_default()
 }
 
 impl Kept for Object {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use coord_lease::engine::{Effect, Input, Write};
 
 use super::{
+    Kind,
     check::Violation,
     event::Request,
     game::{EventOf, Game, InputOf},
@@ -159,8 +160,8 @@ impl Failing {
 
 impl<G: Game> World<G> {
     /// A few contenders, each of which holds the lock for up to `hold`.
-    pub(super) fn under(outage: Outage, hold: Duration, seed: u64) -> Self {
-        let mut world = Self::crowd(5, seed);
+    pub(super) fn under(kind: Kind, outage: Outage, hold: Duration, seed: u64) -> Self {
+        let mut world = Self::crowd(kind, 5, seed);
         world.eager = false;
         world.outage = Some(outage);
         world.longest_hold = hold;

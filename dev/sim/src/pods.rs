@@ -13,6 +13,7 @@ use coord_lease::{
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::{
+    Kind,
     game::{Game, Kept},
     go::Nobody,
 };
@@ -70,7 +71,7 @@ impl Game for PodGame {
     /// The server's clock decides, and there is one of it.
     const CLOCKS_DIFFER: bool = false;
 
-    fn new() -> Self {
+    fn new(_: Kind) -> Self {
         Self {
             generations: vec![0; 200],
         }

@@ -143,7 +143,7 @@ impl<G: Game> World<G> {
         }
         let clock = self.clocks.now(0, self.now);
         let holders = G::holders(object);
-        self.note_hand_off(holders.first().map(String::as_str));
+        self.note_hand_off(G::holder(object).as_deref());
         let reservation = G::reservation(object);
         let now = (self.now, clock);
         self.check

@@ -9,7 +9,7 @@ use coord_lease::{
 };
 
 use super::{
-    FAULTS_END, Flaw, Outcome, SERVED_BY,
+    FAULTS_END, Flaw, Kind, Outcome, SERVED_BY,
     check::{Check, Violation, violated},
     event::{Event, Request, Tag},
     game::{Game, InputOf, ObjectOf, OutputOf},
@@ -67,7 +67,7 @@ pub(super) struct Watching {
 }
 
 impl<G: Game> World<G> {
-    pub(super) fn new(seed: u64, flaw: Option<Flaw>, traced: bool) -> Self {
+    pub(super) fn new(kind: Kind, seed: u64, flaw: Option<Flaw>, traced: bool) -> Self {
         let mut random = Random::new(seed);
         let nodes =
             2 + usize::from(chance(&mut random, 60)) * 2 + usize::from(chance(&mut random, 30)) * 2;
@@ -77,7 +77,7 @@ impl<G: Game> World<G> {
         let goes = G::foreign(&mut random).into_iter().collect();
         let clocks = Clocks::new(&mut random, G::CLOCKS_DIFFER);
         Self {
-            game: G::new(),
+            game: G::new(kind),
             random,
             flaw,
             now: Duration::ZERO,
@@ -88,7 +88,7 @@ impl<G: Game> World<G> {
             nodes,
             goes,
             watches: Vec::new(),
-            check: Check::default(),
+            check: Check::new(G::mode(kind)),
             outcome: Outcome {
                 violation: None,
                 acquired: 0,

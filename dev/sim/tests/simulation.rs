@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sim::{Flaw, Kind, Outage, endure, hand_offs, run};
 
-const KINDS: [Kind; 2] = [Kind::Mutex, Kind::Pod];
+const KINDS: [Kind; 6] = Kind::ALL;
 
 #[test]
 fn no_promise_is_broken() {

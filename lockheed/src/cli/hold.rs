@@ -1,6 +1,6 @@
 //! `acquire`, `renew` and `release`: a lease that scripts hold across steps.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use coord_core::{
@@ -18,6 +18,9 @@ use super::{
     unique_id,
 };
 
+/// The highest priority. Whoever waits comes before it at last, having been passed as often.
+const MOST_URGENT: i64 = 1000;
+
 /// What `run` and `acquire` have in common.
 #[derive(Args)]
 pub(crate) struct Wanted {
@@ -27,6 +30,18 @@ pub(crate) struct Wanted {
     /// Do not wait for whoever holds the lock
     #[arg(long)]
     no_wait: bool,
+    /// Hold the lock together with others that say so too
+    #[arg(long, conflicts_with = "slots")]
+    shared: bool,
+    /// Hold one of N slots; all who hold one or wait for one must say the same number
+    #[arg(long, value_name = "N")]
+    slots: Option<NonZeroU32>,
+    /// Wait in the lock's queue: first come, first served
+    #[arg(long)]
+    fair: bool,
+    /// Wait in the lock's queue, before those with a lower priority [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=MOST_URGENT))]
+    priority: Option<u32>,
     /// Add a tag to the lock; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
@@ -122,6 +137,18 @@ impl Wanted {
 
     pub(crate) fn apply<S: Store>(&self, lock: Lock<S>) -> Lock<S> {
         let mut lock = lock.tags(self.tags.clone());
+        if self.shared {
+            lock = lock.shared();
+        }
+        if let Some(count) = self.slots {
+            lock = lock.slots(count);
+        }
+        if self.fair {
+            lock = lock.fair();
+        }
+        if let Some(priority) = self.priority {
+            lock = lock.priority(priority);
+        }
         if self.reset_tags {
             lock = lock.reset_tags();
         }

@@ -13,7 +13,7 @@ use coord_lease::{
     output::{ListFormat, ShowFormat, Table, json, yaml},
 };
 use lockheed::{
-    Condition, Lease, LockName, State, Timestamp,
+    Condition, Lease, LockName, Mode, State, Timestamp, Waiter,
     store::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Watch},
 };
 use serde_json::{Value, json};
@@ -101,7 +101,13 @@ impl List {
             ("TAGS", 20),
             ("KEY", 30),
         ];
-        let more = [("EXPIRES", 25), ("TYPE", 8), ("VERSION", 10)];
+        let more = [
+            ("EXPIRES", 25),
+            ("MODE", 9),
+            ("WAITING", 7),
+            ("TYPE", 8),
+            ("VERSION", 10),
+        ];
         let more = (self.output == ListFormat::Wide).then_some(more);
         let columns = namespace.into_iter().chain(columns);
         Table::new(columns.chain(more.into_iter().flatten()))
@@ -204,20 +210,30 @@ fn cells(state: &State) -> [String; 5] {
     let none = || "-".to_owned();
     [
         state.name.to_string(),
-        lease.map_or_else(none, |lease| lease.holder.clone()),
+        lease.map_or_else(none, |lease| holders_of(state, lease)),
         lease.map_or_else(none, |lease| left(state, lease)),
         state.record.tags.join(","),
         state.key.clone().unwrap_or_default(),
     ]
 }
 
-fn more_cells(state: &State) -> [String; 3] {
+/// The first, and how many others there are.
+fn holders_of(state: &State, first: &Lease) -> String {
+    match state.holders().count() {
+        0 | 1 => first.holder.clone(),
+        count => format!("{} +{}", first.holder, count - 1),
+    }
+}
+
+fn more_cells(state: &State) -> [String; 5] {
     let lease = shown(state);
     [
         lease.map_or_else(
             || "-".to_owned(),
             |lease| lease.expires.to_the_second().to_string(),
         ),
+        mode(state.record.mode),
+        state.waiting.len().to_string(),
         kind(state).to_owned(),
         state.version.to_string(),
     ]
@@ -252,6 +268,14 @@ fn kind(state: &State) -> &str {
     }
 }
 
+/// As the options say it.
+fn mode(mode: Mode) -> String {
+    match mode.slots() {
+        Some(count) => format!("slots={count}"),
+        None => mode.to_string(),
+    }
+}
+
 fn in_words(state: &State, store: &StoreArg) -> String {
     let mut text = format!("name     {}\n", state.name);
     if let Some(key) = &state.key {
@@ -264,13 +288,20 @@ fn in_words(state: &State, store: &StoreArg) -> String {
         escaped(kind(state)),
         escaped(&tags)
     );
+    text += &format!("mode     {}\n", mode(state.record.mode));
     for lease in state.holders() {
-        text += &format!(
-            "held     by {:?} until {} ({})\n",
-            lease.holder,
-            lease.expires.to_the_second(),
-            left(state, lease)
-        );
+        let (held, until) = (&lease.holder, lease.expires.to_the_second());
+        let left = left(state, lease);
+        text += &if lease.is_granted() {
+            format!("next     {held:?}, which has until {until} to come ({left})\n")
+        } else {
+            format!("held     by {held:?} until {until} ({left})\n")
+        };
+    }
+    for waiter in &state.waiting {
+        let (id, since) = (&waiter.id, waiter.since.to_the_second());
+        let (mode, priority) = (mode(waiter.mode()), waiter.priority + waiter.raised);
+        text += &format!("waiting  {id:?} since {since}, {mode}, priority {priority}\n");
     }
     for lease in state.expired() {
         let how = expired_ago(lease, state.now);
@@ -316,8 +347,11 @@ fn in_json(state: &State) -> Value {
         "name": state.name.as_str(),
         "key": state.key,
         "held": state.is_held(),
+        "mode": state.record.mode.to_string(),
+        "slots": state.record.mode.slots(),
         "holders": holders,
         "expired": expired,
+        "waiting": state.waiting.iter().map(waiter).collect::<Vec<_>>(),
         "tags": state.record.tags,
         "version": state.version.as_str(),
     })
@@ -327,9 +361,21 @@ fn holder(state: &State, lease: &Lease) -> Value {
     let never = lease.expires.is_never();
     json!({
         "id": lease.holder,
+        "named": lease.is_granted(),
         "expires": lease.expires.to_string(),
         "expiresInSeconds": (!never).then(|| lease.expires.after(state.now).as_secs_f64()),
         "durationSeconds": lease.duration().map(|duration| duration.as_secs_f64()),
+    })
+}
+
+fn waiter(waiter: &Waiter) -> Value {
+    json!({
+        "id": waiter.id,
+        "since": waiter.since.to_string(),
+        "mode": waiter.mode().to_string(),
+        "slots": waiter.mode().slots(),
+        "priority": waiter.priority,
+        "raised": waiter.raised,
     })
 }
 

@@ -4,19 +4,26 @@ use std::fmt;
 
 use super::Broken;
 pub use crate::key::OtherKey;
-use crate::{Lease, Timestamp, Token};
+use crate::{Lease, Mode, Timestamp, Token};
 
 /// Who holds a mutex, or is about to write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldBy {
     /// The holder, and when its lease is over by its own word.
     Lease {
-        /// The holder's ID.
+        /// The holder's ID; one of several.
         by: String,
+        /// How many hold it beside that one.
+        others: usize,
         /// On the store's clock.
         expires: Timestamp,
         /// That is past by the clock as it was known when the lock was judged.
         is_past: bool,
+    },
+    /// Somebody who has waited longer, and holds it next.
+    Waiter {
+        /// Its ID.
+        by: String,
     },
     /// A Go program that has announced its write.
     Reservation {
@@ -32,6 +39,15 @@ pub enum Refusal {
     Unreadable(String),
     /// It is kept for another key than the name was made from.
     OtherKey(OtherKey),
+    /// It is held, or waited for, in this other way, so that it cannot be held as wanted.
+    OtherMode {
+        /// By others.
+        other: Mode,
+        /// By us.
+        wanted: Mode,
+    },
+    /// So many wait already, and there is no room for more in its queue.
+    QueueFull(usize),
     /// There is none, and only a lease that is there was wanted.
     NoLock,
     /// There is no lease of this ID, and only such a one was wanted.
@@ -57,6 +73,7 @@ impl HeldBy {
     pub(crate) fn of(lease: &Lease, now: Timestamp) -> Self {
         Self::Lease {
             by: lease.holder.clone(),
+            others: 0,
             expires: lease.expires,
             is_past: lease.is_expired(now),
         }
@@ -67,6 +84,7 @@ impl HeldBy {
     pub fn is_by_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Lease { by, .. }, Self::Lease { by: other, .. })
+            | (Self::Waiter { by }, Self::Waiter { by: other })
             | (Self::Reservation { by }, Self::Reservation { by: other }) => by == other,
             _ => false,
         }
@@ -76,21 +94,28 @@ impl HeldBy {
 impl fmt::Display for HeldBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lease { by, expires, .. } if expires.is_never() => {
-                write!(f, "held by {by:?} indefinitely")
-            }
             Self::Lease {
                 by,
+                others,
                 expires,
                 is_past,
             } => {
-                let until = expires.to_the_second();
-                write!(f, "held by {by:?} until {until}")?;
+                write!(f, "held by {by:?}")?;
+                match others {
+                    0 => {}
+                    1 => f.write_str(" and another")?,
+                    _ => write!(f, " and {others} others")?,
+                }
+                if expires.is_never() {
+                    return f.write_str(" indefinitely");
+                }
+                write!(f, " until {}", expires.to_the_second())?;
                 if *is_past {
                     f.write_str(", which is past by its own word, but clocks may differ")?;
                 }
                 Ok(())
             }
+            Self::Waiter { by } => write!(f, "kept for {by:?}, which comes first"),
             Self::Reservation { by } => write!(f, "reserved by {by:?}"),
         }
     }
@@ -123,6 +148,14 @@ impl fmt::Display for Refusal {
         match self {
             Self::Unreadable(reason) => write!(f, "it cannot be read: {reason}"),
             Self::OtherKey(other) => other.fmt(f),
+            Self::OtherMode { other, wanted } => {
+                let (other, wanted) = (other.in_words(), wanted.in_words());
+                write!(
+                    f,
+                    "it is held, or waited for, {other}, so it cannot be held {wanted}"
+                )
+            }
+            Self::QueueFull(count) => write!(f, "{count} wait already, and no more can"),
             Self::NoLock => f.write_str("it does not exist"),
             Self::NotHeld(why) => write!(f, "it is not held by {why}"),
         }

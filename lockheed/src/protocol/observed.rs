@@ -6,7 +6,11 @@ use coord_core::BootInstant;
 use coord_lease::engine::Moment;
 
 use super::{Skew, earliest};
-use crate::{Lease, Record, Timestamp, store::Object};
+use crate::{
+    Lease, Record, Timestamp,
+    fair::{Queue, Waiter},
+    store::Object,
+};
 
 /// The annotations by which Go programs announce that they are about to write.
 pub(super) const RESERVED_BY: &str = "reserved/by";
@@ -22,6 +26,10 @@ const STEADY: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     leases: BTreeMap<String, (Lease, Moment)>,
+    /// The nonces of the places in the queue.
+    places: BTreeMap<String, Moment>,
+    /// When a lease was last seen to be gone, or the lock was first seen.
+    departed: Option<Moment>,
     reservation: Option<(String, String, Moment)>,
     last: Option<Moment>,
     /// The store's clock was seen to jump: what it says of the past cannot be believed.
@@ -29,14 +37,25 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn observe(&mut self, object: &Object, record: &Record, now: Moment) {
+    pub(super) fn observe(&mut self, object: &Object, record: &Record, queue: &Queue, now: Moment) {
         self.watch_the_clock(now);
         let mut before = mem::take(&mut self.leases);
         let seen = record.leases.iter().map(|(id, lease)| {
-            let known = before.remove(id).filter(|(known, _)| known == lease);
+            let known = before.remove(id).filter(|(known, _)| known.is_same(lease));
             (id.clone(), known.unwrap_or_else(|| (lease.clone(), now)))
         });
         self.leases = seen.collect();
+        if !before.is_empty() && before.keys().any(|id| !self.leases.contains_key(id)) {
+            self.departed = Some(now);
+        }
+        self.departed.get_or_insert(now);
+        let known = mem::take(&mut self.places);
+        let seen = queue.waiters().iter().map(|waiter| {
+            let nonce = waiter.nonce().to_owned();
+            let first = known.get(&nonce).copied().unwrap_or(now);
+            (nonce, first)
+        });
+        self.places = seen.collect();
         let known = self.reservation.take();
         let annotation = |key| object.annotations.get(key).cloned();
         if let Some(by) = annotation(RESERVED_BY) {
@@ -48,8 +67,11 @@ impl Observed {
 
     /// There is no lock any more.
     pub(super) fn forget(&mut self) {
-        self.leases.clear();
-        self.reservation = None;
+        *self = Self {
+            last: self.last,
+            has_jumped: self.has_jumped,
+            ..Self::default()
+        };
     }
 
     /// A clock that goes shows what it has shown, and the time since.
@@ -63,20 +85,49 @@ impl Observed {
         }
     }
 
-    /// Who but this one holds the lock, when its lease is over by its own word, and when for sure.
-    pub(super) fn held(
+    /// The leases of others than this one that are not over, each with its end; none for one
+    /// without an end.
+    pub(super) fn living(
         &self,
         me: &str,
         skew: Skew,
         now: Moment,
-    ) -> Option<(String, Timestamp, Option<BootInstant>)> {
-        let others = self.leases.iter().filter(|(id, _)| *id != me);
-        let held =
-            others.map(|(id, (lease, first))| (id, lease, self.end(lease, *first, skew, now)));
-        let held = held.filter(|(.., end)| end.is_none_or(|end| end > now.boot));
-        // One without an end lasts longest.
-        let (by, lease, until) = held.max_by_key(|(.., end)| (end.is_none(), *end))?;
-        Some((by.clone(), lease.expires, until))
+    ) -> impl Iterator<Item = (&Lease, Option<BootInstant>)> {
+        let ends = self.ends(me, skew, now);
+        ends.filter(move |(_, end)| end.is_none_or(|end| end > now.boot))
+    }
+
+    /// Since when there is as much room as there is now: a lease is over since then, or was gone.
+    pub(super) fn room_since(&self, me: &str, skew: Skew, now: Moment) -> BootInstant {
+        let over = self.ends(me, skew, now).filter_map(|(_, end)| end);
+        let over = over.filter(|end| *end <= now.boot);
+        let departed = self.departed.map(|departed| departed.boot);
+        over.chain(departed).max().unwrap_or(now.boot)
+    }
+
+    fn ends(
+        &self,
+        me: &str,
+        skew: Skew,
+        now: Moment,
+    ) -> impl Iterator<Item = (&Lease, Option<BootInstant>)> {
+        let others = self.leases.iter().filter(move |(id, _)| *id != me);
+        others.map(move |(_, (lease, first))| (lease, self.end(lease, *first, skew, now)))
+    }
+
+    /// When this lease was first seen as it is.
+    pub(super) fn seen_since(&self, id: &str) -> Option<BootInstant> {
+        self.leases.get(id).map(|(_, first)| first.boot)
+    }
+
+    /// When this place in the queue was first seen as it is.
+    pub(super) fn place_since(&self, place: &Waiter) -> Option<BootInstant> {
+        self.places.get(place.nonce()).map(|first| first.boot)
+    }
+
+    /// When this place counts no more: it was not written again in time.
+    pub(super) fn place_end(&self, place: &Waiter, now: Moment) -> BootInstant {
+        self.place_since(place).unwrap_or(now.boot) + place.length()
     }
 
     /// Who has reserved the lock, where that is to be deferred to, and until when.
@@ -108,7 +159,9 @@ impl Observed {
         }
         let Some(length) = lease.duration() else {
             let surely = lease.expires.plus(skew.without_length);
-            return Some(now.boot + surely.after(earliest(now)));
+            let (left, ago) = (surely.after(earliest(now)), earliest(now).after(surely));
+            let since_boot = now.boot.since_boot() + left;
+            return Some(BootInstant::after_boot(since_boot.saturating_sub(ago)));
         };
         let was_over = !self.has_jumped && skew.is_surely_over(lease, earliest(first));
         Some(if was_over {
@@ -153,7 +206,7 @@ mod tests {
     fn seen(observed: &mut Observed, lease: &Lease, now: Moment) {
         let mut record = Record::mutex("x");
         record.leases.insert(lease.holder.clone(), lease.clone());
-        observed.observe(&object(), &record, now);
+        observed.observe(&object(), &record, &Queue::default(), now);
     }
 
     fn object() -> Object {
@@ -161,9 +214,10 @@ mod tests {
     }
 
     fn until(observed: &Observed, now: Moment) -> Option<u64> {
-        match observed.held("me", SKEW, now) {
-            Some((.., until)) => until.map(|until| until.since_boot().as_secs()),
-            None => Some(0),
+        let living: Vec<_> = observed.living("me", SKEW, now).collect();
+        match living[..] {
+            [(_, until)] => until.map(|until| until.since_boot().as_secs()),
+            _ => Some(0),
         }
     }
 
@@ -212,7 +266,12 @@ mod tests {
         let none = Record::mutex("x");
         for (shown, end) in [(210, 0), (213, 0), (230, 220), (180, 220)] {
             let mut observed = Observed::default();
-            observed.observe(&object(), &none, at_by_the_store(200, 200));
+            observed.observe(
+                &object(),
+                &none,
+                &Queue::default(),
+                at_by_the_store(200, 200),
+            );
             seen(&mut observed, &lease, at_by_the_store(210, shown));
             let now = at_by_the_store(210, shown);
             assert_eq!(until(&observed, now), Some(end), "the clock shows {shown}");
@@ -267,19 +326,19 @@ mod tests {
             reserved.map(|(_, until)| until.since_boot().as_secs())
         };
         reserve(&mut object, time(40).to_string());
-        observed.observe(&object, &Record::mutex("x"), at(10));
-        observed.observe(&object, &Record::mutex("x"), at(11));
+        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(10));
+        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(11));
         assert_eq!(until(&observed, at(11)), Some(12));
         assert_eq!(until(&observed, at(12)), None);
         assert_eq!(observed.reserved("go", at(11)), None);
         reserve(&mut object, time(12).to_string());
-        observed.observe(&object, &Record::mutex("x"), at(11));
+        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(11));
         assert_eq!(until(&observed, at(11)), Some(12));
         reserve(&mut object, "nonsense".to_owned());
-        observed.observe(&object, &Record::mutex("x"), at(20));
+        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(20));
         assert_eq!(until(&observed, at(21)), Some(22));
         object.annotations.clear();
-        observed.observe(&object, &Record::mutex("x"), at(21));
+        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(21));
         assert_eq!(until(&observed, at(21)), None);
     }
 }

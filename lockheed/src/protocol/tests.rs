@@ -22,6 +22,9 @@ fn contender(wait: Wait) -> Engine<Mutex> {
         tags: Vec::new(),
         reset_tags: false,
         force: None,
+        mode: Mode::Exclusive,
+        fair: false,
+        priority: 0,
         skew: Skew {
             without_length: Duration::ZERO,
             at_first_sight: None,
@@ -239,9 +242,12 @@ fn who_comes_new_makes_room_where_somebody_has_waited() {
     for passed in [None, Some(3), None, None, None, None] {
         let mut lease = Lease::new("me", Timestamp::NEVER, Some(LENGTH));
         lease.passed = passed;
-        let record = record_of(&object).unwrap_or(record.clone());
-        object = edit::acquired(&object, &record, lease, &[], false);
-        object = edit::released(&object, &record_of(&object).unwrap(), "me");
+        let mut held = record_of(&object).unwrap_or(record.clone());
+        held.leases.insert("me".to_owned(), lease.clone());
+        object = edit::acquired(&object, held, "me", &[], false);
+        let mut left = record_of(&object).unwrap();
+        left.leases.clear();
+        object = edit::released(&object, left, Some(&lease));
         room.push(record_of(&object).unwrap().room);
     }
     assert_eq!(room, [None, Some(8), Some(4), Some(2), Some(1), None]);

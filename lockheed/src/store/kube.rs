@@ -208,7 +208,7 @@ impl<K: ObjectKind> ClusterStore<K> {
                 label_selector: K::LABEL.map(str::to_owned),
                 ..WatchParams::default()
             },
-            Scope::Lock(name) => {
+            Scope::Lock(name) | Scope::EachChange(name) => {
                 let name = self.name_of(name)?;
                 WatchParams::default().fields(&format!("metadata.name={name}"))
             }
@@ -296,7 +296,9 @@ impl<K: ObjectKind> Store for ClusterStore<K> {
     ) -> Result<ClusterWatch<K>, StoreError> {
         let action = match scope {
             Scope::All => self.action("watch"),
-            Scope::Lock(name) => self.action("watch").on(&self.name_of(name)?),
+            Scope::Lock(name) | Scope::EachChange(name) => {
+                self.action("watch").on(&self.name_of(name)?)
+            }
         };
         let (selection, since) = (self.selection(scope)?, since.map(Version::as_str));
         let begun = self.cluster.watch(&self.api, action, &selection, since);

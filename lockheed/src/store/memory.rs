@@ -129,7 +129,9 @@ impl Objects {
             .values()
             .filter(|object| scope.covers(&object.name))
             .collect();
-        if let (Scope::Lock(name), Some(since), []) = (scope, since, found.as_slice()) {
+        if let (Scope::Lock(name) | Scope::EachChange(name), Some(since), []) =
+            (scope, since, found.as_slice())
+        {
             let version = Version::new(self.last.to_string());
             let deleted = Object {
                 version,

@@ -17,6 +17,7 @@ mod leases;
 mod premade;
 mod restore;
 mod rights;
+mod sharing;
 mod watch;
 mod words;
 
@@ -28,7 +29,7 @@ use std::{
 
 use apiserver::{Namespace, Proxy};
 use coord_kube::{ClientArgs, Cluster};
-use lockheed::{KubeStore, Lock, LockName, Record, Store};
+use lockheed::{KubeStore, LeaseStore, Lock, LockName, Record, Store};
 use serde_json::{Value, json};
 
 /// What a holder needs.
@@ -71,6 +72,10 @@ impl Place {
 
     pub(crate) async fn store(&self) -> KubeStore {
         store(&self.user, "lockheed-tests/0").await
+    }
+
+    pub(crate) async fn lease_store(&self) -> LeaseStore {
+        LeaseStore::of(cluster(&self.user, "lockheed-tests/0").await)
     }
 
     /// A store behind a proxy.

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{alive::Life, place::Place};
 use crate::{
-    LockName, Record,
+    LockName,
+    fair::Queue,
     store::{Object, RECORD, Version},
 };
 
@@ -104,26 +105,29 @@ pub(super) fn write(object: &Object, place: &Place, queue: u64) -> String {
     text
 }
 
-/// Drops the leases that are void: those whose holder has died, and all of another boot. A holder
-/// that lives proves that it is the same boot, whatever that is called where it was written.
+/// Drops the leases and the places in the queue that are void: those whose holder has died, and
+/// all of another boot. A holder that lives proves that it is the same boot, whatever that is
+/// called where it was written.
 pub(super) fn drop_void(read: &mut Read, place: &Place, life: impl Fn(u64) -> Life) {
-    let Some(text) = read.object.data.get_mut(RECORD) else {
-        return;
-    };
-    let Ok(mut record) = Record::from_json(text) else {
+    let Ok(mut record) = read.object.record() else {
         return;
     };
     let is_of_this_boot = read.boot.as_ref().is_none_or(|boot| *boot == place.boot);
+    let counts = |alive: Option<u64>| match alive.map(&life) {
+        Some(Life::Alive) => true,
+        Some(Life::Dead) => false,
+        Some(Life::Unknown) | None => is_of_this_boot,
+    };
     let before = record.leases.len();
-    record
-        .leases
-        .retain(|_, lease| match lease.alive.map(&life) {
-            Some(Life::Alive) => true,
-            Some(Life::Dead) => false,
-            Some(Life::Unknown) | None => is_of_this_boot,
-        });
+    record.leases.retain(|_, lease| counts(lease.alive));
     if record.leases.len() < before {
-        *text = record.to_json();
+        read.object.set_record(&record);
+    }
+    let mut queue = Queue::read(&read.object);
+    let before = queue.waiters().len();
+    queue.retain(|waiter| counts(waiter.alive));
+    if queue.waiters().len() < before {
+        queue.write(&mut read.object);
     }
 }
 

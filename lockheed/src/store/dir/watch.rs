@@ -110,7 +110,7 @@ impl DirWatch {
         };
         let scope = watch.scope.clone();
         match scope {
-            Scope::All => watch.listen()?,
+            Scope::All | Scope::EachChange(_) => watch.listen()?,
             Scope::Lock(name) => watch.line_up(Queue { name, number: 0 }).await?,
         }
         Ok(watch)
@@ -252,7 +252,7 @@ impl DirWatch {
     fn queue_gone(&mut self, before: BTreeMap<LockName, Object>, version: &Version, first: bool) {
         let mut gone: Vec<_> = before.into_values().collect();
         let known = first && self.since.is_some() && self.seen.is_empty();
-        if let (true, Scope::Lock(name)) = (known, &self.scope) {
+        if let (true, Scope::Lock(name) | Scope::EachChange(name)) = (known, &self.scope) {
             gone.push(Object::new(name));
         }
         let deleted = gone.into_iter().map(|object| {
@@ -321,7 +321,7 @@ impl DirStore {
         let (mut found, mut queue) = (Vec::new(), 0);
         match scope {
             Scope::All => found = self.all(first)?,
-            Scope::Lock(name) => match self.read(name) {
+            Scope::Lock(name) | Scope::EachChange(name) => match self.read(name) {
                 Err(error) if error.kind() == StoreErrorKind::NotFound => {}
                 lock => {
                     let lock = lock?;

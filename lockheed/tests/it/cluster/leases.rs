@@ -8,10 +8,6 @@ use lockheed::LeaseStore;
 
 use super::{Place, cluster, commands, crash};
 
-async fn store(place: &Place) -> LeaseStore {
-    LeaseStore::of(cluster(&place.user, "lockheed-tests/0").await)
-}
-
 /// Somebody who may do everything, in this namespace.
 async fn admin(place: &Place) -> Cluster {
     let cluster = cluster(&place.namespace.admin(), "admin/0").await;

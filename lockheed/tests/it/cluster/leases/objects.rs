@@ -31,7 +31,7 @@ fn held_by_client_go(seconds: u32, renewed: &str) -> Value {
 #[ignore = "no cluster"]
 async fn what_others_have_released_is_taken_at_once_and_given_back_as_they_do() {
     let place = Place::of_leases();
-    let store = super::store(&place).await;
+    let store = place.lease_store().await;
     let mut released = held_by_client_go(1, "2020-01-02T03:04:05.000000Z");
     released["holderIdentity"] = "".into();
     for (of, spec) in [("released", released), ("empty", json!({}))] {
@@ -62,7 +62,7 @@ async fn what_others_have_released_is_taken_at_once_and_given_back_as_they_do() 
 #[ignore = "no cluster"]
 async fn a_lease_of_others_is_over_when_it_was_seen_unchanged_for_its_length() {
     let place = Place::of_leases();
-    let store = super::store(&place).await;
+    let store = place.lease_store().await;
     let length = Duration::from_secs(3);
     for (of, renewed) in [
         ("behind", "2020-01-02T03:04:05.000000Z"),
@@ -83,7 +83,7 @@ async fn a_lease_of_others_is_over_when_it_was_seen_unchanged_for_its_length() {
 #[ignore = "no cluster"]
 async fn a_holder_that_client_go_has_replaced_is_told_and_its_notes_go() {
     let place = Place::of_leases();
-    let store = super::store(&place).await;
+    let store = place.lease_store().await;
     let held = lock(store.clone(), "x", "us")
         .tags(["prod"])
         .acquire()
@@ -143,7 +143,7 @@ fn leases_of_others_are_listed_and_left_alone() {
 #[ignore = "no cluster"]
 async fn a_lease_without_an_end_has_the_most_seconds_and_never_ends() {
     let place = Place::of_leases();
-    let store = super::store(&place).await;
+    let store = place.lease_store().await;
     let held = Lock::new(store.clone(), name("x")).id("us").acquire().await;
     held.unwrap().detach();
     let spec = &place.object("x")["spec"];
@@ -161,7 +161,7 @@ async fn a_lease_without_an_end_has_the_most_seconds_and_never_ends() {
 #[ignore = "no cluster"]
 async fn what_is_noted_wrongly_is_an_error_that_names_the_lock_and_nothing_is_changed() {
     let place = Place::of_leases();
-    let store = super::store(&place).await;
+    let store = place.lease_store().await;
     for (of, noted) in [
         ("not-json", "{"),
         ("wrong-type", r#"{"leases":[]}"#),

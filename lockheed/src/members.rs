@@ -1,0 +1,188 @@
+//! Several holders of one lock, as they are kept in its object.
+//!
+//! To programs that know mutexes only, the lock is held by one lease, [`GROUP`], which lasts as
+//! long as that of any member. The members' own leases are in an annotation, since such programs
+//! keep annotations. They count as long as the lock has the group's lease and no other.
+
+use std::{collections::BTreeMap, num::NonZeroU32};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    InvalidRecord, Lease, LockName, Mode, Record, Timestamp,
+    store::{Object, RECORD},
+};
+
+/// The holder's ID of a group. No member can have it.
+pub(crate) const GROUP: &str = "lockheed/shared";
+
+/// The annotation with the members.
+const HOLDERS: &str = "lockheed/holders";
+
+#[derive(Deserialize, Serialize)]
+struct Members {
+    /// How many there may be; none where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slots: Option<NonZeroU32>,
+    leases: BTreeMap<String, Lease>,
+}
+
+impl Object {
+    /// The lock that is kept in it. One without [`RECORD`] was made beforehand: nobody holds it.
+    ///
+    /// # Errors
+    /// `EINVAL`: what is wrong with it, and where.
+    pub fn record(&self) -> Result<Record, InvalidRecord> {
+        let mut record = written(&self.name, self.data.get(RECORD))?;
+        if !is_of_group(&record) {
+            return Ok(record);
+        }
+        // Members that cannot be read are waited for as one holder, until the group's lease is over.
+        let members = self.annotations.get(HOLDERS);
+        let members = members.and_then(|text| serde_json::from_str::<Members>(text).ok());
+        if let Some(members) = members {
+            record.mode = members.slots.map_or(Mode::Shared, Mode::Slots);
+            record.leases = members.leases;
+        }
+        Ok(record)
+    }
+
+    /// Keeps this lock in it.
+    pub fn set_record(&mut self, record: &Record) {
+        self.annotations.remove(HOLDERS);
+        let text = if record.mode == Mode::Exclusive || record.leases.is_empty() {
+            record.to_json()
+        } else {
+            let members = Members {
+                slots: record.mode.slots(),
+                leases: record.leases.clone(),
+            };
+            // It fails only for maps whose keys are not texts, and there are none.
+            let text = serde_json::to_string(&members).unwrap_or_default();
+            self.annotations.insert(HOLDERS.to_owned(), text);
+            let mut group = of_group(&record.leases);
+            if let Ok(older) = written(&self.name, self.data.get(RECORD))
+                && let Some(older) = older.leases.get(GROUP)
+            {
+                group.keep_unknown(older);
+            }
+            let mut record = record.clone();
+            record.leases = BTreeMap::from([(GROUP.to_owned(), group)]);
+            record.to_json()
+        };
+        self.data.insert(RECORD.to_owned(), text);
+    }
+}
+
+fn written(name: &LockName, text: Option<&String>) -> Result<Record, InvalidRecord> {
+    match text {
+        Some(text) => Record::from_json(text),
+        None => Ok(Record::mutex(name.as_str())),
+    }
+}
+
+fn is_of_group(record: &Record) -> bool {
+    record.leases.len() == 1 && record.leases.contains_key(GROUP)
+}
+
+/// The lease that outlasts all of these, and takes as long as the longest.
+fn of_group(leases: &BTreeMap<String, Lease>) -> Lease {
+    let expires = leases.values().map(|lease| lease.expires).max();
+    let lengths: Option<Vec<_>> = leases.values().map(Lease::duration).collect();
+    let longest = lengths.and_then(|lengths| lengths.into_iter().max());
+    let mut group = Lease::new(GROUP, expires.unwrap_or(Timestamp::NEVER), longest);
+    group.passed = leases.values().find_map(|lease| lease.passed);
+    group
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn object(record: &Record) -> Object {
+        let mut object = Object::new(&"x".parse().unwrap());
+        object.set_record(record);
+        object
+    }
+
+    fn group(mode: Mode, ends: &[(&str, u64)]) -> Record {
+        let mut record = Record::mutex("x");
+        record.mode = mode;
+        let lease = |(id, end): &(&str, u64)| {
+            let expires = Timestamp::from_unix(Duration::from_secs(*end));
+            let length = Some(Duration::from_secs(*end));
+            ((*id).to_owned(), Lease::new(id, expires, length))
+        };
+        record.leases = ends.iter().map(lease).collect();
+        record
+    }
+
+    fn slots(count: u32) -> Mode {
+        Mode::Slots(NonZeroU32::new(count).unwrap())
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        for mode in [Mode::Shared, slots(3)] {
+            let record = group(mode, &[("a", 30), ("b", 10)]);
+            assert_eq!(object(&record).record().unwrap(), record);
+        }
+        let alone = group(Mode::Exclusive, &[("a", 30)]);
+        assert_eq!(object(&alone).record().unwrap(), alone);
+        assert!(object(&alone).annotations.is_empty());
+        // Nobody holds it in any way.
+        let empty = object(&group(slots(3), &[]));
+        assert_eq!(empty.record().unwrap(), Record::mutex("x"));
+        assert!(empty.annotations.is_empty());
+    }
+
+    #[test]
+    fn programs_that_know_only_mutexes_see_one_lease_that_outlasts_all() {
+        let object = object(&group(slots(3), &[("a", 30), ("b", 10)]));
+        let seen = Record::from_json(&object.data[RECORD]).unwrap();
+        let leases: Vec<_> = seen.leases.values().collect();
+        assert_eq!((leases.len(), seen.lock_type.as_str()), (1, "mutex"));
+        assert_eq!(leases[0].expires, "1970-01-01T00:00:30Z".parse().unwrap());
+        assert_eq!(leases[0].duration(), Some(Duration::from_secs(30)));
+    }
+
+    /// Such a program drops what it does not know of the lock, and takes the lock once it is over.
+    #[test]
+    fn members_count_as_long_as_the_lock_is_the_groups() {
+        let record = group(Mode::Shared, &[("a", 30), ("b", 10)]);
+        let mut object = object(&record);
+        let known = r#"{"name":"x","lockType":"mutex","leases":{"lockheed/shared":{"instanceID":"lockheed/shared","expires":"1970-01-01T00:00:30Z"}}}"#;
+        object.data.insert(RECORD.to_owned(), known.to_owned());
+        assert_eq!(object.record().unwrap(), record);
+        let taken = known.replace("lockheed/shared", "go");
+        object.data.insert(RECORD.to_owned(), taken);
+        let taken = object.record().unwrap();
+        assert_eq!((taken.mode, taken.leases.len()), (Mode::Exclusive, 1));
+        assert!(taken.leases.contains_key("go"));
+        object.set_record(&taken);
+        assert!(object.annotations.is_empty());
+    }
+
+    #[test]
+    fn members_that_cannot_be_read_are_one_holder() {
+        let mut object = object(&group(Mode::Shared, &[("a", 30)]));
+        object
+            .annotations
+            .insert(HOLDERS.to_owned(), "[]".to_owned());
+        let record = object.record().unwrap();
+        assert_eq!(record.mode, Mode::Exclusive);
+        assert!(record.leases.contains_key(GROUP));
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_groups_lease_is_kept() {
+        let mut object = object(&group(Mode::Shared, &[("a", 30)]));
+        let text = &object.data[RECORD];
+        let noted = text.replace(r#""expires""#, r#""note":1,"expires""#);
+        object.data.insert(RECORD.to_owned(), noted);
+        object.set_record(&group(Mode::Shared, &[("a", 30), ("b", 40)]));
+        assert!(object.data[RECORD].contains(r#""note":1"#));
+    }
+}

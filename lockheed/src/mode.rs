@@ -1,0 +1,55 @@
+//! How many may hold a lock at once.
+
+use std::{fmt, num::NonZeroU32};
+
+/// How many may hold a lock at once. While some hold it in one way, nobody can in another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// One holder, and nobody beside it: a mutex.
+    #[default]
+    Exclusive,
+    /// Any number of holders, as readers do it.
+    Shared,
+    /// So many holders at most: a semaphore. Whoever wants one must say the same number.
+    Slots(NonZeroU32),
+}
+
+impl Mode {
+    /// How many may hold the lock at once; none where there is no limit.
+    pub(crate) fn limit(self) -> Option<usize> {
+        match self {
+            Self::Exclusive => Some(1),
+            Self::Shared => None,
+            Self::Slots(count) => Some(usize::try_from(count.get()).unwrap_or(usize::MAX)),
+        }
+    }
+
+    /// Goes on after "it is held".
+    pub(crate) fn in_words(self) -> String {
+        match self {
+            Self::Exclusive => "exclusively".to_owned(),
+            Self::Shared => "shared".to_owned(),
+            Self::Slots(count) => format!("in {count} slots"),
+        }
+    }
+
+    /// How many slots there are, where they are counted.
+    #[must_use]
+    pub fn slots(self) -> Option<NonZeroU32> {
+        match self {
+            Self::Exclusive | Self::Shared => None,
+            Self::Slots(count) => Some(count),
+        }
+    }
+}
+
+/// `exclusive`, `shared`, or `slots`.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+            Self::Slots(_) => "slots",
+        })
+    }
+}

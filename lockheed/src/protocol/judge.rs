@@ -1,0 +1,209 @@
+//! What a lock means for somebody who wants it.
+
+use coord_core::BootInstant;
+use coord_lease::engine::{Moment, Verdict};
+
+use super::{HeldBy, Mutex, NotHeld, Refusal, earliest};
+use crate::{
+    Lease, Mode, Record,
+    fair::{self, Waiter},
+};
+
+/// The leases of others that are not over, each with its end; none for one without an end.
+type Living<'a> = Vec<(&'a Lease, Option<BootInstant>)>;
+
+impl Mutex {
+    pub(super) fn verdict(&self, now: Moment) -> Verdict<Self> {
+        let record = match self.record() {
+            Ok(record) => record,
+            Err(refusal) => return Verdict::Impossible(refusal),
+        };
+        let held = record.map_or(Mode::Exclusive, |record| record.mode);
+        let living: Living<'_> = self.living(now).collect();
+        let by = self.held_by(&living, now);
+        if let Some(refusal) = self.not_to_renew(by.clone()) {
+            return Verdict::Impossible(refusal);
+        }
+        if let Some(other) = self.other_mode(held, &living, now) {
+            let wanted = self.mode();
+            return Verdict::Impossible(Refusal::OtherMode { other, wanted });
+        }
+        let forced = self.is_forced(now);
+        if let Some(by) = by
+            && !fair::admits(held, living.len(), self.mode())
+            && !forced
+        {
+            return Verdict::Held(by, self.room_at(held, &living));
+        }
+        let ours = self.our_lease();
+        if let Some(lease) = ours.filter(|lease| !lease.is_expired(earliest(now))) {
+            return Verdict::Ours(lease.duration());
+        }
+        if let Some((by, until)) = self.observed.reserved(&self.contender.id, now) {
+            return Verdict::Reserved(HeldBy::Reservation { by }, until);
+        }
+        if forced {
+            Verdict::Free
+        } else {
+            self.turn(held, &living, now)
+        }
+    }
+
+    /// Among those who wait in turn.
+    fn turn(&self, held: Mode, living: &Living<'_>, now: Moment) -> Verdict<Self> {
+        let me = &self.contender.id;
+        if let Some(number) = self.our_grant().and_then(|lease| lease.granted) {
+            let named = living.iter().filter_map(|(lease, _)| lease.granted);
+            return Verdict::Turn {
+                since: self.observed.seen_since(me).unwrap_or(now.boot),
+                before: count(named.filter(|other| *other < number)),
+            };
+        }
+        if !self.contender.fair {
+            return Verdict::Free;
+        }
+        let kept_for = |waiter: &Waiter| HeldBy::Waiter {
+            by: waiter.id.clone(),
+        };
+        if self.queue.position(me).is_none() {
+            let first = self.ahead(now).next();
+            return first.map_or(Verdict::Free, |first| Verdict::Held(kept_for(first), None));
+        }
+        let has_room = |waiter: &&Waiter| fair::admits(held, living.len(), waiter.mode());
+        match self.ahead(now).find(|waiter| !has_room(waiter)) {
+            Some(first) => {
+                let end = self.observed.place_end(first, now);
+                Verdict::Held(kept_for(first), Some(end))
+            }
+            None => Verdict::Turn {
+                since: self.observed.room_since(me, self.contender.skew, now),
+                before: count(self.ahead(now)),
+            },
+        }
+    }
+
+    /// Those in the queue who come first, as far as their places count.
+    pub(super) fn ahead(&self, now: Moment) -> impl Iterator<Item = &Waiter> {
+        let waiters = self.queue.waiters();
+        let position = self.queue.position(&self.contender.id);
+        let ahead = &waiters[..position.unwrap_or(waiters.len())];
+        ahead
+            .iter()
+            .filter(move |waiter| self.is_waiting(waiter, now))
+    }
+
+    /// Whether a place counts.
+    pub(super) fn is_waiting(&self, waiter: &Waiter, now: Moment) -> bool {
+        self.observed.place_end(waiter, now) > now.boot
+    }
+
+    /// The leases of others that are not over.
+    pub(super) fn living(
+        &self,
+        now: Moment,
+    ) -> impl Iterator<Item = (&Lease, Option<BootInstant>)> {
+        let (id, skew) = (&self.contender.id, self.contender.skew);
+        self.observed.living(id, skew, now)
+    }
+
+    /// Who holds the lock, until when by the word of the leases: the first that there is room, or
+    /// all of them, where it is wanted alone.
+    fn held_by(&self, living: &Living<'_>, now: Moment) -> Option<HeldBy> {
+        let (first, _) = living.first()?;
+        let by = first.holder.clone();
+        if first.granted.is_some() {
+            return Some(HeldBy::Waiter { by });
+        }
+        let ends = living.iter().map(|(lease, _)| lease.expires);
+        let expires = match self.mode() {
+            Mode::Slots(_) => ends.min(),
+            Mode::Exclusive | Mode::Shared => ends.max(),
+        };
+        let expires = expires.unwrap_or(first.expires);
+        Some(HeldBy::Lease {
+            by,
+            others: living.len() - 1,
+            expires,
+            is_past: !expires.is_never() && expires <= earliest(now),
+        })
+    }
+
+    /// When there is room for one who wants the lock, at the latest; none if that is never.
+    fn room_at(&self, held: Mode, living: &Living<'_>) -> Option<BootInstant> {
+        let mut ends: Vec<_> = living.iter().map(|(_, end)| *end).collect();
+        // One without an end lasts longest.
+        ends.sort_by_key(|end| (end.is_none(), *end));
+        let mode = self.mode();
+        // Where it is not held as it is wanted, all must end.
+        let may_stay = mode.limit().filter(|_| held == mode).unwrap_or(1) - 1;
+        let last = ends.len().checked_sub(may_stay + 1)?;
+        ends[last]
+    }
+
+    /// Another way in which the lock is held, or wanted by those who come first, than this one.
+    fn other_mode(&self, held: Mode, living: &Living<'_>, now: Moment) -> Option<Mode> {
+        let wanted = self.mode();
+        let ours = self.our_lease();
+        if ours.is_some_and(|lease| !lease.is_expired(earliest(now))) && held != wanted {
+            return Some(held);
+        }
+        let of_holders = (!living.is_empty()).then_some(held);
+        let of_waiters = self.ahead(now).map(Waiter::mode);
+        let mut modes = of_holders.into_iter().chain(of_waiters);
+        let of_several = |mode: &Mode| *mode != Mode::Exclusive;
+        modes.find(|mode| of_several(mode) && of_several(&wanted) && *mode != wanted)
+    }
+
+    pub(super) fn is_forced(&self, now: Moment) -> bool {
+        let (Some(force), Ok(Some(record))) = (&self.contender.force, self.record()) else {
+            return false;
+        };
+        force.holds(record, self.observed.is_held(self.contender.skew, now))
+    }
+
+    /// Why there is nothing to renew; none when a lease of ours is there, even if it is over.
+    fn not_to_renew(&self, by: Option<HeldBy>) -> Option<Refusal> {
+        if !self.renews || self.our_lease().is_some() {
+            return None;
+        }
+        if self.record.is_none() {
+            return Some(Refusal::NoLock);
+        }
+        let id = &self.contender.id;
+        let broken = self.broken.as_ref().filter(|broken| broken.ended(id));
+        Some(Refusal::NotHeld(Box::new(NotHeld {
+            id: id.clone(),
+            token: None,
+            broken: broken.cloned(),
+            by,
+            current: None,
+        })))
+    }
+
+    /// How the lock is to be held. Whoever renews a lease holds it as it is.
+    pub(super) fn mode(&self) -> Mode {
+        match &self.record {
+            Some(Ok(record)) if self.renews => record.mode,
+            _ => self.contender.mode,
+        }
+    }
+
+    pub(super) fn our_entry(&self) -> Option<&Lease> {
+        let record: &Record = self.record.as_ref()?.as_ref().ok()?;
+        record.leases.get(&self.contender.id)
+    }
+
+    /// A lease that we have written.
+    pub(super) fn our_lease(&self) -> Option<&Lease> {
+        self.our_entry().filter(|lease| lease.granted.is_none())
+    }
+
+    /// A lease by which somebody has named us the next holder.
+    pub(super) fn our_grant(&self) -> Option<&Lease> {
+        self.our_entry().filter(|lease| lease.granted.is_some())
+    }
+}
+
+fn count<T>(all: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(all.count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,26 @@
+//! Several holders at once, and queues, in ConfigMaps and in Leases.
+
+use super::Place;
+use crate::sharing::Game;
+
+/// The game on a real API server, with locks of both kinds.
+macro_rules! on_the_server {
+    ($($name:ident($($argument:expr),*);)*) => {$(
+        #[tokio::test]
+        #[ignore = "no cluster"]
+        async fn $name() {
+            Game::new(Place::new().store().await, "x").$name($($argument),*).await;
+            Game::new(Place::of_leases().lease_store().await, "x").$name($($argument),*).await;
+        }
+    )*};
+}
+
+on_the_server! {
+    readers_and_writers(10);
+    slots(10);
+    other_numbers();
+    in_order(30);
+    who_gives_up_leaves();
+    by_priority();
+    each_member_is_ended_alone();
+}
