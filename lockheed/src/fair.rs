@@ -6,6 +6,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use coord_core::BootInstant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -134,9 +135,15 @@ fn length_at(position: usize) -> Duration {
     PLACE.saturating_mul(times.saturating_add(1))
 }
 
-/// How long after it was written the place at this position is to be written again.
-pub(crate) fn renew_after(position: usize) -> Duration {
-    length_at(position) / 3
+/// When to write a place again that was written then, and has been at this position since then. A
+/// queue that moves is not written for that: its places were written to last longer.
+pub(crate) fn renew_at(
+    place: &Waiter,
+    written: BootInstant,
+    (position, since): (usize, BootInstant),
+) -> BootInstant {
+    let at = written.max(since) + length_at(position) / 3;
+    at.min(written + place.length() * 2 / 3)
 }
 
 impl Queue {

@@ -72,6 +72,8 @@ pub struct Mutex {
     record: Option<Result<Record, Refusal>>,
     /// Those who wait for it in turn.
     queue: Queue,
+    /// Which of them we are, and since when.
+    position: Option<(usize, BootInstant)>,
     /// Who was the last whose lease was broken.
     broken: Option<Broken>,
 }
@@ -91,6 +93,7 @@ impl Mutex {
             observed: Observed::default(),
             record: None,
             queue: Queue::default(),
+            position: None,
             broken: None,
         }
     }
@@ -146,6 +149,11 @@ impl Protocol for Mutex {
     fn observe(&mut self, object: Option<&Object>, now: Moment) {
         self.broken = object.and_then(Broken::read);
         self.queue = object.map(Queue::read).unwrap_or_default();
+        let position = self.queue.position(&self.contender.id);
+        self.position = position.map(|position| match self.position {
+            Some((before, since)) if before == position => (position, since),
+            _ => (position, now.boot),
+        });
         let Some(object) = object else {
             self.record = None;
             return self.observed.forget();
@@ -176,7 +184,7 @@ impl Protocol for Mutex {
     fn nonce(&self, _: &Object) -> Option<Nonce> {
         let of_lease = self.our_entry().map(|lease| lease.nonce.as_deref());
         let of_place = || {
-            let position = self.queue.position(&self.contender.id)?;
+            let (position, _) = self.position?;
             self.queue.waiters().get(position).map(Waiter::nonce)
         };
         let nonce = of_lease.unwrap_or_else(of_place)?;

@@ -65,7 +65,7 @@ impl Mutex {
         let kept_for = |waiter: &Waiter| HeldBy::Waiter {
             by: waiter.id.clone(),
         };
-        if self.queue.position(me).is_none() {
+        if self.position.is_none() {
             let first = self.ahead(now).next();
             return first.map_or(Verdict::Free, |first| Verdict::Held(kept_for(first), None));
         }
@@ -85,8 +85,8 @@ impl Mutex {
     /// Those in the queue who come first, as far as their places count.
     pub(super) fn ahead(&self, now: Moment) -> impl Iterator<Item = &Waiter> {
         let waiters = self.queue.waiters();
-        let position = self.queue.position(&self.contender.id);
-        let ahead = &waiters[..position.unwrap_or(waiters.len())];
+        let before = self.position.map_or(waiters.len(), |(before, _)| before);
+        let ahead = &waiters[..before];
         ahead
             .iter()
             .filter(move |waiter| self.is_waiting(waiter, now))

@@ -8,7 +8,7 @@ use coord_lease::engine::{Failure, Moment, NewLease, Nonce, Write};
 use super::{Contender, Mutex, Refusal, edit, latest};
 use crate::{
     Lease, Mode, Record, Timestamp, Token,
-    fair::{Queue, Waiter, renew_after},
+    fair::{Queue, Waiter, renew_at},
     key,
     store::Object,
 };
@@ -101,7 +101,7 @@ impl Mutex {
     /// there is nothing of ours.
     pub(super) fn released(&self, object: &Object, record: &Record, now: Moment) -> Option<Object> {
         let id = &self.contender.id;
-        if !record.leases.contains_key(id) && self.queue.position(id).is_none() {
+        if !record.leases.contains_key(id) && self.position.is_none() {
             return None;
         }
         let mut record = record.clone();
@@ -125,10 +125,9 @@ impl Mutex {
         if !waits || !matches!(self.record(), Ok(Some(_))) {
             return None;
         }
-        let id = &self.contender.id;
-        if let Some(position) = self.queue.position(id) {
-            let place = self.queue.waiters().get(position)?;
-            return Some(self.observed.place_since(place)? + renew_after(position));
+        if let Some(position) = self.position {
+            let place = self.queue.waiters().get(position.0)?;
+            return Some(renew_at(place, self.observed.place_since(place)?, position));
         }
         let named = self
             .living(now)

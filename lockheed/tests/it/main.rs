@@ -23,5 +23,6 @@ mod sharing;
 mod silent;
 mod support;
 mod trouble;
+mod turns;
 mod waits;
 mod words;

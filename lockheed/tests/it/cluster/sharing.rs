@@ -1,7 +1,7 @@
 //! Several holders at once, and queues, in ConfigMaps and in Leases.
 
 use super::Place;
-use crate::sharing::Game;
+use crate::{sharing::Game, turns::Turns};
 
 /// The game on a real API server, with locks of both kinds.
 macro_rules! on_the_server {
@@ -23,4 +23,22 @@ on_the_server! {
     who_gives_up_leaves();
     by_priority();
     each_member_is_ended_alone();
+}
+
+macro_rules! by_processes {
+    ($($name:ident)*) => {$(
+        #[test]
+        #[ignore = "no cluster"]
+        fn $name() {
+            let place = Place::new();
+            Turns::new(|| place.lockheed()).$name();
+        }
+    )*};
+}
+
+by_processes! {
+    who_is_killed_holds_up_nobody_for_long
+    who_is_stopped_loses_its_turn_and_is_served_once
+    who_waits_is_shown
+    what_cannot_be_is_refused
 }
