@@ -211,7 +211,10 @@ impl<P: Protocol> Acquiring<P> {
     fn wait_for(&mut self, by: &P::HeldBy, until: Option<BootInstant>, core: &mut Core<P>) {
         core.watch();
         core.wake_by(until);
-        core.failures.conflicts = 0;
+        let due = core.protocol.place_due(core.now);
+        if due.is_none_or(|due| due > core.now.boot) {
+            core.failures.conflicts = 0;
+        }
         self.waited = true;
         let turn = core.there().and_then(|object| core.protocol.passed(object));
         match self.free.take() {
