@@ -54,5 +54,34 @@ pub(super) fn show(tool: &Path, place: &Path) -> Result {
         "  the next one was done {:?} later; what the holder had started is gone",
         killed.elapsed()
     );
-    process::run(&mut lockheed(&["delete", "deploy"]))
+    process::run(&mut lockheed(&["delete", "deploy"]))?;
+    in_turn(&lockheed)
+}
+
+/// Two readers and a writer wait in turn: the readers are served together, and the writer after them.
+fn in_turn(lockheed: &impl Fn(&[&str]) -> Command) -> Result {
+    process::run(&mut lockheed(&["acquire", "data", "--id", "somebody"]))?;
+    let mut waiters = Vec::new();
+    let all = ["reader --shared", "reader --shared", "writer"];
+    for (number, words) in all.into_iter().enumerate() {
+        let (name, mode) = words.split_once(' ').unwrap_or((words, ""));
+        let mode = Some(mode).filter(|mode| !mode.is_empty());
+        let options = ["run", "data", "--id", name, "--fair"];
+        let options: Vec<_> = options.into_iter().chain(mode).collect();
+        let mut waiter = lockheed(&options);
+        waiter.args(["--", "sh", "-c", WORK, name]);
+        eprintln!("$ {} &", shown(&waiter));
+        waiters.push(Ended(waiter.spawn()?));
+        eventually("it waits in its place", || {
+            let state = lockheed(&["inspect", "data"]).output();
+            let text = state.map(|state| String::from_utf8_lossy(&state.stdout).into_owned());
+            text.is_ok_and(|text| text.matches("\nwaiting ").count() > number)
+        })?;
+    }
+    process::run(&mut lockheed(&["inspect", "data"]))?;
+    process::run(&mut lockheed(&["release", "data", "--id", "somebody"]))?;
+    for waiter in &mut waiters {
+        waiter.0.wait()?;
+    }
+    process::run(&mut lockheed(&["delete", "data"]))
 }
