@@ -81,6 +81,12 @@ impl<S: Store> Lock<S> {
         }
     }
 
+    /// The lock's name.
+    #[must_use]
+    pub fn name(&self) -> &LockName {
+        &self.contender.name
+    }
+
     /// The holder's ID. Whoever has the same ID is the same holder.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.contender.id = id.into();

@@ -18,6 +18,7 @@ mod keys;
 mod library;
 mod limits;
 mod listing;
+mod lock_set;
 mod queue;
 mod silent;
 mod support;
