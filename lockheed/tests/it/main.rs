@@ -20,6 +20,7 @@ mod limits;
 mod listing;
 mod lock_set;
 mod queue;
+mod several;
 mod silent;
 mod support;
 mod trouble;
