@@ -319,7 +319,7 @@ fn the_line_on_a_terminal_says_which_lock_is_waited_for() {
 const WORKER: &str = r#"
 for i in $(seq $ROUNDS); do
     locks=$(shuf -e a b c -n $((RANDOM % 2 + 2)))
-    $LOCKHEED run $locks -- sh -c '
+    $LOCKHEED -q run $locks -- sh -c '
         for lock; do mkdir $BUSY/$lock || exit 9; done
         for lock; do rmdir $BUSY/$lock; done' sh $locks || exit
 done"#;

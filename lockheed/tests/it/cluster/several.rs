@@ -121,7 +121,7 @@ async fn a_server_that_goes_away_between_two_locks_is_waited_for() {
 const WORKER: &str = r#"
 for ((i = 0; i < 8; i++)); do
     locks=$(shuf -e a b c -n $((RANDOM % 2 + 2)))
-    "$@" run $locks -- sh -c '
+    "$@" -q run $locks -- sh -c '
         for lock; do mkdir busy/$lock || exit 9; done
         for lock; do rmdir busy/$lock; done' sh $locks || exit
 done"#;
