@@ -9,9 +9,13 @@ use std::{
     process::Command,
 };
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::process::outcome;
+use crate::{
+    eventually,
+    process::{Kept, outcome},
+};
 
 /// A directory with the data of a server that listens on loopback, and lets everybody in.
 #[derive(Debug)]
@@ -83,6 +87,20 @@ impl Postgres {
         server
     }
 
+    /// Starts it, and returns when it answers. It is ended when this is dropped.
+    ///
+    /// # Panics
+    /// When it does not answer within two minutes.
+    #[must_use]
+    pub fn start(&self) -> Running {
+        let log = fs::File::create(self.directory().join("log")).expect("a log");
+        let running = Running(Kept::spawn(self.server().stderr(log)));
+        eventually("the database answers", || {
+            outcome(self.psql().args(["-c", "SELECT"])).0 == 0
+        });
+        running
+    }
+
     /// The client, as the database's owner, with an environment that leads programs there.
     #[must_use]
     pub fn psql(&self) -> Command {
@@ -99,6 +117,18 @@ impl Postgres {
             ("PGPORT", self.port.to_string()),
             ("PGUSER", "postgres".to_owned()),
         ]
+    }
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running(Kept);
+
+/// Not by KILL, after which its shared memory stays.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.signal(Signal::SIGQUIT);
+        self.0.status();
     }
 }
 

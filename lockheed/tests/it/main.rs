@@ -19,6 +19,7 @@ mod library;
 mod limits;
 mod listing;
 mod lock_set;
+mod needs_postgresql;
 mod queue;
 mod several;
 mod silent;
