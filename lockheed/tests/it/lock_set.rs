@@ -229,6 +229,31 @@ fn an_attempt_that_is_dropped_or_cancelled_leaves_nothing() {
     });
 }
 
+/// It ends in the same moment as a try that is to be repeated.
+#[test]
+fn a_future_that_cancels_is_not_polled_after_its_end() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(async {
+        let store = MemoryStore::new();
+        let _other = lock(store.clone(), "a").try_acquire().await.unwrap();
+        for _ in 0..50 {
+            let failed = Arc::new(Notify::new());
+            let told = failed.clone();
+            let wanted = lock(store.clone(), "a").retry(1000, Duration::from_millis(1));
+            let wanted = wanted.on_event(move |event| {
+                if event.code() == 513 {
+                    told.notify_one();
+                }
+            });
+            let cancel = async { failed.notified().await };
+            let error = wanted.acquire_unless(Wait::No, cancel).await.unwrap_err();
+            assert_eq!(error.errno(), Errno::ECANCELED);
+        }
+    });
+}
+
 /// The others are free meanwhile: who waits for them has its turn.
 #[test]
 fn when_one_is_lost_while_others_are_waited_for_it_starts_over() {
