@@ -108,12 +108,11 @@ impl WaitReport {
             state.beginning = Beginning::Told;
             return;
         }
-        let before = mem::replace(
-            &mut state.beginning,
-            Beginning::Soon(self.lock.clone(), why),
-        );
+        let is_ours = |lock: &Arc<str>| *lock == self.lock;
+        let is_first = !matches!(&state.beginning, Beginning::Soon(lock, _) if is_ours(lock));
+        state.beginning = Beginning::Soon(self.lock.clone(), why);
         drop(state);
-        if let (Beginning::None, Ok(runtime)) = (before, Handle::try_current()) {
+        if let (true, Ok(runtime)) = (is_first, Handle::try_current()) {
             let report = self.clone();
             runtime.spawn(async move {
                 sleep(SHORT).await;
@@ -319,7 +318,10 @@ mod tests {
         assert_eq!(second()[0], "waiting: held by b");
         assert!(second()[1].starts_with("acquired, after "));
         two.waiting("held by c");
+        // It starts over.
+        one.waiting("held by d");
         sleep(2 * SHORT).await;
+        assert_eq!((first().len(), second().len()), (1, 2));
         all.cancelled();
         let lines = LINES.0.lock().unwrap();
         let is_end = |line: &String| line.starts_with("locks one, two: stopped waiting after ");
