@@ -1,6 +1,11 @@
 //! A lease that is held, as its holder knows.
 
-use std::fmt;
+use std::{
+    fmt,
+    future::{Future, pending, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
 
 use coord_core::BootInstant;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -44,8 +49,10 @@ pub struct Held<P: Protocol> {
 }
 
 /// The holder's side of a lease, which ends at its deadline, whether whoever keeps the lease still says something or not.
+///
+/// It may be of [several leases](Self::all), which end when one of them does.
 #[derive(Debug)]
-pub struct LeaseWatch(watch::Receiver<LeaseState>);
+pub struct LeaseWatch(Vec<watch::Receiver<LeaseState>>);
 
 impl<P: Protocol> Held<P> {
     pub(crate) fn new(
@@ -110,28 +117,35 @@ impl LeaseWatch {
     #[must_use]
     pub fn new(lease: LeaseState) -> (watch::Sender<LeaseState>, Self) {
         let (keeper, holder) = watch::channel(lease);
-        (keeper, Self(holder))
+        (keeper, Self(vec![holder]))
+    }
+
+    /// Leases that are needed together: the first deadline is that of all, and all are lost when
+    /// one is. Of none, there is nothing to lose.
+    pub fn all<'a>(leases: impl IntoIterator<Item = &'a Self>) -> Self {
+        Self(leases.into_iter().flat_map(|all| all.0.clone()).collect())
     }
 
     /// When the lease is over if it is not renewed; none for one without an end, the boot when it is lost.
     #[must_use]
     pub fn deadline(&self) -> Option<BootInstant> {
-        match *self.0.borrow() {
+        let deadlines = self.0.iter().filter_map(|lease| match *lease.borrow() {
             LeaseState::Held(deadline) => deadline,
             LeaseState::Lost(_) => Some(BootInstant::BOOT),
-        }
+        });
+        deadlines.min()
     }
 
     /// Why it is held no more; none while it is.
     #[must_use]
     pub fn lost_because(&self) -> Option<LeaseLost> {
-        match *self.0.borrow() {
+        self.0.iter().find_map(|lease| match *lease.borrow() {
             LeaseState::Lost(why) => Some(why),
             LeaseState::Held(Some(deadline)) if deadline <= BootInstant::now() => {
                 Some(LeaseLost::Expired)
             }
             LeaseState::Held(_) => None,
-        }
+        })
     }
 
     /// Returns when the lease is held no more.
@@ -153,7 +167,8 @@ impl LeaseWatch {
         &self,
         known: Option<BootInstant>,
     ) -> Result<Option<BootInstant>, LeaseLost> {
-        let mut lease = self.0.clone();
+        // What changes from here on is noticed, whenever it does.
+        let mut changed = self.changed();
         // Without a timer nobody would notice the end.
         let mut timer = Timer::new().map_err(|_| LeaseLost::Expired)?;
         loop {
@@ -165,14 +180,33 @@ impl LeaseWatch {
                 return Ok(deadline);
             }
             tokio::select! {
-                changed = lease.changed() => if changed.is_err() {
-                    // Nobody is left who could renew it.
-                    timer.until(deadline).await;
-                    return Err(LeaseLost::Expired);
-                },
+                () = &mut changed => changed = self.changed(),
                 () = timer.until(deadline) => {}
             }
         }
+    }
+
+    /// Ends when one of the leases has changed after this call. One that nobody is left to renew
+    /// changes no more.
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let of_one = |lease: &watch::Receiver<LeaseState>| {
+            let mut lease = lease.clone();
+            lease.mark_unchanged();
+            Box::pin(async move {
+                if lease.changed().await.is_err() {
+                    pending::<()>().await;
+                }
+            })
+        };
+        let mut leases: Vec<_> = self.0.iter().map(of_one).collect();
+        Box::pin(poll_fn(move |context| {
+            let mut leases = leases.iter_mut();
+            if leases.any(|lease| lease.as_mut().poll(context).is_ready()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        }))
     }
 }
 
@@ -218,5 +252,41 @@ mod tests {
         keeper.send_replace(LeaseState::Lost(LeaseLost::Taken));
         assert_eq!(held.deadline_after(later).await, Err(LeaseLost::Taken));
         assert_eq!(held.deadline(), Some(BootInstant::BOOT));
+    }
+
+    #[tokio::test]
+    async fn several_leases_have_the_first_deadline_and_are_lost_with_the_first() {
+        let none = LeaseWatch::all([]);
+        assert_eq!((none.deadline(), none.lost_because()), (None, None));
+        let (one, first) = LeaseWatch::new(LeaseState::Held(None));
+        let (other, second) = LeaseWatch::new(LeaseState::Held(None));
+        let both = LeaseWatch::all([&first, &second]);
+        let [soon, late] = [60, 3600].map(|s| BootInstant::now() + Duration::from_secs(s));
+        let told = tokio::spawn(async move {
+            let first = both.deadline_after(None).await;
+            (first, both)
+        });
+        other.send_replace(LeaseState::Held(Some(late)));
+        let (told, both) = told.await.unwrap();
+        assert_eq!(told, Ok(Some(late)));
+        one.send_replace(LeaseState::Held(Some(soon)));
+        assert_eq!(both.deadline_after(Some(late)).await, Ok(Some(soon)));
+        // Who renewed the second one is gone: the first still can be lost.
+        drop(other);
+        let lost = tokio::spawn(async move { (both.deadline_after(Some(soon)).await, both) });
+        tokio::task::yield_now().await;
+        one.send_replace(LeaseState::Lost(LeaseLost::Deleted));
+        let (lost, both) = lost.await.unwrap();
+        assert_eq!(lost, Err(LeaseLost::Deleted));
+        assert_eq!(both.lost_because(), Some(LeaseLost::Deleted));
+    }
+
+    #[tokio::test]
+    async fn several_leases_end_at_the_first_deadline_without_a_word() {
+        let (_one, first) = LeaseWatch::new(LeaseState::Held(None));
+        let (_other, second) = LeaseWatch::new(LeaseState::Held(soon()));
+        let both = LeaseWatch::all([&first, &second]);
+        assert_eq!(both.lost().await, LeaseLost::Expired);
+        assert_eq!(first.lost_because(), None);
     }
 }

@@ -17,19 +17,19 @@ pub struct LeasedCommand {
 }
 
 impl LeasedCommand {
-    /// Starts the guard's command with one variable beside its environment, and waits until its tree is gone. Meanwhile the guard is
+    /// Starts the guard's command with these variables beside its environment, and waits until its tree is gone. Meanwhile the guard is
     /// told each new deadline, and the command is ended when the lease is lost, or by a signal that came before it could be passed on.
     /// No thread is needed for it.
-    pub async fn run(
+    pub async fn run<K: Into<OsString>, V: Into<OsString>>(
         guard: Guard,
         lease: &LeaseWatch,
-        var: (&str, OsString),
+        vars: impl IntoIterator<Item = (K, V)>,
         signals: &Signals,
     ) -> Self {
         let deadline = lease.deadline();
         let started = guard
             .set_deadline(deadline.map(BootInstant::since_boot))
-            .and_then(|()| guard.spawn([var]));
+            .and_then(|()| guard.spawn(vars));
         match started {
             Ok(running) => {
                 if let Some(status) = signals.status() {

@@ -20,20 +20,26 @@ const SHORT: Duration = Duration::from_millis(500);
 /// Clones report on the same wait. Everything else that happens to the lock is logged through it
 /// too, until [`end`](Self::end).
 #[derive(Clone)]
-pub struct WaitReport(Arc<Shared>);
+pub struct WaitReport {
+    wait: Arc<Shared>,
+    /// What the lines are about.
+    lock: Arc<str>,
+}
 
 struct Shared {
     /// Whose lines these are.
     tool: &'static str,
-    lock: String,
+    /// All that is waited for.
+    locks: Arc<str>,
     /// Somebody who holds the lock is waited for.
     waits: bool,
-    started: Instant,
     state: Mutex<State>,
 }
 
 struct State {
     line: Option<LiveLine>,
+    /// When the wait for the lock began that is waited for now.
+    since: Instant,
     beginning: Beginning,
     is_over: bool,
 }
@@ -42,34 +48,48 @@ struct State {
 enum Beginning {
     /// There was nothing to tell.
     None,
-    /// If it lasts, this is told.
-    Soon(String),
+    /// If it lasts, this is told of that lock.
+    Soon(Arc<str>, String),
     /// It was.
     Told,
 }
 
 impl WaitReport {
-    /// Begins the wait of this tool for a lock: how long it is at most, and whether there is one,
-    /// or somebody who holds the lock makes it fail.
+    /// Begins the wait of this tool for a lock, or for several that are acquired one after the
+    /// other: how long it is at most, and whether there is one, or somebody who holds the lock makes
+    /// it fail.
     #[must_use]
     pub fn start(
         tool: &'static str,
-        lock: impl Display,
+        locks: impl IntoIterator<Item: Display>,
         limit: Option<Duration>,
         waits: bool,
     ) -> Self {
-        let line = LiveLine::start(format!("waiting for lock {lock}"), limit);
-        Self(Arc::new(Shared {
+        let names: Vec<_> = locks.into_iter().map(|lock| lock.to_string()).collect();
+        let several = if names.len() > 1 { "locks" } else { "lock" };
+        let locks: Arc<str> = format!("{several} {}", names.join(", ")).into();
+        let line = LiveLine::start(format!("waiting for {locks}"), limit);
+        let wait = Arc::new(Shared {
             tool,
-            lock: lock.to_string(),
+            locks: locks.clone(),
             waits,
-            started: Instant::now(),
             state: Mutex::new(State {
                 line: Some(line),
+                since: Instant::now(),
                 beginning: Beginning::None,
                 is_over: false,
             }),
-        }))
+        });
+        Self { wait, lock: locks }
+    }
+
+    /// The report on one of the locks.
+    #[must_use]
+    pub fn of(&self, lock: impl Display) -> Self {
+        Self {
+            wait: self.wait.clone(),
+            lock: format!("lock {lock}").into(),
+        }
     }
 
     /// Somebody is in the way, and it is somebody else than before.
@@ -78,19 +98,21 @@ impl WaitReport {
         self.show(&why);
         let mut state = self.state();
         let shown = state.line.as_ref().is_none_or(LiveLine::is_shown);
-        if shown || !self.0.waits {
+        if shown || !self.wait.waits {
             return self.write(&state, Level::Debug, format_args!("waiting: {why}"));
         }
         // Whoever wants to know more than others wants to know of short waits too.
-        let at_once = log_enabled!(target: self.0.tool, Level::Debug);
+        let at_once = log_enabled!(target: self.wait.tool, Level::Debug);
         if at_once || matches!(state.beginning, Beginning::Told) {
             self.write(&state, Level::Info, format_args!("waiting: {why}"));
             state.beginning = Beginning::Told;
             return;
         }
-        let before = mem::replace(&mut state.beginning, Beginning::Soon(why));
+        let is_ours = |lock: &Arc<str>| *lock == self.lock;
+        let is_first = !matches!(&state.beginning, Beginning::Soon(lock, _) if is_ours(lock));
+        state.beginning = Beginning::Soon(self.lock.clone(), why);
         drop(state);
-        if let (Beginning::None, Ok(runtime)) = (before, Handle::try_current()) {
+        if let (true, Ok(runtime)) = (is_first, Handle::try_current()) {
             let report = self.clone();
             runtime.spawn(async move {
                 sleep(SHORT).await;
@@ -105,7 +127,7 @@ impl WaitReport {
         self.show(&why);
         let mut state = self.state();
         self.write(&state, Level::Debug, format_args!("still waiting: {why}"));
-        if let Beginning::Soon(known) = &mut state.beginning {
+        if let Beginning::Soon(_, known) = &mut state.beginning {
             *known = why;
         }
     }
@@ -113,13 +135,23 @@ impl WaitReport {
     /// Shows on a terminal what is in the way.
     pub fn show(&self, why: impl Display) {
         if let Some(line) = &self.state().line {
-            line.set(format!("waiting for lock {}: {why}", self.0.lock));
+            line.set(format!("waiting for {}: {why}", self.lock));
         }
     }
 
-    /// The lock was acquired; what there is to say of that.
+    /// The lock was acquired; what there is to say of that. Where there are several, others may
+    /// still be waited for.
     pub fn acquired(&self, what: impl Display) {
         self.over(format_args!("{what}"), ", after ");
+        let state = self.state();
+        if let Some(line) = &state.line {
+            line.set(format!("waiting for {}", self.wait.locks));
+        }
+    }
+
+    /// All that was waited for was acquired.
+    pub fn acquired_all(&self) {
+        hide(&mut self.state());
     }
 
     /// Whoever waited was told to stop.
@@ -137,13 +169,14 @@ impl WaitReport {
     pub fn end(&self) {
         let mut state = self.state();
         state.is_over = true;
-        // It waits for its thread, which needs nothing of this.
-        drop(state.line.take());
+        hide(&mut state);
     }
 
     fn tell_beginning(&self) {
         let mut state = self.state();
-        if let Beginning::Soon(why) = &state.beginning {
+        if let Beginning::Soon(lock, why) = &state.beginning
+            && *lock == self.lock
+        {
             self.write(&state, Level::Info, format_args!("waiting: {why}"));
             state.beginning = Beginning::Told;
         }
@@ -152,10 +185,13 @@ impl WaitReport {
     /// Who was told that the wait has begun is told that it is over, and after how long.
     fn over(&self, what: fmt::Arguments<'_>, after: &str) {
         let mut state = self.state();
-        drop(state.line.take());
+        if self.lock == self.wait.locks {
+            hide(&mut state);
+        }
+        let since = mem::replace(&mut state.since, Instant::now());
         match mem::replace(&mut state.beginning, Beginning::None) {
             Beginning::Told => {
-                let waited = whole(self.0.started.elapsed());
+                let waited = whole(since.elapsed());
                 self.write(&state, Level::Info, format_args!("{what}{after}{waited}"));
             }
             _ => self.write(&state, Level::Debug, what),
@@ -164,20 +200,28 @@ impl WaitReport {
 
     fn write(&self, state: &State, level: Level, what: fmt::Arguments<'_>) {
         if !state.is_over {
-            log!(target: self.0.tool, level, "lock {}: {what}", self.0.lock);
+            log!(target: self.wait.tool, level, "{}: {what}", self.lock);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wait
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for WaitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut report = f.debug_struct("WaitReport");
-        report.field("lock", &self.0.lock).finish_non_exhaustive()
+        report.field("lock", &self.lock).finish_non_exhaustive()
     }
+}
+
+/// It waits for the line's thread, which needs nothing of this.
+fn hide(state: &mut State) {
+    drop(state.line.take());
 }
 
 /// To the second, from one on.
@@ -224,7 +268,7 @@ mod tests {
             let ours = all.iter().filter_map(|line| line.strip_prefix(&prefix));
             ours.map(str::to_owned).collect()
         };
-        (WaitReport::start("tool", lock, None, waits), lines)
+        (WaitReport::start("tool", [lock], None, waits), lines)
     }
 
     #[tokio::test]
@@ -255,6 +299,33 @@ mod tests {
         let waited = humantime::parse_duration(waited).unwrap();
         assert!(waited >= 2 * SHORT, "{lines:?}");
         assert_eq!(lines.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn of_several_locks_each_wait_is_told_by_itself() {
+        let (_, first) = report("one", true);
+        let (_, second) = report("two", true);
+        let all = WaitReport::start("tool", ["one", "two"], None, true);
+        let (one, two) = (all.of("one"), all.of("two"));
+        one.waiting("held by a");
+        // Before it is told.
+        one.acquired("acquired");
+        sleep(SHORT / 2).await;
+        two.waiting("held by b");
+        sleep(2 * SHORT).await;
+        assert_eq!(first(), [""; 0]);
+        two.acquired("acquired");
+        assert_eq!(second()[0], "waiting: held by b");
+        assert!(second()[1].starts_with("acquired, after "));
+        two.waiting("held by c");
+        // It starts over.
+        one.waiting("held by d");
+        sleep(2 * SHORT).await;
+        assert_eq!((first().len(), second().len()), (1, 2));
+        all.cancelled();
+        let lines = LINES.0.lock().unwrap();
+        let is_end = |line: &String| line.starts_with("locks one, two: stopped waiting after ");
+        assert!(lines.iter().any(is_end), "{lines:?}");
     }
 
     #[tokio::test]

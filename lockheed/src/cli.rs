@@ -4,11 +4,13 @@ mod admin;
 mod backend;
 mod check;
 mod hold;
+mod lock_args;
 mod report;
 mod run;
 mod show;
 mod store;
 mod times;
+mod tokens;
 
 use clap::{Args, Parser, Subcommand};
 use coord_core::{
@@ -36,7 +38,7 @@ pub(crate) struct LockheedCli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
+    /// Run a command while holding a lock, or several: 124 when the wait ran out, 122 when the lock was lost and the command was ended
     #[command(after_help = exit::HELP_WRAPPER)]
     Run(run::Run),
     /// Acquire a lock and leave it held, for scripts; prints the holder's ID, or the fencing token

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use coord_core::{Errno, HasErrno};
 
 use crate::{
-    LeaseLost, LockName,
+    LeaseLost, LockName, Wait,
     key::OtherKey,
     protocol::{HeldBy, NotHeld},
     store::{StoreError, StoreErrorKind},
@@ -100,6 +100,14 @@ impl Error {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self.kind, Kind::Held(_) | Kind::TimedOut(..))
+    }
+
+    /// The same of a wait for several locks, of which this lock had what was left.
+    pub(crate) fn within(mut self, wait: Wait) -> Self {
+        if let (Kind::TimedOut(limit, _), Wait::For(whole)) = (&mut self.kind, wait) {
+            *limit = whole;
+        }
+        self
     }
 
     /// Why the lock was lost, if that is what happened.

@@ -1,10 +1,11 @@
 //! Wanting a lock: the builder.
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     num::NonZeroU32,
     pin::pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -84,6 +85,12 @@ impl<S: Store> Lock<S> {
             delay: Duration::ZERO,
             handler: None,
         }
+    }
+
+    /// The lock's name.
+    #[must_use]
+    pub fn name(&self) -> &LockName {
+        &self.contender.name
     }
 
     /// The holder's ID. Whoever has the same ID is the same holder.
@@ -278,7 +285,7 @@ impl<S: Store> Lock<S> {
         wait: Wait,
         cancel: impl Future<Output = ()>,
     ) -> Result<Held, Error> {
-        let mut cancel = pin!(cancel);
+        let mut cancel = pin!(ended(cancel));
         let mut retries = if wait == Wait::No { self.retries } else { 0 };
         loop {
             match self.attempt(Goal::Acquire, wait, cancel.as_mut()).await {
@@ -365,6 +372,20 @@ impl<S: Store> Lock<S> {
             Kind::Store(error).at(name)
         })
     }
+}
+
+/// Ends when the other future does, and may be polled after that, as a future need not.
+fn ended(future: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    let mut future = Box::pin(future);
+    let mut is_over = false;
+    poll_fn(move |context| {
+        is_over = is_over || future.as_mut().poll(context).is_ready();
+        if is_over {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
 }
 
 /// What was asked for wrongly, is not allowed or is not wanted any more, is so the next time too.

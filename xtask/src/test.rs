@@ -9,7 +9,7 @@ use crate::{Result, kube, process};
 
 /// What some tests need beside a cluster and can only be installed, or given, from outside. They are in a module of that name and marked as
 /// ignored, so that `cargo test` alone reports them so.
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need {
         module: "needs_root",
         what: "root",
@@ -21,6 +21,11 @@ const NEEDS: [Need; 3] = [
         is_here: || {
             geteuid().is_root() && Path::new("/usr/sbin/nginx").exists() && has_postgresql()
         },
+    },
+    Need {
+        module: "needs_postgresql",
+        what: "root, and postgresql as Debian packages it",
+        is_here: || geteuid().is_root() && has_postgresql(),
     },
     Need {
         module: "client_go",

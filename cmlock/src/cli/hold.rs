@@ -73,7 +73,7 @@ impl Wanted {
             Some(Wait::Forever) => None,
             None => self.timeout,
         };
-        WaitReport::start(CmlockCli::NAME, name, limit, !self.no_wait)
+        WaitReport::start(CmlockCli::NAME, [name], limit, !self.no_wait)
     }
 
     pub(crate) fn lock(&self, client: &Client, name: &str, report: &WaitReport) -> Lock {

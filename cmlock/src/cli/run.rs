@@ -86,8 +86,8 @@ impl Run {
             released(held).await;
             return Ok(status);
         }
-        let holder = ("CMLOCK_HOLDER", held.id().into());
-        let over = LeasedCommand::run(guard, held.lease(), holder, &signals).await;
+        let holder = ("CMLOCK_HOLDER", held.id());
+        let over = LeasedCommand::run(guard, held.lease(), [holder], &signals).await;
         if held.lease().lost_because() == Some(LeaseLost::Taken) {
             self.say_by_whom(&client).await;
         }

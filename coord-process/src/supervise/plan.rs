@@ -19,6 +19,7 @@ pub struct Plan {
     pub(crate) orphans: Orphans,
     pub(crate) kill_mode: KillMode,
     pub(crate) rewrites: Vec<Rewrite>,
+    pub(crate) without_vars: Vec<OsString>,
 }
 
 /// What happens to the processes that CMD leaves behind when it exits by itself.
@@ -68,6 +69,7 @@ impl Plan {
             orphans: Orphans::End,
             kill_mode: KillMode::Tree,
             rewrites: Vec::new(),
+            without_vars: Vec::new(),
         }
     }
 
@@ -126,6 +128,13 @@ impl Plan {
     #[must_use]
     pub fn rewrites(mut self, rewrites: impl IntoIterator<Item = Rewrite>) -> Self {
         self.rewrites = rewrites.into_iter().collect();
+        self
+    }
+
+    /// Variables of the environment that CMD does not get.
+    #[must_use]
+    pub fn without_vars(mut self, names: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.without_vars = names.into_iter().map(Into::into).collect();
         self
     }
 

@@ -17,7 +17,7 @@ use nix::{
     unistd::{Pid, getpgid, getpid, getppid, setpgid},
 };
 
-use super::{descriptors::Descriptors, terminal::Terminal, wire::Report};
+use super::{Plan, descriptors::Descriptors, terminal::Terminal, wire::Report};
 
 /// What can fail between fork and exec beside exec itself, in the order in which it is done.
 const STEPS: [&str; 4] = [
@@ -27,21 +27,24 @@ const STEPS: [&str; 4] = [
     "restore the signal mask (sigprocmask)",
 ];
 
-/// Starts CMD, and returns its process ID, or the report that says why not.
+/// Starts the plan's CMD, and returns its process ID, or the report that says why not.
 pub(crate) fn start(
-    command: &[OsString],
+    plan: &Plan,
     vars: Vec<(OsString, OsString)>,
     client: Pid,
     descriptors: Descriptors,
     mask: SigSet,
 ) -> Result<i32, Report> {
-    let [program, arguments @ ..] = command else {
+    let [program, arguments @ ..] = &*plan.command else {
         return Err(Report::NotStarted(libc::EINVAL));
     };
     let failed = |what: &str, error: &io::Error| Report::Failed(what.to_owned(), errno(error));
     let (reader, mut writer) = io::pipe().map_err(|error| failed("open a pipe (pipe2)", &error))?;
     let guard = getpid();
     let mut command = Command::new(program);
+    for name in &plan.without_vars {
+        command.env_remove(name);
+    }
     command.args(arguments).envs(vars);
     let settle = move || settle(guard, client, descriptors, &mask, &mut writer);
     // SAFETY: the guard has one thread, so that after its fork no lock is held, and anything may be called.

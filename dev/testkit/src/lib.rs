@@ -1,8 +1,10 @@
 //! What the tests of several crates share.
 //!
 //! [`process`] looks after children, [`refusal`] takes system calls away from them, and [`WallClocks`] are wrong.
+//! [`Postgres`](postgres::Postgres) is a database.
 
 mod clocks;
+pub mod postgres;
 pub mod process;
 pub mod refusal;
 

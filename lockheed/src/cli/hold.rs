@@ -131,8 +131,8 @@ impl Wanted {
     }
 
     /// Begins to wait.
-    pub(crate) fn report(&self, name: &LockName) -> WaitReport {
-        WaitReport::start(LockheedCli::NAME, name, self.wait, !self.no_wait)
+    pub(crate) fn report(&self, names: &[LockName]) -> WaitReport {
+        WaitReport::start(LockheedCli::NAME, names, self.wait, !self.no_wait)
     }
 
     pub(crate) fn apply<S: Store>(&self, lock: Lock<S>) -> Lock<S> {
@@ -162,17 +162,12 @@ impl Wanted {
         }
     }
 
-    pub(crate) async fn acquire<S: Store>(
-        &self,
-        lock: &Lock<S>,
-        signals: &Signals,
-    ) -> Result<Held, lockheed::Error> {
-        let wait = match self.wait {
+    pub(crate) fn wait(&self) -> Wait {
+        match self.wait {
             _ if self.no_wait => Wait::No,
             Some(limit) => Wait::at_most(limit),
             None => Wait::Forever,
-        };
-        lock.acquire_unless(wait, signals.clone().came()).await
+        }
     }
 }
 
@@ -182,7 +177,7 @@ impl Acquire {
         let store = self.wanted.place(store)?;
         let id = self.id.clone().map_or_else(unique_id, Ok)?;
         let runtime = runtime()?;
-        let report = self.wanted.report(&name);
+        let report = self.wanted.report(std::slice::from_ref(&name));
         let done = runtime.block_on(async {
             let store = store.open_or_create(Login::Waiting).await?;
             let lock = Lock::new(store, name)
@@ -197,7 +192,8 @@ impl Acquire {
 
     async fn acquire(&self, lock: &Lock<AnyStore>, report: &WaitReport) -> Result<Status, Failure> {
         let signals = Signals::catch()?;
-        let held = match self.wanted.acquire(lock, &signals).await {
+        let cancel = signals.clone().came();
+        let held = match lock.acquire_unless(self.wanted.wait(), cancel).await {
             Ok(held) => held,
             Err(error) if error.errno() == Errno::ECANCELED => {
                 report.cancelled();

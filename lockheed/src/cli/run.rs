@@ -1,6 +1,6 @@
 //! `run`: a command that runs while the lock is held, and has ended when it is not.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, sync::Arc, time::Duration};
 
 use clap::Args;
 use coord_core::{Status, cli::Failure, duration};
@@ -9,18 +9,18 @@ use coord_lease::{
     runtime,
 };
 use coord_process::supervise::{Guard, StopArgs};
-use lockheed::{ErrorKind, Held, LeaseLost, Lock, store::ProofOfLife};
+use lockheed::{ErrorKind, HeldSet, LeaseLost, Lock, LockSet, store::ProofOfLife};
 use tokio::time::timeout;
 
 use super::{
-    LockArg, StoreArg, backend::Login, hold::Wanted, host, report, store::AnyStore,
-    times::RequestArgs, with_random_part,
+    StoreArg, backend::Login, hold::Wanted, host, lock_args::LockArgs, report, store::AnyStore,
+    times::RequestArgs, tokens, with_random_part,
 };
 
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
-    lock: LockArg,
+    locks: LockArgs,
     /// The beginning of the holder's ID; a random part follows [default: this host's name]
     #[arg(long)]
     id: Option<String>,
@@ -39,7 +39,8 @@ pub(crate) struct Run {
     grace: Option<Duration>,
     #[command(flatten)]
     stop: StopArgs,
-    /// The command; it has the fencing token in LOCKHEED_TOKEN
+    /// The command; it has the fencing token in LOCKHEED_TOKEN, or that of each lock in
+    /// LOCKHEED_TOKEN_1 and so on, in the order given here, and all by name in LOCKHEED_TOKENS
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
@@ -50,7 +51,7 @@ impl Run {
     }
 
     fn wrap(self, store: &StoreArg) -> Result<Status, Failure> {
-        let name = self.lock.name()?;
+        let names = self.locks.names()?;
         let store = self.wanted.place(store)?;
         let times = self
             .request
@@ -59,9 +60,10 @@ impl Run {
         // Before there are threads.
         let plan = self.stop.plan(self.command.clone(), times.grace);
         let plan = plan.signal_grace(times.signal_grace).margin(times.margin);
+        let plan = plan.without_vars(tokens::inherited());
         let guard = Guard::start(plan).map_err(not_started)?;
         let runtime = runtime()?;
-        let report = self.wanted.report(&name);
+        let report = self.wanted.report(&names);
         let done = runtime.block_on(async {
             let store = store.open_or_create(Login::WithoutInput).await?;
             let signals = Signals::catch()?;
@@ -70,10 +72,14 @@ impl Run {
                 let kept = guard.keep(std::os::fd::AsFd::as_fd(proof));
                 kept.map_err(not_started)?;
             }
-            let lock = Lock::new(store, name).id(with_random_part(&id));
-            let lock = self.lock(lock, times, proof.as_ref());
-            let lock = lock.on_event(report::handler(&report));
-            self.under(&lock, guard, &signals, &report).await
+            let (store, id) = (Arc::new(store), with_random_part(&id));
+            let lock = |name| {
+                let report = report::handler(&report.of(&name));
+                let lock = Lock::new(store.clone(), name).id(&id).on_event(report);
+                self.lock(lock, times, proof.as_ref())
+            };
+            let locks = LockSet::new(names.into_iter().map(lock))?;
+            self.under(&locks, guard, &signals, &report).await
         });
         report.end();
         runtime.shutdown_background();
@@ -84,10 +90,10 @@ impl Run {
 impl Run {
     fn lock(
         &self,
-        lock: Lock<AnyStore>,
+        lock: Lock<Arc<AnyStore>>,
         times: Times,
         proof: Option<&ProofOfLife>,
-    ) -> Lock<AnyStore> {
+    ) -> Lock<Arc<AnyStore>> {
         let lock = lock
             .duration(times.duration)
             .renew_interval(times.renew_interval)
@@ -99,15 +105,16 @@ impl Run {
         }
     }
 
-    /// Runs the command under the lock.
+    /// Runs the command under the locks.
     async fn under(
         &self,
-        lock: &Lock<AnyStore>,
+        locks: &LockSet<Arc<AnyStore>>,
         guard: Guard,
         signals: &Signals,
         report: &WaitReport,
     ) -> Result<Status, Failure> {
-        let held = match self.wanted.acquire(lock, signals).await {
+        let cancel = signals.clone().came();
+        let held = match locks.acquire_unless(self.wanted.wait(), cancel).await {
             Ok(held) => held,
             Err(error) => {
                 let busy = error.is_busy();
@@ -118,9 +125,12 @@ impl Run {
             released(held).await;
             return Ok(status);
         }
-        let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
-        let over = LeasedCommand::run(guard, held.lease(), token, signals).await;
-        if held.lease().lost_because() == Some(LeaseLost::Taken) {
+        report.acquired_all();
+        let tokens = tokens::variables(&held);
+        let over = LeasedCommand::run(guard, held.lease(), tokens, signals).await;
+        if let Some((lost, LeaseLost::Taken)) = held.first_lost()
+            && let Some(lock) = locks.get(lost.name())
+        {
             say_by_whom(lock).await;
         }
         // Until here a signal did not end this process before the lock was given back.
@@ -131,7 +141,7 @@ impl Run {
 
 /// Names who holds the lock, or who ended its lease. There is no lease of this ID that this could
 /// renew.
-async fn say_by_whom(lock: &Lock<AnyStore>) {
+async fn say_by_whom(lock: &Lock<Arc<AnyStore>>) {
     const SOON: Duration = Duration::from_secs(1);
     if let Ok(Err(error)) = timeout(SOON, lock.renew()).await
         && error.kind() == ErrorKind::Lost
@@ -141,6 +151,6 @@ async fn say_by_whom(lock: &Lock<AnyStore>) {
 }
 
 /// What comes of it is in the log; the command's status is what counts.
-async fn released(held: Held) {
+async fn released(held: HeldSet) {
     let _ = held.release().await;
 }

@@ -17,6 +17,7 @@ mod leases;
 mod premade;
 mod restore;
 mod rights;
+mod several;
 mod sharing;
 mod watch;
 mod words;

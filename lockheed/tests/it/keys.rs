@@ -77,7 +77,7 @@ fn what_cannot_be_a_key_is_refused() {
     place.expect(&["run", "--key", &long[1..], "--", "true"], 0);
     for arguments in [
         &["inspect", "x", "--key", "y"][..],
-        &["run", "x", "--key", "y", "--", "true"],
+        &["acquire", "x", "--key", "y"],
         &["check", "x", "--key", "y"],
         &["inspect"],
         &["run", "--", "true"],

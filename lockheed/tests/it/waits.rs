@@ -123,7 +123,8 @@ fn a_wait_on_a_terminal_is_one_line_of_its_width() {
         let mut bytes = [0; 4096];
         let read = screen.read(&mut bytes).unwrap();
         shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        shown.contains("left: waiting for lock x: it is")
+        // It comes in parts.
+        shown.contains("left: waiting for lock x: it is") && shown.ends_with("\x1b[?7h")
     });
     drop(waiter);
     assert!(!shown.contains("INFO"), "{shown:?}");

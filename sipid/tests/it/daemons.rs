@@ -2,17 +2,13 @@
 
 use std::{
     fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
-use crate::support::{Kept, SIPID, eventually, kill, sipid, sleeper, status_of};
+use testkit::postgres::{Postgres, free_port};
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
+use crate::support::{Kept, SIPID, eventually, kill, sipid, sleeper, status_of};
 
 /// A directory that every user may enter.
 fn open_directory() -> tempfile::TempDir {
@@ -67,64 +63,18 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// As user postgres, who owns all of it.
-fn as_postgres(program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command
-        .args([
-            "--reuid=postgres",
-            "--regid=postgres",
-            "--clear-groups",
-            "--",
-        ])
-        .arg(program);
-    command
-}
-
-/// Where Debian has the programs of a server, of the newest version that is there.
-fn postgres_programs() -> PathBuf {
-    let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    versions.sort();
-    versions.pop().unwrap().join("bin")
-}
-
 #[test]
 #[ignore = "needs root and postgresql"]
 fn postgresql_is_claimed_waited_for_reloaded_and_stopped() {
-    let dir = open_directory();
-    let (data, log) = (dir.path().join("data"), dir.path().join("log"));
-    run(Command::new("install")
-        .args(["-d", "-o", "postgres"])
-        .arg(&data));
-    let programs = postgres_programs();
-    run(as_postgres(&programs.join("initdb"))
-        .args(["--no-sync", "--auth=trust", "-D"])
-        .arg(&data));
-
+    let postgres = Postgres::new();
+    let (data, log) = (postgres.data(), postgres.directory().join("log"));
     // Claimed by root, in a directory of root's, for what becomes user postgres.
-    let claimed = dir.path().join("run/postgres.pid");
-    let port = free_port().to_string();
+    let claimed = postgres.directory().join("run/postgres.pid");
+    let port = postgres.port().to_string();
     let mut server = Command::new(SIPID);
     server.args(["claim", "--pid-file"]).arg(&claimed).arg("--");
-    server.args([
-        "setpriv",
-        "--reuid=postgres",
-        "--regid=postgres",
-        "--clear-groups",
-        "--",
-    ]);
-    server.arg(programs.join("postgres")).arg("-D").arg(&data);
-    server.args([
-        "-c",
-        "unix_socket_directories=",
-        "-c",
-        "fsync=off",
-        "-p",
-        &port,
-    ]);
+    let command = postgres.server();
+    server.arg(command.get_program()).args(command.get_args());
     let mut server = Kept(
         server
             .stderr(fs::File::create(&log).unwrap())
@@ -147,16 +97,7 @@ fn postgresql_is_claimed_waited_for_reloaded_and_stopped() {
         assert_eq!(status(file), 0, "{file:?}");
         is_kept_out(file, &[]);
     }
-    let answered = run(Command::new("psql").args([
-        "-h",
-        "127.0.0.1",
-        "-p",
-        &port,
-        "-U",
-        "postgres",
-        "-Atc",
-        "SELECT 1",
-    ]));
+    let answered = run(postgres.psql().args(["-Atc", "SELECT 1"]));
     assert_eq!(answered.stdout, b"1\n");
 
     let said = |words: &str| fs::read_to_string(&log).unwrap().contains(words);
@@ -185,7 +126,7 @@ fn postgresql_is_claimed_waited_for_reloaded_and_stopped() {
         status_of(&[
             "status",
             "--exec",
-            programs.join("postgres").to_str().unwrap(),
+            postgres.program("postgres").to_str().unwrap(),
             "--pid-file",
             own.to_str().unwrap()
         ]),

@@ -201,7 +201,7 @@ impl Process {
 
     fn start(&mut self, vars: Vec<(OsString, OsString)>) -> io::Result<()> {
         let (descriptors, mask) = (self.tools.descriptors, self.tools.mask);
-        let report = match spawn::start(&self.plan.command, vars, self.client, descriptors, mask) {
+        let report = match spawn::start(&self.plan, vars, self.client, descriptors, mask) {
             Ok(pid) => {
                 self.cmd = Some(Cmd {
                     pid,
