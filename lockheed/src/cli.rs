@@ -5,6 +5,7 @@ mod backend;
 mod check;
 mod hold;
 mod report;
+mod restart;
 mod run;
 mod show;
 mod store;

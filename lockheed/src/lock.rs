@@ -52,6 +52,7 @@ pub struct Lock<S> {
     timeout: Option<Duration>,
     retries: u32,
     delay: Duration,
+    is_patient: bool,
     handler: Option<Handler>,
 }
 
@@ -77,6 +78,7 @@ impl<S: Store> Lock<S> {
             timeout: None,
             retries: 0,
             delay: Duration::ZERO,
+            is_patient: false,
             handler: None,
         }
     }
@@ -162,6 +164,13 @@ impl<S: Store> Lock<S> {
     pub fn retry(mut self, retries: u32, delay: Duration) -> Self {
         self.retries = retries;
         self.delay = delay;
+        self
+    }
+
+    /// Waits for a store that does not answer from the beginning, as for one that goes away during the
+    /// wait, and not for 30 s alone: for whoever has had answers from it before.
+    pub fn patient(mut self) -> Self {
+        self.is_patient = true;
         self
     }
 
@@ -298,7 +307,10 @@ impl<S: Store> Lock<S> {
         if self.keeps_length {
             mutex = mutex.keeping_the_length();
         }
-        let engine = Engine::new(mutex, settings, Moment::new(BootInstant::now()), seed());
+        let mut engine = Engine::new(mutex, settings, Moment::new(BootInstant::now()), seed());
+        if self.is_patient {
+            engine = engine.patient();
+        }
         let mut reporter = Reporter::new(self.handler.clone(), self.renew_interval);
         let started = start(engine, place, move |event| reporter.tell(event));
         started.map_err(|error| {

@@ -79,6 +79,7 @@ mod outcome;
 mod plan;
 mod priority;
 mod reap;
+pub mod reexec;
 mod running;
 mod signals;
 mod spawn;

@@ -5,6 +5,8 @@ use std::{ffi::OsString, fmt, str::FromStr, time::Duration};
 use coord_core::{Errno, HasErrno, signal_name};
 use nix::libc;
 
+use super::reexec::SignalMask;
+
 /// So that a moment and a grace period make a moment.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -19,6 +21,7 @@ pub struct Plan {
     pub(crate) orphans: Orphans,
     pub(crate) kill_mode: KillMode,
     pub(crate) rewrites: Vec<Rewrite>,
+    pub(crate) mask: Option<SignalMask>,
 }
 
 /// What happens to the processes that CMD leaves behind when it exits by itself.
@@ -68,6 +71,7 @@ impl Plan {
             orphans: Orphans::End,
             kill_mode: KillMode::Tree,
             rewrites: Vec::new(),
+            mask: None,
         }
     }
 
@@ -126,6 +130,13 @@ impl Plan {
     #[must_use]
     pub fn rewrites(mut self, rewrites: impl IntoIterator<Item = Rewrite>) -> Self {
         self.rewrites = rewrites.into_iter().collect();
+        self
+    }
+
+    /// The signal mask that CMD is started with, instead of this process's.
+    #[must_use]
+    pub fn signal_mask(mut self, mask: SignalMask) -> Self {
+        self.mask = Some(mask);
         self
     }
 

@@ -1,20 +1,26 @@
 //! `run`: a command that runs while the lock is held, and has ended when it is not.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, sync::Arc, time::Duration};
 
 use clap::Args;
-use coord_core::{Status, cli::Failure, duration};
+use coord_core::{BootInstant, Status, cli::Failure, duration};
 use coord_lease::{
     LeasedCommand, Signals, Times, WaitReport, as_wrapper, failed, not_acquired, not_started,
     runtime,
 };
-use coord_process::supervise::{Guard, StopArgs};
+use coord_process::supervise::{Guard, StopArgs, reexec::SignalMask};
 use lockheed::{ErrorKind, Held, LeaseLost, Lock, store::ProofOfLife};
 use tokio::time::timeout;
 
 use super::{
-    LockArg, StoreArg, backend::Login, hold::Wanted, host, report, store::AnyStore,
-    times::RequestArgs, with_random_part,
+    LockArg, StoreArg,
+    backend::Login,
+    hold::Wanted,
+    host, report,
+    restart::{Left, Past},
+    store::AnyStore,
+    times::RequestArgs,
+    with_random_part,
 };
 
 #[derive(Args)]
@@ -39,9 +45,20 @@ pub(crate) struct Run {
     grace: Option<Duration>,
     #[command(flatten)]
     stop: StopArgs,
+    /// When the lock was lost and the command was ended, wait for the lock as long as it takes, and run
+    /// the command again
+    #[arg(long)]
+    restart: bool,
     /// The command; it has the fencing token in LOCKHEED_TOKEN
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
+}
+
+/// How one life of the command has ended.
+enum Over {
+    With(Status),
+    /// The lock was lost, and another life follows.
+    Lost(Left),
 }
 
 impl Run {
@@ -49,45 +66,60 @@ impl Run {
         self.wrap(store).map_err(as_wrapper)
     }
 
-    fn wrap(self, store: &StoreArg) -> Result<Status, Failure> {
+    fn wrap(mut self, store: &StoreArg) -> Result<Status, Failure> {
+        // This, and the guard, before there are threads.
+        let past = Past::inherited(self.restart);
+        if past.is_there() {
+            self.wanted.once_more();
+        }
         let name = self.lock.name()?;
         let store = self.wanted.place(store)?;
         let times = self
             .request
             .times(self.duration, self.renew_interval, self.grace)?;
         let id = self.id.clone().map_or_else(host, Ok)?;
-        // Before there are threads.
         let plan = self.stop.plan(self.command.clone(), times.grace);
         let plan = plan.signal_grace(times.signal_grace).margin(times.margin);
-        let guard = Guard::start(plan).map_err(not_started)?;
+        let guard = Guard::start(plan.signal_mask(past.mask)).map_err(not_started)?;
         let runtime = runtime()?;
         let report = self.wanted.report(&name);
         let done = runtime.block_on(async {
             let store = store.open_or_create(Login::WithoutInput).await?;
             let signals = Signals::catch()?;
+            past.mask.set();
             let proof = store.prove_life().map_err(failed)?;
             if let Some(proof) = &proof {
                 let kept = guard.keep(std::os::fd::AsFd::as_fd(proof));
                 kept.map_err(not_started)?;
             }
+            let store = Arc::new(store);
+            past.settle(&store, &name, &signals, &report).await;
             let lock = Lock::new(store, name).id(with_random_part(&id));
             let lock = self.lock(lock, times, proof.as_ref());
             let lock = lock.on_event(report::handler(&report));
-            self.under(&lock, guard, &signals, &report).await
+            let lock = if past.is_there() {
+                lock.patient()
+            } else {
+                lock
+            };
+            self.under(&lock, guard, &signals, &report, &past).await
         });
         report.end();
         runtime.shutdown_background();
-        done
+        match done? {
+            Over::With(status) => Ok(status),
+            Over::Lost(left) => Err(past.execute_again(&left)),
+        }
     }
 }
 
 impl Run {
     fn lock(
         &self,
-        lock: Lock<AnyStore>,
+        lock: Lock<Arc<AnyStore>>,
         times: Times,
         proof: Option<&ProofOfLife>,
-    ) -> Lock<AnyStore> {
+    ) -> Lock<Arc<AnyStore>> {
         let lock = lock
             .duration(times.duration)
             .renew_interval(times.renew_interval)
@@ -102,36 +134,49 @@ impl Run {
     /// Runs the command under the lock.
     async fn under(
         &self,
-        lock: &Lock<AnyStore>,
+        lock: &Lock<Arc<AnyStore>>,
         guard: Guard,
         signals: &Signals,
         report: &WaitReport,
-    ) -> Result<Status, Failure> {
+        past: &Past,
+    ) -> Result<Over, Failure> {
         let held = match self.wanted.acquire(lock, signals).await {
             Ok(held) => held,
             Err(error) => {
                 let busy = error.is_busy();
-                return not_acquired(error, busy, signals, report);
+                return not_acquired(error, busy, signals, report).map(Over::With);
             }
         };
         if let Some(status) = signals.status() {
             released(held).await;
-            return Ok(status);
+            return Ok(Over::With(status));
         }
+        let acquired = BootInstant::now();
         let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
         let over = LeasedCommand::run(guard, held.lease(), token, signals).await;
         if held.lease().lost_because() == Some(LeaseLost::Taken) {
             say_by_whom(lock).await;
         }
+        let left = past.left(&held, acquired);
         // Until here a signal did not end this process before the lock was given back.
         released(held).await;
-        over.status
+        if !self.restart {
+            return over.status.map(Over::With);
+        }
+        SignalMask::block_all();
+        over.runs_again().map_or_else(
+            |status| {
+                past.mask.set();
+                status.map(Over::With)
+            },
+            |()| Ok(Over::Lost(left)),
+        )
     }
 }
 
 /// Names who holds the lock, or who ended its lease. There is no lease of this ID that this could
 /// renew.
-async fn say_by_whom(lock: &Lock<AnyStore>) {
+async fn say_by_whom(lock: &Lock<Arc<AnyStore>>) {
     const SOON: Duration = Duration::from_secs(1);
     if let Ok(Err(error)) = timeout(SOON, lock.renew()).await
         && error.kind() == ErrorKind::Lost

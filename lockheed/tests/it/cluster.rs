@@ -15,6 +15,7 @@ mod kubectl;
 mod labels;
 mod leases;
 mod premade;
+mod restart;
 mod restore;
 mod rights;
 mod watch;

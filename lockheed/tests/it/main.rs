@@ -19,6 +19,7 @@ mod library;
 mod limits;
 mod listing;
 mod queue;
+mod restart;
 mod silent;
 mod support;
 mod trouble;
