@@ -4,6 +4,7 @@ mod admin;
 mod backend;
 mod check;
 mod hold;
+mod hooks;
 mod report;
 mod restart;
 mod run;

@@ -10,7 +10,7 @@ use lockheed::{Held, LeaseLost, Lock, LockName};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
-use super::store::AnyStore;
+use super::{hooks::Unfinished, store::AnyStore};
 
 /// Where one life finds what the one before has left.
 const VARIABLE: &str = "LOCKHEED_LIFE";
@@ -40,6 +40,7 @@ pub(crate) struct Left {
     losses: u32,
     /// The holder's ID, whose lease may still be there.
     holder: Option<String>,
+    pub(crate) hooks: Unfinished,
 }
 
 impl Past {
@@ -61,6 +62,10 @@ impl Past {
 
     pub(crate) fn is_there(&self) -> bool {
         self.left.is_some()
+    }
+
+    pub(crate) fn hooks(&self) -> Option<Unfinished> {
+        self.left.as_ref().map(|left| left.hooks.clone())
     }
 
     /// Ends the old lease, under which nothing runs any more, and pauses where locks are lost again and
@@ -99,6 +104,7 @@ impl Past {
                 before.saturating_add(1)
             },
             holder: (!is_gone).then(|| held.id().to_owned()),
+            hooks: Unfinished::default(),
         }
     }
 
@@ -140,8 +146,11 @@ mod tests {
     #[test]
     fn the_pause_grows_with_each_loss_and_ends_growing() {
         let pause = |losses| {
-            let holder = None;
-            Left { losses, holder }.pause()
+            let left = Left {
+                losses,
+                ..Left::default()
+            };
+            left.pause()
         };
         assert_eq!(pause(0), Duration::ZERO);
         assert!(pause(1) < Duration::from_millis(100));

@@ -9,13 +9,14 @@ use coord_lease::{
     runtime,
 };
 use coord_process::supervise::{Guard, StopArgs, reexec::SignalMask};
-use lockheed::{ErrorKind, Held, LeaseLost, Lock, store::ProofOfLife};
+use lockheed::{ErrorKind, Event, Held, LeaseLost, Lock, store::ProofOfLife};
 use tokio::time::timeout;
 
 use super::{
     LockArg, StoreArg,
     backend::Login,
     hold::Wanted,
+    hooks::{HookArgs, Hooks},
     host, report,
     restart::{Left, Past},
     store::AnyStore,
@@ -49,6 +50,8 @@ pub(crate) struct Run {
     /// the command again
     #[arg(long)]
     restart: bool,
+    #[command(flatten)]
+    hooks: HookArgs,
     /// The command; it has the fencing token in LOCKHEED_TOKEN
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -58,7 +61,7 @@ pub(crate) struct Run {
 enum Over {
     With(Status),
     /// The lock was lost, and another life follows.
-    Lost(Left),
+    Lost(Box<Left>),
 }
 
 impl Run {
@@ -83,6 +86,8 @@ impl Run {
         let guard = Guard::start(plan.signal_mask(past.mask)).map_err(not_started)?;
         let runtime = runtime()?;
         let report = self.wanted.report(&name);
+        let id = with_random_part(&id);
+        let hooks = Hooks::start(&self.hooks, &id, &report, past.hooks())?;
         let done = runtime.block_on(async {
             let store = store.open_or_create(Login::WithoutInput).await?;
             let signals = Signals::catch()?;
@@ -93,16 +98,28 @@ impl Run {
                 kept.map_err(not_started)?;
             }
             let store = Arc::new(store);
+            hooks.serve(&store, &name);
             past.settle(&store, &name, &signals, &report).await;
-            let lock = Lock::new(store, name).id(with_random_part(&id));
+            let lock = Lock::new(store, name).id(id);
             let lock = self.lock(lock, times, proof.as_ref());
-            let lock = lock.on_event(report::handler(&report));
             let lock = if past.is_there() {
                 lock.patient()
             } else {
                 lock
             };
-            self.under(&lock, guard, &signals, &report, &past).await
+            let lock = lock.on_event(told(&report, &hooks));
+            let over = self.under(&lock, guard, &signals, &report, &past).await;
+            if !matches!(over, Ok(Over::Lost(_))) {
+                hooks.finish(&signals).await;
+            }
+            over
+        });
+        let done = done.map(|over| match over {
+            Over::Lost(mut left) => {
+                left.hooks = hooks.hand_over();
+                Over::Lost(left)
+            }
+            over => over,
         });
         report.end();
         runtime.shutdown_background();
@@ -110,6 +127,15 @@ impl Run {
             Over::With(status) => Ok(status),
             Over::Lost(left) => Err(past.execute_again(&left)),
         }
+    }
+}
+
+/// Everybody who is told what happens to the lock.
+fn told(report: &WaitReport, hooks: &Hooks) -> impl Fn(&Event) + Send + Sync + 'static {
+    let (report, hooks) = (report::handler(report), hooks.clone());
+    move |event| {
+        report(event);
+        hooks.tell(event);
     }
 }
 
@@ -169,7 +195,7 @@ impl Run {
                 past.mask.set();
                 status.map(Over::With)
             },
-            |()| Ok(Over::Lost(left)),
+            |()| Ok(Over::Lost(Box::new(left))),
         )
     }
 }

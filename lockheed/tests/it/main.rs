@@ -13,6 +13,7 @@ mod contention;
 mod directory;
 mod failures;
 mod foreign;
+mod hooks;
 mod init;
 mod keys;
 mod library;
