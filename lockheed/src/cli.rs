@@ -5,6 +5,7 @@ mod backend;
 mod check;
 mod hold;
 mod hooks;
+mod metrics;
 mod report;
 mod restart;
 mod run;

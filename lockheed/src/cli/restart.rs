@@ -10,7 +10,7 @@ use lockheed::{Held, LeaseLost, Lock, LockName};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
-use super::{hooks::Unfinished, store::AnyStore};
+use super::{hooks::Unfinished, metrics::Counts, store::AnyStore};
 
 /// Where one life finds what the one before has left.
 const VARIABLE: &str = "LOCKHEED_LIFE";
@@ -41,6 +41,7 @@ pub(crate) struct Left {
     /// The holder's ID, whose lease may still be there.
     holder: Option<String>,
     pub(crate) hooks: Unfinished,
+    pub(crate) counts: Option<Counts>,
 }
 
 impl Past {
@@ -66,6 +67,10 @@ impl Past {
 
     pub(crate) fn hooks(&self) -> Option<Unfinished> {
         self.left.as_ref().map(|left| left.hooks.clone())
+    }
+
+    pub(crate) fn counts(&self) -> Option<Counts> {
+        self.left.as_ref().and_then(|left| left.counts.clone())
     }
 
     /// Ends the old lease, under which nothing runs any more, and pauses where locks are lost again and
@@ -104,7 +109,7 @@ impl Past {
                 before.saturating_add(1)
             },
             holder: (!is_gone).then(|| held.id().to_owned()),
-            hooks: Unfinished::default(),
+            ..Left::default()
         }
     }
 

@@ -1,6 +1,6 @@
 //! `run`: a command that runs while the lock is held, and has ended when it is not.
 
-use std::{ffi::OsString, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use coord_core::{BootInstant, Status, cli::Failure, duration};
@@ -17,7 +17,9 @@ use super::{
     backend::Login,
     hold::Wanted,
     hooks::{HookArgs, Hooks},
-    host, report,
+    host,
+    metrics::Metrics,
+    report,
     restart::{Left, Past},
     store::AnyStore,
     times::RequestArgs,
@@ -52,6 +54,9 @@ pub(crate) struct Run {
     restart: bool,
     #[command(flatten)]
     hooks: HookArgs,
+    /// Write counts and times to this file for Prometheus, in its text format
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// The command; it has the fencing token in LOCKHEED_TOKEN
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -76,7 +81,7 @@ impl Run {
             self.wanted.once_more();
         }
         let name = self.lock.name()?;
-        let store = self.wanted.place(store)?;
+        let place = self.wanted.place(store)?;
         let times = self
             .request
             .times(self.duration, self.renew_interval, self.grace)?;
@@ -89,9 +94,11 @@ impl Run {
         let id = with_random_part(&id);
         let hooks = Hooks::start(&self.hooks, &id, &report, past.hooks())?;
         let done = runtime.block_on(async {
-            let store = store.open_or_create(Login::WithoutInput).await?;
+            let store = place.open_or_create(Login::WithoutInput).await?;
             let signals = Signals::catch()?;
             past.mask.set();
+            let file = self.metrics.as_deref();
+            let metrics = Metrics::start(file, &place, &store, &name, &report, past.counts())?;
             let proof = store.prove_life().map_err(failed)?;
             if let Some(proof) = &proof {
                 let kept = guard.keep(std::os::fd::AsFd::as_fd(proof));
@@ -107,19 +114,16 @@ impl Run {
             } else {
                 lock
             };
-            let lock = lock.on_event(told(&report, &hooks));
-            let over = self.under(&lock, guard, &signals, &report, &past).await;
-            if !matches!(over, Ok(Over::Lost(_))) {
+            let lock = lock.on_event(told(&report, &hooks, &metrics));
+            let mut over = self.under(&lock, guard, &signals, &report, &past).await;
+            metrics.finish();
+            if let Ok(Over::Lost(left)) = &mut over {
+                left.hooks = hooks.hand_over();
+                left.counts = metrics.counts();
+            } else {
                 hooks.finish(&signals).await;
             }
             over
-        });
-        let done = done.map(|over| match over {
-            Over::Lost(mut left) => {
-                left.hooks = hooks.hand_over();
-                Over::Lost(left)
-            }
-            over => over,
         });
         report.end();
         runtime.shutdown_background();
@@ -131,11 +135,17 @@ impl Run {
 }
 
 /// Everybody who is told what happens to the lock.
-fn told(report: &WaitReport, hooks: &Hooks) -> impl Fn(&Event) + Send + Sync + 'static {
-    let (report, hooks) = (report::handler(report), hooks.clone());
+fn told(
+    report: &WaitReport,
+    hooks: &Hooks,
+    metrics: &Metrics,
+) -> impl Fn(&Event) + Send + Sync + 'static {
+    let report = report::handler(report);
+    let (hooks, metrics) = (hooks.clone(), metrics.clone());
     move |event| {
         report(event);
         hooks.tell(event);
+        metrics.tell(event);
     }
 }
 

@@ -68,6 +68,17 @@ impl AnyStore {
         }
     }
 
+    /// Where in a cluster it is.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Dir(_) => None,
+            #[cfg(feature = "kube")]
+            Self::Kube(store) => Some(store.cluster().namespace()),
+            #[cfg(feature = "kube")]
+            Self::Lease(store) => Some(store.cluster().namespace()),
+        }
+    }
+
     /// What shows that the holder lives, where the store can tell.
     pub(crate) fn prove_life(&self) -> Result<Option<ProofOfLife>, StoreError> {
         match self {

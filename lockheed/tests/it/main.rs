@@ -19,6 +19,7 @@ mod keys;
 mod library;
 mod limits;
 mod listing;
+mod metrics;
 mod queue;
 mod restart;
 mod silent;
