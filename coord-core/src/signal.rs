@@ -68,8 +68,8 @@ pub fn keep_sigpipe() {
     }
 }
 
-/// Puts SIGPIPE back to what it was when this program was started, for the program that this process
-/// is about to execute; [`ignore_sigpipe`] takes it back.
+/// Puts SIGPIPE back to what it was when this program was started, for the program that this
+/// process is about to execute; [`ignore_sigpipe`] takes it back.
 pub fn restore_sigpipe() {
     if !sigpipe_was_ignored() {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());

@@ -72,7 +72,8 @@ impl WaitReport {
         }))
     }
 
-    /// Tells why the wait begins; who is in the way is told at once then, and the end of the wait too.
+    /// Tells why the wait begins; who is in the way is told at once then, and the end of the wait
+    /// too.
     pub fn announce(&self, why: impl Display) {
         let mut state = self.state();
         self.write(&state, Level::Info, format_args!("{why}"));

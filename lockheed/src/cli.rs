@@ -6,6 +6,7 @@ mod check;
 mod hold;
 mod hooks;
 mod metrics;
+mod observers;
 mod report;
 mod restart;
 mod run;
@@ -130,6 +131,10 @@ fn with_random_part(id: &str) -> String {
         u64::from(std::process::id()) << 32 ^ u64::try_from(now).unwrap_or(0)
     });
     format!("{id}-{random:016x}")
+}
+
+fn no_thread(error: &std::io::Error) -> Failure {
+    Failure::new(Status::FAILED, format!("cannot start a thread: {error}"))
 }
 
 fn host() -> Result<String, Failure> {

@@ -167,8 +167,8 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// Waits for a store that does not answer from the beginning, as for one that goes away during the
-    /// wait, and not for 30 s alone: for whoever has had answers from it before.
+    /// Waits for a store that does not answer from the beginning, as for one that goes away during
+    /// the wait, and not for 30 s alone: for whoever has had answers from it before.
     pub fn patient(mut self) -> Self {
         self.is_patient = true;
         self

@@ -1,5 +1,5 @@
-//! A short script beside the command: in a process group of its own, which is ended when its time is
-//! over.
+//! A short script beside the command: in a process group of its own, which is ended when its time
+//! is over.
 //!
 //! The script is a child of the client, and so is what it leaves behind, as long as the client is a
 //! child subreaper; what goes into a session of its own is let be.
@@ -40,8 +40,8 @@ pub enum HookState {
 }
 
 impl Hook {
-    /// Runs `sh -c SCRIPT` with this on its standard input, and with our standard error as its output.
-    /// No signal is blocked or ignored in it.
+    /// Runs `sh -c SCRIPT` with this on its standard input, and with our standard error as its
+    /// output. No signal is blocked or ignored in it.
     ///
     /// # Errors
     /// Those of `memfd_create(2)`, `write(2)`, `fork(2)` and `execve(2)`.
@@ -91,8 +91,8 @@ impl Hook {
         }
     }
 
-    /// Sends a signal to its process group, which cannot be another's while [`look`](Self::look) has
-    /// not said that nothing is left.
+    /// Sends a signal to its process group, which cannot be another's while [`look`](Self::look)
+    /// has not said that nothing is left.
     pub fn signal(self, number: i32) {
         // SAFETY: kill takes any numbers.
         unsafe { libc::kill(-self.0, number) };

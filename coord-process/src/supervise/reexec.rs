@@ -52,8 +52,8 @@ pub struct SignalMask(SigSet);
 pub struct Inherited {
     /// What it wanted this one to know.
     pub text: String,
-    /// The mask that the first program of the process was started with. All signals are blocked now,
-    /// and those that came since are pending.
+    /// The mask that the first program of the process was started with. All signals are blocked
+    /// now, and those that came since are pending.
     pub mask: SignalMask,
 }
 
@@ -140,8 +140,8 @@ pub fn inherited(variable: &str) -> Option<Inherited> {
 
 /// Executes this program again; all other threads end. Returns only when that fails: why.
 ///
-/// To be called by the process's first thread, with all signals blocked in every thread, or some may
-/// be lost.
+/// To be called by the process's first thread, with all signals blocked in every thread, or some
+/// may be lost.
 #[must_use]
 pub fn execute(variable: &str, text: &str, mask: &SignalMask) -> io::Error {
     let error = match try_execute(variable, text, mask) {

@@ -150,8 +150,8 @@ impl Running {
         self.stopping.is_some()
     }
 
-    /// The next signal that was passed on to nobody, since it came when CMD was over: one that asks it
-    /// to end, a HUP or a QUIT. By its number in `signal(7)`.
+    /// The next signal that was passed on to nobody, since it came when CMD was over: one that asks
+    /// it to end, a HUP or a QUIT. By its number in `signal(7)`.
     pub fn next_unsent(&mut self) -> Option<i32> {
         let ends = |number: i32| {
             self.guard.plan.is_asked_by(number) || [libc::SIGHUP, libc::SIGQUIT].contains(&number)

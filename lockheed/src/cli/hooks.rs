@@ -1,5 +1,5 @@
-//! `run --on-wait` and `--on-lost`: scripts that are told what happens to the lock, and that hold up
-//! nothing.
+//! `run --on-wait` and `--on-lost`: scripts that are told what happens to the lock, and that hold
+//! up nothing.
 
 mod runner;
 
@@ -7,7 +7,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 use coord_core::{cli::Failure, duration, errno::with_sources};
-use coord_lease::{Signals, WaitReport, failed};
+use coord_lease::{Signals, WaitReport};
 use lockheed::{Event, LockName};
 use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 pub(crate) use self::runner::Running;
 use self::runner::{Due, Shared};
-use super::{show::all_in_json, store::AnyStore};
+use super::{no_thread, show::all_in_json, store::AnyStore};
 
 /// How long the lock's state is asked for.
 const SOON: Duration = Duration::from_secs(1);
@@ -26,8 +26,8 @@ const TICK: Duration = Duration::from_millis(20);
 
 #[derive(Args, Clone)]
 pub(crate) struct HookArgs {
-    /// Run this with `sh -c` when somebody else holds the lock and the wait begins, with the lock as
-    /// JSON on standard input
+    /// Run this with `sh -c` when somebody else holds the lock and the wait begins, with the lock
+    /// as JSON on standard input
     #[arg(long, value_name = "SCRIPT", value_parser = NonEmptyStringValueParser::new())]
     on_wait: Option<String>,
     /// Run this with `sh -c` when the lock was lost, with the lock as JSON on standard input
@@ -106,7 +106,7 @@ impl Hooks {
             runner.run(&report);
         };
         let thread = thread::Builder::new().name("lockheed-hook".to_owned());
-        thread.spawn(work).map_err(failed)?;
+        thread.spawn(work).map_err(|error| no_thread(&error))?;
         Ok(Self(Some(shared)))
     }
 

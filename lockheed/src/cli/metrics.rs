@@ -18,13 +18,13 @@ use std::{
 };
 
 use coord_core::{BootInstant, Status, cli::Failure};
-use coord_lease::{WaitReport, failed};
+use coord_lease::WaitReport;
 use lockheed::{Event, LockName};
 use log::Level;
 use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
 
-use super::{StoreArg, store::AnyStore};
+use super::{StoreArg, no_thread, store::AnyStore};
 
 /// How often the file is written while nothing happens: times go on.
 const EVERY: Duration = Duration::from_secs(10);
@@ -108,7 +108,7 @@ impl Metrics {
             writer.run(&report);
         };
         let thread = thread::Builder::new().name("lockheed-metric".to_owned());
-        thread.spawn(work).map_err(failed)?;
+        thread.spawn(work).map_err(|error| no_thread(&error))?;
         Ok(Self(Some(shared)))
     }
 

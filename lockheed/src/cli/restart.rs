@@ -73,8 +73,8 @@ impl Past {
         self.left.as_ref().and_then(|left| left.counts.clone())
     }
 
-    /// Ends the old lease, under which nothing runs any more, and pauses where locks are lost again and
-    /// again.
+    /// Ends the old lease, under which nothing runs any more, and pauses where locks are lost again
+    /// and again.
     pub(crate) async fn settle(
         &self,
         store: &Arc<AnyStore>,
@@ -133,8 +133,8 @@ impl Left {
     }
 }
 
-/// A store that was away longer than a lease's length: the lease would keep the lock from everybody for
-/// as long again.
+/// A store that was away longer than a lease's length: the lease would keep the lock from everybody
+/// for as long again.
 async fn release_in_time(lock: Lock<Arc<AnyStore>>) {
     while let Err(error) = lock.release().await {
         if [Errno::EACCES, Errno::EINVAL].contains(&error.errno()) {

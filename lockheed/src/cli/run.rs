@@ -9,7 +9,7 @@ use coord_lease::{
     runtime,
 };
 use coord_process::supervise::{Guard, StopArgs, reexec::SignalMask};
-use lockheed::{ErrorKind, Event, Held, LeaseLost, Lock, store::ProofOfLife};
+use lockheed::{ErrorKind, Held, LeaseLost, Lock, store::ProofOfLife};
 use tokio::time::timeout;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     hooks::{HookArgs, Hooks},
     host,
     metrics::Metrics,
-    report,
+    observers::Observers,
     restart::{Left, Past},
     store::AnyStore,
     times::RequestArgs,
@@ -48,8 +48,8 @@ pub(crate) struct Run {
     grace: Option<Duration>,
     #[command(flatten)]
     stop: StopArgs,
-    /// When the lock was lost and the command was ended, wait for the lock as long as it takes, and run
-    /// the command again
+    /// When the lock was lost and the command was ended, wait for the lock as long as it takes, and
+    /// run the command again
     #[arg(long)]
     restart: bool,
     #[command(flatten)]
@@ -61,6 +61,9 @@ pub(crate) struct Run {
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
+
+/// How long the store is asked where it can wait.
+const SOON: Duration = Duration::from_secs(1);
 
 /// How one life of the command has ended.
 enum Over {
@@ -114,8 +117,12 @@ impl Run {
             } else {
                 lock
             };
-            let lock = lock.on_event(told(&report, &hooks, &metrics));
-            let mut over = self.under(&lock, guard, &signals, &report, &past).await;
+            let observers = Observers::new(&report, &hooks, &metrics);
+            let told = observers.clone();
+            let lock = lock.on_event(move |event| told.tell(event));
+            let mut over = self
+                .under(&lock, guard, &signals, &report, &past, &observers)
+                .await;
             metrics.finish();
             if let Ok(Over::Lost(left)) = &mut over {
                 left.hooks = hooks.hand_over();
@@ -131,21 +138,6 @@ impl Run {
             Over::With(status) => Ok(status),
             Over::Lost(left) => Err(past.execute_again(&left)),
         }
-    }
-}
-
-/// Everybody who is told what happens to the lock.
-fn told(
-    report: &WaitReport,
-    hooks: &Hooks,
-    metrics: &Metrics,
-) -> impl Fn(&Event) + Send + Sync + 'static {
-    let report = report::handler(report);
-    let (hooks, metrics) = (hooks.clone(), metrics.clone());
-    move |event| {
-        report(event);
-        hooks.tell(event);
-        metrics.tell(event);
     }
 }
 
@@ -175,6 +167,7 @@ impl Run {
         signals: &Signals,
         report: &WaitReport,
         past: &Past,
+        observers: &Observers,
     ) -> Result<Over, Failure> {
         let held = match self.wanted.acquire(lock, signals).await {
             Ok(held) => held,
@@ -190,15 +183,20 @@ impl Run {
         let acquired = BootInstant::now();
         let token = ("LOCKHEED_TOKEN", held.token().to_string().into());
         let over = LeasedCommand::run(guard, held.lease(), token, signals).await;
+        if over.is_lost {
+            observers.lost(&held);
+        }
         if held.lease().lost_because() == Some(LeaseLost::Taken) {
             say_by_whom(lock).await;
         }
         let left = past.left(&held, acquired);
-        // Until here a signal did not end this process before the lock was given back.
-        released(held).await;
-        if !self.restart {
+        // Until here a signal did not end this process before the lock was given back. The next
+        // life sees to a lease that is still there.
+        if !self.restart || !over.is_lost {
+            released(held).await;
             return over.status.map(Over::With);
         }
+        let _ = timeout(SOON, released(held)).await;
         SignalMask::block_all();
         over.runs_again().map_or_else(
             |status| {
@@ -213,7 +211,6 @@ impl Run {
 /// Names who holds the lock, or who ended its lease. There is no lease of this ID that this could
 /// renew.
 async fn say_by_whom(lock: &Lock<Arc<AnyStore>>) {
-    const SOON: Duration = Duration::from_secs(1);
     if let Ok(Err(error)) = timeout(SOON, lock.renew()).await
         && error.kind() == ErrorKind::Lost
     {

@@ -100,7 +100,8 @@ fn the_scripts_read_what_inspect_shows_and_what_has_happened() {
     assert_eq!(run.status(), 122);
 }
 
-/// The lock is there for the script that hangs, too: a second and a half, and a lease of one second.
+/// The lock is there for the script that hangs, too: a second and a half, and a lease of one
+/// second.
 #[test]
 fn a_script_that_hangs_is_ended_and_holds_up_nothing() {
     let place = Place::new();
@@ -167,6 +168,37 @@ fn a_loss_makes_room_and_its_script_has_its_time() {
     assert!(place.has_logged(said));
 }
 
+/// The command is ended before the lease is over, which is told and counted as the loss that it is.
+#[test]
+fn a_lease_that_cannot_be_renewed_is_lost() {
+    let place = Place::new();
+    let metrics = place.path("x.prom");
+    let lost = "cat >lost";
+    let hooks = [
+        "--duration",
+        "2s",
+        "--on-lost",
+        lost,
+        "--metrics",
+        metrics.to_str().unwrap(),
+    ];
+    let command = ["sh", "-c", "echo $$ >begun; exec sleep 1000"];
+    let mut run = place.hooked(&hooks, &command);
+    let command = number_in(&place.path("begun"));
+    let guard = place.guard();
+    eventually("the command is ended", || !is_alive(command));
+    drop(guard);
+    assert_eq!(run.status(), 122);
+    assert_eq!(place.news("lost")["reason"], "it expired");
+    assert!(place.has_logged("lock x: lost: it expired"));
+    let text = fs::read_to_string(&metrics).unwrap();
+    assert!(text.contains("lockheed_losses_total{"), "{text}");
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("lockheed_losses") && line.ends_with(" 1"))
+    );
+}
+
 #[test]
 fn a_script_that_fails_is_a_warning() {
     let place = Place::new();
@@ -211,7 +243,9 @@ fn a_script_need_not_read() {
         content(&place.path("ready"));
         run.signal(Signal::SIGTERM);
         assert_eq!(run.status(), 143);
-        assert!(!place.has_logged("the script"), "{script}");
+        for failure in ["with status", "by signal", "cannot run"] {
+            assert!(!place.has_logged(failure), "{script}");
+        }
         fs::remove_file(place.path("ready")).unwrap();
     }
 }
@@ -229,7 +263,7 @@ fn what_a_script_leaves_in_the_background_is_ended_in_time() {
     eventually("both run", || runs(&near) && runs(&far));
     eventually("one is ended", || !runs(&near));
     assert!(runs(&far));
-    assert!(place.has_logged("did not end within 1s"));
+    eventually("it is said", || place.has_logged("did not end within 1s"));
     place.other_releases();
     content(&place.path("begun"));
     run.signal(Signal::SIGTERM);
