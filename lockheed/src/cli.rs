@@ -3,6 +3,7 @@
 mod admin;
 mod backend;
 mod check;
+mod events;
 mod hold;
 mod hooks;
 mod metrics;

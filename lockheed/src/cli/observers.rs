@@ -8,7 +8,7 @@ use std::sync::{
 use coord_lease::WaitReport;
 use lockheed::{Event, Held, LeaseLost};
 
-use super::{hooks::Hooks, metrics::Metrics, report};
+use super::{events::Recorder, hooks::Hooks, metrics::Metrics, report};
 
 #[derive(Clone)]
 pub(crate) struct Observers(Arc<All>);
@@ -17,15 +17,22 @@ struct All {
     log: Box<dyn Fn(&Event) + Send + Sync>,
     hooks: Hooks,
     metrics: Metrics,
+    events: Recorder,
     is_lost: AtomicBool,
 }
 
 impl Observers {
-    pub(crate) fn new(report: &WaitReport, hooks: &Hooks, metrics: &Metrics) -> Self {
+    pub(crate) fn new(
+        report: &WaitReport,
+        hooks: &Hooks,
+        metrics: &Metrics,
+        events: &Recorder,
+    ) -> Self {
         Self(Arc::new(All {
             log: Box::new(report::handler(report)),
             hooks: hooks.clone(),
             metrics: metrics.clone(),
+            events: events.clone(),
             is_lost: AtomicBool::new(false),
         }))
     }
@@ -39,6 +46,7 @@ impl Observers {
         (all.log)(event);
         all.hooks.tell(event);
         all.metrics.tell(event);
+        all.events.tell(event);
     }
 
     /// The command was ended since the lock was lost, or would have been: it is ended some time

@@ -10,7 +10,7 @@ use lockheed::{Held, LeaseLost, Lock, LockName};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
-use super::{hooks::Unfinished, metrics::Counts, store::AnyStore};
+use super::{events::Recorded, hooks::Unfinished, metrics::Counts, store::AnyStore};
 
 /// Where one life finds what the one before has left.
 const VARIABLE: &str = "LOCKHEED_LIFE";
@@ -42,6 +42,7 @@ pub(crate) struct Left {
     holder: Option<String>,
     pub(crate) hooks: Unfinished,
     pub(crate) counts: Option<Counts>,
+    pub(crate) events: Vec<Recorded>,
 }
 
 impl Past {
@@ -71,6 +72,11 @@ impl Past {
 
     pub(crate) fn counts(&self) -> Option<Counts> {
         self.left.as_ref().and_then(|left| left.counts.clone())
+    }
+
+    pub(crate) fn events(&self) -> Vec<Recorded> {
+        let left = self.left.as_ref();
+        left.map(|left| left.events.clone()).unwrap_or_default()
     }
 
     /// Ends the old lease, under which nothing runs any more, and pauses where locks are lost again

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::{
     LockArg, StoreArg,
     backend::Login,
+    events::{EventArgs, Recorder},
     hold::Wanted,
     hooks::{HookArgs, Hooks},
     host,
@@ -57,6 +58,8 @@ pub(crate) struct Run {
     /// Write counts and times to this file for Prometheus, in its text format
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
+    #[command(flatten)]
+    events: EventArgs,
     /// The command; it has the fencing token in LOCKHEED_TOKEN
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -85,6 +88,7 @@ impl Run {
         }
         let name = self.lock.name()?;
         let place = self.wanted.place(store)?;
+        self.events.check(&place)?;
         let times = self
             .request
             .times(self.duration, self.renew_interval, self.grace)?;
@@ -95,6 +99,7 @@ impl Run {
         let runtime = runtime()?;
         let report = self.wanted.report(&name);
         let id = with_random_part(&id);
+        let events = Recorder::new(&self.events, &id, past.events());
         let hooks = Hooks::start(&self.hooks, &id, &report, past.hooks())?;
         let done = runtime.block_on(async {
             let store = place.open_or_create(Login::WithoutInput).await?;
@@ -109,6 +114,7 @@ impl Run {
             }
             let store = Arc::new(store);
             hooks.serve(&store, &name);
+            events.serve(&store, &name, &report);
             past.settle(&store, &name, &signals, &report).await;
             let lock = Lock::new(store, name).id(id);
             let lock = self.lock(lock, times, proof.as_ref());
@@ -117,7 +123,7 @@ impl Run {
             } else {
                 lock
             };
-            let observers = Observers::new(&report, &hooks, &metrics);
+            let observers = Observers::new(&report, &hooks, &metrics, &events);
             let told = observers.clone();
             let lock = lock.on_event(move |event| told.tell(event));
             let mut over = self
@@ -127,8 +133,9 @@ impl Run {
             if let Ok(Over::Lost(left)) = &mut over {
                 left.hooks = hooks.hand_over();
                 left.counts = metrics.counts();
+                left.events = events.left();
             } else {
-                hooks.finish(&signals).await;
+                tokio::join!(hooks.finish(&signals), events.finish(&signals));
             }
             over
         });

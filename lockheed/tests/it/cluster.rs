@@ -9,6 +9,7 @@ mod contend;
 mod counts;
 mod crash;
 mod credentials;
+mod events;
 mod go;
 mod keys;
 mod kubectl;
