@@ -116,7 +116,7 @@ impl Delete {
 async fn record(store: &AnyStore, name: &LockName, lease: &Lease) {
     let (who, holder) = (who(), &lease.holder);
     let message = format!("{who} ended the lease of {holder:?}");
-    let event = Recorded::now(&who, true, "LockBroken", message);
+    let event = Recorded::now(&who, true, "LockBroken", &message);
     if let Err(error) = store.record(name, &event).await {
         log::warn!("cannot record an Event: {}", with_sources(&error));
     }

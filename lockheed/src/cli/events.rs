@@ -21,8 +21,12 @@ use tokio::{sync::Notify, time::sleep};
 
 use super::{StoreArg, backend::Place, store::AnyStore};
 
-/// So many are kept for a server that is away; older ones go.
-const MOST: usize = 32;
+/// So many are kept for a server that is away; older ones go. The next life gets them in a variable
+/// of its environment, which has room for 128 KiB (`execve(2)`).
+const MOST: usize = 16;
+
+/// As many characters of a text are kept; an Event has room for no more.
+const LONGEST: usize = 1024;
 
 /// How soon it is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -94,12 +98,12 @@ pub(super) fn check(events: bool, store: &StoreArg) -> Result<(), Failure> {
 
 impl Recorded {
     /// Now, by whoever has this ID.
-    pub(super) fn now(reporter: &str, is_warning: bool, reason: &str, message: String) -> Self {
+    pub(super) fn now(reporter: &str, is_warning: bool, reason: &str, message: &str) -> Self {
         Self {
             is_warning,
             reason: reason.to_owned(),
-            message,
-            reporter: reporter.to_owned(),
+            message: message.chars().take(LONGEST).collect(),
+            reporter: reporter.chars().take(LONGEST).collect(),
             at: millis(BootInstant::now()),
             nonce: getrandom::u64().unwrap_or_else(|_| millis(BootInstant::now())),
         }
@@ -150,11 +154,11 @@ impl Recorder {
             Event::Acquired(token) => {
                 state.wait = None;
                 let message = format!("{id:?} acquired the lock, with token {token}");
-                shared.push(&mut state, false, "LockAcquired", message);
+                shared.push(&mut state, false, "LockAcquired", &message);
             }
             Event::Lost(why) => {
                 let message = format!("{id:?} lost the lock: {why}");
-                shared.push(&mut state, true, "LockLost", message);
+                shared.push(&mut state, true, "LockLost", &message);
             }
             Event::NotAcquired(_) => state.wait = None,
             _ => return,
@@ -205,7 +209,7 @@ impl Recorder {
 }
 
 impl Shared {
-    fn push(&self, state: &mut State, is_warning: bool, reason: &str, message: String) {
+    fn push(&self, state: &mut State, is_warning: bool, reason: &str, message: &str) {
         if state.due.len() == MOST {
             state.due.pop_front();
         }
@@ -222,7 +226,7 @@ impl Shared {
             state.is_long = true;
             let (id, waited) = (&self.id, humantime::format_duration(self.long_wait));
             let message = format!("{id:?} has waited for {waited}: {why}");
-            self.push(&mut state, true, "LockWaitLong", message);
+            self.push(&mut state, true, "LockWaitLong", &message);
         }
     }
 

@@ -19,17 +19,18 @@ use testkit::{
 
 use crate::support::{LOCKHEED, Place};
 
-/// Writes a line for each life of a command: what it has found. Of the signals the first 28; the C
+/// Writes a line for each life of a command: what it has found. Of the client's descriptors, how
+/// many are without `O_CLOEXEC` (02000000), and so inherited by the next life. Of the signals the first 28; the C
 /// library does what it likes with some others.
 const LIFE: &str = r#"guard=$PPID
 client=$(cut -d' ' -f4 /proc/$guard/stat)
 own=$(ls /proc/self/fd | wc -l)
-clients=$(ls /proc/$client/fd | wc -l)
+kept=$(grep -LE 'flags:.*[2367][0-9]{6}$' /proc/$client/fdinfo/* 2>/dev/null | wc -l)
 signals=$(grep -E 'SigBlk|SigIgn' /proc/self/status | cut -c1-8,18- | tr -d '\n')
 name=$(cat /proc/$client/comm)
 arguments=$(tr '\0\n' '||' </proc/$client/cmdline)
 environment=$(env | grep -v -e ^LOCKHEED_TOKEN= -e ^_= | sort | cksum)
-echo "$LOCKHEED_TOKEN;$client;$own;$clients;$signals;$name;$arguments;$environment" >>"$0"
+echo "$LOCKHEED_TOKEN;$client;$own;$kept;$signals;$name;$arguments;$environment" >>"$0"
 exec sleep 1000"#;
 
 /// What is different in each life: the token.
