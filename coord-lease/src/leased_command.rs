@@ -1,6 +1,6 @@
 //! A command under a lease: it has ended when the lease does.
 
-use std::{error::Error, ffi::OsString};
+use std::{error::Error, ffi::OsString, hint::black_box};
 
 use coord_core::{BootInstant, Errno, HasErrno, Status, cli::Failure};
 use coord_process::supervise::{self, End, Ender, Guard, Outcome, Reason, Running};
@@ -18,6 +18,10 @@ pub struct LeasedCommand {
     pub is_lost: bool,
 }
 
+/// More than is needed while a command runs. It is never touched. Where glibc cannot let the heap
+/// grow any more, it takes a part of 1 MiB elsewhere.
+const RESERVE: usize = 2 << 20;
+
 /// Why a command is ended whose lock is lost.
 const LOST: Reason = Reason::new("the lock was lost", Status::LOST);
 
@@ -32,6 +36,8 @@ impl LeasedCommand {
         signals: &Signals,
     ) -> Self {
         let deadline = lease.deadline();
+        // Without memory for this the command does not start; once it runs, there is some to see to it.
+        drop(black_box(Vec::<u8>::with_capacity(RESERVE)));
         let started = guard
             .set_deadline(deadline.map(BootInstant::since_boot))
             .and_then(|()| guard.spawn([var]));
