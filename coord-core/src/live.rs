@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::libc;
+use nix::{libc, sys::signal::SigSet};
 
 use crate::{
     signal::{LINE_ON_TERMINAL, WIPE},
@@ -77,6 +77,8 @@ fn paint_in_background(
     let painter = thread::Builder::new()
         .name("live line".to_owned())
         .spawn(move || {
+            // They are for the threads that wait.
+            let _ = SigSet::all().thread_block();
             while stopped.recv_timeout(REDRAW) == Err(RecvTimeoutError::Timeout) {
                 let text = line(
                     &what.lock().unwrap_or_else(PoisonError::into_inner),

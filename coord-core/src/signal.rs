@@ -68,6 +68,21 @@ pub fn keep_sigpipe() {
     }
 }
 
+/// Puts SIGPIPE back to what it was when this program was started, for the program that this
+/// process is about to execute; [`ignore_sigpipe`] takes it back.
+pub fn restore_sigpipe() {
+    if !sigpipe_was_ignored() {
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // SAFETY: no handler is installed. It does not fail for this signal.
+        let _ = unsafe { signal::sigaction(Signal::SIGPIPE, &default) };
+    }
+}
+
+/// Ignores SIGPIPE, as the standard library does at a program's start.
+pub fn ignore_sigpipe() {
+    ignore(Signal::SIGPIPE);
+}
+
 pub(crate) fn ignore(signal: Signal) {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler is installed. It fails for no signal that is ignored here.

@@ -1,9 +1,9 @@
 //! A command under a lease: it has ended when the lease does.
 
-use std::{error::Error, ffi::OsString};
+use std::{error::Error, ffi::OsString, hint::black_box};
 
 use coord_core::{BootInstant, Errno, HasErrno, Status, cli::Failure};
-use coord_process::supervise::{self, Ender, Guard, Reason, Running};
+use coord_process::supervise::{self, End, Ender, Guard, Outcome, Reason, Running};
 
 use crate::{LeaseWatch, Signals, Timer, WaitReport, timer::Pollable};
 
@@ -14,7 +14,16 @@ pub struct LeasedCommand {
     pub running: Option<Running>,
     /// What this process is to end with.
     pub status: Result<Status, Failure>,
+    /// The command was ended because the lock was lost.
+    pub is_lost: bool,
 }
+
+/// More than is needed while a command runs. It is never touched. Where glibc cannot let the heap
+/// grow any more, it takes a part of 1 MiB elsewhere.
+const RESERVE: usize = 2 << 20;
+
+/// Why a command is ended whose lock is lost.
+const LOST: Reason = Reason::new("the lock was lost", Status::LOST);
 
 impl LeasedCommand {
     /// Starts the guard's command with these variables beside its environment, and waits until its tree is gone. Meanwhile the guard is
@@ -27,20 +36,33 @@ impl LeasedCommand {
         signals: &Signals,
     ) -> Self {
         let deadline = lease.deadline();
+        // Without memory for this the command does not start; once it runs, there is some to see to it.
+        drop(black_box(Vec::<u8>::with_capacity(RESERVE)));
         let started = guard
             .set_deadline(deadline.map(BootInstant::since_boot))
             .and_then(|()| guard.spawn(vars));
         match started {
-            Ok(running) => {
-                if let Some(status) = signals.status() {
-                    running.ender().end(Reason::new("a signal", status));
-                }
-                until_over(running, lease, deadline).await
-            }
+            Ok(running) => until_over(running, lease, deadline, signals).await,
             Err(error) => Self {
                 running: None,
                 status: Err(not_started(error)),
+                is_lost: false,
             },
+        }
+    }
+
+    /// Whether the command is to run again once the lock is acquired again: the lock was lost, and
+    /// nothing has asked the command, or this process, to end. To be called with signals blocked.
+    ///
+    /// # Errors
+    /// What this process is to end with otherwise.
+    pub fn runs_again(mut self) -> Result<(), Result<Status, Failure>> {
+        match &mut self.running {
+            Some(running) if self.is_lost && !running.is_stopping() => {
+                let ended_by = running.next_unsent().map(Status::from_signal);
+                ended_by.map_or(Ok(()), |status| Err(Ok(status)))
+            }
+            _ => Err(self.status),
         }
     }
 }
@@ -97,23 +119,30 @@ async fn until_over(
     mut running: Running,
     lease: &LeaseWatch,
     deadline: Option<BootInstant>,
+    signals: &Signals,
 ) -> LeasedCommand {
     let ender = running.ender();
-    let status = {
+    let outcome = {
         let over = over(&mut running);
         tokio::pin!(over);
         tokio::select! {
             done = &mut over => done,
             () = follow(lease, &ender, deadline) => over.await,
+            () = end_by_signal(signals, &ender) => over.await,
         }
     };
     // A command that cannot be waited for is ended now, before what it was run under is given back.
-    let running = status.is_ok().then_some(running);
-    LeasedCommand { running, status }
+    let running = outcome.is_ok().then_some(running);
+    let is_lost = |outcome: &Outcome| [End::Deadline, End::Asked(LOST)].contains(&outcome.end);
+    LeasedCommand {
+        running,
+        is_lost: outcome.as_ref().is_ok_and(is_lost),
+        status: outcome.map(|outcome| outcome.status()),
+    }
 }
 
 /// Does what the command needs whenever something happens.
-async fn over(running: &mut Running) -> Result<Status, Failure> {
+async fn over(running: &mut Running) -> Result<Outcome, Failure> {
     let [signals, reports] = running.fds().map(|fd| {
         let copy = fd.try_clone_to_owned();
         copy.and_then(Pollable::register).map_err(failed)
@@ -122,7 +151,7 @@ async fn over(running: &mut Running) -> Result<Status, Failure> {
     let mut timer = Timer::new().map_err(failed)?;
     loop {
         if let Some(outcome) = running.step().map_err(not_started)? {
-            return Ok(outcome.status());
+            return Ok(outcome);
         }
         let wake = running
             .timeout()
@@ -144,5 +173,13 @@ async fn follow(lease: &LeaseWatch, ender: &Ender, mut deadline: Option<BootInst
             log::warn!("the guard was not told that the lease was renewed: {error}");
         }
     }
-    ender.end(Reason::new("the lock was lost", Status::LOST));
+    ender.end(LOST);
+}
+
+/// Returns when a signal has come before it could be passed on.
+async fn end_by_signal(signals: &Signals, ender: &Ender) {
+    signals.clone().came().await;
+    if let Some(status) = signals.status() {
+        ender.end(Reason::new("a signal", status));
+    }
 }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::SigSet;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -24,7 +25,7 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// One thread beside the caller's, so that a lease is renewed whatever that one does, and one for what blocks, such as looking up a name.
 ///
 /// Both are started here and stay: the runtime panics when it needs a thread later and there can be none, and a lease would be lost with it.
-/// As PID 1 it reaps the orphans that it inherits.
+/// Signals come to the caller's thread alone. As PID 1 it reaps the orphans that it inherits.
 ///
 /// # Errors
 /// When the threads cannot be started: that of `pthread_create(3)`.
@@ -33,6 +34,9 @@ pub fn runtime() -> Result<Runtime, Failure> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_keep_alive(FOR_EVER)
+        .on_thread_start(|| {
+            let _ = SigSet::all().thread_block();
+        })
         .enable_all()
         .build()
         .map_err(|error| failed("start the runtime", &error))?;

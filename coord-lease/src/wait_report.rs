@@ -92,6 +92,14 @@ impl WaitReport {
         }
     }
 
+    /// Tells why the wait begins; who is in the way is told at once then, and the end of the wait
+    /// too.
+    pub fn announce(&self, why: impl Display) {
+        let mut state = self.state();
+        self.write(&state, Level::Info, format_args!("{why}"));
+        state.beginning = Beginning::Told;
+    }
+
     /// Somebody is in the way, and it is somebody else than before.
     pub fn waiting(&self, why: impl Display) {
         let why = why.to_string();

@@ -3,9 +3,14 @@
 mod admin;
 mod backend;
 mod check;
+mod events;
 mod hold;
+mod hooks;
 mod lock_args;
+mod metrics;
+mod observers;
 mod report;
+mod restart;
 mod run;
 mod show;
 mod store;
@@ -129,6 +134,10 @@ fn with_random_part(id: &str) -> String {
         u64::from(std::process::id()) << 32 ^ u64::try_from(now).unwrap_or(0)
     });
     format!("{id}-{random:016x}")
+}
+
+fn no_thread(error: &std::io::Error) -> Failure {
+    Failure::new(Status::FAILED, format!("cannot start a thread: {error}"))
 }
 
 fn host() -> Result<String, Failure> {

@@ -55,6 +55,7 @@ pub struct Lock<S> {
     timeout: Option<Duration>,
     retries: u32,
     delay: Duration,
+    is_patient: bool,
     handler: Option<Handler>,
 }
 
@@ -83,6 +84,7 @@ impl<S: Store> Lock<S> {
             timeout: None,
             retries: 0,
             delay: Duration::ZERO,
+            is_patient: false,
             handler: None,
         }
     }
@@ -225,6 +227,13 @@ impl<S: Store> Lock<S> {
         self
     }
 
+    /// Waits for a store that does not answer from the beginning, as for one that goes away during
+    /// the wait, and not for 30 s alone: for whoever has had answers from it before.
+    pub fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
+    }
+
     /// Calls this with everything that happens. It must return at once: the lock is not renewed meanwhile.
     pub fn on_event(mut self, handler: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.handler = Some(Arc::new(handler));
@@ -363,7 +372,10 @@ impl<S: Store> Lock<S> {
         if self.keeps_length {
             mutex = mutex.keeping_the_length();
         }
-        let engine = Engine::new(mutex, settings, Moment::new(BootInstant::now()), seed());
+        let mut engine = Engine::new(mutex, settings, Moment::new(BootInstant::now()), seed());
+        if self.is_patient {
+            engine = engine.patient();
+        }
         let mut reporter = Reporter::new(self.handler.clone(), self.renew_interval);
         let started = start(engine, place, move |event| reporter.tell(event));
         started.map_err(|error| {

@@ -16,7 +16,8 @@ use coord_core::{Errno, HasErrno};
 
 #[cfg(feature = "kube")]
 pub use self::kube::{
-    ClusterStore, ClusterWatch, ConfigMaps, KubeStore, KubeWatch, LeaseStore, Leases, ObjectKind,
+    ClusterStore, ClusterWatch, ConfigMaps, KubeStore, KubeWatch, LeaseStore, Leases, ObjectEvent,
+    ObjectKind,
 };
 pub use coord_lease::Version;
 pub use dir::{DirStore, DirWatch, ProofOfLife};

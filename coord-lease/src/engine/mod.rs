@@ -77,6 +77,15 @@ impl<P: Protocol> Engine<P> {
         }
     }
 
+    /// The store has answered before: that it does not answer is waited for from the beginning.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        if let Phase::Acquiring(acquiring) = &mut self.phase {
+            acquiring.answered = true;
+        }
+        self
+    }
+
     /// Something has happened at this moment.
     pub fn handle(&mut self, input: Input<P>, now: BootInstant) {
         let core = &mut self.core;

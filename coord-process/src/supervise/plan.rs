@@ -5,6 +5,8 @@ use std::{ffi::OsString, fmt, str::FromStr, time::Duration};
 use coord_core::{Errno, HasErrno, signal_name};
 use nix::libc;
 
+use super::reexec::SignalMask;
+
 /// So that a moment and a grace period make a moment.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -20,6 +22,7 @@ pub struct Plan {
     pub(crate) kill_mode: KillMode,
     pub(crate) rewrites: Vec<Rewrite>,
     pub(crate) without_vars: Vec<OsString>,
+    pub(crate) mask: Option<SignalMask>,
 }
 
 /// What happens to the processes that CMD leaves behind when it exits by itself.
@@ -70,6 +73,7 @@ impl Plan {
             kill_mode: KillMode::Tree,
             rewrites: Vec::new(),
             without_vars: Vec::new(),
+            mask: None,
         }
     }
 
@@ -135,6 +139,13 @@ impl Plan {
     #[must_use]
     pub fn without_vars(mut self, names: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.without_vars = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The signal mask that CMD is started with, instead of this process's.
+    #[must_use]
+    pub fn signal_mask(mut self, mask: SignalMask) -> Self {
+        self.mask = Some(mask);
         self
     }
 

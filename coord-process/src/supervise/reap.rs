@@ -112,10 +112,16 @@ pub(crate) fn await_child(longest: Duration) {
 fn decode(pid: i32, status: i32) -> Reaped {
     if libc::WIFSTOPPED(status) {
         Reaped::Stopped(pid, libc::WSTOPSIG(status))
-    } else if libc::WIFSIGNALED(status) {
-        Reaped::Ended(pid, Exit::Signal(libc::WTERMSIG(status)))
     } else {
-        let code = libc::WEXITSTATUS(status).to_le_bytes()[0];
-        Reaped::Ended(pid, Exit::Code(code))
+        Reaped::Ended(pid, exit(status))
+    }
+}
+
+/// The status of a process that has ended.
+pub(crate) fn exit(status: i32) -> Exit {
+    if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status).to_le_bytes()[0])
     }
 }

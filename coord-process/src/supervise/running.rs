@@ -1,6 +1,7 @@
 //! A command that runs, from the client's side.
 
 use std::{
+    iter,
     os::fd::{AsFd, BorrowedFd},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -141,6 +142,24 @@ impl Running {
             }
         }
         Ok(self.take_over_if_late())
+    }
+
+    /// Whether CMD was passed a signal that asks it to end: a TERM, an INT, or the plan's own.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// The next signal that was passed on to nobody, since it came when CMD was over: one that asks
+    /// it to end, a HUP or a QUIT. By its number in `signal(7)`.
+    pub fn next_unsent(&mut self) -> Option<i32> {
+        let ends = |number: i32| {
+            self.guard.plan.is_asked_by(number) || [libc::SIGHUP, libc::SIGQUIT].contains(&number)
+        };
+        let unsent = iter::from_fn(|| self.caught.next());
+        unsent
+            .map(|signal| signal.number)
+            .find(|number| ends(*number))
     }
 
     fn wait_beside(&mut self, mut condition: Option<&mut dyn Condition>) -> Result<Outcome, Error> {

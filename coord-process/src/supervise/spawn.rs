@@ -10,14 +10,11 @@ use std::{
 use coord_core::signal;
 use nix::{
     libc,
-    sys::{
-        prctl,
-        signal::{SigSet, SigmaskHow, Signal, sigprocmask},
-    },
+    sys::{prctl, signal::Signal},
     unistd::{Pid, getpgid, getpid, getppid, setpgid},
 };
 
-use super::{Plan, descriptors::Descriptors, terminal::Terminal, wire::Report};
+use super::{Plan, descriptors::Descriptors, reexec::SignalMask, terminal::Terminal, wire::Report};
 
 /// What can fail between fork and exec beside exec itself, in the order in which it is done.
 const STEPS: [&str; 4] = [
@@ -33,7 +30,7 @@ pub(crate) fn start(
     vars: Vec<(OsString, OsString)>,
     client: Pid,
     descriptors: Descriptors,
-    mask: SigSet,
+    mask: SignalMask,
 ) -> Result<i32, Report> {
     let [program, arguments @ ..] = &*plan.command else {
         return Err(Report::NotStarted(libc::EINVAL));
@@ -67,7 +64,7 @@ fn settle(
     guard: Pid,
     client: Pid,
     descriptors: Descriptors,
-    mask: &SigSet,
+    mask: &SignalMask,
     writer: &mut PipeWriter,
 ) -> io::Result<()> {
     let this = Pid::from_raw(0);
@@ -89,7 +86,7 @@ fn settle(
     }
     done(descriptors.restore())?;
     signal::keep_sigpipe();
-    done(sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None))?;
+    done(mask.try_set())?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use coord_core::{
     Status,
     cli::{Failure, Tool, print},
+    errno::with_sources,
     text::shell_quoted,
 };
 use coord_lease::block_on;
@@ -14,7 +15,12 @@ use lockheed::{
 };
 
 use super::{
-    LockArg, LockheedCli, StoreArg, hold::condition, host, show::expired_ago, store::AnyStore,
+    LockArg, LockheedCli, StoreArg,
+    events::{self, Recorded},
+    hold::condition,
+    host,
+    show::expired_ago,
+    store::AnyStore,
 };
 
 #[derive(Args)]
@@ -34,6 +40,9 @@ pub(crate) struct Break {
     /// with --id. Until its holder has heard of it, two holders may both believe they have the lock
     #[arg(long)]
     yes: bool,
+    /// Record it on the lock's ConfigMap or Lease as a Kubernetes Event
+    #[arg(long)]
+    events: bool,
 }
 
 #[derive(Args)]
@@ -48,6 +57,7 @@ pub(crate) struct Delete {
 impl Break {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = self.lock.name()?;
+        events::check(self.events, store)?;
         block_on(async { self.end(&name, &store.open().await?).await })
     }
 
@@ -74,6 +84,9 @@ impl Break {
         }
         let now = store.now().await?;
         for lease in broken {
+            if self.events {
+                record(store, name, &lease).await;
+            }
             print(&format!(
                 "ended the lease of {:?}, which {}\n",
                 lease.holder,
@@ -96,6 +109,16 @@ impl Delete {
                 does_not_hold(&name)
             })
         })
+    }
+}
+
+/// What cannot be recorded has happened all the same.
+async fn record(store: &AnyStore, name: &LockName, lease: &Lease) {
+    let (who, holder) = (who(), &lease.holder);
+    let message = format!("{who} ended the lease of {holder:?}");
+    let event = Recorded::now(&who, true, "LockBroken", &message);
+    if let Err(error) = store.record(name, &event).await {
+        log::warn!("cannot record an Event: {}", with_sources(&error));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fmt,
     path::PathBuf,
     str::FromStr,
 };
@@ -65,6 +66,17 @@ impl FromStr for Place {
             None if text == "lease" => Ok(Self::Lease),
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Dir(path.into())),
             _ => Err("write kube, lease or dir:PATH, such as dir:/run/lock/example".to_owned()),
+        }
+    }
+}
+
+/// As it is written on the command line, as far as it is text.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kube => f.write_str("kube"),
+            Self::Lease => f.write_str("lease"),
+            Self::Dir(path) => write!(f, "dir:{}", path.display()),
         }
     }
 }

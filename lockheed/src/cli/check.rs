@@ -13,6 +13,7 @@ use nix::unistd::{AccessFlags, access};
 use super::{
     LockArg, StoreArg,
     backend::{Login, Place},
+    events,
 };
 
 #[derive(Args)]
@@ -22,26 +23,34 @@ pub(crate) struct Check {
     /// Any text that stands for the lock, instead of a name
     #[arg(long, value_name = "TEXT", conflicts_with = "name")]
     key: Option<String>,
+    /// What --events needs, too
+    #[arg(long)]
+    events: bool,
 }
 
 impl Check {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
+        events::check(self.events, store)?;
         let lock = match (self.name, self.key) {
             (None, None) => None,
             (name, key) => Some(LockArg { name, key }.name()?),
         };
         match store.place() {
             Place::Dir(path) => directory(path),
-            Place::Kube | Place::Lease => block_on(in_cluster(store, lock)),
+            Place::Kube | Place::Lease => block_on(in_cluster(store, lock, self.events)),
         }
     }
 }
 
 #[cfg(feature = "kube")]
-async fn in_cluster(store: &StoreArg, lock: Option<LockName>) -> Result<Status, Failure> {
+async fn in_cluster(
+    store: &StoreArg,
+    lock: Option<LockName>,
+    events: bool,
+) -> Result<Status, Failure> {
     match store.place() {
-        Place::Lease => rules(&store.leases(Login::First).await?, lock).await,
-        _ => rules(&store.kube(Login::First).await?, lock).await,
+        Place::Lease => rules(&store.leases(Login::First).await?, lock, events).await,
+        _ => rules(&store.kube(Login::First).await?, lock, events).await,
     }
 }
 
@@ -49,18 +58,23 @@ async fn in_cluster(store: &StoreArg, lock: Option<LockName>) -> Result<Status, 
 async fn rules<K: ObjectKind>(
     store: &ClusterStore<K>,
     lock: Option<LockName>,
+    events: bool,
 ) -> Result<Status, Failure> {
-    let Some(name) = lock else {
-        let needed = ClusterStore::<K>::RULES;
-        return store.cluster().check("lockheed", &needed, &[]).await;
+    let (role, mut needed) = match lock {
+        Some(name) => {
+            let needed = store.rules_for(&name).await?;
+            (format!("lockheed-{name}"), needed)
+        }
+        None => ("lockheed".to_owned(), ClusterStore::<K>::RULES.to_vec()),
     };
-    let needed = store.rules_for(&name).await?;
-    let role = format!("lockheed-{name}");
+    if events {
+        needed.push(ClusterStore::<K>::EVENT_RULE);
+    }
     store.cluster().check(&role, &needed, &[]).await
 }
 
 #[cfg(not(feature = "kube"))]
-async fn in_cluster(store: &StoreArg, _: Option<LockName>) -> Result<Status, Failure> {
+async fn in_cluster(store: &StoreArg, _: Option<LockName>, _: bool) -> Result<Status, Failure> {
     store.in_cluster(Login::First).await.map(|_| Status::DONE)
 }
 

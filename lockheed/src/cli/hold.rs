@@ -130,6 +130,14 @@ impl Wanted {
         store.clone().with_labels(&self.labels)
     }
 
+    /// What is wanted after a loss: to wait as long as it takes, and not to take the lock away from
+    /// whoever has it by now.
+    pub(crate) fn once_more(&mut self) {
+        self.wait = None;
+        self.no_wait = false;
+        self.force = None;
+    }
+
     /// Begins to wait.
     pub(crate) fn report(&self, names: &[LockName]) -> WaitReport {
         WaitReport::start(LockheedCli::NAME, names, self.wait, !self.no_wait)

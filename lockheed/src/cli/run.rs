@@ -1,20 +1,31 @@
 //! `run`: a command that runs while the lock is held, and has ended when it is not.
 
-use std::{ffi::OsString, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
-use coord_core::{Status, cli::Failure, duration};
+use coord_core::{BootInstant, Status, cli::Failure, duration};
 use coord_lease::{
     LeasedCommand, Signals, Times, WaitReport, as_wrapper, failed, not_acquired, not_started,
     runtime,
 };
-use coord_process::supervise::{Guard, StopArgs};
-use lockheed::{ErrorKind, HeldSet, LeaseLost, Lock, LockSet, store::ProofOfLife};
+use coord_process::supervise::{Guard, StopArgs, reexec::SignalMask};
+use lockheed::{ErrorKind, HeldSet, LeaseLost, Lock, LockName, LockSet, store::ProofOfLife};
 use tokio::time::timeout;
 
 use super::{
-    StoreArg, backend::Login, hold::Wanted, host, lock_args::LockArgs, report, store::AnyStore,
-    times::RequestArgs, tokens, with_random_part,
+    StoreArg,
+    backend::Login,
+    events::{EventArgs, Recorder},
+    hold::Wanted,
+    hooks::{HookArgs, Hooks},
+    host,
+    lock_args::LockArgs,
+    metrics::Metrics,
+    observers::Observers,
+    restart::{Left, Past},
+    store::AnyStore,
+    times::RequestArgs,
+    tokens, with_random_part,
 };
 
 #[derive(Args)]
@@ -39,10 +50,31 @@ pub(crate) struct Run {
     grace: Option<Duration>,
     #[command(flatten)]
     stop: StopArgs,
+    /// When the lock was lost and the command was ended, wait for the lock as long as it takes, and
+    /// run the command again
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    hooks: HookArgs,
+    /// Write counts and times to this file for Prometheus, in its text format
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+    #[command(flatten)]
+    events: EventArgs,
     /// The command; it has the fencing token in LOCKHEED_TOKEN, or that of each lock in
     /// LOCKHEED_TOKEN_1 and so on, in the order given here, and all by name in LOCKHEED_TOKENS
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
+}
+
+/// How long the store is asked where it can wait.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How one life of the command has ended.
+enum Over {
+    With(Status),
+    /// The lock was lost, and another life follows.
+    Lost(Box<Left>),
 }
 
 impl Run {
@@ -50,40 +82,82 @@ impl Run {
         self.wrap(store).map_err(as_wrapper)
     }
 
-    fn wrap(self, store: &StoreArg) -> Result<Status, Failure> {
+    fn wrap(mut self, store: &StoreArg) -> Result<Status, Failure> {
+        // This, and the guard, before there are threads.
+        let past = Past::inherited(self.restart);
+        if past.is_there() {
+            self.wanted.once_more();
+        }
         let names = self.locks.names()?;
-        let store = self.wanted.place(store)?;
+        let place = self.wanted.place(store)?;
+        self.events.check(&place)?;
+        let is_observed = self.hooks.are_given() || self.events.are_given();
+        if names.len() > 1 && (is_observed || self.metrics.is_some()) {
+            let text = "--on-wait, --on-lost, --metrics and --events are for one lock";
+            return Err(Failure::usage(text));
+        }
         let times = self
             .request
             .times(self.duration, self.renew_interval, self.grace)?;
         let id = self.id.clone().map_or_else(host, Ok)?;
-        // Before there are threads.
         let plan = self.stop.plan(self.command.clone(), times.grace);
         let plan = plan.signal_grace(times.signal_grace).margin(times.margin);
         let plan = plan.without_vars(tokens::inherited());
-        let guard = Guard::start(plan).map_err(not_started)?;
+        let guard = Guard::start(plan.signal_mask(past.mask)).map_err(not_started)?;
         let runtime = runtime()?;
         let report = self.wanted.report(&names);
+        let id = with_random_part(&id);
+        let events = Recorder::new(&self.events, &id, past.events());
+        let hooks = Hooks::start(&self.hooks, &id, &report, past.hooks())?;
         let done = runtime.block_on(async {
-            let store = store.open_or_create(Login::WithoutInput).await?;
+            let store = place.open_or_create(Login::WithoutInput).await?;
             let signals = Signals::catch()?;
+            past.mask.set();
+            let file = self.metrics.as_deref();
+            let one = &names[0];
+            let metrics = Metrics::start(file, &place, &store, one, &report, past.counts())?;
             let proof = store.prove_life().map_err(failed)?;
             if let Some(proof) = &proof {
                 let kept = guard.keep(std::os::fd::AsFd::as_fd(proof));
                 kept.map_err(not_started)?;
             }
-            let (store, id) = (Arc::new(store), with_random_part(&id));
-            let lock = |name| {
-                let report = report::handler(&report.of(&name));
-                let lock = Lock::new(store.clone(), name).id(&id).on_event(report);
-                self.lock(lock, times, proof.as_ref())
+            let store = Arc::new(store);
+            hooks.serve(&store, one);
+            events.serve(&store, one, &report);
+            past.settle(&store, &names, &signals, &report).await;
+            let observers = |name| Observers::new(&report.of(name), &hooks, &metrics, &events);
+            let observers: Vec<_> = names.iter().map(observers).collect();
+            let lock = |(name, told): (&LockName, &Observers)| {
+                let told = told.clone();
+                let lock = Lock::new(store.clone(), name.clone()).id(&id);
+                let lock = self.lock(lock, times, proof.as_ref());
+                let lock = lock.on_event(move |event| told.tell(event));
+                if past.is_there() {
+                    lock.patient()
+                } else {
+                    lock
+                }
             };
-            let locks = LockSet::new(names.into_iter().map(lock))?;
-            self.under(&locks, guard, &signals, &report).await
+            let locks = LockSet::new(names.iter().zip(&observers).map(lock))?;
+            let mut over = self
+                .under(&locks, guard, &signals, &report, &past, &observers)
+                .await;
+            metrics.finish();
+            if let Ok(Over::Lost(left)) = &mut over {
+                left.hooks = hooks.hand_over();
+                left.counts = metrics.counts();
+                left.events = events.left();
+            } else {
+                tokio::join!(hooks.finish(&signals), events.finish(&signals));
+            }
+            over
         });
         report.end();
         runtime.shutdown_background();
-        done
+        match done? {
+            Over::With(status) => Ok(status),
+            Over::Lost(left) => Err(past.execute_again(&left)),
+        }
     }
 }
 
@@ -112,37 +186,59 @@ impl Run {
         guard: Guard,
         signals: &Signals,
         report: &WaitReport,
-    ) -> Result<Status, Failure> {
+        past: &Past,
+        observers: &[Observers],
+    ) -> Result<Over, Failure> {
         let cancel = signals.clone().came();
         let held = match locks.acquire_unless(self.wanted.wait(), cancel).await {
             Ok(held) => held,
             Err(error) => {
                 let busy = error.is_busy();
-                return not_acquired(error, busy, signals, report);
+                return not_acquired(error, busy, signals, report).map(Over::With);
             }
         };
         if let Some(status) = signals.status() {
             released(held).await;
-            return Ok(status);
+            return Ok(Over::With(status));
         }
         report.acquired_all();
+        let acquired = BootInstant::now();
         let tokens = tokens::variables(&held);
         let over = LeasedCommand::run(guard, held.lease(), tokens, signals).await;
+        if over.is_lost {
+            let first = held.iter().zip(observers).min_by_key(|(held, _)| {
+                let is_lost = held.lease().lost_because().is_some();
+                (!is_lost, held.deadline())
+            });
+            first.into_iter().for_each(|(held, told)| told.lost(held));
+        }
         if let Some((lost, LeaseLost::Taken)) = held.first_lost()
             && let Some(lock) = locks.get(lost.name())
         {
             say_by_whom(lock).await;
         }
-        // Until here a signal did not end this process before the lock was given back.
-        released(held).await;
-        over.status
+        let left = past.left(&held, acquired);
+        // Until here a signal did not end this process before the lock was given back. The next
+        // life sees to a lease that is still there.
+        if !self.restart || !over.is_lost {
+            released(held).await;
+            return over.status.map(Over::With);
+        }
+        let _ = timeout(SOON, released(held)).await;
+        SignalMask::block_all();
+        over.runs_again().map_or_else(
+            |status| {
+                past.mask.set();
+                status.map(Over::With)
+            },
+            |()| Ok(Over::Lost(Box::new(left))),
+        )
     }
 }
 
 /// Names who holds the lock, or who ended its lease. There is no lease of this ID that this could
 /// renew.
 async fn say_by_whom(lock: &Lock<Arc<AnyStore>>) {
-    const SOON: Duration = Duration::from_secs(1);
     if let Ok(Err(error)) = timeout(SOON, lock.renew()).await
         && error.kind() == ErrorKind::Lost
     {

@@ -255,7 +255,7 @@ fn listed_in_json((namespace, state): &Listed) -> Value {
     json
 }
 
-fn all_in_json(state: &State) -> Value {
+pub(super) fn all_in_json(state: &State) -> Value {
     let mut json = in_json(state);
     json["record"] = serde_json::from_str(&state.record.to_json()).unwrap_or_default();
     json

@@ -11,6 +11,8 @@ use lockheed::{
     store::{ClusterWatch, KubeWatch, Leases},
 };
 
+use super::events::Recorded;
+
 /// See the module.
 pub(crate) enum AnyStore {
     Dir(DirStore),
@@ -65,6 +67,32 @@ impl AnyStore {
             Self::Kube(store) => Ok(lockheed::locks_everywhere(store, condition).await?),
             #[cfg(feature = "kube")]
             Self::Lease(store) => Ok(lockheed::locks_everywhere(store, condition).await?),
+        }
+    }
+
+    /// Where in a cluster it is.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Dir(_) => None,
+            #[cfg(feature = "kube")]
+            Self::Kube(store) => Some(store.cluster().namespace()),
+            #[cfg(feature = "kube")]
+            Self::Lease(store) => Some(store.cluster().namespace()),
+        }
+    }
+
+    /// Records an Event on the lock's object, where there are Events.
+    #[cfg_attr(
+        not(feature = "kube"),
+        allow(unused_variables, clippy::unused_async, reason = "there are none")
+    )]
+    pub(crate) async fn record(&self, lock: &LockName, event: &Recorded) -> Result<(), StoreError> {
+        match self {
+            Self::Dir(_) => Ok(()),
+            #[cfg(feature = "kube")]
+            Self::Kube(store) => store.record(lock, &event.whole(self.now().await?)).await,
+            #[cfg(feature = "kube")]
+            Self::Lease(store) => store.record(lock, &event.whole(self.now().await?)).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod config_maps;
 mod error;
+mod events;
 mod kind;
 mod leases;
 mod metadata;
@@ -19,6 +20,7 @@ use kube::{
 
 pub use self::config_maps::{ConfigMaps, KubeStore, KubeWatch};
 use self::error::{of_create, of_read, of_write};
+pub use self::events::ObjectEvent;
 use self::kind::New;
 pub use self::kind::ObjectKind;
 pub use self::leases::{LeaseStore, Leases};

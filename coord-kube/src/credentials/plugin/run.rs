@@ -13,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use nix::{
     sys::{
         prctl,
-        signal::{Signal, killpg},
+        signal::{SigSet, Signal, killpg},
     },
     unistd::{Pid, getpgrp, setsid, tcgetpgrp},
 };
@@ -138,11 +138,13 @@ fn command(exec: &Exec, connected: Connected) -> Command {
         if !connected.terminal {
             setsid()?;
         }
+        // The runtime's threads may block signals, which a program inherits, execve(2).
+        SigSet::empty().thread_set_mask()?;
         // It does not outlive us, whatever ends us.
         prctl::set_pdeathsig(Signal::SIGTERM)?;
         Ok(())
     };
-    // SAFETY: setsid and prctl are system calls, and allocate nothing; signal-safety(7).
+    // SAFETY: these are system calls, and allocate nothing; signal-safety(7).
     unsafe { command.pre_exec(prepare) };
     command
 }

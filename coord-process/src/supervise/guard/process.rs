@@ -11,7 +11,7 @@ use std::{
 use nix::{
     libc,
     poll::{PollFd, PollFlags},
-    sys::{prctl, signal::SigSet},
+    sys::prctl,
     unistd::{Pid, setpgid},
 };
 
@@ -25,6 +25,7 @@ use crate::supervise::{
     hunt::{self, Hunt},
     priority,
     reap::{self, Reaped},
+    reexec::SignalMask,
     spawn, title, tree,
     wire::{Cause, Link, Order, Report},
 };
@@ -54,7 +55,7 @@ pub(crate) struct Tools {
     alarm: Alarm,
     descriptors: Descriptors,
     /// The signal mask that the client was started with.
-    mask: SigSet,
+    mask: SignalMask,
 }
 
 /// The command.
@@ -93,7 +94,7 @@ impl Tools {
         Ok(Self {
             alarm,
             descriptors,
-            mask,
+            mask: SignalMask::from(mask),
         })
     }
 }
@@ -200,7 +201,8 @@ impl Process {
     }
 
     fn start(&mut self, vars: Vec<(OsString, OsString)>) -> io::Result<()> {
-        let (descriptors, mask) = (self.tools.descriptors, self.tools.mask);
+        let descriptors = self.tools.descriptors;
+        let mask = self.plan.mask.unwrap_or(self.tools.mask);
         let report = match spawn::start(&self.plan, vars, self.client, descriptors, mask) {
             Ok(pid) => {
                 self.cmd = Some(Cmd {

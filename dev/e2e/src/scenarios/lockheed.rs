@@ -48,6 +48,7 @@ const RBAC: &str = "lockheed/examples/kubernetes/rbac.yaml";
 const JOB: &str = "lockheed/examples/kubernetes/job.yaml";
 const CRON_JOB: &str = "lockheed/examples/kubernetes/cronjob.yaml";
 const RBAC_LEASE: &str = "lockheed/examples/kubernetes/rbac-lease.yaml";
+const RBAC_EVENTS: &str = "lockheed/examples/kubernetes/rbac-events.yaml";
 const DEPLOYMENT: &str = "lockheed/examples/kubernetes/deployment.yaml";
 
 const HOLDER: &str = "dev/e2e/lockheed/holder.yaml";
@@ -129,7 +130,9 @@ async fn cron_job(scene: &Scene<'_>) -> Result<String> {
 
 /// Of the replicas one runs; when its Pod is deleted, another one does.
 async fn deployment(scene: &Scene<'_>) -> Result<String> {
-    scene.apply(&[RBAC_LEASE, DEPLOYMENT], &[]).await?;
+    scene
+        .apply(&[RBAC_LEASE, RBAC_EVENTS, DEPLOYMENT], &[])
+        .await?;
     let (first, token) = the_one_that_runs(scene, "").await?;
     let delete = DeleteParams::default();
     scene.api::<Pod>().delete(&first, &delete).await?;

@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use nix::sys::signal::SigSet;
 use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -22,6 +23,8 @@ impl Worker {
     pub(super) fn start() -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let work = move || {
+            // They are for the threads that wait.
+            let _ = SigSet::all().thread_block();
             for job in queue {
                 // Whoever waits for it learns that it is gone.
                 let _ = catch_unwind(AssertUnwindSafe(job));
