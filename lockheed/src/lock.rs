@@ -1,15 +1,14 @@
 //! Wanting a lock: the builder.
 
 use std::{
-    future::{Future, pending, poll_fn},
+    future::{Future, pending},
     num::NonZeroU32,
     pin::pin,
     sync::Arc,
-    task::Poll,
     time::Duration,
 };
 
-use coord_core::{BootInstant, Errno, HasErrno, boottime};
+use coord_core::{BootInstant, Errno, HasErrno};
 pub use coord_lease::engine::Wait;
 use coord_lease::{
     Started,
@@ -22,8 +21,10 @@ use crate::{
     error::Kind,
     event::{Handler, Reporter},
     members::GROUP,
+    once::ended,
     place::Place,
     protocol::{Contender, Mutex, Skew},
+    random::{random_id, seed},
     store::{ProofOfLife, StoreError, StoreErrorKind},
 };
 
@@ -386,32 +387,8 @@ impl<S: Store> Lock<S> {
     }
 }
 
-/// Ends when the other future does, and may be polled after that, as a future need not.
-fn ended(future: impl Future<Output = ()>) -> impl Future<Output = ()> {
-    let mut future = Box::pin(future);
-    let mut is_over = false;
-    poll_fn(move |context| {
-        is_over = is_over || future.as_mut().poll(context).is_ready();
-        if is_over {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
-}
-
 /// What was asked for wrongly, is not allowed or is not wanted any more, is so the next time too.
 fn may_do_better(error: &Error) -> bool {
     let is_final = [Errno::ECANCELED, Errno::EINVAL, Errno::EACCES];
     !is_final.contains(&error.errno())
-}
-
-/// Sixteen random hexadecimal digits.
-fn random_id() -> String {
-    format!("{:016x}", seed())
-}
-
-/// From the kernel; where that has none to give, from the clock, which is enough to spread waiters out.
-fn seed() -> u64 {
-    getrandom::u64().unwrap_or_else(|_| u64::try_from(boottime().as_nanos()).unwrap_or(0))
 }

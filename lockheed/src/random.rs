@@ -1,0 +1,13 @@
+//! What must differ from process to process.
+
+use coord_core::boottime;
+
+/// Sixteen random hexadecimal digits.
+pub(crate) fn random_id() -> String {
+    format!("{:016x}", seed())
+}
+
+/// From the kernel; where that has none to give, from the clock, which is enough to spread waiters out.
+pub(crate) fn seed() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| u64::try_from(boottime().as_nanos()).unwrap_or(0))
+}
