@@ -10,7 +10,7 @@ use coord_core::BootInstant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Lease, Mode, Record, Timestamp, store::Object};
+use crate::{Lease, Mode, Record, Timestamp, members::GROUP, store::Object};
 
 /// The annotation with the queue.
 const QUEUE: &str = "lockheed/queue";
@@ -107,8 +107,9 @@ impl Waiter {
         Duration::from_millis(self.millis)
     }
 
-    /// The priority that counts.
-    fn rank(&self) -> u32 {
+    /// The priority that counts, with what it was raised by.
+    #[must_use]
+    pub fn rank(&self) -> u32 {
         self.priority.saturating_add(self.raised)
     }
 
@@ -147,11 +148,14 @@ pub(crate) fn renew_at(
 }
 
 impl Queue {
-    /// What cannot be read says nothing, and goes with the next write.
+    /// What cannot be read says nothing, and goes with the next write. So does a waiter whose ID
+    /// no holder can have.
     pub(crate) fn read(object: &Object) -> Self {
         let text = object.annotations.get(QUEUE);
         let queue = text.and_then(|text| serde_json::from_str(text).ok());
-        Self(queue.unwrap_or_default())
+        let mut queue = Self(queue.unwrap_or_default());
+        queue.retain(|waiter| !waiter.id.is_empty() && waiter.id != GROUP);
+        queue
     }
 
     pub(crate) fn write(&self, object: &mut Object) {
@@ -270,10 +274,34 @@ mod tests {
         queue.put(waiter("a", Mode::Exclusive, 0), "again".to_owned());
         queue.write(&mut object);
         assert!(object.annotations[QUEUE].contains(r#""note":1"#));
+        let nobody = object.annotations[QUEUE].replace(r#""id":"a""#, r#""id":"""#);
+        object.annotations.insert(QUEUE.to_owned(), nobody);
+        assert_eq!(ids(&Queue::read(&object)), ["b"]);
         object.annotations.insert(QUEUE.to_owned(), "{".to_owned());
         assert_eq!(Queue::read(&object), Queue::default());
         Queue::default().write(&mut object);
         assert!(object.annotations.is_empty());
+    }
+
+    /// Somebody else may have written anything there.
+    #[test]
+    fn no_number_is_too_large() {
+        let text = r#"[{"id":"a","since":"9999-12-31T23:59:59Z","priority":4294967295,"raised":4294967295,"durationMillis":18446744073709551615,"nonce":""}]"#;
+        let mut object = Object::new(&"x".parse().unwrap());
+        object.annotations.insert(QUEUE.to_owned(), text.to_owned());
+        let mut queue = Queue::read(&object);
+        let late = BootInstant::after_boot(Duration::MAX);
+        assert_eq!(renew_at(&queue.0[0], late, (usize::MAX, late)), late);
+        queue.put(waiter("b", Mode::Exclusive, u32::MAX), String::new());
+        assert_eq!((ids(&queue), queue.0[0].rank()), (vec!["a", "b"], u32::MAX));
+        let mut record = Record::mutex("x");
+        let mut last = Lease::new("c", Timestamp::NEVER, None);
+        last.granted = Some(u32::MAX);
+        record.mode = Mode::Shared;
+        record.leases.insert("c".to_owned(), last);
+        queue.0[0].shared = true;
+        queue.grant(&mut record, Timestamp::NEVER);
+        assert_eq!(record.leases["a"].granted, Some(u32::MAX));
     }
 
     #[test]

@@ -300,7 +300,7 @@ fn in_words(state: &State, store: &StoreArg) -> String {
     }
     for waiter in &state.waiting {
         let (id, since) = (&waiter.id, waiter.since.to_the_second());
-        let (mode, priority) = (mode(waiter.mode()), waiter.priority + waiter.raised);
+        let (mode, priority) = (mode(waiter.mode()), waiter.rank());
         text += &format!("waiting  {id:?} since {since}, {mode}, priority {priority}\n");
     }
     for lease in state.expired() {
