@@ -8,7 +8,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use coord_core::BootInstant;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{Lease, Mode, Record, Timestamp, members::GROUP, store::Object};
 
@@ -69,8 +69,12 @@ fn is_zero(number: &u32) -> bool {
 }
 
 /// The waiters, who comes first is first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Queue(Vec<Waiter>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    waiters: Vec<Waiter>,
+    /// The text of each as it was read, so that those that stay are not read again.
+    texts: Vec<Box<str>>,
+}
 
 impl Waiter {
     /// How it wants to hold the lock.
@@ -151,15 +155,38 @@ impl Queue {
     /// What cannot be read says nothing, and goes with the next write. So does a waiter whose ID
     /// no holder can have.
     pub(crate) fn read(object: &Object) -> Self {
+        Self::default().read_again(object)
+    }
+
+    /// The same of a later state. In a long queue hardly anybody is new.
+    pub(crate) fn read_again(&self, object: &Object) -> Self {
         let text = object.annotations.get(QUEUE);
-        let queue = text.and_then(|text| serde_json::from_str(text).ok());
-        let mut queue = Self(queue.unwrap_or_default());
-        queue.retain(|waiter| !waiter.id.is_empty() && waiter.id != GROUP);
-        queue
+        let texts = text.and_then(|text| serde_json::from_str::<Vec<&RawValue>>(text).ok());
+        let mut known = self.texts.iter().zip(&self.waiters);
+        let mut new = Self::default();
+        for text in texts.unwrap_or_default().into_iter().map(RawValue::get) {
+            // They are in the order in which they were.
+            let mut rest = known.clone();
+            let waiter = match rest.find(|(known, _)| ***known == *text) {
+                Some((_, waiter)) => {
+                    known = rest;
+                    waiter.clone()
+                }
+                None => match serde_json::from_str::<Waiter>(text) {
+                    Ok(waiter) => waiter,
+                    Err(_) => return Self::default(),
+                },
+            };
+            if !waiter.id.is_empty() && waiter.id != GROUP {
+                new.waiters.push(waiter);
+                new.texts.push(text.into());
+            }
+        }
+        new
     }
 
     pub(crate) fn write(&self, object: &mut Object) {
-        if self.0.is_empty() {
+        if self.waiters.is_empty() {
             object.annotations.remove(QUEUE);
         } else {
             object.annotations.insert(QUEUE.to_owned(), self.to_json());
@@ -168,7 +195,7 @@ impl Queue {
 
     fn to_json(&self) -> String {
         // It fails only for maps whose keys are not texts, and there are none.
-        serde_json::to_string(&self.0).unwrap_or_default()
+        serde_json::to_string(&self.waiters).unwrap_or_default()
     }
 
     /// Whether it is too long to be kept.
@@ -177,19 +204,19 @@ impl Queue {
     }
 
     pub(crate) fn waiters(&self) -> &[Waiter] {
-        &self.0
+        &self.waiters
     }
 
     pub(crate) fn into_waiters(self) -> Vec<Waiter> {
-        self.0
+        self.waiters
     }
 
     pub(crate) fn position(&self, id: &str) -> Option<usize> {
-        self.0.iter().position(|waiter| waiter.id == id)
+        self.waiters.iter().position(|waiter| waiter.id == id)
     }
 
     pub(crate) fn retain(&mut self, keeps: impl FnMut(&Waiter) -> bool) {
-        self.0.retain(keeps);
+        self.waiters.retain(keeps);
     }
 
     /// Gives a place to a waiter, or keeps the one that it has. It comes after all who have its
@@ -197,27 +224,30 @@ impl Queue {
     /// more often than ranks differ.
     pub(crate) fn put(&mut self, mut waiter: Waiter, nonce: String) {
         let position = self.position(&waiter.id).unwrap_or_else(|| {
-            let lower = self.0.iter().position(|other| other.rank() < waiter.rank());
-            let position = lower.unwrap_or(self.0.len());
-            for passed in &mut self.0[position..] {
+            let lower = self
+                .waiters
+                .iter()
+                .position(|other| other.rank() < waiter.rank());
+            let position = lower.unwrap_or(self.waiters.len());
+            for passed in &mut self.waiters[position..] {
                 passed.raised = passed.raised.saturating_add(1);
             }
-            self.0.insert(position, waiter.clone());
+            self.waiters.insert(position, waiter.clone());
             position
         });
-        let before = &self.0[position];
+        let before = &self.waiters[position];
         (waiter.since, waiter.raised) = (before.since, before.raised);
         waiter.other = before.other.clone();
         waiter.nonce = nonce;
         let length = length_at(position).as_millis();
         waiter.millis = u64::try_from(length).unwrap_or(u64::MAX);
-        self.0[position] = waiter;
+        self.waiters[position] = waiter;
     }
 
     /// Whoever has let its turn pass, and this one, which takes it, leave the queue.
     pub(crate) fn take_turn(&mut self, id: &str) {
         if let Some(position) = self.position(id) {
-            self.0.drain(..=position);
+            self.waiters.drain(..=position);
         }
     }
 
@@ -225,13 +255,13 @@ impl Queue {
     pub(crate) fn grant(&mut self, record: &mut Record, now: Timestamp) {
         let named = record.leases.values().filter_map(|lease| lease.granted);
         let mut named = named.max().map_or(0, |last| last.saturating_add(1));
-        while let Some(next) = self.0.first()
+        while let Some(next) = self.waiters.first()
             && admits(record.mode, record.leases.len(), next.mode())
         {
             record.mode = next.mode();
             let lease = next.granted(named, now);
             record.leases.insert(next.id.clone(), lease);
-            self.0.remove(0);
+            self.waiters.remove(0);
             named = named.saturating_add(1);
         }
     }
@@ -258,7 +288,11 @@ mod tests {
     }
 
     fn ids(queue: &Queue) -> Vec<&str> {
-        queue.0.iter().map(|waiter| waiter.id.as_str()).collect()
+        queue
+            .waiters
+            .iter()
+            .map(|waiter| waiter.id.as_str())
+            .collect()
     }
 
     #[test]
@@ -266,7 +300,7 @@ mod tests {
         let queue = queue(&[("a", Mode::Exclusive, 0), ("b", slots(3), 7)]);
         let mut object = Object::new(&"x".parse().unwrap());
         queue.write(&mut object);
-        assert_eq!(Queue::read(&object), queue);
+        assert_eq!(Queue::read(&object).waiters, queue.waiters);
         let text = &object.annotations[QUEUE];
         let noted = text.replace(r#""id":"a""#, r#""id":"a","note":1"#);
         object.annotations.insert(QUEUE.to_owned(), noted);
@@ -278,7 +312,7 @@ mod tests {
         object.annotations.insert(QUEUE.to_owned(), nobody);
         assert_eq!(ids(&Queue::read(&object)), ["b"]);
         object.annotations.insert(QUEUE.to_owned(), "{".to_owned());
-        assert_eq!(Queue::read(&object), Queue::default());
+        assert_eq!(Queue::read(&object).waiters, []);
         Queue::default().write(&mut object);
         assert!(object.annotations.is_empty());
     }
@@ -291,17 +325,41 @@ mod tests {
         object.annotations.insert(QUEUE.to_owned(), text.to_owned());
         let mut queue = Queue::read(&object);
         let late = BootInstant::after_boot(Duration::MAX);
-        assert_eq!(renew_at(&queue.0[0], late, (usize::MAX, late)), late);
+        assert_eq!(renew_at(&queue.waiters[0], late, (usize::MAX, late)), late);
         queue.put(waiter("b", Mode::Exclusive, u32::MAX), String::new());
-        assert_eq!((ids(&queue), queue.0[0].rank()), (vec!["a", "b"], u32::MAX));
+        assert_eq!(
+            (ids(&queue), queue.waiters[0].rank()),
+            (vec!["a", "b"], u32::MAX)
+        );
         let mut record = Record::mutex("x");
         let mut last = Lease::new("c", Timestamp::NEVER, None);
         last.granted = Some(u32::MAX);
         record.mode = Mode::Shared;
         record.leases.insert("c".to_owned(), last);
-        queue.0[0].shared = true;
+        queue.waiters[0].shared = true;
         queue.grant(&mut record, Timestamp::NEVER);
         assert_eq!(record.leases["a"].granted, Some(u32::MAX));
+    }
+
+    #[test]
+    fn a_later_state_is_read_as_if_it_were_the_first() {
+        let ids_of = |queue: &Queue| ids(queue).join(" ");
+        let mut object = Object::new(&"x".parse().unwrap());
+        let mut known = Queue::default();
+        let mut edited = queue(&["a", "b", "c"].map(|id| (id, Mode::Exclusive, 0)));
+        let edits: [fn(&mut Queue); 4] = [
+            |_| {},
+            |queue| queue.take_turn("a"),
+            |queue| queue.put(waiter("d", Mode::Shared, 3), "d".to_owned()),
+            |queue| queue.retain(|waiter| waiter.id != "b"),
+        ];
+        for (edit, expected) in edits.into_iter().zip(["a b c", "b c", "d b c", "d c"]) {
+            edit(&mut edited);
+            edited.write(&mut object);
+            known = known.read_again(&object);
+            assert_eq!(ids_of(&known), expected);
+            assert_eq!(known.waiters, Queue::read(&object).waiters);
+        }
     }
 
     #[test]
@@ -316,8 +374,8 @@ mod tests {
         let mut queue = queue(&["a", "b", "c"].map(|id| (id, Mode::Exclusive, 0)));
         queue.put(waiter("b", Mode::Exclusive, 0), "again".to_owned());
         assert_eq!(ids(&queue), ["a", "b", "c"]);
-        assert_eq!(queue.0[1].nonce(), "again");
-        let lengths = queue.0.iter().map(Waiter::length);
+        assert_eq!(queue.waiters[1].nonce(), "again");
+        let lengths = queue.waiters.iter().map(Waiter::length);
         assert_eq!(lengths.collect::<Vec<_>>(), [PLACE, PLACE * 2, PLACE * 3]);
     }
 

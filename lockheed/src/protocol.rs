@@ -148,7 +148,8 @@ impl Protocol for Mutex {
 
     fn observe(&mut self, object: Option<&Object>, now: Moment) {
         self.broken = object.and_then(Broken::read);
-        self.queue = object.map(Queue::read).unwrap_or_default();
+        let queue = object.map(|object| self.queue.read_again(object));
+        self.queue = queue.unwrap_or_default();
         let position = self.queue.position(&self.contender.id);
         self.position = position.map(|position| match self.position {
             Some((before, since)) if before == position => (position, since),

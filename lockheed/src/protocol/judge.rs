@@ -147,11 +147,13 @@ impl Mutex {
         if ours.is_some_and(|lease| !lease.is_expired(earliest(now))) && held != wanted {
             return Some(held);
         }
+        if wanted == Mode::Exclusive {
+            return None;
+        }
         let of_holders = (!living.is_empty()).then_some(held);
         let of_waiters = self.ahead(now).map(Waiter::mode);
         let mut modes = of_holders.into_iter().chain(of_waiters);
-        let of_several = |mode: &Mode| *mode != Mode::Exclusive;
-        modes.find(|mode| of_several(mode) && of_several(&wanted) && *mode != wanted)
+        modes.find(|mode| *mode != Mode::Exclusive && *mode != wanted)
     }
 
     pub(super) fn is_forced(&self, now: Moment) -> bool {

@@ -1,6 +1,10 @@
 //! What was seen of a lock, and since when; and what follows from it for one who wants it.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+    time::Duration,
+};
 
 use coord_core::BootInstant;
 use coord_lease::engine::Moment;
@@ -27,7 +31,7 @@ const STEADY: Duration = Duration::from_secs(3);
 pub(super) struct Observed {
     leases: BTreeMap<String, (Lease, Moment)>,
     /// The nonces of the places in the queue.
-    places: BTreeMap<String, Moment>,
+    places: HashMap<String, Moment>,
     /// When a lease was last seen to be gone, or the lock was first seen.
     departed: Option<Moment>,
     reservation: Option<(String, String, Moment)>,
@@ -49,11 +53,10 @@ impl Observed {
             self.departed = Some(now);
         }
         self.departed.get_or_insert(now);
-        let known = mem::take(&mut self.places);
+        let mut known = mem::take(&mut self.places);
         let seen = queue.waiters().iter().map(|waiter| {
-            let nonce = waiter.nonce().to_owned();
-            let first = known.get(&nonce).copied().unwrap_or(now);
-            (nonce, first)
+            let known = known.remove_entry(waiter.nonce());
+            known.unwrap_or_else(|| (waiter.nonce().to_owned(), now))
         });
         self.places = seen.collect();
         let known = self.reservation.take();

@@ -145,7 +145,7 @@ impl Mutex {
     ) -> Result<Object, Failure<Self>> {
         let contender = &self.contender;
         let (id, priority) = (&contender.id, contender.priority);
-        let mut waiter = Waiter::new(id, contender.mode, priority, latest(now));
+        let mut waiter = Waiter::new(id, contender.mode, priority, latest(now).to_the_second());
         waiter.alive = contender.alive;
         let mut queue = self.living_queue(now);
         queue.put(waiter, nonce.to_string());
