@@ -288,7 +288,9 @@ fn in_words(state: &State, store: &StoreArg) -> String {
         escaped(kind(state)),
         escaped(&tags)
     );
-    text += &format!("mode     {}\n", mode(state.record.mode));
+    if state.record.mode != Mode::Exclusive {
+        text += &format!("mode     {}\n", mode(state.record.mode));
+    }
     for lease in state.holders() {
         let (held, until) = (&lease.holder, lease.expires.to_the_second());
         let left = left(state, lease);
