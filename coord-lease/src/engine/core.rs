@@ -364,7 +364,12 @@ impl<P: Protocol> Core<P> {
         self.beaten = in_crowd.then_some(base);
         self.stale = true;
         self.failures.conflicts += 1;
-        let by_chance = if in_crowd { IN_CROWD } else { 1 };
+        // A lock that is claimed unseen is held by then.
+        let by_chance = if in_crowd && !P::CLAIMS_UNSEEN {
+            IN_CROWD
+        } else {
+            1
+        };
         if self.failures.conflicts > by_chance {
             self.failed(Asked::Write, None);
         }
