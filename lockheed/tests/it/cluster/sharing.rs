@@ -15,9 +15,20 @@ macro_rules! on_the_server {
     )*};
 }
 
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn readers_and_writers() {
+    let game = Game::new(Place::new().store().await, "x");
+    game.readers_and_writers(10).await;
+}
+
+#[tokio::test]
+#[ignore = "no cluster"]
+async fn slots() {
+    Game::new(Place::new().store().await, "x").slots(10).await;
+}
+
 on_the_server! {
-    readers_and_writers(10);
-    slots(10);
     other_numbers();
     in_order(30);
     who_gives_up_leaves();
