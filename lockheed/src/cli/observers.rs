@@ -37,9 +37,12 @@ impl Observers {
         }))
     }
 
-    /// Something has happened. A loss is told once.
+    /// Something has happened. The loss of what was acquired is told once.
     pub(crate) fn tell(&self, event: &Event) {
         let all = &self.0;
+        if matches!(event, Event::Acquired(_)) {
+            all.is_lost.store(false, Ordering::SeqCst);
+        }
         if matches!(event, Event::Lost(_)) && all.is_lost.swap(true, Ordering::SeqCst) {
             return;
         }

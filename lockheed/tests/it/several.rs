@@ -342,3 +342,26 @@ fn ten_processes_that_name_three_locks_in_other_orders_are_all_served() {
         assert_eq!(worker.status(), 0);
     }
 }
+
+/// A loss while another lock was waited for, and a later one of the same lock under the command.
+#[test]
+fn each_loss_is_told() {
+    let place = Place::new();
+    let begun = place.path("begun");
+    place.expect(&["acquire", "b", "--id", "other"], 0);
+    let script = format!("echo >{}; exec sleep 1000", begun.display());
+    let waiter = waiting(&place, &["run", "a", "b", "--", "sh", "-c", &script], "a");
+    let first = place.leases("a");
+    let version = place.json("a")["store"]["version"].clone();
+    place.expect(&["break", "a", "--id", &first[0]], 0);
+    eventually("it waits again", || {
+        let again = place.json("a");
+        place.leases("a") == first && again["store"]["version"] != version
+    });
+    place.expect(&["release", "b", "--id", "other"], 0);
+    content(&begun);
+    place.expect(&["break", "a", "--id", &first[0]], 0);
+    let (code, _, stderr) = waiter.finish();
+    assert_eq!(code, 122, "{stderr}");
+    assert_eq!(stderr.matches("lock a: lost: ").count(), 2, "{stderr}");
+}
