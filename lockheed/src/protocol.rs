@@ -183,12 +183,12 @@ impl Protocol for Mutex {
     }
 
     fn nonce(&self, _: &Object) -> Option<Nonce> {
-        let of_lease = self.our_entry().map(|lease| lease.nonce.as_deref());
-        let of_place = || {
-            let (position, _) = self.position?;
-            self.queue.waiters().get(position).map(Waiter::nonce)
-        };
-        let nonce = of_lease.unwrap_or_else(of_place)?;
+        // Beside a place there may be a lease of an earlier attempt, which is over.
+        let place = self
+            .position
+            .and_then(|(at, _)| self.queue.waiters().get(at));
+        let of_lease = || self.our_entry()?.nonce.as_deref();
+        let nonce = place.map(Waiter::nonce).or_else(of_lease)?;
         u64::from_str_radix(nonce, 16).ok().map(Nonce)
     }
 

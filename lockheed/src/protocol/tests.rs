@@ -16,9 +16,13 @@ fn at(seconds: u64) -> BootInstant {
 }
 
 fn contender(wait: Wait) -> Engine<Mutex> {
-    let contender = Contender {
+    wanting(of_one("me"), wait)
+}
+
+fn of_one(id: &str) -> Contender {
+    Contender {
         name: "x".parse().unwrap(),
-        id: "me".to_owned(),
+        id: id.to_owned(),
         tags: Vec::new(),
         reset_tags: false,
         force: None,
@@ -30,7 +34,10 @@ fn contender(wait: Wait) -> Engine<Mutex> {
             at_first_sight: None,
         },
         alive: None,
-    };
+    }
+}
+
+fn wanting(contender: Contender, wait: Wait) -> Engine<Mutex> {
     let settings = Settings {
         goal: Goal::Acquire,
         length: Some(LENGTH),
@@ -371,4 +378,35 @@ fn an_answer_that_the_watch_has_overtaken_changes_nothing() {
     );
     engine.handle(Input::Time, at(22));
     assert_eq!(writes(&mut engine).version, Version::new("702"));
+}
+
+/// It crashed as a member before, and others hold the lock still.
+#[test]
+fn who_has_a_lease_that_is_over_gets_a_place_all_the_same() {
+    let fair = Contender {
+        fair: true,
+        ..of_one("me")
+    };
+    let mut record = Record::mutex("x");
+    record.mode = Mode::Shared;
+    let over = Timestamp::from_unix(Duration::from_secs(1));
+    for (id, expires) in [("me", over), ("other", Timestamp::NEVER)] {
+        let mut lease = Lease::new(id, expires, Some(LENGTH));
+        lease.nonce = Some("1".to_owned());
+        record.leases.insert(id.to_owned(), lease);
+    }
+    let mut object = versioned(Object::new(&"x".parse().unwrap()), 900);
+    object.set_record(&record);
+    let mut waiter = wanting(fair, Wait::Forever);
+    waiter.handle(Input::Time, at(0));
+    outputs(&mut waiter);
+    waiter.handle(read(Some(object)), at(0));
+    let told = outputs(&mut waiter);
+    let Some(Output::Write(Write::Update(placed))) = told.last() else {
+        panic!("{told:?}");
+    };
+    waiter.handle(written(placed.clone(), 901), at(1));
+    outputs(&mut waiter);
+    waiter.handle(Input::Cancel, at(2));
+    assert!(Queue::read(&writes(&mut waiter)).waiters().is_empty());
 }

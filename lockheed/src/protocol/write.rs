@@ -121,7 +121,7 @@ impl Mutex {
 
     /// When the place in the queue is to be written; none where none is needed.
     pub(super) fn place_due_at(&self, now: Moment) -> Option<BootInstant> {
-        let waits = self.contender.fair && !self.renews && self.our_entry().is_none();
+        let waits = self.contender.fair && !self.renews && self.our_grant().is_none();
         if !waits || !matches!(self.record(), Ok(Some(_))) {
             return None;
         }
