@@ -210,7 +210,7 @@ impl<S: Store> Game<S> {
         assert_eq!(*served.lock().unwrap(), (0..count).collect::<Vec<_>>());
     }
 
-    /// Who gives up, in whatever way, leaves the queue, and the others are served.
+    /// A waiter that gives up, in whatever way, leaves the queue, and the others are served.
     pub(crate) async fn who_gives_up_leaves(self) {
         let held = self.lock("first").acquire().await.unwrap();
         let waits = |id: &str| {
@@ -295,6 +295,39 @@ impl<S: Store> Game<S> {
         assert!(state.record.leases.is_empty(), "{state:?}");
     }
 
+    /// A reader leaves the lock to a writer that came before it, also one that does not wait.
+    pub(crate) async fn nobody_overtakes(self) {
+        let reader = self.lock("reader").shared().acquire().await.unwrap();
+        let writer = self.lock("writer").fair();
+        let writer = tokio::spawn(async move { writer.acquire().await });
+        self.until_waiting(1).await;
+        let late = self.lock("late").shared().fair();
+        let error = late.try_acquire().await.map(drop).unwrap_err();
+        assert_eq!(error.errno(), Errno::EBUSY, "{error}");
+        assert!(error.to_string().contains("kept for \"writer\""), "{error}");
+        reader.release().await.unwrap();
+        let writer = timeout(WATCHDOG, writer).await.unwrap().unwrap().unwrap();
+        writer.release().await.unwrap();
+    }
+
+    /// Of a slot, from the holder whose lease would end first; of the whole lock, from its holder.
+    pub(crate) async fn whoever_forces_takes_one_place(self) {
+        let two = NonZeroU32::new(2).unwrap();
+        let lock = |id: &str| self.lock(id).slots(two);
+        let force = || "acquired equals true".parse().unwrap();
+        let long = lock("long").duration(LEASE * 2).acquire().await.unwrap();
+        let short = lock("short").acquire().await.unwrap();
+        let forced = lock("forced").force(force()).acquire().await.unwrap();
+        timeout(WATCHDOG, short.lost()).await.unwrap();
+        long.renew().await.unwrap();
+        assert!(!long.is_lost() && !forced.is_lost());
+        let alone = self.lock("alone").force(force()).acquire().await.unwrap();
+        for held in [&long, &forced] {
+            timeout(WATCHDOG, held.lost()).await.unwrap();
+        }
+        alone.release().await.unwrap();
+    }
+
     /// A reader that was broken is told, and the other one stays.
     pub(crate) async fn each_member_is_ended_alone(self) {
         let (one, other) = (self.lock("one").shared(), self.lock("other").shared());
@@ -333,6 +366,8 @@ on_memory_and_disk! {
     by_priority();
     beside_a_mutex();
     each_member_is_ended_alone();
+    nobody_overtakes();
+    whoever_forces_takes_one_place();
 }
 
 #[tokio::test]
