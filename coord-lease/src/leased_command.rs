@@ -36,7 +36,8 @@ impl LeasedCommand {
         signals: &Signals,
     ) -> Self {
         let deadline = lease.deadline();
-        // Without memory for this the command does not start; once it runs, there is some to see to it.
+        // Without memory for this the command does not start. Once it runs, there is some to see to
+        // it.
         drop(black_box(Vec::<u8>::with_capacity(RESERVE)));
         let started = guard
             .set_deadline(deadline.map(BootInstant::since_boot))

@@ -17,6 +17,8 @@ mod store;
 mod times;
 mod tokens;
 
+use std::thread;
+
 use clap::{Args, Parser, Subcommand};
 use coord_core::{
     Errno, Status,
@@ -26,6 +28,7 @@ use coord_core::{
     signal,
 };
 use lockheed::LockName;
+use nix::sys::signal::SigSet;
 
 use backend::StoreArg;
 
@@ -136,8 +139,18 @@ fn with_random_part(id: &str) -> String {
     format!("{id}-{random:016x}")
 }
 
-fn no_thread(error: &std::io::Error) -> Failure {
-    Failure::new(Status::FAILED, format!("cannot start a thread: {error}"))
+/// A thread that no signal is delivered to: they are for the one that waits.
+fn quiet_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let work = move || {
+        let _ = SigSet::all().thread_block();
+        work();
+    };
+    let thread = thread::Builder::new().name(name.to_owned());
+    let started = thread.spawn(work).map(drop);
+    started.map_err(|error| {
+        let text = format!("cannot start a thread: {error}");
+        Failure::new(Status::FAILED, text)
+    })
 }
 
 fn host() -> Result<String, Failure> {

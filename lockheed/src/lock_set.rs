@@ -113,7 +113,7 @@ impl<S: Store> LockSet<S> {
         self.acquire_unless(Wait::Forever, pending()).await
     }
 
-    /// Acquires all of the locks, and waits so long at most for all of them together. Zero is as
+    /// Acquires all of the locks, and waits at most this long for all of them together. Zero is as
     /// [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors

@@ -7,7 +7,8 @@ pub(crate) fn random_id() -> String {
     format!("{:016x}", seed())
 }
 
-/// From the kernel; where that has none to give, from the clock, which is enough to spread waiters out.
+/// From the kernel; where that has none to give, from the clock, which is enough to spread waiters
+/// out.
 pub(crate) fn seed() -> u64 {
     getrandom::u64().unwrap_or_else(|_| u64::try_from(boottime().as_nanos()).unwrap_or(0))
 }

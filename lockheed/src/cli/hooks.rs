@@ -3,20 +3,19 @@
 
 mod runner;
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 use coord_core::{cli::Failure, duration, errno::with_sources};
 use coord_lease::{Signals, WaitReport};
 use lockheed::{Event, LockName};
-use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::runner::Running;
 use self::runner::{Due, Shared};
-use super::{no_thread, show::all_in_json, store::AnyStore};
+use super::{quiet_thread, show::all_in_json, store::AnyStore};
 
 /// How long the lock's state is asked for.
 const SOON: Duration = Duration::from_secs(1);
@@ -104,13 +103,7 @@ impl Hooks {
         let Unfinished { running, lost } = before.unwrap_or_default();
         let shared = Shared::new(arguments.clone(), id, running, lost);
         let (runner, report) = (shared.clone(), report.clone());
-        let work = move || {
-            // They are for the thread that waits.
-            let _ = SigSet::all().thread_block();
-            runner.run(&report);
-        };
-        let thread = thread::Builder::new().name("lockheed-hook".to_owned());
-        thread.spawn(work).map_err(|error| no_thread(&error))?;
+        quiet_thread("lockheed-hook", move || runner.run(&report))?;
         Ok(Self(Some(shared)))
     }
 

@@ -13,7 +13,6 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver},
     },
-    thread,
     time::Duration,
 };
 
@@ -21,10 +20,9 @@ use coord_core::{BootInstant, Status, cli::Failure};
 use coord_lease::WaitReport;
 use lockheed::{Event, LockName};
 use log::Level;
-use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
 
-use super::{StoreArg, no_thread, store::AnyStore};
+use super::{StoreArg, quiet_thread, store::AnyStore};
 
 /// How often the file is written while nothing happens: times go on.
 const EVERY: Duration = Duration::from_secs(10);
@@ -102,13 +100,7 @@ impl Metrics {
         let written = refuse_devices(&shared.file).and_then(|()| shared.write());
         written.map_err(|error| Failure::new(Status::FAILED, shared.failed(&error)))?;
         let (writer, report) = (shared.clone(), report.clone());
-        let work = move || {
-            // They are for the thread that waits.
-            let _ = SigSet::all().thread_block();
-            writer.run(&report);
-        };
-        let thread = thread::Builder::new().name("lockheed-metric".to_owned());
-        thread.spawn(work).map_err(|error| no_thread(&error))?;
+        quiet_thread("lockheed-metric", move || writer.run(&report))?;
         Ok(Self(Some(shared)))
     }
 

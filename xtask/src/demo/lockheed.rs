@@ -58,7 +58,7 @@ pub(super) fn show(tool: &Path, place: &Path) -> Result {
     in_turn(&lockheed)
 }
 
-/// Two readers and a writer wait in turn: the readers are served together, and the writer after them.
+/// Two readers and a writer wait in turn: the readers are served together, then the writer.
 fn in_turn(lockheed: &impl Fn(&[&str]) -> Command) -> Result {
     process::run(&mut lockheed(&["acquire", "data", "--id", "somebody"]))?;
     let mut waiters = Vec::new();

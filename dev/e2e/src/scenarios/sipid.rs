@@ -22,7 +22,7 @@ async fn bosh_job(scene: &Scene<'_>) -> Result<String> {
         })
         .await?;
     let logs = scene.logs("bosh", "scripts", false).await?;
-    // Standard output and standard error are two pipes: in the logs, "done" need not be the last line.
+    // Standard output and standard error are two pipes: "done" need not be the last line.
     if status == 0 && logs.lines().any(|line| line == "done") {
         return Ok("claimed, healthy behind its Service, ended".to_owned());
     }
