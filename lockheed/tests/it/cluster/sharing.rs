@@ -18,14 +18,16 @@ macro_rules! on_the_server {
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn readers_and_writers() {
-    let game = Game::new(Place::new().store().await, "x");
+    let place = Place::new();
+    let game = Game::new(place.store().await, "x");
     game.readers_and_writers(10).await;
 }
 
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn slots() {
-    Game::new(Place::new().store().await, "x").slots(10).await;
+    let place = Place::new();
+    Game::new(place.store().await, "x").slots(10).await;
 }
 
 on_the_server! {
