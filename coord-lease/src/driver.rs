@@ -1,15 +1,21 @@
 //! Between an engine and the world: carries out what it wants over a store, and tells it what happens.
 
-use std::{future::Future, io, pin::Pin, sync::Arc};
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use coord_core::BootInstant;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     Held, LeaseLost, LeaseState, Timer, Version,
     engine::{Engine, Event, Failure, Input, Output, Protocol, Write},
     held::LeaseWatch,
 };
+
+/// How long whoever cancels waits until what was acquired at that moment is released. After that it is released in the background.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Where the objects of one kind of lock are kept, seen from one lock.
 ///
@@ -53,7 +59,7 @@ pub struct Answer<T, E> {
     /// What was asked for.
     pub result: Result<T, E>,
     /// Not ahead of the store's clock; behind it by as long as the answer was under way.
-    pub clock: Option<std::time::Duration>,
+    pub clock: Option<Duration>,
 }
 
 /// A watch.
@@ -163,7 +169,8 @@ pub fn start<P: Protocol, S: Store<P>>(
 }
 
 impl<P: Protocol> Started<P> {
-    /// Waits until the lock is held, or `cancel` ends.
+    /// Waits until the lock is held, or `cancel` ends. A lock that was acquired at the same moment is
+    /// released again, for which is waited up to a second.
     ///
     /// # Errors
     /// Why it is not.
@@ -174,17 +181,23 @@ impl<P: Protocol> Started<P> {
         mut self,
         cancel: impl Future<Output = ()>,
     ) -> Result<Held<P>, Failure<P>> {
-        let outcome = tokio::select! {
-            outcome = &mut self.outcome => outcome,
+        let (outcome, is_cancelled) = tokio::select! {
+            biased;
             () = cancel => {
                 let _ = self.orders.send(Order::Cancel);
-                (&mut self.outcome).await
+                ((&mut self.outcome).await, true)
             }
+            outcome = &mut self.outcome => (outcome, false),
         };
         // A driver that ended without an outcome was dropped with its runtime.
         let grant = outcome.unwrap_or(Err(Failure::Cancelled))?;
         let grant = grant.ok_or(Failure::Cancelled)?;
-        Ok(Held::new(grant, self.orders, self.lease))
+        let held = Held::new(grant, self.orders, self.lease);
+        if is_cancelled {
+            let _ = timeout(SOON, held.release()).await;
+            return Err(Failure::Cancelled);
+        }
+        Ok(held)
     }
 
     /// Waits until no lease of ours is left.

@@ -172,6 +172,28 @@ fn an_acquisition_that_is_dropped_or_cancelled_leaves_nothing() {
     });
 }
 
+/// Also when nobody holds the lock: whichever comes first, the acquisition or the news that it is
+/// cancelled, the caller has the same answer.
+#[test]
+fn what_was_cancelled_before_is_never_acquired() {
+    on_runtime(async {
+        let store = Arc::new(MemoryStore::new());
+        lock(&store)
+            .acquire()
+            .await
+            .unwrap()
+            .release()
+            .await
+            .unwrap();
+        for _ in 0..300 {
+            let wanted = lock(&store);
+            let cancelled = wanted.acquire_unless(Wait::Forever, std::future::ready(()));
+            assert_eq!(cancelled.await.unwrap_err().errno(), Errno::ECANCELED);
+            assert_eq!(holders(&*store).await, Vec::<String>::new());
+        }
+    });
+}
+
 #[test]
 fn retries_are_counted() {
     on_runtime(async {
