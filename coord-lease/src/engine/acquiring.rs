@@ -301,14 +301,19 @@ impl<P: Protocol> Acquiring<P> {
         }
     }
 
-    /// A write was done. When that of a lease took so long that hardly anything of it is left, it is extended first.
+    /// A write was done. When that of a lease took so long that hardly anything of it is left, it is extended first. When the watch has told
+    /// of a later state meanwhile, and the lease is not there any more, nothing was acquired.
     pub(super) fn written(mut self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {
         self.answered = true;
-        if sent.nonce.is_some() && !sent.is_place && is_fresh(sent, core) {
-            self.acquired(sent, core)
-        } else {
-            Phase::Acquiring(self)
+        if sent.nonce.is_none() || sent.is_place || !is_fresh(sent, core) {
+            return Phase::Acquiring(self);
         }
+        let has_lease = core.there().map(|object| core.protocol.has_lease(object));
+        if has_lease == Some(Some(false)) {
+            core.stale = true;
+            return Phase::Acquiring(self);
+        }
+        self.acquired(sent, core)
     }
 
     fn acquired(self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {

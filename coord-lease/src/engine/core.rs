@@ -146,9 +146,21 @@ impl<P: Protocol> Core<P> {
             if self.is_old(&version) && !went_back {
                 return;
             }
-            self.went_back |= went_back;
+            if went_back {
+                self.was_put_back(&version);
+            }
         }
         self.put(object, None);
+    }
+
+    /// The store was put back to this state, or to one from which this came. What is in doubt was to
+    /// replace a version that is no more, and a watch may say nothing before that version is reached.
+    fn was_put_back(&mut self, now: &Version) {
+        self.went_back = true;
+        let is_there = |base: &Version| !now.is_before(base);
+        self.in_doubt
+            .retain(|sent| sent.base.as_ref().is_none_or(is_there));
+        self.watch.stop();
     }
 
     /// The watch has told of this state. What it tells may be older than what an answer has told.

@@ -1,5 +1,7 @@
 //! What goes into the engine and what comes out, step by step, with a mutex; whole histories are played by the simulation.
 
+mod restored;
+
 use coord_core::Errno;
 use coord_lease::{
     LeaseLost,
@@ -200,44 +202,6 @@ fn who_does_not_wait_does_not_wait_for_writes_that_fail_either() {
         engine.handle(Input::Time, now);
     }
     assert!(now < at(2), "{now:?}");
-}
-
-/// A store that was put back is what counts, however low its versions are.
-#[test]
-fn who_reads_that_its_write_was_undone_has_lost_the_lock() {
-    let (mut engine, object) = holder();
-    engine.handle(Input::WatchEnded(None), at(6));
-    engine.handle(Input::Time, at(7));
-    assert!(matches!(outputs(&mut engine)[..], [Output::Read]));
-    engine.handle(read(Some(versioned(object, 300))), at(7));
-    let told = outputs(&mut engine);
-    assert!(
-        matches!(told[..], [Output::Tell(Event::Lost(LeaseLost::Undone))]),
-        "{told:?}"
-    );
-    let mut waiter = contender(Wait::Forever);
-    let free = |version| versioned(edit::empty(&Object::new(&"x".parse().unwrap())), version);
-    waiter.handle(Input::Time, at(0));
-    outputs(&mut waiter);
-    let mut held = Record::mutex("x");
-    let length = Some(LENGTH);
-    let other = Lease::new("other", Timestamp::NEVER, length);
-    held.leases.insert("other".to_owned(), other);
-    let mut object = free(900);
-    object.data.insert(RECORD.to_owned(), held.to_json());
-    waiter.handle(read(Some(object)), at(0));
-    outputs(&mut waiter);
-    waiter.handle(Input::WatchEnded(None), at(1));
-    waiter.handle(Input::Time, at(2));
-    outputs(&mut waiter);
-    waiter.handle(read(Some(free(400))), at(2));
-    let asked = outputs(&mut waiter);
-    assert!(
-        asked
-            .iter()
-            .any(|output| matches!(output, Output::Write(_))),
-        "{asked:?}"
-    );
 }
 
 /// Those who wait may still be there; with each that came and saw nobody, they count for less.

@@ -1,0 +1,135 @@
+//! A store that was put back to an earlier state, as from a backup.
+
+use super::*;
+
+/// A store that was put back is what counts, however low its versions are.
+#[test]
+fn who_reads_that_its_write_was_undone_has_lost_the_lock() {
+    let (mut engine, object) = holder();
+    engine.handle(Input::WatchEnded(None), at(6));
+    engine.handle(Input::Time, at(7));
+    assert!(matches!(outputs(&mut engine)[..], [Output::Read]));
+    engine.handle(read(Some(versioned(object, 300))), at(7));
+    let told = outputs(&mut engine);
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Lost(LeaseLost::Undone))]),
+        "{told:?}"
+    );
+    let mut waiter = contender(Wait::Forever);
+    let free = |version| versioned(edit::empty(&Object::new(&"x".parse().unwrap())), version);
+    waiter.handle(Input::Time, at(0));
+    outputs(&mut waiter);
+    let mut held = Record::mutex("x");
+    let length = Some(LENGTH);
+    let other = Lease::new("other", Timestamp::NEVER, length);
+    held.leases.insert("other".to_owned(), other);
+    let mut object = free(900);
+    object.data.insert(RECORD.to_owned(), held.to_json());
+    waiter.handle(read(Some(object)), at(0));
+    outputs(&mut waiter);
+    waiter.handle(Input::WatchEnded(None), at(1));
+    waiter.handle(Input::Time, at(2));
+    outputs(&mut waiter);
+    waiter.handle(read(Some(free(400))), at(2));
+    let asked = outputs(&mut waiter);
+    assert!(
+        asked
+            .iter()
+            .any(|output| matches!(output, Output::Write(_))),
+        "{asked:?}"
+    );
+}
+
+/// What was in doubt was to replace a version that is no more: nothing has to be written until there is a higher one.
+#[test]
+fn who_releases_after_the_store_was_put_back_writes_nothing() {
+    let (mut engine, object) = holder();
+    let before = edit::empty(&object);
+    engine.handle(Input::Time, at(11));
+    writes(&mut engine);
+    let unknown = StoreError::new(StoreErrorKind::Unknown, Errno::ETIMEDOUT, "no answer");
+    engine.handle(Input::Written(Err(unknown), None), at(12));
+    outputs(&mut engine);
+    engine.handle(Input::Time, engine.wake_at().unwrap());
+    assert!(matches!(outputs(&mut engine)[..], [Output::Read]));
+    engine.handle(read(Some(versioned(before.clone(), 300))), at(14));
+    let told = outputs(&mut engine);
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Lost(LeaseLost::Undone))]),
+        "{told:?}"
+    );
+    engine.handle(Input::Release, at(15));
+    let mut done = outputs(&mut engine);
+    if matches!(done[..], [Output::Read]) {
+        engine.handle(read(Some(versioned(before, 300))), at(15));
+        done = outputs(&mut engine);
+    }
+    assert!(
+        matches!(done[..], [Output::Tell(Event::Released)]),
+        "{done:?}"
+    );
+}
+
+/// A watch may say nothing before it comes to the version from which it was begun.
+#[test]
+fn a_watch_begins_again_from_what_there_is_now() {
+    let mut waiter = contender(Wait::Forever);
+    let held = |version| {
+        let mut record = Record::mutex("x");
+        let holder = format!("other-{version}");
+        let lease = Lease::new(
+            &holder,
+            Timestamp::from_unix(at(30).since_boot()),
+            Some(LENGTH),
+        );
+        record.leases.insert(holder, lease);
+        let mut object = versioned(Object::new(&"x".parse().unwrap()), version);
+        object.data.insert(RECORD.to_owned(), record.to_json());
+        object
+    };
+    waiter.handle(Input::Time, at(0));
+    outputs(&mut waiter);
+    waiter.handle(read(Some(held(900))), at(0));
+    outputs(&mut waiter);
+    // When the lease should be over, it tries to claim, which shows that there is another state.
+    let mut all = Vec::new();
+    for _ in 0..10 {
+        let now = waiter.wake_at().unwrap_or(at(60));
+        waiter.handle(Input::Time, now);
+        while let Some(asked) = waiter.poll() {
+            match asked {
+                Output::Write(_) => {
+                    let refused = StoreError::new(StoreErrorKind::Conflict, Errno::EAGAIN, "");
+                    waiter.handle(Input::Written(Err(refused), None), now);
+                }
+                Output::Read => waiter.handle(read(Some(held(400))), now),
+                _ => {}
+            }
+            all.push(asked);
+        }
+    }
+    let begins = |output: &Output<Mutex>| matches!(output, Output::Watch(Some(since)) if since.as_str() == "400");
+    assert!(all.iter().any(begins), "{all:?}");
+}
+
+/// The watch tells of a state in which the lease is not there before the write is answered.
+#[test]
+fn a_lease_that_is_gone_when_its_write_is_answered_was_not_acquired() {
+    let mut engine = contender(Wait::Forever);
+    engine.handle(Input::Time, at(0));
+    outputs(&mut engine);
+    let mut free = edit::empty(&Object::new(&"x".parse().unwrap()));
+    free.version = Version::new("10".to_owned());
+    engine.handle(read(Some(free.clone())), at(0));
+    let asked = outputs(&mut engine);
+    let claim = asked.iter().find_map(|output| match output {
+        Output::Write(Write::Update(object)) => Some(object.clone()),
+        _ => None,
+    });
+    let claim = claim.unwrap_or_else(|| panic!("{asked:?}"));
+    engine.handle(Input::Changed(versioned(free, 30)), at(1));
+    outputs(&mut engine);
+    engine.handle(written(claim, 20), at(1));
+    let told = outputs(&mut engine);
+    assert!(matches!(told[..], [Output::Read]), "{told:?}");
+}
