@@ -35,10 +35,16 @@ pub(super) struct Check {
     /// all, as long as it is on its way: the one thing that cannot be prevented, and is documented.
     certain: BTreeSet<String>,
     reservation: Option<(String, Duration)>,
+    /// Who lived when the store was put back: what they leave by is what they knew before.
+    unaware: BTreeSet<String>,
+    /// Whose reservation came back with an earlier state of the store.
+    old_reservation: Option<String>,
     /// Whose leases there are.
     leased: BTreeSet<String>,
     /// Whose leases a foreign writer replaced; they may not know yet.
     robbed: BTreeSet<String>,
+    /// Who held the lock when the store was put back to an earlier state; they may not know yet.
+    undone: BTreeSet<String>,
 }
 
 impl Check {
@@ -52,8 +58,11 @@ impl Check {
             gone: BTreeSet::new(),
             certain: BTreeSet::new(),
             reservation: None,
+            unaware: BTreeSet::new(),
+            old_reservation: None,
             leased: BTreeSet::new(),
             robbed: BTreeSet::new(),
+            undone: BTreeSet::new(),
         }
     }
 
@@ -75,7 +84,7 @@ impl Check {
         until: Option<Duration>,
         at: Duration,
     ) -> Result<(), Violation> {
-        if self.robbed.contains(who) {
+        if self.robbed.contains(who) || self.undone.contains(who) {
             return Ok(());
         }
         let others: Vec<_> = self.believing(at).map(|(other, _)| other).collect();
@@ -115,6 +124,9 @@ impl Check {
         until: Option<Duration>,
         at: Duration,
     ) -> Result<(), Violation> {
+        if self.undone.contains(who) {
+            return Ok(());
+        }
         let ours = |other: &&str| *other != who && !self.foreign.contains(*other);
         let others = self.believing(at).map(|(other, _)| other).filter(ours);
         let others: Vec<_> = others.collect();
@@ -138,6 +150,25 @@ impl Check {
     pub(super) fn deleted(&mut self) {
         self.reservation = None;
         self.leased.clear();
+    }
+
+    /// The store was put back to an earlier state, in which these have leases, and in which this one has announced a write. Tokens begin
+    /// again, and whoever has left may be there again.
+    pub(super) fn restored(
+        &mut self,
+        living: impl Iterator<Item = String>,
+        holders: BTreeSet<String>,
+        reserved_by: Option<String>,
+    ) {
+        self.gone.clear();
+        self.unaware.extend(living);
+        self.old_reservation = reserved_by;
+        self.undone
+            .extend(std::mem::take(&mut self.believers).into_keys());
+        self.undone
+            .extend(std::mem::replace(&mut self.leased, holders));
+        self.reservation = None;
+        (self.highest, self.highest_alone) = (None, None);
     }
 
     /// Whoever believes to hold the lock while a foreign writer takes it is excused, and not yet told.
@@ -169,7 +200,9 @@ impl Check {
 
     /// It said that nothing of it is left.
     pub(super) fn gone(&mut self, who: &str) {
-        self.gone.insert(who.to_owned());
+        if !self.unaware.contains(who) {
+            self.gone.insert(who.to_owned());
+        }
     }
 
     /// Something was written: whose leases there are now, whether it was created, and who has announced a write.
@@ -208,7 +241,10 @@ impl Check {
         at: Duration,
         clock: Timestamp,
     ) {
-        let live = reservation.filter(|(_, until)| *until > clock.plus(super::SKEW));
+        let is_old = |by: &String| self.old_reservation.as_ref() == Some(by);
+        let is_live =
+            |(by, until): &(String, Timestamp)| *until > clock.plus(super::SKEW) && !is_old(by);
+        let live = reservation.filter(is_live);
         self.reservation = match (live, self.reservation.take()) {
             (Some((by, _)), Some((known, since))) if by == known => Some((by, since)),
             (live, _) => live.map(|(by, _)| (by, at)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Kind,
     check::{Violation, violated},
+    faults::LeftOut,
     game::Game,
     node::Node,
     world::World,
@@ -13,7 +14,7 @@ use super::{
 impl<G: Game> World<G> {
     /// As many contenders, and nothing that goes wrong: each wants the lock again and again.
     pub(super) fn crowd(kind: Kind, contenders: usize, seed: u64) -> Self {
-        let mut world = Self::new(kind, seed, None, false);
+        let mut world = Self::new(kind, seed, None, false, &LeftOut::default());
         world.faults_end = Duration::ZERO;
         world.eager = true;
         world.longest_hold = Duration::from_millis(60);

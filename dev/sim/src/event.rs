@@ -26,6 +26,16 @@ pub(super) enum Request<G: Game> {
     Write(Write<ObjectOf<G>>),
 }
 
+impl<G: Game> Clone for Request<G> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Read => Self::Read,
+            Self::Subject(subject) => Self::Subject(subject.clone()),
+            Self::Write(write) => Self::Write(write.clone()),
+        }
+    }
+}
+
 pub(super) enum Event<G: Game> {
     Begin(usize),
     Arrive {
@@ -34,6 +44,8 @@ pub(super) enum Event<G: Game> {
         number: u64,
         request: Request<G>,
         fate: Fate,
+        /// How often the store had been put back when it was sent.
+        restored: u64,
     },
     WatchArrives {
         node: usize,

@@ -11,7 +11,7 @@ use super::{
     event::{Event, Tag},
     game::{EventOf, Game, ObjectOf},
     go::{Did, Foreign},
-    network::{chance, millis},
+    network::millis,
     node::Node,
     world::World,
 };
@@ -81,7 +81,7 @@ impl<G: Game> World<G> {
             self.longest_hold
         };
         let after = longest.mul_f64(self.random.fraction());
-        if self.faulty() && chance(&mut self.random, 15) {
+        if self.faulty() && self.faults.strike(&mut self.random, 15) {
             self.put(after, Event::Crash(node, life));
         } else {
             self.put(
@@ -118,51 +118,6 @@ impl<G: Game> World<G> {
             self.handle(number, life, tag, input)?;
         }
         Ok(())
-    }
-
-    /// Something goes wrong somewhere.
-    pub(super) fn trouble(&mut self) {
-        if !self.faulty() {
-            return self.recover();
-        }
-        let number = usize::try_from(self.random.number() % self.nodes.len() as u64).unwrap_or(0);
-        let for_long = millis(&mut self.random, 15_000);
-        match self.random.number() % 9 {
-            0 | 1 => {
-                self.nodes[number].paused_until = Some(self.now + for_long);
-                self.put(for_long, Event::Resume(number));
-            }
-            2 | 3 => self.nodes[number].cut_off_until = self.now + for_long,
-            4 => {
-                let life = self.nodes[number].life;
-                self.crash(number, life);
-            }
-            5 => self.clocks.step(&mut self.random),
-            6 => self.replace(number),
-            7 if !self.goes.is_empty() => self.goes[0].die(),
-            _ => {}
-        }
-        let next = millis(&mut self.random, 4000);
-        self.put(next, Event::Trouble);
-    }
-
-    /// What the node runs on is gone, with all that ran on it, and another takes its place.
-    fn replace(&mut self, number: usize) {
-        let life = self.nodes[number].life;
-        self.crash(number, life);
-        if self.nodes[number].engine.is_none() {
-            self.game.replace(number);
-            self.tell_subjects();
-        }
-    }
-
-    /// Faults have stopped. Whoever pauses goes on when the pause is over; the foreign writers are gone.
-    pub(super) fn recover(&mut self) {
-        for node in &mut self.nodes {
-            node.served = false;
-            node.cut_off_until = Duration::ZERO;
-        }
-        self.goes.clear();
     }
 
     pub(super) fn go(&mut self, number: usize, _: u64) {

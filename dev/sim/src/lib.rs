@@ -1,14 +1,16 @@
 //! The real lease engine and its protocols, in virtual time, over a network that loses and delays, with holders that stop and die.
 //!
-//! One seed gives one history, exactly. While faults last, requests and answers are lost or late, nodes are cut off, watches fall silent
-//! or end, holders pause longer than their leases and die, the servers' clocks step, and writers in the manner of Go programs reserve, take
-//! and abandon the lock. Then faults stop, and everybody must be served.
+//! One seed gives one history, exactly. While faults last, requests and answers are lost, late or doubled, nodes are cut off or not
+//! allowed anything, one kind of request fails, watches fall silent, lag or end, holders pause longer than their leases and die, the
+//! servers' clocks step, the store is put back to an earlier state, and writers in the manner of Go programs reserve, take and abandon
+//! the lock. Then faults stop, and everybody must be served.
 
 mod broken;
 mod check;
 mod crowd;
 mod event;
 mod fate;
+mod faults;
 mod game;
 mod go;
 mod mutex;
@@ -18,14 +20,19 @@ mod objects;
 mod outage;
 mod pods;
 mod server;
+mod shrink;
+mod trace;
 mod world;
 
 use std::time::Duration;
 
 pub use check::Violation;
+use faults::LeftOut;
 use mutex::MutexGame;
 pub use outage::{Asked, Endured, Failing, Outage};
 use pods::PodGame;
+pub use shrink::{Story, shrink};
+pub use trace::Line;
 use world::World;
 
 /// What the simulation breaks on purpose, to see that it finds it. The lock itself knows nothing of this.
@@ -54,8 +61,10 @@ pub struct Outcome {
     pub requests: u64,
     /// Tells one history from another.
     pub digest: u64,
+    /// How many faults there were.
+    pub faults: u32,
     /// What happened, a line each; empty unless it was asked for.
-    pub trace: Vec<String>,
+    pub trace: Vec<Line>,
 }
 
 /// The kinds of locks.
@@ -103,14 +112,30 @@ impl Kind {
 /// Plays the history of a seed.
 #[must_use]
 pub fn run(kind: Kind, seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
+    run_without(kind, seed, flaw, trace, &LeftOut::default())
+}
+
+fn run_without(
+    kind: Kind,
+    seed: u64,
+    flaw: Option<Flaw>,
+    trace: bool,
+    left_out: &LeftOut,
+) -> Outcome {
     match kind {
-        Kind::Pod => play::<PodGame>(kind, seed, flaw, trace),
-        _ => play::<MutexGame>(kind, seed, flaw, trace),
+        Kind::Pod => play::<PodGame>(kind, seed, flaw, trace, left_out),
+        _ => play::<MutexGame>(kind, seed, flaw, trace, left_out),
     }
 }
 
-fn play<G: game::Game>(kind: Kind, seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
-    let mut world = World::<G>::new(kind, seed, flaw, trace);
+fn play<G: game::Game>(
+    kind: Kind,
+    seed: u64,
+    flaw: Option<Flaw>,
+    trace: bool,
+    left_out: &LeftOut,
+) -> Outcome {
+    let mut world = World::<G>::new(kind, seed, flaw, trace, left_out);
     let violation = world.play().err();
     world.outcome(violation)
 }

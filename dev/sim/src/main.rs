@@ -1,6 +1,13 @@
 //! The simulation, as `cargo xtask sim` runs it: `sim [--lock KIND] [--seeds N] [--seed S]`.
 
-use std::{env, process::ExitCode};
+use std::{
+    env,
+    num::NonZeroUsize,
+    process::{ExitCode, exit},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread,
+    time::Instant,
+};
 
 use sim::Kind;
 
@@ -42,30 +49,86 @@ fn one(kind: Kind, seed: u64) -> bool {
         "seed {seed}: acquired {} times, lost {}, {} requests, digest {:016x}",
         outcome.acquired, outcome.lost, outcome.requests, outcome.digest
     );
-    match outcome.violation {
-        None => true,
-        Some(violation) => {
-            eprintln!("{kind:?}, seed {seed}: {violation}");
-            false
-        }
-    }
+    let Some(violation) = outcome.violation else {
+        return true;
+    };
+    println!("{violation}");
+    tell(kind, seed);
+    false
 }
 
-/// Seeds from zero on; stops at the first that breaks a promise.
-fn many(kind: Kind, seeds: u64) -> bool {
-    let (mut acquired, mut lost, mut requests) = (0_u64, 0_u64, 0);
-    for seed in 0..seeds {
-        let outcome = sim::run(kind, seed, None, false);
-        if let Some(violation) = outcome.violation {
-            eprintln!(
-                "{kind:?}, seed {seed}: {violation}; replay it with --lock {} --seed {seed}",
-                kind.name()
-            );
-            return false;
+/// How a seed breaks a promise, with as little in it as still breaks it.
+fn tell(kind: Kind, seed: u64) {
+    let Some(story) = sim::shrink(kind, seed, None) else {
+        return;
+    };
+    eprintln!(
+        "{kind:?}, seed {seed}: {}\nIt takes {} of {} faults:",
+        story.violation, story.faults, story.of
+    );
+    for line in story.lines {
+        eprintln!("  {line}");
+    }
+    eprintln!("All that happens: --lock {} --seed {seed}", kind.name());
+}
+
+/// What came of many histories.
+#[derive(Default)]
+struct Sum {
+    acquired: u64,
+    lost: u64,
+    requests: u64,
+    faults: u64,
+    /// The first seed that breaks a promise.
+    broken: Option<u64>,
+}
+
+/// Seeds from zero on, as many at once as there are processors; stops when one breaks a promise.
+fn play(kind: Kind, seeds: u64) -> Sum {
+    let (next, is_broken) = (AtomicU64::new(0), AtomicBool::new(false));
+    let part = || {
+        let mut sum = Sum::default();
+        while !is_broken.load(Relaxed) {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= seeds {
+                break;
+            }
+            let outcome = sim::run(kind, seed, None, false);
+            sum.acquired += u64::from(outcome.acquired);
+            sum.lost += u64::from(outcome.lost);
+            sum.requests += outcome.requests;
+            sum.faults += u64::from(outcome.faults);
+            if outcome.violation.is_some() {
+                sum.broken = Some(seed);
+                is_broken.store(true, Relaxed);
+            }
         }
-        acquired += u64::from(outcome.acquired);
-        lost += u64::from(outcome.lost);
-        requests += outcome.requests;
+        sum
+    };
+    let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let parts: Vec<Sum> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(part)).collect();
+        // A thread that panicked has said why.
+        let parts = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| exit(101)));
+        parts.collect()
+    });
+    parts.into_iter().fold(Sum::default(), |one, other| Sum {
+        acquired: one.acquired + other.acquired,
+        lost: one.lost + other.lost,
+        requests: one.requests + other.requests,
+        faults: one.faults + other.faults,
+        broken: one.broken.into_iter().chain(other.broken).min(),
+    })
+}
+
+fn many(kind: Kind, seeds: u64) -> bool {
+    let begun = Instant::now();
+    let sum = play(kind, seeds);
+    if let Some(seed) = sum.broken {
+        tell(kind, seed);
+        return false;
     }
     // Where several hold it at once, there are no hand-offs from one to the next.
     let is_handed_on = matches!(kind, Kind::Mutex | Kind::Fair | Kind::Pod);
@@ -77,7 +140,12 @@ fn many(kind: Kind, seeds: u64) -> bool {
         );
     }
     println!(
-        "{kind:?}, {seeds} seeds: acquired {acquired} times, lost {lost} times, {requests} requests; no promise was broken"
+        "{kind:?}, {seeds} seeds in {} s: acquired {} times, lost {} times, {} requests, {} faults; no promise was broken",
+        begun.elapsed().as_secs(),
+        sum.acquired,
+        sum.lost,
+        sum.requests,
+        sum.faults,
     );
     true
 }

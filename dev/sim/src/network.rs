@@ -1,9 +1,14 @@
 //! What becomes of a request on its way, and the server's clock.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use coord_lease::{Random, engine::Effect};
 use lockheed::Timestamp;
+
+use super::faults::Faults;
+
+/// No way there or back takes longer while nothing is wrong.
+const LONGEST: Duration = Duration::from_millis(11);
 
 /// The fate of one request.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +21,8 @@ pub(super) struct Fate {
     pub(super) refused: Option<Effect>,
     /// The server does it, and answers that it failed with this effect.
     pub(super) denied_after: Option<Effect>,
+    /// Something in between sends it a second time, so long after the first.
+    pub(super) again: Option<Duration>,
 }
 
 /// The fate of one watch.
@@ -23,6 +30,8 @@ pub(super) struct Fate {
 pub(super) struct WatchFate {
     /// It tells nothing from here on.
     pub(super) silent: bool,
+    /// How far it is behind what was written.
+    pub(super) lag: Duration,
     /// After this long it ends.
     pub(super) ends_after: Duration,
     /// With a failure of this effect, if it does not just end.
@@ -45,26 +54,57 @@ impl Fate {
             back: Some(Duration::from_millis(1) + millis(random, 10)),
             refused: None,
             denied_after: None,
+            again: None,
         }
     }
 
-    /// While faults last.
-    pub(super) fn ill(random: &mut Random, cut_off: bool) -> Self {
+    /// While faults last. As much is drawn whatever happens.
+    pub(super) fn ill(random: &mut Random, faults: &mut Faults, cut_off: bool) -> Self {
         let mut fate = Self::well(random);
-        if chance(random, 10) {
-            fate.there = Some(millis(random, 8_000));
+        let [late_there, late_back, again] =
+            [8_000, 8_000, 3_000].map(|below| millis(random, below));
+        if faults.strike(random, 10) {
+            fate.there = Some(late_there);
         }
-        if chance(random, 10) {
-            fate.back = Some(millis(random, 8_000));
+        if faults.strike(random, 10) {
+            fate.back = Some(late_back);
         }
-        if cut_off || chance(random, 5) {
+        if faults.strike(random, 5) || cut_off {
             fate.there = None;
         }
-        if chance(random, 8) {
+        if faults.strike(random, 8) {
             fate.back = None;
         }
-        fate.refused = chance(random, 5).then_some(Effect::None);
+        fate.refused = faults.strike(random, 5).then_some(Effect::None);
+        fate.again = faults.strike(random, 3).then_some(again);
         fate
+    }
+}
+
+/// What is wrong with it.
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = Vec::new();
+        match self.there {
+            None => all.push("does not arrive".to_owned()),
+            Some(there) if there > LONGEST => all.push(format!("arrives after {there:?}")),
+            Some(_) => {}
+        }
+        if let Some(effect) = self.refused {
+            all.push(format!("is refused ({effect:?})"));
+        }
+        if let Some(again) = self.again {
+            all.push(format!("arrives again {again:?} later"));
+        }
+        match self.back {
+            None => all.push("is not answered".to_owned()),
+            Some(back) if back > LONGEST => all.push(format!("is answered after {back:?}")),
+            Some(_) => {}
+        }
+        if let Some(effect) = self.denied_after {
+            all.push(format!("is done, and denied ({effect:?})"));
+        }
+        f.write_str(&all.join(", "))
     }
 }
 
@@ -72,15 +112,19 @@ impl WatchFate {
     pub(super) fn well() -> Self {
         Self {
             silent: false,
+            lag: Duration::ZERO,
             ends_after: Duration::from_secs(3600),
             error: None,
         }
     }
 
-    pub(super) fn ill(random: &mut Random) -> Self {
+    pub(super) fn ill(random: &mut Random, faults: &mut Faults) -> Self {
+        let (lag, ends_after) = (millis(random, 5_000), millis(random, 40_000));
+        let lags = faults.strike(random, 15);
         Self {
-            silent: chance(random, 20),
-            ends_after: millis(random, 40_000),
+            silent: faults.strike(random, 20),
+            lag: if lags { lag } else { Duration::ZERO },
+            ends_after,
             error: None,
         }
     }

@@ -31,12 +31,16 @@ pub(super) struct Node<G: Game> {
     /// The last of the other watch, and what it is of.
     pub(super) subject_watch: u64,
     pub(super) subject: Option<SubjectOf<G>>,
+    /// How far that watch is behind.
+    pub(super) subject_lag: Duration,
     /// Only the last alarm counts.
     pub(super) alarm: u64,
     pub(super) paused_until: Option<Duration>,
     /// What came while it was paused.
     pub(super) inbox: Vec<(Tag, InputOf<G>)>,
     pub(super) cut_off_until: Duration,
+    /// It may do nothing until then: its credentials are not accepted.
+    pub(super) refused_until: Duration,
     pub(super) served: bool,
 }
 
@@ -54,10 +58,12 @@ impl<G: Game> Node<G> {
             watch: 0,
             subject_watch: 0,
             subject: None,
+            subject_lag: Duration::ZERO,
             alarm: 0,
             paused_until: None,
             inbox: Vec::new(),
             cut_off_until: Duration::ZERO,
+            refused_until: Duration::ZERO,
             served: false,
         }
     }

@@ -1,12 +1,28 @@
 //! The one object that the server keeps, and the rules by which it changes.
 
-use coord_lease::{Change, Version, engine::Effect};
+use std::collections::VecDeque;
+
+use coord_lease::{Change, Random, Version, engine::Effect};
 
 use super::game::Kept;
 
-/// The object, if there is one. Versions count the writes.
+/// How many earlier states there are backups of.
+const BACKUPS: usize = 40;
+
+/// From one version to the next. What comes after a backup was put back has other versions than what came before.
+const STEP: u64 = 16;
+
+/// The object, if there is one. Versions rise with each write.
 #[derive(Debug)]
 pub(super) struct Objects<O> {
+    state: State<O>,
+    backups: VecDeque<State<O>>,
+    /// How often one was put back.
+    restored: u64,
+}
+
+#[derive(Clone, Debug)]
+struct State<O> {
     last: u64,
     kept: Option<O>,
 }
@@ -14,22 +30,55 @@ pub(super) struct Objects<O> {
 impl<O: Kept> Objects<O> {
     pub(super) fn new() -> Self {
         Self {
-            last: 0,
-            kept: None,
+            state: State {
+                last: 0,
+                kept: None,
+            },
+            backups: VecDeque::new(),
+            restored: 0,
         }
     }
 
     pub(super) fn get(&self) -> Option<O> {
-        self.kept.clone()
+        self.state.kept.clone()
+    }
+
+    /// Puts back an earlier state, if there is one.
+    pub(super) fn restore(&mut self, random: &mut Random) -> Option<Option<O>> {
+        let back = random.number() % BACKUPS as u64;
+        let index = self
+            .backups
+            .len()
+            .checked_sub(usize::try_from(back).ok()? + 1)?;
+        self.state = self.backups.get(index)?.clone();
+        self.backups.truncate(index);
+        self.restored += 1;
+        Some(self.get())
+    }
+
+    /// How often a backup was put back.
+    pub(super) fn restored(&self) -> u64 {
+        self.restored
+    }
+
+    /// The number of the next version; what there is now is kept as a backup.
+    fn next(&mut self) -> u64 {
+        self.backups.push_back(self.state.clone());
+        if self.backups.len() > BACKUPS {
+            self.backups.pop_front();
+        }
+        self.state.last = (self.state.last / STEP + 1) * STEP + self.restored % STEP;
+        self.state.last
     }
 
     pub(super) fn create(&mut self, object: &O) -> Result<O, Effect> {
-        if self.kept.is_some() {
+        if self.state.kept.is_some() {
             return Err(Effect::Conflict);
         }
         let mut object = object.clone();
-        object.set_uid(&uid(self.last + 1));
-        Ok(self.put(object))
+        let number = self.next();
+        object.set_uid(&uid(number));
+        Ok(self.keep(object, number))
     }
 
     pub(super) fn update(&mut self, object: &O) -> Result<O, Effect> {
@@ -49,19 +98,19 @@ impl<O: Kept> Objects<O> {
 
     /// Whatever its version is, which a store must never do either.
     pub(super) fn remove(&mut self) -> Version {
-        self.last += 1;
-        self.kept = None;
-        version(self.last)
+        let number = self.next();
+        self.state.kept = None;
+        version(number)
     }
 
     /// What has changed since this version.
     pub(super) fn since(&self, since: Option<&Version>) -> Option<Change<O>> {
         let is_newer = |version: &Version| since.is_none_or(|since| since.is_before(version));
-        match &self.kept {
+        match &self.state.kept {
             Some(object) if is_newer(&object.version()) => Some(Change::Written(object.clone())),
             Some(_) => None,
             None => {
-                let gone = version(self.last);
+                let gone = version(self.state.last);
                 (since.is_some() && is_newer(&gone)).then_some(Change::Deleted(gone))
             }
         }
@@ -69,16 +118,20 @@ impl<O: Kept> Objects<O> {
 
     fn compare(&self, object: &O) -> Result<(), Effect> {
         let same = |there: &O| there.version() == object.version() && there.uid() == object.uid();
-        match &self.kept {
+        match &self.state.kept {
             Some(there) if same(there) => Ok(()),
             _ => Err(Effect::Conflict),
         }
     }
 
-    fn put(&mut self, mut object: O) -> O {
-        self.last += 1;
-        object.set_version(&version(self.last));
-        self.kept = Some(object.clone());
+    fn put(&mut self, object: O) -> O {
+        let number = self.next();
+        self.keep(object, number)
+    }
+
+    fn keep(&mut self, mut object: O, number: u64) -> O {
+        object.set_version(&version(number));
+        self.state.kept = Some(object.clone());
         object
     }
 }

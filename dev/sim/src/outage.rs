@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use coord_lease::engine::{Effect, Input, Write};
+use coord_lease::{
+    Random,
+    engine::{Effect, Input, Write},
+};
 
 use super::{
     Kind,
@@ -103,6 +106,12 @@ impl Outage {
         });
         pairs.collect()
     }
+
+    /// One of them.
+    pub(super) fn any(random: &mut Random) -> Self {
+        let all = Self::all();
+        all[usize::try_from(random.number() % all.len() as u64).unwrap_or(0)]
+    }
 }
 
 impl Failing {
@@ -154,6 +163,7 @@ impl Failing {
             silent,
             ends_after,
             error,
+            ..fate
         }
     }
 }
@@ -163,7 +173,7 @@ impl<G: Game> World<G> {
     pub(super) fn under(kind: Kind, outage: Outage, hold: Duration, seed: u64) -> Self {
         let mut world = Self::crowd(kind, 5, seed);
         world.eager = false;
-        world.outage = Some(outage);
+        world.outage = Some((outage, FROM..UNTIL));
         world.longest_hold = hold;
         for node in &mut world.nodes {
             node.length = Duration::from_secs(30);
@@ -193,7 +203,8 @@ impl<G: Game> World<G> {
     }
 
     fn outage(&self) -> Option<Outage> {
-        self.outage.filter(|_| (FROM..UNTIL).contains(&self.now))
+        let (outage, lasts) = self.outage.as_ref()?;
+        lasts.contains(&self.now).then_some(*outage)
     }
 
     /// What is to become of a request that would go well.

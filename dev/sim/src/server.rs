@@ -1,6 +1,6 @@
 //! What the store does, and the way there and back.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use coord_lease::{
     Change, Version,
@@ -27,12 +27,16 @@ impl<G: Game> World<G> {
         }
         let cut_off = self.nodes[number].cut_off_until > self.now;
         let fate = if self.faulty() {
-            Fate::ill(&mut self.random, cut_off)
+            Fate::ill(&mut self.random, &mut self.faults, cut_off)
         } else {
             Fate::well(&mut self.random)
         };
-        let fate = self.spoil(&request, fate);
+        let mut fate = self.spoil(&request, fate);
+        if self.nodes[number].refused_until > self.now {
+            fate.refused = Some(Effect::Final);
+        }
         self.count_request(number);
+        self.tell_fate(number, &request, &fate);
         let node = &mut self.nodes[number];
         node.request += 1;
         let (sent, timeout) = (node.request, node.timeout);
@@ -50,17 +54,33 @@ impl<G: Game> World<G> {
                 input: late,
             },
         );
-        if let Some(there) = fate.there {
-            self.put(
-                there,
-                Event::Arrive {
-                    node: number,
-                    life,
-                    number: sent,
-                    request,
-                    fate,
-                },
-            );
+        let Some(there) = fate.there else { return };
+        let again = fate.again.map(|again| (there + again, request.clone()));
+        for (after, request) in iter::once((there, request)).chain(again) {
+            let arrival = Event::Arrive {
+                node: number,
+                life,
+                number: sent,
+                request,
+                fate,
+                restored: self.objects.restored(),
+            };
+            self.put(after, arrival);
+        }
+    }
+
+    /// What is wrong with a request, for the trace.
+    fn tell_fate(&mut self, number: usize, request: &Request<G>, fate: &Fate) {
+        if self.traced {
+            let (id, fate) = (self.nodes[number].id(), fate.to_string());
+            let what = match request {
+                Request::Read => "read",
+                Request::Subject(_) => "read of what else must be known",
+                Request::Write(_) => "write",
+            };
+            if !fate.is_empty() {
+                self.tell(|| format!("{id}'s {what} {fate}"));
+            }
         }
     }
 
@@ -136,11 +156,10 @@ impl<G: Game> World<G> {
 
     /// Something was written: it is checked, and told to whoever watches.
     pub(super) fn written(&mut self, writer: &str, object: &ObjectOf<G>) -> Result<(), Violation> {
-        if self.traced {
+        self.tell(|| {
             let (version, text) = (object.version(), object.text());
-            let line = format!("{:?} {writer} wrote version {version}: {text}", self.now);
-            self.outcome.trace.push(line);
-        }
+            format!("{writer} wrote version {version}: {text}")
+        });
         let clock = self.clocks.now(0, self.now);
         let holders = G::holders(object);
         self.note_hand_off(G::holder(object).as_deref());
@@ -153,12 +172,21 @@ impl<G: Game> World<G> {
     }
 
     pub(super) fn broadcast(&mut self, change: &Change<ObjectOf<G>>) {
+        let version = &match change {
+            Change::Written(object) => object.version(),
+            Change::Deleted(version) => version.clone(),
+        };
         let mut told = Vec::new();
         for watching in &mut self.watches {
             if self.nodes[watching.node].watch != watching.number || watching.fate.silent {
                 continue;
             }
+            let is_before = |since: &Version| !since.is_before(version);
+            if watching.since.as_ref().is_some_and(is_before) {
+                continue;
+            }
             let delay = Duration::from_millis(1) + millis(&mut self.random, 15);
+            let delay = delay + watching.fate.lag;
             watching.last = watching.last.max(self.now + delay);
             told.push((watching.node, watching.number, watching.last - self.now));
         }
@@ -181,15 +209,10 @@ impl<G: Game> World<G> {
         if self.nodes[node].watch != number {
             return;
         }
-        let fate = if self.faulty() {
-            WatchFate::ill(&mut self.random)
-        } else {
-            WatchFate::well()
-        };
-        let fate = self.spoil_watch(Asked::Watch, fate);
+        let fate = self.fate_of_watch(node, Asked::Watch);
         self.count_request(node);
         self.watches.retain(|watching| watching.node != node);
-        let delay = Duration::from_millis(1);
+        let delay = Duration::from_millis(1) + fate.lag;
         if let Some(change) = self.objects.since(since) {
             let input = changed::<G>(change);
             self.put(
@@ -206,12 +229,13 @@ impl<G: Game> World<G> {
         self.watches.push(Watching {
             node,
             number,
+            since: since.cloned(),
             last,
             fate,
         });
         let ended = Input::WatchEnded(fate.error.map(G::refused));
         self.put(
-            fate.ends_after + delay * 2,
+            fate.ends_after + Duration::from_millis(2),
             Event::Deliver {
                 node,
                 life,
@@ -219,6 +243,26 @@ impl<G: Game> World<G> {
                 input: ended,
             },
         );
+    }
+
+    fn fate_of_watch(&mut self, node: usize, asked: Asked) -> WatchFate {
+        let fate = if self.faulty() {
+            WatchFate::ill(&mut self.random, &mut self.faults)
+        } else {
+            WatchFate::well()
+        };
+        let mut fate = self.spoil_watch(asked, fate);
+        if self.nodes[node].refused_until > self.now {
+            (fate.ends_after, fate.error) = (Duration::ZERO, Some(Effect::Final));
+        }
+        if fate.silent || fate.lag > Duration::ZERO {
+            let (id, lag) = (self.nodes[node].id(), fate.lag);
+            self.tell(|| match fate.silent {
+                true => format!("{id}'s watch tells nothing"),
+                false => format!("{id}'s watch is {lag:?} behind"),
+            });
+        }
+        fate
     }
 
     /// Something was deleted.
@@ -242,16 +286,12 @@ impl<G: Game> World<G> {
 
     /// A watch of what else must be known begins; what it tells may be late.
     pub(super) fn watch_subject(&mut self, node: usize, life: u32, subject: SubjectOf<G>) {
-        let fate = if self.faulty() {
-            WatchFate::ill(&mut self.random)
-        } else {
-            WatchFate::well()
-        };
-        let fate = self.spoil_watch(Asked::SubjectWatch, fate);
+        let fate = self.fate_of_watch(node, Asked::SubjectWatch);
         self.count_request(node);
         self.nodes[node].subject_watch += 1;
         let tag = Tag::SubjectWatch(self.nodes[node].subject_watch);
         self.nodes[node].subject = (!fate.silent).then_some(subject);
+        self.nodes[node].subject_lag = fate.lag;
         let input = Input::SubjectWatchEnded(fate.error.map(G::refused));
         let end = Event::Deliver {
             node,
@@ -278,6 +318,7 @@ impl<G: Game> World<G> {
                 input,
             };
             let after = Duration::from_millis(1) + millis(&mut self.random, 15);
+            let after = after + self.nodes[node].subject_lag;
             self.put(after, told);
         }
     }

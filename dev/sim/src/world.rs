@@ -1,22 +1,24 @@
 //! The world: what happens when.
 
-use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range, time::Duration};
 
 use coord_core::BootInstant;
 use coord_lease::{
-    Random,
-    engine::{Input, Output},
+    Random, Version,
+    engine::{Event as News, Input, Output},
 };
 
 use super::{
     FAULTS_END, Flaw, Kind, Outcome, SERVED_BY,
     check::{Check, Violation, violated},
     event::{Event, Request, Tag},
+    faults::{Faults, LeftOut},
     game::{Game, InputOf, ObjectOf, OutputOf},
     network::{Clocks, WatchFate, chance, millis},
     node::Node,
     objects::Objects,
     outage::{Counts, Outage},
+    trace::Line,
 };
 
 /// More than any history needs: who comes here spins.
@@ -43,7 +45,8 @@ pub(super) struct World<G: Game> {
     pub(super) eager: bool,
     /// For how long it is held at most while nothing goes wrong.
     pub(super) longest_hold: Duration,
-    pub(super) outage: Option<Outage>,
+    pub(super) outage: Option<(Outage, Range<Duration>)>,
+    pub(super) faults: Faults,
     /// Who has had the lock leaves.
     pub(super) ends: bool,
     pub(super) counts: Counts,
@@ -62,15 +65,24 @@ pub(super) struct World<G: Game> {
 pub(super) struct Watching {
     pub(super) node: usize,
     pub(super) number: u64,
+    /// Only what has a later version is told.
+    pub(super) since: Option<Version>,
     pub(super) last: Duration,
     pub(super) fate: WatchFate,
 }
 
 impl<G: Game> World<G> {
-    pub(super) fn new(kind: Kind, seed: u64, flaw: Option<Flaw>, traced: bool) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        seed: u64,
+        flaw: Option<Flaw>,
+        traced: bool,
+        left_out: &LeftOut,
+    ) -> Self {
         let mut random = Random::new(seed);
         let nodes =
             2 + usize::from(chance(&mut random, 60)) * 2 + usize::from(chance(&mut random, 30)) * 2;
+        let nodes = nodes.saturating_sub(left_out.nodes).max(1);
         let nodes = (0..nodes)
             .map(|number| Node::new(number, &mut random))
             .collect();
@@ -94,6 +106,7 @@ impl<G: Game> World<G> {
                 acquired: 0,
                 lost: 0,
                 requests: 0,
+                faults: 0,
                 digest: 0xcbf2_9ce4_8422_2325,
                 trace: Vec::new(),
             },
@@ -102,6 +115,7 @@ impl<G: Game> World<G> {
             eager: false,
             longest_hold: Duration::from_secs(2),
             outage: None,
+            faults: Faults::without(left_out),
             ends: false,
             counts: Counts::default(),
             writes: 0,
@@ -114,6 +128,7 @@ impl<G: Game> World<G> {
 
     pub(super) fn outcome(mut self, violation: Option<Violation>) -> Outcome {
         self.outcome.violation = violation;
+        self.outcome.faults = self.faults.count();
         self.outcome
     }
 
@@ -184,7 +199,12 @@ impl<G: Game> World<G> {
                 number,
                 request,
                 fate,
-            } => self.serve(node, life, number, request, fate)?,
+                restored,
+            } => {
+                if restored == self.objects.restored() {
+                    self.serve(node, life, number, request, fate)?;
+                }
+            }
             Event::WatchArrives {
                 node,
                 life,
@@ -256,7 +276,9 @@ impl<G: Game> World<G> {
         if matches!(input, Input::Changed(_)) {
             self.check.is_taken(&id);
         }
-        let line = self.traced.then(|| format!("{now:?} {id} <- {input:?}"));
+        let line = self
+            .traced
+            .then(|| Line::Detail(format!("{now:?} {id} <- {input:?}")));
         engine.handle(input, boot);
         let outputs: Vec<_> = std::iter::from_fn(|| engine.poll()).collect();
         let (wake, done) = (engine.wake_at(), engine.is_done());
@@ -322,6 +344,8 @@ impl<G: Game> World<G> {
     fn act(&mut self, number: usize, life: u32, output: OutputOf<G>) -> Result<(), Violation> {
         if let (true, Output::Tell(news)) = (self.traced, &output) {
             let line = format!("{:?} {} says {news:?}", self.now, self.nodes[number].id());
+            let is_detail = matches!(news, News::Waiting(_));
+            let line = if is_detail { Line::Detail } else { Line::Story }(line);
             self.outcome.trace.push(line);
         }
         match output {
@@ -360,11 +384,5 @@ impl<G: Game> World<G> {
         self.put_down += 1;
         self.events
             .insert(Reverse((self.now + after, self.put_down)), event);
-    }
-
-    fn note(&mut self, number: usize, line: Option<String>) {
-        let mix = u64::try_from(self.now.as_nanos()).unwrap_or(0) ^ (number as u64) << 56;
-        self.outcome.digest = (self.outcome.digest ^ mix).wrapping_mul(0x0100_0000_01b3);
-        self.outcome.trace.extend(line);
     }
 }

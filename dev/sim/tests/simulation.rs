@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::{Flaw, Kind, Outage, endure, hand_offs, run};
+use sim::{Flaw, Kind, Outage, endure, hand_offs, run, shrink};
 
 const KINDS: [Kind; 6] = Kind::ALL;
 
@@ -66,6 +66,35 @@ fn a_lock_that_skips_reservations_is_caught() {
 #[test]
 fn a_lock_that_leaves_writes_in_flight_is_caught() {
     breaks(&ONE_OF_EACH, Flaw::ForgetInFlight, "came back after");
+}
+
+/// Histories that broke a promise once.
+#[test]
+fn what_was_found_stays_mended() {
+    const FOUND: [(Kind, u64); 3] = [(Kind::Mutex, 15), (Kind::Queue, 1), (Kind::Queue, 205)];
+    for (kind, seed) in FOUND {
+        assert_eq!(
+            run(kind, seed, None, false).violation,
+            None,
+            "{kind:?}, seed {seed}"
+        );
+    }
+}
+
+/// What is told of a broken promise takes no more than it needs, and has what led to it.
+#[test]
+fn a_history_that_breaks_a_promise_is_told_in_short() {
+    let flaw = Some(Flaw::SkipVersion);
+    let breaks = |seed: &u64| run(Kind::Mutex, *seed, flaw, false).violation.is_some();
+    let seed = (0..500).find(breaks).unwrap();
+    let whole = run(Kind::Mutex, seed, flaw, true);
+    let story = shrink(Kind::Mutex, seed, flaw).unwrap();
+    assert!(story.faults < story.of, "{} of {}", story.faults, story.of);
+    assert!(story.lines.len() * 2 < whole.trace.len(), "{story:#?}");
+    let has_acquired = |line: &String| line.contains("says Acquired");
+    assert!(story.lines.iter().any(has_acquired), "{story:#?}");
+    // Nothing is told of a history that breaks nothing.
+    assert!(shrink(Kind::Mutex, seed, None).is_none());
 }
 
 /// Attempts grow far slower than contenders, nobody waits long for a free lock, and who comes back
