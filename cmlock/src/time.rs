@@ -126,6 +126,7 @@ mod tests {
 
     proptest! {
         /// Whatever the local clocks show, and however long answers take: nobody takes the lock before its holder is done.
+        // Holds cmlock-4.
         #[test]
         fn a_takeover_is_never_early_and_at_most_three_seconds_late(
             server in 1_000_000_u64..2_000_000_000, nanos in 0_u64..1_000_000_000, hold in 1_u64..100_000_000,

@@ -71,6 +71,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
     }
 
+    // Holds coord-kube-8.
     #[test]
     fn the_local_clock_carries_it_forward() {
         let clock = ClusterClock::default();

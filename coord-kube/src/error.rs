@@ -343,6 +343,7 @@ mod tests {
         }
     }
 
+    // Holds coord-kube-6.
     #[test]
     fn a_refused_request_names_the_missing_rule() {
         let refused = "User \"u\" cannot update resource \"configmaps\"";

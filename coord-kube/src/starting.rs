@@ -104,6 +104,7 @@ impl Cluster {
 mod tests {
     use super::*;
 
+    // Holds coord-kube-1.
     #[test]
     fn a_server_is_not_starting_for_ever() {
         let starting = Starting::default();

@@ -114,6 +114,7 @@ mod tests {
     }
 
     proptest! {
+        // Holds sipid-4.
         #[test]
         fn any_bytes_give_a_positive_number_or_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
             if let Some(pid) = Pid::from_bytes(&bytes) {

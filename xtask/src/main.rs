@@ -5,6 +5,7 @@ mod demo;
 mod e2e;
 mod kube;
 mod process;
+mod promises;
 mod serve;
 mod sim;
 mod target;
@@ -33,8 +34,10 @@ enum Xtask {
     ServeHttp,
     /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
-    /// Play lockheed's locking logic through many histories of failures, each from a seed
+    /// Play the locking logic of lockheed and cmlock through many histories of failures, each from a seed
     Sim(sim::Sim),
+    /// Write down which tests hold what the READMEs promise, in RELIABILITY.md
+    Promises,
     /// Show the tools at work in real Pods, on a kind cluster
     E2e(e2e::E2e),
     /// Check what every change must pass: all steps, or those named
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
+        Xtask::Promises => promises::run(),
         Xtask::E2e(e2e) => e2e.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };

@@ -84,6 +84,7 @@ fn what_is_written_is_what_a_go_program_reads() {
     );
 }
 
+// Holds cmlock-8.
 #[test]
 fn malformed_objects_say_what_is_wrong() {
     let one = of_go()["metadata"]["ownerReferences"][0].clone();

@@ -77,6 +77,7 @@ fn a_lock_is_held_across_commands_shown_and_released() {
 }
 
 /// A namespace may have large ConfigMaps that are no locks.
+// Holds cmlock-8.
 #[test]
 #[ignore = "no cluster"]
 fn what_cannot_be_a_lock_is_not_fetched() {
@@ -215,6 +216,7 @@ fn the_commands_own_status_counts() {
     assert!(!place.exists("x"));
 }
 
+// Holds cmlock-1.
 #[test]
 #[ignore = "no cluster"]
 fn a_signal_ends_a_wait() {

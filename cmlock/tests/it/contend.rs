@@ -47,6 +47,7 @@ async fn all(clients: Vec<Client>, times: u32) {
     assert_eq!(sections.done.load(Ordering::SeqCst), expected);
 }
 
+// Holds cmlock-1.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn twenty_pods_exclude_each_other_and_are_all_served() {
@@ -75,6 +76,7 @@ async fn twenty_pods_exclude_each_other_and_are_all_served() {
     );
 }
 
+// Holds cmlock-1.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn two_in_one_pod_exclude_each_other() {

@@ -46,6 +46,7 @@ async fn a_free_lock_takes_one_request_and_its_release_one() {
     assert_eq!(verbs(&place, "holder/1", 10), expected);
 }
 
+// Holds cmlock-7.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn a_waiter_watches_the_lock_and_its_owner_and_does_not_poll() {

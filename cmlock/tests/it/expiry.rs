@@ -12,6 +12,7 @@ use testkit::{
 
 use crate::support::{AGENT, Place, cmlock, soon, unix_time, waiting};
 
+// Holds cmlock-3.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn two_waiters_cannot_both_free_an_expired_lock_and_hold_it() {
@@ -46,6 +47,7 @@ async fn two_waiters_cannot_both_free_an_expired_lock_and_hold_it() {
     slow.await.unwrap().release().await.unwrap();
 }
 
+// Holds cmlock-2.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_waiter_with_a_timeout_never_removes_a_lock_without_expiry() {
@@ -69,6 +71,7 @@ async fn a_waiter_with_a_timeout_never_removes_a_lock_without_expiry() {
     assert!(!deleted);
 }
 
+// Holds cmlock-4.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn expiry_is_judged_by_the_servers_clock() {
@@ -109,6 +112,7 @@ async fn expiry_is_judged_by_the_servers_clock() {
     }
 }
 
+// Holds cmlock-2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn only_the_expiry_frees_the_lock_of_a_silent_owner() {
@@ -128,6 +132,7 @@ async fn only_the_expiry_frees_the_lock_of_a_silent_owner() {
 }
 
 /// The binary, and the wall clocks of two machines.
+// Holds cmlock-4.
 #[test]
 #[ignore = "no cluster"]
 fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late() {

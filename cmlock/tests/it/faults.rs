@@ -26,6 +26,7 @@ fn behind(place: &Place, proxy: &Proxy) -> std::process::Command {
 }
 
 /// Without an expiry it would stay as long as the Pod.
+// Holds cmlock-1.
 #[test]
 #[ignore = "no cluster"]
 fn a_creation_that_lands_after_its_client_gave_up_makes_no_lock() {
@@ -47,6 +48,7 @@ fn a_creation_that_lands_after_its_client_gave_up_makes_no_lock() {
 }
 
 /// As with an admission webhook that is down: what is refused has had no effect, and is not tried again without end.
+// Holds cmlock-9.
 #[test]
 #[ignore = "no cluster"]
 fn writes_that_fail_while_reads_work_end_no_later_than_the_wait() {

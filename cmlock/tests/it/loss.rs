@@ -36,6 +36,7 @@ impl Running {
     }
 }
 
+// Holds cmlock-5.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn the_holder_of_a_deleted_object_is_told() {
@@ -50,6 +51,7 @@ async fn the_holder_of_a_deleted_object_is_told() {
     held.release().await.unwrap();
 }
 
+// Holds cmlock-5.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn the_holder_of_an_object_that_is_anothers_is_told() {
@@ -78,6 +80,7 @@ async fn the_holder_of_an_object_that_is_anothers_is_told() {
     );
 }
 
+// Holds cmlock-4.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_lock_that_is_not_extended_is_lost_at_its_expiry() {
@@ -95,6 +98,7 @@ async fn a_lock_that_is_not_extended_is_lost_at_its_expiry() {
     assert!(!place.exists("x"));
 }
 
+// Holds cmlock-5.
 #[test]
 #[ignore = "no cluster"]
 fn the_command_ends_when_the_object_is_deleted() {
@@ -105,6 +109,7 @@ fn the_command_ends_when_the_object_is_deleted() {
     assert!(run.has_ended());
 }
 
+// Holds cmlock-4.
 #[test]
 #[ignore = "no cluster"]
 fn the_command_has_ended_before_the_expiry_when_the_server_is_away() {
@@ -132,6 +137,7 @@ fn the_command_has_ended_before_the_expiry_when_the_server_is_away() {
     assert_eq!(run.cmlock.status(), 122);
 }
 
+// Holds cmlock-9.
 #[test]
 #[ignore = "no cluster"]
 fn a_short_absence_of_the_server_costs_nothing() {
@@ -160,6 +166,7 @@ fn a_signal_ends_the_command_and_gives_the_lock_back() {
     assert!(run.has_ended() && !place.exists("x"));
 }
 
+// Holds cmlock-5.
 #[test]
 #[ignore = "no cluster"]
 fn a_killed_client_takes_its_command_along() {

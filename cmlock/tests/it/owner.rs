@@ -31,12 +31,14 @@ async fn frees(what: impl FnOnce(&Place), why: &str) {
     assert!(polled <= 3, "{polled} reads of Pods");
 }
 
+// Holds cmlock-2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn a_deleted_owner_frees_it() {
     frees(|place| place.delete_pod("a"), "its Pod \"a\" is gone").await;
 }
 
+// Holds cmlock-2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn an_owner_that_failed_frees_it() {
@@ -47,6 +49,7 @@ async fn an_owner_that_failed_frees_it() {
     .await;
 }
 
+// Holds cmlock-2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn an_owner_that_succeeded_frees_it() {
@@ -57,6 +60,7 @@ async fn an_owner_that_succeeded_frees_it() {
     .await;
 }
 
+// Holds cmlock-2.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn an_owner_that_was_replaced_by_one_of_the_same_name_frees_it() {
@@ -88,6 +92,7 @@ async fn hold_in_container(place: &Place) -> (Held, u64) {
     (held, since.as_str().unwrap().parse().unwrap())
 }
 
+// Holds cmlock-2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn a_restarted_container_does_not_wait_for_its_predecessor() {
@@ -114,6 +119,7 @@ async fn a_restarted_container_does_not_wait_for_its_predecessor() {
 }
 
 /// The kubelet tells of a restart after the restarted process has read its Pod and acquired the lock.
+// Holds cmlock-7.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_restart_that_is_told_late_does_not_cost_the_lock() {

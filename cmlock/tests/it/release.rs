@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Place, of_go, soon};
 
+// Holds cmlock-6.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_stranger_cannot_release_it_and_twice_is_fine() {
@@ -26,6 +27,7 @@ async fn a_stranger_cannot_release_it_and_twice_is_fine() {
     assert!(!place.exists("x"));
 }
 
+// Holds cmlock-6.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_lock_that_another_holder_of_the_same_pod_has_is_not_released_by_id() {
@@ -44,6 +46,7 @@ async fn a_lock_that_another_holder_of_the_same_pod_has_is_not_released_by_id() 
     soon(second.lost()).await;
 }
 
+// Holds cmlock-6.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn after_a_loss_the_next_holder_is_left_alone() {
@@ -102,6 +105,7 @@ async fn what_is_dropped_is_released() {
 /// A name, what is done to an object as it should be, and what is said of it.
 type Case<'a> = (&'a str, &'a dyn Fn(&mut Value), &'a str);
 
+// Holds cmlock-8.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn malformed_objects_are_reported_and_left_alone() {

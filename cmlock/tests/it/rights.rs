@@ -113,6 +113,7 @@ fn check_prints_one_role_to_apply() {
     assert_eq!(outcome(cmlock(&user).args(["check", "y"])).0, 1);
 }
 
+// Holds cmlock-7.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn without_the_right_to_watch_pods_the_owner_is_read_from_time_to_time() {

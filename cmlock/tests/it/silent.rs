@@ -36,6 +36,7 @@ impl Silent {
     }
 }
 
+// Holds cmlock-9.
 #[test]
 fn a_server_that_never_answers_is_not_a_wait_that_ran_out() {
     let server = Silent::new();
@@ -60,6 +61,7 @@ fn a_server_that_never_answers_is_not_a_wait_that_ran_out() {
     }
 }
 
+// Holds cmlock-9.
 #[test]
 fn the_waits_own_end_is_124_and_110() {
     let server = Silent::new();

@@ -85,6 +85,7 @@ async fn assert_held_once(place: &Place, proxy: &Proxy, id: &str, creations: usi
     );
 }
 
+// Holds cmlock-1.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_creation_whose_answer_is_lost_is_found_out() {
@@ -146,6 +147,7 @@ fn run_gives_its_lock_back_through_a_load_balancer_that_cannot_now() {
     assert!(!place.exists("x"), "{error}");
 }
 
+// Holds cmlock-1.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_wait_ends_in_time_when_the_server_is_silent() {
@@ -175,6 +177,7 @@ async fn a_cut_watch_goes_on() {
     waiter.await.unwrap().release().await.unwrap();
 }
 
+// Holds cmlock-1.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn a_wait_that_is_given_up_leaves_no_lock_behind() {

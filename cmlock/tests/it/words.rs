@@ -74,6 +74,7 @@ fn status_says_who_holds_a_lock_or_why_nobody_does() {
     );
 }
 
+// Holds cmlock-6.
 #[test]
 #[ignore = "no cluster"]
 fn release_names_another_holder_and_has_nothing_to_do_where_there_is_none() {

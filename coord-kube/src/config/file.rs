@@ -177,6 +177,7 @@ fn start_paths_at(directory: &Path, config: &mut Kubeconfig) {
 mod tests {
     use super::*;
 
+    // Holds coord-kube-2.
     #[test]
     fn what_is_empty_is_as_good_as_absent() {
         let text = r#"{kind: "", current-context: "", contexts: [{name: c, context: {user: "", namespace: ""}}],
@@ -194,6 +195,7 @@ mod tests {
         assert!(parsed("# nothing\n").unwrap().contexts.is_empty());
     }
 
+    // Holds coord-kube-2.
     #[test]
     fn nothing_of_it_is_quoted() {
         let broken = [

@@ -18,6 +18,7 @@ fn environment(kubeconfig: Option<&str>, in_pod: bool, home: Option<&Path>) -> E
     }
 }
 
+// Holds coord-kube-2.
 #[test]
 fn the_first_that_is_there_decides() {
     let home = tempfile::tempdir().unwrap();
@@ -72,6 +73,7 @@ fn the_first_that_is_there_decides() {
     );
 }
 
+// Holds coord-kube-7.
 #[test]
 fn what_cannot_be_used_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -19,6 +19,7 @@ fn config_map(name: &str) -> ConfigMap {
     serde_json::from_value(json!({"metadata": {"name": name}})).unwrap()
 }
 
+// Holds coord-kube-6.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_stranger_is_told_the_missing_rule() {
@@ -45,6 +46,7 @@ async fn rights_are_told_one_by_one() {
     assert_eq!(allowed, [true, false, true]);
 }
 
+// Holds coord-kube-6.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn errors_are_told_apart_by_their_errno() {
@@ -111,6 +113,7 @@ async fn listed(namespace: &Namespace, proxy: &Proxy) -> (Vec<String>, usize) {
     (names, proxy.seen().into_iter().filter(lists).count())
 }
 
+// Holds coord-kube-3.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_list_comes_in_pages_that_fit() {
@@ -175,6 +178,7 @@ async fn a_certificate_of_somebody_else_is_refused() {
     assert_eq!(error.errno(), Errno::EIO, "{error:?}");
 }
 
+// Holds coord-kube-8.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn the_clock_is_the_servers() {
@@ -206,6 +210,7 @@ async fn the_clock_is_the_servers() {
     }
 }
 
+// Holds coord-kube-1.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_write_whose_answer_is_lost_may_have_been_done() {
@@ -237,6 +242,7 @@ async fn a_write_whose_answer_is_lost_may_have_been_done() {
     );
 }
 
+// Holds coord-kube-5.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_watch_tells_what_happens_and_notices_silence() {

@@ -109,6 +109,7 @@ async fn a_dead_peer_is_noticed_by_the_next_request_and_by_a_watch() {
     assert!(begun.elapsed() < Duration::from_secs(300));
 }
 
+// Holds coord-kube-1.
 #[tokio::test]
 async fn a_server_that_sends_its_clients_away_loses_no_request() {
     let directory = tempfile::tempdir().unwrap();
@@ -130,6 +131,7 @@ async fn a_server_that_sends_its_clients_away_loses_no_request() {
     );
 }
 
+// Holds coord-kube-1.
 #[tokio::test]
 async fn only_what_the_server_has_not_looked_at_is_sent_again() {
     for (reason, sent, errno) in [

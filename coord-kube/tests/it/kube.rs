@@ -95,6 +95,7 @@ async fn nobody_there_is_refused() {
     }
 }
 
+// Holds coord-kube-5.
 #[tokio::test]
 async fn a_silent_server_ends_with_the_deadline() {
     let silent = server(|connection| {
@@ -112,6 +113,7 @@ async fn a_silent_server_ends_with_the_deadline() {
     assert!(begun.elapsed() >= Duration::from_millis(700));
 }
 
+// Holds coord-kube-5.
 #[tokio::test]
 async fn half_an_answer_ends_with_the_deadline_too() {
     let half = server(|mut connection| {
@@ -190,6 +192,7 @@ async fn a_wish_to_be_left_alone_is_passed_on() {
 }
 
 /// Load balancers write JSON, too, and gateways have codes of their own.
+// Holds coord-kube-4.
 #[tokio::test]
 async fn the_http_status_counts_when_the_body_has_none() {
     let bodies = [
@@ -245,6 +248,7 @@ fn endless(head: &'static str, piece: &'static [u8]) -> (String, std::sync::mpsc
     (url, written)
 }
 
+// Holds coord-kube-3.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_end_is_cut_off() {
     let piece = &[b' '; 1 << 16];
@@ -267,6 +271,7 @@ async fn an_answer_without_end_is_cut_off() {
     assert!(written.recv().unwrap() < 64 << 20);
 }
 
+// Holds coord-kube-3.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_line_without_end_is_cut_off_and_many_short_ones_are_not() {
     let watched = |url: String| async move {
@@ -297,6 +302,7 @@ async fn a_watch_line_without_end_is_cut_off_and_many_short_ones_are_not() {
     }
 }
 
+// Holds coord-kube-1.
 #[tokio::test]
 async fn nothing_is_sent_twice() {
     let (count, counted) = std::sync::mpsc::channel();
@@ -311,6 +317,7 @@ async fn nothing_is_sent_twice() {
 }
 
 /// What an API server does that has not read yet who may do what.
+// Holds coord-kube-1.
 #[tokio::test]
 async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
     let answer = |mut connection: TcpStream, status: &str, body: &str| {

@@ -6,6 +6,7 @@ use sim::{Flaw, Kind, Outage, endure, hand_offs, run, shrink};
 
 const KINDS: [Kind; 6] = Kind::ALL;
 
+// Holds lockheed-1, lockheed-5.
 #[test]
 fn no_promise_is_broken() {
     for kind in KINDS {
@@ -69,6 +70,7 @@ fn a_lock_that_leaves_writes_in_flight_is_caught() {
 }
 
 /// Histories that broke a promise once.
+// Holds lockheed-9.
 #[test]
 fn what_was_found_stays_mended() {
     const FOUND: [(Kind, u64); 3] = [(Kind::Mutex, 15), (Kind::Queue, 1), (Kind::Queue, 205)];
@@ -99,6 +101,7 @@ fn a_history_that_breaks_a_promise_is_told_in_short() {
 
 /// Attempts grow far slower than contenders, nobody waits long for a free lock, and who comes back
 /// at once does not keep those who wait from it.
+// Holds lockheed-8.
 #[test]
 fn many_waiters_do_not_storm_the_store() {
     for kind in [Kind::Mutex, Kind::Pod] {
@@ -132,6 +135,7 @@ fn those_who_wait_in_turn_do_not_disturb_each_other() {
 
 /// Whatever fails, for whoever waits and whoever holds: no hot loop, a state is told once, and all
 /// goes on when it works again.
+// Holds lockheed-8.
 #[test]
 fn each_kind_of_request_may_fail_for_a_minute_in_each_way() {
     for kind in [Kind::Mutex, Kind::Fair, Kind::Pod] {

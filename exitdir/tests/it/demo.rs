@@ -42,6 +42,7 @@ fn the_follower_ticks_until_the_leader_is_done() {
     assert_eq!(record, "the leader exited with status 0\n");
 }
 
+// Holds exitdir-2.
 #[test]
 fn a_leader_of_the_library_that_is_killed_is_noticed() {
     let dir = tempdir().unwrap();

@@ -38,6 +38,7 @@ fn a_directory_that_is_not_there_or_is_a_file_is_an_error() {
     assert_eq!(run(&dir, &follow).0, Some(125));
 }
 
+// Holds exitdir-7.
 #[test]
 fn a_directory_that_is_removed_or_becomes_a_file_is_reported() {
     let outer = tempdir().unwrap();
@@ -55,6 +56,7 @@ fn a_directory_that_is_removed_or_becomes_a_file_is_reported() {
     }
 }
 
+// Holds exitdir-7.
 #[test]
 fn a_directory_made_again_is_followed() {
     let outer = tempdir().unwrap();
@@ -68,6 +70,7 @@ fn a_directory_made_again_is_followed() {
     assert_eq!(waiter.code(), Some(0));
 }
 
+// Holds exitdir-7.
 #[test]
 fn a_leader_of_the_directory_made_again_is_followed() {
     let outer = tempdir().unwrap();
@@ -111,6 +114,7 @@ fn a_directory_that_may_not_be_read_or_written_is_an_error() {
     assert_eq!(as_reader(0o555, &["status"]), Some(1));
 }
 
+// Holds exitdir-8.
 #[test]
 fn without_inotify_it_looks_and_says_so() {
     for (limit, error) in [

@@ -6,6 +6,7 @@ use tempfile::tempdir;
 
 use crate::{on_own_filesystem, run, run_as_reader};
 
+// Holds exitdir-4.
 #[test]
 fn what_keeps_a_leader_from_signalling_is_found_before_its_command_starts() {
     let place = tempdir().unwrap();
@@ -38,6 +39,7 @@ fn what_keeps_a_leader_from_signalling_is_found_before_its_command_starts() {
     );
 }
 
+// Holds exitdir-4.
 #[test]
 fn on_a_disk_that_fills_up_an_empty_file_stands_in_for_the_record() {
     let fill = "head -c 64k /dev/zero > fill 2>/dev/null; exit 7";
@@ -55,6 +57,7 @@ fn on_a_disk_that_fills_up_an_empty_file_stands_in_for_the_record() {
     );
 }
 
+// Holds exitdir-4.
 #[test]
 fn a_limit_of_the_size_of_files_costs_no_status() {
     let said = on_own_filesystem(
@@ -70,6 +73,7 @@ fn a_limit_of_the_size_of_files_costs_no_status() {
     assert_eq!(lines[4..], ["status 27"], "{said}");
 }
 
+// Holds exitdir-4.
 #[test]
 fn a_directory_that_goes_while_the_command_runs_costs_no_status() {
     let outer = tempdir().unwrap();

@@ -11,6 +11,7 @@ use tempfile::tempdir;
 
 use crate::{Process, eventually, exitdir, run, runs, sleeps, start, unique};
 
+// Holds exitdir-1.
 #[test]
 fn followers_before_beside_and_after_the_signal_all_end() {
     let dir = tempdir().unwrap();
@@ -41,6 +42,7 @@ fn a_follower_that_comes_after_the_signal_does_not_run_its_command() {
 }
 
 /// As many as a user may have have events, the others look: 128 inotify instances is the default.
+// Holds exitdir-1.
 #[test]
 fn five_hundred_followers_end_on_one_signal() {
     let dir = tempdir().unwrap();
@@ -138,6 +140,7 @@ fn the_signal_that_asks_the_command_to_end_can_be_chosen() {
     }
 }
 
+// Holds exitdir-5.
 #[test]
 fn a_command_that_daemonises_leaves_nothing_behind() {
     let dir = tempdir().unwrap();
@@ -159,6 +162,7 @@ fn a_command_that_daemonises_leaves_nothing_behind() {
     assert!(!sleeps(&long));
 }
 
+// Holds exitdir-5.
 #[test]
 fn a_stopped_command_is_ended_too() {
     let dir = tempdir().unwrap();
@@ -177,6 +181,7 @@ fn a_stopped_command_is_ended_too() {
     assert!(!runs(&["sh", "-c", &script]));
 }
 
+// Holds exitdir-5.
 #[test]
 fn killing_the_supervisor_ends_the_whole_tree() {
     for command in ["follow", "lead"] {
@@ -201,6 +206,7 @@ fn cpu_time(process: Pid) -> Duration {
     clock_getcpuclockid(process).unwrap().now().unwrap().into()
 }
 
+// Holds exitdir-6.
 #[test]
 fn waiting_costs_no_cpu_time() {
     for arguments in [

@@ -46,6 +46,7 @@ impl Drop for Load<'_> {
 }
 
 /// A round that takes longer is repeated, since other work on the machine may be why; one that tells something wrong is not.
+// Holds exitdir-2.
 #[test]
 fn each_end_is_told_apart_within_a_second_three_hundred_times_under_load() {
     const TRIES: usize = 5;
@@ -214,6 +215,7 @@ fn a_second_leader_and_a_signalled_directory_are_refused() {
     );
 }
 
+// Holds exitdir-2.
 #[test]
 fn a_leader_whose_tree_lives_still_leads() {
     let dir = tempdir().unwrap();

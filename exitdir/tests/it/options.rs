@@ -173,6 +173,7 @@ fn a_wait_says_why_nothing_came_of_it() {
 }
 
 /// Client, guard and command are three processes, and nobody needs a thread.
+// Holds exitdir-6.
 #[test]
 fn a_follower_needs_no_thread() {
     let dir = tempdir().unwrap();

@@ -23,6 +23,7 @@ fn with_guard(process: &Process) -> Vec<i32> {
     children.chain([process.pid().as_raw()]).collect()
 }
 
+// Holds exitdir-6.
 #[test]
 fn who_waits_sleeps() {
     let long = unique();
@@ -44,6 +45,7 @@ fn who_waits_sleeps() {
 }
 
 /// A follower that sees the leader alive, asleep too.
+// Holds exitdir-6.
 #[test]
 fn a_leader_that_lives_wakes_nobody() {
     let dir = tempdir().unwrap();
@@ -55,6 +57,7 @@ fn a_leader_that_lives_wakes_nobody() {
 }
 
 /// The middle one of nine; other work on the machine may be why it takes longer, hence several times.
+// Holds exitdir-2.
 #[test]
 fn a_leaders_death_is_noticed_in_milliseconds() {
     let notice = || {
@@ -76,6 +79,7 @@ fn a_leaders_death_is_noticed_in_milliseconds() {
     assert!(tries.any(|took| took < Duration::from_millis(50)));
 }
 
+// Holds exitdir-1.
 #[test]
 fn a_follower_that_was_stopped_meanwhile_misses_no_signal() {
     let dir = tempdir().unwrap();
@@ -95,6 +99,7 @@ fn a_follower_that_was_stopped_meanwhile_misses_no_signal() {
     assert_eq!(waiter.code(), Some(0));
 }
 
+// Holds exitdir-1.
 #[test]
 fn an_entry_that_is_made_and_removed_at_once_signals() {
     let make: [fn(&Path); 3] = [

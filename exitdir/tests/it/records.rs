@@ -54,6 +54,7 @@ fn the_only_entry_an_older_follower_sees_is_the_whole_record() {
     );
 }
 
+// Holds exitdir-9.
 #[test]
 fn the_first_signal_counts_and_the_others_change_nothing() {
     let dir = tempdir().unwrap();
@@ -149,6 +150,7 @@ fn a_record_that_cannot_appear_whole_is_waited_for() {
     }
 }
 
+// Holds exitdir-9.
 #[test]
 fn on_a_full_disk_nothing_half_written_is_left() {
     let fill = "head -c 64k /dev/zero > fill 2>/dev/null";

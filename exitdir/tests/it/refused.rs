@@ -69,6 +69,7 @@ fn outcome(mut process: Process) -> (Option<i32>, String) {
     (code, stderr)
 }
 
+// Holds exitdir-8.
 #[test]
 fn each_call_can_be_refused() {
     for (call, comes) in table() {

@@ -36,6 +36,7 @@ fn led(dir: &Path) -> Process {
     leader
 }
 
+// Holds exitdir-3.
 #[test]
 fn a_lock_that_comes_and_goes_is_no_leader_that_died() {
     let dir = tempdir().unwrap();
@@ -57,6 +58,7 @@ fn a_lock_that_comes_and_goes_is_no_leader_that_died() {
     }
 }
 
+// Holds exitdir-3.
 #[test]
 fn locks_keep_no_leader_out_and_leaders_still_keep_out_each_other() {
     let dir = tempdir().unwrap();
@@ -86,6 +88,7 @@ fn locks_keep_no_leader_out_and_leaders_still_keep_out_each_other() {
     assert_eq!(run(dir.path(), &["clear"]).0, Some(16));
 }
 
+// Holds exitdir-3.
 #[test]
 fn a_lock_hides_no_leaders_death() {
     let dir = tempdir().unwrap();

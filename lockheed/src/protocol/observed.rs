@@ -224,6 +224,7 @@ mod tests {
         }
     }
 
+    // Holds lockheed-2.
     #[test]
     fn a_lease_with_a_length_lasts_that_long_from_when_it_was_first_seen() {
         let mut observed = Observed::default();
@@ -247,6 +248,7 @@ mod tests {
         assert_eq!(until(&observed, at(15)), Some(24));
     }
 
+    // Holds lockheed-2.
     #[test]
     fn only_what_is_over_at_first_sight_by_more_than_the_skew_is_taken_at_its_word() {
         let length = Some(Duration::from_secs(10));
@@ -263,6 +265,7 @@ mod tests {
     }
 
     /// What an earlier life of the clock wrote may look long over, and be alive.
+    // Holds lockheed-2.
     #[test]
     fn after_a_jump_of_the_clock_the_whole_length_is_waited_for() {
         let lease = Lease::new("other", time(100), Some(Duration::from_secs(10)));

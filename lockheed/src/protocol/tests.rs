@@ -158,6 +158,7 @@ fn releasing_takes_one_write_and_no_watch_disturbs_it() {
 }
 
 /// Reads that work say nothing of writes, so that they do not make the pauses short again.
+// Holds lockheed-8.
 #[test]
 fn writes_that_fail_while_reads_work_are_tried_less_and_less_often() {
     let mut engine = contender(Wait::Forever);
@@ -266,6 +267,7 @@ fn record_of(object: &Object) -> Option<Record> {
 }
 
 /// The answer to the first write never comes; whoever has asked us to stop does not wait for it.
+// Holds lockheed-4.
 #[test]
 fn who_gives_up_fences_a_write_in_doubt_within_a_second() {
     let mut engine = contender(Wait::Forever);

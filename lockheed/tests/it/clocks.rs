@@ -46,6 +46,7 @@ fn prove_visible(clocks: &WallClocks) {
     );
 }
 
+// Holds lockheed-2.
 #[test]
 fn a_clock_that_is_an_hour_off_takes_nothing_and_keeps_everything() {
     let place = Place::new();
@@ -73,6 +74,7 @@ fn a_clock_that_is_an_hour_off_takes_nothing_and_keeps_everything() {
     }
 }
 
+// Holds lockheed-2.
 #[test]
 fn a_clock_that_steps_while_it_holds_loses_nothing() {
     let place = Place::new();

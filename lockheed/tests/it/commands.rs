@@ -42,6 +42,7 @@ fn run_gives_the_command_the_token_and_passes_its_status_on() {
     assert!(place.leases("deploy").is_empty());
 }
 
+// Holds lockheed-5.
 #[test]
 fn tokens_rise_across_deletion() {
     let place = Place::new();
@@ -126,6 +127,7 @@ fn a_lease_that_is_not_there_or_over_cannot_be_renewed() {
     );
 }
 
+// Holds lockheed-6.
 #[test]
 fn release_is_idempotent_and_ends_only_ones_own_lease() {
     let place = Place::new();

@@ -41,6 +41,7 @@ fn parse(line: &str) -> Line<'_> {
     }
 }
 
+// Holds lockheed-1.
 #[test]
 fn a_thousand_sections_of_twenty_processes_never_overlap() {
     let place = Place::new();

@@ -107,6 +107,7 @@ fn a_living_holder_is_believed_before_the_boot_id() {
     assert_eq!(holder.finish().0, 0);
 }
 
+// Holds lockheed-10.
 #[test]
 fn whoever_may_only_read_can_keep_nobody_from_writing() {
     let place = Place::new();
@@ -139,6 +140,7 @@ fn whoever_may_only_read_can_keep_nobody_from_writing() {
 }
 
 /// A dead holder's lease is over, for those too who may not open `.holders`.
+// Holds lockheed-10.
 #[test]
 fn whoever_may_only_read_sees_who_is_dead() {
     let place = Place::new();
@@ -357,6 +359,7 @@ fn names_are_on_the_disk_before_anything_rests_on_them() {
 }
 
 /// Of a crash the disk knows only what was synced: the limit, and perhaps an older number.
+// Holds lockheed-5.
 #[test]
 fn after_a_crash_tokens_go_on_above_all_that_were_given() {
     let place = Place::new();

@@ -45,6 +45,7 @@ fn a_holder_that_is_killed_frees_its_lock_at_once() {
     );
 }
 
+// Holds lockheed-6.
 #[test]
 fn a_waiter_begins_only_after_the_killed_holders_whole_tree_is_gone() {
     let place = Place::new();
@@ -79,6 +80,7 @@ fn a_waiter_begins_only_after_the_killed_holders_whole_tree_is_gone() {
     assert!(!runs(&seconds));
 }
 
+// Holds lockheed-3.
 #[test]
 fn a_stopped_holders_work_has_ended_by_the_deadline_and_it_reports_the_loss() {
     let place = Place::new();
@@ -142,6 +144,7 @@ fn a_renewed_lease_outlasts_its_first_length() {
 }
 
 /// The directory's guard is held by somebody who is stopped: nothing can be renewed, and the work ends by the deadline.
+// Holds lockheed-3.
 #[test]
 fn a_store_that_does_not_answer_costs_the_lock_in_time() {
     let place = Place::new();
@@ -162,6 +165,7 @@ fn a_store_that_does_not_answer_costs_the_lock_in_time() {
     });
 }
 
+// Holds lockheed-3.
 #[test]
 fn a_short_trouble_disturbs_nobody() {
     let place = Place::new();
@@ -178,6 +182,7 @@ fn a_short_trouble_disturbs_nobody() {
     assert_eq!(holder.finish().0, 0);
 }
 
+// Holds lockheed-4.
 #[test]
 fn signals_end_a_waiter_at_once_and_leave_nothing() {
     let place = Place::new();
@@ -208,6 +213,7 @@ fn signals_end_a_waiter_at_once_and_leave_nothing() {
     assert_eq!(place.json("x"), leases);
 }
 
+// Holds lockheed-6.
 #[test]
 fn signals_reach_the_command_and_the_lock_is_given_back_when_it_has_ended() {
     let place = Place::new();
@@ -225,6 +231,7 @@ fn signals_reach_the_command_and_the_lock_is_given_back_when_it_has_ended() {
     assert!(place.leases("x").is_empty());
 }
 
+// Holds lockheed-3.
 #[test]
 fn a_killed_guard_costs_the_work_and_is_125() {
     let place = Place::new();

@@ -113,6 +113,7 @@ impl Session {
     }
 }
 
+// Holds lockheed-5.
 #[test]
 #[ignore = "needs root and postgresql"]
 fn a_row_refuses_lower_tokens_and_takes_the_same_again() {
@@ -213,6 +214,7 @@ fn read(path: &Path) -> String {
 
 /// As a virtual machine that is frozen, and goes on later. What is continued first there, the guard
 /// or the command, nobody knows.
+// Holds lockheed-5.
 #[test]
 #[ignore = "needs root and postgresql"]
 fn a_holder_that_was_paused_past_its_lease_is_refused() {

@@ -46,6 +46,7 @@ fn served(waiter: Kept) {
     assert_eq!(code, 0, "{stderr}");
 }
 
+// Holds lockheed-8.
 #[test]
 fn waiters_are_served_in_order_of_arrival() {
     let place = Place::new();
@@ -60,6 +61,7 @@ fn waiters_are_served_in_order_of_arrival() {
 }
 
 /// Each hand-off is one write to release and one to acquire, however many wait.
+// Holds lockheed-8.
 #[test]
 fn nobody_writes_but_who_takes_the_lock_and_gives_it_back() {
     let place = Place::new();
@@ -77,6 +79,7 @@ fn nobody_writes_but_who_takes_the_lock_and_gives_it_back() {
     assert_eq!(version() - before, 1 + 2 * 11);
 }
 
+// Holds lockheed-8.
 #[test]
 fn whoever_is_killed_or_stopped_in_the_queue_keeps_nobody_waiting() {
     let place = Place::new();

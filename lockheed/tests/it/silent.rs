@@ -36,6 +36,7 @@ impl Silent {
     }
 }
 
+// Holds lockheed-7.
 #[test]
 fn a_server_that_never_answers_is_not_a_wait_that_ran_out() {
     let server = Silent::new();

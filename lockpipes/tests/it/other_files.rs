@@ -61,6 +61,7 @@ fn stays_as_it_is(path: &Path, what: &str) {
     }
 }
 
+// Holds lockpipes-2.
 #[test]
 fn a_regular_file() {
     let place = Place::new();
@@ -68,6 +69,7 @@ fn a_regular_file() {
     stays_as_it_is(&place.pipe(), "a regular file");
 }
 
+// Holds lockpipes-2.
 #[test]
 fn a_directory() {
     let place = Place::new();
@@ -75,6 +77,7 @@ fn a_directory() {
     stays_as_it_is(&place.pipe(), "a directory");
 }
 
+// Holds lockpipes-2.
 #[test]
 fn a_socket() {
     let place = Place::new();
@@ -82,6 +85,7 @@ fn a_socket() {
     stays_as_it_is(&place.pipe(), "a socket");
 }
 
+// Holds lockpipes-2.
 #[test]
 fn a_device() {
     stays_as_it_is(Path::new("/dev/null"), "a character device");
@@ -91,6 +95,7 @@ mod needs_root {
     use super::*;
 
     /// `/dev/null` is safe from a user who is not root. A device of the test's own is not, and needs root to be made.
+    // Holds lockpipes-2.
     #[test]
     #[ignore = "needs root"]
     fn a_device_that_could_be_deleted() {

@@ -33,6 +33,7 @@ fn await_waiter(command: &str, waiter: &Child, pipe: &Path) {
     }
 }
 
+// Holds lockpipes-6.
 #[test]
 fn who_waits_sleeps() {
     for arguments in [
@@ -65,6 +66,7 @@ fn a_reader_that_has_met_a_writer_sleeps_when_its_pipe_is_deleted() {
 }
 
 /// The middle one of nine; other work on the machine may be why it takes longer, hence several times.
+// Holds lockpipes-5.
 #[test]
 fn a_deleted_pipe_is_noticed_in_milliseconds() {
     let notice = |command: &str| {
@@ -92,6 +94,7 @@ fn a_deleted_pipe_is_noticed_in_milliseconds() {
 }
 
 /// Closing what tells of events may not take longer than what the wait was for.
+// Holds lockpipes-7.
 #[test]
 fn who_is_let_go_ends_as_soon_as_cat() {
     let let_go = |waiter: Child, place: &Place| {
@@ -127,6 +130,7 @@ fn who_is_let_go_ends_as_soon_as_cat() {
 }
 
 /// Others' files wake nobody for long, and hide nothing.
+// Holds lockpipes-6.
 #[test]
 fn in_a_busy_directory_who_waits_sleeps_all_the_same() {
     for command in ["read", "write"] {
@@ -152,6 +156,7 @@ fn in_a_busy_directory_who_waits_sleeps_all_the_same() {
 }
 
 /// Whichever way it goes: unlinked, moved, or replaced from the same directory and from another.
+// Holds lockpipes-5.
 #[test]
 fn a_pipe_that_goes_in_any_way_is_missed() {
     let elsewhere = Place::with_pipe();
@@ -195,6 +200,7 @@ fn a_pipe_that_goes_in_any_way_is_missed() {
 /// The events of the pipe's directory, `F_NOTIFY` of `fcntl(2)`.
 const NOTIFY: Call = Call::with(libc::SYS_fcntl, 1, libc::F_NOTIFY.cast_unsigned());
 
+// Holds lockpipes-9.
 #[test]
 fn each_call_can_be_refused() {
     let calls = [
@@ -257,6 +263,7 @@ mod needs_root {
     use super::*;
 
     /// Processes and threads count together, and not for root.
+    // Holds lockpipes-9.
     #[test]
     #[ignore = "needs root"]
     fn without_threads_a_writer_waits_all_the_same() {

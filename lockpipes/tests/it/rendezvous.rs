@@ -6,6 +6,7 @@ use crate::support::{Place, await_reader, await_writer, eventually, finish_with,
 
 const CROWD: usize = 1_000;
 
+// Holds lockpipes-1.
 #[test]
 fn one_write_lets_a_thousand_readers_go_with_and_without_timeouts() {
     let place = Place::with_pipe();
@@ -23,6 +24,7 @@ fn one_write_lets_a_thousand_readers_go_with_and_without_timeouts() {
         .for_each(|reader| drop(finish_with(reader, 0)));
 }
 
+// Holds lockpipes-1.
 #[test]
 fn one_read_lets_a_thousand_writers_go_with_and_without_timeouts() {
     let place = Place::with_pipe();
@@ -38,6 +40,7 @@ fn one_read_lets_a_thousand_writers_go_with_and_without_timeouts() {
         .for_each(|writer| drop(finish_with(writer, 0)));
 }
 
+// Holds lockpipes-4.
 #[test]
 fn a_timeout_leaves_the_other_waiters_waiting() {
     let place = Place::with_pipe();
@@ -61,6 +64,7 @@ fn a_timeout_leaves_the_other_waiters_waiting() {
     finish_with(writer, 0);
 }
 
+// Holds lockpipes-3.
 #[test]
 fn two_gibibytes_are_discarded_in_constant_memory() {
     const MEBIBYTE: usize = 1 << 20;
@@ -82,6 +86,7 @@ fn two_gibibytes_are_discarded_in_constant_memory() {
     finish_with(reader, 0);
 }
 
+// Holds lockpipes-5.
 #[test]
 fn reading_lasts_until_the_last_writer_has_closed() {
     let place = Place::with_pipe();
@@ -106,6 +111,7 @@ fn a_readers_timeout_covers_the_discarding() {
 
 /// Readers and writers in an order of chance. When only one side is left its partner may have gone with an earlier one, so it
 /// gets one more; with both sides there nobody may wait.
+// Holds lockpipes-1.
 #[test]
 fn two_hundred_rounds_of_chance_never_hang() {
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);

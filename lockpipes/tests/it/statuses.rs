@@ -30,6 +30,7 @@ fn create_makes_a_fifo_with_the_mode_asked_for() {
     }
 }
 
+// Holds lockpipes-8.
 #[test]
 fn create_again_is_0_with_a_warning() {
     let place = Place::with_pipe();
@@ -132,6 +133,7 @@ fn delete_is_0_also_when_nothing_is_there() {
     assert_eq!(place.run(&["delete"], 0), warning);
 }
 
+// Holds lockpipes-2.
 #[test]
 fn a_link_to_a_fifo_is_used_and_never_deleted() {
     let place = Place::new();

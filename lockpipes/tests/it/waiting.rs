@@ -37,6 +37,7 @@ fn ends_the_wait(change: impl Fn(&Path)) {
     }
 }
 
+// Holds lockpipes-5.
 #[test]
 fn a_pipe_that_is_deleted_ends_the_wait() {
     ends_the_wait(|pipe| {
@@ -45,6 +46,7 @@ fn a_pipe_that_is_deleted_ends_the_wait() {
     });
 }
 
+// Holds lockpipes-5.
 #[test]
 fn a_pipe_that_is_replaced_ends_the_wait() {
     ends_the_wait(|pipe| {
@@ -62,6 +64,7 @@ fn a_pipe_that_is_replaced_ends_the_wait() {
     });
 }
 
+// Holds lockpipes-5.
 #[test]
 fn a_pipe_whose_directory_goes_ends_the_wait() {
     ends_the_wait(|pipe| fs::remove_dir_all(pipe.parent().unwrap()).unwrap());

@@ -18,6 +18,7 @@ use crate::support::{
     Kept, Random, SIPID, claim, eventually, in_namespace, kill, sleeper, status_of,
 };
 
+// Holds sipid-1.
 #[test]
 fn of_a_hundred_claimants_exactly_one_wins() {
     let dir = tempfile::tempdir().unwrap();
@@ -52,6 +53,7 @@ fn of_a_hundred_claimants_exactly_one_wins() {
 
 /// A winner becomes a process that holds a lock on `check` while it lives and has no children: whoever wins and finds it
 /// held has met another winner alive.
+// Holds sipid-1.
 #[test]
 fn kills_looks_and_renames_never_make_two_winners() {
     let dir = tempfile::tempdir().unwrap();
@@ -111,6 +113,7 @@ fn kills_looks_and_renames_never_make_two_winners() {
 }
 
 /// The moments are random, between the start of a claim and a little after its usual end. `SIPID_TEST_SEED` repeats them.
+// Holds sipid-1.
 #[test]
 fn a_claimant_killed_at_any_moment_blocks_and_loses_nothing() {
     let mut random = Random::seeded();
@@ -143,6 +146,7 @@ fn a_claimant_killed_at_any_moment_blocks_and_loses_nothing() {
     assert!(before > 0 && after > 0, "{before} before, {after} after");
 }
 
+// Holds sipid-1.
 #[test]
 fn a_holder_killed_at_any_moment_blocks_nothing() {
     let mut random = Random::seeded();
@@ -228,6 +232,7 @@ const CLAIM_EACH: &str = "
     claim() { prlimit --fsize=${2-unlimited} $S claim --pid $P --pid-file $1 2>/dev/null; echo $1 $? \"$(say $1)\"; }
     S=$1; cd $2; echo 12344 >/proc/sys/kernel/ns_last_pid; sleep 1000 & P=$!";
 
+// Holds sipid-6.
 #[test]
 fn a_full_disk_leaves_the_old_or_the_new() {
     let dir = tempfile::tempdir().unwrap();
@@ -243,6 +248,7 @@ fn a_full_disk_leaves_the_old_or_the_new() {
 }
 
 /// On an overlay, as a container's root is, writing to a file needs room for a copy of it.
+// Holds sipid-6.
 #[test]
 fn a_full_overlay_keeps_the_old_pid() {
     let dir = tempfile::tempdir().unwrap();
@@ -259,6 +265,7 @@ fn a_full_overlay_keeps_the_old_pid() {
 }
 
 /// As short a write as a disk's last block may make it: here it is a limit that lets three bytes in, or none.
+// Holds sipid-6.
 #[test]
 fn a_write_cut_short_is_taken_back() {
     let dir = tempfile::tempdir().unwrap();

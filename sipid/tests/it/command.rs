@@ -28,6 +28,7 @@ fn claim_and_run(file: &Path, command: &[&str]) -> Output {
     sipid(&[&args, command].concat())
 }
 
+// Holds sipid-6.
 #[test]
 fn a_claim_leaves_the_pid_alone_for_its_owner_only() {
     let (dir, _) = place();
@@ -105,6 +106,7 @@ fn without_an_identity_a_live_pid_counts_as_the_process() {
     assert!(!process.is_alive() && !file.exists());
 }
 
+// Holds sipid-2.
 #[test]
 fn a_claim_of_another_boot_is_over() {
     let (dir, file) = place();

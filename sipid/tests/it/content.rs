@@ -26,6 +26,7 @@ fn check(make: &str, killed: i32, claimed: i32) {
     );
 }
 
+// Holds sipid-4.
 #[test]
 fn numbers_that_are_no_pids() {
     for text in [

@@ -75,6 +75,7 @@ fn refused_then_busy_then_healthy_over_one_connection() {
     );
 }
 
+// Holds sipid-8.
 #[test]
 fn servers_that_misbehave_cannot_stretch_the_wait() {
     let (hang, _come) = hanging();
@@ -183,6 +184,7 @@ fn bad_urls_are_errors_at_once() {
     }
 }
 
+// Holds sipid-12.
 #[test]
 fn the_end_of_the_watched_process_ends_the_wait() {
     let (hang, come) = hanging();
@@ -212,6 +214,7 @@ fn the_end_of_the_watched_process_ends_the_wait() {
 }
 
 /// A try that gets no answer is given up for the next one, and the first is made at once.
+// Holds sipid-8.
 #[test]
 fn each_try_has_its_own_deadline() {
     let address = serve(local(), |mut stream, number| {

@@ -93,6 +93,7 @@ fn eight_descriptors_are_enough_and_ten_for_a_command() {
 }
 
 /// One descriptor is left, which the loader of a dynamic program needs too.
+// Holds sipid-10.
 #[test]
 fn without_a_descriptor_the_errno_and_a_sentence_say_so() {
     let output = limited("ulimit -n 4", &["--", "true"]);

@@ -21,6 +21,7 @@ fn claimed(process: &Kept) -> (tempfile::TempDir, std::path::PathBuf) {
     (dir, file)
 }
 
+// Holds sipid-5.
 #[test]
 fn one_that_exits_on_term_and_is_left_a_zombie() {
     let mut process = sleeper();
@@ -40,6 +41,7 @@ fn one_that_exits_on_term_and_is_left_a_zombie() {
     assert!(kill(&file, &[]).status.success(), "no file: nothing to do");
 }
 
+// Holds sipid-5.
 #[test]
 fn a_zombie_is_dead_and_so_is_what_is_gone() {
     let mut process = sleeper();
@@ -148,6 +150,7 @@ fn a_group_ends_with_its_children() {
 }
 
 /// The kill is stopped while the old process ends and a new one claims, so that its own end comes after both.
+// Holds sipid-5.
 #[test]
 fn one_that_respawns_keeps_its_new_claim() {
     let dir = tempfile::tempdir().unwrap();
@@ -184,6 +187,7 @@ fn one_that_respawns_keeps_its_new_claim() {
 }
 
 /// Many at once, and each that finds the process gone removes a file only if it is still the old one's.
+// Holds sipid-5.
 #[test]
 fn of_many_kills_none_takes_the_next_claim() {
     let dir = tempfile::tempdir().unwrap();
@@ -274,6 +278,7 @@ fn state(process: &Kept) -> char {
     stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }
 
+// Holds sipid-4.
 #[test]
 fn a_claimed_first_process_of_a_container_can_be_killed_from_inside() {
     let dir = tempfile::tempdir().unwrap();

@@ -25,6 +25,7 @@ fn dispositions(ignored: &str, command: &[&str]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+// Holds sipid-7.
 #[test]
 fn what_was_ignored_stays_ignored_in_the_command_and_nothing_else_is() {
     let dir = tempfile::tempdir().unwrap();
@@ -46,6 +47,7 @@ fn what_was_ignored_stays_ignored_in_the_command_and_nothing_else_is() {
     }
 }
 
+// Holds sipid-7.
 #[test]
 fn what_was_blocked_stays_blocked_in_the_command() {
     let dir = tempfile::tempdir().unwrap();
@@ -70,6 +72,7 @@ fn what_was_blocked_stays_blocked_in_the_command() {
 }
 
 /// The limit lets the PID in, but not the identity, or not the warning about that. Either way the claim is over, or stands.
+// Holds sipid-6.
 #[test]
 fn a_limit_in_the_middle_of_a_claim_leaves_a_claim_or_none() {
     for limit in [0, 1, 3, 5, 8, 16, 64, 128, 4096] {

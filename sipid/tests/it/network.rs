@@ -148,6 +148,7 @@ fn port(address: &str) -> &str {
 }
 
 /// glibc asks the second name server after 5 seconds: a lookup then takes longer than a try.
+// Holds sipid-9.
 #[test]
 fn a_slow_lookup_is_kept_from_try_to_try() {
     in_own_network("network::a_slow_lookup_is_kept_from_try_to_try", || {
@@ -163,6 +164,7 @@ fn a_slow_lookup_is_kept_from_try_to_try() {
     });
 }
 
+// Holds sipid-10.
 #[test]
 fn what_was_slow_is_named() {
     in_own_network("network::what_was_slow_is_named", || {
@@ -198,6 +200,7 @@ fn what_was_slow_is_named() {
 
 /// The first addresses are silent: the wait gets to the last one within one try, which is all it
 /// has.
+// Holds sipid-9.
 #[test]
 fn a_silent_address_does_not_keep_from_the_next_one() {
     in_own_network(
@@ -253,6 +256,7 @@ fn full_socket(path: &Path) -> Vec<OwnedFd> {
     }
 }
 
+// Holds sipid-8.
 #[test]
 fn a_full_unix_socket_cannot_stretch_the_wait() {
     let dir = tempfile::tempdir().unwrap();

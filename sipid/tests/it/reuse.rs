@@ -31,12 +31,14 @@ fn answers_after(change: &str) -> String {
 
 const NOT_THE_PROCESS: &str = "status 1\nkill 0\nalive\nclaim 0\n";
 
+// Holds sipid-2.
 #[test]
 fn a_reused_pid_is_not_the_process() {
     assert_eq!(answers_after(""), NOT_THE_PROCESS);
 }
 
 /// What an older kernel's claim leaves.
+// Holds sipid-2.
 #[test]
 fn without_the_pidfd_the_start_time_tells() {
     let without = "sed -i 's/ pidfd=[0-9]*//' .x.sipid; grep -c pidfd .x.sipid >&2";
@@ -72,6 +74,7 @@ fn has_pidfs() -> bool {
     cfg!(target_pointer_width = "64") && version >= (6, 9)
 }
 
+// Holds sipid-2.
 #[test]
 fn a_restarted_container_is_not_its_earlier_life() {
     let dir = tempfile::tempdir().unwrap();

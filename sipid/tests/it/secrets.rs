@@ -36,6 +36,7 @@ fn port(address: &str) -> &str {
     address.rsplit(':').next().unwrap()
 }
 
+// Holds sipid-11.
 #[test]
 fn headers_and_password_go_to_their_own_scheme_host_and_port_only() {
     let (elsewhere, heads) = recording("200 OK");
@@ -61,6 +62,7 @@ fn headers_and_password_go_to_their_own_scheme_host_and_port_only() {
     }
 }
 
+// Holds sipid-11.
 #[test]
 fn headers_and_password_stay_with_their_origin() {
     let address = serve(local(), |mut stream, _| {
@@ -81,6 +83,7 @@ fn headers_and_password_stay_with_their_origin() {
     assert!(output.status.success(), "{output:?}");
 }
 
+// Holds sipid-11.
 #[test]
 fn a_password_is_shown_nowhere() {
     let (address, _heads) = recording("503 Busy");
@@ -115,6 +118,7 @@ fn a_password_is_shown_nowhere() {
     assert!(!said(&output).contains("secret"), "{}", said(&output));
 }
 
+// Holds sipid-11.
 #[test]
 fn a_header_is_shown_nowhere() {
     let (address, _heads) = recording("503 Busy");
@@ -136,6 +140,7 @@ fn a_header_is_shown_nowhere() {
     }
 }
 
+// Holds sipid-13.
 #[test]
 fn what_a_server_says_moves_no_cursor() {
     let evil = "\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{202e}\u{2028}\u{8}";

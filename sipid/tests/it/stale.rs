@@ -216,6 +216,7 @@ fn the_first_line_of_a_longer_file_counts() {
 }
 
 /// A kill that has ended the process has done what was asked for, whether or not the file goes.
+// Holds sipid-5.
 #[test]
 fn a_file_that_cannot_be_removed_is_emptied() {
     let (user, setup) = if nix::unistd::geteuid().is_root() {
@@ -288,6 +289,7 @@ fn start_stop_daemons_schedules_are_read_as_they_are_written() {
     }
 }
 
+// Holds sipid-2.
 #[test]
 fn a_signal_reaches_the_process_that_is_meant() {
     let dir = tempfile::tempdir().unwrap();

@@ -87,12 +87,14 @@ fn check(before: impl Fn(&Path) -> String) {
     );
 }
 
+// Holds sipid-1.
 #[test]
 fn a_claim_of_a_new_file_can_be_killed_at_every_step() {
     check(|_| String::new());
 }
 
 /// The old text is longer than any PID, so that a part of it could be left behind the new one.
+// Holds sipid-1.
 #[test]
 fn a_claim_of_a_stale_file_can_be_killed_at_every_step() {
     check(|file| {
@@ -101,6 +103,7 @@ fn a_claim_of_a_stale_file_can_be_killed_at_every_step() {
     });
 }
 
+// Holds sipid-1.
 #[test]
 fn a_claim_after_another_can_be_killed_at_every_step() {
     check(|file| {

@@ -23,6 +23,7 @@ fn closed_port() -> String {
     local().local_addr().unwrap().to_string()
 }
 
+// Holds sipid-10.
 #[test]
 fn all_targets_must_be_healthy_and_those_that_are_not_are_named() {
     let (good, bad) = (answering("200 OK"), answering("503 Busy"));
@@ -181,6 +182,7 @@ fn a_command_finds_the_signals_as_they_were() {
 }
 
 /// One that hangs is ended with all that it has started, and with what it writes without end.
+// Holds sipid-8.
 #[test]
 fn a_command_that_hangs_is_ended_and_tried_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -225,6 +227,7 @@ fn the_time_between_tries_grows_up_to_its_limit() {
 }
 
 /// While a daemon starts, its pidfile is missing, empty, or names an earlier process.
+// Holds sipid-12.
 #[test]
 fn the_watched_process_may_come_later() {
     let server = answering("200 OK");
@@ -260,6 +263,7 @@ fn the_watched_process_may_come_later() {
 }
 
 /// A daemon that is started again leaves its place to its successor.
+// Holds sipid-12.
 #[test]
 fn the_successor_of_the_watched_process_is_watched() {
     let (hang, come) = hanging();

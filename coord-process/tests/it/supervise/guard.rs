@@ -36,6 +36,7 @@ fn start_family(prefix: &[&str], long: &str) -> (Supervised, Pid) {
     (supervised, guard)
 }
 
+// Holds exitdir-5.
 #[test]
 fn a_killed_client_takes_the_whole_tree_with_it() {
     // Without a parent-death signal, as below a program that has changed its credentials.

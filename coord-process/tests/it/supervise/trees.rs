@@ -39,6 +39,7 @@ fn a_tree_that_forks_without_end_is_killed() {
 
 /// KILL begins the earlier the larger the tree is. One of five has to be good, and by a tenth of a second: other tests run
 /// at the same time, and what is killed needs the processor once more to end.
+// Holds lockheed-3.
 #[test]
 fn a_large_tree_is_gone_when_the_deadline_has_come() {
     let mut late = Vec::new();

@@ -35,6 +35,7 @@ async fn acquire_behind(place: &Place, proxy: &Proxy) -> Held {
         .unwrap()
 }
 
+// Holds lockheed-4.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn an_acquisition_whose_answer_is_lost_is_found_out() {
@@ -82,6 +83,7 @@ async fn a_request_that_never_arrived_is_made_again() {
     assert!(again.token() > token);
 }
 
+// Holds lockheed-4.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_renewal_and_a_release_whose_answers_are_lost_are_found_out() {
@@ -103,6 +105,7 @@ async fn a_renewal_and_a_release_whose_answers_are_lost_are_found_out() {
     assert!(next.token() > token);
 }
 
+// Holds lockheed-4.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn who_gives_up_with_a_write_under_way_leaves_no_lease_behind() {
@@ -171,6 +174,7 @@ async fn a_server_that_never_can_is_an_error_with_its_text() {
     assert!(error.to_string().contains("503: out of order"), "{error}");
 }
 
+// Holds lockheed-7.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_silent_server_costs_the_lock_at_the_deadline_and_not_before() {
@@ -243,6 +247,7 @@ async fn a_deleted_lock_is_lost_at_once() {
     assert_eq!(held.lost().await, LeaseLost::Deleted);
 }
 
+// Holds lockheed-2.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn api_servers_whose_clocks_differ_exclude_all_the_same() {

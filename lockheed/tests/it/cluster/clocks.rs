@@ -35,6 +35,7 @@ fn a_shift_is_visible_to_the_program() {
 const NEXT: &str = r#"if kill -0 $(cat pid) 2>/dev/null; then echo -1 >next; exit 1; fi
 cut -d' ' -f1 /proc/uptime | tr -d . >next"#;
 
+// Holds lockheed-2.
 #[test]
 #[ignore = "no cluster"]
 fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late() {

@@ -137,6 +137,7 @@ pub(super) fn directory() -> tempfile::TempDir {
     directory
 }
 
+// Holds lockheed-1.
 #[test]
 #[ignore = "no cluster"]
 fn twenty_processes_with_fifty_sections_each_never_overlap() {
@@ -148,6 +149,7 @@ fn twenty_processes_with_fifty_sections_each_never_overlap() {
     assert!(place.record("contended").leases.is_empty());
 }
 
+// Holds lockheed-1.
 #[test]
 #[ignore = "no cluster"]
 fn the_api_server_and_etcd_may_be_killed_while_ten_contend() {
@@ -175,6 +177,7 @@ fn the_api_server_and_etcd_may_be_killed_while_ten_contend() {
     check(directory.path(), 10, 20);
 }
 
+// Holds lockheed-1.
 #[test]
 #[ignore = "no cluster"]
 fn nor_do_those_of_ten_on_a_lease() {

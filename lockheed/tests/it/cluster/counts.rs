@@ -52,6 +52,7 @@ async fn a_holder_makes_one_request_for_each_thing() {
     }
 }
 
+// Holds lockheed-7.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "no cluster"]
 async fn a_waiter_waits_with_one_watch() {
@@ -288,6 +289,7 @@ fn a_process_has_one_connection_while_it_waits_takes_over_and_holds() {
     }
 }
 
+// Holds lockheed-8.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "no cluster"]
 async fn a_hundred_waiters_do_not_storm_the_server() {
@@ -313,6 +315,7 @@ async fn a_hundred_waiters_do_not_storm_the_server() {
 
 /// The release, which names the next one, and that one's write. What else is written are places
 /// that were kept.
+// Holds lockheed-8.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "no cluster"]
 async fn a_hand_off_among_a_hundred_in_turn_costs_two_writes() {

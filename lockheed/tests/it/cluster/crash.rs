@@ -113,6 +113,7 @@ fn lease_seen(place: &Place) -> String {
         .to_owned()
 }
 
+// Holds lockheed-6.
 #[test]
 #[ignore = "no cluster"]
 fn after_a_killed_holder_the_next_begins_when_the_lease_is_over() {
@@ -163,6 +164,7 @@ pub(super) fn kill_a_holder_that_renewed(place: &Place) {
     assert!(waiting.0.wait().unwrap().success());
 }
 
+// Holds lockheed-1.
 #[test]
 #[ignore = "no cluster"]
 fn a_stopped_holders_work_has_ended_by_its_deadline() {
@@ -216,6 +218,7 @@ pub(super) fn own() -> Own {
     }
 }
 
+// Holds lockheed-3.
 #[test]
 #[ignore = "no cluster"]
 fn with_an_api_server_that_stops_for_longer_than_the_lease_the_work_ends_by_its_deadline() {
@@ -312,6 +315,7 @@ fn a_server_that_never_answered_is_an_error_after_half_a_minute() {
 }
 
 /// What a shell runs is ours to end, too, when the holder is killed a moment after it began.
+// Holds lockheed-3.
 #[test]
 #[ignore = "no cluster"]
 fn a_holder_killed_at_any_moment_leaves_no_command_behind() {

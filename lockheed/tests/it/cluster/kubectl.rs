@@ -209,6 +209,7 @@ fn is_one_sentence(text: &str) -> bool {
     text.lines().count() == 1 && !causes.iter().enumerate().any(again)
 }
 
+// Holds coord-kube-2.
 #[test]
 #[ignore = "no cluster"]
 fn a_kubeconfig_that_kubectl_can_use_is_used() {

@@ -35,6 +35,7 @@ async fn write_often(user: &Path) {
     }
 }
 
+// Holds lockheed-9.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "no cluster"]
 async fn who_held_a_lock_since_the_backup_has_lost_it_and_nobody_storms_the_server() {

@@ -15,6 +15,7 @@ macro_rules! on_the_server {
     )*};
 }
 
+// Holds lockheed-1.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn readers_and_writers() {
@@ -23,6 +24,7 @@ async fn readers_and_writers() {
     game.readers_and_writers(10).await;
 }
 
+// Holds lockheed-1.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn slots() {

@@ -49,6 +49,7 @@ fn check(expected: &str, setups: &[&str]) {
     }
 }
 
+// Holds sipid-3.
 #[test]
 #[ignore = "needs root"]
 fn what_only_root_can_have_written_is_believed() {
@@ -64,6 +65,7 @@ fn what_only_root_can_have_written_is_believed() {
     );
 }
 
+// Holds sipid-3.
 #[test]
 #[ignore = "needs root"]
 fn what_its_owner_can_have_written_is_believed_of_the_owners_processes() {
@@ -88,6 +90,7 @@ fn what_its_owner_can_have_written_is_believed_of_the_owners_processes() {
     );
 }
 
+// Holds sipid-3.
 #[test]
 #[ignore = "needs root"]
 fn what_anybody_else_can_have_written_is_not_believed() {
@@ -110,6 +113,7 @@ fn what_anybody_else_can_have_written_is_not_believed() {
 }
 
 /// Whoever can rename a directory, or change a link, can put another file in the place of this one.
+// Holds sipid-3.
 #[test]
 #[ignore = "needs root"]
 fn each_directory_on_the_way_counts() {

@@ -86,6 +86,7 @@ fn renewed(place: &Place) -> Duration {
     boot - (wall.duration_since(UNIX_EPOCH).unwrap() - time.since_unix())
 }
 
+// Holds lockheed-1.
 #[test]
 #[ignore = "no cluster"]
 fn sections_of_ours_and_of_theirs_never_overlap() {
