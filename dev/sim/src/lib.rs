@@ -22,6 +22,7 @@ mod world;
 
 use std::time::Duration;
 
+pub use broken::Broken;
 pub use check::Violation;
 use mutex::MutexGame;
 pub use outage::{Asked, Endured, Failing, Outage};
