@@ -10,7 +10,8 @@ use crate::{
     world::{Stage, World},
 };
 
-/// Within so many seconds: a lease of somebody who has died, the longest pause of somebody who was refused, and then some.
+/// Within so many seconds: a lease of somebody who has died, the longest pause of somebody who was refused, and then some. An expiry is
+/// later than that by as long as the answer was under way by which its writer knows the server's clock.
 const SERVED_WITHIN: u32 = 60;
 
 /// More than any such history has.
@@ -32,7 +33,8 @@ impl Fair {
     ) -> Result<(), (Vec<Action>, String)> {
         world.faults = 0;
         world.lives = LIVES;
-        let latest = world.now + SERVED_WITHIN;
+        let longest_answer = world.now;
+        let latest = world.now + longest_answer + SERVED_WITHIN;
         let (mut happened, mut passed) = (Vec::new(), Vec::new());
         let served_at = loop {
             let is_served = |left: &Stage| *left == Stage::Left;
