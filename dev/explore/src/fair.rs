@@ -89,3 +89,27 @@ fn starving(world: &World) -> String {
         wanting.join(", ")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, Setup, lock::OfLockheed};
+
+    #[test]
+    fn who_is_kept_from_the_lock_is_not_served() {
+        let setup = Setup::new(Kind::Mutex, 2, 0);
+        let mut automaton = Automaton::<OfLockheed>::new(Kind::Mutex, None);
+        let mut world = World::new(&setup, None);
+        let served = Fair::default().serve_all(world.clone(), &mut automaton);
+        assert_eq!(served, Ok(()));
+        // It can begin no more.
+        world.contenders[1].life = LIVES;
+        let served = Fair::default().serve_all(world, &mut automaton);
+        let (happened, what) = served.unwrap_err();
+        assert!(!happened.is_empty());
+        assert!(
+            what.contains("not served") && what.ends_with("b8"),
+            "{what}"
+        );
+    }
+}
