@@ -1,8 +1,11 @@
 //! The Pod's lock as the lease engine plays it: how the object and its owner are judged, and what claims, extends, releases and fences it.
 
+mod refusal;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
-    fmt,
     marker::PhantomData,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -15,9 +18,10 @@ use coord_lease::{
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 
+pub use self::refusal::Refusal;
 pub use crate::holder::{Container, Holder, OwnerState};
 use crate::{
-    FreeReason, HeldBy, PodName, Record, Time,
+    FreeReason, HeldBy, Record, Time,
     judge::{self, judge, look_again},
     record::{self, Malformed, Owner},
     time::ClockBounds,
@@ -27,6 +31,7 @@ use crate::{
 const LONG_OVER: u64 = 5;
 
 /// A lock, as one contender sees it, whose requests fail with such errors.
+#[derive(Debug)]
 pub struct PodLock<E> {
     name: String,
     labels: BTreeMap<String, String>,
@@ -42,7 +47,7 @@ pub struct PodLock<E> {
 }
 
 /// What is known of the expiry of a lock that is held: none as long as nothing was written.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Written(Arc<Mutex<Option<Option<Time>>>>);
 
 /// What must be known besides the object.
@@ -61,23 +66,6 @@ pub enum Fact {
     Us(Result<Holder, Refusal>, Option<String>),
     /// The Pod of whoever holds the lock.
     Owner(OwnerState),
-}
-
-/// Why the lock cannot be had.
-#[derive(Clone, Debug)]
-pub enum Refusal {
-    /// This cannot be the name of a Pod.
-    PodName(PodName),
-    /// There is no such Pod.
-    NoPod(PodName),
-    /// The Pod has ended, with this phase.
-    Finished(PodName, String),
-    /// The Pod has no container of this name.
-    NoContainer(PodName, String),
-    /// The object is not a lock.
-    Malformed(Malformed),
-    /// The server's answers have no `Date`.
-    NoClock,
 }
 
 /// What else happens to a lock that is wanted.
@@ -300,15 +288,20 @@ impl<E: RequestError> Protocol for PodLock<E> {
         (Write::Create(self.new_object(expires, lease)), None)
     }
 
+    /// A holder believes in the expiry that is there until it hears of this write, and others may hear of it long before. So this one is
+    /// not earlier, even where more is known of the clock by now.
     fn extend(
         &self,
         object: &ConfigMap,
-        _: Option<&Holder>,
+        grant: Option<&Holder>,
         lease: NewLease,
         now: Moment,
     ) -> Result<Write<ConfigMap>, Failure<Self>> {
         let mut object = object.clone();
         if let Some(expires) = expiry(lease, now) {
+            let held = self.readable().filter(|_| grant.is_some());
+            let held_until = held.and_then(|record| record.expires);
+            let expires = held_until.map_or(expires, |until| until.max(expires));
             let data = object.data.get_or_insert_default();
             data.extend(record::data(Some(expires)));
         }
@@ -365,37 +358,5 @@ impl Written {
 
     pub(crate) fn set(&self, expires: Option<Option<Time>>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = expires;
-    }
-}
-
-impl From<Malformed> for Refusal {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SET: &str = "set POD_NAME and POD_NAMESPACE to the Pod's metadata.name and metadata.namespace, or give --pod and --namespace";
-        match self {
-            Self::PodName(pod) => write!(f, "{:?} cannot be the name of a Pod: {SET}", pod.name),
-            Self::NoPod(pod) => write!(
-                f,
-                "there is no Pod {:?} in namespace {:?} to own it: {SET}",
-                pod.name, pod.namespace
-            ),
-            Self::Finished(pod, phase) => {
-                write!(f, "Pod {pod} has ended ({phase}) and cannot own it: {SET}")
-            }
-            Self::NoContainer(pod, name) => write!(
-                f,
-                "Pod {pod} has no container {name:?}: set CONTAINER_NAME or --container to the name of the one that this process is in"
-            ),
-            Self::Malformed(malformed) => write!(
-                f,
-                "its ConfigMap exists but is not a cmlock lock ({malformed}); leaving it unchanged"
-            ),
-            Self::NoClock => f.write_str("the API server's answers have no Date"),
-        }
     }
 }

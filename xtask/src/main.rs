@@ -3,6 +3,7 @@
 mod ci;
 mod demo;
 mod e2e;
+mod explore;
 mod kube;
 mod process;
 mod promises;
@@ -38,6 +39,8 @@ enum Xtask {
     Sim(sim::Sim),
     /// Write down which tests hold what the READMEs promise, in RELIABILITY.md
     Promises,
+    /// Play lockheed's and cmlock's locking logic through every history of failures, up to a number of steps
+    Explore(explore::Explore),
     /// Show the tools at work in real Pods, on a kind cluster
     E2e(e2e::E2e),
     /// Check what every change must pass: all steps, or those named
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
         Xtask::Promises => promises::run(),
+        Xtask::Explore(explore) => explore.run(),
         Xtask::E2e(e2e) => e2e.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a write is tried for one who does not wait.
 const TRIES: u32 = 3;
 
+#[derive(Debug)]
 pub(super) struct Acquiring<P: Protocol> {
     since: BootInstant,
     wait: Wait,

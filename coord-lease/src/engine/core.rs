@@ -19,6 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const IN_CROWD: u32 = 10;
 
 /// See the module.
+#[derive(Debug)]
 pub(super) struct Core<P: Protocol> {
     pub(super) protocol: P,
     pub(super) settings: Settings,
@@ -50,6 +51,7 @@ pub(super) struct Core<P: Protocol> {
 }
 
 /// The lock's object as it was last seen.
+#[derive(Debug)]
 pub(super) enum Seen<O> {
     Unknown,
     /// There is none; the version of its deletion, if that is known.
@@ -58,6 +60,7 @@ pub(super) enum Seen<O> {
 }
 
 /// The request under way.
+#[derive(Debug)]
 pub(super) enum Pending<S> {
     Read { sent: BootInstant },
     Subject { subject: S, sent: BootInstant },

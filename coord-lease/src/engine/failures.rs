@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{Backoff, Random};
 
 /// What works says nothing of what does not: a server may answer reads and no writes.
+#[derive(Debug)]
 pub(super) struct Failures {
     pub(super) read: Failing,
     pub(super) write: Failing,
@@ -12,6 +13,7 @@ pub(super) struct Failures {
     pub(super) conflicts: u32,
 }
 
+#[derive(Debug)]
 pub(super) struct Failing {
     backoff: Backoff,
     /// Since the last time that it worked.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::LeaseLost;
 
+#[derive(Debug)]
 pub(super) struct Holding<P: Protocol> {
     grant: P::Grant,
     /// When the belief ends.

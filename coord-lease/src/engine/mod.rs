@@ -49,12 +49,14 @@ pub use protocol::{
 use self::{acquiring::Acquiring, core::Core, holding::Holding, releasing::Releasing};
 
 /// See the module.
+#[derive(Debug)]
 pub struct Engine<P: Protocol> {
     core: Core<P>,
     phase: Phase<P>,
 }
 
 /// What is done just now. Each phase is moved into the next.
+#[derive(Debug)]
 enum Phase<P: Protocol> {
     Acquiring(Acquiring<P>),
     Holding(Holding<P>),

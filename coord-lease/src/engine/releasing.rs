@@ -15,6 +15,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// The same after an attempt, whose end is waited for by whoever has asked us to stop.
 const SOON: Duration = Duration::from_millis(800);
 
+#[derive(Debug)]
 pub(super) struct Releasing<P: Protocol> {
     /// The attempt that ended so, whose writes alone are taken back; none to end the lease of our ID.
     after: Option<Failure<P>>,

@@ -14,6 +14,7 @@ use super::{
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// See the module.
+#[derive(Debug)]
 pub(super) struct Beside<S> {
     pub(super) subject: Option<S>,
     /// When to read it; none while it is watched, or is known for good.

@@ -15,6 +15,7 @@ pub(super) const LASTING: Duration = Duration::from_secs(10);
 const NOT_BY_CHANCE: u32 = 3;
 
 /// See the module.
+#[derive(Debug)]
 pub(super) struct Watcher {
     state: Watching,
     since: BootInstant,

@@ -9,13 +9,15 @@ use coord_lease::{
 use super::Flaw;
 
 /// See the module.
-pub(super) struct Broken<P> {
+#[derive(Debug)]
+pub struct Broken<P> {
     inner: P,
     flaw: Option<Flaw>,
 }
 
 impl<P> Broken<P> {
-    pub(super) fn new(inner: P, flaw: Option<Flaw>) -> Self {
+    /// The protocol with this flaw, if it has one.
+    pub fn new(inner: P, flaw: Option<Flaw>) -> Self {
         Self { inner, flaw }
     }
 }

@@ -26,6 +26,7 @@ mod world;
 
 use std::time::Duration;
 
+pub use broken::Broken;
 pub use check::Violation;
 use faults::LeftOut;
 use mutex::MutexGame;

@@ -1,0 +1,171 @@
+//! What must be so in every state: the promises that `sim` checks in its histories, in a form that is small.
+
+use crate::{
+    Kind,
+    automaton::Kept,
+    lock::{Id, Lock},
+};
+
+/// How long nobody may acquire the lock after a Go program has announced a write.
+const DEFERENCE: u32 = 2;
+
+/// Who believes to hold the lock, and what was promised never to come back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Check {
+    /// Until when, by contender, in milliseconds; [`u32::MAX`] for one that believes until it is told otherwise.
+    believers: Vec<Option<u32>>,
+    /// The highest token of all, and of those who held the lock alone.
+    highest: u64,
+    highest_alone: u64,
+    /// Who said that nothing of it is left.
+    gone: u64,
+    /// Who was shown, since it sent its last creation, that the name was taken. When it is free again, the creation may be done after all,
+    /// as long as it is on its way: the one thing that cannot be prevented, and is documented.
+    certain: u64,
+    /// Whose creation was done so.
+    excused: u64,
+    /// Since when a write by another program is announced.
+    reserved: Option<u32>,
+}
+
+type Checked = Result<(), String>;
+
+impl Check {
+    pub(crate) fn new(contenders: usize) -> Self {
+        Self {
+            believers: vec![None; contenders],
+            highest: 0,
+            highest_alone: 0,
+            gone: 0,
+            certain: 0,
+            excused: 0,
+            reserved: None,
+        }
+    }
+
+    /// Somebody acquired the lock.
+    pub(crate) fn acquired(
+        &mut self,
+        kind: Kind,
+        id: Id,
+        token: Option<u64>,
+        until: Option<u32>,
+        now: u32,
+    ) -> Checked {
+        let is_alone = kind.is_alone(id.contender);
+        if let Some(other) = self.other_holder(kind, id, now) {
+            return Err(format!("{id} acquires the lock while {other} holds it"));
+        }
+        if let Some(token) = token {
+            // Of those who hold it together, one may hear of its write later.
+            let before = if is_alone {
+                self.highest
+            } else {
+                self.highest_alone
+            };
+            if before >= token {
+                return Err(format!("{id} gets token {token}, after {before}"));
+            }
+            self.highest = self.highest.max(token);
+            if is_alone {
+                self.highest_alone = token;
+            }
+        }
+        self.believe(id, until);
+        Ok(())
+    }
+
+    pub(crate) fn renewed(&mut self, kind: Kind, id: Id, until: Option<u32>, now: u32) -> Checked {
+        if let Some(other) = self.other_holder(kind, id, now) {
+            return Err(format!(
+                "{id} renews its lease while {other} holds the lock"
+            ));
+        }
+        self.believe(id, until);
+        Ok(())
+    }
+
+    /// Who excludes this one by what it believes.
+    fn other_holder(&self, kind: Kind, id: Id, now: u32) -> Option<char> {
+        let believers = (0..).zip(&self.believers);
+        let mut others = believers.filter(|(other, until)| {
+            let excludes = kind.is_alone(id.contender) || kind.is_alone(*other);
+            let believes = until.is_some_and(|until| until > now * 1000);
+            *other != id.contender && excludes && believes
+        });
+        let (other, _) = others.next()?;
+        Some(char::from(b'a' + other))
+    }
+
+    fn believe(&mut self, id: Id, until: Option<u32>) {
+        self.believers[usize::from(id.contender)] = Some(until.unwrap_or(u32::MAX));
+    }
+
+    pub(crate) fn ended(&mut self, id: Id) {
+        self.believers[usize::from(id.contender)] = None;
+    }
+
+    /// It said that nothing of it is left.
+    pub(crate) fn gone(&mut self, id: Id) {
+        self.ended(id);
+        self.gone |= id.bit();
+    }
+
+    /// It said that something may be.
+    pub(crate) fn may_come_back(&mut self, id: Id) {
+        self.ended(id);
+        self.gone &= !id.bit();
+    }
+
+    /// After it has said so, there is no lease of it.
+    pub(crate) fn left(&self, id: Id, holders: u64) -> Checked {
+        if self.gone & holders & !self.excused & id.bit() != 0 {
+            return Err(format!("{id} has left, and its lease is there still"));
+        }
+        Ok(())
+    }
+
+    /// It sends a creation.
+    pub(crate) fn creates(&mut self, id: Id) {
+        self.certain &= !id.bit();
+    }
+
+    /// It was shown that the name is taken.
+    pub(crate) fn is_certain(&mut self, id: Id) {
+        self.certain |= id.bit();
+    }
+
+    /// Something was written by somebody, over what was there.
+    pub(crate) fn written<L: Lock>(
+        &mut self,
+        writer: Option<Id>,
+        before: u64,
+        kept: &Kept<L>,
+        now: u32,
+    ) -> Checked {
+        let new = kept.holders(now) & !before;
+        if kept.is_new() {
+            self.excused |= new & self.certain;
+        }
+        if new & self.gone & !self.excused != 0 {
+            return Err("a lease comes back of one who has left".to_owned());
+        }
+        if let (Some(writer), Some(since)) = (writer, self.reserved) {
+            let acquires = new & writer.bit() != 0;
+            if acquires && now < since + DEFERENCE {
+                return Err(format!(
+                    "{writer} acquires the lock over a fresh reservation"
+                ));
+            }
+        }
+        self.reserved = self.reserved.filter(|_| kept.is_reserved);
+        if kept.is_reserved {
+            self.reserved.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn deleted(&mut self) {
+        self.reserved = None;
+    }
+}
