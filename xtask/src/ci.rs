@@ -212,7 +212,14 @@ fn musl() -> Result {
         process::cargo_test()
             .args(["--workspace", "--target", &target])
             // What runs on the machine where they are built, and not where the tools do.
-            .args(["--exclude", "xtask", "--exclude", "sim"])
+            .args([
+                "--exclude",
+                "xtask",
+                "--exclude",
+                "sim",
+                "--exclude",
+                "fuzz",
+            ])
             .env(target::c_compiler(&target), "cc"),
     )
 }
@@ -257,6 +264,8 @@ fn package() -> Result {
         "e2e",
         "--exclude",
         "sim",
+        "--exclude",
+        "fuzz",
         "--locked",
         "--allow-dirty",
     ];

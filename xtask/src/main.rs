@@ -3,6 +3,7 @@
 mod ci;
 mod demo;
 mod e2e;
+mod fuzz;
 mod kube;
 mod process;
 mod serve;
@@ -35,6 +36,8 @@ enum Xtask {
     Test(test::Test),
     /// Play lockheed's locking logic through many histories of failures, each from a seed
     Sim(sim::Sim),
+    /// Look for bytes that somebody else may write and a parser does not stand, with cargo-fuzz where it is installed
+    Fuzz(fuzz::Fuzz),
     /// Show the tools at work in real Pods, on a kind cluster
     E2e(e2e::E2e),
     /// Check what every change must pass: all steps, or those named
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
+        Xtask::Fuzz(fuzz) => fuzz.run(),
         Xtask::E2e(e2e) => e2e.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
