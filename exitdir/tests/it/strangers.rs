@@ -158,7 +158,8 @@ mod needs_root {
             "flock",
         ]);
         let _lock = Process(
-            lock.arg("--no-fork").arg(dir.path())
+            lock.arg("--no-fork")
+                .arg(dir.path())
                 .args(["sleep", &seconds])
                 .spawn()
                 .unwrap(),
