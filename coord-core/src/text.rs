@@ -125,10 +125,13 @@ fn authority_start(url: &str) -> usize {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
     };
+    // What stands before `://` is meant as a scheme, even where it cannot be one.
+    let is_meant_as_scheme = |text: &str| !text.contains(['/', '\\', '?', '#', '@']);
     let rest = match url.split_once(':') {
         Some((scheme, rest)) if is_scheme(scheme.trim_start()) && rest.starts_with(['/', '\\']) => {
             rest
         }
+        Some((scheme, rest)) if is_meant_as_scheme(scheme) && rest.starts_with("//") => rest,
         _ => url,
     };
     url.len() - rest.trim_start_matches(['/', '\\']).len()
@@ -176,6 +179,8 @@ mod tests {
             ("http://token@h/", "http://***@h/"),
             ("socks5://u:p@@[::1]:1080", "socks5://***@[::1]:1080"),
             ("http:/u:p@h", "http:/***@h"),
+            ("\"http://u:p@h/", "\"http://***@h/"),
+            ("1://u:p@h/", "1://***@h/"),
             ("http:///u:p@h", "http:///***@h"),
             ("http:\\\\u:p@h", "http:\\\\***@h"),
             ("http:u:p@h", "***@h"),

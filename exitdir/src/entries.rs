@@ -61,7 +61,7 @@ pub(crate) fn look(dir: &Path) -> Result<Found, Kind> {
     if !names.iter().any(|name| name == FILE) {
         return Ok(Found::Signal(Record::default()));
     }
-    // A record that nobody can read says no more than that it is there.
+    // A record that nobody can read, or that is elsewhere, says no more than that it is there.
     Ok(read(dir).unwrap_or_else(|_| Found::Signal(Record::default())))
 }
 
@@ -70,7 +70,7 @@ fn read(dir: &Path) -> io::Result<Found> {
     let mut options = File::options();
     let file = options
         .read(true)
-        .custom_flags(libc::O_NONBLOCK)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
         .open(dir.join(FILE))?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {

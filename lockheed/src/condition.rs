@@ -77,6 +77,13 @@ impl FromStr for Condition {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // The language has no words for these, which only JSON can say.
+            Self::And(all) if all.is_empty() => {
+                f.write_str("acquired equals true or acquired equals false")
+            }
+            Self::Or(any) if any.is_empty() => {
+                f.write_str("acquired equals true and acquired equals false")
+            }
             Self::And(all) => join(f, all, " and "),
             Self::Or(any) => join(f, any, " or "),
             Self::TagsContain(tag) => write!(f, "tags contains {}", text::quoted(tag)),
@@ -104,9 +111,6 @@ impl HasErrno for InvalidCondition {
 }
 
 fn join(f: &mut fmt::Formatter<'_>, parts: &[Condition], between: &str) -> fmt::Result {
-    if parts.is_empty() {
-        return f.write_str("()");
-    }
     for (at, part) in parts.iter().enumerate() {
         if at > 0 {
             f.write_str(between)?;
@@ -124,6 +128,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_has_no_parts_is_shown_as_what_it_means() {
+        for (json, meaning) in [
+            (r#"{"operation":"and","conditions":[]}"#, true),
+            (r#"{"operation":"or","conditions":[]}"#, false),
+        ] {
+            let condition: Condition = json.parse().unwrap();
+            let shown: Condition = condition.to_string().parse().unwrap();
+            for acquired in [true, false] {
+                let holds = |one: &Condition| one.holds(&Record::mutex("x"), acquired);
+                assert_eq!((holds(&condition), holds(&shown)), (meaning, meaning));
+            }
+        }
+    }
 
     fn any_condition() -> impl Strategy<Value = Condition> {
         let leaf = prop_oneof![

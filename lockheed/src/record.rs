@@ -275,6 +275,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_others_do_not_drift() {
+        let text = r#"{"leases":{},"other":18446744073736407074709551615}"#;
+        let once = Record::from_json(text).unwrap();
+        let twice = Record::from_json(&once.to_json()).unwrap();
+        assert_eq!(twice, once);
+    }
+
+    #[test]
     fn fresh_objects_of_go_programs_are_empty_mutexes() {
         let record =
             Record::from_json(r#"{"name":"x","lockType":"","leases":null,"tags":null}"#).unwrap();

@@ -96,7 +96,7 @@ impl Timestamp {
     }
 
     fn new(seconds: i64, nanos: u32) -> Self {
-        if seconds > Self::NEVER.seconds {
+        if seconds >= Self::NEVER.seconds {
             Self::NEVER
         } else {
             Self { seconds, nanos }
@@ -265,6 +265,7 @@ mod tests {
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
             ("9999-12-31T23:59:59-07:00", "9999-12-31T23:59:59Z"),
+            ("9999-12-31T23:59:59.12Z", "9999-12-31T23:59:59Z"),
             (
                 "2024-02-29T23:30:00.123456789-01:30",
                 "2024-03-01T01:00:00.123456789Z",

@@ -4,6 +4,7 @@ mod ci;
 mod demo;
 mod e2e;
 mod explore;
+mod fuzz;
 mod kube;
 mod process;
 mod promises;
@@ -41,6 +42,8 @@ enum Xtask {
     Promises,
     /// Play lockheed's and cmlock's locking logic through every history of failures, up to a number of steps
     Explore(explore::Explore),
+    /// Look for bytes that somebody else may write and a parser does not stand, with cargo-fuzz where it is installed
+    Fuzz(fuzz::Fuzz),
     /// Show the tools at work in real Pods, on a kind cluster
     E2e(e2e::E2e),
     /// Check what every change must pass: all steps, or those named
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Xtask::Sim(sim) => sim.run(),
         Xtask::Promises => promises::run(),
         Xtask::Explore(explore) => explore.run(),
+        Xtask::Fuzz(fuzz) => fuzz.run(),
         Xtask::E2e(e2e) => e2e.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };

@@ -8,7 +8,7 @@ use std::{
 
 use apiserver::{Front, Guarded, Namespace, guarded::VERSION};
 use coord_core::{Errno, errno::with_sources};
-use coord_kube::Cluster;
+use coord_kube::{ClientArgs, Cluster};
 use k8s_openapi::{api::authentication::v1::SelfSubjectReview, jiff::Timestamp};
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
@@ -309,4 +309,33 @@ async fn a_plugin_may_hand_out_short_lived_certificates() {
     }
     assert_eq!((at.runs(), front.accepted()), (2, 2));
     eventually("the old connection is closed", || front.open() == 1);
+}
+
+/// A kubeconfig can name any program, and only that of the chosen user is run.
+#[tokio::test]
+async fn the_plugin_of_the_chosen_user_is_run_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let (kubeconfig, ran) = (
+        directory.path().join("config"),
+        directory.path().join("ran"),
+    );
+    let plugin = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+        "command": "touch", "args": [ran]}});
+    let config = json!({"current-context": "c", "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "plain"}}],
+        "users": [{"name": "plain", "user": {"token": "t"}}, {"name": "other", "user": plugin}]});
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let cluster = connect(&kubeconfig).await;
+    cluster.log_in().await.unwrap();
+    get(&cluster, "x").await.unwrap_err();
+    assert!(!ran.exists());
+    let args = ClientArgs {
+        kubeconfig: Some(kubeconfig),
+        user: Some("other".to_owned()),
+        ..ClientArgs::default()
+    };
+    let cluster = Cluster::connect(&args, "coord-core-tests/0").await.unwrap();
+    assert!(!ran.exists());
+    cluster.log_in().await.unwrap_err();
+    assert!(ran.exists());
 }

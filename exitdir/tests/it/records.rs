@@ -125,6 +125,22 @@ fn whatever_stands_in_the_records_place_signals_and_hangs_nobody() {
     }
 }
 
+/// Whoever may write into the directory chooses where a link leads, and may not be the one who may read there.
+#[test]
+fn a_link_in_the_records_place_signals_and_is_not_followed() {
+    let dir = tempdir().unwrap();
+    let elsewhere = tempdir().unwrap();
+    let secret = elsewhere.path().join("secret");
+    fs::write(&secret, r#"{"name":"secret","status":7}"#).unwrap();
+    std::os::unix::fs::symlink(&secret, dir.path().join("exitFile")).unwrap();
+    assert_eq!(run(dir.path(), &["wait", "--leader-status"]).0, Some(0));
+    let (code, stdout, stderr) = run(dir.path(), &["status"]);
+    assert_eq!(code, Some(0));
+    assert!(!(stdout + &stderr).contains("secret"));
+    assert_eq!(run(dir.path(), &["clear"]).0, Some(0));
+    assert!(secret.exists());
+}
+
 /// Without /proc a nameless file cannot be given a name: the record is empty for a moment, as on a filesystem that has no nameless files.
 #[test]
 fn a_record_that_cannot_appear_whole_is_waited_for() {

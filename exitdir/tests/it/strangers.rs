@@ -1,6 +1,12 @@
 //! Who may only read the directory disturbs neither leaders nor followers.
 
-use std::{fs::File, path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use exitdir::{Ended, ExitDir, Watcher};
 use nix::{
@@ -10,7 +16,7 @@ use nix::{
 };
 use tempfile::tempdir;
 
-use crate::{Process, eventually, is_led, run, start, unique};
+use crate::{Process, eventually, is_led, run, run_as_reader, sleeps, start, unique};
 
 /// The read lock of an open file description, which reading a directory is enough for.
 fn read_lock(dir: &Path) -> File {
@@ -127,5 +133,48 @@ fn one_of_many_leaders_leads() {
                 .collect()
         });
         assert_eq!(leaders.len(), 1);
+    }
+}
+
+mod needs_root {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs root"]
+    fn another_user_who_may_only_look_signals_nobody_and_keeps_nobody_out() {
+        let dir = tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let waiter = start(dir.path(), &["wait"]);
+        eventually("the follower watches", || waiter.watches());
+        assert_eq!(run_as_reader(dir.path(), &["exit"]).0, Some(13));
+        let (code, stderr) = run_as_reader(dir.path(), &["lead", "--", "true"]);
+        assert_eq!(code, Some(125), "{stderr}");
+        assert!(stderr.contains("Permission denied"), "{stderr}");
+        let seconds = unique();
+        let mut lock = Command::new("setpriv");
+        lock.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "flock",
+        ]);
+        let _lock = Process(
+            lock.arg("--no-fork")
+                .arg(dir.path())
+                .args(["sleep", &seconds])
+                .spawn()
+                .unwrap(),
+        );
+        eventually("it is locked", || sleeps(&seconds));
+        assert_eq!(run(dir.path(), &["status"]).0, Some(1));
+        assert_eq!(
+            run(dir.path(), &["-q", "lead", "--", "sh", "-c", "exit 4"]).0,
+            Some(4)
+        );
+        assert_eq!(waiter.code(), Some(0));
+        assert_eq!(run_as_reader(dir.path(), &["clear"]).0, Some(13));
+        assert_eq!(run_as_reader(dir.path(), &["status"]).0, Some(0));
     }
 }

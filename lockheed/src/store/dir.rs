@@ -147,6 +147,11 @@ impl DirStore {
     fn read(&self, name: &LockName) -> Result<format::Read, StoreError> {
         let text = self.files.read(name)?;
         let mut lock = format::read(name, &text);
+        if let Some(error) = lock.unreadable {
+            let text =
+                format!("lock {name} cannot be read: its \"store\" is not what this program wrote");
+            return Err(invalid(Errno::EINVAL, text).caused_by(error));
+        }
         format::drop_void(&mut lock, &self.place, |number| {
             alive::life(&self.files, number)
         });

@@ -164,6 +164,7 @@ fn what_cannot_be_read_is_an_error_that_says_where_and_is_left_alone() {
         r#"{"leases":{"a":{"expires":"soon"}}}"#,
         r#"{"lockType":"semaphore","leases":{}}"#,
         long.as_str(),
+        r#"{"leases":{},"store":{"version":"x"}}"#,
     ] {
         place.write("x", bad);
         for command in [

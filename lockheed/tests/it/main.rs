@@ -14,6 +14,7 @@ mod directory;
 mod failures;
 mod foreign;
 mod hooks;
+mod hostile;
 mod init;
 mod keys;
 mod library;

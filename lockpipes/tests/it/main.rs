@@ -9,6 +9,7 @@ mod quiet;
 mod rendezvous;
 mod signals;
 mod statuses;
+mod strangers;
 mod support;
 mod terminal;
 mod waiting;

@@ -138,3 +138,36 @@ fn what_fails_before_it_is_ready_is_told_at_once() {
     assert_eq!(second.status.code(), Some(17), "{second:?}");
     assert_eq!(String::from_utf8(second.stderr).unwrap().lines().count(), 1);
 }
+
+mod needs_root {
+    use super::*;
+
+    /// The socket has a name that everybody can see.
+    #[test]
+    #[ignore = "needs root"]
+    fn the_word_of_another_user_does_not_count() {
+        let (dir, file) = place();
+        let said = dir.path().join("said");
+        let program = env::current_exe().unwrap();
+        // It has said its word when one of its threads sleeps.
+        let script = "\"$0\" --exact ready::the_command_that_is_started & \
+            until grep -qs 65534 /proc/$!/status && grep -qs nanosleep /proc/$!/task/*/wchan; do \
+                sleep 0.05; \
+            done; touch \"$1\"; kill $!";
+        let command = [
+            "sh",
+            "-c",
+            script,
+            program.to_str().unwrap(),
+            said.to_str().unwrap(),
+        ];
+        let started = start_with(
+            &file,
+            "2m",
+            &command,
+            &[(WORDS, "READY=1"), (USER, "65534")],
+        );
+        assert_eq!(started.status.code(), Some(3), "{started:?}");
+        assert!(said.exists());
+    }
+}

@@ -141,7 +141,7 @@ impl Report {
             b'n' => Self::NotStarted(one),
             b't' => Self::Stopped(one),
             _ => {
-                let exit = u8::try_from(one).map_or(Exit::Signal(-one), Exit::Code);
+                let exit = u8::try_from(one).map_or(Exit::Signal(one.wrapping_neg()), Exit::Code);
                 Self::Over(exit, Cause::from_number(other))
             }
         }
@@ -188,4 +188,62 @@ fn decode(bytes: &[u8]) -> Vec<(OsString, OsString)> {
         vars.push((name, value));
     }
     vars
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_report() -> impl Strategy<Value = Report> {
+        let causes = prop::sample::select(&[Cause::Own, Cause::Asked, Cause::Deadline][..]);
+        let exits = prop_oneof![
+            any::<u8>().prop_map(Exit::Code),
+            (1..=64).prop_map(Exit::Signal)
+        ];
+        prop_oneof![
+            Just(Report::Ready),
+            ("\\PC{0,20}", any::<i32>()).prop_map(|(what, errno)| Report::Failed(what, errno)),
+            any::<i32>().prop_map(Report::Started),
+            any::<i32>().prop_map(Report::NotStarted),
+            any::<i32>().prop_map(Report::Stopped),
+            (exits, causes).prop_map(|(exit, cause)| Report::Over(exit, cause)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_reported_is_read(report in any_report()) {
+            let read = Report::read(&report.packet());
+            prop_assert_eq!(format!("{read:?}"), format!("{report:?}"));
+        }
+
+        #[test]
+        fn variables_and_deadlines_are_read_as_they_were_ordered(
+            vars in prop::collection::vec(("[^\0=]{1,8}", "[^\0]{0,8}"), 0..4),
+            at in prop::option::of(0..u64::MAX),
+        ) {
+            let vars: Vec<(OsString, OsString)> =
+                vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let at = at.map(Duration::from_nanos);
+            for order in [Order::Start(vars), Order::Deadline(at), Order::End] {
+                let read = Order::read(&order.packet(), None);
+                prop_assert_eq!(format!("{read:?}"), format!("{order:?}"));
+            }
+        }
+
+        #[test]
+        fn no_packet_is_too_strange(packet in prop::collection::vec(any::<u8>(), 1..40)) {
+            let _ = (Report::read(&packet), Order::read(&packet, None));
+        }
+
+        #[test]
+        fn no_number_is_too_large_or_too_small(tag in any::<u8>(), one in any::<i32>(), other in any::<i32>()) {
+            for one in [one, i32::MIN, i32::MAX] {
+                let packet = [&[tag][..], &numbers(one, other)].concat();
+                let _ = (Report::read(&packet), Order::read(&packet, None));
+            }
+        }
+    }
 }

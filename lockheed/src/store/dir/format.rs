@@ -46,12 +46,18 @@ pub(super) struct Read {
     pub(super) place: Option<Place>,
     /// Which queue its waiters are in, see [`queue`](super::queue).
     pub(super) queue: u64,
+    /// Why what is around the record cannot be read, where that is so.
+    pub(super) unreadable: Option<serde_json::Error>,
 }
 
 /// A text that is no lock is an object too, whose record cannot be read: whoever uses it says so.
 pub(super) fn read(name: &LockName, text: &str) -> Read {
     let (record, around) = parse(text).unwrap_or((text.to_owned(), None));
     let mut object = Object::new(name);
+    let (around, unreadable) = match around.transpose() {
+        Ok(around) => (around, None),
+        Err(error) => (None, Some(error)),
+    };
     let Some(around) = around else {
         object.data.insert(RECORD.to_owned(), record);
         return Read {
@@ -59,6 +65,7 @@ pub(super) fn read(name: &LockName, text: &str) -> Read {
             boot: None,
             place: None,
             queue: 0,
+            unreadable,
         };
     };
     object.version = Version::new(around.version.to_string());
@@ -80,6 +87,7 @@ pub(super) fn read(name: &LockName, text: &str) -> Read {
         place: place(),
         boot: around.boot,
         queue: around.queue,
+        unreadable,
     }
 }
 
@@ -136,12 +144,12 @@ pub(super) fn is_free(object: &Object) -> bool {
     object.record().is_ok_and(|record| record.leases.is_empty())
 }
 
-fn parse(text: &str) -> Option<(String, Option<Around>)> {
+fn parse(text: &str) -> Option<(String, Option<serde_json::Result<Around>>)> {
     let mut file: Map<String, Value> = serde_json::from_str(text).ok()?;
     let Some(around) = file.remove(AROUND) else {
         return Some((text.to_owned(), None));
     };
-    let around = serde_json::from_value(around).ok()?;
+    let around = serde_json::from_value(around);
     Some((Value::Object(file).to_string(), Some(around)))
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use coord_core::{Errno, boottime};
 use nix::sys::statfs::{FsType, statfs};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 
 use super::{alive, failed, files::Files, format, invalid, open};
 use crate::store::{StoreError, StoreErrorKind};
@@ -23,6 +23,9 @@ const MAY_NOT_WRITE: [Errno; 3] = [Errno::EACCES, Errno::EPERM, Errno::EROFS];
 /// How far the wall clock may have been set since the directory was first used in this boot, for
 /// the boot to be known by when it began.
 const SAME_EPOCH: Duration = Duration::from_secs(10);
+
+/// The end of the year 9999, the last that a lock can have.
+const LAST_EPOCH: Duration = Duration::from_secs(253_402_300_799);
 
 /// File systems that other machines share, by the magic numbers of `statfs(2)`: their locks and times are not those of one kernel.
 const SHARED: [(i64, &str); 8] = [
@@ -115,7 +118,11 @@ impl Place {
             Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        serde_json::from_slice(&text).map(Some).map_err(|error| {
+        let place = serde_json::from_slice(&text).and_then(|place: Self| match place {
+            place if place.epoch <= LAST_EPOCH => Ok(Some(place)),
+            _ => Err(serde_json::Error::custom("its epoch is behind all times")),
+        });
+        place.map_err(|error| {
             let text =
                 format!("{path:?} is not what this program wrote; remove it when no lock is held");
             invalid(Errno::EINVAL, text).caused_by(error)
@@ -131,7 +138,8 @@ impl Place {
             .filter_map(|name| Some((name, files.read(name).ok()?)));
         let locks = texts.map(|(name, text)| format::read(name, &text));
         let latest = locks.max_by_key(|lock| lock.object.version.number());
-        Ok(latest.and_then(|lock| lock.place))
+        let place = latest.and_then(|lock| lock.place);
+        Ok(place.filter(|place| place.epoch <= LAST_EPOCH))
     }
 
     fn write(&self, files: &Files) -> Result<(), StoreError> {
@@ -215,6 +223,9 @@ mod tests {
         assert_eq!(Place::find(&files).unwrap().boot, first.boot);
         assert_eq!(first.keep(&files).unwrap_err().errno(), Errno::ESTALE);
         fs::write(files.path(CLOCK), "x").unwrap();
+        assert_eq!(Place::find(&files).unwrap_err().errno(), Errno::EINVAL);
+        let epoch = Duration::MAX;
+        Place { epoch, ..first }.write(&files).unwrap();
         assert_eq!(Place::find(&files).unwrap_err().errno(), Errno::EINVAL);
     }
 

@@ -1,0 +1,136 @@
+//! Which cluster, and as whom: kubeconfigs, and the credentials that they lead to.
+
+use std::fs;
+
+use coord_core::Errno;
+use coord_kube::{ClientArgs, Cluster, Error};
+use serde_json::{Value, json};
+
+use crate::{Target, directory, run, text_of};
+
+pub(crate) const TARGETS: &[Target] = &[
+    Target {
+        name: "kubeconfig",
+        corpus: &[
+            br#"{"current-context":"c","clusters":[{"name":"c","cluster":{"server":"https://a:1","certificate-authority-data":"LS0t"}}],"contexts":[{"name":"c","context":{"cluster":"c","user":"u","namespace":"n"}}],"users":[{"name":"u","user":{"username":"a","password":"secret","as-groups":["g"]}}]}"#,
+            b"current-context: c\nclusters:\n- name: c\n  cluster: {server: 'http://[::1]:80', insecure-skip-tls-verify: true}\ncontexts:\n- {name: c, context: {cluster: c}}\n",
+            b"\xef\xbb\xbfapiVersion: v1\nclusters: &a [*a]\n---\nkind: Config\n",
+            b"clusters: null\ncontexts: {}\n",
+        ],
+        cases: 200,
+        holds: kubeconfigs,
+    },
+    Target {
+        name: "proxy-url",
+        corpus: &[
+            b"http://me:secret@[::1]:3128/",
+            b"socks5h://u%40:%zz@h",
+            b"https://h:99999",
+            b"\"ttp://me:secret@[::1]:3128/",
+            b"h",
+        ],
+        cases: 200,
+        holds: proxy_urls,
+    },
+    Target {
+        name: "token",
+        corpus: &[b"secret.e30.x\n", b" a b ", b"\xff", b""],
+        cases: 200,
+        holds: tokens,
+    },
+    Target {
+        name: "exec-credential",
+        corpus: &[
+            br#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"secret","expirationTimestamp":"2030-01-02T03:04:05Z"}}"#,
+            b"apiVersion: client.authentication.k8s.io/v1\nkind: ExecCredential\nstatus: {token: secret}\n",
+            br#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"clientCertificateData":"secret","clientKeyData":"secret"}}"#,
+            br#"{"kind":"ExecCredential","status":null}"#,
+        ],
+        cases: 40,
+        holds: exec_credentials,
+    },
+];
+
+/// A kubeconfig of one cluster and one user.
+pub(crate) fn of(cluster: &Value, user: &Value) -> Vec<u8> {
+    let config = json!({"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}]});
+    config.to_string().into_bytes()
+}
+
+pub(crate) async fn connect(kubeconfig: &[u8]) -> Result<Cluster, Error> {
+    let directory = directory();
+    let path = directory.path().join("config");
+    fs::write(&path, kubeconfig).expect("a file");
+    let args = ClientArgs {
+        kubeconfig: Some(path),
+        ..ClientArgs::default()
+    };
+    Cluster::connect(&args, "fuzz/0").await
+}
+
+/// One whose certificate is not looked at: reading the machine's takes long.
+fn server() -> Value {
+    json!({"server": "https://h", "insecure-skip-tls-verify": true})
+}
+
+/// It names a cluster, or the error says what is wrong, and no password.
+fn kubeconfigs(bytes: &[u8]) {
+    if let Err(error) = run(connect(bytes)) {
+        let text = text_of(bytes);
+        let is_password =
+            text.contains(r#""password":"secret""#) && text.matches("secret").count() == 1;
+        let known = [Errno::EINVAL, Errno::ENOENT, Errno::EISDIR, Errno::ENOTDIR];
+        assert!(known.contains(&error.errno()), "{error}: {}", error.errno());
+        assert!(
+            !(is_password && error.to_string().contains("secret")),
+            "{error}"
+        );
+    }
+}
+
+fn proxy_urls(bytes: &[u8]) {
+    let text = text_of(bytes);
+    let mut cluster = server();
+    cluster["proxy-url"] = text.clone().into();
+    if let Err(error) = run(connect(&of(&cluster, &json!({})))) {
+        assert_eq!(error.errno(), Errno::EINVAL);
+        let is_told = error.to_string().contains("secret");
+        assert!(!(has_password(&text) && is_told), "{error}");
+    }
+}
+
+/// Whether the secret stands where a URL has its password, even one that is none otherwise.
+fn has_password(text: &str) -> bool {
+    let is_password = text.split_once("://").is_some_and(|(scheme, rest)| {
+        !scheme.contains(['/', '\\', '?', '#', '@', ':']) && rest.starts_with("me:secret@")
+    });
+    is_password && text.matches("secret").count() == 1
+}
+
+fn tokens(bytes: &[u8]) {
+    let directory = directory();
+    let path = directory.path().join("token");
+    fs::write(&path, bytes).expect("a file");
+    let user = json!({"tokenFile": path});
+    if let Err(error) = run(connect(&of(&server(), &user))) {
+        assert_eq!(error.errno(), Errno::EINVAL);
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+/// Nothing that a plugin prints to us is told to anybody.
+fn exec_credentials(bytes: &[u8]) {
+    let directory = directory();
+    let printed = directory.path().join("printed");
+    fs::write(&printed, bytes).expect("a file");
+    let user = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "cat",
+        "args": [printed], "interactiveMode": "Never"}});
+    let logged_in = run(async {
+        let cluster = connect(&of(&server(), &user)).await;
+        cluster.expect("a cluster").log_in().await
+    });
+    if let Err(error) = logged_in {
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
