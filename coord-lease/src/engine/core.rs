@@ -189,18 +189,24 @@ impl<P: Protocol> Core<P> {
         self.wants_subject();
     }
 
+    /// Of what is known: the object's, or that of its deletion.
+    fn version(&self) -> Option<Version> {
+        match &self.object {
+            Seen::There(object) => Some(self.protocol.version(object)),
+            Seen::Absent(deleted) => deleted.clone(),
+            Seen::Unknown => None,
+        }
+    }
+
     /// Whether something newer is known.
     fn is_old(&self, version: &Version) -> bool {
-        match &self.object {
-            Seen::There(object) => version.is_before(&self.protocol.version(object)),
-            Seen::Absent(Some(deleted)) => version.is_before(deleted),
-            Seen::Absent(None) | Seen::Unknown => false,
-        }
+        self.version()
+            .is_some_and(|known| version.is_before(&known))
     }
 
     pub(super) fn read(&mut self) {
         let sent = self.now.boot;
-        self.known = self.there().map(|known| self.protocol.version(known));
+        self.known = self.version();
         self.pending = Some(Pending::Read { sent });
         self.outputs.push_back(Output::Read);
     }
@@ -211,7 +217,7 @@ impl<P: Protocol> Core<P> {
             Write::Create(_) => None,
             Write::Update(object) | Write::Delete(object) => Some(self.protocol.version(object)),
         };
-        self.known = self.there().map(|known| self.protocol.version(known));
+        self.known = self.version();
         self.pending = Some(Pending::Write(Sent {
             at: self.now.boot,
             nonce,

@@ -23,6 +23,8 @@ pub(super) struct Fate {
     pub(super) denied_after: Option<Effect>,
     /// Something in between sends it a second time, so long after the first.
     pub(super) again: Option<Duration>,
+    /// This is the second time.
+    pub(super) doubled: bool,
 }
 
 /// The fate of one watch.
@@ -55,6 +57,7 @@ impl Fate {
             refused: None,
             denied_after: None,
             again: None,
+            doubled: false,
         }
     }
 

@@ -55,8 +55,14 @@ impl<G: Game> World<G> {
             },
         );
         let Some(there) = fate.there else { return };
-        let again = fate.again.map(|again| (there + again, request.clone()));
-        for (after, request) in iter::once((there, request)).chain(again) {
+        let doubled = Fate {
+            doubled: true,
+            ..fate
+        };
+        let again = fate
+            .again
+            .map(|again| (there + again, request.clone(), doubled));
+        for (after, request, fate) in iter::once((there, request, fate)).chain(again) {
             let arrival = Event::Arrive {
                 node: number,
                 life,
@@ -96,6 +102,10 @@ impl<G: Game> World<G> {
         let writer = format!("node{number}-{life}");
         let unversioned = self.flaw == Some(Flaw::SkipVersion);
         let clock = Some(self.clocks.now(number, self.now).since_unix());
+        // Its sender knows what became of the first one, and not that there is another.
+        if fate.doubled {
+            self.check.is_taken(&writer);
+        }
         let input: InputOf<G> = match request {
             request if let Some(effect) = fate.refused => refusal::<G>(&request, effect),
             Request::Read => Input::Read(Ok(self.objects.get()), clock),

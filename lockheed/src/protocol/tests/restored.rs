@@ -72,6 +72,47 @@ fn who_releases_after_the_store_was_put_back_writes_nothing() {
     );
 }
 
+/// So that what is there now is older than the deletion.
+#[test]
+fn a_store_that_was_put_back_to_before_a_deletion_is_believed() {
+    let mut waiter = contender(Wait::Forever);
+    waiter.handle(Input::Time, at(0));
+    outputs(&mut waiter);
+    let mut held = Record::mutex("x");
+    let lease = Lease::new("other", Timestamp::NEVER, Some(LENGTH));
+    held.leases.insert("other".to_owned(), lease);
+    let mut object = Object::new(&"x".parse().unwrap());
+    object.data.insert(RECORD.to_owned(), held.to_json());
+    waiter.handle(read(Some(versioned(object.clone(), 900))), at(0));
+    outputs(&mut waiter);
+    waiter.handle(Input::Deleted(Version::new("901")), at(1));
+    let mut asked = outputs(&mut waiter);
+    if asked.is_empty() {
+        waiter.handle(Input::Time, waiter.wake_at().unwrap());
+        asked = outputs(&mut waiter);
+    }
+    assert!(
+        matches!(asked[..], [Output::Write(Write::Create(_))]),
+        "{asked:?}"
+    );
+    let conflict = StoreError::new(StoreErrorKind::Conflict, Errno::EEXIST, "it is there");
+    waiter.handle(Input::Written(Err(conflict), None), at(2));
+    assert!(matches!(outputs(&mut waiter)[..], [Output::Read]));
+    waiter.handle(read(Some(versioned(object, 400))), at(2));
+    let told = outputs(&mut waiter);
+    let waits = |output: &Output<Mutex>| {
+        matches!(
+            output,
+            Output::Tell(Event::Waiting(_)) | Output::Watch(Some(_))
+        )
+    };
+    assert!(told.iter().any(waits), "{told:?}");
+    assert!(
+        !told.iter().any(|output| matches!(output, Output::Write(_))),
+        "{told:?}"
+    );
+}
+
 /// A watch may say nothing before it comes to the version from which it was begun.
 #[test]
 fn a_watch_begins_again_from_what_there_is_now() {
