@@ -5,9 +5,8 @@ use std::time::Duration;
 use coord_core::{BootInstant, errno::with_sources};
 
 use super::{
-    Event, Failure, Goal, NewLease, Nonce, Phase, Protocol, Verdict, Wait, Write,
-    core::{Core, Sent},
-    holding::Holding,
+    Event, Failure, Goal, NewLease, Nonce, Phase, Protocol, Verdict, Wait, Write, core::Core,
+    holding::Holding, known::Sent,
 };
 use crate::{LeaseLost, Version};
 
@@ -309,8 +308,8 @@ impl<P: Protocol> Acquiring<P> {
         if sent.nonce.is_none() || sent.is_place || !is_fresh(sent, core) {
             return Phase::Acquiring(self);
         }
-        let has_lease = core.there().map(|object| core.protocol.has_lease(object));
-        if has_lease == Some(Some(false)) {
+        let is_gone = |object| core.protocol.has_lease(object) == Some(false);
+        if core.there().is_none_or(is_gone) {
             core.stale = true;
             return Phase::Acquiring(self);
         }

@@ -4,8 +4,9 @@ use coord_core::errno::with_sources;
 
 use super::{
     Effect, Event, Failure, Input, Phase, Protocol, RequestError,
-    core::{Core, Pending, Sent},
+    core::Core,
     failures::Asked,
+    known::{Pending, Sent},
     releasing::Releasing,
 };
 
@@ -61,7 +62,10 @@ impl<P: Protocol> Phase<P> {
                 self
             }
             Input::Renew => self.renew_now(core),
-            Input::Cancel => self.give_up(Failure::Cancelled, core),
+            Input::Cancel => match self {
+                Self::Holding(holding) => holding.cancelled(core),
+                _ => self.give_up(Failure::Cancelled, core),
+            },
             Input::Release => self.release(core),
             Input::Abandoned => match self {
                 Self::Acquiring(_) => self.give_up(Failure::Cancelled, core),
@@ -180,7 +184,7 @@ impl<P: Protocol> Phase<P> {
         }
     }
 
-    fn release(self, core: &mut Core<P>) -> Self {
+    pub(super) fn release(self, core: &mut Core<P>) -> Self {
         match self {
             Self::Releasing(_) | Self::Done => self,
             _ => Releasing::begin(

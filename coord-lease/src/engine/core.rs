@@ -7,6 +7,7 @@ use coord_core::{BootInstant, errno::with_sources};
 use super::{
     Event, Moment, NewLease, Nonce, Output, Protocol, RequestError, Settings, StoreTime, Write,
     failures::{Asked, Failures},
+    known::{Pending, Seen, Sent},
     subject::Beside,
     watcher::Watcher,
 };
@@ -48,38 +49,6 @@ pub(super) struct Core<P: Protocol> {
     pub(super) random: Random,
     pub(super) wake: Option<BootInstant>,
     pub(super) outputs: VecDeque<Output<P>>,
-}
-
-/// The lock's object as it was last seen.
-#[derive(Debug)]
-pub(super) enum Seen<O> {
-    Unknown,
-    /// There is none; the version of its deletion, if that is known.
-    Absent(Option<Version>),
-    There(Box<O>),
-}
-
-/// The request under way.
-#[derive(Debug)]
-pub(super) enum Pending<S> {
-    Read { sent: BootInstant },
-    Subject { subject: S, sent: BootInstant },
-    Write(Sent),
-}
-
-/// A write of ours.
-#[derive(Clone, Debug)]
-pub(super) struct Sent {
-    /// From before it was sent.
-    pub(super) at: BootInstant,
-    /// In the lease that it makes; none for one that makes no lease.
-    pub(super) nonce: Option<Nonce>,
-    /// The version that it is to replace; none for a creation.
-    pub(super) base: Option<Version>,
-    /// A lease of this ID was there before, so that it does no harm when it is done late.
-    pub(super) extends: bool,
-    /// What it makes is a place in the queue, and no lease.
-    pub(super) is_place: bool,
 }
 
 impl<P: Protocol> Core<P> {
@@ -184,7 +153,8 @@ impl<P: Protocol> Core<P> {
         self.protocol.observe(object.as_ref(), self.now);
         self.object = match object {
             Some(object) => Seen::There(Box::new(object)),
-            None => Seen::Absent(deleted),
+            // It was deleted after what is known.
+            None => Seen::Absent(deleted.or_else(|| self.version())),
         };
         self.wants_subject();
     }
@@ -398,14 +368,5 @@ impl<P: Protocol> Core<P> {
 
     pub(super) fn tell(&mut self, event: Event<P>) {
         self.outputs.push_back(Output::Tell(event));
-    }
-}
-
-impl<O> Seen<O> {
-    pub(super) fn there(&self) -> Option<&O> {
-        match self {
-            Self::There(object) => Some(object),
-            Self::Absent(_) | Self::Unknown => None,
-        }
     }
 }

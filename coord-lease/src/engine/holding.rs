@@ -4,8 +4,9 @@ use coord_core::BootInstant;
 
 use super::{
     Event, Failure, Phase, Protocol,
-    core::{Core, Seen, Sent},
+    core::Core,
     failures::Asked,
+    known::{Seen, Sent},
     watcher::LASTING,
 };
 use crate::LeaseLost;
@@ -13,6 +14,8 @@ use crate::LeaseLost;
 #[derive(Debug)]
 pub(super) struct Holding<P: Protocol> {
     grant: P::Grant,
+    /// A lease of this ID was there before: somebody relies on it.
+    was_there: bool,
     /// When the belief ends.
     deadline: Option<BootInstant>,
     renew_at: Option<BootInstant>,
@@ -27,6 +30,7 @@ impl<P: Protocol> Holding<P> {
     pub(super) fn new(grant: P::Grant, sent: &Sent, core: &mut Core<P>) -> Self {
         let mut holding = Self {
             grant,
+            was_there: sent.extends,
             deadline: None,
             renew_at: None,
             look_at: core.now.boot + LASTING,
@@ -37,6 +41,15 @@ impl<P: Protocol> Holding<P> {
         holding.extended_by(sent, core);
         core.tell(Event::Acquired(holding.grant.clone(), holding.deadline));
         holding
+    }
+
+    /// It was acquired at the moment at which it was not wanted any more. What was there before stays.
+    pub(super) fn cancelled(self, core: &mut Core<P>) -> Phase<P> {
+        if self.was_there {
+            core.abandon();
+            return Phase::Done;
+        }
+        Phase::Holding(self).release(core)
     }
 
     fn extended_by(&mut self, sent: &Sent, core: &mut Core<P>) {

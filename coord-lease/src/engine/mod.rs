@@ -31,6 +31,7 @@ mod core;
 mod failures;
 mod holding;
 mod io;
+mod known;
 mod protocol;
 mod releasing;
 mod subject;

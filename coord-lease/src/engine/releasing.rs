@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use coord_core::BootInstant;
 
-use super::{
-    Event, Failure, Phase, Protocol, Write,
-    core::{Core, Seen},
-};
+use super::{Event, Failure, Phase, Protocol, Write, core::Core, known::Seen};
 
 /// How long it is tried at most. A lease with an end goes by itself soon after.
 const LONGEST: Duration = Duration::from_secs(30);

@@ -6,7 +6,8 @@ use coord_core::BootInstant;
 
 use super::{
     Effect, Event, Output, Protocol, RequestError,
-    core::{Core, Pending},
+    core::Core,
+    known::Pending,
     watcher::{LASTING, Watcher},
 };
 

@@ -1,5 +1,6 @@
 //! What goes into the engine and what comes out, step by step, with a mutex; whole histories are played by the simulation.
 
+mod overtaken;
 mod restored;
 
 use coord_core::Errno;

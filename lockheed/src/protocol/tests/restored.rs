@@ -73,6 +73,7 @@ fn who_releases_after_the_store_was_put_back_writes_nothing() {
 }
 
 /// So that what is there now is older than the deletion.
+// Holds lockheed-9.
 #[test]
 fn a_store_that_was_put_back_to_before_a_deletion_is_believed() {
     let mut waiter = contender(Wait::Forever);
@@ -114,6 +115,7 @@ fn a_store_that_was_put_back_to_before_a_deletion_is_believed() {
 }
 
 /// A watch may say nothing before it comes to the version from which it was begun.
+// Holds lockheed-9.
 #[test]
 fn a_watch_begins_again_from_what_there_is_now() {
     let mut waiter = contender(Wait::Forever);
@@ -155,24 +157,45 @@ fn a_watch_begins_again_from_what_there_is_now() {
     assert!(all.iter().any(begins), "{all:?}");
 }
 
-/// The watch tells of a state in which the lease is not there before the write is answered.
+/// Nobody has told of a deletion: there is nothing, and then an object with lower versions.
 #[test]
-fn a_lease_that_is_gone_when_its_write_is_answered_was_not_acquired() {
-    let mut engine = contender(Wait::Forever);
-    engine.handle(Input::Time, at(0));
-    outputs(&mut engine);
-    let mut free = edit::empty(&Object::new(&"x".parse().unwrap()));
-    free.version = Version::new("10".to_owned());
-    engine.handle(read(Some(free.clone())), at(0));
-    let asked = outputs(&mut engine);
-    let claim = asked.iter().find_map(|output| match output {
-        Output::Write(Write::Update(object)) => Some(object.clone()),
-        _ => None,
-    });
-    let claim = claim.unwrap_or_else(|| panic!("{asked:?}"));
-    engine.handle(Input::Changed(versioned(free, 30)), at(1));
-    outputs(&mut engine);
-    engine.handle(written(claim, 20), at(1));
-    let told = outputs(&mut engine);
-    assert!(matches!(told[..], [Output::Read]), "{told:?}");
+fn a_store_that_was_put_back_to_when_there_was_nothing_is_believed() {
+    let mut waiter = contender(Wait::Forever);
+    waiter.handle(Input::Time, at(0));
+    outputs(&mut waiter);
+    let free = edit::empty(&Object::new(&"x".parse().unwrap()));
+    waiter.handle(read(Some(versioned(free.clone(), 900))), at(0));
+    let claims = |output: &Output<Mutex>| matches!(output, Output::Write(Write::Update(_)));
+    assert!(outputs(&mut waiter).iter().any(claims));
+    let unknown = StoreError::new(StoreErrorKind::Unknown, Errno::ETIMEDOUT, "no answer");
+    waiter.handle(Input::Written(Err(unknown), None), at(1));
+    outputs(&mut waiter);
+    waiter.handle(Input::Time, waiter.wake_at().unwrap());
+    assert!(matches!(outputs(&mut waiter)[..], [Output::Read]));
+    waiter.handle(read(None), at(3));
+    let asked = outputs(&mut waiter);
+    assert!(
+        matches!(asked[..], [.., Output::Write(Write::Create(_))]),
+        "{asked:?}"
+    );
+    let conflict = StoreError::new(StoreErrorKind::Conflict, Errno::EEXIST, "it is there");
+    waiter.handle(Input::Written(Err(conflict), None), at(3));
+    outputs(&mut waiter);
+    if let Some(wake) = waiter.wake_at() {
+        waiter.handle(Input::Time, wake);
+        outputs(&mut waiter);
+    }
+    let mut held = Record::mutex("x");
+    let lease = Lease::new("other", Timestamp::NEVER, Some(LENGTH));
+    held.leases.insert("other".to_owned(), lease);
+    let mut object = free;
+    object.data.insert(RECORD.to_owned(), held.to_json());
+    waiter.handle(read(Some(versioned(object, 401))), at(4));
+    outputs(&mut waiter);
+    waiter.handle(Input::Cancel, at(5));
+    let told = outputs(&mut waiter);
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Failed(Failure::Cancelled))]),
+        "{told:?}"
+    );
 }

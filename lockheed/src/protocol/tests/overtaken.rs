@@ -1,0 +1,66 @@
+//! An answer that something else was quicker than.
+
+use super::*;
+
+/// A claim on a free lock of this version, which is under way.
+fn claiming(version: u64) -> (Engine<Mutex>, Object, Object) {
+    let mut engine = contender(Wait::Forever);
+    engine.handle(Input::Time, at(0));
+    outputs(&mut engine);
+    let free = edit::empty(&Object::new(&"x".parse().unwrap()));
+    engine.handle(read(Some(versioned(free.clone(), version))), at(0));
+    let asked = outputs(&mut engine);
+    let claim = asked.iter().find_map(|output| match output {
+        Output::Write(Write::Update(object)) => Some(object.clone()),
+        _ => None,
+    });
+    let claim = claim.unwrap_or_else(|| panic!("{asked:?}"));
+    (engine, free, claim)
+}
+
+/// The watch tells of a state in which the lease is not there before the write is answered.
+#[test]
+fn a_lease_that_is_gone_when_its_write_is_answered_was_not_acquired() {
+    let (mut engine, free, claim) = claiming(10);
+    engine.handle(Input::Changed(versioned(free, 30)), at(1));
+    outputs(&mut engine);
+    engine.handle(written(claim, 20), at(1));
+    let told = outputs(&mut engine);
+    assert!(matches!(told[..], [Output::Read]), "{told:?}");
+    // The same when the whole object was deleted.
+    let (mut engine, _, claim) = claiming(10);
+    engine.handle(Input::Deleted(Version::new("30")), at(1));
+    outputs(&mut engine);
+    engine.handle(written(claim, 20), at(1));
+    let told = outputs(&mut engine);
+    assert!(matches!(told[..], [Output::Read]), "{told:?}");
+}
+
+/// It is heard when the lock is held already.
+#[test]
+fn a_cancellation_that_comes_late_takes_back_what_was_not_there_before() {
+    let (mut engine, _, claim) = claiming(10);
+    engine.handle(written(claim.clone(), 20), at(1));
+    outputs(&mut engine);
+    engine.handle(Input::Cancel, at(1));
+    let asked = outputs(&mut engine);
+    let Some(Output::Write(Write::Update(released))) = asked.last() else {
+        panic!("{asked:?}");
+    };
+    assert!(record_of(released).unwrap().leases.is_empty());
+    // A lease of this ID that somebody has acquired before, and relies on, stays.
+    let mut again = contender(Wait::Forever);
+    again.handle(Input::Time, at(2));
+    outputs(&mut again);
+    again.handle(read(Some(versioned(claim, 20))), at(2));
+    let asked = outputs(&mut again);
+    let Some(Output::Write(Write::Update(extended))) = asked.last() else {
+        panic!("{asked:?}");
+    };
+    again.handle(written(extended.clone(), 30), at(3));
+    outputs(&mut again);
+    again.handle(Input::Cancel, at(3));
+    let asked = outputs(&mut again);
+    let writes = |output: &Output<Mutex>| matches!(output, Output::Write(_));
+    assert!(again.is_done() && !asked.iter().any(writes), "{asked:?}");
+}
