@@ -298,10 +298,14 @@ impl<E: RequestError> Protocol for PodLock<E> {
         now: Moment,
     ) -> Result<Write<ConfigMap>, Failure<Self>> {
         let mut object = object.clone();
-        if let Some(expires) = expiry(lease, now) {
-            let held = self.readable().filter(|_| grant.is_some());
-            let held_until = held.and_then(|record| record.expires);
-            let expires = held_until.map_or(expires, |until| until.max(expires));
+        let held = self.readable().filter(|_| grant.is_some());
+        let held_until = held.map(|record| record.expires);
+        // None is later than any.
+        let expires = expiry(lease, now).filter(|_| held_until != Some(None));
+        if let Some(expires) = expires {
+            let expires = held_until
+                .flatten()
+                .map_or(expires, |until| until.max(expires));
             let data = object.data.get_or_insert_default();
             data.extend(record::data(Some(expires)));
         }

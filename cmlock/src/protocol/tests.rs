@@ -41,17 +41,24 @@ fn lease(nonce: u64) -> NewLease {
     }
 }
 
-/// Whoever was answered slowly at first knows later that the clock is behind what it has reckoned with. Its extension may be done when
-/// its time is over, while the holder goes by what was granted.
-#[test]
-fn an_extension_does_not_end_before_what_is_held() {
-    let mut lock = PodLock::<Failed>::new("x", true);
+/// Who holds it.
+fn us(lock: &mut PodLock<Failed>) -> Holder {
     let owner = Owner {
         name: "a".to_owned(),
         uid: "a-1".to_owned(),
     };
     let us = Holder::new("me", owner);
     lock.learn(&Subject::Us, Fact::Us(Ok(us.clone()), None));
+    us
+}
+
+/// Whoever was answered slowly at first knows later that the clock is behind what it has reckoned with. Its extension may be done when
+/// its time is over, while the holder goes by what was granted.
+// Holds cmlock-4.
+#[test]
+fn an_extension_does_not_end_before_what_is_held() {
+    let mut lock = PodLock::<Failed>::new("x", true);
+    let us = us(&mut lock);
     let slow = at(30, 1030, 1061);
     let (Write::Create(created), _) = lock.claim(None, lease(1), slow) else {
         panic!("not created");
@@ -70,4 +77,21 @@ fn an_extension_does_not_end_before_what_is_held() {
     assert_eq!(extended(Some(&us), at(70, 1070, 1071)), Some(1077));
     // Nobody believes in it that is not granted.
     assert_eq!(extended(None, quick), Some(1039));
+}
+
+/// Somebody has removed the expiry of a lock that is held: its holder believes in it for good.
+#[test]
+fn an_extension_gives_no_end_to_what_has_none() {
+    let mut lock = PodLock::<Failed>::new("x", true);
+    let us = us(&mut lock);
+    let now = at(30, 1030, 1031);
+    let (Write::Create(mut object), _) = lock.claim(None, lease(1), now) else {
+        panic!("not created");
+    };
+    object.data = None;
+    lock.observe(Some(&object), now);
+    let Ok(Write::Update(extended)) = lock.extend(&object, Some(&us), lease(2), now) else {
+        panic!("not updated");
+    };
+    assert_eq!(Record::read(&extended).unwrap().expires, None);
 }

@@ -119,7 +119,7 @@ async fn a_restarted_container_does_not_wait_for_its_predecessor() {
 }
 
 /// The kubelet tells of a restart after the restarted process has read its Pod and acquired the lock.
-// Holds cmlock-7.
+// Holds cmlock-2.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_restart_that_is_told_late_does_not_cost_the_lock() {
