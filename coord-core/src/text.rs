@@ -95,7 +95,7 @@ pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
 /// A URL with its user name and password masked, for errors, logs and the live line: `http://***@host/path`.
 ///
 /// It also works for text that is not a URL, since a URL with a mistake in it is just what is printed: where the port is no
-/// number, a password with a slash in it is assumed.
+/// number, a password with a slash in it is assumed, and where there is no scheme, all before the last `@` may be one.
 ///
 /// ```
 /// use coord_core::text::without_password;
@@ -105,20 +105,21 @@ pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
 /// ```
 #[must_use]
 pub fn without_password(url: &str) -> String {
-    let start = authority_start(url);
+    let (start, has_scheme) = authority_start(url);
     let (scheme, rest) = url.split_at(start);
     let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
-    let user_end = authority
-        .rfind('@')
-        .or_else(|| rest.rfind('@').filter(|_| !has_good_port(authority)));
+    let user_end = authority.rfind('@').or_else(|| {
+        rest.rfind('@')
+            .filter(|_| !has_scheme || !has_good_port(authority))
+    });
     match user_end {
         Some(end) => format!("{scheme}***{}", &rest[end..]),
         None => url.to_owned(),
     }
 }
 
-/// Behind the scheme and its slashes, however many; at the start where there is no scheme.
-fn authority_start(url: &str) -> usize {
+/// Behind the scheme and its slashes, however many, and whether there is a scheme.
+fn authority_start(url: &str) -> (usize, bool) {
     let is_scheme = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text
@@ -129,12 +130,13 @@ fn authority_start(url: &str) -> usize {
     let is_meant_as_scheme = |text: &str| !text.contains(['/', '\\', '?', '#', '@']);
     let rest = match url.split_once(':') {
         Some((scheme, rest)) if is_scheme(scheme.trim_start()) && rest.starts_with(['/', '\\']) => {
-            rest
+            Some(rest)
         }
-        Some((scheme, rest)) if is_meant_as_scheme(scheme) && rest.starts_with("//") => rest,
-        _ => url,
+        Some((scheme, rest)) if is_meant_as_scheme(scheme) && rest.starts_with("//") => Some(rest),
+        _ => None,
     };
-    url.len() - rest.trim_start_matches(['/', '\\']).len()
+    let authority = rest.unwrap_or(url).trim_start_matches(['/', '\\']);
+    (url.len() - authority.len(), rest.is_some())
 }
 
 /// Whether what follows the host is a port, or nothing.
@@ -187,6 +189,9 @@ mod tests {
             ("u:p@h:1", "***@h:1"),
             ("//u:p@h", "//***@h"),
             ("http://u:p/w?x#y@h/z", "http://***@h/z"),
+            ("/http://u:p@h/", "/***@h/"),
+            ("#http://u:p@h/", "***@h/"),
+            ("http//u:p@h/", "***@h/"),
             ("http://h", "http://h"),
             ("http://h:80/@a", "http://h:80/@a"),
             ("http://[::1]/@a", "http://[::1]/@a"),

@@ -101,10 +101,10 @@ fn proxy_urls(bytes: &[u8]) {
 }
 
 /// Whether the secret stands where a URL has its password, even one that is none otherwise.
-fn has_password(text: &str) -> bool {
-    let is_password = text.split_once("://").is_some_and(|(scheme, rest)| {
-        !scheme.contains(['/', '\\', '?', '#', '@', ':']) && rest.starts_with("me:secret@")
-    });
+pub(crate) fn has_password(text: &str) -> bool {
+    let parts = text.split_once("://");
+    let is_password =
+        parts.is_some_and(|(scheme, rest)| !scheme.contains(':') && rest.starts_with("me:secret@"));
     is_password && text.matches("secret").count() == 1
 }
 

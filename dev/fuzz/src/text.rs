@@ -152,6 +152,10 @@ fn shown(bytes: &[u8]) {
     assert!(!shell_quoted(&*text).contains(['\x1b', '\n']));
     let masked = without_password(&text);
     assert_eq!(without_password(&masked), masked);
+    assert!(
+        !(has_password(&text) && masked.contains("secret")),
+        "{masked}"
+    );
 }
 
 fn schedules(bytes: &[u8]) {
@@ -229,9 +233,11 @@ fn versions(bytes: &[u8]) {
 /// What is shown of a URL has no password, and is as good as the URL.
 fn urls(bytes: &[u8]) {
     let text = text_of(bytes);
+    let is_secret = |shown: &str| has_password(&text) && shown.contains("secret");
     match text.parse::<Asked>() {
         Ok(asked) => {
             let shown = asked.to_string();
+            assert!(!is_secret(&shown), "{shown}");
             assert_eq!(escaped(&shown).to_string(), shown);
             if ["http", "tcp"]
                 .iter()
@@ -245,6 +251,7 @@ fn urls(bytes: &[u8]) {
         Err(error) => {
             let error = error.to_string();
             assert_eq!(escaped(&error).to_string(), error);
+            assert!(!is_secret(&error), "{error}");
         }
     }
 }
