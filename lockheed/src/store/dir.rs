@@ -145,17 +145,24 @@ impl DirStore {
     }
 
     fn read(&self, name: &LockName) -> Result<format::Read, StoreError> {
-        let text = self.files.read(name)?;
-        let mut lock = format::read(name, &text);
-        if let Some(error) = lock.unreadable {
-            let text =
-                format!("lock {name} cannot be read: its \"store\" is not what this program wrote");
-            return Err(invalid(Errno::EINVAL, text).caused_by(error));
-        }
+        let mut lock = self.load(name)?;
         format::drop_void(&mut lock, &self.place, |number| {
             alive::life(&self.files, number)
         });
         Ok(lock)
+    }
+
+    /// A lock as it was written.
+    fn load(&self, name: &LockName) -> Result<format::Read, StoreError> {
+        let mut lock = format::read(name, &self.files.read(name)?);
+        let Some(error) = lock.unreadable.take() else {
+            return Ok(lock);
+        };
+        let path = self.path().join(format!("{name}.json"));
+        let text = format!(
+            "lock {name} cannot be read: \"store\" in {path:?} is not what this program wrote: put the file back, or remove it while nobody holds the lock"
+        );
+        Err(invalid(Errno::EINVAL, text).caused_by(error))
     }
 
     /// A lock as one sees it who is not in the queue for it: when it is free and somebody is, it is
@@ -184,9 +191,8 @@ impl DirStore {
         let guard = self.files.guard()?;
         self.place.keep(&self.files)?;
         let mut queue = 0;
-        match (self.files.read(&object.name), expected) {
-            (Ok(text), Some(expected)) => {
-                let there = format::read(&expected.name, &text);
+        match (self.load(&object.name), expected) {
+            (Ok(there), Some(expected)) => {
                 compare(&there.object, expected)?;
                 queue = there.queue;
             }
@@ -220,8 +226,7 @@ impl DirStore {
     fn remove(&self, object: &Object) -> Result<(), StoreError> {
         let guard = self.files.guard()?;
         self.place.keep(&self.files)?;
-        let text = self.files.read(&object.name)?;
-        compare(&format::read(&object.name, &text).object, object)?;
+        compare(&self.load(&object.name)?.object, object)?;
         counter::next(&self.files)?;
         self.files.remove(&guard, &object.name)
     }
