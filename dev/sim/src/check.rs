@@ -230,6 +230,10 @@ impl Check {
                 );
             }
         }
+        // A new lease of it is one that it knows of.
+        if holders.contains(writer) && !self.leased.contains(writer) {
+            self.undone.remove(writer);
+        }
         self.leased = holders;
         self.note_reservation(reservation, at, clock);
         Ok(())
