@@ -30,13 +30,19 @@ pub(crate) fn smallest() -> Result<String> {
     installed_musl()?.map_or_else(host, Ok)
 }
 
-/// Makes a release build of these tools that needs no file at run time, and where their images are
-/// made of it, of what those need beside, so that all of it is built once. Returns where it is.
+/// Makes a build of these tools that needs no file at run time, and where their images are made of
+/// it, a release build, and of what those need beside, so that all of it is built once. Returns where it is.
 pub(crate) fn build_static(target: &str, tools: &[Tool]) -> Result<PathBuf> {
     let is_for_images = target == smallest()?;
     let mut build = process::cargo(["build", "--release", "--locked", "--target", target]);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
     build.env(c_compiler(target), "cc");
+    if !is_for_images {
+        // That it links and runs is all that is looked for, and optimising takes minutes.
+        for (name, value) in [("OPT_LEVEL", "0"), ("LTO", "off"), ("CODEGEN_UNITS", "16")] {
+            build.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
+        }
+    }
     for tool in tools {
         build.args(tool.build());
         if is_for_images {
