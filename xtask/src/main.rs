@@ -42,7 +42,7 @@ enum Xtask {
     Promises,
     /// Play lockheed's and cmlock's locking logic through every history of failures, up to a number of steps
     Explore(explore::Explore),
-    /// Look for bytes that somebody else may write and a parser does not stand, with cargo-fuzz where it is installed
+    /// Look for bytes that somebody else may write and a parser cannot handle, with cargo-fuzz where it is installed
     Fuzz(fuzz::Fuzz),
     /// Show the tools at work in real Pods, on a kind cluster
     E2e(e2e::E2e),

@@ -6,7 +6,7 @@ use sim::{Flaw, Kind, Outage, endure, hand_offs, run, shrink};
 
 const KINDS: [Kind; 6] = Kind::ALL;
 
-// Holds lockheed-1, lockheed-5.
+// Holds lockheed-1, lockheed-5, cmlock-1.
 #[test]
 fn no_promise_is_broken() {
     for kind in KINDS {

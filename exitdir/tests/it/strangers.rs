@@ -139,6 +139,7 @@ fn one_of_many_leaders_leads() {
 mod needs_root {
     use super::*;
 
+    // Holds exitdir-3.
     #[test]
     #[ignore = "needs root"]
     fn another_user_who_may_only_look_signals_nobody_and_keeps_nobody_out() {

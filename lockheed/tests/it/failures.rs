@@ -231,7 +231,6 @@ fn signals_reach_the_command_and_the_lock_is_given_back_when_it_has_ended() {
     assert!(place.leases("x").is_empty());
 }
 
-// Holds lockheed-3.
 #[test]
 fn a_killed_guard_costs_the_work_and_is_125() {
     let place = Place::new();

@@ -87,7 +87,6 @@ fn read_and_write_where_the_pipe_exists() {
     }
 }
 
-// Holds lockpipes-8.
 #[test]
 fn read_and_write_that_make_the_pipe() {
     for (command, during) in [("read", "reading from pipe"), ("write", "writing to pipe")] {

@@ -38,7 +38,6 @@ fn no_space_for_an_inode_is_28() {
     assert!(expect(&in_mount_namespace(&place, script), 28).contains("No space left on device"));
 }
 
-// Holds lockpipes-2.
 #[test]
 fn without_proc_the_pipe_is_opened_by_its_path() {
     let place = Place::with_pipe();

@@ -111,7 +111,7 @@ fn a_readers_timeout_covers_the_discarding() {
 
 /// Readers and writers in an order of chance. When only one side is left its partner may have gone with an earlier one, so it
 /// gets one more; with both sides there nobody may wait.
-// Holds lockpipes-1.
+// Holds lockpipes-1, lockpipes-8.
 #[test]
 fn two_hundred_rounds_of_chance_never_hang() {
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);

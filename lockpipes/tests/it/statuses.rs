@@ -30,7 +30,6 @@ fn create_makes_a_fifo_with_the_mode_asked_for() {
     }
 }
 
-// Holds lockpipes-8.
 #[test]
 fn create_again_is_0_with_a_warning() {
     let place = Place::with_pipe();

@@ -45,6 +45,7 @@ mod needs_root {
     }
 
     /// Whoever may write to the directory can end a wait, and gets nothing opened that is no pipe.
+    // Holds lockpipes-2.
     #[test]
     #[ignore = "needs root"]
     fn whoever_swaps_the_pipe_ends_the_wait_and_leads_nobody_to_another_file() {

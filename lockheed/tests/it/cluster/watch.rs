@@ -100,7 +100,7 @@ async fn a_lock_behind_a_watch_that_the_server_forgets_is_still_handed_on() {
     waiting.await.unwrap().unwrap().release().await.unwrap();
 }
 
-// Holds lockheed-7.
+// Holds lockheed-7, coord-kube-5.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_watch_that_falls_silent_is_an_error() {

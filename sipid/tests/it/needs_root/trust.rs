@@ -49,7 +49,6 @@ fn check(expected: &str, setups: &[&str]) {
     }
 }
 
-// Holds sipid-3.
 #[test]
 #[ignore = "needs root"]
 fn what_only_root_can_have_written_is_believed() {
