@@ -12,7 +12,7 @@ use sipid::{
     health::{Probe, Proxies, Statuses, Target as Asked},
 };
 
-use crate::{Target, text_of};
+use crate::{Target, kubeconfig::has_password, text_of};
 
 pub(crate) const TARGETS: &[Target] = &[
     Target {
