@@ -233,7 +233,9 @@ fn versions(bytes: &[u8]) {
 /// What is shown of a URL has no password, and is as good as the URL.
 fn urls(bytes: &[u8]) {
     let text = text_of(bytes);
-    let is_secret = |shown: &str| has_password(&text) && shown.contains("secret");
+    // Other schemes have a path or a command there.
+    let is_url = text.starts_with("http") && has_password(&text);
+    let is_secret = |shown: &str| is_url && shown.contains("secret");
     match text.parse::<Asked>() {
         Ok(asked) => {
             let shown = asked.to_string();
