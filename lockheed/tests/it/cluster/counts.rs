@@ -242,7 +242,8 @@ fn run(kubeconfig: &std::path::Path, place: &Place, name: &str) -> Kept {
         .join(format!("{}-{name}", place.namespace.name()));
     let script = format!("while ! [ -e {} ]; do sleep 0.1; done", end.display());
     let mut command = super::lockheed(kubeconfig);
-    command.args(["run", "x", "--duration", "6s", "--", "sh", "-c", &script]);
+    // A busy machine may answer late; what is not answered in a sixth of this costs the connection.
+    command.args(["run", "x", "--duration", "15s", "--", "sh", "-c", &script]);
     Kept::spawn(&mut command)
 }
 
