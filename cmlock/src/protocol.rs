@@ -288,8 +288,9 @@ impl<E: RequestError> Protocol for PodLock<E> {
         (Write::Create(self.new_object(expires, lease)), None)
     }
 
-    /// A holder believes in the expiry that is there until it hears of this write, and others may hear of it long before. So this one is
-    /// not earlier, even where more is known of the clock by now.
+    /// A holder believes in the expiry that is there until it hears of this write, and others may
+    /// hear of it long before. So this one is not earlier, even where more is known of the clock by
+    /// now.
     fn extend(
         &self,
         object: &ConfigMap,

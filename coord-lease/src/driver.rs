@@ -14,7 +14,8 @@ use crate::{
     held::LeaseWatch,
 };
 
-/// How long whoever cancels waits until what was acquired at that moment is released. After that it is released in the background.
+/// How long whoever cancels waits until what was acquired at that moment is released. After that it
+/// is released in the background.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Where the objects of one kind of lock are kept, seen from one lock.
@@ -169,8 +170,8 @@ pub fn start<P: Protocol, S: Store<P>>(
 }
 
 impl<P: Protocol> Started<P> {
-    /// Waits until the lock is held, or `cancel` ends. A lock that was acquired at the same moment is
-    /// released again, for which is waited up to a second.
+    /// Waits until the lock is held, or `cancel` ends. A lock that was acquired at the same moment
+    /// is released again, for which is waited up to a second.
     ///
     /// # Errors
     /// Why it is not.

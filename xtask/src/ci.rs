@@ -31,7 +31,8 @@ pub(crate) enum Step {
     Static,
     /// The tools' tests pass with musl, where that target is installed
     Musl,
-    /// `cargo deny` finds nothing wrong with licences, sources and duplicates, nor advisories where their database can be fetched
+    /// `cargo deny` finds nothing wrong with licences, sources and duplicates, nor advisories where
+    /// their database can be fetched
     Deny,
     /// Every crate that is published can be packaged and built from its package
     Package,

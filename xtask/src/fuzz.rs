@@ -77,7 +77,8 @@ fn stable(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Where libFuzzer keeps what reaches something new: it begins with what is committed, and goes on with what it found before.
+/// Where libFuzzer keeps what reaches something new: it begins with what is committed, and goes on
+/// with what it found before.
 fn corpus() -> Result<PathBuf> {
     let corpus = process::target().join("fuzz/corpus");
     process::run(stable(&["--corpus"]).arg(&corpus))?;

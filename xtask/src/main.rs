@@ -36,13 +36,16 @@ enum Xtask {
     ServeHttp,
     /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
-    /// Play the locking logic of lockheed and cmlock through many histories of failures, each from a seed
+    /// Play the locking logic of lockheed and cmlock through many histories of failures, each from
+    /// a seed
     Sim(sim::Sim),
     /// Write down which tests hold what the READMEs promise, in RELIABILITY.md
     Promises,
-    /// Play lockheed's and cmlock's locking logic through every history of failures, up to a number of steps
+    /// Play lockheed's and cmlock's locking logic through every history of failures, up to a number
+    /// of steps
     Explore(explore::Explore),
-    /// Look for bytes that somebody else may write and a parser cannot handle, with cargo-fuzz where it is installed
+    /// Look for bytes that somebody else may write and a parser cannot handle, with cargo-fuzz
+    /// where it is installed
     Fuzz(fuzz::Fuzz),
     /// Show the tools at work in real Pods, on a kind cluster
     E2e(e2e::E2e),

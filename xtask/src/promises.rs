@@ -1,7 +1,9 @@
-//! `cargo xtask promises`: what the READMEs promise, and the tests that hold it, as a table in RELIABILITY.md.
+//! `cargo xtask promises`: what the READMEs promise, and the tests that hold it, as a table in
+//! RELIABILITY.md.
 //!
-//! A promise is an item of a list under "Guarantees", with an anchor that is its name: `<a id="lockheed-3"></a>`. A test says in a line above
-//! it which promises would be broken if it failed: `// Holds lockheed-3, lockheed-5.`
+//! A promise is an item of a list under "Guarantees", with an anchor that is its name: `<a
+//! id="lockheed-3"></a>`. A test says in a line above it which promises would be broken if it
+//! failed: `// Holds lockheed-3, lockheed-5.`
 
 use std::{
     collections::BTreeMap,

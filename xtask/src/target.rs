@@ -31,7 +31,8 @@ pub(crate) fn smallest() -> Result<String> {
 }
 
 /// Makes a build of these tools that needs no file at run time, and where their images are made of
-/// it, a release build, and of what those need beside, so that all of it is built once. Returns where it is.
+/// it, a release build, and of what those need beside, so that all of it is built once. Returns
+/// where it is.
 pub(crate) fn build_static(target: &str, tools: &[Tool]) -> Result<PathBuf> {
     let is_for_images = target == smallest()?;
     let mut build = process::cargo(["build", "--release", "--locked", "--target", target]);

@@ -52,8 +52,9 @@ fn us(lock: &mut PodLock<Failed>) -> Holder {
     us
 }
 
-/// Whoever was answered slowly at first knows later that the clock is behind what it has reckoned with. Its extension may be done when
-/// its time is over, while the holder goes by what was granted.
+/// Whoever was answered slowly at first knows later that the clock is behind what it has reckoned
+/// with. Its extension may be done when its time is over, while the holder goes by what was
+/// granted.
 // Holds cmlock-4.
 #[test]
 fn an_extension_does_not_end_before_what_is_held() {

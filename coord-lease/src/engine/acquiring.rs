@@ -301,8 +301,9 @@ impl<P: Protocol> Acquiring<P> {
         }
     }
 
-    /// A write was done. When that of a lease took so long that hardly anything of it is left, it is extended first. When the watch has told
-    /// of a later state meanwhile, and the lease is not there any more, nothing was acquired.
+    /// A write was done. When that of a lease took so long that hardly anything of it is left, it
+    /// is extended first. When the watch has told of a later state meanwhile, and the lease is not
+    /// there any more, nothing was acquired.
     pub(super) fn written(mut self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {
         self.answered = true;
         if sent.nonce.is_none() || sent.is_place || !is_fresh(sent, core) {

@@ -125,8 +125,9 @@ impl<P: Protocol> Core<P> {
         self.put(object, None);
     }
 
-    /// The store was put back to this state, or to one from which this came. What is in doubt was to
-    /// replace a version that is no more, and a watch may say nothing before that version is reached.
+    /// The store was put back to this state, or to one from which this came. What is in doubt was
+    /// to replace a version that is no more, and a watch may say nothing before that version is
+    /// reached.
     fn was_put_back(&mut self, now: &Version) {
         self.went_back = true;
         let is_there = |base: &Version| !now.is_before(base);

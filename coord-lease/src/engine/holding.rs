@@ -43,7 +43,8 @@ impl<P: Protocol> Holding<P> {
         holding
     }
 
-    /// It was acquired at the moment at which it was not wanted any more. What was there before stays.
+    /// It was acquired at the moment at which it was not wanted any more. What was there before
+    /// stays.
     pub(super) fn cancelled(self, core: &mut Core<P>) -> Phase<P> {
         if self.was_there {
             core.abandon();

@@ -1,8 +1,10 @@
-//! The real engine as an automaton: each state that a contender's engine was seen in has a number, and so has each object.
+//! The real engine as an automaton: each state that a contender's engine was seen in has a number,
+//! and so has each object.
 //!
-//! An engine does the same in the same state, whatever the rest of the world is like. So what it does with an input is found out once, and
-//! remembered. A state is what its `Debug` form says, all of it: what is random in an engine is part of its state. It is kept as the inputs
-//! that lead to it, since engines cannot be copied, and are large.
+//! An engine does the same in the same state, whatever the rest of the world is like. So what it
+//! does with an input is found out once, and remembered. A state is what its `Debug` form says, all
+//! of it: what is random in an engine is part of its state. It is kept as the inputs that lead to
+//! it, since engines cannot be copied, and are large.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -33,7 +35,8 @@ pub(crate) struct Automaton<L: Lock> {
     kind: Kind,
     flaw: Option<Flaw>,
     states: Vec<State>,
-    /// Engines that are in these states, of those that were seen last: whoever goes on from one of them need not play what came before.
+    /// Engines that are in these states, of those that were seen last: whoever goes on from one of
+    /// them need not play what came before.
     live: VecDeque<(u32, Engine<Played<L>>)>,
     state_numbers: HashMap<u64, u32, Prints>,
     /// What comes of an input at a time.

@@ -1,4 +1,5 @@
-//! What must be so in every state: the promises that `sim` checks in its histories, in a form that is small.
+//! What must be so in every state: the promises that `sim` checks in its histories, in a form that
+//! is small.
 
 use crate::{
     Kind,
@@ -12,15 +13,17 @@ const DEFERENCE: u32 = 2;
 /// Who believes to hold the lock, and what was promised never to come back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Check {
-    /// Until when, by contender, in milliseconds; [`u32::MAX`] for one that believes until it is told otherwise.
+    /// Until when, by contender, in milliseconds; [`u32::MAX`] for one that believes until it is
+    /// told otherwise.
     believers: Vec<Option<u32>>,
     /// The highest token of all, and of those who held the lock alone.
     highest: u64,
     highest_alone: u64,
     /// Who said that nothing of it is left.
     gone: u64,
-    /// Who was shown, since it sent its last creation, that the name was taken. When it is free again, the creation may be done after all,
-    /// as long as it is on its way: the one thing that cannot be prevented, and is documented.
+    /// Who was shown, since it sent its last creation, that the name was taken. When it is free
+    /// again, the creation may be done after all, as long as it is on its way: the one thing that
+    /// cannot be prevented, and is documented.
     certain: u64,
     /// Whose creation was done so.
     excused: u64,

@@ -10,8 +10,9 @@ use crate::{
     world::{Stage, World},
 };
 
-/// Within so many seconds: a lease of somebody who has died, the longest pause of somebody who was refused, and then some. An expiry is
-/// later than that by as long as the answer was under way by which its writer knows the server's clock.
+/// Within so many seconds: a lease of somebody who has died, the longest pause of somebody who was
+/// refused, and then some. An expiry is later than that by as long as the answer was under way by
+/// which its writer knows the server's clock.
 const SERVED_WITHIN: u32 = 60;
 
 /// More than any such history has.
@@ -24,8 +25,8 @@ pub(crate) struct Fair {
 }
 
 impl Fair {
-    /// From here on all that is under way arrives, everybody wakes in time, and whoever holds the lock releases it. Returns what happened,
-    /// and what is wrong with it.
+    /// From here on all that is under way arrives, everybody wakes in time, and whoever holds the
+    /// lock releases it. Returns what happened, and what is wrong with it.
     pub(crate) fn serve_all<L: Lock>(
         &mut self,
         mut world: World,

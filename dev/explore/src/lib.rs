@@ -1,7 +1,8 @@
-//! The real lease engine and its protocols, in every history that there can be, up to a number of steps.
+//! The real lease engine and its protocols, in every history that there can be, up to a number of
+//! steps.
 //!
-//! `sim` plays long histories at random. This plays short ones, and leaves none out. Two or three contenders want one lock, and at
-//! each step everything happens that can:
+//! `sim` plays long histories at random. This plays short ones, and leaves none out. Two or three
+//! contenders want one lock, and at each step everything happens that can:
 //!
 //! - A request arrives, or its answer, or neither; the server refuses it; a write arrives after its sender has given up.
 //! - A watch tells of a change, or ends.
@@ -9,9 +10,10 @@
 //! - A contender dies, alone or with its Pod, and comes back under another ID. It wants the lock no more, or releases it.
 //! - A Go program announces a write. Somebody removes an object that nobody needs.
 //!
-//! In every state at most one believes to hold the lock, tokens have risen, and who says that it has left has left nothing. From there
-//! on, once nothing fails any more, everybody is served. States are visited in the order of their depth, so that a broken promise is
-//! told with one of the shortest histories that break it; the part in which nothing fails any more comes on top of that.
+//! In every state at most one believes to hold the lock, tokens have risen, and who says that it
+//! has left has left nothing. From there on, once nothing fails any more, everybody is served.
+//! States are visited in the order of their depth, so that a broken promise is told with one of the
+//! shortest histories that break it; the part in which nothing fails any more comes on top of that.
 //!
 //! # Limits
 //!
@@ -29,9 +31,10 @@
 //!
 //! # Why this is not `stateright`
 //!
-//! That crate wants a world that can be copied, hashed and compared. An engine is large, and can only be shown. Here each state of an
-//! engine has a number instead, and what it does with an input is found out once, in however many worlds it is; see `automaton`. So a
-//! world is a few numbers, and what remains to be done, a search by breadth, is `search`.
+//! That crate wants a world that can be copied, hashed and compared. An engine is large, and can
+//! only be shown. Here each state of an engine has a number instead, and what it does with an input
+//! is found out once, in however many worlds it is; see `automaton`. So a world is a few numbers,
+//! and what remains to be done, a search by breadth, is `search`.
 
 mod action;
 mod automaton;

@@ -87,7 +87,8 @@ pub(crate) trait Lock: 'static {
     /// The number that rises with every acquisition, where there is one.
     fn token(grant: &<Self::Protocol as Protocol>::Grant) -> Option<u64>;
 
-    /// The same with the announcement of a Go program that it is about to write; none where there are no such programs.
+    /// The same with the announcement of a Go program that it is about to write; none where there
+    /// are no such programs.
     fn reserved(_object: &ObjectOf<Self>, _now: u32) -> Option<ObjectOf<Self>> {
         None
     }
@@ -97,7 +98,8 @@ pub(crate) trait Lock: 'static {
         false
     }
 
-    /// The contender whose Pod this is about, and the generation of that; none for what never changes.
+    /// The contender whose Pod this is about, and the generation of that; none for what never
+    /// changes.
     fn pod_of(_subject: &SubjectOf<Self>) -> Option<(u8, u8)> {
         None
     }

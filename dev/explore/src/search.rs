@@ -18,8 +18,9 @@ struct Search<'a, L: Lock> {
     automaton: Automaton<L>,
     fair: Fair,
     seen: HashSet<u64, Prints>,
-    /// From which state each was reached first, and how. The beginnings come first, from themselves. The states of a level follow each
-    /// other, in the order of those from which they were reached.
+    /// From which state each was reached first, and how. The beginnings come first, from
+    /// themselves. The states of a level follow each other, in the order of those from which they
+    /// were reached.
     reached: Vec<(u32, Action)>,
     beginnings: Vec<World>,
     /// The states on the way to the one that was looked at last.
@@ -75,7 +76,8 @@ impl<L: Lock> Search<'_, L> {
         u32::try_from(self.reached.len()).unwrap_or(u32::MAX)
     }
 
-    /// To all that is reached from these states and was not before. Returns whether there was time for that.
+    /// To all that is reached from these states and was not before. Returns whether there was time
+    /// for that.
     fn go_on_from(&mut self, level: Range<u32>) -> Result<bool, Violation> {
         for number in level {
             let is_late = |limit| self.begun.elapsed() >= limit;
@@ -101,8 +103,8 @@ impl<L: Lock> Search<'_, L> {
         Ok(true)
     }
 
-    /// The state of this number. It is played again, from where the way to it leaves the way to the last one; those that follow each other
-    /// differ in little.
+    /// The state of this number. It is played again, from where the way to it leaves the way to the
+    /// last one; those that follow each other differ in little.
     fn world(&mut self, number: u32) -> World {
         let mut numbers = Vec::new();
         let mut at = number;

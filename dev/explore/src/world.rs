@@ -11,7 +11,8 @@ use crate::{
     lock::{Id, Lock},
 };
 
-/// One state of all of it. It has numbers in place of what is large, so that it is small, and can be compared.
+/// One state of all of it. It has numbers in place of what is large, so that it is small, and can
+/// be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     /// In seconds. Each machine's clock goes alike.

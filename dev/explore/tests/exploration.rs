@@ -1,4 +1,5 @@
-//! The exploration finds nothing wrong with the lock, has seen much, and does find what is wrong with broken ones.
+//! The exploration finds nothing wrong with the lock, has seen much, and does find what is wrong
+//! with broken ones.
 
 use explore::{Flaw, Kind, Setup, explore};
 

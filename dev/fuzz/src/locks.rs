@@ -143,7 +143,8 @@ fn objects(bytes: &[u8]) {
     assert_eq!(others(&written), others(&read));
 }
 
-/// The lock is acquired and released, or it is left as it is. Either way what is not about it stays.
+/// The lock is acquired and released, or it is left as it is. Either way what is not about it
+/// stays.
 fn cycles(bytes: &[u8]) {
     let found = object(bytes);
     run(async {

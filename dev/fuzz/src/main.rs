@@ -1,4 +1,5 @@
-//! The stable driver, as `cargo xtask fuzz` runs it: `fuzz [--list | --corpus DIR | --seconds N] [TARGET]`.
+//! The stable driver, as `cargo xtask fuzz` runs it: `fuzz [--list | --corpus DIR | --seconds N]
+//! [TARGET]`.
 
 use std::{
     env, fs,

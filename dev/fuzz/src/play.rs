@@ -68,7 +68,8 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Tries the corpus as it is, and then this many inputs that come of it. A seed gives the same each time.
+/// Tries the corpus as it is, and then this many inputs that come of it. A seed gives the same each
+/// time.
 ///
 /// # Errors
 /// When a promise is broken: by which input.

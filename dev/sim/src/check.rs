@@ -152,8 +152,8 @@ impl Check {
         self.leased.clear();
     }
 
-    /// The store was put back to an earlier state, in which these have leases, and in which this one has announced a write. Tokens begin
-    /// again, and whoever has left may be there again.
+    /// The store was put back to an earlier state, in which these have leases, and in which this
+    /// one has announced a write. Tokens begin again, and whoever has left may be there again.
     pub(super) fn restored(
         &mut self,
         living: impl Iterator<Item = String>,

@@ -129,7 +129,8 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// The store is put back to an earlier state. All connections are cut: what was on its way is lost.
+    /// The store is put back to an earlier state. All connections are cut: what was on its way is
+    /// lost.
     fn restore(&mut self, random: &mut Random) {
         let Some(object) = self.objects.restore(random) else {
             return;
@@ -158,7 +159,8 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// Faults have stopped. Whoever pauses goes on when the pause is over; the foreign writers are gone.
+    /// Faults have stopped. Whoever pauses goes on when the pause is over; the foreign writers are
+    /// gone.
     fn recover(&mut self) {
         for node in &mut self.nodes {
             node.served = false;

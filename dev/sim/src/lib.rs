@@ -1,9 +1,10 @@
 //! The real lease engine and its protocols, in virtual time, over a network that loses and delays, with holders that stop and die.
 //!
-//! One seed gives one history, exactly. While faults last, requests and answers are lost, late or doubled, nodes are cut off or not
-//! allowed anything, one kind of request fails, watches fall silent, lag or end, holders pause longer than their leases and die, the
-//! servers' clocks step, the store is put back to an earlier state, and writers in the manner of Go programs reserve, take and abandon
-//! the lock. Then faults stop, and everybody must be served.
+//! One seed gives one history, exactly. While faults last, requests and answers are lost, late or
+//! doubled, nodes are cut off or not allowed anything, one kind of request fails, watches fall
+//! silent, lag or end, holders pause longer than their leases and die, the servers' clocks step,
+//! the store is put back to an earlier state, and writers in the manner of Go programs reserve,
+//! take and abandon the lock. Then faults stop, and everybody must be served.
 
 mod broken;
 mod check;

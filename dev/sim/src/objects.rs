@@ -9,7 +9,8 @@ use super::game::Kept;
 /// How many earlier states there are backups of.
 const BACKUPS: usize = 40;
 
-/// From one version to the next. What comes after a backup was put back has other versions than what came before.
+/// From one version to the next. What comes after a backup was put back has other versions than
+/// what came before.
 const STEP: u64 = 16;
 
 /// The object, if there is one. Versions rise with each write.

@@ -125,7 +125,8 @@ fn whatever_stands_in_the_records_place_signals_and_hangs_nobody() {
     }
 }
 
-/// Whoever may write into the directory chooses where a link leads, and may not be the one who may read there.
+/// Whoever may write into the directory chooses where a link leads, and may not be the one who may
+/// read there.
 // Holds exitdir-3.
 #[test]
 fn a_link_in_the_records_place_signals_and_is_not_followed() {

@@ -41,7 +41,8 @@ fn who_reads_that_its_write_was_undone_has_lost_the_lock() {
     );
 }
 
-/// What was in doubt was to replace a version that is no more: nothing has to be written until there is a higher one.
+/// What was in doubt was to replace a version that is no more: nothing has to be written until
+/// there is a higher one.
 // Holds lockheed-9.
 #[test]
 fn who_releases_after_the_store_was_put_back_writes_nothing() {
