@@ -120,7 +120,9 @@ impl Place {
         };
         let place = serde_json::from_slice(&text).and_then(|place: Self| match place {
             place if place.epoch <= LAST_EPOCH => Ok(Some(place)),
-            _ => Err(serde_json::Error::custom("its epoch is behind all times")),
+            _ => Err(serde_json::Error::custom(
+                "its epoch is after the year 9999",
+            )),
         });
         place.map_err(|error| {
             let text =
