@@ -162,27 +162,29 @@ impl Queue {
     }
 
     /// The same of a later state. In a long queue hardly anybody is new.
-    pub(crate) fn read_again(&self, object: &Object) -> Self {
+    pub(crate) fn read_again(self, object: &Object) -> Self {
         let text = object.annotations.get(QUEUE);
         let texts = text.and_then(|text| serde_json::from_str::<Vec<&RawValue>>(text).ok());
-        let mut known = self.texts.iter().zip(&self.waiters);
+        let mut known: Vec<_> = self.texts.into_iter().zip(self.waiters).map(Some).collect();
+        let mut rest = 0..known.len();
         let mut new = Self::default();
         for text in texts.unwrap_or_default().into_iter().map(RawValue::get) {
+            let is_same = |(known, _): &(Box<str>, Waiter)| **known == *text;
             // They are in the order in which they were.
-            let mut rest = known.clone();
-            let waiter = match rest.find(|(known, _)| ***known == *text) {
-                Some((_, waiter)) => {
-                    known = rest;
-                    waiter.clone()
-                }
-                None => match serde_json::from_str::<Waiter>(text) {
-                    Ok(waiter) => waiter,
+            let found = rest
+                .clone()
+                .find(|at| known[*at].as_ref().is_some_and(is_same));
+            let (text, waiter) = match found.and_then(|at| known[at].take()) {
+                Some(known) => known,
+                None => match serde_json::from_str(text) {
+                    Ok(waiter) => (text.into(), waiter),
                     Err(_) => return Self::default(),
                 },
             };
+            rest.start = found.map_or(rest.start, |at| at + 1);
             if !waiter.id.is_empty() && waiter.id != GROUP {
                 new.waiters.push(waiter);
-                new.texts.push(text.into());
+                new.texts.push(text);
             }
         }
         new

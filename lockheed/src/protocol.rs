@@ -10,7 +10,7 @@ mod skew;
 mod tests;
 mod write;
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use coord_core::BootInstant;
 use coord_lease::{
@@ -148,8 +148,8 @@ impl Protocol for Mutex {
 
     fn observe(&mut self, object: Option<&Object>, now: Moment) {
         self.broken = object.and_then(Broken::read);
-        let queue = object.map(|object| self.queue.read_again(object));
-        self.queue = queue.unwrap_or_default();
+        let queue = mem::take(&mut self.queue);
+        self.queue = object.map_or_else(Queue::default, |object| queue.read_again(object));
         let position = self.queue.position(&self.contender.id);
         self.position = position.map(|position| match self.position {
             Some((before, since)) if before == position => (position, since),

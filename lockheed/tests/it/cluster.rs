@@ -10,6 +10,7 @@ mod counts;
 mod crash;
 mod credentials;
 mod events;
+mod floor;
 mod go;
 mod keys;
 mod kubectl;
