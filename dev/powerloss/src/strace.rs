@@ -119,7 +119,8 @@ fn events(root: &Path, log: &str) -> Vec<Event> {
     for line in log.lines() {
         let (thread, line) = line.split_once(' ').expect("each line has a PID");
         let line = line.trim_start();
-        if line.starts_with("---") || line.starts_with("+++") {
+        let is_end = line.starts_with("+++") || line.ends_with("<detached ...>");
+        if is_end || line.starts_with("---") {
             continue;
         }
         if let Some(call) = line.strip_suffix(" <unfinished ...>") {
@@ -153,8 +154,8 @@ struct Record<'a> {
 impl Record<'_> {
     fn add(&mut self, call: &Call<'_>, since: usize) {
         match call.name {
-            "open" => self.open(call, self.path(call, None, 0), 1),
-            "openat" => self.open(call, self.path(call, Some(0), 1), 2),
+            "open" => self.open(call, 1),
+            "openat" => self.open(call, 2),
             "mkdir" => self.make_directory(self.path(call, None, 0), call.arguments[1]),
             "mkdirat" => self.make_directory(self.path(call, Some(0), 1), call.arguments[2]),
             "rename" => self.pair(call, [(None, 0), (None, 1)], rename),
@@ -226,8 +227,12 @@ impl Record<'_> {
         Some(path)
     }
 
-    fn open(&mut self, call: &Call<'_>, path: Option<PathBuf>, flags: usize) {
-        let Some(path) = path else { return };
+    fn open(&mut self, call: &Call<'_>, flags: usize) {
+        // What it is after links and `..`.
+        let opened = open_file(call.result);
+        let Some(path) = opened.and_then(|path| self.below(&path)) else {
+            return;
+        };
         self.positions.insert(path.clone(), 0);
         for flag in ["O_TMPFILE", "O_SYNC", "O_DSYNC", "O_APPEND"] {
             assert!(!call.has(flags, flag), "not known here: {}", call.line);
