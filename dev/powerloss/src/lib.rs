@@ -19,7 +19,7 @@ mod strace;
 pub use self::{
     crash::{Crash, Image, Node, crashes},
     disk::Disk,
-    strace::{Kill, Run, record},
+    strace::{Run, record},
 };
 
 use std::path::PathBuf;

@@ -59,15 +59,6 @@ const HARMLESS: [&str; 40] = [
     "recvmsg",
 ];
 
-/// Where a program is killed: at this call of this name, before it is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Kill {
-    /// The call's name.
-    pub call: &'static str,
-    /// Which one, from 1, of those of a thread.
-    pub which: u32,
-}
-
 /// What a program did.
 #[derive(Debug)]
 pub struct Run {
@@ -77,19 +68,20 @@ pub struct Run {
     pub output: Output,
 }
 
-/// Runs a program to its end, and records what it and its children do below the directory.
+/// Runs a program to its end, and records what it and its children do below the directory. A fault
+/// is what `strace --inject` takes: `fsync:signal=KILL:when=2` kills before the second call is made.
 ///
 /// # Panics
 /// When `strace(1)` cannot be run, and for what this module does not know.
 #[must_use]
-pub fn record(root: &Path, program: &Command, kill: Option<Kill>) -> Run {
+pub fn record(root: &Path, program: &Command, fault: Option<&str>) -> Run {
     let root = fs::canonicalize(root).expect("the directory is there");
     let log = tempfile::NamedTempFile::new().expect("there is room for a log");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-xx", "-y", "-s", "1048576"]);
     strace.args(["-e", "abbrev=!execve", "-e", "trace=%file,%desc,sync"]);
-    if let Some(Kill { call, which }) = kill {
-        strace.arg(format!("-einject={call}:signal=KILL:when={which}"));
+    if let Some(fault) = fault {
+        strace.arg("-e").arg(format!("inject={fault}"));
     }
     strace.arg("-o").arg(log.path()).arg("--");
     strace.arg(program.get_program()).args(program.get_args());

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lockheed::{Lock, store::DirStore};
-use powerloss::{Crash, Disk, Event, Kill, Node, crashes, record};
+use powerloss::{Crash, Disk, Event, Node, crashes, record};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -81,8 +81,8 @@ impl Story {
     }
 
     /// False when it ended before it could be killed.
-    fn is_killed(&mut self, arguments: &[&str], kill: Kill) -> bool {
-        let run = record(self.root.path(), &self.command(arguments), Some(kill));
+    fn is_killed(&mut self, arguments: &[&str], fault: &str) -> bool {
+        let run = record(self.root.path(), &self.command(arguments), Some(fault));
         self.events.extend(run.events);
         !run.output.status.success()
     }
@@ -269,8 +269,8 @@ fn whoever_goes_on_after_a_killed_writer_rests_on_nothing_that_is_not_on_the_dis
         for call in CALLS {
             for which in 1.. {
                 let mut story = begin();
-                let kill = Kill { call, which };
-                if !story.is_killed(&["acquire", "x", "--id", "killed"], kill) {
+                let fault = format!("{call}:signal=KILL:when={which}");
+                if !story.is_killed(&["acquire", "x", "--id", "killed"], &fault) {
                     break;
                 }
                 story.since = story.events.len();
