@@ -211,12 +211,13 @@ pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
 /// The first line with something in it counts, and what comes after it need not even be text. Zeros at the end are what a
 /// power loss leaves of bytes that were not yet on the disk.
 fn parse(bytes: &[u8]) -> Content {
-    let written = bytes.iter().rposition(|&byte| byte != 0);
-    let text = bytes[..written.map_or(0, |last| last + 1)].trim_ascii_start();
+    let last = bytes.iter().rposition(|&byte| byte != 0);
+    let written = &bytes[..last.map_or(0, |last| last + 1)];
+    let text = written.trim_ascii_start();
     let mut lines = text.splitn(2, |&byte| byte == b'\n');
     let line = lines.next().unwrap_or_default();
     let rest = lines.next();
-    let is_cut_off = bytes.len() > LONGEST;
+    let is_cut_off = written.len() > LONGEST;
     match Pid::from_bytes(line) {
         Some(pid) if rest.is_some_and(|rest| is_cut_off || !rest.trim_ascii().is_empty()) => {
             Content::PidAndMore(pid)
