@@ -3,6 +3,9 @@
 //! Calls that change files and are not known here are a panic when they mention the directory: then
 //! the record would have a gap.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     fs,

@@ -31,6 +31,8 @@ struct Story {
     locks: PathBuf,
     before: Disk,
     events: Vec<Event>,
+    /// Whether members of its group may use it.
+    is_shared: bool,
     /// The power does not fail before so many events.
     since: usize,
 }
@@ -43,6 +45,7 @@ impl Story {
             before: Disk::of(root.path()),
             root,
             events: Vec::new(),
+            is_shared: false,
             since: 0,
         }
     }
@@ -51,6 +54,7 @@ impl Story {
     /// and all of that is on the disk.
     fn later_boot() -> Self {
         let mut story = Self::new("locks");
+        story.is_shared = true;
         fs::create_dir(&story.locks).unwrap();
         fs::set_permissions(&story.locks, fs::Permissions::from_mode(0o2770)).unwrap();
         for lock in ["x", "y"] {
@@ -159,11 +163,24 @@ impl Story {
         if token <= given {
             return Err(format!("token {token} after {given}"));
         }
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        if mode(&locks) & 0o020 != 0 && mode(&locks.join(".guard")) & 0o060 != 0o060 {
+            return Err("members of the group cannot open .guard".to_owned());
+        }
         Ok(())
     }
 
-    /// Whoever may write to the directory may use what is in it.
+    /// Whoever may write to the directory may use what is in it, and whoever might before still may
+    /// when a token was given.
     fn check_modes(&self, crash: &Crash) -> Result<(), String> {
+        let locks = self.locks.strip_prefix(self.root.path()).unwrap();
+        let mode = match crash.image.0.get(locks) {
+            Some(Node::Directory(mode)) => *mode,
+            _ => 0,
+        };
+        if self.is_shared && mode != 0o2770 && self.given(crash.after) > 0 {
+            return Err(format!("the directory has mode {mode:o}"));
+        }
         let shared = |path: &Path| {
             path.extension().is_some_and(|end| end == "json")
                 || path.ends_with(".counter")
@@ -232,6 +249,10 @@ fn first_use() -> Story {
 fn tokens_rise_across_a_power_loss_at_any_moment() {
     let count = check(&first_use());
     eprintln!("first use: {count}");
+    let mut story = Story::new("a/locks");
+    story.is_shared = true;
+    story.run(&["acquire", "x", "--id", "a", "--mode", "2770"]);
+    eprintln!("shared: {}", check(&story));
     let mut story = Story::later_boot();
     for lock in ["x", "y", "new"] {
         story.run(&["acquire", lock, "--id", "a"]);

@@ -90,7 +90,7 @@ impl Story {
     }
 
     fn after_reboot(&mut self, crash: &Crash) -> Result<(), String> {
-        let (_dir, file) = self.make(crash);
+        let (_dir, file) = make(crash);
         let killed = kill(&file, &[]);
         if !killed.status.success() {
             return Err(format!("kill: {killed:?}"));
@@ -98,7 +98,7 @@ impl Story {
         if self.last.as_mut().is_some_and(|last| !last.is_alive()) {
             return Err("kill: another process was signalled".to_owned());
         }
-        let (_dir, file) = self.make(crash);
+        let (_dir, file) = make(crash);
         let status = sipid(&["status", "-o", "json", "--pid-file", file.to_str().unwrap()]);
         if status.status.code() != Some(1) {
             return Err(format!("status: {status:?}"));
@@ -117,22 +117,22 @@ impl Story {
         }
         Ok(())
     }
+}
 
-    /// Makes the tree as it is found in a later boot: the file is older than any process, and an
-    /// identity that is whole is that of the file, and of another boot.
-    fn make(&self, crash: &Crash) -> (TempDir, PathBuf) {
-        let root = tempfile::tempdir().unwrap();
-        crash.image.make(root.path());
-        let file = root.path().join("run/x.pid");
-        if file.exists() {
-            make_old(&file);
-            let beside = root.path().join("run/.x.pid.sipid");
-            if let Ok(identity) = fs::read_to_string(&beside) {
-                fs::write(beside, moved(&identity, &file)).unwrap();
-            }
+/// Makes the tree as it is found in a later boot: the file is older than any process, and an
+/// identity that is whole is that of the file, and of another boot.
+fn make(crash: &Crash) -> (TempDir, PathBuf) {
+    let root = tempfile::tempdir().unwrap();
+    crash.image.make(root.path());
+    let file = root.path().join("run/x.pid");
+    if file.exists() {
+        make_old(&file);
+        let beside = root.path().join("run/.x.pid.sipid");
+        if let Ok(identity) = fs::read_to_string(&beside) {
+            fs::write(beside, moved(&identity, &file)).unwrap();
         }
-        (root, file)
     }
+    (root, file)
 }
 
 fn make_old(file: &Path) {

@@ -149,8 +149,8 @@ impl Files {
                 Err(error) if error.kind() == StoreErrorKind::NotFound => {}
                 opened => {
                     let file = opened?;
-                    let restricted = Sharing::restrict(&file);
-                    restricted.map_err(|error| failed("examine", &path, error))?;
+                    let repaired = self.sharing.repair(&file);
+                    repaired.map_err(|error| failed("examine", &path, error))?;
                     return Ok(file);
                 }
             }
