@@ -95,6 +95,8 @@ pub fn record(root: &Path, program: &Command, fault: Option<&str>) -> Run {
         };
     }
     let output = strace.output().expect("strace can be run");
+    let is_refused = output.stderr.starts_with(b"strace: ");
+    assert!(!is_refused, "strace cannot do that: {output:?}");
     let log = fs::read_to_string(log.path()).expect("the log is text");
     let events = events(&root, &log);
     Run { events, output }
