@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use log::debug;
 use nix::libc;
 
 use crate::{
@@ -207,13 +208,16 @@ pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
     version(one) == version(other)
 }
 
-/// The first line with something in it counts, and what comes after it need not even be text.
+/// The first line with something in it counts, and what comes after it need not even be text. Zeros at the end are what a
+/// power loss leaves of bytes that were not yet on the disk.
 fn parse(bytes: &[u8]) -> Content {
-    let text = bytes.trim_ascii_start();
+    let last = bytes.iter().rposition(|&byte| byte != 0);
+    let written = &bytes[..last.map_or(0, |last| last + 1)];
+    let text = written.trim_ascii_start();
     let mut lines = text.splitn(2, |&byte| byte == b'\n');
     let line = lines.next().unwrap_or_default();
     let rest = lines.next();
-    let is_cut_off = bytes.len() > LONGEST;
+    let is_cut_off = written.len() > LONGEST;
     match Pid::from_bytes(line) {
         Some(pid) if rest.is_some_and(|rest| is_cut_off || !rest.trim_ascii().is_empty()) => {
             Content::PidAndMore(pid)
@@ -236,6 +240,9 @@ fn quoted(bytes: &[u8]) -> String {
 /// One write of at least the old length, padded with blanks, then the blanks are cut off: at no moment do digits of the
 /// old PID stand behind the new one. Of a longer file the first line is written so. Where there is no room for the whole PID,
 /// the old content stays. `old` is what the file was when the lock had been taken.
+///
+/// After a power loss the file may have the length of one moment and the bytes of another. So the disk is waited for where
+/// that could be a part of a PID: before a file is cut off, and before a PID goes into one that was shorter.
 pub(crate) fn write(file: &File, pid: Pid, old: &Metadata) -> Result<(), Kind> {
     let digits = pid.to_string();
     let mut buffer = [0; LONGEST];
@@ -244,25 +251,41 @@ pub(crate) fn write(file: &File, pid: Pid, old: &Metadata) -> Result<(), Kind> {
     } else {
         0
     };
-    let mut padded = format!("{digits:<old_start$}").into_bytes();
-    if old.len() > LONGEST as u64 {
-        padded[digits.len()] = b'\n';
-    }
-    let written = file.write_at(&padded, 0).during("write to")?;
-    if written < digits.len() {
+    let put = |bytes: &[u8], offset: usize| {
+        let written = file.write_at(bytes, offset as u64).during("write to")?;
+        if offset + written >= digits.len() {
+            return Ok(());
+        }
         // There was room for as much as was written, so there is room for what stood there.
         file.write_at(&buffer[..old_start.min(written)], 0)
             .and_then(|_| file.set_len(old.len()))
             .during("put back the content of")?;
         let no_room = io::Error::from_raw_os_error(libc::ENOSPC);
-        return Err(Kind::Io("write to", no_room));
+        Err(Kind::Io("write to", no_room))
+    };
+    if (1..digits.len()).contains(&old_start) {
+        put(" ".repeat(digits.len() - old_start).as_bytes(), old_start)?;
+        wait_for_disk(file);
     }
+    let mut padded = format!("{digits:<old_start$}").into_bytes();
+    if old.len() > LONGEST as u64 {
+        padded[digits.len()] = b'\n';
+    }
+    put(&padded, 0)?;
     // As it is now: a program that takes no lock may have written since.
     let length = file.metadata().during("examine")?.len();
     if length > digits.len() as u64 {
+        wait_for_disk(file);
         file.set_len(digits.len() as u64).during("write to")?;
     }
     Ok(())
+}
+
+/// A claim does not fail because a power loss might damage it.
+fn wait_for_disk(file: &File) {
+    if let Err(error) = file.sync_data() {
+        debug!("cannot sync the pidfile: {error}");
+    }
 }
 
 /// Removes a file; none there is fine.
@@ -284,7 +307,9 @@ pub(crate) fn empty(file: &File, path: &Path) -> io::Result<()> {
     if id(&writable)? != id(file)? {
         return Err(io::Error::from_raw_os_error(libc::ESTALE));
     }
-    writable.set_len(0)
+    writable.set_len(0)?;
+    wait_for_disk(&writable);
+    Ok(())
 }
 
 /// Whether a name cannot be taken from where it is: the directory is another's, or the file system is read-only.

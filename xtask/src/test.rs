@@ -9,7 +9,7 @@ use crate::{Result, kube, process};
 
 /// What some tests need beside a cluster and can only be installed, or given, from outside. They are in a module of that name and marked as
 /// ignored, so that `cargo test` alone reports them so.
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need {
         module: "needs_root",
         what: "root",
@@ -26,6 +26,11 @@ const NEEDS: [Need; 4] = [
         module: "needs_postgresql",
         what: "root, and postgresql as Debian packages it",
         is_here: || geteuid().is_root() && has_postgresql(),
+    },
+    Need {
+        module: "needs_strace",
+        what: "strace, and the right to trace",
+        is_here: can_trace,
     },
     Need {
         module: "client_go",
@@ -45,6 +50,14 @@ fn has_postgresql() -> bool {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut versions = versions.flatten().map(|version| version.path());
     versions.any(|version| version.join("bin/initdb").exists())
+}
+
+/// A container may have the program and not the right.
+fn can_trace() -> bool {
+    let traced = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .output();
+    traced.is_ok_and(|traced| traced.status.success())
 }
 
 #[derive(Args)]

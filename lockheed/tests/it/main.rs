@@ -23,6 +23,7 @@ mod listing;
 mod lock_set;
 mod metrics;
 mod needs_postgresql;
+mod needs_strace;
 mod queue;
 mod restart;
 mod several;

@@ -71,7 +71,8 @@ fn what_is_replaced_is_quoted_unless_it_is_nothing() {
         (" \n", ""),
         ("12abc\n", "12abc\\n"),
         ("-1", "-1"),
-        ("\0", "\\x00"),
+        ("\0", ""),
+        ("\0x", "\\x00x"),
     ];
     for (content, shown) in quoted {
         let process = sleeper();

@@ -17,6 +17,7 @@ mod limits;
 mod needs_root {
     mod trust;
 }
+mod needs_strace;
 mod network;
 mod proxy;
 mod ready;

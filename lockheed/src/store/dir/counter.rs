@@ -4,6 +4,9 @@
 //! The number itself need not be on the disk: all processes of one boot see it in the kernel's
 //! cache. Where the limit is of another boot, the number on the disk may be too low, and counting
 //! goes on at the limit. So the disk is waited for once in [`STEP`] writes.
+//!
+//! A new limit is of no boot until it is on the disk: whoever finds it so, because its writer was
+//! killed, sets another one.
 
 use std::{fs::OpenOptions, os::unix::fs::FileExt, path::Path};
 
@@ -24,42 +27,39 @@ const LONGEST: u64 = 256;
 struct Counter {
     last: u64,
     limit: u64,
-    /// The boot that the limit was set in; empty for a number that somebody wrote by hand.
+    /// The boot that the limit was set in; zeros while it is not known to be on the disk, and empty
+    /// for a number that somebody wrote by hand.
     boot: String,
 }
 
 /// The next number, which is higher than all before, also than those of earlier boots. To be called
 /// under the guard.
 pub(super) fn next(files: &Files) -> Result<u64, StoreError> {
-    let boot = files.boot();
     let path = files.path(COUNTER);
     let options = OpenOptions::new().read(true).write(true).clone();
-    let file = match open::open_to_change(&options, &path) {
-        Err(error) if error.kind() == StoreErrorKind::NotFound => {
-            begin(files)?;
-            open::open_to_change(&options, &path)?
-        }
-        opened => opened?,
+    let open = || open::open_to_change(&options, &path);
+    let before = match open() {
+        Err(error) if error.kind() == StoreErrorKind::NotFound => begin(files)?,
+        opened => Counter::parse(&open::read_all(&opened?, &path, LONGEST)?, &path)?,
     };
-    let before = Counter::parse(&open::read_all(&file, &path, LONGEST)?, &path)?;
-    let (next, is_new_limit) = before.next(boot).ok_or_else(|| {
+    let (next, is_new_limit) = before.next(files.boot()).ok_or_else(|| {
         let text = format!(
             "{path:?} is at the highest number there is: remove the directory when no lock in it \
              is held, and whatever keeps tokens of it"
         );
         invalid(Errno::EOVERFLOW, text)
     })?;
-    let text = next.to_text();
-    let write = || {
-        file.write_all_at(text.as_bytes(), 0)?;
-        file.set_len(text.len() as u64)?;
-        if is_new_limit {
-            file.sync_all()
-        } else {
-            Ok(())
-        }
-    };
-    write().map_err(|error| failed("write", &path, error))?;
+    if is_new_limit {
+        files.write_whole(COUNTER, &next.before_it_is_of_a_boot().to_text())?;
+        files
+            .sync()
+            .map_err(|error| failed("write", &path, error))?;
+    }
+    let (file, text) = (open()?, next.to_text());
+    let written = file
+        .write_all_at(text.as_bytes(), 0)
+        .and_then(|()| file.set_len(text.len() as u64));
+    written.map_err(|error| failed("write", &path, error))?;
     Ok(next.last)
 }
 
@@ -73,17 +73,19 @@ pub(super) fn last(files: &Files) -> Result<u64, StoreError> {
     }
 }
 
-/// A directory that has locks and no counter has lost it: beginning again would give tokens that
-/// were given before.
-fn begin(files: &Files) -> Result<(), StoreError> {
+/// The state before the first write. A directory that has locks and no counter has lost it:
+/// beginning again would give tokens that were given before, and so would a directory that is made
+/// anew because a power loss took its name.
+fn begin(files: &Files) -> Result<Counter, StoreError> {
     if files.names()?.is_empty() {
-        let boot = files.boot().to_owned();
-        let first = Counter {
+        files
+            .sync_above()
+            .map_err(|error| failed("write", files.dir(), error))?;
+        return Ok(Counter {
             last: 0,
             limit: 0,
-            boot,
-        };
-        return files.write_whole(COUNTER, &first.to_text());
+            boot: String::new(),
+        });
     }
     let text = format!(
         "{:?} is missing, though there are locks: write a number there that is higher than every \
@@ -118,6 +120,14 @@ impl Counter {
             },
             is_new_limit,
         ))
+    }
+
+    /// The same with a limit that nobody rests on yet: a boot that has no ID ends at the limit.
+    fn before_it_is_of_a_boot(&self) -> Self {
+        Self {
+            boot: "0".repeat(self.boot.len()),
+            ..*self
+        }
     }
 
     /// The limit's line may be missing.

@@ -13,6 +13,7 @@ use coord_core::Errno;
 use nix::{
     fcntl::{Flock, FlockArg},
     libc,
+    unistd::syncfs,
 };
 
 use super::{failed, invalid, open, sharing::Sharing};
@@ -148,8 +149,8 @@ impl Files {
                 Err(error) if error.kind() == StoreErrorKind::NotFound => {}
                 opened => {
                     let file = opened?;
-                    let restricted = Sharing::restrict(&file);
-                    restricted.map_err(|error| failed("examine", &path, error))?;
+                    let repaired = self.sharing.repair(&file);
+                    repaired.map_err(|error| failed("examine", &path, error))?;
                     return Ok(file);
                 }
             }
@@ -213,7 +214,8 @@ impl Files {
             let mut written = options.open(&new)?;
             self.sharing.apply(&written)?;
             written.write_all(text.as_bytes())?;
-            written.sync_data()?;
+            // The mode too, so that after a power loss those may open it who might before.
+            written.sync_all()?;
             let is_new = fs::symlink_metadata(&path).is_err();
             fs::rename(&new, &path)?;
             if is_new { self.sync() } else { Ok(()) }
@@ -225,8 +227,31 @@ impl Files {
     }
 
     /// The names in the directory are on the disk when this returns.
-    fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
+    }
+
+    /// The directory's own name is on the disk when this returns, and those of the directories above
+    /// it, up to the root of its file system. Somebody may just have made them.
+    pub(super) fn sync_above(&self) -> io::Result<()> {
+        let id = |file: &File| file.metadata().map(|file| (file.dev(), file.ino()));
+        let mut path = self.dir.clone();
+        let mut below = id(&File::open(&path)?)?;
+        loop {
+            path.push("..");
+            let above = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Ok(syncfs(File::open(&self.dir)?)?);
+                }
+                opened => opened?,
+            };
+            let here = id(&above)?;
+            if here.0 != below.0 || here == below {
+                return Ok(());
+            }
+            above.sync_all()?;
+            below = here;
+        }
     }
 
     /// In a sticky directory nobody can replace what is another user's, `unlink(2)`.
