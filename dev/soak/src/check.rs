@@ -86,8 +86,7 @@ pub(crate) fn all(
     let holds = lock(&world.holds).clone();
     for (hold, at) in overlaps {
         let name = holds.iter().find(|it| it.id == hold);
-        let is_excused = name.is_some_and(|it| it.lock.is_in_cluster())
-            && restores.iter().any(|it| (it.from..it.to).contains(&at));
+        let is_excused = name.is_some_and(|it| epoch(it.lock, restores, at).is_none());
         if is_excused {
             world.count("overlaps of who held when etcd was put back");
         } else {
@@ -111,15 +110,18 @@ pub(crate) fn all(
             #[allow(clippy::cast_precision_loss, reason = "for people")]
             worst_wait: waits.max().unwrap_or(0) as f64 / 1e9,
             excused: served
-                .filter(|(_, it)| epoch(restores, it.begun).is_none())
+                .filter(|(it, section)| epoch(it.lock, restores, section.begun).is_none())
                 .count(),
         }
     };
     locks.iter().map(sum).collect()
 }
 
-/// How often etcd had been put back; none while who held a lock may not know it yet.
-fn epoch(restores: &[Restore], moment: i64) -> Option<usize> {
+/// How often the lock had been put back; none while who held it may not know that yet.
+fn epoch(lock: &Lock, restores: &[Restore], moment: i64) -> Option<usize> {
+    if !lock.is_in_cluster() {
+        return Some(0);
+    }
     let is_during = restores.iter().any(|it| (it.from..it.to).contains(&moment));
     (!is_during).then(|| restores.iter().filter(|it| it.to <= moment).count())
 }
@@ -138,12 +140,9 @@ fn check_histories(
         let Some(section) = sections.get(&hold.id) else {
             continue;
         };
-        let epoch = if hold.lock.is_in_cluster() {
-            epoch(restores, section.begun)
-        } else {
-            Some(0)
+        let Some(epoch) = epoch(hold.lock, restores, section.begun) else {
+            continue;
         };
-        let Some(epoch) = epoch else { continue };
         // It is given back after its work, or at any time after it was last seen to work.
         let over = section.ended.unwrap_or(section.begun);
         let is_known = hold.status == Some(0) && section.ended.is_some();

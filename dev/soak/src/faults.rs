@@ -44,8 +44,13 @@ enum Kind {
 
 use Kind::*;
 
-const KINDS: [Kind; 15] = [
+/// Clients fail more often than servers.
+const KINDS: [Kind; 19] = [
     ClientsKilled,
+    ClientsKilled,
+    ClientsKilled,
+    ClientStopped,
+    ClientStopped,
     ClientStopped,
     ApiserverStopped,
     ApiserverKilled,
@@ -113,7 +118,7 @@ impl<'a> Faults<'a> {
             if self.active.len() < AT_ONCE && !self.active.iter().any(|it| it.kind.excludes(kind)) {
                 self.begin(kind)?;
             }
-            thread::sleep(Duration::from_millis(self.random.u64(100..1_500)));
+            thread::sleep(Duration::from_millis(self.random.u64(100..1_200)));
         }
         self.end(|_| true)?;
         self.cluster.restart()
@@ -131,7 +136,10 @@ impl<'a> Faults<'a> {
     }
 
     fn begin(&mut self, kind: Kind) -> Result {
-        let seconds = self.random.f32() * 8.0 + 0.5;
+        let mut seconds = self.random.f32() * 8.0 + 0.5;
+        if [ClientsKilled, ConnectionsCut].contains(&kind) {
+            seconds = 0.0;
+        }
         let Some((detail, undo)) = self.set(kind)? else {
             return Ok(());
         };
@@ -280,7 +288,7 @@ impl<'a> Faults<'a> {
                 )
             }
             DescriptorsExhausted => {
-                let most = self.random.u64(3..14);
+                let most = self.random.u64(4..30);
                 world.descriptors.store(most, Ordering::Relaxed);
                 let undo = |faults: &mut Faults<'_>| {
                     faults.world.descriptors.store(0, Ordering::Relaxed);

@@ -76,7 +76,8 @@ impl Run {
     /// Whether nothing was wrong.
     fn run(&self) -> Result<bool> {
         let mut random = fastrand::Rng::with_seed(self.seed);
-        let (world, cluster, proxies, tokens) = setup::set_up(&self.binaries, &self.out)?;
+        let (world, cluster, namespace, proxies, tokens) =
+            setup::set_up(&self.binaries, &self.out)?;
         world.say(&format!(
             "seed {}, faults for {} s",
             self.seed, self.seconds
@@ -114,7 +115,9 @@ impl Run {
             played
         });
         played?;
-        setup::check_what_is_left(&world, &faults.cluster);
+        setup::check_what_is_left(&world, &faults.cluster, &namespace);
+        // It goes with the cluster.
+        std::mem::forget(namespace);
         let sums = check::all(&world, &workloads::LOCKS, &faults.restores, &self.checker);
         for (what, count) in world.counts() {
             world.say(&format!("{count:8} {what}"));

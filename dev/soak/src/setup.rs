@@ -25,8 +25,21 @@ use crate::{
 /// How much the disk holds that is filled.
 const DISK: &str = "size=4m";
 
+/// What lockheed's directory and pidfiles consist of, beside the locks themselves.
+const KEPT: [&str; 9] = [
+    ".clock",
+    ".counter",
+    ".guard",
+    ".holders",
+    ".waiting",
+    "claimed.pid",
+    ".claimed.pid.sipid",
+    "reused.pid",
+    ".reused.pid.sipid",
+];
+
 /// What all that is set up consists of.
-pub(crate) type SetUp = (World, Cluster, [Proxy; 2], [PathBuf; 2]);
+pub(crate) type SetUp = (World, Cluster, Namespace, [Proxy; 2], [PathBuf; 2]);
 
 pub(crate) fn set_up(binaries: &Path, out: &Path) -> Result<SetUp> {
     if out.exists() {
@@ -86,9 +99,7 @@ pub(crate) fn set_up(binaries: &Path, out: &Path) -> Result<SetUp> {
         fs::write(&path, config.to_string())?;
         world.kubeconfigs[number] = [user.clone(), path];
     }
-    // It goes with the cluster, which may not be up then.
-    std::mem::forget(namespace);
-    Ok((world, cluster, proxies, tokens))
+    Ok((world, cluster, namespace, proxies, tokens))
 }
 
 /// A cgroup of its own, under version 1 or 2.
@@ -107,7 +118,7 @@ fn cgroup() -> Option<PathBuf> {
 }
 
 /// No process and no file is left behind, and no lock of cmlock's.
-pub(crate) fn check_what_is_left(world: &World, cluster: &Cluster) {
+pub(crate) fn check_what_is_left(world: &World, cluster: &Cluster, namespace: &Namespace) {
     let known = [
         1,
         std::process::id().cast_signed(),
@@ -132,8 +143,28 @@ pub(crate) fn check_what_is_left(world: &World, cluster: &Cluster) {
     }
     let mut files = Vec::new();
     list(&world.disk, &mut files);
+    let is_known = |name: &str| {
+        KEPT.contains(&name) || LOCKS.iter().any(|it| name == format!("{}.json", it.name))
+    };
+    files.retain(|file| {
+        !file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(is_known)
+    });
     for file in files {
-        world.say(&format!("file {file:?}"));
+        world.violation(&format!("left behind: {file:?}"));
+    }
+    let lock = [
+        "get",
+        "configmap",
+        "cmlock",
+        "--ignore-not-found",
+        "-o",
+        "name",
+    ];
+    if !namespace.kubectl(&lock, None).is_empty() {
+        world.violation("left behind: cmlock's lock");
     }
 }
 

@@ -10,23 +10,25 @@ use std::{sync::atomic::Ordering, thread, time::Duration};
 pub(crate) use self::locks::{LOCKS, Lock, pod};
 use crate::world::World;
 
+type Round = Box<dyn FnMut(&World, &mut fastrand::Rng) -> bool + Send>;
+
 /// A loop: one round after the other, until nobody begins anything any more.
 pub(crate) struct Workload {
     pub(crate) name: String,
     /// Whether the round has served whom it was for, after the faults.
-    round: Box<dyn FnMut(&World, &mut fastrand::Rng) -> bool + Send>,
+    round: Round,
 }
 
 /// Those of all tools.
 pub(crate) fn all() -> Vec<Workload> {
     let mut all = Vec::new();
-    let mut add = |name: String, round| all.push(Workload { name, round });
+    let mut add = |name: String, round: Round| all.push(Workload { name, round });
     for lock in &LOCKS {
         for contender in 0..lock.contenders {
             let round = move |world: &World, random: &mut fastrand::Rng| {
                 locks::round(lock, contender, world, random)
             };
-            add(format!("{}-{contender}", lock.name), Box::new(round) as _);
+            add(format!("{}-{contender}", lock.name), Box::new(round));
         }
     }
     add("sipid-kill".to_owned(), Box::new(sipid::kill));

@@ -28,8 +28,8 @@ use crate::{check::Hold, section::now};
 /// How long anything may take once the faults are over: longer than leases, back-offs and stops.
 pub(crate) const BOUND: Duration = Duration::from_secs(90);
 
-/// Statuses that no fault excuses: a bug in the program, an abort and a bad memory access.
-const BUGS: [i32; 4] = [70, 101, 134, 139];
+/// Statuses that no fault excuses: wrong usage, a bug, a panic, an abort and a bad memory access.
+const BUGS: [i32; 5] = [64, 70, 101, 134, 139];
 
 /// What workloads, faults and checkers share.
 pub(crate) struct World {
@@ -133,10 +133,6 @@ impl World {
         counts
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-
     /// Whether this moment is after the faults.
     pub(crate) fn is_calm(&self, moment: i64) -> bool {
         let calm = self.calm.load(Ordering::Relaxed);
@@ -208,11 +204,6 @@ impl World {
         let pid = tree[random.usize(..tree.len())];
         whole[number].is_hit = true;
         kill(Pid::from_raw(pid), signal).ok().map(|()| pid)
-    }
-
-    /// Who still runs.
-    pub(crate) fn running(&self) -> Vec<i32> {
-        lock(&self.clients).iter().map(|it| it.pid).collect()
     }
 }
 

@@ -71,7 +71,7 @@ impl Lock {
             Kind::Pod => {
                 let mut command = world.tool("cmlock");
                 command.arg("--kubeconfig").arg(kubeconfig(1));
-                command.args(["run", self.name, "--timeout", "8s", "--wait", "forever"]);
+                command.args(["run", self.name, "--timeout", "8s"]);
                 command.args(["--pod", &pod(contender)]);
                 command
             }
@@ -130,9 +130,13 @@ pub(crate) fn round(
         _ => random.u64(..300),
     };
     let mut command = this.command(world, contender, is_shared);
-    if this.kind != Kind::Pidfile && random.u32(..5) == 0 && !world.is_calm(now()) {
-        command.args(["--wait", "3s"].map(str::to_owned));
-    }
+    let is_patient = random.u32(..5) > 0 || world.is_calm(now());
+    let _ = match this.kind {
+        Kind::Pidfile => &mut command,
+        _ if !is_patient => command.args(["--wait", "3s"]),
+        Kind::Pod => command.args(["--wait", "forever"]),
+        _ => &mut command,
+    };
     command.arg("--").arg(&world.program).arg("section");
     command.args([
         "--hold",
