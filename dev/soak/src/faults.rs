@@ -290,10 +290,7 @@ impl<'a> Faults<'a> {
             DescriptorsExhausted => {
                 let most = self.random.u64(4..30);
                 world.descriptors.store(most, Ordering::Relaxed);
-                let undo = |faults: &mut Faults<'_>| {
-                    faults.world.descriptors.store(0, Ordering::Relaxed);
-                    Ok(())
-                };
+                let undo = |faults: &mut Faults<'_>| Ok(faults.world.give_descriptors()?);
                 (format!(" at {most}"), Box::new(undo))
             }
         };

@@ -129,8 +129,9 @@ impl Run {
             ));
         }
         let violations = world.violations();
-        for violation in &violations {
-            world.say(&format!("VIOLATION: {violation}"));
+        for violation in violations.iter().collect::<BTreeSet<_>>() {
+            let times = violations.iter().filter(|it| *it == violation).count();
+            world.say(&format!("VIOLATION, {times} times: {violation}"));
         }
         world.say(&format!(
             "{} violations, seed {}",

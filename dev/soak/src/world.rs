@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    ptr,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -15,8 +16,9 @@ use std::{
 };
 
 use nix::{
+    libc,
     sys::{
-        resource::{Resource, setrlimit},
+        resource::{Resource, getrlimit, setrlimit},
         signal::{Signal, kill},
     },
     unistd::Pid,
@@ -165,9 +167,9 @@ impl World {
             .of(command, &format!("clock-{}", self.next() % 3));
         let descriptors = self.descriptors.load(Ordering::Relaxed);
         if descriptors > 0 {
-            let limit = move || {
-                setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors).map_err(Into::into)
-            };
+            let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            let limit =
+                move || setrlimit(Resource::RLIMIT_NOFILE, descriptors, most).map_err(Into::into);
             // SAFETY: setrlimit is async-signal-safe in practice: a system call and no more.
             unsafe { command.pre_exec(limit) };
         }
@@ -204,6 +206,21 @@ impl World {
         let pid = tree[random.usize(..tree.len())];
         whole[number].is_hit = true;
         kill(Pid::from_raw(pid), signal).ok().map(|()| pid)
+    }
+
+    /// Lets all clients that run have as many descriptors as usual.
+    pub(crate) fn give_descriptors(&self) -> io::Result<()> {
+        self.descriptors.store(0, Ordering::Relaxed);
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        let limit = libc::rlimit {
+            rlim_cur: soft,
+            rlim_max: hard,
+        };
+        for pid in lock(&self.clients).iter().flat_map(|it| tree(it.pid)) {
+            // SAFETY: the limit is read, and nothing is written. One that has ended has no limits.
+            unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const limit, ptr::null_mut()) };
+        }
+        Ok(())
     }
 }
 
@@ -273,7 +290,14 @@ fn tree(pid: i32) -> Vec<i32> {
 /// A process for people.
 pub(crate) fn shown(pid: i32) -> String {
     let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    format!("process {pid} ({})", line.replace('\0', " ").trim())
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let waits = threads.into_iter().flatten().flatten();
+    let waits = waits.map(|it| fs::read_to_string(it.path().join("wchan")).unwrap_or_default());
+    let waits: Vec<String> = waits.collect();
+    format!(
+        "process {pid} in {waits:?} ({})",
+        line.replace('\0', " ").trim()
+    )
 }
 
 /// Nothing that a lock protects here is half done when a thread panics.

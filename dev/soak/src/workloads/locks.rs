@@ -153,7 +153,7 @@ pub(crate) fn round(
         command.arg("--shared");
     }
     let call = now();
-    let Ok(mut client) = world.start(this.name, &mut command) else {
+    let Ok(mut client) = world.start(&format!("{}-{contender}", this.name), &mut command) else {
         world.count(&format!("{}: not started", this.name));
         return false;
     };
