@@ -30,6 +30,9 @@ pub(crate) fn reuse(world: &World, random: &mut fastrand::Rng) -> bool {
     let file = world.disk.join("pids/reused.pid");
     let Ok(mut first) = sleep() else { return false };
     let pid = first.id();
+    // Without the identity beside it a pidfile means whoever has the PID, as the README says.
+    let identity = world.disk.join("pids/.reused.pid.sipid");
+    let _ = fs::remove_file(&identity);
     let mut claim = world.tool("sipid");
     claim.args(["claim", "--pid", &pid.to_string()]);
     let client = world.start("sipid-reuse", claim.arg("--pid-file").arg(&file));
@@ -37,6 +40,10 @@ pub(crate) fn reuse(world: &World, random: &mut fastrand::Rng) -> bool {
     let _ = first.kill();
     let _ = first.wait();
     if claimed != Some(0) {
+        return false;
+    }
+    if !fs::read_to_string(&identity).is_ok_and(|text| text.contains("start=")) {
+        world.count("sipid claim: without the identity");
         return false;
     }
     for _ in 0..200 {
