@@ -32,7 +32,8 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Signals come to the caller's thread alone. As PID 1 it reaps the orphans that it inherits.
 ///
 /// # Errors
-/// When the threads cannot be started, or there are too few descriptors: that of `pthread_create(3)` or of `pipe(2)`.
+/// When threads cannot be started, or there are too few descriptors: those of
+/// `pthread_create(3)` and `pipe(2)`.
 pub fn runtime() -> Result<Runtime, Failure> {
     room_for_threads().map_err(|error| failed("start a thread", &error))?;
     room_for_descriptors().map_err(|error| failed("start the runtime", &error))?;
@@ -87,7 +88,8 @@ fn room_for_descriptors() -> io::Result<()> {
     pipes.collect::<io::Result<Vec<_>>>().map(drop)
 }
 
-/// Builds the runtime. That there was room does not help when another process takes it in this moment: the panic is an error, too.
+/// Builds the runtime. There was room, but another process may have taken it in the meantime: the
+/// panic is an error, too.
 fn without_panic<T>(build: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));

@@ -1,6 +1,6 @@
 // Command checker reads histories of locks, a JSON object a line, and asks Porcupine whether each
-// lock's is linearizable: whether it could have come from a lock that does one thing at a time, whose
-// acquisitions return rising tokens. It prints a line for each lock, and exits with 1 if one is not.
+// is linearizable: whether it could have come from a lock that does one thing at a time, whose
+// acquisitions return rising tokens. It prints a line for each lock; status 1: one is not.
 package main
 
 import (

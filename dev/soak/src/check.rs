@@ -25,7 +25,7 @@ pub(crate) struct Hold {
     pub(crate) status: Option<i32>,
 }
 
-/// When etcd was put back: from its end to when the last of those who held a lock knows that it has lost it.
+/// When etcd was put back: from its end until the leases of all who held a lock then are over.
 #[derive(Clone, Copy)]
 pub(crate) struct Restore {
     pub(crate) from: i64,
@@ -136,7 +136,7 @@ fn check_histories(
 ) {
     let mut lines = String::new();
     for hold in holds {
-        // Who was never seen to hold it may have held it, and nobody can tell when: that fits everywhere.
+        // Who was never seen to hold it may have held it at any time: that fits every history.
         let Some(section) = sections.get(&hold.id) else {
             continue;
         };

@@ -1,7 +1,7 @@
 //! Real faults over all five tools at once, with checkers running: `cargo xtask soak`.
 //!
-//! Many small loops of real processes contend, lead, follow and wait. Faults are drawn from a seed. Then the faults end,
-//! and everybody must be served; and what everybody has written down must be what it should.
+//! Many small loops of real processes contend, lead, follow and wait. Faults are drawn from a seed.
+//! Then they end, and everybody must be served; and what all have written down must fit together.
 //! It is to run in a PID and a mount namespace of its own, as root there.
 
 mod check;

@@ -38,7 +38,7 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    /// The kernel's locks of the guard go with this process, so an overlap is one whatever became of the other.
+    /// The guard's kernel locks go with this process, so nothing that is over counts as overlap.
     pub(crate) fn run(&self) -> io::Result<()> {
         let mut log = File::options().append(true).open(&self.log)?;
         let kind = if self.shared {

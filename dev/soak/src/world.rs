@@ -69,7 +69,7 @@ pub(crate) struct World {
 #[derive(Clone, Copy)]
 struct Victim {
     pid: i32,
-    /// Killing the client and its guard at once is more than is promised: one of each tree is enough.
+    /// Killing the client and its guard at once is more than is promised: one of each tree is hit.
     is_hit: bool,
 }
 

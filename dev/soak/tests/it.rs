@@ -80,7 +80,7 @@ mod needs_go {
             ("release", 1, 5, 20, Some(30)),
         ];
         let and = |second: (&'static str, u32, u32, u32, Option<u32>)| [first[0], first[1], second];
-        // One after the other; both at once; the release may come before the acquisition is noticed.
+        // One after the other; both at once; a release that may come before.
         assert!(judged(1, &and(("acquire", 2, 6, 12, Some(40)))));
         assert!(!judged(1, &and(("acquire", 2, 6, 12, Some(15)))));
         assert!(judged(1, &and(("acquire", 2, 6, 12, Some(25)))));
@@ -99,7 +99,7 @@ mod needs_go {
             1,
             &[shared, first[1], ("acquire", 2, 6, 12, Some(15))]
         ));
-        // A holder that was killed: nobody knows when its lease was over, but not before it was there.
+        // A holder that was killed: its lease is over at any time after it was there.
         let killed = ("release", 1, 5, 11, None);
         assert!(judged(
             1,

@@ -46,8 +46,8 @@ pub(super) fn checker(place: &Path) -> Result<PathBuf> {
     program(place, "dev/soak", "checker")
 }
 
-/// A Go program in a directory of its name, which is `main.go`, below `place`: built unless it is there and made from these very
-/// sources. Its modules are its own, or its directory's parent's.
+/// A Go program, `main.go` in a directory of its name, below `place`: built unless it is there and
+/// made from these very sources. Its modules are its own, or its directory's parent's.
 fn program(place: &Path, parent: &str, name: &str) -> Result<PathBuf> {
     let _alone = super::alone()?;
     let directory = process::root().join(parent).join(name);

@@ -4,7 +4,8 @@ use std::fs;
 
 use crate::world::World;
 
-/// What a follower may end with: it was told; the leader is dead; it or its command failed to start, or was killed.
+/// What a follower may end with: it was told; the leader is dead; it or its command could not be
+/// started, or was killed.
 const FOLLOWERS: [i32; 7] = [0, 122, 125, 126, 127, 137, 143];
 
 pub(crate) fn round(world: &World, random: &mut fastrand::Rng) -> bool {

@@ -58,7 +58,7 @@ pub(crate) fn round(world: &World, random: &mut fastrand::Rng) -> bool {
         let Some(mut releases) = start(other) else {
             continue;
         };
-        // A process that was stopped, or that failed, may have missed it: it gets another one. Without faults one is enough.
+        // Who was stopped may have missed it, and gets another one. Without faults one is enough.
         let patience = if is_calm {
             BOUND
         } else {
