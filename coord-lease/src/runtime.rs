@@ -3,12 +3,13 @@
 use std::{
     future::Future,
     io,
+    panic::{self, AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
 };
 
-use nix::sys::signal::SigSet;
+use nix::{errno::Errno, sys::signal::SigSet};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -20,6 +21,9 @@ use coord_process::supervise::reap_strangers;
 /// The worker, and one for what blocks.
 const THREADS: usize = 2;
 
+/// More descriptors than the runtime opens for itself.
+const DESCRIPTORS: usize = 8;
+
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// One thread beside the caller's, so that a lease is renewed whatever that one does, and one for what blocks, such as looking up a name.
@@ -28,19 +32,24 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Signals come to the caller's thread alone. As PID 1 it reaps the orphans that it inherits.
 ///
 /// # Errors
-/// When the threads cannot be started: that of `pthread_create(3)`.
+/// When threads cannot be started, or there are too few descriptors: those of
+/// `pthread_create(3)` and `pipe(2)`.
 pub fn runtime() -> Result<Runtime, Failure> {
     room_for_threads().map_err(|error| failed("start a thread", &error))?;
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_keep_alive(FOR_EVER)
-        .on_thread_start(|| {
-            let _ = SigSet::all().thread_block();
-        })
-        .enable_all()
-        .build()
-        .map_err(|error| failed("start the runtime", &error))?;
-    drop(runtime.spawn_blocking(|| ()));
+    room_for_descriptors().map_err(|error| failed("start the runtime", &error))?;
+    let built = without_panic(|| {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_keep_alive(FOR_EVER)
+            .on_thread_start(|| {
+                let _ = SigSet::all().thread_block();
+            })
+            .enable_all()
+            .build()?;
+        drop(runtime.spawn_blocking(|| ()));
+        Ok(runtime)
+    });
+    let runtime = built.map_err(|error| failed("start the runtime", &error))?;
     if std::process::id() == 1 {
         let _context = runtime.enter();
         let deaths = signal(SignalKind::child());
@@ -73,6 +82,22 @@ fn room_for_threads() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether there can be as many descriptors as the runtime opens, which panics if not.
+fn room_for_descriptors() -> io::Result<()> {
+    let pipes = (0..DESCRIPTORS / 2).map(|_| io::pipe());
+    pipes.collect::<io::Result<Vec<_>>>().map(drop)
+}
+
+/// Builds the runtime. There was room, but another process may have taken it in the meantime: the
+/// panic is an error, too.
+fn without_panic<T>(build: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let built = catch_unwind(AssertUnwindSafe(build));
+    panic::set_hook(hook);
+    built.unwrap_or_else(|_| Err(Errno::EAGAIN.into()))
+}
+
 fn failed(what: &str, error: &io::Error) -> Failure {
     let status = Status::from_errno(error.errno());
     Failure::new(status, format!("cannot {what}: {error}"))
@@ -87,4 +112,18 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
     let done = runtime.block_on(work);
     runtime.shutdown_background();
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_somebody_else_was_given_in_the_meantime_is_an_error() {
+        let failed = without_panic(|| -> io::Result<()> { panic!("OS can't spawn worker thread") });
+        assert_eq!(
+            failed.unwrap_err().raw_os_error(),
+            Some(Errno::EAGAIN as i32)
+        );
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     error::{Kind, While},
     file::{self, Content},
     identity,
-    judge::Verdict,
+    judge::{Verdict, room_to_look},
     trust,
 };
 use coord_process::Process;
@@ -36,7 +36,8 @@ impl PidFile {
     ///
     /// # Errors
     /// `EEXIST` when the process in the file runs, `EAGAIN` when somebody else is claiming, `ESRCH` when there is no process
-    /// `pid`, `EINVAL` and `ELOOP` for what is no file of ours, and those of `open(2)` and `write(2)`.
+    /// `pid`, `EINVAL` and `ELOOP` for what is no file of ours, `EMFILE` and `ENFILE` when there are too few descriptors to keep its identity,
+    /// and those of `open(2)` and `write(2)`.
     pub fn claim(&self, pid: Pid) -> Result<(), Error> {
         self.take(pid).map(drop).map_err(|kind| kind.at(&self.path))
     }
@@ -59,6 +60,7 @@ impl PidFile {
             .ok_or(Kind::NoProcess(pid))?;
         let (file, metadata) = self.lock_free_file(pid)?;
         self.set_mode(&file)?;
+        room_to_look().during("keep the identity for")?;
         file::write(&file, pid, &metadata)?;
         self.keep_identity(&file, &process);
         info!("claimed {:?} for process {pid}", self.path);

@@ -49,6 +49,7 @@ impl PidFile {
         pid: Pid,
         file: &Metadata,
     ) -> Result<(Verdict, Option<Identity>), Kind> {
+        room_to_look().during("look for the process of")?;
         let kept = identity::read(&self.path, file, pid);
         let found = match &kept {
             Some(kept) => kept.identity.find(pid),
@@ -85,6 +86,12 @@ impl PidFile {
             None => Verdict::Runs(process),
         })
     }
+}
+
+/// Two descriptors can be had, for the process and for a file. Without them `/proc` and an identity would look as if they were
+/// not there, and a PID would be believed that is another process's by now.
+pub(crate) fn room_to_look() -> io::Result<()> {
+    io::pipe().map(drop)
 }
 
 /// Whether the process began after the file was last written, and so did not write it, nor was it there to be written about.

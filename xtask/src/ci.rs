@@ -222,6 +222,8 @@ fn musl() -> Result {
                 "explore",
                 "--exclude",
                 "fuzz",
+                "--exclude",
+                "soak",
             ])
             .env(target::c_compiler(&target), "cc"),
     )
@@ -281,6 +283,8 @@ fn package() -> Result {
         "explore",
         "--exclude",
         "fuzz",
+        "--exclude",
+        "soak",
         "--locked",
         "--allow-dirty",
     ];

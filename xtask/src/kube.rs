@@ -93,6 +93,20 @@ pub(crate) fn leader() -> Result<(&'static str, PathBuf)> {
     Ok(("TESTKIT_LEADER", build::leader(&place())?))
 }
 
+/// The program that judges the histories of locks.
+pub(crate) fn checker() -> Result<PathBuf> {
+    build::checker(&place())
+}
+
+/// The directory of etcd, kube-apiserver and kubectl.
+pub(crate) fn assets() -> Result<PathBuf> {
+    let binaries = binaries()?;
+    let assets = binaries.directory();
+    Ok(assets
+        .ok_or("etcd, kube-apiserver and kubectl are not in one directory")?
+        .to_owned())
+}
+
 impl OfTests {
     /// What the tests find it by.
     pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {

@@ -10,6 +10,7 @@ mod process;
 mod promises;
 mod serve;
 mod sim;
+mod soak;
 mod target;
 mod test;
 mod tools;
@@ -39,6 +40,8 @@ enum Xtask {
     /// Play the locking logic of lockheed and cmlock through many histories of failures, each from
     /// a seed
     Sim(sim::Sim),
+    /// Let real things go wrong, over all five tools at once, and check what they promise
+    Soak(soak::Soak),
     /// Write down which tests hold what the READMEs promise, in RELIABILITY.md
     Promises,
     /// Play lockheed's and cmlock's locking logic through every history of failures, up to a number
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
+        Xtask::Soak(soak) => soak.run(),
         Xtask::Promises => promises::run(),
         Xtask::Explore(explore) => explore.run(),
         Xtask::Fuzz(fuzz) => fuzz.run(),

@@ -5,11 +5,11 @@ use std::{env, fs, path::Path, process::Command};
 use clap::Args;
 use nix::unistd::geteuid;
 
-use crate::{Result, kube, process};
+use crate::{Result, kube, process, soak::Soak};
 
 /// What some tests need beside a cluster and can only be installed, or given, from outside. They are in a module of that name and marked as
 /// ignored, so that `cargo test` alone reports them so.
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need {
         module: "needs_root",
         what: "root",
@@ -34,6 +34,11 @@ const NEEDS: [Need; 5] = [
     },
     Need {
         module: "client_go",
+        what: "Go 1.21 or newer",
+        is_here: kube::has_go,
+    },
+    Need {
+        module: "needs_go",
         what: "Go 1.21 or newer",
         is_here: kube::has_go,
     },
@@ -104,7 +109,13 @@ impl Test {
         if env::var_os("CI").is_some() && !missing.is_empty() {
             return Err("tests were ignored, and in CI all must run".into());
         }
-        done
+        done?;
+        // Everything was asked for, and the tools are built.
+        if self.arguments.is_empty() && kube::has_go() {
+            drop(cluster);
+            process::run(&mut Soak::short().command()?)?;
+        }
+        Ok(())
     }
 
     /// With every package, unless some are named.

@@ -171,7 +171,9 @@ pub fn interruptible(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(by_default) }
 }
 
-fn code(status: ExitStatus) -> i32 {
+/// The status of an exit, 128 + n for a signal.
+#[must_use]
+pub fn code(status: ExitStatus) -> i32 {
     let signal = status.signal().map(|number| 128 + number);
     status.code().or(signal).unwrap_or(-1)
 }

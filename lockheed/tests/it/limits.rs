@@ -60,6 +60,32 @@ fn memory_runs_out_with_an_error() {
     assert_eq!(outcomes.last().unwrap().0, Some(0));
 }
 
+/// Whatever the limit of descriptors is, the end is an error's, and no bug's.
+#[test]
+fn descriptors_run_out_with_an_error() {
+    let place = Place::new();
+    for limit in 4..40 {
+        let with_limit = |arguments: &[&str]| {
+            let command = place.lockheed(arguments);
+            let mut limited = Command::new("prlimit");
+            limited.arg(format!("--nofile={limit}"));
+            limited.arg(command.get_program()).args(command.get_args());
+            limited.env("LOCKHEED_STORE", place.store());
+            let (status, _, error) = outcome(&mut limited);
+            assert!(status == 0 || !error.is_empty(), "{limit}: {status}");
+            assert!(!error.contains("lockheed: bug:"), "{limit}: {error}");
+            status
+        };
+        let run = with_limit(&["run", "x", "--wait", "1s", "--", "true"]);
+        assert!(
+            [0, 122, 124, 125, 126, 127].contains(&run),
+            "{limit}: {run}"
+        );
+        let list = with_limit(&["list"]);
+        assert!([0, 24, 127].contains(&list), "{limit}: {list}");
+    }
+}
+
 const THREADS: &str = "limits::a_renewal_needs_no_new_thread";
 
 /// The command under a lock may use up all that its user may have.

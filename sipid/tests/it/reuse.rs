@@ -45,6 +45,33 @@ fn without_the_pidfd_the_start_time_tells() {
     assert_eq!(answers_after(without), format!("{NOT_THE_PROCESS}0\n0\n"));
 }
 
+/// Whatever the limit of descriptors is, and whoever runs out of them.
+// Holds sipid-2.
+#[test]
+fn without_descriptors_a_reused_pid_is_not_the_process_either() {
+    let script = format!(
+        "{FUNCTIONS} claimed $1; reused
+        for limit in $(seq 3 20); do
+            prlimit --nofile=$limit $1 status --pid-file x >/dev/null 2>&1; S=$?
+            [ $S = 1 ] || [ $S = 24 ] || [ $S = 127 ] || echo $limit: status $S
+            prlimit --nofile=$limit $1 kill --pid-file x >/dev/null 2>&1
+            kill -0 $R || {{ echo $limit: killed; reused; }}
+            [ -e x ] || {{ end $R; claimed $1; reused; }}
+        done
+        end $R; sleep 1000 & L=$!
+        for limit in $(seq 3 20); do
+            rm -f x .x.sipid
+            prlimit --nofile=$limit $1 claim --pid $L --pid-file x >/dev/null 2>&1; S=$?
+            [ $S != 0 ] || [ -s .x.sipid ] || echo $limit: claimed without identity
+            [ $S = 0 ] || [ $S = 24 ] || [ $S = 127 ] || echo $limit: claim $S
+            [ $S = 0 ] || [ ! -s x ] || echo $limit: $S and a PID
+        done
+        echo claim $S"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(in_namespace(&script, dir.path()), "claim 0\n");
+}
+
 /// As if the PID had been reused within one clock tick.
 #[test]
 fn a_reuse_at_the_same_start_is_told_apart_where_pidfds_have_inodes() {

@@ -36,25 +36,38 @@ pub(super) fn binaries(place: &Path) -> Result<Binaries> {
     Binaries::in_directory(&bin).ok_or_else(|| format!("not all binaries are in {bin:?}").into())
 }
 
-/// The program of `xtask/kube/leader`, below `place`, built unless it is there and made from these
-/// very sources.
+/// The program of `xtask/kube/leader`.
 pub(super) fn leader(place: &Path) -> Result<PathBuf> {
+    program(place, "xtask/kube", "leader")
+}
+
+/// The program of `dev/soak/checker`.
+pub(super) fn checker(place: &Path) -> Result<PathBuf> {
+    program(place, "dev/soak", "checker")
+}
+
+/// A Go program, `main.go` in a directory of its name, below `place`: built unless it is there and
+/// made from these very sources. Its modules are its own, or its directory's parent's.
+fn program(place: &Path, parent: &str, name: &str) -> Result<PathBuf> {
     let _alone = super::alone()?;
-    let modules = process::root().join("xtask/kube");
-    let source = fs::read_to_string(modules.join("leader/main.go"))?;
-    let recipe = recipe(&modules)? + &source;
-    let (leader, made_from) = (place.join("leader"), place.join("leader-made-from"));
+    let directory = process::root().join(parent).join(name);
+    let source = fs::read_to_string(directory.join("main.go"))?;
+    let own = directory.join("go.mod").exists();
+    let modules = if own {
+        directory.as_path()
+    } else {
+        directory.parent().unwrap_or(&directory)
+    };
+    let recipe = recipe(modules)? + &source;
+    let (program, made_from) = (place.join(name), place.join(format!("{name}-made-from")));
     let same = fs::read_to_string(&made_from).is_ok_and(|made_from| made_from == recipe);
-    if !(same && leader.is_file()) {
-        let mut go = go(&modules);
-        process::run(
-            go.args(["build", "-trimpath", "-o"])
-                .arg(&leader)
-                .arg("./leader"),
-        )?;
+    if !(same && program.is_file()) {
+        check_go()?;
+        let mut go = go(&directory);
+        process::run(go.args(["build", "-trimpath", "-o"]).arg(&program).arg("."))?;
         fs::write(&made_from, recipe)?;
     }
-    Ok(leader)
+    Ok(program)
 }
 
 fn servers(modules: &Path, bin: &PathBuf) -> Command {

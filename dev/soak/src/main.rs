@@ -1,0 +1,149 @@
+//! Real faults over all five tools at once, with checkers running: `cargo xtask soak`.
+//!
+//! Many small loops of real processes contend, lead, follow and wait. Faults are drawn from a seed.
+//! Then they end, and everybody must be served; and what all have written down must fit together.
+//! It is to run in a PID and a mount namespace of its own, as root there.
+
+mod check;
+mod faults;
+mod section;
+mod setup;
+mod workloads;
+mod world;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Mutex, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use apiserver::Result;
+use clap::{Args, Parser};
+
+use crate::{
+    faults::Faults,
+    world::{BOUND, lock},
+};
+
+#[derive(Parser)]
+enum Soak {
+    /// Let things go wrong
+    Run(Run),
+    /// Be the command of somebody who holds a lock
+    Section(section::Section),
+}
+
+/// What is played.
+#[derive(Args)]
+struct Run {
+    /// Where the tools are
+    #[arg(long)]
+    binaries: PathBuf,
+    /// Where logs are kept; what is there is removed
+    #[arg(long)]
+    out: PathBuf,
+    /// The program that judges histories
+    #[arg(long)]
+    checker: PathBuf,
+    /// How long things go wrong
+    #[arg(long)]
+    seconds: u64,
+    /// What the faults are drawn from
+    #[arg(long)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    let done = match Soak::parse() {
+        Soak::Run(run) => run.run(),
+        Soak::Section(section) => section.run().map(|()| true).map_err(Into::into),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("soak: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Run {
+    /// Whether nothing was wrong.
+    fn run(&self) -> Result<bool> {
+        let mut random = fastrand::Rng::with_seed(self.seed);
+        let (world, cluster, namespace, proxies, tokens) =
+            setup::set_up(&self.binaries, &self.out)?;
+        world.say(&format!(
+            "seed {}, faults for {} s",
+            self.seed, self.seconds
+        ));
+        let mut faults = Faults::new(&world, cluster, proxies, tokens, random.fork());
+        let served = Mutex::new(BTreeSet::new());
+        let workloads = workloads::all();
+        let names: BTreeSet<String> = workloads.iter().map(|it| it.name.clone()).collect();
+        let played = thread::scope(|threads| {
+            for workload in workloads {
+                let (world, served, random) = (&world, &served, random.fork());
+                let serve = move |name: &str| {
+                    lock(served).insert(name.to_owned());
+                };
+                threads.spawn(move || workload.run(world, random, serve));
+            }
+            let played = faults.run(Duration::from_secs(self.seconds));
+            world.say("no more faults: everybody is to be served now");
+            world.calm.store(section::now(), Ordering::Relaxed);
+            let since = Instant::now();
+            while *lock(&served) != names && since.elapsed() < BOUND && played.is_ok() {
+                thread::sleep(Duration::from_millis(50));
+            }
+            world.say(&format!(
+                "{} of {} were served",
+                lock(&served).len(),
+                names.len()
+            ));
+            for name in names.difference(&lock(&served)) {
+                world.violation(&format!(
+                    "{name} was not served within {BOUND:?} after the faults"
+                ));
+            }
+            world.over.store(true, Ordering::Relaxed);
+            played
+        });
+        played?;
+        setup::check_what_is_left(&world, &faults.cluster, &namespace);
+        // It goes with the cluster.
+        std::mem::forget(namespace);
+        let sums = check::all(&world, &workloads::LOCKS, &faults.restores, &self.checker);
+        for (what, count) in world.counts() {
+            world.say(&format!("{count:8} {what}"));
+        }
+        for sum in sums {
+            world.say(&format!(
+                "{:18} acquired {:5}, lost {:3}, worst wait {:5.1} s, excused {:3}",
+                sum.name, sum.acquired, sum.lost, sum.worst_wait, sum.excused
+            ));
+        }
+        let violations = world.violations();
+        for violation in violations.iter().collect::<BTreeSet<_>>() {
+            let times = violations.iter().filter(|it| *it == violation).count();
+            world.say(&format!("VIOLATION, {times} times: {violation}"));
+        }
+        world.say(&format!(
+            "{} violations, seed {}",
+            violations.len(),
+            self.seed
+        ));
+        if violations.is_empty() {
+            drop(faults);
+            fs::remove_dir_all(self.out.join("cluster"))?;
+        } else {
+            world.say(&format!("what was said and written is in {:?}", self.out));
+        }
+        Ok(violations.is_empty())
+    }
+}
