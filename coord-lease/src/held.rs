@@ -169,8 +169,7 @@ impl LeaseWatch {
     ) -> Result<Option<BootInstant>, LeaseLost> {
         // What changes from here on is noticed, whenever it does.
         let mut changed = self.changed();
-        // Without a timer nobody would notice the end.
-        let mut timer = Timer::new().map_err(|_| LeaseLost::Expired)?;
+        let mut timer = None;
         loop {
             if let Some(why) = self.lost_because() {
                 return Err(why);
@@ -179,6 +178,19 @@ impl LeaseWatch {
             if deadline != known {
                 return Ok(deadline);
             }
+            let timer = match (&mut timer, deadline) {
+                (Some(timer), _) => timer,
+                (None, Some(_)) => {
+                    // Without a timer nobody would notice the end.
+                    let new = Timer::new().map_err(|_| LeaseLost::Expired)?;
+                    timer.insert(new)
+                }
+                (None, None) => {
+                    changed.await;
+                    changed = self.changed();
+                    continue;
+                }
+            };
             tokio::select! {
                 () = &mut changed => changed = self.changed(),
                 () = timer.until(deadline) => {}

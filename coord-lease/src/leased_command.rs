@@ -106,10 +106,10 @@ pub fn not_acquired(
     signals: &Signals,
     report: &WaitReport,
 ) -> Result<Status, Failure> {
-    match error.errno() {
-        Errno::ECANCELED => {
+    match (error.errno(), signals.status()) {
+        (Errno::ECANCELED, Some(status)) => {
             report.cancelled();
-            Ok(signals.status().unwrap_or(Status::FAILED))
+            Ok(status)
         }
         _ if busy => Err(Failure::new(Status::WAIT_TIMED_OUT, error)),
         _ => Err(failed(error)),

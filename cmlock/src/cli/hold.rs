@@ -104,11 +104,16 @@ impl Acquire {
         let lock = self.wanted.lock(&pod.waiting().await?, &self.name, report);
         let held = match lock.acquire_unless(signals.clone().came()).await {
             Ok(held) => held,
-            Err(error) if error.errno() == Errno::ECANCELED => {
+            Err(error) => {
+                let Some(status) = signals
+                    .status()
+                    .filter(|_| error.errno() == Errno::ECANCELED)
+                else {
+                    return Err(error.into());
+                };
                 report.cancelled();
-                return Ok(signals.status().unwrap_or(Status::FAILED));
+                return Ok(status);
             }
-            Err(error) => return Err(error.into()),
         };
         leave(held, &signals).await
     }

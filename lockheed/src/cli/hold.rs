@@ -203,11 +203,16 @@ impl Acquire {
         let cancel = signals.clone().came();
         let held = match lock.acquire_unless(self.wanted.wait(), cancel).await {
             Ok(held) => held,
-            Err(error) if error.errno() == Errno::ECANCELED => {
+            Err(error) => {
+                let Some(status) = signals
+                    .status()
+                    .filter(|_| error.errno() == Errno::ECANCELED)
+                else {
+                    return Err(error.into());
+                };
                 report.cancelled();
-                return Ok(signals.status().unwrap_or(Status::FAILED));
+                return Ok(status);
             }
-            Err(error) => return Err(error.into()),
         };
         if let Some(status) = signals.status() {
             held.release().await?;
