@@ -121,8 +121,8 @@ impl ContentionWindow {
     /// How long the random part is, in round trips, for each factor of e in the window. Less is
     /// faster, and costs writes.
     const SPREAD: f64 = 2.25;
-    /// A lock that was free for so many round trips has fewer waiters than the window is for: with
-    /// as many, one of them tries after two at the median, and then there is the write.
+    /// If the lock was free for more round trips than this, fewer contenders wait than the window
+    /// assumes.
     const EMPTY: u32 = 6;
     /// A holder that was passed less often than those before it was lucky: with each of them, one
     /// part in so many of what is known is forgotten. Those who have waited longest are still
@@ -189,10 +189,10 @@ impl ContentionWindow {
     /// passed. Who says nothing has not waited, and tells nothing of those who do. No round trip is
     /// longer than that time is on average; one that was measured on a busy machine does not count.
     pub fn spared(&mut self, after: Duration, turn: Option<u32>) {
-        let after = after.clamp(SHORTEST, LONGEST);
+        let counted = after.clamp(SHORTEST, LONGEST);
         self.free_for = Some(match self.free_for {
-            None => after,
-            Some(before) => (before * 7 + after) / 8,
+            None => counted,
+            Some(before) => (before * 7 + counted) / 8,
         });
         let Some(turn) = turn else {
             self.jumped = (self.jumped + 1).min(Self::MOST_JUMPED);
@@ -364,18 +364,19 @@ mod tests {
 
     #[test]
     fn a_lock_that_is_free_for_long_has_fewer_waiters_than_was_thought() {
-        let round_trip = Duration::from_millis(10);
-        let mut windows = [with_round_trip(round_trip), with_round_trip(round_trip)];
-        for window in &mut windows {
-            window.found_held(Some(0));
-            (0..10).for_each(|_| window.collided());
+        for round_trip in [10, 300].map(Duration::from_millis) {
+            let mut windows = [with_round_trip(round_trip), with_round_trip(round_trip)];
+            for window in &mut windows {
+                window.found_held(Some(0));
+                (0..10).for_each(|_| window.collided());
+            }
+            for _ in 0..8 {
+                windows[0].spared(round_trip * 2, Some(0));
+                windows[1].spared(round_trip * 12, Some(0));
+            }
+            let [busy, empty] = windows.each_ref().map(longest);
+            assert!(empty * 2 < busy, "{round_trip:?}: {empty:?} {busy:?}");
         }
-        for _ in 0..8 {
-            windows[0].spared(round_trip * 2, Some(0));
-            windows[1].spared(round_trip * 12, Some(0));
-        }
-        let [busy, empty] = windows.each_ref().map(longest);
-        assert!(empty * 2 < busy, "{empty:?} {busy:?}");
     }
 
     #[test]

@@ -208,10 +208,13 @@ pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
     version(one) == version(other)
 }
 
-/// The first line with something in it counts, and what comes after it need not even be text. Zeros at the end are what a
-/// power loss leaves of bytes that were not yet on the disk.
+/// The first line with something in it counts, and what comes after it need not even be text. Zeros
+/// at the end are what a power loss leaves of bytes that were not yet on the disk. Nothing but zeros
+/// counts as empty only if that is the whole file.
 fn parse(bytes: &[u8]) -> Content {
-    let last = bytes.iter().rposition(|&byte| byte != 0);
+    let is_whole = bytes.len() <= LONGEST;
+    let is_text = |byte: &u8| *byte != 0 && !(is_whole && byte.is_ascii_whitespace());
+    let last = bytes.iter().rposition(is_text);
     let written = &bytes[..last.map_or(0, |last| last + 1)];
     let text = written.trim_ascii_start();
     let mut lines = text.splitn(2, |&byte| byte == b'\n');
@@ -223,7 +226,7 @@ fn parse(bytes: &[u8]) -> Content {
             Content::PidAndMore(pid)
         }
         Some(pid) if !is_cut_off => Content::Pid(pid),
-        None if text.is_empty() && !is_cut_off => Content::Empty,
+        None if text.is_empty() && is_whole => Content::Empty,
         _ => Content::Invalid(quoted(bytes)),
     }
 }
@@ -241,8 +244,9 @@ fn quoted(bytes: &[u8]) -> String {
 /// old PID stand behind the new one. Of a longer file the first line is written so. Where there is no room for the whole PID,
 /// the old content stays. `old` is what the file was when the lock had been taken.
 ///
-/// After a power loss the file may have the length of one moment and the bytes of another. So the disk is waited for where
-/// that could be a part of a PID: before a file is cut off, and before a PID goes into one that was shorter.
+/// After a power loss the file may have the length of one moment and the bytes of another. So the
+/// disk is waited for where that could be a part of a PID: before a file is cut off, and before a
+/// PID goes into one that was shorter.
 pub(crate) fn write(file: &File, pid: Pid, old: &Metadata) -> Result<(), Kind> {
     let digits = pid.to_string();
     let mut buffer = [0; LONGEST];
@@ -281,7 +285,7 @@ pub(crate) fn write(file: &File, pid: Pid, old: &Metadata) -> Result<(), Kind> {
     Ok(())
 }
 
-/// A claim does not fail because a power loss might damage it.
+/// If the sync fails, the claim still succeeds.
 fn wait_for_disk(file: &File) {
     if let Err(error) = file.sync_data() {
         debug!("cannot sync the pidfile: {error}");

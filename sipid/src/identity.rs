@@ -127,22 +127,37 @@ pub(crate) fn write(path: &Path, file: &File, pid: Pid, identity: &Identity) -> 
 }
 
 /// The identity, if it is there and was written for the pidfile as it is now.
-pub(crate) fn read(path: &Path, pidfile: &Metadata, pid: Pid) -> Option<Kept> {
+pub(crate) fn read(path: &Path, pidfile: &Metadata, pid: Pid) -> io::Result<Option<Kept>> {
     let mut options = OpenOptions::new();
-    let file = options
+    options
         .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path_beside(path))
-        .ok()?;
-    let metadata = file.metadata().ok()?;
-    let is_ours = trust::is_our_own(&metadata);
-    let is_readable = metadata.is_file() && (is_ours || metadata.uid() == pidfile.uid());
-    if !is_readable {
-        return None;
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let read = || {
+        let file = options.open(path_beside(path))?;
+        let metadata = file.metadata()?;
+        let is_ours = trust::is_our_own(&metadata);
+        let is_readable = metadata.is_file() && (is_ours || metadata.uid() == pidfile.uid());
+        let mut text = String::new();
+        if is_readable {
+            file.take(LONGEST).read_to_string(&mut text)?;
+        }
+        Ok((text, is_ours))
+    };
+    match read() {
+        Ok((text, is_ours)) => Ok(kept(path, pidfile, pid, &text, is_ours)),
+        Err(error) if is_there_perhaps(&error) => Err(error),
+        Err(_) => Ok(None),
     }
-    let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text).ok()?;
-    let identity = parse(&text)?;
+}
+
+/// Whether this says nothing of the file: it was not even looked at, or could not be read.
+fn is_there_perhaps(error: &io::Error) -> bool {
+    let number = error.raw_os_error().unwrap_or_default();
+    [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO].contains(&number)
+}
+
+fn kept(path: &Path, pidfile: &Metadata, pid: Pid, text: &str, is_ours: bool) -> Option<Kept> {
+    let identity = parse(text)?;
     let rest = text.strip_prefix(&line(pidfile, pid, &identity))?;
     let place = rest.strip_suffix('\n')?;
     // Those of earlier versions do not say for which place they are.

@@ -50,7 +50,7 @@ impl PidFile {
         file: &Metadata,
     ) -> Result<(Verdict, Option<Identity>), Kind> {
         room_to_look().during("look for the process of")?;
-        let kept = identity::read(&self.path, file, pid);
+        let kept = identity::read(&self.path, file, pid).during("read the identity beside")?;
         let found = match &kept {
             Some(kept) => kept.identity.find(pid),
             None => {
@@ -88,8 +88,8 @@ impl PidFile {
     }
 }
 
-/// Two descriptors can be had, for the process and for a file. Without them `/proc` and an identity would look as if they were
-/// not there, and a PID would be believed that is another process's by now.
+/// Two descriptors can be opened, for the process and for a file. Without them what `/proc` shows
+/// would look as if it were not there, and a PID would be believed that is another process's by now.
 pub(crate) fn room_to_look() -> io::Result<()> {
     io::pipe().map(drop)
 }

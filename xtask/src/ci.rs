@@ -284,6 +284,8 @@ fn package() -> Result {
         "--exclude",
         "fuzz",
         "--exclude",
+        "powerloss",
+        "--exclude",
         "soak",
         "--locked",
         "--allow-dirty",

@@ -58,7 +58,10 @@ pub(crate) fn all(
     restores: &[Restore],
     checker: &Path,
 ) -> Vec<Summary> {
-    let log = fs::read_to_string(world.out.join("sections")).unwrap_or_default();
+    let log = fs::read_to_string(world.out.join("sections")).unwrap_or_else(|error| {
+        world.violation(&format!("the log of sections cannot be read: {error}"));
+        String::new()
+    });
     let mut sections: HashMap<u64, Section> = HashMap::new();
     let mut overlaps = Vec::new();
     for line in log.lines() {

@@ -17,7 +17,7 @@ use testkit::process::is_alive;
 
 use crate::{
     faults::give,
-    section::make_guard,
+    section::{self, make_guard},
     workloads::{LOCKS, pod},
     world::{World, shown},
 };
@@ -104,7 +104,8 @@ pub(crate) fn set_up(binaries: &Path, out: &Path) -> Result<SetUp> {
 
 /// A cgroup of its own, under version 1 or 2.
 fn cgroup() -> Option<PathBuf> {
-    let name = format!("soak-{}", std::process::id());
+    // In a PID namespace of its own, its PID is the same each time.
+    let name = format!("soak-{}", section::now());
     let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
     roots.iter().find_map(|root| {
         let path = Path::new(root).join(&name);

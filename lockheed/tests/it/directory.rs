@@ -186,6 +186,11 @@ fn a_group_shares_what_is_in_its_directory_and_nobody_else_does() {
             assert_eq!(code, status, "{mode:o} {arguments:?}: {stdout}{stderr}");
         };
         expect(&alice, &["acquire", "x", "--id", "a"], 0);
+        // As if Alice had been killed right after she had made it. Her next use mends it.
+        let guard = dir.join(".guard");
+        std::os::unix::fs::chown(&guard, None, Some(50_001)).unwrap();
+        fs::set_permissions(&guard, fs::Permissions::from_mode(0o600)).unwrap();
+        expect(&alice, &["acquire", "x", "--id", "a"], 0);
         expect(&bob, &["acquire", "x", "--id", "b", "--no-wait"], 16);
         expect(&bob, &["acquire", "x", "--id", "b", "--wait", "100ms"], 110);
         expect(&alice, &["release", "x", "--id", "a"], 0);

@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use lockheed::{Lock, store::DirStore};
+use nix::libc;
 use powerloss::{Crash, Disk, Event, Node, crashes, record};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -89,7 +90,10 @@ impl Story {
     fn is_killed(&mut self, arguments: &[&str], fault: &str) -> bool {
         let run = record(self.root.path(), &self.command(arguments), Some(fault));
         self.events.extend(run.events);
-        !run.output.status.success()
+        let status = run.output.status;
+        let is_killed = status.signal() == Some(libc::SIGKILL);
+        assert!(is_killed || status.success(), "{:?}", run.output);
+        is_killed
     }
 
     /// The highest token that somebody was given in the first so many events.

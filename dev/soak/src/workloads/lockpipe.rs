@@ -40,14 +40,17 @@ pub(crate) fn round(world: &World, random: &mut fastrand::Rng) -> bool {
         });
         waiters.is_empty()
     };
-    let since = Instant::now();
+    let mut since = Instant::now();
     while !ended(&mut waiters) {
         thread::sleep(Duration::from_millis(10));
         // Who has not begun to wait is not let go.
         let all_wait = waiters.iter().all(|waiter| waits(waiter, &pipe));
-        if is_calm && since.elapsed() > BOUND {
+        if !world.is_calm(now()) {
+            since = Instant::now();
+        }
+        if since.elapsed() > BOUND {
             world.violation(&format!(
-                "{} of lockpipe {waiting} do not wait",
+                "{} of lockpipe {waiting} do not wait, or are not let go",
                 waiters.len()
             ));
             return false;

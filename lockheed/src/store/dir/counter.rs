@@ -5,8 +5,7 @@
 //! cache. Where the limit is of another boot, the number on the disk may be too low, and counting
 //! goes on at the limit. So the disk is waited for once in [`STEP`] writes.
 //!
-//! A new limit is of no boot until it is on the disk: whoever finds it so, because its writer was
-//! killed, sets another one.
+//! Until a new limit is on the disk, its boot is zeros. A writer that finds zeros sets a new limit.
 
 use std::{fs::OpenOptions, os::unix::fs::FileExt, path::Path};
 
@@ -50,7 +49,7 @@ pub(super) fn next(files: &Files) -> Result<u64, StoreError> {
         invalid(Errno::EOVERFLOW, text)
     })?;
     if is_new_limit {
-        files.write_whole(COUNTER, &next.before_it_is_of_a_boot().to_text())?;
+        files.write_whole(COUNTER, &next.unsynced().to_text())?;
         files
             .sync()
             .map_err(|error| failed("write", &path, error))?;
@@ -122,8 +121,8 @@ impl Counter {
         ))
     }
 
-    /// The same with a limit that nobody rests on yet: a boot that has no ID ends at the limit.
-    fn before_it_is_of_a_boot(&self) -> Self {
+    /// The same with a limit that is not known to be on the disk.
+    fn unsynced(&self) -> Self {
         Self {
             boot: "0".repeat(self.boot.len()),
             ..*self

@@ -41,16 +41,15 @@ impl Sharing {
         file.set_permissions(Permissions::from_mode(mode))
     }
 
-    /// Lets those use a file who may write to the directory, where its maker was killed or a power
-    /// loss came before that was done, and takes it from those who may only read it: whoever can open
-    /// it can lock it, `flock(2)`. An earlier version made it readable. Only the owner can do that.
+    /// Lets those use a file who may write to the directory, in case its maker was killed before
+    /// that was done, or a power loss undid it; and takes it from those who may only read it: whoever
+    /// can open it can lock it, `flock(2)`. An earlier version made it readable. Only the owner can
+    /// do that.
     pub(super) fn repair(self, file: &File) -> io::Result<()> {
-        let made = file.metadata()?;
-        let mode = made.mode() & 0o777;
-        let is_shared = made.gid() == self.group;
-        let all = if is_shared { mode | self.writers } else { mode };
-        let writers = all & 0o222;
-        let exclusive = all & (writers | writers << 1);
+        let _ = self.apply(file);
+        let mode = file.metadata()?.mode() & 0o777;
+        let writers = mode & 0o222;
+        let exclusive = mode & (writers | writers << 1);
         if exclusive != mode {
             let _ = file.set_permissions(Permissions::from_mode(exclusive));
         }

@@ -89,6 +89,7 @@ impl Waiter {
             let (mut kept, mut told) = (0, false);
             while !told {
                 let read = events.read(&mut buffer[kept..]).await.unwrap();
+                assert!(read > 0, "the watch has ended");
                 let bytes = &buffer[..kept + read];
                 told = bytes
                     .windows(turn.len())
