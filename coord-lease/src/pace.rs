@@ -268,8 +268,7 @@ mod tests {
     /// The longest pause of a few.
     fn longest(window: &ContentionWindow) -> Duration {
         let mut random = Random::new(1);
-        let pauses = (0..100).map(|_| window.pause(&mut random));
-        pauses.max().unwrap()
+        (0..100).map(|_| window.pause(&mut random)).max().unwrap()
     }
 
     #[test]

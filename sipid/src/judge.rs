@@ -89,7 +89,7 @@ impl PidFile {
 }
 
 /// Two descriptors can be opened, for the process and for a file. Without them what `/proc` shows
-/// would look as if it were not there, and a PID would be believed that is another process's by now.
+/// seems not to be there, and a PID would be believed that is another process's by now.
 pub(crate) fn room_to_look() -> io::Result<()> {
     io::pipe().map(drop)
 }

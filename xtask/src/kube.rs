@@ -98,7 +98,7 @@ pub(crate) fn checker() -> Result<PathBuf> {
     build::checker(&place())
 }
 
-/// The directory of etcd, kube-apiserver and kubectl; none where they are found one by one in `PATH`.
+/// The directory of etcd, kube-apiserver and kubectl; none where each is found in `PATH`.
 pub(crate) fn assets() -> Result<Option<PathBuf>> {
     Ok(binaries()?.directory().map(Path::to_owned))
 }

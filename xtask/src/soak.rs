@@ -27,7 +27,7 @@ impl Soak {
     pub(crate) fn short() -> Self {
         Self {
             minutes: 0.4,
-            // What a change breaks is to be seen, and not what another draw would have found before.
+            // What a change breaks is to be seen, not what another draw would have found before.
             seed: Some(1),
         }
     }

@@ -231,8 +231,8 @@ impl Files {
         File::open(&self.dir)?.sync_all()
     }
 
-    /// The directory's own name is on the disk when this returns, and those of the directories above
-    /// it, up to the root of its file system. Somebody may just have made them.
+    /// The directory's own name is on the disk when this returns, and those of the directories
+    /// above it, up to the root of its file system. Somebody may just have made them.
     pub(super) fn sync_above(&self) -> io::Result<()> {
         let id = |file: &File| file.metadata().map(|file| (file.dev(), file.ino()));
         let mut path = self.dir.clone();

@@ -42,9 +42,9 @@ impl Sharing {
     }
 
     /// Lets those use a file who may write to the directory, in case its maker was killed before
-    /// that was done, or a power loss undid it; and takes it from those who may only read it: whoever
-    /// can open it can lock it, `flock(2)`. An earlier version made it readable. Only the owner can
-    /// do that.
+    /// that was done, or a power loss undid it; and takes it from those who may only read it:
+    /// whoever can open it can lock it, `flock(2)`. An earlier version made it readable. Only the
+    /// owner can do that.
     pub(super) fn repair(self, file: &File) -> io::Result<()> {
         let _ = self.apply(file);
         let mode = file.metadata()?.mode() & 0o777;

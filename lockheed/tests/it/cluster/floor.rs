@@ -33,7 +33,7 @@ struct Waiter {
     released: Arc<Mutex<Instant>>,
 }
 
-/// The times from the begin of a release to the end of the next one's write, among so many who wait.
+/// The times from the begin of a release to the end of the next one's write, among so many waiters.
 pub(super) async fn hand_offs(place: &Place, waiters: usize) -> Vec<Duration> {
     let ours = cluster(&place.user, "floor/1").await;
     let mut object = ConfigMap::default();
