@@ -99,7 +99,7 @@ impl Cluster {
         let ready = cluster
             .save()
             .and_then(|()| cluster.user("admin", Some("system:masters")).map(drop))
-            .and_then(|()| cluster.wait_until_ready());
+            .and_then(|()| cluster.wait_until_ready(Instant::now() + READY_WITHIN));
         if ready.is_err() {
             cluster.kill();
         }
@@ -174,25 +174,32 @@ impl Cluster {
         self.etcd.kill();
     }
 
-    /// Starts again what does not run, with the same data and on the same ports, and waits until the API server is ready.
+    /// Starts again what does not run, with the same data and on the same ports, and waits until the
+    /// API server is ready. One that ends on the way, as the API server does when etcd is slow to
+    /// answer it, is started once more, as a supervisor would.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub fn restart(&mut self) -> Result {
-        if !self.etcd.is_alive() {
-            self.etcd = etcd(self.ports, &self.binaries, &self.directory).start(self.lives)?;
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            if !self.etcd.is_alive() {
+                self.etcd = etcd(self.ports, &self.binaries, &self.directory).start(self.lives)?;
+            }
+            if !self.apiserver.is_alive() {
+                let command = apiserver(self.ports, &self.binaries, &self.directory);
+                self.apiserver = command.start(self.lives)?;
+            }
+            self.save()?;
+            let ready = self.wait_until_ready(deadline);
+            if ready.is_ok() || Instant::now() > deadline {
+                return ready;
+            }
         }
-        if !self.apiserver.is_alive() {
-            let command = apiserver(self.ports, &self.binaries, &self.directory);
-            self.apiserver = command.start(self.lives)?;
-        }
-        self.save()?;
-        self.wait_until_ready()
     }
 
     /// Waits until the API server says that it is ready.
-    fn wait_until_ready(&self) -> Result {
-        let deadline = Instant::now() + READY_WITHIN;
+    fn wait_until_ready(&self, deadline: Instant) -> Result {
         while !self.is_ready() {
             for server in [&self.etcd, &self.apiserver] {
                 if !server.is_alive() {

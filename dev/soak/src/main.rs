@@ -15,7 +15,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::PathBuf,
-    process::ExitCode,
+    process::{self, ExitCode},
     sync::{Mutex, atomic::Ordering},
     thread,
     time::{Duration, Instant},
@@ -86,7 +86,7 @@ impl Run {
         let served = Mutex::new(BTreeSet::new());
         let workloads = workloads::all();
         let names: BTreeSet<String> = workloads.iter().map(|it| it.name.clone()).collect();
-        let played = thread::scope(|threads| {
+        thread::scope(|threads| {
             for workload in workloads {
                 let (world, served, random) = (&world, &served, random.fork());
                 let serve = move |name: &str| {
@@ -94,11 +94,15 @@ impl Run {
                 };
                 threads.spawn(move || workload.run(world, random, serve));
             }
-            let played = faults.run(Duration::from_secs(self.seconds));
+            if let Err(error) = faults.run(Duration::from_secs(self.seconds)) {
+                // The end of this namespace ends everything in it.
+                world.say(&format!("soak: {error}"));
+                process::exit(1);
+            }
             world.say("no more faults: everybody is to be served now");
             world.calm.store(section::now(), Ordering::Relaxed);
             let since = Instant::now();
-            while *lock(&served) != names && since.elapsed() < BOUND && played.is_ok() {
+            while *lock(&served) != names && since.elapsed() < BOUND {
                 thread::sleep(Duration::from_millis(50));
             }
             world.say(&format!(
@@ -112,9 +116,7 @@ impl Run {
                 ));
             }
             world.over.store(true, Ordering::Relaxed);
-            played
         });
-        played?;
         setup::check_what_is_left(&world, &faults.cluster, &namespace);
         // It goes with the cluster.
         std::mem::forget(namespace);
