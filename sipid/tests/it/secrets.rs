@@ -142,7 +142,7 @@ fn a_header_is_shown_nowhere() {
 
 // Holds sipid-13.
 #[test]
-fn what_a_server_says_moves_no_cursor() {
+fn what_a_server_or_a_command_says_moves_no_cursor() {
     let evil = "\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{202e}\u{2028}\u{8}";
     let answers = [
         format!("{evil}\r\n\r\n"),
@@ -157,10 +157,18 @@ fn what_a_server_says_moves_no_cursor() {
         });
         let url = format!("http://{server}/");
         let args = ["--url", &url, "--expect-body", "ok"];
-        let output = traced(&[&args[..], &QUICK].concat());
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(110), "{said}");
-        let moves = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{2028}".contains(c);
-        assert!(!said.contains(moves), "{said:?}");
+        check_moves_nothing(&traced(&[&args[..], &QUICK].concat()));
     }
+    let command = format!("printf '%s' '{evil}'; printf '%s' '{evil}' >&2; exit 3");
+    let args = ["--", "sh", "-c", &command];
+    check_moves_nothing(&traced(&[&QUICK, &args[..]].concat()));
+}
+
+/// No character for terminals but ends of lines.
+#[track_caller]
+fn check_moves_nothing(output: &Output) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(110), "{said}");
+    let moves = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{2028}".contains(c);
+    assert!(!said.contains(moves), "{said:?}");
 }

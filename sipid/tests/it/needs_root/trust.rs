@@ -20,13 +20,14 @@ const FUNCTIONS: &str = "
     end() { kill $(jobs -p); wait; } 2>/dev/null
     scene() { begin; rm -rf d; mkdir -m 755 d; }\n";
 
-/// What status, kill and a claim for somebody else answer, and whether those who were named still live.
+/// What status, signal, a wait, kill and a claim for somebody else answer, and whether those who were named still live.
 fn answers(setup: &str) -> String {
     let script = format!(
         "{FUNCTIONS}
         scene; {setup}
         $S status --pid-file d/x >said; echo -n \"status $? \"
         $S signal --pid-file d/x CONT 2>err; echo -n \"signal $? \"
+        $S wait-until-healthy --pid-file d/x -- true 2>>err; echo -n \"wait $? \"
         $S kill --pid-file d/x 2>>err; echo -n \"kill $? \"
         all_live && echo -n 'alive '
         end; scene; {setup}
@@ -37,8 +38,8 @@ fn answers(setup: &str) -> String {
     in_namespace(&script, dir.path())
 }
 
-const BELIEVED: &str = "status 0 signal 0 kill 0 claim 17\n";
-const REFUSED: &str = "status 1 signal 13 kill 13 alive claim 0\n";
+const BELIEVED: &str = "status 0 signal 0 wait 0 kill 0 claim 17\n";
+const REFUSED: &str = "status 1 signal 13 wait 13 kill 13 alive claim 0\n";
 
 fn check(expected: &str, setups: &[&str]) {
     for setup in setups {
