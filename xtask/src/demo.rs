@@ -1,76 +1,43 @@
-//! `cargo xtask demo`: the tools at work on this machine, in a directory that is gone afterwards.
+//! `cargo xtask demo`: each tool at work on this machine, in a directory that is removed afterwards.
 
 mod cmlock;
 mod exitdir;
 mod lockheed;
 mod lockpipe;
 mod sipid;
+mod stage;
 
-use std::{
-    process::{Child, Command},
-    thread,
-    time::{Duration, Instant},
-};
-
+use self::stage::Stage;
 use crate::{
     Result, kube,
-    process::{self, cargo, shown},
+    process::{self, cargo},
     tools::TOOLS,
 };
 
 /// cmlock is shown where a cluster is up (`cargo xtask kube up`), or is to be started for it.
 pub(crate) fn run(start: bool) -> Result {
-    let tools = TOOLS.map(|tool| ["--package", tool.package]);
-    let build = ["build", "--release", "--locked", "--bins"];
-    let examples = ["--example", "leader", "--example", "follower"];
-    process::run(cargo(build).args(tools.as_flattened()).args(examples))?;
-    let tools = process::target().join("release");
-    let place = tempfile::tempdir()?;
-    lockpipe::show(&tools.join("lockpipe"), place.path())?;
-    exitdir::show(&tools, place.path())?;
-    sipid::show(&tools.join("sipid"), place.path())?;
-    lockheed::show(&tools.join("lockheed"), place.path())?;
+    println!(
+        "This builds the five tools, not optimised, which takes a minute or two the first time.\n\
+         Then it shows each of them at work for some seconds, in a directory that is removed at the end."
+    );
+    let packages = TOOLS.map(|tool| ["--package", tool.package]);
+    let build = ["build", "--quiet", "--locked", "--bins"];
+    process::run(cargo(build).args(packages.as_flattened()))?;
+    let mut stage = Stage::set_up()?;
+    lockpipe::show(&mut stage)?;
+    exitdir::show(&mut stage)?;
+    sipid::show(&mut stage)?;
+    lockheed::show(&mut stage)?;
     match kube::for_demo(start)? {
-        Some(cluster) => cmlock::show(&tools.join("cmlock"), &cluster),
-        None => Ok(()),
+        Some(cluster) => cmlock::show(&mut stage, &cluster)?,
+        None => println!("\n== cmlock needs a Kubernetes API server: cargo xtask demo --kube"),
     }
-}
-
-fn title(text: &str) {
-    eprintln!("\n== {text}");
-}
-
-/// A child that does not outlive the demo, however that ends.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Says what is run, runs it, and fails if its status is another than the one expected.
-fn expect(command: &mut Command, expected: i32) -> Result {
-    eprintln!("$ {}", shown(command));
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot run {}: {error}", shown(command)))?;
-    if status.code() != Some(expected) {
-        return Err(format!("{}: {status}, and not {expected}", shown(command)).into());
-    }
-    eprintln!("  status {expected}");
-    Ok(())
-}
-
-/// Waits until something is so.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> Result {
-    let started = Instant::now();
-    while !is_so() {
-        if started.elapsed() > Duration::from_secs(10) {
-            return Err(format!("not so after ten seconds: {what}").into());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
+    println!(
+        "\nThe binaries are in {:?}. To try next:\n\
+         - the READMEs of lockpipes, exitdir, sipid, lockheed and cmlock, and --help of each command\n\
+         - cargo install --locked --path lockpipes    (or another one: optimised, into ~/.cargo/bin)\n\
+         - cargo xtask kube up                        (an API server to try lockheed and cmlock on)",
+        stage.binaries()
+    );
     Ok(())
 }

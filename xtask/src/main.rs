@@ -6,9 +6,9 @@ mod e2e;
 mod explore;
 mod fuzz;
 mod kube;
+mod pictures;
 mod process;
 mod promises;
-mod serve;
 mod sim;
 mod soak;
 mod target;
@@ -32,9 +32,6 @@ enum Xtask {
     /// A Kubernetes API server on this machine, with RBAC on
     #[command(subcommand)]
     Kube(kube::Kube),
-    /// Serve HTTP, for the demo
-    #[command(hide = true)]
-    ServeHttp,
     /// Run every test, those that need a cluster with one of their own
     Test(test::Test),
     /// Play the locking logic of lockheed and cmlock through many histories of failures, each from
@@ -42,6 +39,8 @@ enum Xtask {
     Sim(sim::Sim),
     /// Let real things go wrong, over all five tools at once, and check what they promise
     Soak(soak::Soak),
+    /// Draw the pictures of docs/pictures from their text
+    Pictures(pictures::Pictures),
     /// Write down which tests hold what the READMEs promise, in RELIABILITY.md
     Promises,
     /// Play lockheed's and cmlock's locking logic through every history of failures, up to a number
@@ -68,10 +67,10 @@ fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Demo { kube } => demo::run(kube),
         Xtask::Kube(kube) => kube.run(),
-        Xtask::ServeHttp => serve::run(),
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
         Xtask::Soak(soak) => soak.run(),
+        Xtask::Pictures(pictures) => pictures.run(),
         Xtask::Promises => promises::run(),
         Xtask::Explore(explore) => explore.run(),
         Xtask::Fuzz(fuzz) => fuzz.run(),

@@ -1,96 +1,49 @@
-//! Two Pods and one lock: the Pod that holds it is deleted, and the other one has it.
+//! Two Pods and one lock: the Pod that holds it is deleted, and the other one gets it.
 
-use std::{
-    io::Write,
-    path::Path,
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::{fs, time::Instant};
 
-use super::{Ended, eventually, expect, title};
-use crate::{Result, kube::ForDemo, process::shown};
+use super::stage::{Stage, eventually, remark, since, title};
+use crate::{Result, kube::ForDemo};
 
 const PODS: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "demo-a"}, "spec": {"automountServiceAccountToken": false, "containers": [{"name": "main", "image": "none"}]}},
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "demo-b"}, "spec": {"automountServiceAccountToken": false, "containers": [{"name": "main", "image": "none"}]}}]}"#;
 
-pub(super) fn show(tool: &Path, cluster: &ForDemo) -> Result {
-    title("cmlock: two Pods, one lock, on a Kubernetes API server of this machine");
-    let command = |program: &Path, words: &[&str]| {
-        let mut command = Command::new(program);
-        command
-            .args(words)
-            .envs(cluster.environment.iter().cloned())
-            // It may be there for something else than these Pods.
-            .env_remove("CONTAINER_NAME");
-        command
-    };
-    let kubectl = |words: &[&str]| command(&cluster.kubectl, words);
-    let cmlock = |words: &[&str]| command(tool, words);
-    make_pods(kubectl(&["apply", "-f", "-"]))?;
+/// The lock was lost.
+const LOST: i32 = 122;
 
-    let mut holder = cmlock(&["--pod", "demo-a", "run", "migrate", "--", "sleep", "1000"]);
-    eprintln!("$ {} &", shown(&holder));
-    let mut holder = Ended(holder.spawn()?);
-    let held = || quiet(cmlock(&["status", "migrate"])).is_ok_and(|held| held);
-    eventually("the first Pod holds the lock", held)?;
-    expect(&mut cmlock(&["status", "migrate"]), 0)?;
-    let mut waiter = cmlock(&[
-        "-v",
-        "--pod",
-        "demo-b",
-        "run",
-        "migrate",
-        "--",
-        "echo",
-        "  migrated by the second Pod",
-    ]);
-    eprintln!("$ {} &", shown(&waiter));
-    let mut waiter = Ended(waiter.spawn()?);
-    // For whoever looks on: it waits, and goes on waiting.
-    std::thread::sleep(std::time::Duration::from_secs(1));
-
-    let deleted = Instant::now();
-    expect(
-        &mut kubectl(&["delete", "pod", "demo-a", "--grace-period=0", "--force"]),
+pub(super) fn show(stage: &mut Stage, cluster: &ForDemo) -> Result {
+    title("cmlock: a lock that is free when its Pod is gone");
+    let kubeconfig = cluster
+        .environment
+        .iter()
+        .find(|(name, _)| *name == "KUBECONFIG");
+    let (name, path) = kubeconfig.ok_or("the cluster has no kubeconfig")?;
+    stage.export(name, &path.display().to_string());
+    fs::write(stage.directory().join("pods.json"), PODS)?;
+    let kubectl = cluster.kubectl.display();
+    stage.run(
+        &format!("{kubectl} apply -f pods.json    # two Pods, demo-a and demo-b"),
         0,
     )?;
-    let status = waiter.0.wait()?;
-    eprintln!(
-        "  the second Pod was done {:?} later: {status}",
-        deleted.elapsed()
-    );
-    let told = holder.0.wait()?;
-    eprintln!("  the first one's command was ended: {told}");
-    quiet(kubectl(&[
-        "delete",
-        "pod",
-        "demo-b",
-        "--grace-period=0",
-        "--force",
-    ]))?;
-    match (status.code(), told.code()) {
-        (Some(0), Some(122)) => Ok(()),
-        _ => Err("the second Pod should have had the lock, and the first one lost it".into()),
-    }
-}
-
-fn make_pods(mut apply: Command) -> Result {
-    let mut apply = apply.stdin(Stdio::piped()).spawn()?;
-    if let Some(mut input) = apply.stdin.take() {
-        input.write_all(PODS.as_bytes())?;
-    }
-    match apply.wait()?.success() {
-        true => Ok(()),
-        false => Err("the Pods cannot be made".into()),
-    }
-}
-
-/// Whether it succeeds; nobody sees what it says.
-fn quiet(mut command: Command) -> Result<bool> {
-    Ok(command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()?
-        .success())
+    let holder = stage.start("cmlock --pod demo-a run migrate -- sleep infinity")?;
+    let held = || {
+        stage
+            .output("cmlock status migrate")
+            .is_ok_and(|it| it.contains("demo-a"))
+    };
+    eventually("the first Pod holds the lock", held)?;
+    stage.run("cmlock status migrate", 0)?;
+    let waiter =
+        stage.start("cmlock --pod demo-b run migrate -- echo the second Pod has the lock")?;
+    let delete = |pod: &str| format!("{kubectl} delete pod {pod} --grace-period=0 --force");
+    let deleted = Instant::now();
+    stage.run(&delete("demo-a"), 0)?;
+    waiter.ends(0)?;
+    remark(&format!("the second Pod was done {} later", since(deleted)));
+    holder.ends(LOST)?;
+    remark(&format!(
+        "the first one's command was ended, with status {LOST}"
+    ));
+    stage.run(&delete("demo-b"), 0)
 }

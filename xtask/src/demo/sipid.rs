@@ -1,65 +1,32 @@
-//! A server that is claimed for, watched until it is healthy, and ended.
+//! A daemon that is started once, waited for until it is healthy, and stopped.
 
-use std::{
-    env, fs,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::fs;
 
-use super::{Ended, expect, title};
-use crate::{Result, process::shown};
+use super::stage::{Stage, eventually, remark, title};
+use crate::Result;
 
 /// `EEXIST`: the process in the pidfile runs.
 const RUNS_ALREADY: i32 = 17;
 
-pub(super) fn show(tool: &Path, place: &Path) -> Result {
-    title(
-        "sipid: a server that is started once, healthy before the script goes on, and gone after its stop",
-    );
-    let sipid = |words: &[&str]| {
-        let mut command = Command::new(tool);
-        // So that what is run can be typed: the pidfile is in the current directory.
-        command.current_dir(place).args(words);
-        command
-    };
-    let mut claim = sipid(&["claim", "--pid-file", "web.pid", "--"]);
-    claim.arg(env::current_exe()?).arg("serve-http");
-    eprintln!("$ {} &", shown(&claim));
-    let mut server = Ended(claim.stdout(Stdio::piped()).spawn()?);
-    let url = url_of(&mut server)?;
-    let (pid, file) = (server.0.id(), fs::read_to_string(place.join("web.pid"))?);
-    eprintln!("  process {pid} serves {url}; web.pid says {file}");
-    if file != pid.to_string() {
-        return Err("web.pid does not name the server".into());
-    }
+/// Ended by the signal TERM.
+const TERMINATED: i32 = 143;
 
-    let wait = ["-v", "wait-until-healthy", "--url", &url];
-    let mut wait = sipid(&wait);
-    expect(
-        wait.args(["--polling-frequency", "200ms", "--pid-file", "web.pid"]),
-        0,
+pub(super) fn show(stage: &mut Stage) -> Result {
+    title("sipid: start a daemon once, wait until it is healthy, and stop just that process");
+    let daemon = "sh -c 'sleep 1; touch healthy; exec sleep infinity'";
+    let daemon = stage.start(&format!("sipid claim --pid-file web.pid -- {daemon}"))?;
+    let file = stage.directory().join("web.pid");
+    let claimed = || fs::read_to_string(&file).is_ok_and(|it| it == daemon.pid().to_string());
+    eventually("the pidfile names it", claimed)?;
+    let healthy = "sipid wait-until-healthy --pid-file web.pid --polling-frequency 200ms";
+    stage.run(&format!("{healthy} --url file:healthy"), 0)?;
+    remark("a URL of http:// or https:// works as well");
+    stage.run("sipid status --pid-file web.pid", 0)?;
+    stage.run(
+        "sipid claim --pid-file web.pid -- echo a second one",
+        RUNS_ALREADY,
     )?;
-    expect(&mut sipid(&["status", "--pid-file", "web.pid"]), 0)?;
-    let mut second = sipid(&["claim", "--pid-file", "web.pid", "--"]);
-    expect(second.args(["echo", "two of us"]), RUNS_ALREADY)?;
-
-    expect(&mut sipid(&["-v", "kill", "--pid-file", "web.pid"]), 0)?;
-    eprintln!("  the server ended: {}", server.0.wait()?);
-    expect(&mut sipid(&["status", "--pid-file", "web.pid"]), 1)?;
-    if fs::exists(place.join("web.pid"))? {
-        return Err("web.pid is still there".into());
-    }
-    Ok(())
-}
-
-/// What the server says first.
-fn url_of(server: &mut Ended) -> Result<String> {
-    let stdout = server.0.stdout.take().ok_or("the server has no output")?;
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line)?;
-    match line.trim() {
-        "" => Err("the server did not start".into()),
-        url => Ok(url.to_owned()),
-    }
+    stage.run("sipid kill --pid-file web.pid", 0)?;
+    daemon.ends(TERMINATED)?;
+    stage.run("sipid status --pid-file web.pid", 1)
 }
