@@ -6,6 +6,7 @@ mod e2e;
 mod explore;
 mod fuzz;
 mod kube;
+mod pages;
 mod pictures;
 mod process;
 mod promises;
@@ -39,6 +40,8 @@ enum Xtask {
     Sim(sim::Sim),
     /// Let real things go wrong, over all five tools at once, and check what they promise
     Soak(soak::Soak),
+    /// Run what README.md shows, with the tools as they were built last, and compare what they print
+    Pages,
     /// Draw the pictures of docs/pictures from their text
     Pictures(pictures::Pictures),
     /// Write down which tests hold what the READMEs promise, in RELIABILITY.md
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
         Xtask::Soak(soak) => soak.run(),
+        Xtask::Pages => pages::check(),
         Xtask::Pictures(pictures) => pictures.run(),
         Xtask::Promises => promises::run(),
         Xtask::Explore(explore) => explore.run(),

@@ -5,7 +5,7 @@ use std::{env, fs, path::Path, process::Command};
 use clap::Args;
 use nix::unistd::geteuid;
 
-use crate::{Result, kube, process, soak::Soak};
+use crate::{Result, kube, pages, process, soak::Soak};
 
 /// What some tests need beside a cluster and can only be installed, or given, from outside. They are in a module of that name and marked as
 /// ignored, so that `cargo test` alone reports them so.
@@ -113,6 +113,7 @@ impl Test {
         // Everything was asked for, and the tools are built.
         if self.arguments.is_empty() {
             drop(cluster);
+            pages::check()?;
             if kube::has_go() {
                 process::run(&mut Soak::short().command()?)?;
             } else {

@@ -70,7 +70,7 @@ fn drawn(lines: &[Line]) -> std::result::Result<String, std::fmt::Error> {
         let up = f64::from(rows) * HEIGHT;
         write!(scrolled, "{percent:.2}%{{transform:translateY({up}px)}}")?;
         at += line.lasts;
-        let y = BORDER + HEIGHT * (0.75 + f64::from(u32::try_from(number).unwrap_or(0)));
+        let y = HEIGHT * (0.75 + f64::from(u32::try_from(number).unwrap_or(0)));
         let class = match line.text.as_bytes() {
             [b'=', ..] => " class=\"heading\"",
             [b'$', ..] => " class=\"command\"",
@@ -83,7 +83,8 @@ fn drawn(lines: &[Line]) -> std::result::Result<String, std::fmt::Error> {
     let columns = f64::from(u32::try_from(COLUMNS).unwrap_or(0));
     let rows = f64::from(u32::try_from(ROWS).unwrap_or(0));
     let width = (columns * WIDTH + 2.0 * BORDER).ceil();
-    let height = rows * HEIGHT + 2.0 * BORDER;
+    let seen = rows * HEIGHT;
+    let height = seen + 2.0 * BORDER;
     let seconds = total.as_secs_f64();
     Ok(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n\
@@ -91,7 +92,7 @@ fn drawn(lines: &[Line]) -> std::result::Result<String, std::fmt::Error> {
          .heading{{fill:#fff;font-weight:bold}}.command{{fill:#8fd0ff}}.remark{{fill:#90c990}}\
          #all{{animation:all {seconds:.2}s step-end infinite}}@keyframes all{{{scrolled}}}</style>\n\
          <rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"#1c1f26\"/>\n\
-         <g id=\"all\">\n{texts}</g>\n</svg>\n"
+         <svg y=\"{BORDER}\" width=\"100%\" height=\"{seen}\"><g id=\"all\">\n{texts}</g></svg>\n</svg>\n"
     ))
 }
 
