@@ -266,6 +266,22 @@ fn deny() -> Result {
 }
 
 fn package() -> Result {
+    for package in published()? {
+        let list = [
+            "package",
+            "--list",
+            "--locked",
+            "--allow-dirty",
+            "-p",
+            &package,
+        ];
+        let files = process::output(&mut cargo(list))?;
+        for needed in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+            if !files.lines().any(|file| file == needed) {
+                return Err(format!("the package {package} has no {needed}").into());
+            }
+        }
+    }
     let all = [
         "package",
         "--workspace",
@@ -292,6 +308,16 @@ fn package() -> Result {
     ];
     forget_unpacked()?;
     process::run(&mut cargo(all))
+}
+
+/// The packages that may be published.
+fn published() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    // Of one with `publish = false` this is an empty list.
+    let published = packages.filter(|it| it["source"].is_null() && it["publish"].is_null());
+    let names = published.filter_map(|it| it["name"].as_str().map(str::to_owned));
+    Ok(names.collect())
 }
 
 /// Cargo hands the new packages to each other as a local registry. It unpacks a crate of a registry below its home, once for each
