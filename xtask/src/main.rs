@@ -40,7 +40,8 @@ enum Xtask {
     Sim(sim::Sim),
     /// Let real things go wrong, over all five tools at once, and check what they promise
     Soak(soak::Soak),
-    /// Run what README.md shows, with the tools as they were built last, and compare what they print
+    /// Run what README.md and docs show, with the tools as they were built last, and compare what
+    /// they print
     Pages,
     /// Draw the pictures of docs/pictures from their text
     Pictures(pictures::Pictures),

@@ -1,6 +1,6 @@
-//! What the README shows of the tools is what they do: its `console` blocks are run, each in a
-//! shell and a directory of its own, and what the commands print is compared. `…` stands for any
-//! text, and what is printed in the background is not looked at.
+//! What README.md and the pages of `docs` show of the tools is what they do: their `console` blocks
+//! are run, each in a shell and a directory of its own, and what the commands print is compared.
+//! `…` stands for any text, and what is printed in the background is not looked at.
 
 use std::{
     env,
@@ -11,8 +11,6 @@ use std::{
 };
 
 use crate::{Result, process};
-
-const PAGE: &str = "README.md";
 
 /// One that waits for more than a moment is stuck.
 const SECONDS: &str = "60";
@@ -32,12 +30,19 @@ impl Step {
 
 /// With the tools that are built.
 pub(crate) fn check() -> Result {
-    let page = fs::read_to_string(process::root().join(PAGE))?;
-    let blocks = blocks(&page);
-    for block in &blocks {
-        play(block)?;
+    let mut pages = vec![process::root().join("README.md")];
+    for entry in fs::read_dir(process::root().join("docs"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|it| it == "md") {
+            pages.push(path);
+        }
     }
-    println!("{PAGE}: {} blocks do what they say", blocks.len());
+    pages.sort();
+    for page in pages {
+        for block in blocks(&fs::read_to_string(&page)?) {
+            play(&block).map_err(|error| format!("{}: {error}", page.display()))?;
+        }
+    }
     Ok(())
 }
 
@@ -90,7 +95,7 @@ fn play(steps: &[Step]) -> Result {
         if !is_like(&step.expected, &printed) {
             let Step { command, expected } = step;
             return Err(format!(
-                "{PAGE} says that `{command}` prints\n{expected}It prints\n{printed}({status})"
+                "`{command}` should print\n{expected}It prints\n{printed}({status})"
             )
             .into());
         }
