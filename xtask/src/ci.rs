@@ -286,6 +286,8 @@ fn package() -> Result {
         "--exclude",
         "powerloss",
         "--exclude",
+        "kernels",
+        "--exclude",
         "soak",
         "--locked",
         "--allow-dirty",
