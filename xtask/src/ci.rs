@@ -302,6 +302,8 @@ fn package() -> Result {
         "--exclude",
         "powerloss",
         "--exclude",
+        "kernels",
+        "--exclude",
         "soak",
         "--locked",
         "--allow-dirty",

@@ -1,6 +1,6 @@
 //! `cargo xtask e2e`: the tools in real Pods. This builds what is needed; the package `e2e` does the rest.
 
-use std::{env, os::unix::process::CommandExt, process::Command};
+use std::{os::unix::process::CommandExt, process::Command};
 
 use clap::{Args, builder::PossibleValuesParser};
 
@@ -76,12 +76,9 @@ impl E2e {
 }
 
 fn check_programs() -> Result {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let is_there =
-        |name: &str| env::split_paths(&path).any(|directory| directory.join(name).is_file());
     let missing: Vec<&str> = PROGRAMS
         .into_iter()
-        .filter_map(|(name, how)| (!is_there(name)).then_some(how))
+        .filter_map(|(name, how)| process::on_path(name).is_none().then_some(how))
         .collect();
     if missing.is_empty() {
         return Ok(());

@@ -5,6 +5,7 @@ mod demo;
 mod e2e;
 mod explore;
 mod fuzz;
+mod kernels;
 mod kube;
 mod pages;
 mod pictures;
@@ -53,6 +54,8 @@ enum Xtask {
     /// Look for bytes that somebody else may write and a parser cannot handle, with cargo-fuzz
     /// where it is installed
     Fuzz(fuzz::Fuzz),
+    /// Play the process tools' scenarios on older Linux kernels, in a virtual machine
+    Kernels(kernels::Kernels),
     /// Show the tools at work in real Pods, on a kind cluster
     E2e(e2e::E2e),
     /// Check what every change must pass: all steps, or those named
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Xtask::Promises => promises::run(),
         Xtask::Explore(explore) => explore.run(),
         Xtask::Fuzz(fuzz) => fuzz.run(),
+        Xtask::Kernels(kernels) => kernels.run(),
         Xtask::E2e(e2e) => e2e.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };

@@ -49,6 +49,14 @@ pub(crate) fn cargo_home() -> Result<PathBuf> {
         .ok_or_else(|| "neither CARGO_HOME nor HOME is set".into())
 }
 
+/// Where the PATH has a program.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+}
+
 /// Says what is run, runs it, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result {
     eprintln!("$ {}", shown(command));

@@ -7,7 +7,7 @@ pub(crate) struct Tool {
     pub(crate) binary: &'static str,
     /// Arguments with which it works where nothing else is.
     pub(crate) alone: &'static [&'static str],
-    /// What cargo is to build for its image in the scenarios, besides the binary.
+    /// What cargo is to build for its scenarios, in images and on older kernels, besides the binary.
     pub(crate) beside: &'static [&'static str],
 }
 
@@ -34,7 +34,12 @@ pub(crate) const TOOLS: [Tool; 5] = [
         package: "lockheed",
         binary: "lockheed",
         alone: &["--version"],
-        beside: &["--package=e2e", "--bin=count"],
+        beside: &[
+            "--package=e2e",
+            "--bin=count",
+            "--package=kernels",
+            "--bin=kernels",
+        ],
     },
     Tool {
         package: "cmlock",

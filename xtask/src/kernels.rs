@@ -1,0 +1,218 @@
+//! `cargo xtask kernels`: the process tools on older kernels, in a virtual machine. The package
+//! `kernels` is its first program, and plays the scenarios.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use crate::{Result, process, target, tools};
+
+mod debian;
+mod initramfs;
+
+/// Longer than it takes on a busy machine, where the processor is emulated.
+const BOUND: Duration = Duration::from_secs(15 * 60);
+
+/// What is played there: all but the one that needs a cluster.
+const TOOLS: [&str; 4] = ["lockpipe", "exitdir", "sipid", "lockheed"];
+
+/// What must be on the PATH, and where Debian has it.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("busybox", "busybox-static"),
+];
+
+#[derive(Args)]
+pub(crate) struct Kernels {
+    /// A kernel (bzImage) with overlayfs, ext4, NVMe and the serial port built in; may be repeated.
+    /// Without it, Debian's 5.10 and 6.1 are fetched with apt
+    #[arg(long, value_name = "FILE")]
+    kernel: Vec<PathBuf>,
+    /// Only scenarios whose name has this text, such as ext4/exitdir
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+}
+
+/// What is booted.
+struct Kernel {
+    name: String,
+    image: PathBuf,
+    /// Its module for overlayfs, unless it is built in.
+    overlay: Option<PathBuf>,
+}
+
+impl Kernels {
+    pub(crate) fn run(&self) -> Result {
+        for (program, package) in PROGRAMS {
+            if process::on_path(program).is_none() {
+                return Err(format!("{program} is not on the PATH: Debian's {package}").into());
+            }
+        }
+        let place = process::target().join("kernels");
+        fs::create_dir_all(&place)?;
+        let kernels = if self.kernel.is_empty() {
+            debian::kernels(&place)?
+        } else {
+            let given = |image: &PathBuf| Kernel {
+                name: image
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+                image: image.clone(),
+                overlay: None,
+            };
+            self.kernel.iter().map(given).collect()
+        };
+        let binaries = build()?;
+        let names = process::output(
+            Command::new(binaries.join("kernels")).args(["list", "--only", &self.only]),
+        )?;
+        let mut failed = Vec::new();
+        for kernel in &kernels {
+            let begun = Instant::now();
+            let results = kernel.boot(&binaries, &place.join(&kernel.name), &self.only)?;
+            let wrong = judge(&names, &results);
+            println!(
+                "{}: {} scenarios, {} failed, in {} s",
+                kernel.name,
+                names.lines().count(),
+                wrong.len(),
+                begun.elapsed().as_secs()
+            );
+            failed.extend(wrong.into_iter().map(|it| format!("{}: {it}", kernel.name)));
+        }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let shown = place.display();
+        Err(format!("{}\n(what was said is in {shown})", failed.join("\n")).into())
+    }
+}
+
+/// As they are for images, so that nothing is built twice. No library will be there.
+fn build() -> Result<PathBuf> {
+    let target = target::installed_musl()?
+        .filter(|target| target.starts_with("x86_64-"))
+        .ok_or("needs the Rust target x86_64-unknown-linux-musl (rustup target add), on x86-64")?;
+    target::build_static(&target, &tools::TOOLS)
+}
+
+impl Kernel {
+    /// Boots it, and waits until it powers off: what the scenarios have said.
+    fn boot(&self, binaries: &Path, place: &Path, only: &str) -> Result<String> {
+        if place.exists() {
+            fs::remove_dir_all(place)?;
+        }
+        fs::create_dir_all(place)?;
+        let [initramfs, disk, console, results] =
+            ["initramfs", "disk", "console", "results"].map(|name| place.join(name));
+        initramfs::write(&initramfs, binaries, self.overlay.as_deref())?;
+        File::create(&disk)?.set_len(64 << 20)?;
+        process::output(Command::new("mkfs.ext4").arg("-q").arg(&disk))?;
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
+            .args(["-smp", "2", "-m", "1024"])
+            .arg("-kernel")
+            .arg(&self.image)
+            .arg("-initrd")
+            .arg(&initramfs)
+            // What follows the dashes is for the first program. A panic reboots, which ends it all.
+            .arg("-append")
+            .arg(format!(
+                "console=ttyS0 quiet panic=-1 -- boot --results /dev/ttyS1 --only={only}"
+            ))
+            .arg("-serial")
+            .arg(format!("file:{}", console.display()))
+            .arg("-serial")
+            .arg(format!("file:{}", results.display()))
+            .arg("-drive")
+            .arg(format!(
+                "file={},if=none,id=disk,format=raw",
+                disk.display()
+            ))
+            .args(["-device", "nvme,drive=disk,serial=disk"])
+            .stdin(Stdio::null());
+        eprintln!("$ {}", process::shown(&qemu));
+        let mut qemu = qemu.spawn()?;
+        let since = Instant::now();
+        while qemu.try_wait()?.is_none() {
+            if since.elapsed() > BOUND {
+                qemu.kill()?;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        fs::remove_file(initramfs)?;
+        fs::remove_file(disk)?;
+        let results = String::from_utf8_lossy(&fs::read(results)?).into_owned();
+        print!("{}", results.replace('\r', ""));
+        if results.lines().last() != Some("end") {
+            let console = String::from_utf8_lossy(&fs::read(console)?).into_owned();
+            eprintln!(
+                "{}: it did not come to its end; the console:\n{console}",
+                self.name
+            );
+        }
+        Ok(results)
+    }
+}
+
+/// What is wrong: who has failed, and who has said nothing.
+fn judge(names: &str, results: &str) -> Vec<String> {
+    let mut ok = BTreeSet::new();
+    let mut failed = BTreeMap::new();
+    for line in results.lines().map(str::trim) {
+        if let Some(rest) = line.strip_prefix("ok ") {
+            ok.extend(rest.split(' ').next());
+        } else if let Some((name, why)) = line
+            .strip_prefix("FAILED ")
+            .and_then(|rest| rest.split_once(": "))
+        {
+            failed.insert(name, why);
+        }
+    }
+    let wrong = |name: &str| match failed.get(name) {
+        Some(why) => Some(format!("{name}: {why}")),
+        None => (!ok.contains(name)).then(|| format!("{name}: it said nothing")),
+    };
+    let mut wrong: Vec<_> = names.lines().filter_map(wrong).collect();
+    if names.is_empty() {
+        wrong.push("no scenario was planned".to_owned());
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_was_planned_must_be_ok() {
+        let names = "ext4/tool/one\next4/tool/two\n";
+        let judged = |results: &str| judge(names, results);
+        assert!(
+            judged("ok ext4/tool/one (0.1 s)\r\nok ext4/tool/two (2.0 s)\r\nend\r\n").is_empty()
+        );
+        assert_eq!(
+            judged("ok ext4/tool/one (0.1 s)\nFAILED ext4/tool/two: it ends: 1\nend\n"),
+            ["ext4/tool/two: it ends: 1"]
+        );
+        // A kernel that stops, and a name that another one's begins with.
+        assert_eq!(
+            judged("ok ext4/tool/one (0.1 s)\nok ext4/tool/tw"),
+            ["ext4/tool/two: it said nothing"]
+        );
+        assert_eq!(judged("").len(), 2);
+        let both = "ok ext4/tool/one (0.1 s)\nok ext4/tool/two\nFAILED ext4/tool/two: later\n";
+        assert_eq!(judged(both), ["ext4/tool/two: later"]);
+        assert_eq!(judge("", "end\n"), ["no scenario was planned"]);
+    }
+}

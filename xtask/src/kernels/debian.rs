@@ -1,0 +1,125 @@
+//! Kernels of Debian's, fetched with apt, which checks their signatures.
+//!
+//! apt has a state of its own here, so that this machine's sources and lists do not matter, and are
+//! left alone. It need not run as root.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::Kernel;
+use crate::{Result, process};
+
+/// The releases: 5.10 is in the first, 6.1 in the second. Their small kernels, for virtual machines.
+const RELEASES: [&str; 2] = ["bullseye", "bookworm"];
+const NEWEST: &str = "linux-image-cloud-amd64";
+
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// The newest kernel of each release.
+pub(super) fn kernels(place: &Path) -> Result<Vec<Kernel>> {
+    if !Path::new(KEYS).exists() {
+        return Err(format!("{KEYS} is missing: the package debian-archive-keyring has it").into());
+    }
+    RELEASES
+        .iter()
+        .map(|release| fetch(release, &place.join(release)))
+        .collect()
+}
+
+fn fetch(release: &str, place: &Path) -> Result<Kernel> {
+    fs::create_dir_all(place)?;
+    let apt = Apt {
+        place: fs::canonicalize(place)?,
+    };
+    apt.set_up(release)?;
+    process::output(&mut apt.command("apt-get", &["-qq", "--error-on=any", "update"]))?;
+    let depends = process::output(&mut apt.command("apt-cache", &["depends", NEWEST]))?;
+    let package = depends
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Depends: "));
+    let package = package.ok_or_else(|| format!("{NEWEST} of {release} needs no kernel"))?;
+    let name = package.trim_start_matches("linux-image-").to_owned();
+    let unpacked = apt.place.join(package);
+    if !unpacked.exists() {
+        process::output(&mut apt.command("apt-get", &["-qq", "download", package]))?;
+        unpack(&apt.place, package, &unpacked)?;
+    }
+    let overlay = format!("lib/modules/{name}/kernel/fs/overlayfs/overlay.ko");
+    Ok(Kernel {
+        image: unpacked.join("boot").join(format!("vmlinuz-{name}")),
+        overlay: Some(unpacked.join(overlay)),
+        name,
+    })
+}
+
+/// It gets its name only once it is whole.
+fn unpack(place: &Path, package: &str, to: &Path) -> Result {
+    let is_of = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
+    };
+    let files = fs::read_dir(place)?.map(|entry| Ok(entry?.path()));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    let file = files
+        .into_iter()
+        .find(is_of)
+        .ok_or("apt-get download left no package")?;
+    let part = place.join("unpacked");
+    if part.exists() {
+        fs::remove_dir_all(&part)?;
+    }
+    process::output(
+        Command::new("dpkg-deb")
+            .arg("--extract")
+            .arg(&file)
+            .arg(&part),
+    )?;
+    fs::rename(part, to)?;
+    Ok(fs::remove_file(file)?)
+}
+
+/// An apt with its own state.
+struct Apt {
+    place: PathBuf,
+}
+
+impl Apt {
+    fn set_up(&self, release: &str) -> Result {
+        for directory in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(self.place.join(directory))?;
+        }
+        let of = |archive: &str, suite: &str| {
+            format!(
+                "deb [arch=amd64 signed-by={KEYS}] http://deb.debian.org/{archive} {suite} main\n"
+            )
+        };
+        let sources =
+            of("debian", release) + &of("debian-security", &format!("{release}-security"));
+        fs::write(self.place.join("sources.list"), sources)?;
+        fs::write(self.place.join("status"), "")?;
+        Ok(())
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.place);
+        for (option, file) in [
+            ("Dir::State", "."),
+            ("Dir::State::status", "status"),
+            ("Dir::Cache", "cache"),
+            ("Dir::Etc::sourcelist", "sources.list"),
+        ] {
+            command
+                .arg("-o")
+                .arg(format!("{option}={}", self.place.join(file).display()));
+        }
+        // No other sources, and no other user, who could not write here.
+        command.args(["-o", "Dir::Etc::sourceparts=-", "-o", "APT::Sandbox::User="]);
+        command.args(["-o", "APT::Architecture=amd64", "-o", "Acquire::Retries=3"]);
+        command.args(arguments);
+        command
+    }
+}
