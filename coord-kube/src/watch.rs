@@ -142,7 +142,7 @@ where
             match event {
                 Err(error) => self.end(Error::of(self.request.action.clone(), error))?,
                 Ok(event) => {
-                    if let Some(event) = self.told(event) {
+                    if let Some(event) = self.parse_event(event) {
                         return Ok(Some(event));
                     }
                 }
@@ -214,7 +214,7 @@ where
         }
     }
 
-    fn told(&mut self, event: WatchEvent<K>) -> Option<Event<K>> {
+    fn parse_event(&mut self, event: WatchEvent<K>) -> Option<Event<K>> {
         let version = match &event {
             WatchEvent::Added(object)
             | WatchEvent::Modified(object)

@@ -23,7 +23,7 @@ pub(crate) struct Events(Inotify);
 
 /// What has happened since it was last asked.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct Changes {
     /// There is reason to look.
     pub(crate) any: bool,
     /// The directory is watched no longer, since it was removed.
@@ -58,9 +58,9 @@ impl Events {
     }
 
     /// Takes what is there.
-    pub(crate) fn drain(&self, news: &mut News) {
+    pub(crate) fn drain(&self, changes: &mut Changes) {
         while let Ok(events) = self.0.read_events() {
-            events.into_iter().for_each(|event| news.note(event));
+            events.into_iter().for_each(|event| changes.note(event));
         }
     }
 
@@ -80,7 +80,7 @@ impl Events {
     }
 }
 
-impl News {
+impl Changes {
     fn note(&mut self, event: InotifyEvent) {
         let is = |mask| event.mask.intersects(mask);
         self.any = true;

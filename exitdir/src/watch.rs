@@ -16,7 +16,7 @@ use crate::{
     ExitDir,
     entries::{self, Found, WRITING},
     error::Kind,
-    events::{Events, News},
+    events::{Changes, Events},
     leader,
     life::{self, Proof},
     watcher::Ended,
@@ -54,7 +54,7 @@ pub(crate) struct Watch {
     pub(crate) events: Option<Events>,
     /// How often is looked without events.
     poll: Option<Duration>,
-    news: News,
+    changes: Changes,
     made: bool,
     /// The living leader that was seen.
     pub(crate) leader: Option<Proof>,
@@ -79,7 +79,7 @@ impl Watch {
             file: None,
             events: None,
             poll,
-            news: News::default(),
+            changes: Changes::default(),
             made: false,
             again: if leader.is_some() { AT_FIRST } else { 0..0 },
             leader,
@@ -137,20 +137,20 @@ impl Watch {
     /// Takes the events; true if one of them is reason to look.
     pub(crate) fn hear(&mut self) -> bool {
         if let Some(events) = &self.events {
-            events.drain(&mut self.news);
+            events.drain(&mut self.changes);
         }
-        self.news.any
+        self.changes.any
     }
 
     /// The leader is asked about first and the entry looked for then: a leader signals before its life ends.
     pub(crate) fn look(&mut self, overdue: bool) -> Result<Option<Ended>, Kind> {
-        let news = std::mem::take(&mut self.news);
-        self.made |= news.made;
+        let changes = std::mem::take(&mut self.changes);
+        self.made |= changes.made;
         self.again.next();
-        if !news.closed.is_empty() {
+        if !changes.closed.is_empty() {
             self.again = AGAIN;
         }
-        self.removed |= news.gone;
+        self.removed |= changes.gone;
         let file = match leader::open(self.dir.path()) {
             Ok(file) => file,
             Err(error) if error.is_not_found() => return self.missing(),
@@ -163,10 +163,10 @@ impl Watch {
         self.astray = is_other;
         let own = self.file.as_ref().unwrap_or(&file);
         let living = life::living(own)?;
-        let came_and_died = came_and_died(own, &news);
+        let came_and_died = came_and_died(own, &changes);
         match entries::look(self.dir.path()) {
             Ok(Found::Signal(record)) => return Ok(Some(Ended::Signalled(record))),
-            Ok(Found::Empty) => return Ok(self.empty(news.written)),
+            Ok(Found::Empty) => return Ok(self.empty(changes.written)),
             // An entry that was made and removed has signalled.
             Ok(Found::Nothing) if self.made => return Ok(Some(Ended::unknown())),
             Ok(Found::Nothing) => {}
@@ -223,11 +223,11 @@ fn id(file: &File) -> Result<FileId, Kind> {
 }
 
 /// Whether a leader has ended whose life was too short to be seen.
-fn came_and_died(dir: &File, news: &News) -> bool {
+fn came_and_died(dir: &File, changes: &Changes) -> bool {
     let last = life::last(dir);
     let of = |proof: &Proof| {
-        let mut names = news.closed.iter().filter_map(|name| name.to_str());
+        let mut names = changes.closed.iter().filter_map(|name| name.to_str());
         names.any(|name| proof.is_of(name))
     };
-    !news.closed.is_empty() && last.as_ref().is_some_and(of)
+    !changes.closed.is_empty() && last.as_ref().is_some_and(of)
 }

@@ -112,7 +112,7 @@ impl Events {
     }
 
     /// Takes what is there: whether something has happened, with the outcome of the sleep before.
-    pub(crate) fn told(&self, interrupted: bool) -> bool {
+    pub(crate) fn take_events(&self, interrupted: bool) -> bool {
         match self {
             Self::Directory { .. } => interrupted,
             Self::Fifo(events) => events.read_events().is_ok(),

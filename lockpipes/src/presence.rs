@@ -70,15 +70,15 @@ impl<'a> Presence<'a> {
     /// Fails when the FIFO has gone.
     pub(crate) fn check(&mut self) -> Result<(), Kind> {
         let interrupted = self.interrupted;
-        let told = self
+        let happened = self
             .events
             .as_ref()
-            .is_some_and(|events| events.told(interrupted));
+            .is_some_and(|events| events.take_events(interrupted));
         let is_due = self.next_look <= Instant::now();
-        if !told && !is_due {
+        if !happened && !is_due {
             return Ok(());
         }
-        self.in_vain += u32::from(told);
+        self.in_vain += u32::from(happened);
         let is_crowded =
             matches!(self.events, Some(Events::Directory { .. })) && self.in_vain >= PATIENCE;
         if self.events.is_none() || is_crowded {

@@ -282,11 +282,11 @@ impl<L: Lock> Automaton<L> {
             EngineOutput::WatchSubject(subject) => Output::WatchSubject(self.subject(subject)),
             EngineOutput::UnwatchSubject => Output::UnwatchSubject,
             EngineOutput::Abandon => Output::Abandon,
-            EngineOutput::Tell(event) => self.told(&event),
+            EngineOutput::Tell(event) => self.to_output(&event),
         }
     }
 
-    fn told(&self, event: &Event<Played<L>>) -> Output {
+    fn to_output(&self, event: &Event<Played<L>>) -> Output {
         // Whoever does not know that its lease is over believes on.
         let believes = self.flaw != Some(Flaw::IgnoreExpiry);
         let until = |until: Option<_>| until.filter(|_| believes).map(millis);

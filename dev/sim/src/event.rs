@@ -61,7 +61,7 @@ pub(super) enum Event<G: Game> {
     },
     Resume(usize),
     Crash(usize, u32),
-    Trouble,
+    Fault,
     GoStep(usize, u64),
     GoArrives(usize, String, ObjectOf<G>),
     GoAnswer(usize, String, Result<ObjectOf<G>, Effect>),

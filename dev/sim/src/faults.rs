@@ -61,7 +61,7 @@ impl Faults {
 
 impl<G: Game> World<G> {
     /// Something goes wrong somewhere.
-    pub(super) fn trouble(&mut self) {
+    pub(super) fn inject_fault(&mut self) {
         if !self.faulty() {
             return self.recover();
         }
@@ -71,7 +71,7 @@ impl<G: Game> World<G> {
         if self.faults.happens() {
             self.go_wrong(which, &mut random);
         }
-        self.put(next, Event::Trouble);
+        self.put(next, Event::Fault);
     }
 
     fn go_wrong(&mut self, which: u64, random: &mut Random) {

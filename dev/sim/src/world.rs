@@ -138,7 +138,7 @@ impl<G: Game> World<G> {
         for go in 0..self.goes.len() {
             self.put(Duration::from_secs(1), Event::GoStep(go, 0));
         }
-        self.put(Duration::from_secs(1), Event::Trouble);
+        self.put(Duration::from_secs(1), Event::Fault);
         self.put(Duration::from_secs(5), Event::Tidy);
         while let Some(at) = self.step()? {
             if at >= SERVED_BY {
@@ -219,7 +219,7 @@ impl<G: Game> World<G> {
             } => self.deliver(node, life, tag, input)?,
             Event::Resume(node) => self.resume(node)?,
             Event::Crash(node, life) => self.crash(node, life),
-            Event::Trouble => self.trouble(),
+            Event::Fault => self.inject_fault(),
             Event::GoStep(go, life) => self.go(go, life),
             Event::GoArrives(go, id, object) => self.serve_go(go, &id, &object)?,
             Event::GoAnswer(go, id, answer) => self.answer_go(go, &id, answer),
