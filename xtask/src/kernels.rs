@@ -36,6 +36,9 @@ pub(crate) struct Kernels {
     /// Without it, Debian's 5.10 and 6.1 are fetched with apt
     #[arg(long, value_name = "FILE")]
     kernel: Vec<PathBuf>,
+    /// Where static binaries are, this package's `kernels` included, instead of building them
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
     /// Only scenarios whose name has this text, such as ext4/exitdir
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
@@ -72,7 +75,7 @@ impl Kernels {
             };
             self.kernel.iter().map(given).collect()
         };
-        let binaries = build()?;
+        let binaries = self.binaries.clone().map_or_else(build, Ok)?;
         let names = process::output(
             Command::new(binaries.join("kernels")).args(["list", "--only", &self.only]),
         )?;

@@ -12,7 +12,7 @@ use std::{
 use super::Kernel;
 use crate::{Result, process};
 
-/// The releases: 5.10 is in the first, 6.1 in the second. Their small kernels, for virtual machines.
+/// 5.10 is in the first, 6.1 in the second. These are the small kernels, for virtual machines.
 const RELEASES: [&str; 2] = ["bullseye", "bookworm"];
 const NEWEST: &str = "linux-image-cloud-amd64";
 

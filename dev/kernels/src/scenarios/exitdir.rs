@@ -197,8 +197,8 @@ fn the_first_process_of_a_container_leads_and_follows(place: &Place) {
     ends(container, 0);
 }
 
-/// Where there are no extended attributes, or no files without a name, a follower looks four times a
-/// second whether its leader lives: tmpfs before Linux 6.6, overlayfs before 6.1.
+/// Without extended attributes (tmpfs before Linux 6.6) or files without a name (overlayfs before
+/// 6.1) a follower looks four times a second whether its leader lives.
 fn a_follower_sleeps(place: &Place) {
     let leader = leader(with_directory(place));
     let followers = followers(place);
