@@ -62,6 +62,11 @@ impl<O: Kept> Objects<O> {
         self.restored
     }
 
+    /// Whether a version was given since a backup was put back last.
+    pub(super) fn is_of_this_history(&self, number: u64) -> bool {
+        number % STEP == self.restored % STEP
+    }
+
     /// The number of the next version; what there is now is kept as a backup.
     fn next(&mut self) -> u64 {
         self.backups.push_back(self.state.clone());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nix::sys::signal::Signal;
+use nix::{libc, sys::signal::Signal};
 use testkit::{eventually, process::Kept};
 
 use super::{family::Family, scenarios};
@@ -38,15 +38,19 @@ fn let_go(place: &Place, holder: Kept) {
     ends(holder, 0);
 }
 
-/// Of the lock `x`, as the kernel shows it: who has the turn, and who waits for it.
-fn queue(place: &Place) -> usize {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(file) = fs::metadata(place.path("locks/.waiting")) else {
-        return 0;
-    };
-    let inode = format!(":{} ", file.ino());
-    let locks = fs::read_to_string("/proc/locks").unwrap();
-    locks.lines().filter(|line| line.contains(&inode)).count()
+/// It waits for a lock of a file in the kernel. Before Linux 5.13 `/proc/locks` does not show who
+/// waits behind another waiter.
+fn waits_in_kernel(pid: i32) -> bool {
+    const F_OFD_SETLKW: i32 = 38;
+    let wanted = format!("{} 0x", libc::SYS_fcntl);
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let calls = tasks.into_iter().flatten().flatten().map(|task| {
+        // Of a task that runs: "running".
+        fs::read_to_string(task.path().join("syscall")).unwrap_or_default()
+    });
+    let command = format!("{F_OFD_SETLKW:#x}");
+    let mut calls = calls.filter(|call| call.starts_with(&wanted));
+    calls.any(|call| call.split(' ').nth(2) == Some(command.as_str()))
 }
 
 fn is_free_at_once(place: &Place) {
@@ -71,13 +75,13 @@ fn ten_contenders_exclude_each_other(place: &Place) {
     assert!(tokens.is_sorted_by(|a, b| a < b), "{tokens:?}");
 }
 
-fn serve_in_order(place: &Place, more: &[&str], waits: impl Fn(usize) -> bool) {
+fn serve_in_order(place: &Place, more: &[&str], waits: impl Fn(i32, usize) -> bool) {
     let holder = holder(place);
     let waiters = [0, 1, 2, 3, 4].map(|number| {
         let script = format!("echo {number} >>order");
         let run = [&["run", "x"], more, &["--", "sh", "-c", &script]].concat();
         let waiter = place.start("lockheed", &run);
-        eventually("it waits", || waits(number + 1));
+        eventually("it waits", || waits(waiter.pid(), number + 1));
         waiter
     });
     let_go(place, holder);
@@ -86,12 +90,11 @@ fn serve_in_order(place: &Place, more: &[&str], waits: impl Fn(usize) -> bool) {
 }
 
 fn waiters_are_served_in_order_of_arrival(place: &Place) {
-    // The holder keeps its turn.
-    serve_in_order(place, &[], |waiters| queue(place) == 1 + waiters);
+    serve_in_order(place, &[], |newest, _| waits_in_kernel(newest));
 }
 
 fn fair_waiters_are_served_in_order_of_arrival(place: &Place) {
-    serve_in_order(place, &["--fair"], |waiters| {
+    serve_in_order(place, &["--fair"], |_, waiters| {
         let lock = place.expect("lockheed", &["inspect", "x", "-o", "json"], 0);
         lock.matches("\"since\"").count() >= waiters
     });
@@ -200,7 +203,7 @@ fn timeouts_end_the_wait(place: &Place) {
     place.expect("lockheed", &["acquire", "x", "--wait", "200ms"], 110);
     place.expect("lockheed", &["acquire", "x", "--no-wait"], 16);
     let waiter = place.start("lockheed", &["run", "x", "--", "touch", "ran"]);
-    eventually("it waits", || queue(place) == 2);
+    eventually("it waits", || waits_in_kernel(waiter.pid()));
     send(waiter.pid(), Signal::SIGTERM);
     ends(waiter, 143);
     let_go(place, holder);
