@@ -219,7 +219,8 @@ pub fn options<T: Tool>(name: &str) -> Command {
 }
 
 /// How a command is written; one that is written in several ways has lines of them.
-pub(super) fn usage(command: &Command) -> String {
+#[must_use]
+pub fn usage(command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
     usage.trim_start_matches("Usage:").trim().to_owned()
 }

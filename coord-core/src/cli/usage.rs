@@ -8,7 +8,7 @@ use clap::{
 };
 
 use super::{Tool, help};
-use crate::text::shell_quoted;
+use crate::text::{shell_quoted, without_password};
 
 /// One line, without the tool's name.
 pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String {
@@ -127,16 +127,13 @@ impl Meant {
         Some(format!("{before}: write {write}"))
     }
 
-    /// The arguments with `--` before this one.
+    /// What begins with this argument, with `--` before it. What is before may be a secret.
     fn with_separator(&self, cmd: &str, arguments: &[&OsStr]) -> Option<String> {
         let own = arguments.get(self.begin..)?;
-        let place = self.begin + own.iter().position(|word| *word == cmd)?;
-        let (before, cmd) = (arguments.get(1..place)?, &arguments[place..]);
-        let before = before.iter().map(shell_quoted);
-        let words = before.chain(["--".to_owned()]);
-        let words: Vec<_> = words.chain(cmd.iter().map(shell_quoted)).collect();
-        let tool = self.path.split(' ').next()?;
-        Some(format!("{tool} {}", words.join(" ")))
+        let place = own.iter().position(|word| *word == cmd)?;
+        let options = if place == 0 { "" } else { " ..." };
+        let words: Vec<_> = own[place..].iter().map(shell_quoted).collect();
+        Some(format!("{}{options} -- {}", self.path, words.join(" ")))
     }
 
     fn unknown(&self, error: &Error, arg: &str) -> String {
@@ -180,7 +177,16 @@ fn invalid(error: &Error, arg: &str, value: &str) -> String {
     if why.contains(&format!("{value:?}")) {
         format!("{arg}: {why}")
     } else {
-        format!("invalid value {value:?} for {arg}: {why}")
+        format!("invalid value {:?} for {arg}: {why}", shown(value))
+    }
+}
+
+/// A URL may have a password.
+fn shown(value: &str) -> String {
+    if value.contains("://") {
+        without_password(value)
+    } else {
+        value.to_owned()
     }
 }
 

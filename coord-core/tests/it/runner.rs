@@ -218,8 +218,8 @@ fn wrong_usage_is_one_line() {
 fn a_separator_that_was_forgotten_is_named() {
     let wrong: &[(&[&str], &str)] = &[
         (
-            &["-v", "exec", "sh", "-c", "exit 3"],
-            "\"--\" is missing before the command to run: write statuses -v exec -- sh -c 'exit 3'",
+            &["exec", "-v", "sh", "-c", "exit 3"],
+            "\"--\" is missing before the command to run: write statuses exec ... -- sh -c 'exit 3'",
         ),
         (
             &["exec", "-c"],

@@ -10,6 +10,9 @@ use coord_core::cli::{
 };
 use roff::{Roff, bold, roman};
 
+/// What the crate writes first, for apostrophes.
+const BEGINNING: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
+
 /// All of a tool, by their paths in its crate.
 pub(super) fn made<T: Tool>() -> BTreeMap<String, String> {
     let manual = T::HELP.iter().map(|help| {
@@ -42,15 +45,12 @@ fn title<T: Tool>(command: &str) -> String {
 
 fn manual_page<T: Tool>(help: &Help) -> String {
     let title = title::<T>(help.command);
-    let command = match help.command {
-        "" => {
-            let mut tool = T::command().disable_help_subcommand(true);
-            tool.build();
-            let usage = tool.clone().render_usage().to_string();
-            tool.override_usage(usage.trim_start_matches("Usage: ").to_owned())
-        }
-        name => options::<T>(name),
-    };
+    let mut command = options::<T>(help.command);
+    if help.command.is_empty() {
+        let usage = coord_core::cli::help::usage(&command);
+        let without_help = command.mut_subcommand("help", |help| help.hide(true));
+        command = without_help.override_usage(usage);
+    }
     let has_commands = command.has_subcommands();
     let command = command
         .subcommand_help_heading("COMMANDS")
@@ -75,7 +75,12 @@ fn manual_page<T: Tool>(help: &Help) -> String {
     for part in parts {
         part.expect("a text cannot be written to memory");
     }
-    let mut text = in_utf8(text);
+    // The crate writes a beginning before each section, and no date as if there were one argument
+    // less.
+    let text = in_utf8(text)
+        .replace(BEGINNING, "")
+        .replace(" 1  \"", " 1 \"\" \"");
+    let mut text = format!("{BEGINNING}{text}");
     // The groups are parts of one section.
     for name in heading::ALL {
         let upper = name.to_uppercase();
@@ -91,8 +96,11 @@ fn tables<T: Tool>(help: &Help) -> String {
     rows(&mut roff, "EXIT STATUS", &statuses);
     rows(&mut roff, "ENVIRONMENT", &help.variables::<T>());
     roff.control("SH", ["EXAMPLES"]);
-    for (what, line) in help.examples {
-        roff.control("PP", []).text([roman(format!("{what}:"))]);
+    for (index, (what, line)) in help.examples.iter().enumerate() {
+        if index > 0 {
+            roff.control("PP", []);
+        }
+        roff.text([roman(format!("{what}:"))]);
         roff.control("RS", ["4"]).control("EX", []);
         roff.text([roman(*line)]);
         roff.control("EE", []).control("RE", []);
@@ -108,10 +116,7 @@ fn tables<T: Tool>(help: &Help) -> String {
         };
         roff.text([bold(title::<T>(other)), roman(end)]);
     }
-    let text = roff.render();
-    // What the crate puts before each document was there already.
-    text.split_once(".SH")
-        .map_or_else(String::new, |(_, rest)| format!(".SH{rest}"))
+    roff.render().replace(BEGINNING, "")
 }
 
 fn rows<A: AsRef<str>, B: AsRef<str>>(roff: &mut Roff, section: &str, rows: &[(A, B)]) {
