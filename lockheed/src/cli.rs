@@ -47,14 +47,23 @@ pub(crate) struct LockheedCli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a command while holding a lock, or several
+    #[command(
+        override_usage = "lockheed run [OPTIONS] <NAME>... -- <CMD>...\n       lockheed run [OPTIONS] --key <TEXT> -- <CMD>..."
+    )]
     Run(run::Run),
     /// Acquire a lock and leave it held, for scripts
     ///
     /// It prints the holder's ID, or the fencing token where --id is given.
     Acquire(hold::Acquire),
     /// Renew a lease that was acquired before
+    #[command(
+        override_usage = "lockheed renew [OPTIONS] --id <ID> <NAME>\n       lockheed renew [OPTIONS] --id <ID> --key <TEXT>"
+    )]
     Renew(hold::Renew),
     /// Release a lease; succeed if there is none
+    #[command(
+        override_usage = "lockheed release [OPTIONS] --id <ID> <NAME>\n       lockheed release [OPTIONS] --id <ID> --key <TEXT>"
+    )]
     Release(hold::Release),
     /// List the locks
     List(show::List),

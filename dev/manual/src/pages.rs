@@ -45,7 +45,9 @@ fn title<T: Tool>(command: &str) -> String {
 
 fn manual_page<T: Tool>(help: &Help) -> String {
     let title = title::<T>(help.command);
-    let mut command = options::<T>(help.command);
+    // clap's own text speaks of what -h shows.
+    let command = options::<T>(help.command);
+    let mut command = command.mut_arg("help", |arg| arg.long_help(None::<&str>));
     if help.command.is_empty() {
         let usage = coord_core::cli::help::usage(&command);
         let without_help = command.mut_subcommand("help", |help| help.hide(true));
