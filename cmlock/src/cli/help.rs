@@ -67,7 +67,6 @@ pub(super) const HELP: &[Help] = &[
                 "cmlock run migrate --timeout 1m -- ./migrate.sh",
             ),
         ],
-        ..NONE
     },
     Help {
         command: "acquire",

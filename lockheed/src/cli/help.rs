@@ -76,7 +76,6 @@ pub(super) const HELP: &[Help] = &[
                 "lockheed run build --slots 3 --fair -- make",
             ),
         ],
-        ..NONE
     },
     Help {
         command: "acquire",
