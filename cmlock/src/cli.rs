@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod help;
 mod hold;
 mod report;
 mod run;
@@ -10,8 +11,7 @@ mod show;
 use clap::{Parser, Subcommand};
 use coord_core::{
     Status,
-    cli::{Failure, Tool},
-    exit,
+    cli::{Failure, Help, Tool},
     log::{Defaults, LogArgs},
     signal,
 };
@@ -21,7 +21,7 @@ use client::PodArgs;
 
 /// Locks for Pods: each is owned by the Pod that holds it, and is gone when the Pod is gone
 #[derive(Parser)]
-#[command(name = "cmlock", version, after_help = exit::HELP)]
+#[command(name = "cmlock", version)]
 pub(crate) struct CmlockCli {
     #[command(flatten)]
     pod: PodArgs,
@@ -33,21 +33,19 @@ pub(crate) struct CmlockCli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a command while holding a lock: 124 when the wait ran out, 122 when the lock was lost and the command was ended
-    #[command(after_help = exit::HELP_WRAPPER)]
+    /// Run a command while holding a lock
     Run(run::Run),
-    /// Acquire a lock and leave it held, for scripts; prints the holder's ID (exit status 16 if it is held, 110 if the wait ran out)
+    /// Acquire a lock and leave it held, for scripts; print the holder's ID
     Acquire(hold::Acquire),
-    /// Release a lock that this Pod holds; succeed if there is none (exit status 16 if somebody else holds it)
+    /// Release a lock that this Pod holds; succeed if there is none
     Release(hold::Release),
-    /// End the hold of one holder, of whichever Pod, and say whose (exit status 1 if somebody else
-    /// holds the lock, or nobody)
+    /// End the hold of one holder, of whichever Pod, and say whose
     Break(hold::Break),
-    /// Say who holds a lock: status 0 held, 1 free
+    /// Show who holds a lock (exit status 0 held, 1 free)
     Status(show::Show),
     /// List the locks
     List(show::List),
-    /// Check that this user has the required permissions, else print a Role that gives them: status 0 yes, 1 no
+    /// Check that this user has the required permissions, else print a Role that gives them
     Check(check::Check),
 }
 
@@ -59,6 +57,7 @@ impl Tool for CmlockCli {
         crates: &["cmlock"],
         silent_below_debug: &["kube_client"],
     };
+    const HELP: &'static [Help] = help::HELP;
 
     fn log_args(&self) -> LogArgs {
         self.log
@@ -80,5 +79,15 @@ impl Tool for CmlockCli {
             Command::Check(check) => block_on(check.run(&pod)),
             Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_complete_and_the_pages_made_from_it_are_current() {
+        manual::check::<CmlockCli>(env!("CARGO_MANIFEST_DIR"));
     }
 }

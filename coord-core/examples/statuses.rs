@@ -7,8 +7,8 @@ use std::{io, os::unix::process::CommandExt, process::Command};
 use clap::{Parser, Subcommand};
 use coord_core::{
     Status,
-    cli::{self, Failure, Tool},
-    duration, exit,
+    cli::{self, Failure, Help, Tool},
+    duration,
     log::{Defaults, LogArgs},
     signal,
 };
@@ -16,7 +16,7 @@ use log::{LevelFilter, debug, error, info, trace, warn};
 
 /// Ends in the way it is asked to
 #[derive(Parser)]
-#[command(version, after_help = exit::HELP, after_long_help = exit::HELP_WRAPPER)]
+#[command(name = "statuses", version)]
 struct Statuses {
     #[command(flatten)]
     log: LogArgs,
@@ -43,7 +43,10 @@ enum End {
     /// Say `waiting`, then wait for a signal
     Wait,
     /// Become another program, which finds SIGPIPE as this one did
-    Exec { command: Vec<std::ffi::OsString> },
+    Exec {
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Print many lines
     Print { lines: usize },
     /// Log a line on each level
@@ -63,6 +66,22 @@ impl Tool for Statuses {
         crates: &["statuses"],
         silent_below_debug: &[],
     };
+    const HELP: &'static [Help] = &[
+        Help {
+            command: "",
+            is_wrapper: false,
+            statuses: &[("1", "the answer is no")],
+            variables: &[("STATUSES_ALL", "is of each command")],
+            examples: &[("Answer yes", "statuses yes")],
+        },
+        Help {
+            command: "exec",
+            is_wrapper: true,
+            statuses: &[("0", "the command has done it")],
+            variables: &[("STATUSES_ONE", "is of this command")],
+            examples: &[("Become another program", "statuses exec -- true")],
+        },
+    ];
 
     fn log_args(&self) -> LogArgs {
         self.log

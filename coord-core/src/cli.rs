@@ -1,7 +1,7 @@
 //! The runner: everything between `main` and a tool's own work.
 //!
 //! ```no_run
-//! use coord_core::{Status, cli::{self, Failure, Tool}, log::{Defaults, LogArgs}};
+//! use coord_core::{Status, cli::{self, Failure, Help, Tool}, log::{Defaults, LogArgs}};
 //!
 //! /// Says hello
 //! #[derive(clap::Parser)]
@@ -13,6 +13,13 @@
 //! impl Tool for Hello {
 //!     const NAME: &'static str = "hello";
 //!     const LOG: Defaults = Defaults { env_prefix: "HELLO", level: log::LevelFilter::Warn, crates: &["hello"], silent_below_debug: &[] };
+//!     const HELP: &'static [Help] = &[Help {
+//!         command: "",
+//!         is_wrapper: false,
+//!         statuses: &[],
+//!         variables: &[],
+//!         examples: &[("Say hello, and nothing else", "hello --quiet")],
+//!     }];
 //!
 //!     fn log_args(&self) -> LogArgs {
 //!         self.log
@@ -29,21 +36,27 @@
 //! }
 //! ```
 
+pub mod help;
+mod usage;
+
 use std::{
     env,
     error::Error,
-    ffi::OsString,
+    ffi::OsStr,
     fmt,
     io::{self, Write as _},
-    panic::{self, UnwindSafe},
+    panic,
     process::ExitCode,
 };
 
+use clap::error::ErrorKind;
+
+pub use self::help::Help;
 use crate::{
     Errno, HasErrno, Status,
     errno::with_sources,
     log::{self, Defaults, LogArgs},
-    text::{escaped, escaped_lines},
+    text::escaped,
 };
 
 /// A command line tool: its arguments are the type itself, by way of clap.
@@ -52,6 +65,8 @@ pub trait Tool: clap::Parser {
     const NAME: &'static str;
     /// What its logging starts from.
     const LOG: Defaults;
+    /// What its help says beside the options, for itself and for each command.
+    const HELP: &'static [Help];
 
     /// The log options it was given.
     fn log_args(&self) -> LogArgs;
@@ -133,12 +148,12 @@ impl HasErrno for StdoutError {
 /// ([`Status::from_errno`]) after one line on standard error.
 #[must_use]
 pub fn main<T: Tool>() -> ExitCode {
-    run_with::<T>(env::args_os()).into()
+    let arguments: Vec<_> = env::args_os().collect();
+    let arguments: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
+    run_with::<T>(&arguments).into()
 }
 
-pub(crate) fn run_with<T: Tool>(
-    arguments: impl IntoIterator<Item = OsString> + UnwindSafe,
-) -> Status {
+pub(crate) fn run_with<T: Tool>(arguments: &[&OsStr]) -> Status {
     report_panics(T::NAME);
     panic::catch_unwind(|| run::<T>(arguments)).unwrap_or(Status::BUG)
 }
@@ -171,10 +186,10 @@ pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (V
     (read, status)
 }
 
-fn run<T: Tool>(arguments: impl IntoIterator<Item = OsString>) -> Status {
+fn run<T: Tool>(arguments: &[&OsStr]) -> Status {
     let tool = match T::try_parse_from(arguments) {
         Ok(tool) => tool,
-        Err(error) => return explain(T::NAME, &error),
+        Err(error) => return explain::<T>(&error, arguments),
     };
     let done = log::init(T::LOG, tool.log_args())
         .map_err(Failure::usage)
@@ -182,13 +197,17 @@ fn run<T: Tool>(arguments: impl IntoIterator<Item = OsString>) -> Status {
     done.unwrap_or_else(|failure| report(T::NAME, &failure))
 }
 
-/// Prints clap's answer: help and version on standard output, the rest on standard error.
-fn explain(name: &str, error: &clap::Error) -> Status {
-    if error.use_stderr() {
-        complain(&escaped_lines(&error.to_string()).to_string());
-        return Status::USAGE;
-    }
-    print(&error.to_string()).map_or_else(|failure| report(name, &failure), |()| Status::DONE)
+/// Prints help and version on standard output, and what was wrong on standard error.
+fn explain<T: Tool>(error: &clap::Error, arguments: &[&OsStr]) -> Status {
+    let text = match error.kind() {
+        ErrorKind::DisplayHelp => help::requested::<T>(arguments),
+        ErrorKind::DisplayVersion => error.to_string(),
+        _ => {
+            let failure = Failure::usage(usage::explained::<T>(error, arguments));
+            return report(T::NAME, &failure);
+        }
+    };
+    print(&text).map_or_else(|failure| report(T::NAME, &failure), |()| Status::DONE)
 }
 
 fn report(name: &str, failure: &Failure) -> Status {

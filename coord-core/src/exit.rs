@@ -39,28 +39,31 @@ statuses! {
     NOT_FOUND = 127, "the command was not found";
 }
 
-/// The statuses of a command that does one thing itself, for the end of its `--help`.
-pub const HELP: &str = "\
-Exit status:
-    0      done, or the answer is yes
-    1      the answer is no
-    n      failed with Linux errno n (2 ENOENT, 13 EACCES, 17 EEXIST, 22 EINVAL, 110 ETIMEDOUT, ...)
-    64     wrong usage
-    70     a bug in this program
-    128+n  ended by signal n";
+/// The statuses that every command has, for its `--help`.
+pub const HELP: &[(&str, &str)] = &[
+    ("0", "done"),
+    ("64", "wrong usage"),
+    ("70", "a bug in this program"),
+    (
+        "n",
+        "failed with Linux errno n, such as 2 ENOENT, 13 EACCES or 22 EINVAL",
+    ),
+    ("128+n", "ended by signal n"),
+];
 
-/// The statuses of a command that runs another one (`... -- CMD`), for the end of its `--help`.
-pub const HELP_WRAPPER: &str = "\
-Exit status:
-    n      the command's own
-    122    the lock was lost while the command ran, and the command was ended
-    124    the wait ran out before the command was started
-    125    this program itself failed
-    126    the command cannot be executed
-    127    the command was not found
-    128+n  the command, or this program, was ended by signal n
-    64     wrong usage
-    70     a bug in this program";
+/// The statuses that every command has which runs another one (`... -- CMD`), for its `--help`.
+pub const HELP_WRAPPER: &[(&str, &str)] = &[
+    ("n", "the command's own"),
+    ("64", "wrong usage"),
+    ("70", "a bug in this program"),
+    ("125", "this program itself failed"),
+    ("126", "the command cannot be executed"),
+    ("127", "the command was not found"),
+    (
+        "128+n",
+        "the command, or this program, was ended by signal n",
+    ),
+];
 
 impl Status {
     /// The number as the parent process sees it.
@@ -148,15 +151,14 @@ mod tests {
 
     #[test]
     fn help_names_every_status() {
-        for status in [Status::DONE, Status::NO, Status::USAGE, Status::BUG] {
-            assert!(
-                HELP.contains(&format!("\n    {} ", status.code())),
-                "{status:?}"
-            );
+        let names = |rows: &[(&str, &str)], status: Status| {
+            let code = status.code().to_string();
+            rows.iter().any(|(named, _)| *named == code)
+        };
+        for status in [Status::DONE, Status::USAGE, Status::BUG] {
+            assert!(names(HELP, status), "{status:?}");
         }
         let wrapper = [
-            Status::LOST,
-            Status::WAIT_TIMED_OUT,
             Status::FAILED,
             Status::CANNOT_EXECUTE,
             Status::NOT_FOUND,
@@ -164,10 +166,7 @@ mod tests {
             Status::BUG,
         ];
         for status in wrapper {
-            assert!(
-                HELP_WRAPPER.contains(&format!("\n    {} ", status.code())),
-                "{status:?}"
-            );
+            assert!(names(HELP_WRAPPER, status), "{status:?}");
         }
     }
 

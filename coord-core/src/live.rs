@@ -85,7 +85,7 @@ fn paint_in_background(
                     started.elapsed(),
                     limit,
                 );
-                let text = cut(escaped(&text).to_string(), columns());
+                let text = cut(escaped(&text).to_string(), columns(libc::STDERR_FILENO));
                 LINE_ON_TERMINAL.store(true, Ordering::Relaxed);
                 // DECAWM off and on: a wrapped line could not be wiped, and some characters take
                 // two columns.
@@ -123,8 +123,8 @@ fn cut(text: String, columns: Option<usize>) -> String {
     }
 }
 
-/// The width of the terminal that standard error is; none where it does not say, `ioctl_tty(2)`.
-fn columns() -> Option<usize> {
+/// The width of the terminal that a standard stream is; none where it does not say, `ioctl_tty(2)`.
+pub(crate) fn columns(stream: libc::c_int) -> Option<usize> {
     let mut size = libc::winsize {
         ws_row: 0,
         ws_col: 0,
@@ -132,7 +132,7 @@ fn columns() -> Option<usize> {
         ws_ypixel: 0,
     };
     // SAFETY: TIOCGWINSZ writes one winsize to where it is told, and that is one.
-    let done = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    let done = unsafe { libc::ioctl(stream, libc::TIOCGWINSZ, &raw mut size) };
     (done == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 

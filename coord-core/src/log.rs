@@ -13,12 +13,14 @@ use clap::{ArgAction, Args};
 use log::{Level, LevelFilter};
 
 use crate::{
+    cli::help::heading,
     signal::{LINE_ON_TERMINAL, WIPE},
     text::escaped,
 };
 
 /// The options `-v` and `-q`, before or after the command.
 #[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = heading::LOGGING)]
 pub struct LogArgs {
     /// Log more; may be repeated
     #[arg(short, long, action = ArgAction::Count, global = true, display_order = 90)]

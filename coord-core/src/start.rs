@@ -7,7 +7,7 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    ffi::{CStr, OsStr, OsString},
+    ffi::{CStr, OsStr},
     os::unix::ffi::OsStrExt,
     process,
     sync::atomic::{AtomicI32, Ordering},
@@ -128,8 +128,8 @@ pub unsafe fn start<T: Tool>(count: c_int, arguments: *const *const c_char) -> !
         let failed = Status::FAILED.code().into();
         OUT_OF_MEMORY.store(failed, Ordering::Relaxed);
     }
-    let arguments: Vec<OsString> = arguments.map(OsStr::to_owned).collect();
-    process::exit(cli::run_with::<T>(arguments).code().into())
+    let arguments: Vec<&OsStr> = arguments.collect();
+    process::exit(cli::run_with::<T>(&arguments).code().into())
 }
 
 /// Opens `/dev/null` in place of standard streams that are closed: a file of ours that got one of

@@ -18,34 +18,17 @@ use std::{
 /// ```
 #[must_use]
 pub fn escaped(text: &str) -> Escaped<'_> {
-    Escaped { text, keep: &[] }
-}
-
-/// [`escaped`], for text of several lines: line breaks and tabs stay.
-///
-/// ```
-/// use coord_core::text::escaped_lines;
-/// assert_eq!(escaped_lines("a\x07\n\tb\n").to_string(), "a\\u{7}\n\tb\n");
-/// ```
-#[must_use]
-pub fn escaped_lines(text: &str) -> Escaped<'_> {
-    Escaped {
-        text,
-        keep: &['\n', '\t'],
-    }
+    Escaped(text)
 }
 
 /// Text whose control characters are escaped, see [`escaped`].
 #[derive(Clone, Copy, Debug)]
-pub struct Escaped<'a> {
-    text: &'a str,
-    keep: &'static [char],
-}
+pub struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.text.chars().try_for_each(|c| {
-            if is_unsafe(c) && !self.keep.contains(&c) {
+        self.0.chars().try_for_each(|c| {
+            if is_unsafe(c) {
                 write!(f, "{}", c.escape_default())
             } else {
                 f.write_char(c)

@@ -3,6 +3,8 @@
 use std::{fmt, path::PathBuf};
 
 #[cfg(feature = "cli")]
+use coord_core::cli::help::heading;
+#[cfg(feature = "cli")]
 use coord_core::text::shell_quoted;
 
 /// Which cluster, as whom, and in which namespace: to be flattened into a tool's arguments, before or after its command. They are
@@ -20,7 +22,7 @@ use coord_core::text::shell_quoted;
 #[cfg_attr(
     feature = "cli",
     derive(clap::Args),
-    command(next_help_heading = "Cluster")
+    command(next_help_heading = heading::CLUSTER)
 )]
 pub struct ClientArgs {
     /// The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod help;
 mod post;
 mod wrap;
 
@@ -8,8 +9,8 @@ use std::{ffi::OsString, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coord_core::{
     Errno, HasErrno, Status,
-    cli::{Failure, Tool, print},
-    duration, exit,
+    cli::{Failure, Help, Tool, help::heading, print},
+    duration,
     live::LiveLine,
     log::{Defaults, LogArgs},
     signal,
@@ -21,10 +22,17 @@ use nix::sys::signal::{SigSet, Signal};
 
 /// Time to exit, told through the filesystem: followers end when their leader does
 #[derive(Parser)]
-#[command(name = "exitdir", version, after_help = exit::HELP)]
+#[command(name = "exitdir", version)]
 pub(crate) struct ExitDirCli {
     /// Exit directory; may stand before or after the command. Without one nothing signals, and commands just run
-    #[arg(short, long, global = true, env = "EXIT_DIR", value_name = "DIR")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "EXIT_DIR",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     dir: Option<OsString>,
     #[command(flatten)]
     log: LogArgs,
@@ -44,13 +52,13 @@ enum Command {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Wait for the signal: status 0 signalled, 110 timed out, 3 the leader died without signalling
+    /// Wait for the signal
     Wait {
-        /// Give up after this long: 500ms, 5s, 1m30s
-        #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+        /// Give up after this long, such as 500ms, 5s or 1m30s (exit status 110) [default: never]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
         timeout: Option<Duration>,
         /// Exit with the leader's status; 124 timed out, 122 the leader died, 125 failed
-        #[arg(long)]
+        #[arg(long, help_heading = heading::WAITING)]
         leader_status: bool,
         #[command(flatten)]
         watch: Watch,
@@ -59,7 +67,6 @@ enum Command {
     ///
     /// The command is over when all that it started is. A directory that already contains an exit signal is refused, and so is one that has
     /// a running leader, or that cannot be written. When the signal cannot be written after the command, the status is the command's all the same.
-    #[command(after_help = exit::HELP_WRAPPER)]
     Lead {
         #[command(flatten)]
         leading: wrap::Leading,
@@ -70,7 +77,6 @@ enum Command {
     ///
     /// The status is 0 then (see --status), 122 when the leader died without signalling, and otherwise the command's own. When it is time already, the
     /// command is not run.
-    #[command(after_help = exit::HELP_WRAPPER)]
     Follow {
         /// Exit status when the command was ended because of the signal
         #[arg(long, value_enum, default_value_t = FollowStatus::Own)]
@@ -80,10 +86,10 @@ enum Command {
         #[command(flatten)]
         run: Run,
     },
-    /// Say whether it is time to exit: status 0 yes, 1 no
+    /// Ask whether it is time to exit (exit status 0 yes, 1 no)
     Status {
         /// Output format
-        #[arg(short, long, value_enum, default_value_t = Format::Text)]
+        #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
         output: Format,
     },
     /// Remove the exit signal before a restart
@@ -98,23 +104,23 @@ enum Command {
 
 #[derive(Args)]
 struct Watch {
-    /// Treat the leader as dead if it has not been seen alive within this time
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    /// Treat the leader as dead if it has not been seen alive within this time [default: wait for it]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::WAITING)]
     leader_by: Option<Duration>,
     /// Check this often instead of waiting for events, for filesystems that have none
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     poll: Option<Duration>,
 }
 
 #[derive(Args)]
 struct Run {
     /// Grace period between asking the command to stop and killing it; also after a forwarded TERM or INT
-    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration::parse, help_heading = heading::COMMAND)]
     grace: Duration,
     #[command(flatten)]
     stop: StopArgs,
     /// What happens to processes that the command leaves behind
-    #[arg(long, value_enum, default_value_t = OrphansArg::End)]
+    #[arg(long, value_enum, default_value_t = OrphansArg::End, help_heading = heading::COMMAND)]
     orphans: OrphansArg,
     /// The command
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -150,6 +156,7 @@ impl Tool for ExitDirCli {
         crates: &["exitdir"],
         silent_below_debug: &[],
     };
+    const HELP: &'static [Help] = help::HELP;
 
     fn log_args(&self) -> LogArgs {
         self.log
@@ -279,6 +286,9 @@ fn status_of(record: &Record) -> Status {
 fn status(dir: Option<ExitDir>, output: Format) -> Result<Status, Failure> {
     let Some(dir) = dir else {
         log::warn!("{NO_DIRECTORY}");
+        if output == Format::Json {
+            print("null\n")?;
+        }
         return Ok(Status::NO);
     };
     let Some(record) = dir.signalled()? else {
@@ -321,4 +331,14 @@ fn clear(dir: Option<ExitDir>, yes: bool) -> Result<Status, Failure> {
 fn outlive_file_size_limit() {
     // It can fail only for a wrong argument, pthread_sigmask(3).
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_complete_and_the_pages_made_from_it_are_current() {
+        manual::check::<ExitDirCli>(env!("CARGO_MANIFEST_DIR"));
+    }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod backend;
 mod check;
 mod events;
+mod help;
 mod hold;
 mod hooks;
 mod lock_args;
@@ -22,8 +23,7 @@ use std::thread;
 use clap::{Args, Parser, Subcommand};
 use coord_core::{
     Errno, Status,
-    cli::{Failure, Tool},
-    exit,
+    cli::{Failure, Help, Tool, help::heading},
     log::{Defaults, LogArgs},
     signal,
 };
@@ -34,7 +34,7 @@ use backend::StoreArg;
 
 /// Named locks with leases: in a Kubernetes namespace, or in a directory of this machine
 #[derive(Parser)]
-#[command(name = "lockheed", version, after_help = exit::HELP)]
+#[command(name = "lockheed", version)]
 pub(crate) struct LockheedCli {
     #[command(flatten)]
     store: StoreArg,
@@ -46,27 +46,34 @@ pub(crate) struct LockheedCli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a command while holding a lock, or several: 124 when the wait ran out, 122 when the lock was lost and the command was ended
-    #[command(after_help = exit::HELP_WRAPPER)]
+    /// Run a command while holding a lock, or several
+    #[command(
+        override_usage = "lockheed run [OPTIONS] <NAME>... -- <CMD>...\n       lockheed run [OPTIONS] --key <TEXT> -- <CMD>..."
+    )]
     Run(run::Run),
-    /// Acquire a lock and leave it held, for scripts; prints the holder's ID, or the fencing token
-    /// where --id is given (exit status 16 if it is held, 110 if the wait ran out)
+    /// Acquire a lock and leave it held, for scripts
+    ///
+    /// It prints the holder's ID, or the fencing token where --id is given.
     Acquire(hold::Acquire),
-    /// Renew a lease that was acquired before (exit status 116 if it is not there, or is over; 2 if
-    /// the lock does not exist)
+    /// Renew a lease that was acquired before
+    #[command(
+        override_usage = "lockheed renew [OPTIONS] --id <ID> <NAME>\n       lockheed renew [OPTIONS] --id <ID> --key <TEXT>"
+    )]
     Renew(hold::Renew),
     /// Release a lease; succeed if there is none
+    #[command(
+        override_usage = "lockheed release [OPTIONS] --id <ID> <NAME>\n       lockheed release [OPTIONS] --id <ID> --key <TEXT>"
+    )]
     Release(hold::Release),
     /// List the locks
     List(show::List),
-    /// Show one lock in full (exit status 2 if there is none)
+    /// Show one lock in full
     Inspect(show::Inspect),
-    /// End somebody's lease, also one that is over by its own word, and say whose (exit status 1 if
-    /// the condition does not hold)
+    /// End somebody's lease, also one that is over by its own word, and say whose
     Break(admin::Break),
-    /// Remove a lock that nobody holds: status 16 when it is held, 1 when the condition does not hold
+    /// Remove a lock that nobody holds
     Delete(admin::Delete),
-    /// Check that this user has the required permissions, else print a Role that gives them: status 0 yes, 1 no
+    /// Check that this user has the required permissions, else print a Role that gives them
     Check(check::Check),
 }
 
@@ -78,6 +85,7 @@ impl Tool for LockheedCli {
         crates: &["lockheed"],
         silent_below_debug: &["kube_client"],
     };
+    const HELP: &'static [Help] = help::HELP;
 
     fn log_args(&self) -> LogArgs {
         self.log
@@ -111,7 +119,7 @@ struct LockArg {
     /// The lock
     name: Option<String>,
     /// Any text that stands for the lock, instead of a name: its name is made from it
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = heading::LOCK)]
     key: Option<String>,
 }
 
@@ -161,4 +169,14 @@ fn host() -> Result<String, Failure> {
             format!("host name {name:?} is not UTF-8 text; give an --id"),
         )
     })
+}
+
+#[cfg(all(test, feature = "kube"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_complete_and_the_pages_made_from_it_are_current() {
+        manual::check::<LockheedCli>(env!("CARGO_MANIFEST_DIR"));
+    }
 }

@@ -1,12 +1,14 @@
 //! The command line.
 
+mod help;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::TypedValueParser as _};
 use coord_core::{
     Status,
-    cli::{Failure, Tool},
-    duration, exit,
+    cli::{Failure, Help, Tool, help::heading},
+    duration,
     live::LiveLine,
     log::{Defaults, LogArgs},
     signal,
@@ -19,10 +21,10 @@ use nix::sys::stat::{Mode, umask};
 /// `read` blocks until somebody opens the pipe for writing, `write` until somebody opens it for reading. One write lets
 /// every waiting reader go, one read every waiting writer. TERM, INT and HUP end a wait at once, also as PID 1.
 #[derive(Parser)]
-#[command(name = "lockpipe", version, after_help = exit::HELP)]
+#[command(name = "lockpipe", version)]
 pub(crate) struct LockPipeCli {
     /// Path of the pipe; may stand before or after the command
-    #[arg(short, long, global = true, env = "LOCKPIPE_PATH", default_value = "/run/forever", value_name = "PATH", value_parser = path())]
+    #[arg(short, long, global = true, env = "LOCKPIPE_PATH", hide_env_values = true, default_value = "/run/forever", value_name = "PATH", value_parser = path())]
     path: PathBuf,
     #[command(flatten)]
     log: LogArgs,
@@ -46,7 +48,7 @@ enum Command {
     /// Wait for a reader; write nothing
     #[command(visible_alias = "w")]
     Write(Wait),
-    /// Say whether the pipe exists: status 0 yes, 1 no, 17 something else is there
+    /// Ask whether the pipe exists (exit status 0 yes, 1 no)
     #[command(visible_alias = "e")]
     Exists,
     /// Remove the pipe; succeed if there is none
@@ -55,8 +57,9 @@ enum Command {
 }
 
 #[derive(Args)]
+#[command(next_help_heading = heading::WAITING)]
 struct Wait {
-    /// Give up after this long, with status 110: 500ms, 5s, 1m30s
+    /// Give up after this long, such as 500ms, 5s or 1m30s (exit status 110) [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     timeout: Option<Duration>,
 }
@@ -69,6 +72,7 @@ impl Tool for LockPipeCli {
         crates: &["lockpipes"],
         silent_below_debug: &[],
     };
+    const HELP: &'static [Help] = help::HELP;
 
     fn log_args(&self) -> LogArgs {
         self.log
@@ -137,5 +141,15 @@ fn mode(text: &str) -> Result<u32, String> {
         _ => Err(format!(
             "{text:?} is not a mode; write permission bits in octal, like 0600 or 0666"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_complete_and_the_pages_made_from_it_are_current() {
+        manual::check::<LockPipeCli>(env!("CARGO_MANIFEST_DIR"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod claim;
 mod health;
+mod help;
 mod kill;
 mod ready;
 mod signal;
@@ -13,8 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use coord_core::{
     Status,
-    cli::{Failure, Tool},
-    exit,
+    cli::{Failure, Help, Tool, help::heading},
     log::{Defaults, LogArgs},
 };
 use sipid::PidFile;
@@ -23,7 +23,7 @@ use signals::FileSizeSignal;
 
 /// Pidfiles that survive races, PID reuse and bad input
 #[derive(Parser)]
-#[command(name = "sipid", version, after_help = exit::HELP)]
+#[command(name = "sipid", version)]
 pub(crate) struct SipidCli {
     #[command(flatten)]
     log: LogArgs,
@@ -34,25 +34,23 @@ pub(crate) struct SipidCli {
 #[derive(Subcommand)]
 #[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
-    /// Write a PID into a pidfile, unless the process in it runs
-    /// (exit status 17 if it is running, 11 if somebody else is claiming)
+    /// Write a PID into a pidfile, unless the process in it is running
     #[command(
         override_usage = "sipid claim [OPTIONS] --pid-file <FILE> --pid <PID>\n       sipid claim [OPTIONS] --pid-file <FILE> -- <CMD>..."
     )]
     Claim(claim::Claim),
     /// End the process in a pidfile, wait until it is gone, and remove the file
-    /// (exit status 0 also if none is running, 110 if it outlives the schedule, 11 if its children still hold the lock)
     Kill(kill::Kill),
-    /// Send a signal to the process in a pidfile (exit status 3 if it is not running)
+    /// Send a signal to the process in a pidfile
     Signal(signal::Signal),
     /// Poll URLs, files or a command until they are healthy
-    /// (exit status 110 if they are not in time, 3 if the watched process ends)
     WaitUntilHealthy(Box<health::Wait>),
-    /// Say whether the process in a pidfile is running (exit status 0 if it is, 1 if not)
+    /// Ask whether the process in a pidfile is running (exit status 0 yes, 1 no)
     Status(status::ShowStatus),
 }
 
 #[derive(Args)]
+#[command(next_help_heading = heading::PROCESS)]
 struct FileArg {
     /// The pidfile
     #[arg(long, visible_alias = "pidfile", value_name = "FILE")]
@@ -116,6 +114,7 @@ impl Tool for SipidCli {
         crates: &["sipid"],
         silent_below_debug: &[],
     };
+    const HELP: &'static [Help] = help::HELP;
 
     fn log_args(&self) -> LogArgs {
         self.log
@@ -135,5 +134,15 @@ impl Tool for SipidCli {
             Command::WaitUntilHealthy(wait) => wait.run(),
             Command::Status(status) => status.run(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_complete_and_the_pages_made_from_it_are_current() {
+        manual::check::<SipidCli>(env!("CARGO_MANIFEST_DIR"));
     }
 }

@@ -292,6 +292,8 @@ fn package() -> Result {
         "--exclude",
         "testkit",
         "--exclude",
+        "manual",
+        "--exclude",
         "e2e",
         "--exclude",
         "sim",

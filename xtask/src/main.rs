@@ -2,6 +2,7 @@
 
 mod ci;
 mod demo;
+mod dist;
 mod e2e;
 mod explore;
 mod fuzz;
@@ -58,6 +59,9 @@ enum Xtask {
     Kernels(kernels::Kernels),
     /// Show the tools at work in real Pods, on a kind cluster
     E2e(e2e::E2e),
+    /// Make what a release is made of
+    #[command(subcommand)]
+    Dist(dist::Dist),
     /// Check what every change must pass: all steps, or those named
     Ci {
         /// The steps to run, in this order
@@ -84,6 +88,7 @@ fn main() -> ExitCode {
         Xtask::Fuzz(fuzz) => fuzz.run(),
         Xtask::Kernels(kernels) => kernels.run(),
         Xtask::E2e(e2e) => e2e.run(),
+        Xtask::Dist(dist) => dist.run(),
         Xtask::Ci { steps } => ci::run(&steps),
     };
     match done {

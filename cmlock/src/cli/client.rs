@@ -2,13 +2,14 @@
 
 use clap::Args;
 use cmlock::{Client, PodName};
-use coord_core::cli::Failure;
+use coord_core::cli::{Failure, help::heading};
 use coord_kube::{ClientArgs, Cluster};
 
 const USER_AGENT: &str = concat!("cmlock/", env!("CARGO_PKG_VERSION"));
 
 /// Which Pod owns the locks, and where it is.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = heading::CLUSTER)]
 pub(crate) struct PodArgs {
     /// The Pod that owns the locks [default: `POD_NAME`, else this host's name]
     #[arg(long, global = true, value_name = "NAME", display_order = 80)]

@@ -6,7 +6,7 @@ use clap::Args;
 use cmlock::{Client, ErrorKind, Held, Lock, Record};
 use coord_core::{
     Errno, Status,
-    cli::{Failure, Tool, print},
+    cli::{Failure, Tool, help::heading, print},
     duration, parse_label,
     text::{escaped, shell_quoted},
 };
@@ -18,17 +18,17 @@ use super::{CmlockCli, client::PodArgs, report};
 #[derive(Args)]
 pub(crate) struct Wanted {
     /// Wait at most this long; the lock also expires this long after it is acquired [default: wait for ever, no expiry]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     pub(crate) timeout: Option<Duration>,
     /// Wait at most this long, or `forever`, whatever the timeout is [default: the timeout, else
     /// forever]
-    #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait")]
+    #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait", help_heading = heading::WAITING)]
     wait: Option<Wait>,
     /// Do not wait for whoever holds the lock
-    #[arg(long)]
+    #[arg(long, help_heading = heading::WAITING)]
     no_wait: bool,
     /// Put a label on the lock's ConfigMap; may be repeated
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label, help_heading = heading::LOCK)]
     labels: Vec<(String, String)>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Release {
     /// The lock
     name: String,
     /// The holder's ID, as acquire printed it [default: whoever holds it in this Pod]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", help_heading = heading::LOCK)]
     holder: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Break {
     name: String,
     /// The holder's ID, as status shows it; the ConfigMap's UID for a holder without an ID. Until
     /// that holder has heard of it, two may both believe they have the lock
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", help_heading = heading::LOCK)]
     holder: String,
 }
 

@@ -4,7 +4,11 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
 use cmlock::{Client, Held, LeaseLost};
-use coord_core::{Status, cli::Failure, duration};
+use coord_core::{
+    Status,
+    cli::{Failure, help::heading},
+    duration,
+};
 use coord_lease::{
     LeasedCommand, Signals, Times, WaitReport, as_wrapper, not_acquired, not_started, runtime,
 };
@@ -20,7 +24,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     wanted: Wanted,
     /// Grace period between asking the command to stop and killing it [default: 10s, at most a quarter of the timeout; 25s after a forwarded TERM or INT]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::COMMAND)]
     grace: Option<Duration>,
     #[command(flatten)]
     stop: StopArgs,

@@ -17,14 +17,14 @@ pub(crate) struct Show {
     /// The lock
     name: String,
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ShowFormat::Text)]
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = ShowFormat::Text)]
     output: ShowFormat,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = ListFormat::Table)]
     output: ListFormat,
     /// List the locks of all namespaces
     #[arg(short = 'A', long)]
@@ -173,6 +173,7 @@ fn in_json(name: &str, state: Option<&State>) -> Value {
         "uid": record.map(|record| &record.uid),
         "container": run.map(|run| &run.container),
         "restarts": run.map(|run| run.restarts),
+        "expires": record.and_then(|record| record.expires).map(|at| at.to_string()),
         "expiresAt": record.and_then(|record| record.expires).map(cmlock::Time::as_secs),
         "freeBecause": state.and_then(freed),
         "labels": record.map(|record| &record.labels),

@@ -146,7 +146,9 @@ impl Place {
 
     /// Status, standard output and standard error of the binary.
     pub(crate) fn run(&self, pod: &str, arguments: &[&str]) -> (i32, String, String) {
-        outcome(&mut self.cmlock(pod, arguments))
+        let done = outcome(&mut self.cmlock(pod, arguments));
+        manual::schema::assert_printed(env!("CARGO_MANIFEST_DIR"), arguments, &done.1);
+        done
     }
 }
 

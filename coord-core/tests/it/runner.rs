@@ -6,8 +6,6 @@ use std::{
     process::{Command, Stdio},
 };
 
-use coord_core::exit;
-
 use crate::{assert_output, run, statuses};
 
 #[test]
@@ -127,17 +125,122 @@ fn a_wrapper_ends_with_its_own_statuses() {
 
 #[test]
 fn help_and_version_are_results() {
-    let help = run(&["-h"]);
-    let stdout = String::from_utf8(help.stdout).unwrap();
-    assert_eq!((help.status.code(), help.stderr.len()), (Some(0), 0));
-    assert!(stdout.ends_with(&format!("{}\n", exit::HELP)), "{stdout}");
-    let long_help = String::from_utf8(run(&["--help"]).stdout).unwrap();
-    assert!(
-        long_help.ends_with(&format!("{}\n", exit::HELP_WRAPPER)),
-        "{long_help}"
-    );
-    let version = format!("coord-core {}\n", env!("CARGO_PKG_VERSION"));
+    let help = |args: &[&str]| {
+        let output = run(args);
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let short = help(&["-h"]);
+    assert!(short.contains("Logging:\n  -v, --verbose"), "{short}");
+    assert!(!short.contains("Exit status:"), "{short}");
+    let long = help(&["--help"]);
+    let status = "\nExit status:\n  0      done\n  1      the answer is no\n  64     wrong usage\n";
+    let example = "\nExamples:\n  Answer yes\n      statuses yes\n";
+    assert!(long.contains(status) && long.ends_with(example), "{long}");
+    let version = format!("statuses {}\n", env!("CARGO_PKG_VERSION"));
     assert_output(&run(&["--version"]), 0, &version, "");
+}
+
+#[test]
+fn each_command_has_its_own_statuses_and_the_variables_of_all() {
+    let long = String::from_utf8(run(&["exec", "--help"]).stdout).unwrap();
+    assert_eq!(
+        long,
+        String::from_utf8(run(&["help", "exec"]).stdout).unwrap()
+    );
+    let rows = [
+        "\nEnvironment:\n  STATUSES_ONE         is of this command\n",
+        "  STATUSES_ALL         is of each command\n",
+        "  STATUSES_LOG_FILTER  what is logged: ",
+        "\nExit status:\n  0      the command has done it\n",
+        "  125    this program itself failed\n",
+        "  n      the command's own\n",
+    ];
+    for row in rows {
+        assert!(long.contains(row), "{row:?} is not in {long}");
+    }
+}
+
+#[test]
+fn help_is_as_wide_as_columns_says_and_at_most_100() {
+    for (columns, widest) in [("40", 40), ("60", 60), ("120", 100), ("no number", 80)] {
+        let mut help = statuses();
+        let help = help.env("COLUMNS", columns).arg("--help").output();
+        let help = String::from_utf8(help.unwrap().stdout).unwrap();
+        let longest = help.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(widest), "{help}");
+        assert!(longest > Some(widest - 12), "{help}");
+    }
+}
+
+/// Each says what is wrong, and what would be right.
+#[test]
+fn wrong_usage_is_one_line() {
+    let wrong: &[(&[&str], &str)] = &[
+        (&["yess"], "unknown command \"yess\": did you mean yes?"),
+        (
+            &["--verbos", "yes"],
+            "unknown option --verbos: did you mean --verbose?",
+        ),
+        (
+            &["yes", "-x"],
+            "unknown option -x (see statuses yes --help)",
+        ),
+        (
+            &["yes", "no"],
+            "unexpected argument \"no\": write statuses yes [OPTIONS]",
+        ),
+        (
+            &["errno"],
+            "missing <NUMBER>: write statuses errno <NUMBER>",
+        ),
+        (
+            &["errno", "many"],
+            "invalid value \"many\" for <NUMBER>: invalid digit found in string",
+        ),
+        (
+            &["duration", "1\u{1b}[31m\n"],
+            "<DURATION>: \"1\\u{1b}[31m\\n\" is not a duration: invalid character at 1; write it like 500ms, 5s, 1m30s or 1.5h",
+        ),
+    ];
+    for (arguments, line) in wrong {
+        assert_output(&run(arguments), 64, "", &format!("statuses: {line}\n"));
+    }
+    let none = String::from_utf8(run(&[]).stderr).unwrap();
+    assert!(
+        none.starts_with("statuses: no command given: use yes, no, ")
+            && none.ends_with(" or duration (see statuses --help)\n"),
+        "{none}"
+    );
+}
+
+#[test]
+fn a_separator_that_was_forgotten_is_named() {
+    let wrong: &[(&[&str], &str)] = &[
+        (
+            &["exec", "-v", "sh", "-c", "exit 3"],
+            "\"--\" is missing before the command to run: write statuses exec ... -- sh -c 'exit 3'",
+        ),
+        (
+            &["exec", "-c"],
+            "\"--\" is missing before the command to run: write statuses exec [OPTIONS] -- <CMD>...",
+        ),
+        (
+            &["exec"],
+            "\"--\" is missing before the command to run: write statuses exec [OPTIONS] -- <CMD>...",
+        ),
+        (
+            &["exec", "--"],
+            "no command is given after \"--\": write statuses exec [OPTIONS] -- <CMD>...",
+        ),
+        (
+            &["exec", "--quite", "--", "true"],
+            "unknown option --quite: did you mean --quiet?",
+        ),
+    ];
+    for (arguments, line) in wrong {
+        assert_output(&run(arguments), 64, "", &format!("statuses: {line}\n"));
+    }
 }
 
 #[test]

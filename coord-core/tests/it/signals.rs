@@ -145,7 +145,9 @@ fn bit(signal: Signal) -> u64 {
 #[test]
 fn a_program_that_it_becomes_finds_sigpipe_as_it_was() {
     let ignored_in = |mut command: Command| {
-        let output = command.args(["exec", "cat", "/proc/self/status"]).output();
+        let output = command
+            .args(["exec", "--", "cat", "/proc/self/status"])
+            .output();
         let status = String::from_utf8(output.unwrap().stdout).unwrap();
         mask(&status, "SigIgn:") & bit(Signal::SIGPIPE) != 0
     };

@@ -3,21 +3,21 @@
 use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
-use coord_core::signal_name;
+use coord_core::{cli::help::heading, signal_name};
 
 use super::{KillMode, Plan, Rewrite};
 
-/// How the command is asked to stop.
+#[expect(missing_docs, reason = "clap would show it as the text of the command")]
 #[derive(Args, Clone, Debug)]
 pub struct StopArgs {
     /// Signal that asks the command to stop: a name, RTMIN+3, or a number
-    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal_name::parse)]
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal_name::parse, help_heading = heading::COMMAND)]
     signal: i32,
     /// Processes that are asked to stop; those left after the grace period are killed either way
-    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    #[arg(long, value_enum, value_name = "MODE", default_value_t, help_heading = heading::COMMAND)]
     kill_mode: KillMode,
     /// Forward an incoming signal as another one, such as TERM=QUIT; may be repeated
-    #[arg(long = "rewrite", value_name = "FROM=TO")]
+    #[arg(long = "rewrite", value_name = "FROM=TO", help_heading = heading::COMMAND)]
     rewrites: Vec<Rewrite>,
 }
 

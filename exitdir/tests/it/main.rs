@@ -107,11 +107,9 @@ fn start(dir: &Path, arguments: &[&str]) -> Process {
 fn run(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = exitdir(dir, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    manual::schema::assert_printed(env!("CARGO_MANIFEST_DIR"), arguments, &stdout);
+    (output.status.code(), stdout, stderr)
 }
 
 /// What a command that succeeds and says nothing gives.

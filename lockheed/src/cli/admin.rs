@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use coord_core::{
     Status,
-    cli::{Failure, Tool, print},
+    cli::{Failure, Tool, help::heading, print},
     errno::with_sources,
     text::shell_quoted,
 };
@@ -28,20 +28,20 @@ pub(crate) struct Break {
     #[command(flatten)]
     lock: LockArg,
     /// Only the lease of this holder, as inspect shows it
-    #[arg(long)]
+    #[arg(long, help_heading = heading::LEASE)]
     id: Option<String>,
     /// Only the lease with this fencing token, to tell it from others of the same ID [default: any]
-    #[arg(long, value_name = "TOKEN", requires = "id")]
+    #[arg(long, value_name = "TOKEN", requires = "id", help_heading = heading::LEASE)]
     fencing_token: Option<Token>,
     /// Only if this holds, such as: tags contains "abandoned" [default: whatever holds]
-    #[arg(long = "if", value_name = "CONDITION", value_parser = condition)]
+    #[arg(long = "if", value_name = "CONDITION", value_parser = condition, help_heading = heading::LOCK)]
     condition: Option<Condition>,
     /// Really do it, whoever holds the lock, else only say whose lease it would end; not needed
     /// with --id. Until its holder has heard of it, two holders may both believe they have the lock
     #[arg(long)]
     yes: bool,
     /// Record it on the lock's ConfigMap or Lease as a Kubernetes Event
-    #[arg(long)]
+    #[arg(long, help_heading = heading::REPORTING)]
     events: bool,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Delete {
     #[command(flatten)]
     lock: LockArg,
     /// Only if this holds, such as: tags contains "abandoned" [default: whatever holds]
-    #[arg(long = "if", value_name = "CONDITION", value_parser = condition)]
+    #[arg(long = "if", value_name = "CONDITION", value_parser = condition, help_heading = heading::LOCK)]
     condition: Option<Condition>,
 }
 

@@ -8,13 +8,17 @@ use std::{
 };
 
 use clap::Args;
-use coord_core::{cli::Failure, text::shell_quoted};
+use coord_core::{
+    cli::{Failure, help::heading},
+    text::shell_quoted,
+};
 use lockheed::DirStore;
 
 use super::store::AnyStore;
 
 /// Where the locks are.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = heading::STORE)]
 pub(crate) struct StoreArg {
     /// Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders),
     /// or dir:PATH
@@ -22,6 +26,7 @@ pub(crate) struct StoreArg {
         long,
         global = true,
         env = "LOCKHEED_STORE",
+        hide_env_values = true,
         value_name = "STORE",
         default_value = "kube",
         display_order = 80

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use clap::Args;
-use coord_core::{HasErrno, Status, cli::Failure};
+use coord_core::{
+    HasErrno, Status,
+    cli::{Failure, help::heading},
+};
 use coord_lease::block_on;
 #[cfg(feature = "kube")]
 use lockheed::store::{ClusterStore, ObjectKind};
@@ -21,10 +24,10 @@ pub(crate) struct Check {
     /// The lock [default: all locks, and listing them]
     name: Option<String>,
     /// Any text that stands for the lock, instead of a name
-    #[arg(long, value_name = "TEXT", conflicts_with = "name")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "name", help_heading = heading::LOCK)]
     key: Option<String>,
     /// What --events needs, too
-    #[arg(long)]
+    #[arg(long, help_heading = heading::REPORTING)]
     events: bool,
 }
 

@@ -7,7 +7,12 @@ use std::{
 };
 
 use clap::Args;
-use coord_core::{BootInstant, cli::Failure, duration, errno::with_sources};
+use coord_core::{
+    BootInstant,
+    cli::{Failure, help::heading},
+    duration,
+    errno::with_sources,
+};
 use coord_lease::{Signals, WaitReport};
 use lockheed::{
     Event, LockName,
@@ -39,10 +44,10 @@ const TICK: Duration = Duration::from_millis(20);
 #[derive(Args, Clone)]
 pub(crate) struct EventArgs {
     /// Record on the lock's ConfigMap or Lease when it is acquired and lost, as Kubernetes Events
-    #[arg(long)]
+    #[arg(long, help_heading = heading::REPORTING)]
     events: bool,
     /// With --events, how long a wait is before it is recorded, too
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, requires = "events", default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, requires = "events", default_value = "5m", help_heading = heading::REPORTING)]
     long_wait: Duration,
 }
 

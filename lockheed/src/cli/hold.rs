@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use clap::{Args, ValueEnum};
 use coord_core::{
     Errno, Status,
-    cli::{Failure, Tool, print},
+    cli::{Failure, Tool, help::heading, print},
     duration, parse_label,
 };
 use coord_lease::{Signals, WaitReport, block_on, output, runtime};
@@ -25,39 +25,39 @@ const MOST_URGENT: i64 = 1000;
 #[derive(Args)]
 pub(crate) struct Wanted {
     /// Wait at most this long [default: as long as it takes]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "no_wait")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "no_wait", help_heading = heading::WAITING)]
     wait: Option<Duration>,
     /// Do not wait for whoever holds the lock
-    #[arg(long)]
+    #[arg(long, help_heading = heading::WAITING)]
     no_wait: bool,
     /// Hold the lock together with others that say so too
-    #[arg(long, conflicts_with = "slots")]
+    #[arg(long, conflicts_with = "slots", help_heading = heading::LOCK)]
     shared: bool,
     /// Hold one of N slots; all who hold one or wait for one must say the same number
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = slots, help_heading = heading::LOCK)]
     slots: Option<NonZeroU32>,
     /// Wait in the lock's queue: first come, first served
-    #[arg(long)]
+    #[arg(long, help_heading = heading::WAITING)]
     fair: bool,
     /// Wait in the lock's queue, before those with a lower priority [default: 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=MOST_URGENT))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=MOST_URGENT), help_heading = heading::WAITING)]
     priority: Option<u32>,
     /// Add a tag to the lock; may be repeated
-    #[arg(long = "tag", value_name = "TAG")]
+    #[arg(long = "tag", value_name = "TAG", help_heading = heading::LOCK)]
     tags: Vec<String>,
     /// Put a label on the lock's ConfigMap or Lease; may be repeated
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label, help_heading = heading::LOCK)]
     labels: Vec<(String, String)>,
     /// Drop the tags that are not given
-    #[arg(long)]
+    #[arg(long, help_heading = heading::LOCK)]
     reset_tags: bool,
     /// Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"
-    #[arg(long, value_name = "CONDITION", value_parser = condition)]
+    #[arg(long, value_name = "CONDITION", value_parser = condition, help_heading = heading::LOCK)]
     force: Option<Condition>,
     /// Take a lease that was over for longer than this when it was first seen without waiting for
     /// its length, or `never`; leases of Go programs are given so much more time [default: 60s and
     /// 5s for kube and lease]
-    #[arg(long, value_name = "DURATION", value_parser = max_skew)]
+    #[arg(long, value_name = "DURATION", value_parser = max_skew, help_heading = heading::LEASE)]
     max_skew: Option<MaxSkew>,
 }
 
@@ -73,15 +73,15 @@ pub(crate) struct Acquire {
     lock: LockArg,
     /// The holder's ID, to be the same holder as before [default: this host's name and a random
     /// part, which is printed]
-    #[arg(long)]
+    #[arg(long, help_heading = heading::LEASE)]
     id: Option<String>,
     /// How long the lease is; 0 for one without an end [default: 5m; as long as it is for one that
     /// --id has already]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::LEASE)]
     duration: Option<Duration>,
     /// What to print: the ID, or the token where --id is given; or an object with id, token and
     /// name
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
     request: RequestArgs,
@@ -106,10 +106,10 @@ pub(crate) struct Renew {
     #[command(flatten)]
     lock: LockArg,
     /// The holder's ID, as it was given to acquire, or printed by it
-    #[arg(long)]
+    #[arg(long, help_heading = heading::LEASE)]
     id: String,
     /// How long the lease is from now on [default: as long as it was]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::LEASE)]
     duration: Option<Duration>,
     #[command(flatten)]
     request: RequestArgs,
@@ -120,7 +120,7 @@ pub(crate) struct Release {
     #[command(flatten)]
     lock: LockArg,
     /// The holder's ID, as it was given to acquire, or printed by it
-    #[arg(long)]
+    #[arg(long, help_heading = heading::LEASE)]
     id: String,
 }
 
@@ -295,6 +295,11 @@ async fn other_holder(store: &AnyStore, name: &LockName, id: &str) -> Option<Str
     let is_ours = state.record.leases.contains_key(id);
     let other = state.holders().next().filter(|_| !is_ours)?;
     Some(other.holder.clone())
+}
+
+fn slots(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .map_err(|_| "write a number of at least 1, such as 3".to_owned())
 }
 
 /// The position in it is part of the message.

@@ -6,7 +6,11 @@ mod runner;
 use std::{sync::Arc, time::Duration};
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use coord_core::{cli::Failure, duration, errno::with_sources};
+use coord_core::{
+    cli::{Failure, help::heading},
+    duration,
+    errno::with_sources,
+};
 use coord_lease::{Signals, WaitReport};
 use lockheed::{Event, LockName};
 use serde::{Deserialize, Serialize};
@@ -27,13 +31,13 @@ const TICK: Duration = Duration::from_millis(20);
 pub(crate) struct HookArgs {
     /// Run this with `sh -c` when somebody else holds the lock and the wait begins, with the lock
     /// as JSON on standard input
-    #[arg(long, value_name = "SCRIPT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "SCRIPT", value_parser = NonEmptyStringValueParser::new(), help_heading = heading::REPORTING)]
     on_wait: Option<String>,
     /// Run this with `sh -c` when the lock was lost, with the lock as JSON on standard input
-    #[arg(long, value_name = "SCRIPT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "SCRIPT", value_parser = NonEmptyStringValueParser::new(), help_heading = heading::REPORTING)]
     on_lost: Option<String>,
     /// How long a script of --on-wait or --on-lost may take before it is ended
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, default_value = "10s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, default_value = "10s", help_heading = heading::REPORTING)]
     hook_timeout: Duration,
 }
 

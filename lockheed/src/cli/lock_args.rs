@@ -1,7 +1,7 @@
 //! Which locks `run` is about: one or several.
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use coord_core::cli::Failure;
+use coord_core::cli::{Failure, help::heading};
 use lockheed::LockName;
 
 use super::LockArg;
@@ -16,7 +16,7 @@ struct Given {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Any text that stands for a lock, instead of a name: its name is made from it; may be repeated
-    #[arg(long = "key", value_name = "TEXT")]
+    #[arg(long = "key", value_name = "TEXT", help_heading = heading::LOCK)]
     keys: Vec<String>,
 }
 

@@ -3,7 +3,11 @@
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
-use coord_core::{BootInstant, Status, cli::Failure, duration};
+use coord_core::{
+    BootInstant, Status,
+    cli::{Failure, help::heading},
+    duration,
+};
 use coord_lease::{
     LeasedCommand, Signals, Times, WaitReport, as_wrapper, failed, not_acquired, not_started,
     runtime,
@@ -33,31 +37,31 @@ pub(crate) struct Run {
     #[command(flatten)]
     locks: LockArgs,
     /// The beginning of the holder's ID; a random part follows [default: this host's name]
-    #[arg(long)]
+    #[arg(long, help_heading = heading::LEASE)]
     id: Option<String>,
     /// How long the lease is; 0 for one without an end
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s", help_heading = heading::LEASE)]
     duration: Duration,
     #[command(flatten)]
     request: RequestArgs,
     /// How often the lease is renewed; 0 for never [default: a third of the lease]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::LEASE)]
     renew_interval: Option<Duration>,
     #[command(flatten)]
     wanted: Wanted,
     /// Grace period between asking the command to stop and killing it [default: a quarter of the lease; 25s after a forwarded TERM or INT]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::COMMAND)]
     grace: Option<Duration>,
     #[command(flatten)]
     stop: StopArgs,
     /// When the lock was lost and the command was ended, wait for the lock as long as it takes, and
     /// run the command again
-    #[arg(long)]
+    #[arg(long, help_heading = heading::COMMAND)]
     restart: bool,
     #[command(flatten)]
     hooks: HookArgs,
     /// Write counts and times to this file for Prometheus, in its text format
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = heading::REPORTING)]
     metrics: Option<PathBuf>,
     #[command(flatten)]
     events: EventArgs,

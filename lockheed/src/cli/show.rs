@@ -27,7 +27,7 @@ pub(crate) struct List {
     #[arg(long = "where", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = ListFormat::Table)]
     output: ListFormat,
     /// Keep running and print each lock as it changes
     #[arg(short, long)]
@@ -42,7 +42,7 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     lock: LockArg,
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ShowFormat::Text)]
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = ShowFormat::Text)]
     output: ShowFormat,
 }
 

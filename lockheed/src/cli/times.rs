@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use clap::Args;
-use coord_core::{cli::Failure, duration};
+use coord_core::{
+    cli::{Failure, help::heading},
+    duration,
+};
 use coord_lease::Times;
 
 #[derive(Args)]
 pub(crate) struct RequestArgs {
     /// How long one request may take [default: a sixth of the lease; 10s for one without an end]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::LEASE)]
     request_timeout: Option<Duration>,
 }
 

@@ -128,6 +128,9 @@ fn list_watch_prints_each_change() {
     eventually("what there is is printed", || seen(r#""name":"a""#));
     place.expect(&["acquire", "b", "--id", "someone"], 0);
     eventually("a change is printed", || seen("someone"));
+    for line in fs::read_to_string(&log).unwrap().lines() {
+        manual::schema::assert_fits(env!("CARGO_MANIFEST_DIR"), "lock", line);
+    }
 }
 
 /// What others write into locks does not reach a terminal as it is.

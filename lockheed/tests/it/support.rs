@@ -94,7 +94,9 @@ impl Place {
 
     /// Runs it to its end: status, standard output, standard error.
     pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        outcome(&mut self.lockheed(arguments))
+        let done = outcome(&mut self.lockheed(arguments));
+        manual::schema::assert_printed(env!("CARGO_MANIFEST_DIR"), arguments, &done.1);
+        done
     }
 
     /// The same, when just the status matters.

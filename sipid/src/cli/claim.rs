@@ -3,7 +3,11 @@
 use std::{ffi::OsString, io, os::unix::process::CommandExt, process::Command, time::Duration};
 
 use clap::{ArgGroup, Args};
-use coord_core::{Status, cli::Failure, duration};
+use coord_core::{
+    Status,
+    cli::{Failure, help::heading},
+    duration,
+};
 use sipid::{Pid, PidFile};
 
 use super::{
@@ -15,10 +19,8 @@ use super::{
 #[derive(Args)]
 #[command(group = ArgGroup::new("whom").required(true))]
 pub(super) struct Claim {
-    #[command(flatten)]
-    file: FileArg,
     /// The process to claim for
-    #[arg(long, group = "whom")]
+    #[arg(long, group = "whom", help_heading = heading::PROCESS)]
     pid: Option<String>,
     /// Mode of the pidfile: 0600, 0640, 0604 or 0644 [default: 0600 for a new file]. Whoever may read it may lock it, too, and
     /// so make a claim fail
@@ -26,12 +28,14 @@ pub(super) struct Claim {
     mode: Option<u32>,
     /// Start CMD in the background, and return when it reports READY=1 as systemd's notify services do; CMD is ended if it
     /// does not within this time (exit status 110)
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, conflicts_with = "pid")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, conflicts_with = "pid", help_heading = heading::WAITING)]
     ready_timeout: Option<Duration>,
     /// Claim for this process and become this command, which holds the lock while it or a child of it lives
     /// (exit status 126 if it cannot be executed, 127 if it is not found)
     #[arg(last = true, value_name = "CMD", group = "whom")]
     run: Vec<OsString>,
+    #[command(flatten)]
+    file: FileArg,
 }
 
 impl Claim {

@@ -3,7 +3,13 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
-use coord_core::{Errno, Status, cli::Failure, duration, live::LiveLine, signal};
+use coord_core::{
+    Errno, Status,
+    cli::{Failure, help::heading},
+    duration,
+    live::LiveLine,
+    signal,
+};
 use nix::sys::signal::{SigHandler, Signal};
 use sipid::{
     PidFile,
@@ -19,43 +25,43 @@ pub(super) struct Wait {
     #[arg(long, group = "what")]
     url: Vec<String>,
     /// Poll for this long at most
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     timeout: Duration,
     /// Time from one try to the next, and the longest that one may take (but not less than a second)
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     polling_frequency: Duration,
     /// Double the time between tries after each, up to this
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     max_polling_frequency: Option<Duration>,
     /// The HTTP statuses that mean healthy, such as 200,204,300-399
-    #[arg(long, value_name = "LIST", default_value = "200")]
+    #[arg(long, value_name = "LIST", default_value = "200", help_heading = heading::REQUEST)]
     expect_status: Statuses,
     /// Text that the answer's body must contain
-    #[arg(long, value_name = "TEXT", conflicts_with = "expect_body_regex")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "expect_body_regex", help_heading = heading::REQUEST)]
     expect_body: Option<String>,
     /// Regular expression that the answer's body must match somewhere
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", help_heading = heading::REQUEST)]
     expect_body_regex: Option<String>,
     /// A header to send, to the URL's own scheme, host and port only; may be repeated
-    #[arg(long, value_name = "NAME:VALUE")]
+    #[arg(long, value_name = "NAME:VALUE", help_heading = heading::REQUEST)]
     header: Vec<String>,
     /// Trust the CAs in this PEM file, and servers whose own certificate is in it, and no others
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = heading::REQUEST)]
     ca_file: Option<PathBuf>,
     /// Trust any certificate
-    #[arg(long, conflicts_with = "ca_file")]
+    #[arg(long, conflicts_with = "ca_file", help_heading = heading::REQUEST)]
     insecure: bool,
     /// Client certificate, and those that issued it, in PEM
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = heading::REQUEST)]
     cert: Option<PathBuf>,
     /// Private key of --cert in PEM; by default in the same file
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = heading::REQUEST)]
     key: Option<PathBuf>,
     /// Connect to this socket, whatever the URL's host is
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = heading::REQUEST)]
     unix_socket: Option<PathBuf>,
     /// Stop waiting as soon as the process in this pidfile is gone; it need not be there yet
-    #[arg(long, visible_alias = "pidfile", value_name = "FILE")]
+    #[arg(long, visible_alias = "pidfile", value_name = "FILE", help_heading = heading::WAITING)]
     pid_file: Option<PathBuf>,
     /// A command that must exit with status 0; 126 when it cannot be executed, 127 when it is not found
     #[arg(last = true, value_name = "CMD", group = "what")]

@@ -3,27 +3,32 @@
 use std::time::Duration;
 
 use clap::Args;
-use coord_core::{Status, cli::Failure, duration, live::LiveLine};
+use coord_core::{
+    Status,
+    cli::{Failure, help::heading},
+    duration,
+    live::LiveLine,
+};
 use sipid::Schedule;
 
 use super::FileArg;
 
 #[derive(Args)]
 pub(super) struct Kill {
-    #[command(flatten)]
-    file: FileArg,
     /// Send QUIT and wait a second before KILL, for runtimes that show their stacks then
-    #[arg(long)]
+    #[arg(long, help_heading = heading::WAITING)]
     show_stacks: bool,
     /// How long to wait between TERM and KILL
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse, help_heading = heading::WAITING)]
     timeout: Duration,
     /// Signals to send and seconds to wait, as for start-stop-daemon: TERM/20/QUIT/1/KILL or -15/20/-9; 20 is TERM/20/KILL/20
-    #[arg(long, value_name = "SCHEDULE", allow_hyphen_values = true, conflicts_with_all = ["show_stacks", "timeout"])]
+    #[arg(long, value_name = "SCHEDULE", allow_hyphen_values = true, conflicts_with_all = ["show_stacks", "timeout"], help_heading = heading::WAITING)]
     retry: Option<Schedule>,
     /// End the whole process group that the process leads
-    #[arg(long)]
+    #[arg(long, help_heading = heading::PROCESS)]
     group: bool,
+    #[command(flatten)]
+    file: FileArg,
 }
 
 impl Kill {

@@ -7,11 +7,11 @@ use super::FileArg;
 
 #[derive(Args)]
 pub(super) struct Signal {
-    #[command(flatten)]
-    file: FileArg,
     /// The signal: HUP, SIGHUP, -HUP, 1 or -1
     #[arg(value_name = "SIGNAL", allow_hyphen_values = true)]
     signal: sipid::Signal,
+    #[command(flatten)]
+    file: FileArg,
 }
 
 impl Signal {

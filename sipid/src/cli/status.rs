@@ -11,11 +11,11 @@ use super::FileArg;
 
 #[derive(Args)]
 pub(super) struct ShowStatus {
+    /// Output format
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
+    output: String,
     #[command(flatten)]
     file: FileArg,
-    /// Output format
-    #[arg(short, long, value_parser = ["text", "json"], default_value = "text")]
-    output: String,
 }
 
 impl ShowStatus {
@@ -64,8 +64,8 @@ fn in_words(file: &PidFile, state: &State) -> String {
 fn in_json(state: &State) -> String {
     let identity = state.identity.as_ref().map(|identity| {
         serde_json::json!({
-            "pidfd_inode": identity.pidfd, "start": identity.start, "boot": identity.boot,
-            "pid_namespace": identity.namespace,
+            "pidfdInode": identity.pidfd, "start": identity.start, "boot": identity.boot,
+            "pidNamespace": identity.namespace,
         })
     });
     let mut answer = serde_json::json!({

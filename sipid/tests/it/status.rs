@@ -16,6 +16,7 @@ fn status(file: &Path) -> (i32, Value, Value) {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.ends_with("}\n") && text.lines().count() == 1, "{text}");
     assert!(output.stderr.is_empty(), "{:?}", output.stderr);
+    manual::schema::assert_fits(env!("CARGO_MANIFEST_DIR"), "status", &text);
     let mut answer: Value = serde_json::from_str(&text).unwrap();
     let identity = answer.as_object_mut().unwrap().remove("identity").unwrap();
     (output.status.code().unwrap(), answer, identity)
@@ -59,8 +60,8 @@ fn in_json_it_says_what_is_known() {
         .trim_matches(|c: char| !c.is_ascii_digit());
     assert_eq!(identity["start"].to_string(), start);
     assert_eq!(identity["boot"], boot.trim());
-    assert_eq!(identity["pid_namespace"].to_string(), namespace);
-    assert!(identity.as_object().unwrap().contains_key("pidfd_inode"));
+    assert_eq!(identity["pidNamespace"].to_string(), namespace);
+    assert!(identity.as_object().unwrap().contains_key("pidfdInode"));
     assert!(is_alive_with_identity(&file, pid));
 
     // Written by another program: an older kernel sees that only in its next tick.

@@ -14,12 +14,16 @@ use super::{Place, lockheed, lockheed_on};
 
 /// Status, standard output and standard error.
 pub(super) fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    outcome(lockheed(kubeconfig).args(arguments))
+    let done = outcome(lockheed(kubeconfig).args(arguments));
+    manual::schema::assert_printed(env!("CARGO_MANIFEST_DIR"), arguments, &done.1);
+    done
 }
 
 /// The same on the place's store.
 pub(super) fn run_on(place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
-    outcome(place.lockheed().args(arguments))
+    let done = outcome(place.lockheed().args(arguments));
+    manual::schema::assert_printed(env!("CARGO_MANIFEST_DIR"), arguments, &done.1);
+    done
 }
 
 fn outcome(command: &mut Command) -> (Option<i32>, String, String) {

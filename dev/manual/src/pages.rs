@@ -1,0 +1,134 @@
+//! Manual pages and completions.
+
+use std::collections::BTreeMap;
+
+use clap_complete::Shell;
+use clap_mangen::Man;
+use coord_core::cli::{
+    Help, Tool,
+    help::{heading, options},
+};
+use roff::{Roff, bold, roman};
+
+/// What the crate writes first, for apostrophes.
+const BEGINNING: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
+
+/// All of a tool, by their paths in its crate.
+pub(super) fn made<T: Tool>() -> BTreeMap<String, String> {
+    let manual = T::HELP.iter().map(|help| {
+        let path = format!("man/{}.1", title::<T>(help.command));
+        (path, manual_page::<T>(help))
+    });
+    let completions = [Shell::Bash, Shell::Zsh, Shell::Fish].map(|shell| {
+        let name = match shell {
+            Shell::Zsh => format!("_{}", T::NAME),
+            shell => format!("{}.{shell}", T::NAME),
+        };
+        (format!("completions/{name}"), completions::<T>(shell))
+    });
+    manual.chain(completions).collect()
+}
+
+fn completions<T: Tool>(shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut T::command(), T::NAME, &mut text);
+    in_utf8(text)
+}
+
+/// `lockheed-run`.
+fn title<T: Tool>(command: &str) -> String {
+    match command {
+        "" => T::NAME.to_owned(),
+        command => format!("{}-{command}", T::NAME),
+    }
+}
+
+fn manual_page<T: Tool>(help: &Help) -> String {
+    let title = title::<T>(help.command);
+    // clap's own text speaks of what -h shows.
+    let command = options::<T>(help.command);
+    let mut command = command.mut_arg("help", |arg| arg.long_help(None::<&str>));
+    if help.command.is_empty() {
+        let usage = coord_core::cli::help::usage(&command);
+        let without_help = command.mut_subcommand("help", |help| help.hide(true));
+        command = without_help.override_usage(usage);
+    }
+    let has_commands = command.has_subcommands();
+    let command = command
+        .subcommand_help_heading("COMMANDS")
+        .display_name(title.clone());
+    let version = T::command().get_version().unwrap_or_default().to_owned();
+    let man = Man::new(command)
+        .title(title.to_uppercase())
+        .date("")
+        .source(format!("{} {version}", T::NAME))
+        .manual("User Commands");
+    let mut text = Vec::new();
+    let mut parts = vec![
+        man.render_title(&mut text),
+        man.render_name_section(&mut text),
+        man.render_synopsis_section(&mut text),
+        man.render_description_section(&mut text),
+    ];
+    if has_commands {
+        parts.push(man.render_subcommands_section(&mut text));
+    }
+    parts.push(man.render_options_section(&mut text));
+    for part in parts {
+        part.expect("a text cannot be written to memory");
+    }
+    // The crate writes a beginning before each section, and no date as if there were one argument
+    // less.
+    let text = in_utf8(text)
+        .replace(BEGINNING, "")
+        .replace(" 1  \"", " 1 \"\" \"");
+    let mut text = format!("{BEGINNING}{text}");
+    // The groups are parts of one section.
+    for name in heading::ALL {
+        let upper = name.to_uppercase();
+        text = text.replace(&format!("\n.SH {upper}\n"), &format!("\n.SS {name}\n"));
+    }
+    text + &tables::<T>(help)
+}
+
+/// What the options are followed by, in the order that man-pages(7) has.
+fn tables<T: Tool>(help: &Help) -> String {
+    let mut roff = Roff::new();
+    let statuses = help.all_statuses();
+    rows(&mut roff, "EXIT STATUS", &statuses);
+    rows(&mut roff, "ENVIRONMENT", &help.variables::<T>());
+    roff.control("SH", ["EXAMPLES"]);
+    for (index, (what, line)) in help.examples.iter().enumerate() {
+        if index > 0 {
+            roff.control("PP", []);
+        }
+        roff.text([roman(format!("{what}:"))]);
+        roff.control("RS", ["4"]).control("EX", []);
+        roff.text([roman(*line)]);
+        roff.control("EE", []).control("RE", []);
+    }
+    roff.control("SH", ["SEE ALSO"]);
+    let others = T::HELP.iter().map(|other| other.command);
+    let others: Vec<_> = others.filter(|other| *other != help.command).collect();
+    for (index, other) in others.iter().enumerate() {
+        let end = if index + 1 == others.len() {
+            "(1)"
+        } else {
+            "(1),"
+        };
+        roff.text([bold(title::<T>(other)), roman(end)]);
+    }
+    roff.render().replace(BEGINNING, "")
+}
+
+fn rows<A: AsRef<str>, B: AsRef<str>>(roff: &mut Roff, section: &str, rows: &[(A, B)]) {
+    roff.control("SH", [section]);
+    for (term, meaning) in rows {
+        roff.control("TP", []).text([bold(term.as_ref())]);
+        roff.text([roman(meaning.as_ref())]);
+    }
+}
+
+fn in_utf8(text: Vec<u8>) -> String {
+    String::from_utf8(text).expect("what is made is not text")
+}
