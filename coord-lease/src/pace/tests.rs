@@ -145,7 +145,7 @@ fn a_seed_gives_the_same_numbers_again() {
     assert_ne!(numbers(7), numbers(8));
 }
 
-/// The numbers are those of SplitMix64, whose first one for this seed is known.
+/// The numbers are those of `SplitMix64`, whose first one for this seed is known.
 #[test]
 fn the_numbers_are_well_mixed() {
     assert_eq!(Random::new(0).number(), 0xe220_a839_7b1d_cdaf);

@@ -155,7 +155,9 @@ fn a_place_is_written_when_it_is_due() {
     let record = held(Mode::Exclusive, &[("a", 300, 300)]);
     let due = |contender, object: &Object, seconds| {
         let mutex = seen(contender, object, 10);
-        mutex.place_due_at(now(seconds)).map(|at| at.since_boot())
+        mutex
+            .place_due_at(now(seconds))
+            .map(BootInstant::since_boot)
     };
     let fair = || in_turn(Mode::Exclusive);
     let after = |seconds| Some(at(seconds).since_boot());
