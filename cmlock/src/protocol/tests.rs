@@ -227,3 +227,38 @@ fn a_holder_that_is_another_or_until_another_time_is_told_again() {
     let [held, later] = [record, later].map(|record| HeldBy::of(&record));
     assert!(lock.is_same(&held, &held) && !lock.is_same(&held, &later));
 }
+
+/// It waits for a predecessor in its own container, whose end it learns from the count.
+#[test]
+fn who_waits_notes_the_run_that_it_is_by_then() {
+    let now = at(30, 1030, 1031);
+    let (_, held) = held_by(somebody(), now);
+    let mut us = somebody();
+    us.id = "me".to_owned();
+    us.run = Some(record::Run {
+        container: "main".to_owned(),
+        restarts: 1,
+    });
+    let mut lock = PodLock::<Failed>::new("x", true);
+    lock.learn(&Subject::Us, Fact::Us(Ok(us), None));
+    lock.observe(Some(&held), now);
+    let status = |name, count| serde_json::json!({"name": name, "restartCount": count, "image": "", "imageID": "", "ready": true});
+    let pod = serde_json::json!({
+        "metadata": {"name": "b", "uid": "b-1"},
+        "status": {"phase": "Running", "containerStatuses": [status("side", 9), status("main", 3)]},
+    });
+    let owner = somebody().owner;
+    let alive = OwnerState::of(&owner, Some(&serde_json::from_value(pod).unwrap()));
+    lock.learn(&Subject::Owner(owner), Fact::Owner(alive));
+    lock.observe(None, now);
+    let wanted = NewLease {
+        passed: Some(4),
+        ..lease(1)
+    };
+    let (Write::Create(created), _) = lock.claim(None, wanted, now) else {
+        panic!("not created");
+    };
+    let run = Record::read(&created).unwrap().run.unwrap();
+    assert_eq!((&*run.container, run.restarts), ("main", 3));
+    assert_eq!(lock.passed(&created), Some(4));
+}

@@ -216,3 +216,11 @@ fn who_is_in_the_way_is_told_when_that_changes() {
     engine.handle(Input::Changed(held_by("two", 9)), at(3));
     assert_eq!(told(&mut engine), 1);
 }
+
+#[test]
+fn a_store_says_how_long_it_wants_to_be_left_alone() {
+    assert_eq!(RequestError::retry_after(&refused()), None);
+    let wait = Duration::from_secs(3);
+    let busy = refused().retry_after(wait);
+    assert_eq!(RequestError::retry_after(&busy), Some(wait));
+}
