@@ -124,7 +124,6 @@ fn meta(object: &Value) -> ObjectMeta {
     serde_json::from_value(object["metadata"].clone()).unwrap()
 }
 
-// Holds cmlock-8.
 #[cfg(feature = "client")]
 #[test]
 fn what_may_be_a_lock_is_told_from_other_objects() {
