@@ -343,7 +343,29 @@ mod tests {
         );
         let mut without = record(None);
         without.run = None;
-        assert!(text(&without, Some(&holder())).contains("cmlock release"));
+        let us = holder();
+        assert!(text(&without, Some(&us)).contains("cmlock release"));
+        // A container that was not restarted is no riddle, and another Pod is none of ours.
+        assert!(!text(&record(None), Some(&us)).contains("cmlock release"));
+        let mut elsewhere = holder();
+        elsewhere.owner.uid = "p2".to_owned();
+        assert!(!text(&without, Some(&elsewhere)).contains("cmlock release"));
+        without.deleting = true;
+        assert!(text(&without, None).contains("about to be deleted"));
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn a_holder_that_extends_its_lock_is_the_same_one() {
+        let held_by = |expires, deleting| {
+            let mut record = record(expires);
+            record.deleting = deleting;
+            HeldBy::of(&record)
+        };
+        let held = held_by(Some(NOW), false);
+        assert!(held.differs_by_expiry_at_most(&held_by(Some(NOW + 9), false)));
+        assert!(held.differs_by_expiry_at_most(&held_by(None, false)));
+        assert!(!held.differs_by_expiry_at_most(&held_by(Some(NOW), true)));
     }
 
     proptest! {

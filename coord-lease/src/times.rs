@@ -82,3 +82,47 @@ impl Times {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_is_not_given_follows_from_the_length() {
+        let times = Times::of(secs(60), None, None, None).unwrap();
+        assert_eq!(
+            times,
+            Times {
+                duration: secs(60),
+                renew_interval: secs(20),
+                request_timeout: secs(10),
+                grace: secs(15),
+                signal_grace: Times::SIGNAL_GRACE,
+                margin: Duration::from_millis(500),
+            }
+        );
+        let short = Times::of(secs(6), None, None, Some(secs(1))).unwrap();
+        let milliseconds = Duration::from_millis;
+        assert_eq!(short.margin, milliseconds(300));
+        assert_eq!((short.grace, short.signal_grace), (secs(1), secs(1)));
+    }
+
+    /// A renewal, a request and the grace period come one after the other before the lease is over.
+    #[test]
+    fn a_lease_has_time_for_all_of_it() {
+        let of = |grace| {
+            let quarter = Some(Duration::from_millis(250));
+            Times::of(secs(10), Some(secs(9)), quarter, Some(grace))
+        };
+        assert!(of(Duration::from_millis(249)).is_ok());
+        let failure = of(Duration::from_millis(250)).unwrap_err();
+        assert!(
+            failure.to_string().contains("are 10s together"),
+            "{failure}"
+        );
+    }
+}

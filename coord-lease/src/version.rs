@@ -64,5 +64,7 @@ mod tests {
         assert!(!Version::new("10").is_before(&Version::new("9")));
         assert!(!Version::new("x").is_before(&Version::new("10")));
         assert!(!Version::new("007").is_before(&Version::new("7")));
+        assert_eq!(Version::new("007").partial_cmp(&Version::new("7")), None);
+        assert!(!Version::new("10").is_before(&Version::new("10")));
     }
 }

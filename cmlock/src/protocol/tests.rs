@@ -96,3 +96,169 @@ fn an_extension_gives_no_end_to_what_has_none() {
     };
     assert_eq!(Record::read(&extended).unwrap().expires, None);
 }
+
+fn somebody() -> Holder {
+    let owner = Owner {
+        name: "b".to_owned(),
+        uid: "b-1".to_owned(),
+    };
+    Holder::new("other", owner)
+}
+
+/// The lock as its holder sees it, and the object, which has a version.
+fn held_by(holder: Holder, now: Moment) -> (PodLock<Failed>, ConfigMap) {
+    let mut lock = PodLock::<Failed>::new("x", true);
+    lock.learn(&Subject::Us, Fact::Us(Ok(holder), None));
+    let (Write::Create(mut object), _) = lock.claim(None, lease(7), now) else {
+        panic!("not created");
+    };
+    object.metadata.resource_version = Some("12".to_owned());
+    lock.observe(Some(&object), now);
+    (lock, object)
+}
+
+#[test]
+fn a_holder_knows_its_lock_from_anothers() {
+    let now = at(30, 1030, 1031);
+    let (lock, object) = held_by(somebody(), now);
+    assert_eq!(lock.version(&object), Version::new("12"));
+    assert_eq!(lock.has_lease(&object), Some(true));
+    assert_eq!(Protocol::nonce(&lock, &object), Some(Nonce(7)));
+    assert_eq!(lock.grant(&object).unwrap(), somebody());
+    assert!(lock.subject().is_none(), "its own Pod lives");
+    assert!(matches!(
+        lock.judge(Some(&object), now),
+        Verdict::Ours(None)
+    ));
+    assert!(matches!(
+        lock.release(&object, now),
+        Ok(Some(Write::Delete(_)))
+    ));
+    assert_eq!(holder(&object).as_deref(), Some("other"));
+    assert_eq!(owner(&object), Some(somebody().owner));
+
+    let mut other = PodLock::<Failed>::new("x", true);
+    assert_eq!(other.subject(), Some(Subject::Us));
+    assert!(matches!(other.judge(None, now), Verdict::Unknown));
+    us(&mut other);
+    other.observe(Some(&object), now);
+    assert_eq!(other.has_lease(&object), Some(false));
+    assert_eq!(Protocol::nonce(&other, &object), None);
+    assert_eq!(other.subject(), Some(Subject::Owner(somebody().owner)));
+    assert!(matches!(other.judge(Some(&object), now), Verdict::Held(..)));
+    assert!(matches!(other.release(&object, now), Err(Failure::Held(_))));
+    other.observe(None, now);
+    assert!(matches!(other.release(&object, now), Ok(None)));
+}
+
+/// Others must be able to tell whether it is over.
+#[test]
+fn a_lock_with_an_expiry_needs_the_servers_clock() {
+    let unseen = Moment::new(at(30, 0, 0).boot);
+    for (expires, now, is_free) in [
+        (true, unseen, false),
+        (true, at(30, 1030, 1031), true),
+        (false, unseen, true),
+        (false, at(30, 1030, 1031), true),
+    ] {
+        let mut lock = PodLock::<Failed>::new("x", expires);
+        us(&mut lock);
+        let verdict = lock.judge(None, now);
+        assert_eq!(matches!(verdict, Verdict::Free), is_free, "{expires}");
+    }
+}
+
+#[test]
+fn what_is_told_of_a_former_owner_counts_for_no_other() {
+    let now = at(30, 1030, 1031);
+    let (_, object) = held_by(somebody(), now);
+    let of_owner = Subject::Owner(somebody().owner);
+    let mut lock = PodLock::<Failed>::new("x", true);
+    us(&mut lock);
+    lock.observe(Some(&object), now);
+    assert!(!lock.is_watched(&of_owner) && !lock.is_watched(&Subject::Us));
+    let another = Subject::Owner(Owner::default());
+    lock.learn(&another, Fact::Owner(OwnerState::Gone));
+    assert!(matches!(lock.judge(Some(&object), now), Verdict::Held(..)));
+    lock.learn(&of_owner, Fact::Owner(OwnerState::Alive(Vec::new())));
+    assert!(lock.is_watched(&of_owner) && !lock.is_watched(&Subject::Us));
+    // The same object again says nothing new of its Pod.
+    lock.observe(Some(&object), now);
+    assert!(lock.is_watched(&of_owner));
+    lock.learn(&of_owner, Fact::Owner(OwnerState::Gone));
+    assert!(matches!(lock.judge(Some(&object), now), Verdict::Free));
+    let mut next = object.clone();
+    next.metadata.owner_references.as_mut().unwrap()[0].uid = "b-2".to_owned();
+    lock.observe(Some(&next), now);
+    assert!(matches!(lock.judge(Some(&next), now), Verdict::Held(..)));
+    let why = lock.unwatched(&Failed).unwrap();
+    assert!(matches!(why, Notice::NotWatchingPods(why) if why == "it failed"));
+}
+
+/// A holder goes by what it knows was written; what somebody else has written is news.
+#[test]
+fn a_deadline_changes_with_the_expiry_that_is_there() {
+    let now = at(30, 1030, 1031);
+    let (mut lock, object) = held_by(somebody(), now);
+    let sent = Some(now.boot);
+    let until = |seconds| BootInstant::after_boot(Duration::from_secs(seconds));
+    assert!(matches!(lock.deadline(&object, sent, now), Deadline::At(end) if end == until(36)));
+    assert!(matches!(
+        lock.deadline(&object, None, now),
+        Deadline::Unchanged
+    ));
+    let mut earlier = object.clone();
+    earlier.data = Some(record::data(Some(Time::from_secs(1035))));
+    lock.observe(Some(&earlier), now);
+    assert!(matches!(lock.deadline(&earlier, None, now), Deadline::At(end) if end == until(34)));
+    assert!(matches!(
+        lock.deadline(&earlier, None, now),
+        Deadline::Unchanged
+    ));
+    assert!(matches!(lock.deadline(&earlier, sent, now), Deadline::At(end) if end == until(34)));
+}
+
+#[test]
+fn a_holder_that_is_another_or_until_another_time_is_told_again() {
+    let (lock, object) = held_by(somebody(), at(30, 1030, 1031));
+    let record = Record::read(&object).unwrap();
+    let mut later = record.clone();
+    later.expires = None;
+    let [held, later] = [record, later].map(|record| HeldBy::of(&record));
+    assert!(lock.is_same(&held, &held) && !lock.is_same(&held, &later));
+}
+
+/// It waits for a predecessor in its own container, whose end it learns from the count.
+#[test]
+fn who_waits_notes_the_run_that_it_is_by_then() {
+    let now = at(30, 1030, 1031);
+    let (_, held) = held_by(somebody(), now);
+    let mut us = somebody();
+    us.id = "me".to_owned();
+    us.run = Some(record::Run {
+        container: "main".to_owned(),
+        restarts: 1,
+    });
+    let mut lock = PodLock::<Failed>::new("x", true);
+    lock.learn(&Subject::Us, Fact::Us(Ok(us), None));
+    lock.observe(Some(&held), now);
+    let status = |name, count| serde_json::json!({"name": name, "restartCount": count, "image": "", "imageID": "", "ready": true});
+    let pod = serde_json::json!({
+        "metadata": {"name": "b", "uid": "b-1"},
+        "status": {"phase": "Running", "containerStatuses": [status("side", 9), status("main", 3)]},
+    });
+    let owner = somebody().owner;
+    let alive = OwnerState::of(&owner, Some(&serde_json::from_value(pod).unwrap()));
+    lock.learn(&Subject::Owner(owner), Fact::Owner(alive));
+    lock.observe(None, now);
+    let wanted = NewLease {
+        passed: Some(4),
+        ..lease(1)
+    };
+    let (Write::Create(created), _) = lock.claim(None, wanted, now) else {
+        panic!("not created");
+    };
+    let run = Record::read(&created).unwrap().run.unwrap();
+    assert_eq!((&*run.container, run.restarts), ("main", 3));
+    assert_eq!(lock.passed(&created), Some(4));
+}

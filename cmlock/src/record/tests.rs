@@ -115,6 +115,76 @@ fn malformed_objects_say_what_is_wrong() {
             "{text:?}"
         );
     }
+    let long = with("/data/expiresAt", json!("soon".repeat(100)));
+    assert!(long.contains(&format!("{:?}", "soon".repeat(20))), "{long}");
+}
+
+/// What a client lists, without its data.
+fn meta(object: &Value) -> ObjectMeta {
+    serde_json::from_value(object["metadata"].clone()).unwrap()
+}
+
+#[cfg(feature = "client")]
+#[test]
+fn what_may_be_a_lock_is_told_from_other_objects() {
+    let written = |fields: Value| json!([{"manager": "go", "fieldsV1": fields}]);
+    let others = written(json!({"f:data": {"f:config": {}}}));
+    let mut managed = of_go();
+    managed["metadata"]["managedFields"] = others.clone();
+    assert!(may_be_lock(&meta(&managed)) && looks_like(&meta(&managed)));
+    let with = |kind: &str, controller: bool| {
+        let mut object = managed.clone();
+        let owner = &mut object["metadata"]["ownerReferences"][0];
+        (owner["kind"], owner["controller"]) = (json!(kind), json!(controller));
+        object
+    };
+    for (kind, controller) in [("Pod", false), ("Job", true), ("Job", false)] {
+        let mut other = with(kind, controller);
+        assert!(!may_be_lock(&meta(&other)), "{kind} {controller}");
+        other["metadata"]["annotations"] = json!({"note": "id"});
+        assert!(!may_be_lock(&meta(&other)), "{kind} {controller}");
+        other["metadata"]["annotations"] = json!({HOLDER: "id"});
+        assert!(may_be_lock(&meta(&other)), "{kind} {controller}");
+    }
+    let mut other = with("Job", true);
+    other["metadata"]["managedFields"] = written(json!({"f:data": {"f:expiresAt": {}}}));
+    assert!(may_be_lock(&meta(&other)) && !looks_like(&meta(&other)));
+    // Where nobody tells who has written what, it is looked at.
+    other["metadata"]["managedFields"] = Value::Null;
+    assert!(may_be_lock(&meta(&other)));
+
+    let is_one =
+        |object: &Value| Record::looks_like(&serde_json::from_value(object.clone()).unwrap());
+    assert!(is_one(&of_go()));
+    let mut without_owner = with("Job", true);
+    assert!(is_one(&without_owner), "it has an expiry");
+    without_owner["data"] = json!({"config": "1"});
+    assert!(!is_one(&without_owner));
+}
+
+#[test]
+fn a_holder_is_told_from_all_others() {
+    let written = |nonce| NewLease {
+        passed: Some(3),
+        ..NewLease::new(Nonce(nonce))
+    };
+    let second = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+    };
+    let before = second();
+    let object = new("migrate", &BTreeMap::new(), &holder(), None, written(258));
+    assert_eq!(
+        (nonce(&object), passed(&object)),
+        (Some(Nonce(258)), Some(3))
+    );
+    let record = Record::read(&object).unwrap();
+    assert_eq!((&*record.name, record.holder_id()), ("migrate", "id-1"));
+    assert!((before..=second()).contains(&record.since.unwrap()));
+    // A Go program writes no ID.
+    assert_eq!(read(&of_go()).unwrap().holder_id(), "c1");
 }
 
 proptest! {

@@ -30,6 +30,7 @@ fn what_was_written_is_read_and_what_is_not_known_is_kept() {
     let mut object = Object::new(&"x".parse().unwrap());
     queue.write(&mut object);
     assert_eq!(Queue::read(&object).waiters, queue.waiters);
+    assert!(!object.annotations[QUEUE].contains(r#""priority":0"#));
     let text = &object.annotations[QUEUE];
     let noted = text.replace(r#""id":"a""#, r#""id":"a","note":1"#);
     object.annotations.insert(QUEUE.to_owned(), noted);
@@ -162,4 +163,14 @@ fn who_has_let_its_turn_pass_leaves_the_queue() {
     assert_eq!(ids(&queue), ["c"]);
     queue.take_turn("nobody");
     assert_eq!(ids(&queue), ["c"]);
+}
+
+#[test]
+fn a_queue_has_a_limit() {
+    let mut queue = queue(&[("a", Mode::Exclusive, 0)]);
+    let rest = LONGEST - queue.to_json().len();
+    queue.waiters[0].id.push_str(&"a".repeat(rest));
+    assert!(!queue.is_too_long());
+    queue.waiters[0].id.push('a');
+    assert!(queue.is_too_long());
 }

@@ -49,7 +49,7 @@ impl Observed {
             (id.clone(), known.unwrap_or_else(|| (lease.clone(), now)))
         });
         self.leases = seen.collect();
-        if !before.is_empty() && before.keys().any(|id| !self.leases.contains_key(id)) {
+        if !before.is_empty() {
             self.departed = Some(now);
         }
         self.departed.get_or_insert(now);
@@ -233,6 +233,7 @@ mod tests {
         seen(&mut observed, &lease, at(14));
         assert_eq!(until(&observed, at(14)), Some(15));
         assert_eq!(until(&observed, at(15)), Some(0));
+        assert!(observed.is_held(SKEW, at(14)) && !observed.is_held(SKEW, at(15)));
     }
 
     #[test]
@@ -270,7 +271,15 @@ mod tests {
     fn after_a_jump_of_the_clock_the_whole_length_is_waited_for() {
         let lease = Lease::new("other", time(100), Some(Duration::from_secs(10)));
         let none = Record::mutex("x");
-        for (shown, end) in [(210, 0), (213, 0), (230, 220), (180, 220)] {
+        for (shown, end) in [
+            (210, 0),
+            (213, 0),
+            (207, 0),
+            (214, 220),
+            (206, 220),
+            (230, 220),
+            (180, 220),
+        ] {
             let mut observed = Observed::default();
             observed.observe(
                 &object(),
@@ -281,7 +290,17 @@ mod tests {
             seen(&mut observed, &lease, at_by_the_store(210, shown));
             let now = at_by_the_store(210, shown);
             assert_eq!(until(&observed, now), Some(end), "the clock shows {shown}");
+            // A lock that was deleted, and is there again, does not make that unseen.
+            observed.forget();
+            seen(&mut observed, &lease, now);
+            assert_eq!(until(&observed, now), Some(end), "the clock shows {shown}");
         }
+        let mut observed = Observed::default();
+        observed.observe(&object(), &none, &Queue::default(), at(200));
+        observed.forget();
+        let now = at_by_the_store(210, 230);
+        seen(&mut observed, &lease, now);
+        assert_eq!(until(&observed, now), Some(220));
     }
 
     /// It may look long over and be alive, as that of a controller on a node whose clock is behind.
@@ -315,6 +334,7 @@ mod tests {
             at(5),
         );
         assert_eq!(until(&observed, at(1_000_000)), None);
+        assert!(observed.is_held(SKEW, at(1_000_000)));
     }
 
     #[test]

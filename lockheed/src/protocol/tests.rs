@@ -1,7 +1,12 @@
 //! What goes into the engine and what comes out, step by step, with a mutex; whole histories are played by the simulation.
 
+mod doubts;
+mod ends;
 mod overtaken;
 mod restored;
+mod several;
+mod told;
+mod turns;
 
 use coord_core::Errno;
 use coord_lease::{
