@@ -46,7 +46,7 @@ enum Kernels {
         #[arg(long, default_value = "")]
         only: String,
     },
-    /// Send a message to a socket, as sd_notify(3) does
+    /// Send a message to a socket, as `sd_notify(3)` does
     Notify { socket: String, message: String },
 }
 
