@@ -11,9 +11,7 @@ use serde_json::Value;
 /// When it does not fit, with what and where; or when the schema cannot be read.
 #[track_caller]
 pub fn assert_fits(directory: &str, command: &str, printed: &str) {
-    let path = Path::new(directory).join("schema.json");
-    let text = fs::read_to_string(&path).expect("there is no schema");
-    let schema: Value = serde_json::from_str(&text).expect("the schema is not JSON");
+    let schema = read(directory);
     let value = serde_json::from_str(printed);
     let value: Value = value.unwrap_or_else(|error| panic!("{error}: {printed:?}"));
     let part = schema["$defs"].get(command);
@@ -26,13 +24,26 @@ pub fn assert_fits(directory: &str, command: &str, printed: &str) {
 /// The same for whatever a test has run: what is not asked for as JSON, or failed, is not looked at.
 ///
 /// # Panics
-/// When JSON does not fit.
+/// When JSON does not fit, or no argument is a command of the schema.
 #[track_caller]
 pub fn assert_printed(directory: &str, arguments: &[&str], printed: &str) {
     let is_json = arguments.windows(2).any(|pair| pair == ["-o", "json"]);
     if is_json && !printed.is_empty() {
-        assert_fits(directory, arguments[0], printed);
+        let schema = read(directory);
+        // Options may stand before the command.
+        let mut known = arguments
+            .iter()
+            .filter(|it| !schema["$defs"][**it].is_null());
+        let command = known.next();
+        let command = command.unwrap_or_else(|| panic!("the schema has none of {arguments:?}"));
+        assert_fits(directory, command, printed);
     }
+}
+
+fn read(directory: &str) -> Value {
+    let path = Path::new(directory).join("schema.json");
+    let text = fs::read_to_string(&path).expect("there is no schema");
+    serde_json::from_str(&text).expect("the schema is not JSON")
 }
 
 fn fits(whole: &Value, schema: &Value, value: &Value, place: &str) -> Result<(), String> {
