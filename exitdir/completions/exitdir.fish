@@ -31,7 +31,7 @@ complete -c exitdir -n "__fish_exitdir_needs_command" -s h -l help -d 'Print hel
 complete -c exitdir -n "__fish_exitdir_needs_command" -s V -l version -d 'Print version'
 complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "exit" -d 'Signal that it is time to exit'
 complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "wait" -d 'Wait for the signal'
-complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "lead" -d 'How `lead` begins and ends'
+complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "lead" -d 'Run a command, and signal with its status when it is over'
 complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "follow" -d 'Run a command until it is time to exit, then end all of it'
 complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "status" -d 'Ask whether it is time to exit (exit status 0 yes, 1 no)'
 complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "clear" -d 'Remove the exit signal before a restart'

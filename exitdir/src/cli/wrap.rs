@@ -9,7 +9,7 @@ use nix::libc;
 
 use super::{FollowStatus, Watch, failed, outlive_file_size_limit, post::Url, status_of, why_dead};
 
-/// How `lead` begins and ends.
+// How `lead` begins and ends.
 #[derive(clap::Args)]
 pub(super) struct Leading {
     /// Remove the exit signal of an earlier run first
