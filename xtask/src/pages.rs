@@ -81,8 +81,17 @@ fn play(steps: &[Step]) -> Result {
     let mut path = process::target().join("debug").into_os_string();
     path.push(":");
     path.push(env::var_os("PATH").unwrap_or_default());
-    let status = Command::new("timeout")
+    let mut shell = Command::new("timeout");
+    // What the reader's own environment may say.
+    for name in ["EXIT_DIR", "LOCKHEED_STORE", "LOCKPIPE_PATH", "KUBECONFIG"] {
+        shell.env_remove(name);
+    }
+    for tool in ["CMLOCK", "EXITDIR", "LOCKHEED", "LOCKPIPE", "SIPID"] {
+        shell.env_remove(format!("{tool}_LOG_FILTER"));
+    }
+    let status = shell
         .args([SECONDS, "sh", "-c", &script])
+        .env("TMPDIR", place.path())
         .env("PATH", path)
         .current_dir(&directory)
         .stdin(Stdio::null())
@@ -100,7 +109,10 @@ fn play(steps: &[Step]) -> Result {
             .into());
         }
     }
-    Ok(())
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("the last command of a block: {status}").into()),
+    }
 }
 
 /// Whether a text is as expected, where `…` stands for anything.

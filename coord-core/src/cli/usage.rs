@@ -103,37 +103,42 @@ impl Meant {
         let has_separator = arguments.iter().any(|word| *word == "--");
         let args = texts(error, ContextKind::InvalidArg);
         let is_option = args.first()?.starts_with('-');
-        let is_cmd = match error.kind() {
-            ErrorKind::UnknownArgument if !is_option => true,
-            ErrorKind::UnknownArgument => {
-                !has_separator && error.get(ContextKind::SuggestedArg).is_none()
+        match error.kind() {
+            ErrorKind::MissingRequiredArgument if args != [last.to_string()] => return None,
+            ErrorKind::MissingRequiredArgument if has_separator => {
+                let usage = self.usage();
+                return Some(format!("no command is given after \"--\": write {usage}"));
             }
-            ErrorKind::MissingRequiredArgument => args == [last.to_string()],
-            _ => false,
-        };
-        if !is_cmd {
-            return None;
-        }
-        if has_separator && error.kind() == ErrorKind::MissingRequiredArgument {
-            return Some(format!(
-                "no command is given after \"--\": write {}",
-                self.usage()
-            ));
+            ErrorKind::UnknownArgument if has_separator => return None,
+            ErrorKind::UnknownArgument if is_option => {
+                let (option, path) = (&args[0], &self.path);
+                let is_alone = error.get(ContextKind::SuggestedArg).is_none();
+                return is_alone.then(|| {
+                    format!(
+                        "unknown option {option} (see {path} --help): an option of the command to run stands behind \"--\""
+                    )
+                });
+            }
+            ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument => {}
+            _ => return None,
         }
         let write = self.with_separator(&args[0], arguments);
-        let write = write.filter(|_| !is_option && !has_separator);
         let write = write.unwrap_or_else(|| self.usage());
         let before = "\"--\" is missing before the command to run";
         Some(format!("{before}: write {write}"))
     }
 
-    /// What begins with this argument, with `--` before it. What is before may be a secret.
+    /// What begins with this argument, with `--` before it. The other words may be secrets.
     fn with_separator(&self, cmd: &str, arguments: &[&OsStr]) -> Option<String> {
         let own = arguments.get(self.begin..)?;
         let place = own.iter().position(|word| *word == cmd)?;
         let options = if place == 0 { "" } else { " ..." };
-        let words: Vec<_> = own[place..].iter().map(shell_quoted).collect();
-        Some(format!("{}{options} -- {}", self.path, words.join(" ")))
+        let more = if place + 1 == own.len() { "" } else { " ..." };
+        Some(format!(
+            "{}{options} -- {}{more}",
+            self.path,
+            shell_quoted(own[place])
+        ))
     }
 
     fn unknown(&self, error: &Error, arg: &str) -> String {

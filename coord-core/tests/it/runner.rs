@@ -218,12 +218,12 @@ fn wrong_usage_is_one_line() {
 fn a_separator_that_was_forgotten_is_named() {
     let wrong: &[(&[&str], &str)] = &[
         (
-            &["exec", "-v", "sh", "-c", "exit 3"],
-            "\"--\" is missing before the command to run: write statuses exec ... -- sh -c 'exit 3'",
+            &["exec", "-v", "sh", "-c", "of a secret"],
+            "\"--\" is missing before the command to run: write statuses exec ... -- sh ...",
         ),
         (
             &["exec", "-c"],
-            "\"--\" is missing before the command to run: write statuses exec [OPTIONS] -- <CMD>...",
+            "unknown option -c (see statuses exec --help): an option of the command to run stands behind \"--\"",
         ),
         (
             &["exec"],
@@ -232,6 +232,10 @@ fn a_separator_that_was_forgotten_is_named() {
         (
             &["exec", "--"],
             "no command is given after \"--\": write statuses exec [OPTIONS] -- <CMD>...",
+        ),
+        (
+            &["exec", "true", "--", "true"],
+            "unexpected argument \"true\": write statuses exec [OPTIONS] -- <CMD>...",
         ),
         (
             &["exec", "--quite", "--", "true"],

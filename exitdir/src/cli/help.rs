@@ -53,6 +53,7 @@ pub(super) const HELP: &[Help] = &[
             ("122", "with --leader-status, instead of 3"),
             ("124", "with --leader-status, instead of 110"),
             ("125", "with --leader-status, for every other failure"),
+            ("n", "with --leader-status, the leader's own"),
         ],
         examples: &[
             (

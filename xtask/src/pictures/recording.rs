@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::Result;
+use crate::{Result, process};
 
 /// Lines that are seen at once, and the characters of one.
 const ROWS: usize = 26;
@@ -38,10 +38,12 @@ pub(super) fn of_demo() -> Result<String> {
         .stdout(Stdio::piped())
         .spawn()?;
     let output = demo.stdout.take().ok_or("the demo has no output")?;
+    let root = process::root().display().to_string();
     let mut lines: Vec<Line> = Vec::new();
     let mut since = Instant::now();
     for line in BufReader::new(output).lines() {
-        let text = line?;
+        // Where this checkout is does not matter to others.
+        let text = line?.replace(&root, "~/coordination-tools");
         if let Some(last) = lines.last_mut() {
             last.lasts = since.elapsed();
         }
