@@ -104,7 +104,8 @@ enum Command {
 
 #[derive(Args)]
 struct Watch {
-    /// Treat the leader as dead if it has not been seen alive within this time [default: wait for it]
+    /// Treat the leader as dead if it has not been seen alive within this time [default: wait for
+    /// it]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::WAITING)]
     leader_by: Option<Duration>,
     /// Check this often instead of waiting for events, for filesystems that have none

@@ -36,8 +36,8 @@ impl PidFile {
     ///
     /// # Errors
     /// `EEXIST` when the process in the file runs, `EAGAIN` when somebody else is claiming, `ESRCH` when there is no process
-    /// `pid`, `EINVAL` and `ELOOP` for what is no file of ours, `EMFILE` and `ENFILE` when there are
-    /// too few descriptors to keep its identity, and those of `open(2)` and `write(2)`.
+    /// `pid`, `EINVAL` and `ELOOP` for what is no file of ours, `EMFILE` and `ENFILE` when there
+    /// are too few descriptors to keep its identity, and those of `open(2)` and `write(2)`.
     pub fn claim(&self, pid: Pid) -> Result<(), Error> {
         self.take(pid).map(drop).map_err(|kind| kind.at(&self.path))
     }

@@ -209,8 +209,8 @@ pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
 }
 
 /// The first line with something in it counts, and what comes after it need not even be text. Zeros
-/// at the end are what a power loss leaves of bytes that were not yet on the disk. Nothing but zeros
-/// counts as empty only if that is the whole file.
+/// at the end are what a power loss leaves of bytes that were not yet on the disk. Nothing but
+/// zeros counts as empty only if that is the whole file.
 fn parse(bytes: &[u8]) -> Content {
     let is_whole = bytes.len() <= LONGEST;
     let is_text = |byte: &u8| *byte != 0 && !(is_whole && byte.is_ascii_whitespace());

@@ -1,4 +1,5 @@
-//! `cargo xtask demo`: each tool at work on this machine, in a directory that is removed afterwards.
+//! `cargo xtask demo`: each tool at work on this machine, in a directory that is removed
+//! afterwards.
 
 mod cmlock;
 mod exitdir;

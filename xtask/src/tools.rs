@@ -7,7 +7,8 @@ pub(crate) struct Tool {
     pub(crate) binary: &'static str,
     /// Arguments with which it works where nothing else is.
     pub(crate) alone: &'static [&'static str],
-    /// What cargo is to build for its scenarios, in images and on older kernels, besides the binary.
+    /// What cargo is to build for its scenarios, in images and on older kernels, besides the
+    /// binary.
     pub(crate) beside: &'static [&'static str],
 }
 

@@ -129,8 +129,8 @@ fn log_variables<T: Tool>() -> [(String, String); 2] {
     ]
 }
 
-/// What `--help` shows of this command, or of the tool itself; manual pages are made from it, too. It
-/// cannot be run.
+/// What `--help` shows of this command, or of the tool itself; manual pages are made from it, too.
+/// It cannot be run.
 #[must_use]
 pub fn page<T: Tool>(name: &str, width: usize) -> Command {
     let page = options::<T>(name).term_width(width);

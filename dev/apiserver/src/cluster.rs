@@ -174,9 +174,9 @@ impl Cluster {
         self.etcd.kill();
     }
 
-    /// Starts again what does not run, with the same data and on the same ports, and waits until the
-    /// API server is ready. One that ends on the way, as the API server does when etcd is slow to
-    /// answer it, is started once more, as a supervisor would.
+    /// Starts again what does not run, with the same data and on the same ports, and waits until
+    /// the API server is ready. One that ends on the way, as the API server does when etcd is slow
+    /// to answer it, is started once more, as a supervisor would.
     ///
     /// # Errors
     /// As [`start`](Self::start).

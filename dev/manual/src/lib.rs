@@ -1,6 +1,6 @@
-//! What a tool's help must be like, and what is made from it: manual pages, and completions for bash,
-//! zsh and fish. They are committed, in `man` and `completions` of the tool's crate; its tests compare
-//! them, and `cargo xtask dist docs` runs the same tests to write them anew.
+//! What a tool's help must be like, and what is made from it: manual pages, and completions for
+//! bash, zsh and fish. They are committed, in `man` and `completions` of the tool's crate; its
+//! tests compare them, and `cargo xtask dist docs` runs the same tests to write them anew.
 //!
 //! [`schema`] is for the JSON that a tool prints.
 

@@ -1,5 +1,5 @@
-//! A check of JSON against a JSON Schema, of whose words it knows those that the tools' schemas use.
-//! It is stricter than a reader must be: each field must be in the schema.
+//! A check of JSON against a JSON Schema, of whose words it knows those that the tools' schemas
+//! use. It is stricter than a reader must be: each field must be in the schema.
 
 use std::{fs, path::Path};
 
@@ -21,7 +21,8 @@ pub fn assert_fits(directory: &str, command: &str, printed: &str) {
     }
 }
 
-/// The same for whatever a test has run: what is not asked for as JSON, or failed, is not looked at.
+/// The same for whatever a test has run: what is not asked for as JSON, or failed, is not looked
+/// at.
 ///
 /// # Panics
 /// When JSON does not fit, or no argument is a command of the schema.

@@ -36,7 +36,8 @@ impl<G: Game> World<G> {
                 let until =
                     until(*deadline, node).filter(|_| self.flaw != Some(Flaw::IgnoreExpiry));
                 self.outcome.acquired += 1;
-                // Whoever hears late of a write that was undone has its token, until it hears of that, too.
+                // Whoever hears late of a write that was undone has its token, until it hears of
+                // that, too.
                 let token = G::token(token).filter(|it| self.objects.is_of_this_history(*it));
                 self.check.acquired(&id, token, until, now)?;
                 self.use_lock(number, life);

@@ -77,7 +77,8 @@ fn what_was_found_stays_mended() {
         (Kind::Mutex, 15),
         (Kind::Queue, 1),
         (Kind::Queue, 205),
-        // The check was wrong: an acquisition that was undone was told after the store was put back.
+        // The check was wrong: an acquisition that was undone was told after the store was put
+        // back.
         (Kind::Shared, 7193),
     ];
     for (kind, seed) in FOUND {

@@ -272,8 +272,8 @@ fn record_of(object: &Object) -> Option<Record> {
     Record::from_json(object.data.get(RECORD)?).ok()
 }
 
-/// The answer to the first write never comes; whoever has asked us to stop does not wait for it. The
-/// engine that gives up is cmlock's, too.
+/// The answer to the first write never comes; whoever has asked us to stop does not wait for it.
+/// The engine that gives up is cmlock's, too.
 // Holds lockheed-4, cmlock-1.
 #[test]
 fn who_gives_up_fences_a_write_in_doubt_within_a_second() {

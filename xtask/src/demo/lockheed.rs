@@ -1,4 +1,5 @@
-//! Contenders for one lock in a directory: one at a time, and the lock of one that dies is free at once.
+//! Contenders for one lock in a directory: one at a time, and the lock of one that dies is free at
+//! once.
 
 use std::{fs, time::Instant};
 

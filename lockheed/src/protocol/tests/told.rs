@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// How often each of these is told: that the store is away, that it is back, that nothing is watched.
+/// How often each of these is told: that the store is away, that it is back, that nothing is
+/// watched.
 fn told(engine: &mut Engine<Mutex>) -> [usize; 3] {
     let outputs = outputs(engine);
     let count = |is: fn(&Event<Mutex>) -> bool| {

@@ -20,7 +20,8 @@ const FUNCTIONS: &str = "
     end() { kill $(jobs -p); wait; } 2>/dev/null
     scene() { begin; rm -rf d; mkdir -m 755 d; }\n";
 
-/// What status, signal, a wait, kill and a claim for somebody else answer, and whether those who were named still live.
+/// What status, signal, a wait, kill and a claim for somebody else answer, and whether those who
+/// were named still live.
 fn answers(setup: &str) -> String {
     let script = format!(
         "{FUNCTIONS}
