@@ -32,6 +32,7 @@ pub(crate) struct CmlockCli {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Run a command while holding a lock
     Run(run::Run),

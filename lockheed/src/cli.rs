@@ -45,6 +45,7 @@ pub(crate) struct LockheedCli {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Run a command while holding a lock, or several
     #[command(

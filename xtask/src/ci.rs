@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::{
-    Result,
+    Result, bench,
     process::{self, cargo},
     target,
     test::Test,
@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Light,
     /// The binaries link statically and run in an empty root directory
     Static,
+    /// No start of a static binary takes 3 % more instructions than before, where musl is installed
+    Instructions,
     /// The tools' tests pass with musl, where that target is installed
     Musl,
     /// `cargo deny` finds nothing wrong with licences, sources and duplicates, nor advisories where
@@ -80,6 +82,7 @@ impl Step {
             Self::Msrv => msrv(),
             Self::Light => light(),
             Self::Static => static_binaries(),
+            Self::Instructions => instructions(),
             Self::Musl => musl(),
             Self::Deny => deny(),
             Self::Package => package(),
@@ -202,6 +205,14 @@ fn static_binaries() -> Result {
     Ok(())
 }
 
+fn instructions() -> Result {
+    if target::installed_musl()?.is_none() {
+        eprintln!("the musl target is not installed (rustup target add): no instructions counted");
+        return Ok(());
+    }
+    bench::instructions(false)
+}
+
 fn musl() -> Result {
     let Some(target) = target::installed_musl()? else {
         eprintln!(
@@ -224,6 +235,8 @@ fn musl() -> Result {
                 "fuzz",
                 "--exclude",
                 "soak",
+                "--exclude",
+                "bench",
             ])
             .env(target::c_compiler(&target), "cc"),
     )

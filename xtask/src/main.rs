@@ -1,5 +1,6 @@
 //! Tasks of this workspace: `cargo xtask --help` lists them.
 
+mod bench;
 mod ci;
 mod demo;
 mod dist;
@@ -55,6 +56,8 @@ enum Xtask {
     /// Look for bytes that somebody else may write and a parser cannot handle, with cargo-fuzz
     /// where it is installed
     Fuzz(fuzz::Fuzz),
+    /// Measure what the tools cost, beside others, and write it into BENCHMARKS.md
+    Bench(bench::Bench),
     /// Play the process tools' scenarios on older Linux kernels, in a virtual machine
     Kernels(kernels::Kernels),
     /// Show the tools at work in real Pods, on a kind cluster
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Xtask::Promises => promises::run(),
         Xtask::Explore(explore) => explore.run(),
         Xtask::Fuzz(fuzz) => fuzz.run(),
+        Xtask::Bench(bench) => bench.run(),
         Xtask::Kernels(kernels) => kernels.run(),
         Xtask::E2e(e2e) => e2e.run(),
         Xtask::Dist(dist) => dist.run(),

@@ -1,0 +1,165 @@
+//! A thousand who wait for one lock: what each hand-off costs all of them.
+
+use std::path::Path;
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use testkit::process::switches;
+
+use super::servers::Servers;
+use crate::{
+    Result, Setting,
+    contest::Contest,
+    processes::of_program,
+    programs::part,
+    results::{Results, Row, Table, Unit},
+};
+
+const WHAT: &str = "What one hand-off costs all who wait together. In a directory each is a process, `lockheed run`; in a cluster they are clients of one process, each with a connection and a watch of its own.";
+
+pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
+    let waiters = if setting.quick { 50 } else { 1000 };
+    let servers = Servers::start()?;
+    let title = "A thousand wait for one lock";
+    let mut counts = Table::new("crowd", title, WHAT, Unit::Count);
+    let mut times = Table::new(
+        "crowd-time",
+        "The same: how long a hand-off takes",
+        WHAT,
+        Unit::Nanoseconds,
+    );
+    for fair in [false, true] {
+        directory(setting, &servers, waiters, fair, (&mut counts, &mut times))?;
+    }
+    for fair in [false, true] {
+        cluster(setting, &servers, waiters, fair, (&mut counts, &mut times))?;
+    }
+    results.take(counts);
+    results.take(times);
+    Ok(())
+}
+
+/// How many hand-offs are looked at.
+const HAND_OFFS: usize = 20;
+
+fn directory(
+    setting: &Setting,
+    servers: &Servers,
+    waiters: usize,
+    fair: bool,
+    (counts, times): (&mut Table, &mut Table),
+) -> Result {
+    let mut contest = Contest::new()?;
+    let place = contest.place();
+    let locks = place.0.join("locks");
+    let program = setting.linked.path("lockheed");
+    let store = format!("dir:{}", locks.display());
+    for _ in 0..waiters {
+        let mut run = servers.lockheed(&setting.linked, &store);
+        run.args(["run", "crowd"]).args(fair.then_some("--fair"));
+        run.arg("--")
+            .arg(std::env::current_exe()?)
+            .arg("section")
+            .arg(&place.0);
+        contest.enter(&run)?;
+    }
+    contest.wait_until_all_wait()?;
+    let all = || -> Vec<i32> {
+        let pids = contest.pids();
+        let trees = pids.iter().flat_map(|pid| of_program(*pid, &program));
+        trees.collect()
+    };
+    let waiting = all();
+    let before = switches(&waiting);
+    let events = watch(&locks)?;
+    let took = contest.hand_offs(HAND_OFFS)?;
+    let written = count(&events)?;
+    let still: Vec<i32> = all()
+        .into_iter()
+        .filter(|pid| waiting.contains(pid))
+        .collect();
+    let woken = switches(&still).saturating_sub(before);
+    let number = u64::try_from(took.len())?;
+    let who = format!(
+        "`lockheed run{}` in a directory",
+        if fair { " --fair" } else { "" }
+    );
+    counts.rows.push(Row::new(
+        format!("{who}: wake-ups"),
+        &[woken / number],
+        None,
+        None,
+    )?);
+    counts.rows.push(Row::new(
+        format!("{who}: changes of files"),
+        &[written / number],
+        None,
+        None,
+    )?);
+    times.rows.push(Row::new(who, &took, None, None)?);
+    contest.stop()
+}
+
+fn cluster(
+    setting: &Setting,
+    servers: &Servers,
+    waiters: usize,
+    fair: bool,
+    (counts, times): (&mut Table, &mut Table),
+) -> Result {
+    // Joining a queue takes a write of each, and a thousand of these a while.
+    let waiters = if fair { waiters.min(300) } else { waiters };
+    let mut contest = Contest::new()?;
+    let clients = waiters.to_string();
+    let mut contend = part(&["contend", "--clients", &clients])?;
+    contend
+        .arg("--kubeconfig")
+        .arg(&servers.user)
+        .arg(contest.place().0);
+    contend.args(fair.then_some("--fair"));
+    contest.start(contend)?;
+    contest.wait_until_all_wait()?;
+    let before = (switches(&contest.pids()), servers.writes());
+    let hand_offs = if setting.quick { 5 } else { HAND_OFFS };
+    let took = contest.hand_offs(hand_offs)?;
+    let woken = switches(&contest.pids()).saturating_sub(before.0);
+    let written = servers.writes().saturating_sub(before.1);
+    let number = u64::try_from(took.len())?;
+    let turn = if fair { " in turn" } else { "" };
+    let who = format!("{waiters} clients{turn} in a cluster");
+    counts.rows.push(Row::new(
+        format!("{who}: wake-ups"),
+        &[woken / number],
+        None,
+        None,
+    )?);
+    counts.rows.push(Row::new(
+        format!("{who}: writes to the server"),
+        &[written / number],
+        None,
+        None,
+    )?);
+    times.rows.push(Row::new(who, &took, None, None)?);
+    contest.stop()
+}
+
+/// Counts what happens to files in a directory.
+fn watch(directory: &Path) -> Result<Inotify> {
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    let changes = AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_MODIFY
+        | AddWatchFlags::IN_MOVED_TO;
+    inotify.add_watch(directory, changes)?;
+    Ok(inotify)
+}
+
+fn count(inotify: &Inotify) -> Result<u64> {
+    let mut count = 0;
+    loop {
+        match inotify.read_events() {
+            Ok(events) => count += u64::try_from(events.len())?,
+            Err(nix::errno::Errno::EAGAIN) => return Ok(count),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

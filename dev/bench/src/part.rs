@@ -1,0 +1,243 @@
+//! What takes part in a measurement: commands that say when they began, ended or were told.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Subcommand;
+use coord_kube::{ClientArgs, Cluster};
+use lockheed::{KubeStore, Lock, MemoryStore};
+use nix::{
+    sys::{
+        inotify::{AddWatchFlags, InitFlags, Inotify},
+        signal::{SigSet, Signal},
+    },
+    time::{ClockId, clock_gettime},
+};
+
+use crate::Result;
+
+/// How long a lock is held.
+pub(crate) const HELD: Duration = Duration::from_millis(150);
+
+/// How long who had a lock stays away from it: longer than the next one needs to have it, and less
+/// than it is held, so that there is always somebody who waits.
+pub(crate) const AWAY: Duration = Duration::from_millis(50);
+
+/// As long as `lockheed run` takes it.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Where a contest is: its log, and the files `go` and `stop`.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(pub(crate) PathBuf);
+
+#[derive(Subcommand)]
+pub(crate) enum Part {
+    /// Hold a lock for a while, and write down when that began and ended
+    Section {
+        place: PathBuf,
+        /// Until it is killed
+        #[arg(long)]
+        for_ever: bool,
+    },
+    /// Contend for a lock in ConfigMaps, through the library, as so many clients
+    Contend {
+        place: PathBuf,
+        #[arg(long)]
+        kubeconfig: PathBuf,
+        #[arg(long, default_value_t = 1)]
+        clients: usize,
+        #[arg(long)]
+        fair: bool,
+    },
+    /// Hand a lock in memory on, so many times: the locking logic, and nothing else
+    Engine { hand_offs: usize },
+    /// Wait for TERM, and say when it came
+    Told,
+    /// Say when TERM has come, and end at USR1
+    EndsLate,
+    /// Wait for an entry in a directory with nothing but inotify, and say when it came
+    Inotify { directory: PathBuf },
+}
+
+impl Part {
+    pub(crate) fn run(self) -> Result {
+        match self {
+            Self::Section { place, for_ever } => section(&Place(place), for_ever),
+            Self::Contend {
+                place,
+                kubeconfig,
+                clients,
+                fair,
+            } => contend(&Place(place), &kubeconfig, clients, fair),
+            Self::Engine { hand_offs } => engine(hand_offs),
+            Self::Told => told(),
+            Self::EndsLate => ends_late(),
+            Self::Inotify { directory } => inotify(&directory),
+        }
+    }
+}
+
+/// Nanoseconds of a clock that all processes share.
+pub(crate) fn now() -> Result<u64> {
+    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
+    Ok(u64::try_from(now.as_nanos())?)
+}
+
+impl Place {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.join(name).exists()
+    }
+
+    pub(crate) fn make(&self, name: &str) -> Result {
+        Ok(fs::write(self.0.join(name), "")?)
+    }
+
+    /// One line, whole whoever else writes: `O_APPEND` of open(2).
+    pub(crate) fn log(&self, what: &str) -> Result {
+        let mut log = OpenOptions::new();
+        let mut log = log.create(true).append(true).open(self.0.join("log"))?;
+        let line = format!("{what} {} {}\n", now()?, std::process::id());
+        Ok(log.write_all(line.as_bytes())?)
+    }
+
+    /// The times of each hand-off so far: from the end of a section to the begin of the next.
+    pub(crate) fn hand_offs(&self) -> Result<Vec<u64>> {
+        let log = fs::read_to_string(self.0.join("log")).unwrap_or_default();
+        let mut ended = None;
+        let mut times = Vec::new();
+        for line in log.lines() {
+            let mut words = line.split(' ');
+            let what = words.next().unwrap_or_default();
+            let time: u64 = words.next().unwrap_or_default().parse()?;
+            match what {
+                "end" => ended = Some(time),
+                _ => times.extend(ended.take().map(|ended| time.saturating_sub(ended))),
+            }
+        }
+        Ok(times)
+    }
+}
+
+fn section(place: &Place, for_ever: bool) -> Result {
+    place.log("begin")?;
+    while for_ever || !place.has("go") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if !place.has("stop") {
+        std::thread::sleep(HELD);
+    }
+    place.log("end")
+}
+
+fn contend(place: &Place, kubeconfig: &Path, clients: usize, fair: bool) -> Result {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut tasks = Vec::new();
+        for number in 0..clients {
+            let arguments = ClientArgs {
+                kubeconfig: Some(kubeconfig.to_owned()),
+                ..ClientArgs::default()
+            };
+            let cluster = Cluster::connect(&arguments, "bench/0").await?;
+            let store = KubeStore::of(cluster);
+            tasks.push(tokio::spawn(contender(store, number, fair, place.clone())));
+        }
+        for task in tasks {
+            task.await??;
+        }
+        Ok(())
+    })
+}
+
+async fn contender(store: KubeStore, number: usize, fair: bool, place: Place) -> Result {
+    while !place.has("stop") {
+        let lock = Lock::new(store.clone(), "contest".parse()?)
+            .id(format!("contender-{number}"))
+            .duration(LEASE)
+            .renew_interval(LEASE / 3);
+        let lock = if fair { lock.fair() } else { lock };
+        let held = lock.acquire().await?;
+        place.log("begin")?;
+        while !place.has("go") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if !place.has("stop") {
+            tokio::time::sleep(HELD).await;
+        }
+        place.log("end")?;
+        held.release().await?;
+        tokio::time::sleep(AWAY).await;
+    }
+    Ok(())
+}
+
+/// Two contend, and all that they do is done by one thread.
+fn engine(hand_offs: usize) -> Result {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let store = MemoryStore::new();
+        let lock = |number: usize| -> Result<Lock<MemoryStore>> {
+            let lock = Lock::new(store.clone(), "contest".parse()?);
+            Ok(lock.id(["one", "other"][number % 2]).duration(LEASE))
+        };
+        let mut held = lock(0)?.acquire().await?;
+        for number in 1..=hand_offs {
+            let next = lock(number)?;
+            let mut next = std::pin::pin!(next.acquire());
+            // It waits.
+            let waits = tokio::time::timeout(Duration::ZERO, &mut next).await;
+            if waits.is_ok() {
+                return Err("a lock that is held was acquired".into());
+            }
+            held.release().await?;
+            held = next.await?;
+        }
+        Ok(held.release().await?)
+    })
+}
+
+fn told() -> Result {
+    let term = blocked(Signal::SIGTERM)?;
+    say("ready")?;
+    term.wait()?;
+    say(&now()?.to_string())
+}
+
+fn ends_late() -> Result {
+    let (term, end) = (blocked(Signal::SIGTERM)?, blocked(Signal::SIGUSR1)?);
+    say("ready")?;
+    term.wait()?;
+    say("told")?;
+    end.wait()?;
+    Ok(())
+}
+
+/// It waits for whoever takes it.
+fn blocked(signal: Signal) -> Result<SigSet> {
+    let mut set = SigSet::empty();
+    set.add(signal);
+    set.thread_block()?;
+    Ok(set)
+}
+
+fn inotify(directory: &Path) -> Result {
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    inotify.add_watch(directory, AddWatchFlags::IN_CREATE)?;
+    say("ready")?;
+    inotify.read_events()?;
+    say(&now()?.to_string())
+}
+
+fn say(line: &str) -> Result {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}
