@@ -1,4 +1,4 @@
-mod owners;
+mod steps;
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! How the engine comes to know of the Pod of whoever holds the lock that it waits for.
+//! What goes into the engine and what comes out, step by step; above all, how a waiter knows of the
+//! Pod of the holder.
 
 use coord_lease::engine::{Engine, Event, Goal, Input, Output, Settings, Wait};
 
@@ -149,24 +150,50 @@ fn an_owner_whose_watch_ends_is_read_and_watched_again() {
     }
 }
 
-/// The server's clock shows whole seconds, and its answer was under way.
-#[test]
-fn an_expiry_counts_from_the_latest_that_the_servers_clock_may_show() {
+/// One that has the lock, so long after it began, and the object.
+fn holder(length: Option<Duration>, seconds: u64) -> (Waiter, ConfigMap) {
     let settings = Settings {
         goal: Goal::Acquire,
-        length: Some(Duration::from_secs(6)),
+        length,
         renew_interval: None,
         wait: Wait::Forever,
     };
-    let lock = PodLock::<Failed>::new("x", true);
+    let lock = PodLock::new("x", length.is_some());
     let mut engine = Engine::new(lock, settings, Moment::new(after(0)), 1);
     assert_eq!(does(&mut engine, Input::Time, 0), ["read us"]);
     let us = Fact::Us(Ok(Holder::new("me", pod("a"))), None);
     let clock = Some(Duration::from_secs(1000));
-    engine.handle(Input::SubjectRead(Ok(us), clock), after(2));
-    let Some(Output::Write(Write::Create(created))) = engine.poll() else {
+    engine.handle(Input::SubjectRead(Ok(us), clock), after(seconds));
+    let Some(Output::Write(Write::Create(mut created))) = engine.poll() else {
         panic!("not created");
     };
+    created.metadata.resource_version = Some("1".to_owned());
+    let written = Input::Written(Ok(Some(created.clone())), None);
+    assert_eq!(does(&mut engine, written, seconds), ["told", "watch"]);
+    (engine, created)
+}
+
+/// The server's clock shows whole seconds, and its answer was under way.
+#[test]
+fn an_expiry_counts_from_the_latest_that_the_servers_clock_may_show() {
+    let (_, created) = holder(Some(Duration::from_secs(6)), 2);
     let expires = Record::read(&created).unwrap().expires;
     assert_eq!(expires.map(Time::as_secs), Some(1000 + 1 + 2 + 6));
+}
+
+/// Somebody has changed the expiry: that is when the next one takes the lock.
+#[test]
+fn a_holder_goes_by_the_expiry_that_is_there() {
+    let (mut engine, created) = holder(Some(Duration::from_secs(60)), 0);
+    let before = engine.wake_at().unwrap();
+    let mut sooner = created;
+    sooner.data = Some(record::data(Some(Time::from_secs(1030))));
+    sooner.metadata.resource_version = Some("2".to_owned());
+    assert_eq!(does(&mut engine, Input::Changed(sooner), 1), ["told"]);
+    assert!(engine.wake_at().unwrap() < before);
+}
+
+#[test]
+fn a_holder_whose_lock_has_no_end_and_is_watched_sleeps() {
+    assert_eq!(holder(None, 0).0.wake_at(), None);
 }
