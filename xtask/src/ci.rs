@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::{
-    Result, bench,
+    Result, bench, kernels,
     process::{self, cargo},
     target,
     test::Test,
@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Instructions,
     /// The tools' tests pass with musl, where that target is installed
     Musl,
+    /// The process tools' scenarios pass on older kernels, where those can be fetched
+    Kernels,
     /// `cargo deny` finds nothing wrong with licences, sources and duplicates, nor advisories where
     /// their database can be fetched
     Deny,
@@ -84,6 +86,7 @@ impl Step {
             Self::Static => static_binaries(),
             Self::Instructions => instructions(),
             Self::Musl => musl(),
+            Self::Kernels => kernels::where_they_can_be_had(),
             Self::Deny => deny(),
             Self::Package => package(),
         }

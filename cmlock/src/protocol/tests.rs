@@ -1,3 +1,5 @@
+mod steps;
+
 use std::fmt;
 
 use coord_lease::engine::{Effect, StoreTime};
@@ -5,7 +7,7 @@ use coord_lease::engine::{Effect, StoreTime};
 use super::*;
 
 #[derive(Debug)]
-struct Failed;
+struct Failed(Effect);
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,7 +19,7 @@ impl std::error::Error for Failed {}
 
 impl RequestError for Failed {
     fn effect(&self) -> Effect {
-        Effect::Unknown
+        self.0
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -191,7 +193,7 @@ fn what_is_told_of_a_former_owner_counts_for_no_other() {
     next.metadata.owner_references.as_mut().unwrap()[0].uid = "b-2".to_owned();
     lock.observe(Some(&next), now);
     assert!(matches!(lock.judge(Some(&next), now), Verdict::Held(..)));
-    let why = lock.unwatched(&Failed).unwrap();
+    let why = lock.unwatched(&Failed(Effect::Final)).unwrap();
     assert!(matches!(why, Notice::NotWatchingPods(why) if why == "it failed"));
 }
 

@@ -128,8 +128,8 @@ impl<P: Protocol> Acquiring<P> {
             Wait::For(limit) => limit,
             Wait::No | Wait::Forever => Duration::ZERO,
         };
+        // Nothing is seen in the way before the store has answered.
         let why = match (&self.last_failure, &self.obstacle) {
-            (Some(error), _) if !self.answered => with_sources(error),
             (_, Some(obstacle)) => format!("it is {obstacle}"),
             (Some(error), None) => with_sources(error),
             (None, None) if !self.answered => "the store has not answered yet".to_owned(),

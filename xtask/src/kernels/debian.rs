@@ -91,9 +91,10 @@ impl Apt {
         for directory in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(self.place.join(directory))?;
         }
+        // The lists of a release that gets no updates any more are not signed again.
         let of = |archive: &str, suite: &str| {
             format!(
-                "deb [arch=amd64 signed-by={KEYS}] http://deb.debian.org/{archive} {suite} main\n"
+                "deb [arch=amd64 signed-by={KEYS} check-valid-until=no] http://deb.debian.org/{archive} {suite} main\n"
             )
         };
         let sources =

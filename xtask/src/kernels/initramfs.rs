@@ -14,6 +14,9 @@ const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const LINK: u32 = 0o120_777;
 
+/// Whoever needs libraries names it.
+const LOADER: &[u8] = b"/ld-linux-x86-64.so.2\0";
+
 /// The kernel puts each part at a multiple of so many bytes.
 const ALIGNED: usize = 4;
 
@@ -35,7 +38,12 @@ pub(super) fn write(to: &Path, binaries: &Path, overlay: Option<&Path>) -> Resul
         )?;
     }
     let busybox = process::on_path("busybox").ok_or("no busybox")?;
-    archive.add("bin/busybox", PROGRAM, &read(&busybox)?)?;
+    let program = read(&busybox)?;
+    if program.windows(LOADER.len()).any(|it| it == LOADER) {
+        let shown = busybox.display();
+        return Err(format!("{shown} needs libraries: Debian's busybox-static does not").into());
+    }
+    archive.add("bin/busybox", PROGRAM, &program)?;
     let applets = process::output(Command::new(&busybox).arg("--list"))?;
     for applet in applets.lines().filter(|applet| *applet != "busybox") {
         archive.add(&format!("bin/{applet}"), LINK, b"busybox")?;

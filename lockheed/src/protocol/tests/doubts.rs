@@ -69,3 +69,57 @@ fn a_lease_does_not_look_over_before_it_is() {
     let expired = |seconds| lease.is_expired(Timestamp::from_unix(at(seconds).since_boot()));
     assert!(!expired(33) && expired(35));
 }
+
+/// A holder whose extension, sent at 11 s, had no answer by 12 s; and the object with it.
+fn in_doubt() -> (Engine<Mutex>, Object) {
+    let (mut engine, _) = holder();
+    engine.handle(Input::Time, at(11));
+    let extended = writes(&mut engine);
+    engine.handle(Input::Written(Err(unknown()), None), at(12));
+    (engine, extended)
+}
+
+/// It is not sent again.
+#[test]
+fn an_extension_whose_answer_was_lost_counts_from_when_it_was_sent() {
+    let (mut engine, extended) = in_doubt();
+    outputs(&mut engine);
+    let look = engine.wake_at().unwrap();
+    engine.handle(Input::Time, look);
+    assert!(matches!(outputs(&mut engine)[..], [Output::Read]));
+    engine.handle(read(Some(versioned(extended, 701))), look);
+    let told = outputs(&mut engine);
+    let until = at(11) + LENGTH;
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Renewed(Some(at)))] if at == until),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn who_releases_in_doubt_looks_first() {
+    let (mut engine, _) = in_doubt();
+    outputs(&mut engine);
+    engine.handle(Input::Release, at(12));
+    let asked = outputs(&mut engine);
+    assert!(matches!(asked[..], [Output::Read]), "{asked:?}");
+}
+
+/// There is something, which may be what was in doubt.
+#[test]
+fn who_cannot_fence_a_creation_off_looks() {
+    let (mut engine, _) = creating();
+    engine.handle(Input::Cancel, at(0));
+    let asked = outputs(&mut engine);
+    assert!(
+        matches!(
+            asked[..],
+            [Output::Abandon, Output::Write(Write::Create(_))]
+        ),
+        "{asked:?}"
+    );
+    let conflict = StoreError::new(StoreErrorKind::Conflict, Errno::EAGAIN, "409");
+    engine.handle(Input::Written(Err(conflict), None), at(0));
+    let asked = outputs(&mut engine);
+    assert!(matches!(asked[..], [Output::Read]), "{asked:?}");
+}

@@ -224,3 +224,35 @@ fn a_store_says_how_long_it_wants_to_be_left_alone() {
     let busy = refused().retry_after(wait);
     assert_eq!(RequestError::retry_after(&busy), Some(wait));
 }
+
+#[test]
+fn who_wants_the_lock_no_more_has_not_acquired_it() {
+    let mut waiting = asks(Wait::Forever);
+    waiting.handle(read(Some(held_by("other", 7))), at(1));
+    outputs(&mut waiting);
+    waiting.handle(Input::Abandoned, at(2));
+    assert!(matches!(end(&mut waiting), Some(Failure::Cancelled)));
+}
+
+#[test]
+fn who_renews_waits_for_nobody() {
+    let others = Some(held_by("other", 7));
+    for (found, why) in [(None, LeaseLost::Deleted), (others, LeaseLost::Expired)] {
+        let settings = Settings {
+            goal: Goal::Renew,
+            length: Some(LENGTH),
+            renew_interval: None,
+            wait: Wait::Forever,
+        };
+        let lock = Mutex::new(of_one("me"));
+        let mut engine = Engine::new(lock, settings, Moment::new(at(0)), 1);
+        engine.handle(Input::Time, at(0));
+        outputs(&mut engine);
+        engine.handle(read(found), at(1));
+        let end = end(&mut engine);
+        assert!(
+            matches!(&end, Some(Failure::Lost(lost)) if *lost == why),
+            "{end:?}"
+        );
+    }
+}

@@ -64,3 +64,26 @@ fn a_cancellation_that_comes_late_takes_back_what_was_not_there_before() {
     let writes = |output: &Output<Mutex>| matches!(output, Output::Write(_));
     assert!(again.is_done() && !asked.iter().any(writes), "{asked:?}");
 }
+
+/// Somebody of a crowd is faster each time. That is nobody's fault up to the tenth time in a row.
+#[test]
+fn in_a_crowd_ten_writes_in_a_row_may_meet_others() {
+    let mut engine = contender(Wait::Forever);
+    engine.handle(Input::Time, at(0));
+    let mut now = at(0);
+    for met in 1..=11 {
+        assert!(matches!(outputs(&mut engine)[..], [Output::Read]), "{met}");
+        engine.handle(read(None), now);
+        let mut asked = outputs(&mut engine);
+        while !matches!(asked.last(), Some(Output::Write(_))) {
+            now = engine.wake_at().unwrap();
+            engine.handle(Input::Time, now);
+            asked = outputs(&mut engine);
+            assert!(!matches!(asked.last(), Some(Output::Read)), "{met}");
+        }
+        let conflict = StoreError::new(StoreErrorKind::Conflict, Errno::EAGAIN, "409");
+        engine.handle(Input::Written(Err(conflict), None), now);
+    }
+    assert!(matches!(outputs(&mut engine)[..], []));
+    assert!(engine.wake_at().unwrap() > now);
+}
