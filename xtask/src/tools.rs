@@ -10,6 +10,8 @@ pub(crate) struct Tool {
     /// What cargo is to build for its scenarios, in images and on older kernels, besides the
     /// binary.
     pub(crate) beside: &'static [&'static str],
+    /// It talks to a cluster, and can be a plugin of kubectl.
+    pub(crate) is_for_kubectl: bool,
 }
 
 pub(crate) const TOOLS: [Tool; 5] = [
@@ -18,18 +20,21 @@ pub(crate) const TOOLS: [Tool; 5] = [
         binary: "lockpipe",
         alone: &["--path", "/pipe", "create"],
         beside: &[],
+        is_for_kubectl: false,
     },
     Tool {
         package: "exitdir",
         binary: "exitdir",
         alone: &["--dir", "/", "status"],
         beside: &["--example=leader", "--example=follower"],
+        is_for_kubectl: false,
     },
     Tool {
         package: "sipid",
         binary: "sipid",
         alone: &["--version"],
         beside: &[],
+        is_for_kubectl: false,
     },
     Tool {
         package: "lockheed",
@@ -41,12 +46,14 @@ pub(crate) const TOOLS: [Tool; 5] = [
             "--package=kernels",
             "--bin=kernels",
         ],
+        is_for_kubectl: true,
     },
     Tool {
         package: "cmlock",
         binary: "cmlock",
         alone: &["--version"],
         beside: &[],
+        is_for_kubectl: true,
     },
 ];
 
