@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::{
-    Result,
+    Result, dist,
     process::{self, cargo},
     target,
     test::Test,
@@ -29,6 +29,10 @@ pub(crate) enum Step {
     Light,
     /// The binaries link statically and run in an empty root directory
     Static,
+    /// What a release is made of can be packed, and what can be tried of it here works
+    Dist,
+    /// actionlint finds nothing wrong with the workflows
+    Workflows,
     /// The tools' tests pass with musl, where that target is installed
     Musl,
     /// `cargo deny` finds nothing wrong with licences, sources and duplicates, nor advisories where
@@ -80,6 +84,8 @@ impl Step {
             Self::Msrv => msrv(),
             Self::Light => light(),
             Self::Static => static_binaries(),
+            Self::Dist => dist::pack_and_check(),
+            Self::Workflows => workflows(),
             Self::Musl => musl(),
             Self::Deny => deny(),
             Self::Package => package(),
@@ -202,6 +208,13 @@ fn static_binaries() -> Result {
     Ok(())
 }
 
+fn workflows() -> Result {
+    const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
+    let mut lint = Command::new("go");
+    lint.args(["run", ACTIONLINT]).current_dir(process::root());
+    process::run(lint.env("GOTOOLCHAIN", "auto"))
+}
+
 fn musl() -> Result {
     let Some(target) = target::installed_musl()? else {
         eprintln!(
@@ -233,13 +246,7 @@ fn musl() -> Result {
 fn run_in_empty_root(binary: &Path, arguments: &[&str]) -> Result {
     let root = tempfile::tempdir()?;
     fs::copy(binary, root.path().join("tool"))?;
-    let mut command = Command::new("unshare");
-    command
-        .args(["--user", "--map-root-user", "--root"])
-        .arg(root.path())
-        .arg("/tool")
-        .args(arguments);
-    process::run(&mut command)
+    process::run_in_root(root.path(), "/tool", arguments)
 }
 
 fn deny() -> Result {

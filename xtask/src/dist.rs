@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: what a release is made of.
 
 mod archive;
+mod check;
 mod image;
 mod manifests;
 mod product;
@@ -13,6 +14,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 
+pub(crate) use self::check::pack_and_check;
 use self::{archive::Entry, product::Product};
 use crate::{
     Result,
@@ -26,10 +28,10 @@ pub(crate) enum Dist {
     /// Write the manual pages and completions anew, from what the tools' help says
     Docs,
     /// Build the tools and pack them, into target/dist: archives with lists of what they are built
-    /// from, Debian packages, images
+    /// from, Debian packages, images, checksums, krew manifests, Homebrew formulae
     Packages(Packages),
-    /// Write the checksums, krew manifests and Homebrew formulae of the archives in target/dist
-    Manifests,
+    /// Try what is in target/dist: unpack it, install it where nothing else is, run it
+    Check,
 }
 
 #[derive(Args)]
@@ -37,6 +39,10 @@ pub(crate) struct Packages {
     /// A target to build for; more than once for more
     #[arg(long, value_name = "TARGET", default_values = TARGETS)]
     target: Vec<String>,
+    /// A target for which other machines have built, into target/TARGET/release: only archives are
+    /// made of it
+    #[arg(long, value_name = "TARGET")]
+    built: Vec<String>,
     /// Do not optimise, for a try: it takes a tenth of the time
     #[arg(long)]
     quick: bool,
@@ -57,9 +63,9 @@ impl Dist {
                 };
                 let targets = packages.target.iter();
                 let targets: Vec<_> = targets.map(|target| (&target[..], effort)).collect();
-                packages_for(&targets)
+                packages_for(&targets, &packages.built)
             }
-            Self::Manifests => manifests::write(),
+            Self::Check => check::check(),
         }
     }
 }
@@ -79,8 +85,8 @@ fn docs() -> Result {
     process::run(test.args(only).env("COORD_WRITE_DOCS", "1"))
 }
 
-/// Makes the directory anew, with everything for these targets.
-pub(crate) fn packages_for(targets: &[(&str, Effort)]) -> Result {
+/// Makes the directory anew, with everything for these targets, and archives of what is built.
+fn packages_for(targets: &[(&str, Effort)], built_elsewhere: &[String]) -> Result {
     for (target, _) in targets {
         if !target::is_installed(target)? {
             return Err(format!("the target is missing: rustup target add {target}").into());
@@ -98,11 +104,19 @@ pub(crate) fn packages_for(targets: &[(&str, Effort)]) -> Result {
         let binaries = target::build(target, &TOOLS, *effort)?;
         for product in &products {
             pack(product, target, &binaries, epoch)?;
-            if target.contains("-linux-") {
-                debian(product.tool, target, epoch)?;
-            }
+            debian(product.tool, target, epoch)?;
         }
         built.push((*target, binaries));
+    }
+    for target in built_elsewhere {
+        let binaries = process::target().join(target).join("release");
+        // Not every tool is for every system.
+        let is_there = |product: &&Product| binaries.join(product.tool.binary).exists();
+        let mut there = products.iter().filter(is_there).peekable();
+        if there.peek().is_none() {
+            return Err(format!("no tool was built for {target}: none is in {binaries:?}").into());
+        }
+        there.try_for_each(|product| pack(product, target, &binaries, epoch))?;
     }
     for product in &products {
         image::write(product, &built, epoch)?;
