@@ -31,6 +31,8 @@ pub(crate) enum Step {
     Static,
     /// What a release is made of can be packed, and what can be tried of it here works
     Dist,
+    /// What is for macOS, too, compiles for it
+    Macos,
     /// actionlint finds nothing wrong with the workflows
     Workflows,
     /// The tools' tests pass with musl, where that target is installed
@@ -85,6 +87,7 @@ impl Step {
             Self::Light => light(),
             Self::Static => static_binaries(),
             Self::Dist => dist::pack_and_check(),
+            Self::Macos => target::check_macos(),
             Self::Workflows => workflows(),
             Self::Musl => musl(),
             Self::Deny => deny(),

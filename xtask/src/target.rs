@@ -73,6 +73,22 @@ pub(crate) fn build(target: &str, tools: &[Tool], effort: Effort) -> Result<Path
     Ok(process::target().join(target).join("release"))
 }
 
+/// That what is for macOS, too, compiles for it. Nothing is linked, so that nothing of what is written
+/// in C below us need be compiled, for which a Mac would be needed.
+pub(crate) fn check_macos() -> Result {
+    const TARGET: &str = "aarch64-apple-darwin";
+    if !is_installed(TARGET)? {
+        return Err(format!("the target is missing: rustup target add {TARGET}").into());
+    }
+    let mut check = process::cargo(["check", "--locked", "--target", TARGET]);
+    for tool in crate::tools::TOOLS.iter().filter(|tool| tool.is_for_macos) {
+        check.args(tool.build());
+    }
+    check.envs([("RUSTFLAGS", "-D warnings"), ("SDKROOT", "/")]);
+    check.env(c_compiler(TARGET), "true");
+    process::run(check.env(c_compiler(TARGET).replacen("CC", "AR", 1), "true"))
+}
+
 /// No path of this machine is in what is built: others get the same from the same sources.
 fn flags(target: &str) -> Result<Vec<String>> {
     let cargo_home = process::cargo_home()?;

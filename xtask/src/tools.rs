@@ -12,6 +12,8 @@ pub(crate) struct Tool {
     pub(crate) beside: &'static [&'static str],
     /// It talks to a cluster, and can be a plugin of kubectl.
     pub(crate) is_for_kubectl: bool,
+    /// Those of its commands that need no Linux are for macOS, too.
+    pub(crate) is_for_macos: bool,
 }
 
 pub(crate) const TOOLS: [Tool; 5] = [
@@ -21,6 +23,7 @@ pub(crate) const TOOLS: [Tool; 5] = [
         alone: &["--path", "/pipe", "create"],
         beside: &[],
         is_for_kubectl: false,
+        is_for_macos: true,
     },
     Tool {
         package: "exitdir",
@@ -28,6 +31,7 @@ pub(crate) const TOOLS: [Tool; 5] = [
         alone: &["--dir", "/", "status"],
         beside: &["--example=leader", "--example=follower"],
         is_for_kubectl: false,
+        is_for_macos: false,
     },
     Tool {
         package: "sipid",
@@ -35,6 +39,7 @@ pub(crate) const TOOLS: [Tool; 5] = [
         alone: &["--version"],
         beside: &[],
         is_for_kubectl: false,
+        is_for_macos: false,
     },
     Tool {
         package: "lockheed",
@@ -47,6 +52,7 @@ pub(crate) const TOOLS: [Tool; 5] = [
             "--bin=kernels",
         ],
         is_for_kubectl: true,
+        is_for_macos: true,
     },
     Tool {
         package: "cmlock",
@@ -54,6 +60,7 @@ pub(crate) const TOOLS: [Tool; 5] = [
         alone: &["--version"],
         beside: &[],
         is_for_kubectl: true,
+        is_for_macos: true,
     },
 ];
 

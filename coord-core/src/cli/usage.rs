@@ -87,7 +87,7 @@ impl Meant {
             let command = tool.find_subcommand(&name)?.clone();
             Some((command, format!("{program} {name}"), place + 1))
         });
-        let (command, path, begin) = found.unwrap_or_else(|| (tool, program, 1));
+        let (command, path, begin) = found.unwrap_or((tool, program, 1));
         Self {
             command,
             path,
