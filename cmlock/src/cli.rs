@@ -5,6 +5,7 @@ mod client;
 mod help;
 mod hold;
 mod report;
+#[cfg(target_os = "linux")]
 mod run;
 mod show;
 
@@ -35,6 +36,7 @@ pub(crate) struct CmlockCli {
 #[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Run a command while holding a lock
+    #[cfg(target_os = "linux")]
     Run(run::Run),
     /// Acquire a lock and leave it held, for scripts; print the holder's ID
     Acquire(hold::Acquire),
@@ -68,6 +70,7 @@ impl Tool for CmlockCli {
         let pod = self.pod;
         match self.command {
             // These two hold what must be given back, and see to signals themselves.
+            #[cfg(target_os = "linux")]
             Command::Run(run) => return run.run(&pod),
             Command::Acquire(acquire) => return acquire.run(&pod),
             _ => signal::end_on_termination(),
@@ -78,7 +81,7 @@ impl Tool for CmlockCli {
             Command::Status(status) => block_on(status.run(&pod)),
             Command::List(list) => block_on(list.run(&pod)),
             Command::Check(check) => block_on(check.run(&pod)),
-            Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
+            _ => Ok(Status::BUG),
         }
     }
 }

@@ -62,5 +62,10 @@ impl Sub<Duration> for BootInstant {
 #[must_use]
 pub fn boottime() -> Duration {
     // It fails only for a clock that the kernel does not have; this one came with Linux 2.6.39.
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::CLOCK_BOOTTIME;
+    // There it runs during suspend, too.
+    #[cfg(target_os = "macos")]
+    let clock = ClockId::CLOCK_MONOTONIC;
+    clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
 }

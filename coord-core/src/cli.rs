@@ -46,7 +46,9 @@ use std::{
     fmt,
     io::{self, Write as _},
     panic,
+    path::Path,
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use clap::error::ErrorKind;
@@ -155,7 +157,24 @@ pub fn main<T: Tool>() -> ExitCode {
 
 pub(crate) fn run_with<T: Tool>(arguments: &[&OsStr]) -> Status {
     report_panics(T::NAME);
+    let called = arguments.first().and_then(|it| Path::new(it).file_name());
+    let plugin = format!("kubectl-{}", T::NAME);
+    IS_PLUGIN.store(called == Some(OsStr::new(&plugin)), Ordering::Relaxed);
     panic::catch_unwind(|| run::<T>(arguments)).unwrap_or(Status::BUG)
+}
+
+/// Whether kubectl called us. The standard library does not know the arguments where `main` is ours.
+static IS_PLUGIN: AtomicBool = AtomicBool::new(false);
+
+/// What people type to call a tool: its name, or `kubectl NAME` where the binary was called as
+/// kubectl's plugin.
+#[must_use]
+pub fn program<T: Tool>() -> String {
+    if IS_PLUGIN.load(Ordering::Relaxed) {
+        format!("kubectl {}", T::NAME)
+    } else {
+        T::NAME.to_owned()
+    }
 }
 
 /// Writes a result to standard output, at once.
@@ -187,7 +206,9 @@ pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (V
 }
 
 fn run<T: Tool>(arguments: &[&OsStr]) -> Status {
-    let tool = match T::try_parse_from(arguments) {
+    let program = program::<T>();
+    let called = [OsStr::new(&program)].into_iter();
+    let tool = match T::try_parse_from(called.chain(arguments.iter().skip(1).copied())) {
         Ok(tool) => tool,
         Err(error) => return explain::<T>(&error, arguments),
     };

@@ -1,5 +1,8 @@
 //! Exit statuses: what each number means, and how an error number becomes one.
 
+#[cfg(target_os = "macos")]
+mod macos;
+
 use std::process::{ExitCode, Termination};
 
 use crate::Errno;
@@ -87,7 +90,11 @@ impl Status {
     pub fn from_errno(errno: Errno) -> Self {
         const ACCES: u8 = 13;
         const IO: u8 = 5;
-        match u8::try_from(errno.raw()) {
+        #[cfg(target_os = "macos")]
+        let raw = macos::on_linux(errno.raw());
+        #[cfg(target_os = "linux")]
+        let raw = errno.raw();
+        match u8::try_from(raw) {
             Ok(1) => Self(ACCES),
             Ok(0 | 64 | 70 | 126..) | Err(_) => Self(IO),
             Ok(code) => Self(code),

@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!(
-    "coord-core and the tools built on it need Linux: FIFOs, pidfds and /proc are used as Linux has them"
+    "coord-core and the tools built on it need Linux; lockpipes compiles for macOS, too"
 );
 
 mod boottime;
@@ -11,6 +11,7 @@ pub mod errno;
 pub mod exit;
 mod name;
 pub mod signal;
+#[cfg(target_os = "linux")]
 pub mod signal_name;
 pub mod text;
 

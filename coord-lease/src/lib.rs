@@ -4,10 +4,11 @@ mod driver;
 pub mod engine;
 mod held;
 mod pace;
+#[cfg_attr(not(target_os = "linux"), path = "timer_elsewhere.rs")]
 mod timer;
 mod version;
 
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", target_os = "linux"))]
 mod leased_command;
 #[cfg(feature = "cli")]
 pub mod output;
@@ -24,10 +25,12 @@ pub use coord_core::BootInstant;
 pub use driver::{Answer, Change, Started, Store, Watch, start};
 pub use held::{Held, LeaseLost, LeaseState, LeaseWatch};
 pub use pace::{Backoff, ContentionWindow, ROOM, Random};
-pub use timer::{Pollable, StableFd, Timer};
+pub use timer::Timer;
+#[cfg(target_os = "linux")]
+pub use timer::{Pollable, StableFd};
 pub use version::Version;
 
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", target_os = "linux"))]
 pub use leased_command::{LeasedCommand, as_wrapper, failed, not_acquired, not_started};
 #[cfg(feature = "cli")]
 pub use {

@@ -10,13 +10,9 @@ use std::{
 };
 
 use nix::{errno::Errno, sys::signal::SigSet};
-use tokio::{
-    runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
-};
+use tokio::runtime::{Builder, Runtime};
 
 use coord_core::{HasErrno, Status, cli::Failure};
-use coord_process::supervise::reap_strangers;
 
 /// The worker, and one for what blocks.
 const THREADS: usize = 2;
@@ -50,17 +46,25 @@ pub fn runtime() -> Result<Runtime, Failure> {
         Ok(runtime)
     });
     let runtime = built.map_err(|error| failed("start the runtime", &error))?;
+    #[cfg(target_os = "linux")]
     if std::process::id() == 1 {
-        let _context = runtime.enter();
-        let deaths = signal(SignalKind::child());
-        let mut deaths = deaths.map_err(|error| failed("catch SIGCHLD", &error))?;
-        drop(runtime.spawn(async move {
-            while deaths.recv().await.is_some() {
-                reap_strangers();
-            }
-        }));
+        reap_orphans(&runtime)?;
     }
     Ok(runtime)
+}
+
+#[cfg(target_os = "linux")]
+fn reap_orphans(runtime: &Runtime) -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _context = runtime.enter();
+    let deaths = signal(SignalKind::child());
+    let mut deaths = deaths.map_err(|error| failed("catch SIGCHLD", &error))?;
+    drop(runtime.spawn(async move {
+        while deaths.recv().await.is_some() {
+            coord_process::supervise::reap_strangers();
+        }
+    }));
+    Ok(())
 }
 
 /// Whether there can be as many threads at a time as the runtime starts, which panics if not.

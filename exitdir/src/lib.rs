@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "exitdir needs Linux: it watches directories with inotify, and processes with /proc"
+);
+
 #[cfg(feature = "tokio")]
 mod aware;
 mod dir;

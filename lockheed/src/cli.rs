@@ -6,16 +6,23 @@ mod check;
 mod events;
 mod help;
 mod hold;
+#[cfg(target_os = "linux")]
 mod hooks;
+#[cfg(target_os = "linux")]
 mod lock_args;
+#[cfg(target_os = "linux")]
 mod metrics;
+#[cfg(target_os = "linux")]
 mod observers;
 mod report;
+#[cfg(target_os = "linux")]
 mod restart;
+#[cfg(target_os = "linux")]
 mod run;
 mod show;
 mod store;
 mod times;
+#[cfg(target_os = "linux")]
 mod tokens;
 
 use std::thread;
@@ -48,6 +55,7 @@ pub(crate) struct LockheedCli {
 #[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Run a command while holding a lock, or several
+    #[cfg(target_os = "linux")]
     #[command(
         override_usage = "lockheed run [OPTIONS] <NAME>... -- <CMD>...\n       lockheed run [OPTIONS] --key <TEXT> -- <CMD>..."
     )]
@@ -96,6 +104,7 @@ impl Tool for LockheedCli {
         let store = self.store;
         match self.command {
             // These two hold what must be given back, and see to signals themselves.
+            #[cfg(target_os = "linux")]
             Command::Run(run) => return run.run(&store),
             Command::Acquire(acquire) => return acquire.run(&store),
             _ => signal::end_on_termination(),
@@ -108,7 +117,7 @@ impl Tool for LockheedCli {
             Command::Break(arguments) => arguments.run(&store),
             Command::Delete(delete) => delete.run(&store),
             Command::Check(check) => check.run(&store),
-            Command::Run(_) | Command::Acquire(_) => Ok(Status::BUG),
+            _ => Ok(Status::BUG),
         }
     }
 }

@@ -42,7 +42,9 @@ pub use lock_set::{HeldSet, LockSet};
 pub use mode::Mode;
 pub use name::{InvalidName, LockName};
 pub use record::{InvalidRecord, Lease, Record};
-pub use store::{DirStore, MemoryStore, Store, Token};
+#[cfg(target_os = "linux")]
+pub use store::DirStore;
 #[cfg(feature = "kube")]
 pub use store::{KubeStore, LeaseStore};
+pub use store::{MemoryStore, Store, Token};
 pub use time::{InvalidTimestamp, Timestamp};

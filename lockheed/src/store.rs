@@ -4,6 +4,7 @@
 //! and compare them. Whoever writes a store of their own checks it with the suite
 //! `lockheed::conformance` (feature `conformance`).
 
+#[cfg_attr(not(target_os = "linux"), path = "store/no_dir.rs")]
 mod dir;
 #[cfg(feature = "kube")]
 mod kube;

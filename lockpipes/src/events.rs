@@ -69,6 +69,9 @@ pub(crate) struct Watched {
 struct Blocked;
 
 impl Events {
+    /// Whether this system has such events.
+    pub(crate) const EXIST: bool = true;
+
     /// Of a directory.
     pub(crate) fn of_directory(path: &Path) -> io::Result<Self> {
         let mut options = File::options();
@@ -109,6 +112,11 @@ impl Events {
             AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
         events.add_watch(path, gone)?;
         Ok(Self::Fifo(events))
+    }
+
+    /// Whether they tell of other files, too.
+    pub(crate) fn is_of_directory(&self) -> bool {
+        matches!(self, Self::Directory { .. })
     }
 
     /// Takes what is there: whether something has happened, with the outcome of the sleep before.

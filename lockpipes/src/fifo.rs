@@ -2,15 +2,12 @@
 //!
 //! Opening a file can do things: a device acts, a writer's open of a regular file would be the first step to damage. So a path
 //! is opened with `O_PATH`, which touches nothing (`open(2)`), and only the very file that proved to be a FIFO is
-//! opened for reading or writing, through `/proc/self/fd`.
+//! opened for reading or writing, through `/proc/self/fd`: see [`handle`](crate::handle).
 
 use std::{
     fs::{self, File},
     io,
-    os::{
-        fd::AsRawFd,
-        unix::fs::{FileTypeExt, MetadataExt},
-    },
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -20,12 +17,12 @@ use nix::{
     sys::stat::Mode,
 };
 
-use crate::error::Kind;
+use crate::{error::Kind, handle::Handle};
 
-/// A FIFO, held by a descriptor that can neither read nor write.
+/// A FIFO that has been found.
 #[derive(Debug)]
 pub(crate) struct Fifo {
-    handle: File,
+    handle: Handle,
     path: PathBuf,
     id: FileId,
 }
@@ -40,9 +37,13 @@ struct FileId {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
     /// At once, whether there is a writer or not.
+    #[cfg(target_os = "linux")]
     ReadNow,
     /// At once, or `ENXIO` without a reader.
     WriteNow,
+    /// As soon as there is a writer.
+    #[cfg(not(target_os = "linux"))]
+    Read,
     /// As soon as there is a reader.
     Write,
 }
@@ -50,10 +51,9 @@ pub(crate) enum End {
 impl Fifo {
     /// Finds the FIFO at the path, following symbolic links; none where nothing is there.
     pub(crate) fn find(path: &Path) -> Result<Option<Self>, Kind> {
-        // Not by the standard library: on musl it would drop O_PATH, which counts as an access mode there.
-        let handle = match open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
-            Ok(handle) => File::from(handle),
-            Err(Errno::ENOENT) => return nothing_at(path),
+        let handle = match Handle::find(path) {
+            Ok(handle) => handle,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing_at(path),
             Err(error) => return Err(error.into()),
         };
         let metadata = handle.metadata()?;
@@ -74,8 +74,9 @@ impl Fifo {
 
     /// The directory that this very file is in, wherever links have led.
     pub(crate) fn directory(&self) -> io::Result<PathBuf> {
-        let this_file = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
-        let place = fs::read_link(this_file).unwrap_or_else(|_| self.path.clone());
+        let this_file = self.handle.path();
+        let place = this_file.and_then(|this_file| fs::read_link(this_file).ok());
+        let place = place.unwrap_or_else(|| self.path.clone());
         if FileId::of(&fs::symlink_metadata(&place)?) != self.id {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -98,10 +99,9 @@ impl Fifo {
 
     /// Does something with a path that leads to this very file, or without `/proc` with its own.
     pub(crate) fn reached<T>(&self, act: impl Fn(&Path) -> nix::Result<T>) -> nix::Result<T> {
-        let this_file = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
-        match act(Path::new(&this_file)) {
-            Err(Errno::ENOENT) => act(&self.path),
-            done => done,
+        match self.handle.path().map(|this_file| act(&this_file)) {
+            None | Some(Err(Errno::ENOENT)) => act(&self.path),
+            Some(done) => done,
         }
     }
 
@@ -135,8 +135,11 @@ impl End {
     /// No `O_CREAT`, no `O_TRUNC`.
     fn flags(self) -> OFlag {
         match self {
+            #[cfg(target_os = "linux")]
             Self::ReadNow => OFlag::O_RDONLY | OFlag::O_NONBLOCK,
             Self::WriteNow => OFlag::O_WRONLY | OFlag::O_NONBLOCK,
+            #[cfg(not(target_os = "linux"))]
+            Self::Read => OFlag::O_RDONLY,
             Self::Write => OFlag::O_WRONLY,
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use log::{debug, info, warn};
-use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
+use nix::{errno::Errno, libc::mode_t, sys::stat::Mode, unistd::mkfifo};
 
 use crate::{
     error::{Action, Error, Kind},
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockPipe {
     path: PathBuf,
-    mode: u32,
+    mode: Mode,
 }
 
 impl LockPipe {
@@ -28,15 +28,16 @@ impl LockPipe {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            mode: 0o600,
+            mode: Mode::S_IRUSR | Mode::S_IWUSR,
         }
     }
 
     /// The permission bits of a pipe that is made from now on, less the process's umask (`mkfifo(3)`).
     /// Bits other than 0777 are dropped.
     #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "nine bits are left")]
     pub fn with_mode(mut self, mode: u32) -> Self {
-        self.mode = mode & 0o777;
+        self.mode = Mode::from_bits_truncate((mode & 0o777) as mode_t);
         self
     }
 
@@ -137,7 +138,7 @@ impl LockPipe {
         let read = || {
             let fifo = self.ensure()?;
             debug!("reading from pipe at {:?}", self.path);
-            drain(&fifo, limit)
+            drain(fifo, limit)
         };
         read().map_err(|kind| kind.at(Action::Read, &self.path))?;
         info!("read from pipe at {:?}", self.path);
@@ -171,7 +172,7 @@ impl LockPipe {
 
     fn make(&self) -> Result<bool, Kind> {
         debug!("creating pipe at {:?}", self.path);
-        match mkfifo(&self.path, Mode::from_bits_truncate(self.mode)) {
+        match mkfifo(&self.path, self.mode) {
             Ok(()) => {
                 info!("created pipe at {:?}", self.path);
                 Ok(true)

@@ -79,8 +79,8 @@ impl<'a> Presence<'a> {
             return Ok(());
         }
         self.in_vain += u32::from(happened);
-        let is_crowded =
-            matches!(self.events, Some(Events::Directory { .. })) && self.in_vain >= PATIENCE;
+        let of_directory = self.events.as_ref().is_some_and(Events::is_of_directory);
+        let is_crowded = of_directory && self.in_vain >= PATIENCE;
         if self.events.is_none() || is_crowded {
             self.events = self.watch();
             self.pause = if self.events.is_some() { SELDOM } else { OFTEN };
@@ -90,6 +90,9 @@ impl<'a> Presence<'a> {
     }
 
     fn watch(&self) -> Option<Events> {
+        if !Events::EXIST {
+            return None;
+        }
         if self.in_vain < PATIENCE {
             match self.watch_directory() {
                 Ok(events) => return Some(events),

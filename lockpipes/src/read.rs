@@ -1,13 +1,15 @@
 //! The reader's side.
 //!
-//! The FIFO is opened without blocking. That lets a waiting writer go like any other reader's open, and then `poll(2)` takes the deadline.
+//! On Linux the FIFO is opened without blocking. That lets a waiting writer go like any other reader's open, and then `poll(2)` takes the deadline.
 //! No writer is missed: from the open on, Linux reports `POLLHUP` once a writer has come and all have gone, however short
-//! the visit, and never before the first has come.
+//! the visit, and never before the first has come. Other systems do not promise that: there a
+//! blocking open waits for the first writer.
 
 use std::{
     fs::File,
     io::{self, Read},
     os::fd::AsFd,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,14 +25,15 @@ use crate::{
 const BUFFER: usize = 64 * 1024;
 
 /// Waits for a writer and discards everything until the last one has closed.
-pub(crate) fn drain(fifo: &Fifo, limit: Option<Duration>) -> Result<(), Kind> {
+pub(crate) fn drain(fifo: Fifo, limit: Option<Duration>) -> Result<(), Kind> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-    let mut reader = fifo.open(End::ReadNow)?;
-    let mut presence = Presence::of(fifo);
+    let fifo = Arc::new(fifo);
+    let (mut reader, has_met) = open(&fifo, limit, deadline)?;
+    let mut presence = Presence::of(&fifo);
     let mut buffer = Vec::new();
     loop {
         let ready = presence.poll(reader.as_fd(), deadline)?;
-        let hung_up = ready.contains(PollFlags::POLLHUP);
+        let hung_up = has_met || ready.contains(PollFlags::POLLHUP);
         let found = discard(&mut reader, &mut buffer)?;
         if found == Found::End && hung_up {
             return Ok(());
@@ -44,6 +47,24 @@ pub(crate) fn drain(fifo: &Fifo, limit: Option<Duration>) -> Result<(), Kind> {
             return Err(Kind::TimedOut(limit));
         }
     }
+}
+
+/// The end to read from, and whether a writer has come already.
+#[cfg(target_os = "linux")]
+fn open(fifo: &Arc<Fifo>, _: Option<Duration>, _: Option<Instant>) -> Result<(File, bool), Kind> {
+    Ok((fifo.open(End::ReadNow)?, false))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open(
+    fifo: &Arc<Fifo>,
+    limit: Option<Duration>,
+    deadline: Option<Instant>,
+) -> Result<(File, bool), Kind> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let reader = crate::opener::open_met(fifo, End::Read, limit, deadline)?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((reader, true))
 }
 
 /// What one read showed.

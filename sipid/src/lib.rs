@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("sipid needs Linux: it identifies processes with pidfds and /proc");
+
 mod claim;
 mod error;
 mod file;

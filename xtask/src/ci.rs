@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::{
-    Result, bench, kernels,
+    Result, bench, dist, kernels,
     process::{self, cargo},
     target,
     test::Test,
@@ -31,6 +31,12 @@ pub(crate) enum Step {
     Static,
     /// No start of a static binary takes 3 % more instructions than before, where musl is installed
     Instructions,
+    /// What a release is made of can be packed, and what can be tried of it here works
+    Dist,
+    /// What is for macOS, too, compiles for it
+    Macos,
+    /// actionlint finds nothing wrong with the workflows
+    Workflows,
     /// The tools' tests pass with musl, where that target is installed
     Musl,
     /// The process tools' scenarios pass on older kernels, where those can be fetched
@@ -85,6 +91,9 @@ impl Step {
             Self::Light => light(),
             Self::Static => static_binaries(),
             Self::Instructions => instructions(),
+            Self::Dist => dist::pack_and_check(),
+            Self::Macos => target::check_macos(),
+            Self::Workflows => workflows(),
             Self::Musl => musl(),
             Self::Kernels => kernels::where_they_can_be_had(),
             Self::Deny => deny(),
@@ -216,6 +225,13 @@ fn instructions() -> Result {
     bench::instructions(false)
 }
 
+fn workflows() -> Result {
+    const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
+    let mut lint = Command::new("go");
+    lint.args(["run", ACTIONLINT]).current_dir(process::root());
+    process::run(lint.env("GOTOOLCHAIN", "auto"))
+}
+
 fn musl() -> Result {
     let Some(target) = target::installed_musl()? else {
         eprintln!(
@@ -249,13 +265,7 @@ fn musl() -> Result {
 fn run_in_empty_root(binary: &Path, arguments: &[&str]) -> Result {
     let root = tempfile::tempdir()?;
     fs::copy(binary, root.path().join("tool"))?;
-    let mut command = Command::new("unshare");
-    command
-        .args(["--user", "--map-root-user", "--root"])
-        .arg(root.path())
-        .arg("/tool")
-        .args(arguments);
-    process::run(&mut command)
+    process::run_in_root(root.path(), "/tool", arguments)
 }
 
 fn deny() -> Result {

@@ -44,7 +44,7 @@ const PROGRAMS: [(&str, &str); 4] = [
 
 impl E2e {
     pub(crate) fn run(self) -> Result {
-        check_programs()?;
+        process::check_programs(&PROGRAMS)?;
         let wanted =
             |tool: &Tool| self.only.is_empty() || self.only.iter().any(|only| only == tool.package);
         let tools: Vec<Tool> = TOOLS.into_iter().filter(wanted).collect();
@@ -73,17 +73,6 @@ impl E2e {
         // It takes our place, so that signals reach it.
         Err(e2e.exec().into())
     }
-}
-
-fn check_programs() -> Result {
-    let missing: Vec<&str> = PROGRAMS
-        .into_iter()
-        .filter_map(|(name, how)| process::on_path(name).is_none().then_some(how))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(format!("not on the PATH, and needed:\n  {}", missing.join("\n  ")).into())
 }
 
 fn names() -> PossibleValuesParser {

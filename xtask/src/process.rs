@@ -57,6 +57,25 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
+/// Fails if one of these programs is not there, each with where it comes from.
+pub(crate) fn check_programs(programs: &[(&str, &str)]) -> Result {
+    let missing: Vec<&str> = programs
+        .iter()
+        .filter_map(|(name, how)| on_path(name).is_none().then_some(*how))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("not on the PATH, and needed:\n  {}", missing.join("\n  ")).into())
+}
+
+/// Runs a program of another root directory in it.
+pub(crate) fn run_in_root(root: &Path, program: &str, arguments: &[&str]) -> Result {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--root"]);
+    run(command.arg(root).arg(program).args(arguments))
+}
+
 /// Says what is run, runs it, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result {
     eprintln!("$ {}", shown(command));

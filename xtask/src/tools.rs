@@ -10,6 +10,10 @@ pub(crate) struct Tool {
     /// What cargo is to build for its scenarios, in images and on older kernels, besides the
     /// binary.
     pub(crate) beside: &'static [&'static str],
+    /// It talks to a cluster, and can be a plugin of kubectl.
+    pub(crate) is_for_kubectl: bool,
+    /// Those of its commands that need no Linux are for macOS, too.
+    pub(crate) is_for_macos: bool,
 }
 
 pub(crate) const TOOLS: [Tool; 5] = [
@@ -18,18 +22,24 @@ pub(crate) const TOOLS: [Tool; 5] = [
         binary: "lockpipe",
         alone: &["--path", "/pipe", "create"],
         beside: &[],
+        is_for_kubectl: false,
+        is_for_macos: true,
     },
     Tool {
         package: "exitdir",
         binary: "exitdir",
         alone: &["--dir", "/", "status"],
         beside: &["--example=leader", "--example=follower"],
+        is_for_kubectl: false,
+        is_for_macos: false,
     },
     Tool {
         package: "sipid",
         binary: "sipid",
         alone: &["--version"],
         beside: &[],
+        is_for_kubectl: false,
+        is_for_macos: false,
     },
     Tool {
         package: "lockheed",
@@ -41,12 +51,16 @@ pub(crate) const TOOLS: [Tool; 5] = [
             "--package=kernels",
             "--bin=kernels",
         ],
+        is_for_kubectl: true,
+        is_for_macos: true,
     },
     Tool {
         package: "cmlock",
         binary: "cmlock",
         alone: &["--version"],
         beside: &[],
+        is_for_kubectl: true,
+        is_for_macos: true,
     },
 ];
 

@@ -6,7 +6,7 @@ use std::{env, ffi::OsStr, fmt::Write as _, iter};
 
 use clap::{Arg, Command};
 
-use super::Tool;
+use super::{Tool, program};
 use crate::{exit, live};
 
 /// What the help of one command says beside its options. A row is a term and what it means.
@@ -109,6 +109,8 @@ impl Help {
         let _ = write!(text, "\n{examples}:\n");
         for (what, line) in self.examples {
             wrap(&mut text, what, 2, 2, width);
+            // As whoever reads this has called it.
+            let line = line.replace(&format!("{} ", T::NAME), &format!("{} ", program::<T>()));
             let _ = writeln!(text, "      {line}");
         }
         text.truncate(text.trim_end().len());
@@ -187,7 +189,7 @@ pub(super) fn chosen(tool: &Command, arguments: &[&OsStr]) -> Option<(usize, Str
 #[must_use]
 pub fn options<T: Tool>(name: &str) -> Command {
     const HELP: &str = "Print help; -h prints a shorter one";
-    let mut tool = T::command();
+    let mut tool = T::command().bin_name(program::<T>());
     tool.build();
     let tool = tool.mut_arg("help", |arg| arg.help(HELP));
     let Some((help, command)) = Help::of::<T>(name).zip(tool.find_subcommand(name)) else {

@@ -7,7 +7,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Tool, help};
+use super::{Tool, help, program};
 use crate::text::{shell_quoted, without_password};
 
 /// One line, without the tool's name.
@@ -79,14 +79,15 @@ struct Meant {
 
 impl Meant {
     fn by<T: Tool>(arguments: &[&OsStr]) -> Self {
-        let mut tool = T::command();
+        let program = program::<T>();
+        let mut tool = T::command().bin_name(&program);
         tool.build();
         let chosen = help::chosen(&tool, arguments);
         let found = chosen.and_then(|(place, name)| {
             let command = tool.find_subcommand(&name)?.clone();
-            Some((command, format!("{} {name}", T::NAME), place + 1))
+            Some((command, format!("{program} {name}"), place + 1))
         });
-        let (command, path, begin) = found.unwrap_or((tool, T::NAME.to_owned(), 1));
+        let (command, path, begin) = found.unwrap_or((tool, program, 1));
         Self {
             command,
             path,

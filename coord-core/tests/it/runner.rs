@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    os::{fd::OwnedFd, unix::net::UnixDatagram},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixDatagram, process::CommandExt},
+    },
     process::{Command, Stdio},
 };
 
@@ -304,4 +307,18 @@ fn a_binary_needs_no_library_but_the_c_library() {
     let binary = fs::read(statuses().get_program()).unwrap();
     let name = b"libgcc_s.so.1";
     assert!(!binary.windows(name.len()).any(|bytes| bytes == name));
+}
+
+#[test]
+fn a_plugin_of_kubectl_names_itself_as_it_is_called() {
+    let plugin = |args: &[&str]| statuses().arg0("/bin/kubectl-statuses").args(args).output();
+    let help = String::from_utf8(plugin(&["--help"]).unwrap().stdout).unwrap();
+    assert!(help.contains("Usage: kubectl statuses"), "{help}");
+    assert!(help.contains("      kubectl statuses yes"), "{help}");
+    let missing = plugin(&["errno"]).unwrap();
+    let line = "statuses: missing <NUMBER>: write kubectl statuses errno <NUMBER>\n";
+    assert_output(&missing, 64, "", line);
+    let unknown = plugin(&["exec", "--no-such", "--", "true"]).unwrap();
+    let line = "statuses: unknown option --no-such (see kubectl statuses exec --help)\n";
+    assert_output(&unknown, 64, "", line);
 }

@@ -1,11 +1,9 @@
 //! `break` and `delete`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use coord_core::{
     Status,
-    cli::{Failure, Tool, help::heading, print},
+    cli::{Failure, help::heading, print, program},
     errno::with_sources,
     text::shell_quoted,
 };
@@ -136,7 +134,7 @@ pub(super) fn break_command(store: &StoreArg, state: &State, lease: &Lease) -> S
     let id = format!("--id={}", shell_quoted(&holder));
     let token = token.map(|token| format!("--fencing-token={token}"));
     let words = [
-        program().to_owned(),
+        program::<LockheedCli>(),
         "break".to_owned(),
         state.name.to_string(),
         id,
@@ -147,15 +145,6 @@ pub(super) fn break_command(store: &StoreArg, state: &State, lease: &Lease) -> S
         .chain(store.as_typed())
         .collect();
     words.join(" ")
-}
-
-/// As kubectl's plugin, the binary is called by kubectl.
-fn program() -> &'static str {
-    let path = std::env::args_os().next().map(PathBuf::from);
-    match path.as_ref().and_then(|path| path.file_name()) {
-        Some(name) if name == "kubectl-lockheed" => "kubectl lockheed",
-        _ => LockheedCli::NAME,
-    }
 }
 
 fn does_not_hold(name: &LockName) -> Status {

@@ -12,7 +12,7 @@ use coord_core::{
     cli::{Failure, help::heading},
     text::shell_quoted,
 };
-use lockheed::DirStore;
+use lockheed::store::DirStore;
 
 use super::store::AnyStore;
 

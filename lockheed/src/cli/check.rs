@@ -10,7 +10,7 @@ use coord_core::{
 use coord_lease::block_on;
 #[cfg(feature = "kube")]
 use lockheed::store::{ClusterStore, ObjectKind};
-use lockheed::{DirStore, LockName};
+use lockheed::{LockName, store::DirStore};
 use nix::unistd::{AccessFlags, access};
 
 use super::{

@@ -2,8 +2,8 @@
 
 use coord_core::cli::Failure;
 use lockheed::{
-    Condition, DirStore, Error, LockName, State, Store, Timestamp,
-    store::{Change, DirWatch, Object, ProofOfLife, Scope, StoreError, Version, Watch},
+    Condition, Error, LockName, State, Store, Timestamp,
+    store::{Change, DirStore, DirWatch, Object, ProofOfLife, Scope, StoreError, Version, Watch},
 };
 #[cfg(feature = "kube")]
 use lockheed::{

@@ -11,10 +11,7 @@ use std::{
 use coord_core::text::escaped;
 use k8s_openapi::jiff::Timestamp;
 use nix::{
-    sys::{
-        prctl,
-        signal::{SigSet, Signal, killpg},
-    },
+    sys::signal::{SigSet, Signal, killpg},
     unistd::{Pid, getpgrp, setsid, tcgetpgrp},
 };
 use serde::Deserialize;
@@ -141,7 +138,8 @@ fn command(exec: &Exec, connected: Connected) -> Command {
         // The runtime's threads may block signals, which a program inherits, execve(2).
         SigSet::empty().thread_set_mask()?;
         // It does not outlive us, whatever ends us.
-        prctl::set_pdeathsig(Signal::SIGTERM)?;
+        #[cfg(target_os = "linux")]
+        nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
         Ok(())
     };
     // SAFETY: these are system calls, and allocate nothing; signal-safety(7).

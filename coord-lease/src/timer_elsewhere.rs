@@ -1,0 +1,36 @@
+//! In place of [`timer`](crate::timer), where the system has no timer on that clock.
+
+use std::{io, time::Duration};
+
+use coord_core::BootInstant;
+
+/// The runtime's own timer stands still during suspend. After this long it is looked.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A timer on the clock of the deadlines, late by a second at most.
+#[derive(Debug)]
+pub struct Timer(());
+
+impl Timer {
+    /// Must be called in a runtime with timers.
+    ///
+    /// # Errors
+    /// None here.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(()))
+    }
+
+    /// Returns at this time, or never.
+    pub async fn until(&mut self, at: Option<BootInstant>) {
+        let Some(at) = at else {
+            return std::future::pending().await;
+        };
+        loop {
+            let left = at.since(BootInstant::now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LOOK)).await;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A file that has been found and not touched.
+
+pub(crate) use found::Handle;
+
+/// A descriptor that can neither read nor write.
+#[cfg(target_os = "linux")]
+mod found {
+    use std::{
+        fs::{File, Metadata},
+        io,
+        os::fd::AsRawFd,
+        path::{Path, PathBuf},
+    };
+
+    use nix::{
+        fcntl::{OFlag, open},
+        sys::stat::Mode,
+    };
+
+    #[derive(Debug)]
+    pub(crate) struct Handle(File);
+
+    impl Handle {
+        pub(crate) fn find(path: &Path) -> io::Result<Self> {
+            // Not by the standard library: on musl it would drop O_PATH, which counts as an access
+            // mode there.
+            let handle = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+            Ok(Self(File::from(handle)))
+        }
+
+        pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+            self.0.metadata()
+        }
+
+        /// A path that leads to this very file, where `/proc` is mounted.
+        pub(crate) fn path(&self) -> Option<PathBuf> {
+            Some(format!("/proc/self/fd/{}", self.0.as_raw_fd()).into())
+        }
+    }
+}
+
+/// Elsewhere there is no such descriptor, and it is only known which file it was.
+#[cfg(not(target_os = "linux"))]
+mod found {
+    use std::{
+        fs::{self, Metadata},
+        io,
+        path::{Path, PathBuf},
+    };
+
+    #[derive(Debug)]
+    pub(crate) struct Handle(Metadata);
+
+    impl Handle {
+        pub(crate) fn find(path: &Path) -> io::Result<Self> {
+            fs::metadata(path).map(Self)
+        }
+
+        #[allow(clippy::unnecessary_wraps, reason = "on Linux it can fail")]
+        pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+            Ok(self.0.clone())
+        }
+
+        #[allow(clippy::unused_self, reason = "on Linux there is one")]
+        pub(crate) fn path(&self) -> Option<PathBuf> {
+            None
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! An open that blocks until somebody opens the other end.
+//!
+//! A thread blocks in it, and a signal to that thread alone interrupts it when the wait is over.
+
+use std::{
+    fs::File,
+    io::{self, PipeReader},
+    os::{fd::AsFd, unix::thread::JoinHandleExt},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use log::warn;
+use nix::{errno::Errno, libc};
+
+use crate::{
+    error::Kind,
+    fifo::{End, Fifo},
+    interrupt::{INTERRUPT, make_interruptible},
+    presence::{Presence, passed},
+};
+
+/// Opens one end as soon as the other one is open.
+pub(crate) fn open_met(
+    fifo: &Arc<Fifo>,
+    end: End,
+    limit: Option<Duration>,
+    deadline: Option<Instant>,
+) -> Result<File, Kind> {
+    let opener = match Opener::start(fifo.clone(), end) {
+        Err(Kind::Call(call, error)) if limit.is_none() => {
+            let path = fifo.path();
+            warn!("nobody will notice if the pipe at {path:?} is removed: {call}: {error}");
+            return open_for_ever(fifo, end);
+        }
+        started => started?,
+    };
+    let mut presence = Presence::of(fifo);
+    loop {
+        if !presence.poll(opener.done.as_fd(), deadline)?.is_empty() {
+            return opener.outcome();
+        }
+        let over = match limit {
+            Some(limit) if passed(deadline) => Err(Kind::TimedOut(limit)),
+            _ => presence.check(),
+        };
+        if let Err(kind) = over {
+            // Whoever came at the last moment has been let go, so the wait has succeeded.
+            return opener.cancel().unwrap_or(Err(kind));
+        }
+    }
+}
+
+/// A thread that blocks in the open.
+struct Opener {
+    thread: JoinHandle<()>,
+    opened: Receiver<Option<Result<File, Kind>>>,
+    /// Hangs up when the thread is done.
+    done: PipeReader,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Opener {
+    fn start(fifo: Arc<Fifo>, end: End) -> Result<Self, Kind> {
+        make_interruptible().map_err(Kind::call("sigaction"))?;
+        let (sender, opened) = mpsc::sync_channel(1);
+        let (done, not_done) = io::pipe().map_err(Kind::call("pipe"))?;
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let seen = cancelled.clone();
+        let thread = thread::Builder::new()
+            .name("fifo open".to_owned())
+            .spawn(move || {
+                let _not_done = not_done;
+                // Nobody listens any more only if the waiting thread panicked.
+                let _ = sender.send(open_unless_cancelled(&fifo, end, &seen));
+            })
+            .map_err(Kind::call("start a thread"))?;
+        Ok(Self {
+            thread,
+            opened,
+            done,
+            cancelled,
+        })
+    }
+
+    /// The outcome of an open that is done.
+    fn outcome(&self) -> Result<File, Kind> {
+        match self.opened.recv() {
+            Ok(Some(opened)) => opened,
+            Ok(None) | Err(_) => Err(io::Error::other("the opening thread died").into()),
+        }
+    }
+
+    /// Ends the open, unless it has just succeeded or failed: then returns that.
+    ///
+    /// A signal that comes just before the thread enters the open is lost, hence one every millisecond. Where sending it is refused
+    /// the thread stays.
+    fn cancel(self) -> Option<Result<File, Kind>> {
+        self.cancelled.store(true, Ordering::SeqCst);
+        loop {
+            // SAFETY: the thread has not been joined, so that its handle is valid. The cast is for musl, where the standard library has
+            // a number and libc a pointer for the same thing.
+            let refused =
+                unsafe { libc::pthread_kill(self.thread.as_pthread_t() as _, INTERRUPT as i32) };
+            if refused != 0 {
+                return self.opened.try_recv().ok().flatten();
+            }
+            match self.opened.recv_timeout(Duration::from_millis(1)) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+/// Without a thread, where there can be none: only the other side or a deadly signal ends it.
+fn open_for_ever(fifo: &Fifo, end: End) -> Result<File, Kind> {
+    let opened = open_unless_cancelled(fifo, end, &AtomicBool::new(false));
+    opened.unwrap_or_else(|| Err(Errno::EINTR.into()))
+}
+
+/// None if the wait was given up before the open came to an end.
+fn open_unless_cancelled(
+    fifo: &Fifo,
+    end: End,
+    cancelled: &AtomicBool,
+) -> Option<Result<File, Kind>> {
+    loop {
+        match fifo.open(end) {
+            Err(Kind::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                if cancelled.load(Ordering::SeqCst) {
+                    return None;
+                }
+            }
+            opened => return Some(opened),
+        }
+    }
+}
