@@ -219,7 +219,7 @@ fn exit(dir: Option<ExitDir>, status: u8, name: Option<String>) -> Result<Status
         name,
         ..Record::exited(status)
     };
-    if !dir.exit(&record)? {
+    if !dir.signal(&record)? {
         log::info!(
             "{:?} already contains an exit signal, which stays as it is",
             dir.path()

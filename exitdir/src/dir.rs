@@ -28,9 +28,9 @@ pub struct ExitGuard(Option<Leader>);
 /// Signals that it is time to exit, in the directory of `EXIT_DIR`. Without one, nothing happens.
 ///
 /// # Errors
-/// See [`ExitDir::exit`].
-pub fn exit() -> Result<(), Error> {
-    ExitDir::from_env().map_or(Ok(()), |dir| dir.exit(&Record::exited(0)).map(drop))
+/// See [`ExitDir::signal`].
+pub fn signal_exit() -> Result<(), Error> {
+    ExitDir::from_env().map_or(Ok(()), |dir| dir.signal(&Record::exited(0)).map(drop))
 }
 
 /// Leads the directory of `EXIT_DIR` until the guard is dropped, which signals. Without a directory, nothing happens.
@@ -70,7 +70,7 @@ impl ExitDir {
     ///
     /// # Errors
     /// Those of `open(2)` and `linkat(2)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EROFS`, `ENOSPC`.
-    pub fn exit(&self, record: &Record) -> Result<bool, Error> {
+    pub fn signal(&self, record: &Record) -> Result<bool, Error> {
         let line = record.now().to_json() + "\n";
         match entries::write(&self.0, line.as_bytes()) {
             Ok(()) => Ok(true),
@@ -145,7 +145,7 @@ impl Drop for ExitGuard {
             Record::exited(0)
         };
         // There is nobody to return the error to: followers learn that the leader died.
-        if let Some(Err(error)) = self.0.as_ref().map(|leader| leader.exit(&record)) {
+        if let Some(Err(error)) = self.0.as_ref().map(|leader| leader.signal(&record)) {
             log::error!("{error}");
         }
     }

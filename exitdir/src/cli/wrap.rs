@@ -88,7 +88,7 @@ fn signal(leader: &Leader, name: Option<String>, exit: &Result<Exit, Failure>) {
         Err(failure) => Record::exited(failure.status().code()),
     };
     outlive_file_size_limit();
-    if let Err(error) = leader.exit(&Record { name, ..record }) {
+    if let Err(error) = leader.signal(&Record { name, ..record }) {
         let error = with_sources(&error);
         log::error!("{error}; followers will see that the leader died");
     }
