@@ -24,7 +24,7 @@ pub struct PidFile {
 
 /// What a pidfile says, and whether it is still so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct PidFileStatus {
     /// Whether there is a file.
     pub exists: bool,
     /// The PID in the file; none when the file is missing or empty.
@@ -102,12 +102,12 @@ impl PidFile {
     ///
     /// # Errors
     /// `EINVAL` when the content is no PID or the file is no regular file, `ELOOP` for an untrusted link, and those of `open(2)`.
-    pub fn status(&self) -> Result<State, Error> {
+    pub fn status(&self) -> Result<PidFileStatus, Error> {
         self.look().map_err(|kind| kind.at(&self.path))
     }
 
-    fn look(&self) -> Result<State, Kind> {
-        let mut state = State {
+    fn look(&self) -> Result<PidFileStatus, Kind> {
+        let mut state = PidFileStatus {
             exists: false,
             pid: None,
             running: false,
