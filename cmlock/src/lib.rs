@@ -24,7 +24,7 @@ mod request;
 mod time;
 
 #[cfg(feature = "client")]
-pub use admin::{State, break_lock, locks, locks_everywhere, release, status};
+pub use admin::{LockState, break_lock, locks, locks_everywhere, release, status};
 #[cfg(feature = "client")]
 pub use client::Client;
 pub use coord_core::Errno;

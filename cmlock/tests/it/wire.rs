@@ -204,7 +204,7 @@ async fn a_wait_that_is_given_up_leaves_no_lock_behind() {
     assert_eq!(error.errno(), Errno::ECANCELED, "{error}");
     // What keeps the name from the creation is over.
     let left = cmlock::status(&place.client("b").await, "x").await.unwrap();
-    assert!(left.is_some_and(|left| left.obstacle().is_none()));
+    assert!(left.is_some_and(|left| left.held_by().is_none()));
     let next = Lock::new(&place.client("b").await, "x", None).wait(Duration::ZERO);
     next.acquire().await.unwrap().release().await.unwrap();
     assert!(!place.exists("x"));

@@ -11,7 +11,7 @@ use coord_core::{
 };
 use coord_lease::block_on;
 use lockheed::{
-    Condition, Error, ErrorKind, Lease, LeaseId, LockName, State, Store, Timestamp, Token,
+    Condition, Error, ErrorKind, Lease, LeaseId, LockName, LockState, Store, Timestamp, Token,
 };
 
 use super::{
@@ -131,7 +131,7 @@ fn not_that(error: Error) -> Failure {
 }
 
 /// What is typed to end this lease and no other.
-pub(super) fn break_command(store: &StoreArg, state: &State, lease: &Lease) -> String {
+pub(super) fn break_command(store: &StoreArg, state: &LockState, lease: &Lease) -> String {
     let LeaseId { holder, token } = state.id_of(lease);
     let id = format!("--id={}", shell_quoted(&holder));
     let token = token.map(|token| format!("--fencing-token={token}"));
@@ -163,7 +163,7 @@ fn does_not_hold(name: &LockName) -> Status {
     Status::NO
 }
 
-fn would_break(state: &State) -> String {
+fn would_break(state: &LockState) -> String {
     let name = &state.name;
     let holders = |mut leases: Vec<&Lease>| {
         leases.sort_by(|a, b| a.holder.cmp(&b.holder));
