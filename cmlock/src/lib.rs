@@ -41,5 +41,5 @@ pub use judge::{FreeReason, HeldBy, Verdict};
 #[cfg(feature = "client")]
 pub use lock::Lock;
 pub use name::{NoPod, PodName};
-pub use record::{Malformed, Owner, Record, Run};
+pub use record::{ContainerRun, Malformed, Owner, Record};
 pub use time::Time;
