@@ -68,23 +68,27 @@ pub(crate) struct Break {
 impl Wanted {
     /// Begins to wait.
     pub(crate) fn report(&self, name: &str) -> WaitReport {
-        let limit = match self.wait {
-            Some(Wait::For(limit)) => Some(limit),
-            Some(Wait::Forever) => None,
-            None => self.timeout,
-        };
-        WaitReport::start(CmlockCli::NAME, [name], limit, !self.no_wait)
+        WaitReport::start(CmlockCli::NAME, [name], self.limit(), !self.no_wait)
     }
 
     pub(crate) fn lock(&self, client: &Client, name: &str, report: &WaitReport) -> Lock {
-        let lock = Lock::new(client, name, self.timeout)
+        let lock = Lock::new(client, name)
+            .hold(self.timeout.unwrap_or_default())
             .with_labels(self.labels.clone())
             .on_event(report::handler(report));
-        match self.wait {
+        match self.limit() {
             _ if self.no_wait => lock.wait(Duration::ZERO),
-            Some(Wait::For(limit)) => lock.wait(limit),
-            Some(Wait::Forever) => lock.wait_for_ever(),
+            Some(limit) => lock.wait(limit),
             None => lock,
+        }
+    }
+
+    /// How long to wait; none for ever.
+    fn limit(&self) -> Option<Duration> {
+        match self.wait {
+            Some(Wait::For(limit)) => Some(limit),
+            Some(Wait::Forever) => None,
+            None => self.timeout,
         }
     }
 }
