@@ -128,6 +128,18 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
 ///
 /// `holder` is [`Record::holder_id`]. It needs [`Client::rules_to_break`], and no Pod.
 ///
+/// ```no_run
+/// # async fn example(client: &cmlock::Client) -> Result<(), cmlock::Error> {
+/// if let Some(lock) = cmlock::status(client, "migrate").await?
+///     && let Some(by) = lock.held_by()
+/// {
+///     println!("held by {by}");
+///     cmlock::break_lock(client, "migrate", lock.record.holder_id()).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `ESTALE` when that holder does not have it, with who does; `EACCES` without the right to delete
 /// it, which the text says; `EINVAL` when it cannot be read; those of the requests.

@@ -17,6 +17,21 @@ use crate::{
 };
 
 /// A directory in which an entry means: time to exit.
+///
+/// ```
+/// use exitdir::{ExitDir, Record};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// let dir = ExitDir::new(directory.path());
+/// assert_eq!(dir.signalled()?, None);
+/// dir.signal(&Record::exited(7).named("migration"))?;
+/// let record = dir.signalled()?.expect("it is time to exit");
+/// assert_eq!(record.status, Some(7));
+/// dir.clear()?; // before a restart
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitDir(PathBuf);
 
@@ -34,6 +49,14 @@ pub fn signal_exit() -> Result<(), Error> {
 }
 
 /// Leads the directory of `EXIT_DIR` until the guard is dropped, which signals. Without a directory, nothing happens.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let _guard = exitdir::on_exit()?; // followers end when it is dropped, in a panic too
+/// // the work
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// See [`ExitDir::lead`].

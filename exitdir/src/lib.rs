@@ -15,6 +15,7 @@ mod watcher;
 
 #[cfg(feature = "tokio")]
 pub use aware::{aware, aware_of};
+pub use coord_core::Errno;
 pub use dir::{ExitDir, ExitGuard, on_exit, signal_exit};
 pub use error::{Error, Names};
 pub use leader::Leader;

@@ -124,6 +124,22 @@ pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<LockState, 
 
 /// Every lock that the condition holds for, by name; each that cannot be read is an error of its own.
 ///
+/// ```
+/// use lockheed::{Lock, MemoryStore, delete_lock, locks};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// # Lock::new(store.clone(), "deploy".parse()?).tags(["prod"]).acquire().await?.release().await?;
+/// let free = r#"tags contains "prod" and acquired equals false"#.parse()?;
+/// for lock in locks(&store, Some(&free)).await? {
+///     delete_lock(&store, &lock?.name, Some(&free)).await?;
+/// }
+/// # assert!(locks(&store, None).await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// That of the store.
 pub async fn locks<S: Store>(

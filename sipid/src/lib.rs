@@ -16,6 +16,7 @@ mod trust;
 mod users;
 
 pub use claim::Claim;
+pub use coord_core::Errno;
 pub use coord_process::{InvalidPid, Pid};
 pub use error::Error;
 pub use identity::Identity;

@@ -15,6 +15,20 @@ use crate::{
 use coord_process::Process;
 
 /// A pidfile. Nothing is opened or made before a method is called.
+///
+/// ```
+/// use sipid::{Pid, PidFile};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// let file = PidFile::new(directory.path().join("web.pid"));
+/// assert!(!file.status()?.running);
+/// let claim = file.claim_and_hold()?; // this process; with `claim(pid)` another one
+/// assert_eq!(file.status()?.pid, Some(Pid::own()));
+/// claim.release()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PidFile {
     pub(crate) path: PathBuf,
@@ -153,7 +167,7 @@ impl PidFile {
         match self.judge(pid, file)?.0 {
             Verdict::Gone => Ok(None),
             Verdict::Runs(process) => Ok(Some(process)),
-            Verdict::Doubtful(doubt) => Err(Kind::Doubtful(pid, doubt)),
+            Verdict::Doubtful(doubt) => Err(Kind::Unwatchable(pid, doubt)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, os::fd::BorrowedFd, time::Duration};
 
-use coord_core::{HasErrno, Status, cli::Failure, errno::with_sources};
+use coord_core::{Status, cli::Failure, errno::with_sources};
 use coord_process::supervise::{Condition, Exit, Guard, Plan, Reason};
 use exitdir::{Ended, Error, ExitDir, Leader, Names, Record, Watcher};
 use nix::libc;

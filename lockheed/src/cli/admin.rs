@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use coord_core::{
     Status,
     cli::{Failure, Tool, help::heading, print},
@@ -28,7 +28,7 @@ pub(crate) struct Break {
     #[command(flatten)]
     lock: LockArg,
     /// Only the lease of this holder, as inspect shows it
-    #[arg(long, help_heading = heading::LEASE)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: Option<String>,
     /// Only the lease with this fencing token, to tell it from others of the same ID [default: any]
     #[arg(long, value_name = "TOKEN", requires = "id", help_heading = heading::LEASE)]
@@ -186,6 +186,8 @@ fn would_break(state: &LockState) -> String {
 fn would_have(lease: &Lease, now: Timestamp) -> String {
     if lease.is_expired(now) {
         expired_ago(lease, now)
+    } else if lease.expires.is_never() {
+        "would have had no end".to_owned()
     } else {
         format!("would have lasted until {}", lease.expires.to_the_second())
     }

@@ -243,7 +243,7 @@ fn break_says_whose_lease_it_ends() {
     let stdout = place.expect(&["break", "x", "--yes", "--if", "tags contains t"], 0);
     assert_eq!(
         stdout,
-        "ended the lease of \"a\", which would have lasted until 9999-12-31T23:59:59Z\n"
+        "ended the lease of \"a\", which would have had no end\n"
     );
     assert_eq!(place.expect(&["break", "x", "--yes"], 0), "");
 }
