@@ -1,6 +1,6 @@
 //! What is wrong with the arguments, on one line: what it is, and what would be right.
 
-use std::{env, error::Error as _, ffi::OsStr, num::ParseIntError};
+use std::{env, error::Error as _, ffi::OsStr};
 
 use clap::{
     Command, Error,
@@ -225,6 +225,14 @@ fn invalid(error: &Error, arg: &str, value: &str) -> String {
     }
 }
 
+/// What the standard library says of what is no number of the wanted type.
+const NOT_NUMBERS: [&str; 4] = [
+    "invalid digit found in string",
+    "cannot parse integer from empty string",
+    "number too large to fit in target type",
+    "number too small to fit in target type",
+];
+
 /// What the standard library and clap say of numbers is for programmers.
 fn why(error: &(dyn std::error::Error + 'static)) -> String {
     let text = error.to_string();
@@ -232,7 +240,7 @@ fn why(error: &(dyn std::error::Error + 'static)) -> String {
     let range = range.and_then(|(_, range)| range.split_once("..="));
     match range {
         Some((least, most)) => format!("write a number from {least} to {most}"),
-        None if error.is::<ParseIntError>() => "write a whole number".to_owned(),
+        None if NOT_NUMBERS.contains(&&*text) => "write a whole number".to_owned(),
         None => text,
     }
 }

@@ -360,7 +360,13 @@ fn wrong_usage_is_64_and_a_bad_name_22() {
         stderr.contains("at character 20: expected \"tags\", \"acquired\" or \"(\", found the end"),
         "{stderr}"
     );
-    assert_eq!(place.run(&["acquire", "x", "--id", ""]).0, 22);
+    for command in [
+        &["acquire", "x", "--id", ""][..],
+        &["run", "x", "--id", "", "--", "true"],
+        &["run", "x", "--duration", "0.0001", "--", "true"],
+    ] {
+        assert_eq!(place.run(command).0, 64, "{command:?}");
+    }
     assert_eq!(
         fs::read_dir(place.locks())
             .unwrap()
