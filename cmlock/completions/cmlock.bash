@@ -71,7 +71,7 @@ _cmlock() {
 
     case "${cmd}" in
         cmlock)
-            opts="-n -s -v -q -h -V --pod --container --kubeconfig --context --namespace --cluster --user --server --token --as --as-group --verbose --quiet --help --version run acquire release break status list check help"
+            opts="-s -n -v -q -h -V --pod --container --kubeconfig --context --cluster --user --server --token --as --as-group --namespace --verbose --quiet --help --version run acquire release break status list check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -93,14 +93,6 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -129,6 +121,14 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -137,7 +137,7 @@ _cmlock() {
             return 0
             ;;
         cmlock__subcmd__acquire)
-            opts="-n -s -v -q -h --timeout --wait --no-wait --label --pod --container --kubeconfig --context --namespace --cluster --user --server --token --as --as-group --verbose --quiet --help"
+            opts="-o -s -n -v -q -h --timeout --wait --no-wait --label --output --pod --container --kubeconfig --context --cluster --user --server --token --as --as-group --namespace --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -153,6 +153,14 @@ _cmlock() {
                     ;;
                 --label)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json yaml" -- "${cur}"))
                     return 0
                     ;;
                 --pod)
@@ -171,14 +179,6 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -207,6 +207,14 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -215,7 +223,7 @@ _cmlock() {
             return 0
             ;;
         cmlock__subcmd__break)
-            opts="-n -s -v -q -h --holder --pod --container --kubeconfig --context --namespace --cluster --user --server --token --as --as-group --verbose --quiet --help"
+            opts="-s -n -v -q -h --holder --pod --container --kubeconfig --context --cluster --user --server --token --as --as-group --namespace --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -241,14 +249,6 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -277,6 +277,14 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -285,7 +293,7 @@ _cmlock() {
             return 0
             ;;
         cmlock__subcmd__check)
-            opts="-n -s -v -q -h --pod --container --kubeconfig --context --namespace --cluster --user --server --token --as --as-group --verbose --quiet --help"
+            opts="-s -n -v -q -h --pod --container --kubeconfig --context --cluster --user --server --token --as --as-group --namespace --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -307,14 +315,6 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -340,6 +340,14 @@ _cmlock() {
                     return 0
                     ;;
                 --as-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -477,7 +485,7 @@ _cmlock() {
             return 0
             ;;
         cmlock__subcmd__list)
-            opts="-o -A -n -s -v -q -h --output --all-namespaces --pod --container --kubeconfig --context --namespace --cluster --user --server --token --as --as-group --verbose --quiet --help"
+            opts="-o -A -s -n -v -q -h --output --all-namespaces --pod --container --kubeconfig --context --cluster --user --server --token --as --as-group --namespace --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -507,14 +515,6 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -543,6 +543,14 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -551,7 +559,7 @@ _cmlock() {
             return 0
             ;;
         cmlock__subcmd__release)
-            opts="-n -s -v -q -h --holder --pod --container --kubeconfig --context --namespace --cluster --user --server --token --as --as-group --verbose --quiet --help"
+            opts="-s -n -v -q -h --holder --pod --container --kubeconfig --context --cluster --user --server --token --as --as-group --namespace --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -577,14 +585,6 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -613,6 +613,14 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -621,7 +629,7 @@ _cmlock() {
             return 0
             ;;
         cmlock__subcmd__run)
-            opts="-n -s -v -q -h --timeout --wait --no-wait --label --grace --signal --kill-mode --rewrite --pod --container --kubeconfig --context --namespace --cluster --user --server --token --as --as-group --verbose --quiet --help"
+            opts="-s -n -v -q -h --timeout --wait --no-wait --label --grace --signal --kill-mode --rewrite --pod --container --kubeconfig --context --cluster --user --server --token --as --as-group --namespace --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -671,14 +679,6 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -707,6 +707,14 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -715,7 +723,7 @@ _cmlock() {
             return 0
             ;;
         cmlock__subcmd__status)
-            opts="-o -n -s -v -q -h --output --pod --container --kubeconfig --context --namespace --cluster --user --server --token --as --as-group --verbose --quiet --help"
+            opts="-o -s -n -v -q -h --output --pod --container --kubeconfig --context --cluster --user --server --token --as --as-group --namespace --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -745,14 +753,6 @@ _cmlock() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --namespace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -778,6 +778,14 @@ _cmlock() {
                     return 0
                     ;;
                 --as-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cmlock_global_optspecs
-    string join \n pod= container= kubeconfig= context= n/namespace= cluster= user= s/server= token= as= as-group= v/verbose q/quiet h/help V/version
+    string join \n pod= container= kubeconfig= context= cluster= user= s/server= token= as= as-group= n/namespace= v/verbose q/quiet h/help V/version
 end
 
 function __fish_cmlock_needs_command
@@ -28,13 +28,13 @@ complete -c cmlock -n "__fish_cmlock_needs_command" -l pod -d 'The Pod that owns
 complete -c cmlock -n "__fish_cmlock_needs_command" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_needs_command" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
 complete -c cmlock -n "__fish_cmlock_needs_command" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c cmlock -n "__fish_cmlock_needs_command" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_needs_command" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_needs_command" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_needs_command" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
 complete -c cmlock -n "__fish_cmlock_needs_command" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c cmlock -n "__fish_cmlock_needs_command" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_needs_command" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_needs_command" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_needs_command" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_needs_command" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_needs_command" -s h -l help -d 'Print help'
@@ -47,8 +47,8 @@ complete -c cmlock -n "__fish_cmlock_needs_command" -f -a "status" -d 'Show who 
 complete -c cmlock -n "__fish_cmlock_needs_command" -f -a "list" -d 'List the locks'
 complete -c cmlock -n "__fish_cmlock_needs_command" -f -a "check" -d 'Check that this user has the required permissions, else print a Role that gives them'
 complete -c cmlock -n "__fish_cmlock_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l timeout -d 'Wait at most this long; the lock also expires this long after it is acquired [default: wait for ever, no expiry]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l wait -d 'Wait at most this long, or `forever`, whatever the timeout is [default: the timeout, else forever]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l timeout -d 'When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l wait -d 'Wait at most this long, or `forever` [default: the value of --timeout, else forever]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l label -d 'Put a label on the lock\'s ConfigMap; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l grace -d 'Grace period between asking the command to stop and killing it [default: 10s, at most a quarter of the timeout; 25s after a forwarded TERM or INT]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l signal -d 'Signal that asks the command to stop: a name, RTMIN+3, or a number' -r
@@ -59,47 +59,50 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l pod -d 'The Pod th
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l no-wait -d 'Do not wait for whoever holds the lock'
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l timeout -d 'Wait at most this long; the lock also expires this long after it is acquired [default: wait for ever, no expiry]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l wait -d 'Wait at most this long, or `forever`, whatever the timeout is [default: the timeout, else forever]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l timeout -d 'When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l wait -d 'Wait at most this long, or `forever` [default: the value of --timeout, else forever]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l label -d 'Put a label on the lock\'s ConfigMap; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s o -l output -d 'What to print: the holder\'s ID, or an object with holder and name' -r -f -a "text\t'For people'
+json\t'An object'
+yaml\t'An object'"
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l no-wait -d 'Do not wait for whoever holds the lock'
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s q -l quiet -d 'Log less; may be repeated'
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s h -l help -d 'Print help'
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l holder -d 'The holder\'s ID, as acquire printed it [default: whoever holds it in this Pod]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s h -l help -d 'Print help'
@@ -108,13 +111,13 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l pod -d 'The Pod 
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s h -l help -d 'Print help'
@@ -125,13 +128,13 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l pod -d 'The Pod
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -144,13 +147,13 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l pod -d 'The Pod t
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s A -l all-namespaces -d 'List the locks of all namespaces'
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s q -l quiet -d 'Log less; may be repeated'
@@ -159,13 +162,13 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l pod -d 'The Pod 
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand check" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand check" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -s h -l help -d 'Print help'

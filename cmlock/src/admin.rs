@@ -15,17 +15,17 @@ use crate::{
 
 /// A lock's object, and what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct LockState {
     /// What it says.
     pub record: Record,
     /// What it means, now.
     pub verdict: Verdict,
 }
 
-impl State {
+impl LockState {
     /// Who holds it, if somebody does.
     #[must_use]
-    pub fn obstacle(&self) -> Option<&HeldBy> {
+    pub fn held_by(&self) -> Option<&HeldBy> {
         match &self.verdict {
             Verdict::Held(obstacle) => Some(obstacle),
             _ => None,
@@ -38,7 +38,7 @@ impl State {
 /// # Errors
 /// `EINVAL` for a name that cannot be one, and for an object that is not a lock; those of the
 /// requests.
-pub async fn status(client: &Client, name: &str) -> Result<Option<State>, Error> {
+pub async fn status(client: &Client, name: &str) -> Result<Option<LockState>, Error> {
     let state = async {
         let object = read(client, name).await?;
         match object {
@@ -54,7 +54,7 @@ pub async fn status(client: &Client, name: &str) -> Result<Option<State>, Error>
 ///
 /// # Errors
 /// Those of the requests.
-pub async fn locks(client: &Client) -> Result<Vec<Result<State, Error>>, Error> {
+pub async fn locks(client: &Client) -> Result<Vec<Result<LockState, Error>>, Error> {
     let locks = found(client, false).await?;
     Ok(locks.into_iter().map(|(_, lock)| lock).collect())
 }
@@ -65,14 +65,14 @@ pub async fn locks(client: &Client) -> Result<Vec<Result<State, Error>>, Error> 
 /// As [`locks`].
 pub async fn locks_everywhere(
     client: &Client,
-) -> Result<Vec<(String, Result<State, Error>)>, Error> {
+) -> Result<Vec<(String, Result<LockState, Error>)>, Error> {
     found(client, true).await
 }
 
 async fn found(
     client: &Client,
     everywhere: bool,
-) -> Result<Vec<(String, Result<State, Error>)>, Error> {
+) -> Result<Vec<(String, Result<LockState, Error>)>, Error> {
     let of_list = |error| Kind::from(error).at("");
     let candidates = client.candidates(everywhere).await.map_err(of_list)?;
     let mut locks = Vec::new();
@@ -128,6 +128,18 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
 ///
 /// `holder` is [`Record::holder_id`]. It needs [`Client::rules_to_break`], and no Pod.
 ///
+/// ```no_run
+/// # async fn example(client: &cmlock::Client) -> Result<(), cmlock::Error> {
+/// if let Some(lock) = cmlock::status(client, "migrate").await?
+///     && let Some(by) = lock.held_by()
+/// {
+///     println!("held by {by}");
+///     cmlock::break_lock(client, "migrate", lock.record.holder_id()).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `ESTALE` when that holder does not have it, with who does; `EACCES` without the right to delete
 /// it, which the text says; `EINVAL` when it cannot be read; those of the requests.
@@ -158,7 +170,7 @@ pub async fn break_lock(client: &Client, name: &str, holder: &str) -> Result<Rec
 /// Without the right to read the Pod, what the object says counts.
 async fn now_held_by(client: &Client, object: &ConfigMap, record: &Record) -> Option<HeldBy> {
     match state(client, object).await {
-        Ok(state) => state.obstacle().cloned(),
+        Ok(state) => state.held_by().cloned(),
         Err(_) => Some(HeldBy::of(record)),
     }
 }
@@ -200,10 +212,10 @@ async fn read(client: &Client, name: &str) -> Result<Option<ConfigMap>, Kind> {
     Ok(client.get(CONFIGMAPS, name).await?)
 }
 
-async fn state(client: &Client, object: &ConfigMap) -> Result<State, Kind> {
+async fn state(client: &Client, object: &ConfigMap) -> Result<LockState, Kind> {
     let record = Record::read(object)?;
     let pod: Option<Pod> = client.get(PODS, &record.owner.name).await?;
     let owner = OwnerState::of(&record.owner, pod.as_ref());
     let verdict = judge(&record, &owner, ClockBounds::of(client.now()), None);
-    Ok(State { record, verdict })
+    Ok(LockState { record, verdict })
 }

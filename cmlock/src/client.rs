@@ -18,7 +18,7 @@ use crate::{
     error::Kind,
     holder::{Holder, own_run, phase},
     protocol::Refusal,
-    record::{Owner, Run},
+    record::{ContainerRun, Owner},
 };
 
 pub(crate) const CONFIGMAPS: &str = "configmaps";
@@ -36,7 +36,7 @@ pub struct Client {
 }
 
 /// The Pod, and the run of the container, if that is noted.
-type OwnRun = (Owner, Option<Run>);
+type OwnRun = (Owner, Option<ContainerRun>);
 
 /// The container that this process is said to be in.
 #[derive(Clone)]
@@ -237,7 +237,7 @@ impl Client {
     }
 
     /// Before the Pod has a status of the container, it has not been restarted.
-    fn run_of(&self, pod: &Pod, container: &Container) -> Result<Option<Run>, Refusal> {
+    fn run_of(&self, pod: &Pod, container: &Container) -> Result<Option<ContainerRun>, Refusal> {
         let Container { name, must_be } = container;
         let known = own_run(pod, name);
         let spec = pod.spec.iter();
@@ -246,7 +246,7 @@ impl Client {
                 .iter()
                 .chain(spec.init_containers.iter().flatten())
         });
-        let first = || Run {
+        let first = || ContainerRun {
             container: name.clone(),
             restarts: 0,
         };

@@ -5,14 +5,14 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time as PodTime,
 };
 
-use crate::record::{Owner, Run};
+use crate::record::{ContainerRun, Owner};
 
 /// Who wants a lock, or holds it: two of one Pod differ in their IDs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
     pub(crate) id: String,
     pub(crate) owner: Owner,
-    pub(crate) run: Option<Run>,
+    pub(crate) run: Option<ContainerRun>,
 }
 
 impl Holder {
@@ -43,7 +43,7 @@ pub enum OwnerState {
 /// A container of the owner Pod, as the kubelet last told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
-    pub(crate) run: Run,
+    pub(crate) run: ContainerRun,
     /// Whoever ran in it before this does so no more: when it last began or ended, in Unix seconds by the node's clock.
     turned: Option<i64>,
 }
@@ -80,13 +80,13 @@ pub(crate) fn phase(pod: &Pod) -> &str {
 /// The run of a container that this process is in. A status that says that the container does not run is older than this process: it is of
 /// the run before, or of none. One that says still that the run before runs cannot be told, and gives a count that is too low.
 #[cfg(feature = "client")]
-pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<Run> {
+pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<ContainerRun> {
     let status = statuses(pod).find(|status| status.name == container)?;
     let state = status.state.as_ref();
     let ended = |state: &ContainerState| state.terminated.is_some();
     let before = status.last_state.as_ref().is_some_and(ended) || status.restart_count > 0;
     let behind = state.is_some_and(|state| ended(state) || (state.waiting.is_some() && before));
-    Some(Run {
+    Some(ContainerRun {
         container: container.to_owned(),
         restarts: status.restart_count + i32::from(behind),
     })
@@ -95,7 +95,7 @@ pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<Run> {
 /// An init container can hold locks, too.
 fn containers(pod: &Pod) -> Vec<Container> {
     let container = |status: &ContainerStatus| Container {
-        run: Run {
+        run: ContainerRun {
             container: status.name.clone(),
             restarts: status.restart_count,
         },

@@ -7,7 +7,7 @@ use coord_core::BootInstant;
 use crate::{
     Time,
     holder::{Container, Holder, OwnerState},
-    record::{Owner, Record, Run},
+    record::{ContainerRun, Owner, Record},
     time::ClockBounds,
 };
 
@@ -32,7 +32,7 @@ pub enum FreeReason {
     /// The owner Pod's phase is `Failed` or `Succeeded`.
     OwnerFinished(Owner, String),
     /// The holder's container has been restarted since.
-    Restarted(Owner, Run),
+    Restarted(Owner, ContainerRun),
 }
 
 /// What is in the way.
@@ -107,7 +107,7 @@ pub(crate) fn freed(
 
 /// The container of this run, if it has been restarted more often by now. That alone proves nothing: the holder may have noted the count of the
 /// run before its own, as the kubelet tells of a restart a moment later.
-fn counted<'a>(run: &Run, containers: &'a [Container]) -> Option<&'a Container> {
+fn counted<'a>(run: &ContainerRun, containers: &'a [Container]) -> Option<&'a Container> {
     containers
         .iter()
         .find(|now| now.run.container == run.container && now.run.restarts > run.restarts)

@@ -24,7 +24,7 @@ mod request;
 mod time;
 
 #[cfg(feature = "client")]
-pub use admin::{State, break_lock, locks, locks_everywhere, release, status};
+pub use admin::{LockState, break_lock, locks, locks_everywhere, release, status};
 #[cfg(feature = "client")]
 pub use client::Client;
 pub use coord_core::Errno;
@@ -41,5 +41,5 @@ pub use judge::{FreeReason, HeldBy, Verdict};
 #[cfg(feature = "client")]
 pub use lock::Lock;
 pub use name::{NoPod, PodName};
-pub use record::{Malformed, Owner, Record, Run};
+pub use record::{ContainerRun, Malformed, Owner, Record};
 pub use time::Time;

@@ -30,7 +30,6 @@ pub(crate) type PodLock = protocol::PodLock<Failed>;
 #[derive(Clone)]
 pub struct Lock {
     client: Client,
-    timeout: Option<Duration>,
     name: String,
     labels: BTreeMap<String, String>,
     wait: Wait,
@@ -44,18 +43,15 @@ pub struct Lock {
 
 impl Lock {
     /// A lock of this name: the name of its ConfigMap, in the namespace of the client's Pod.
-    ///
-    /// The timeout is both how long to wait and how long the lock may be held; none, or zero, is to wait for ever and to have no expiry.
+    /// Unless more is said, it is waited for without a limit, and has no expiry.
     #[must_use]
-    pub fn new(client: &Client, name: &str, timeout: Option<Duration>) -> Self {
-        let timeout = timeout.filter(|timeout| !timeout.is_zero());
+    pub fn new(client: &Client, name: &str) -> Self {
         Self {
             client: client.clone(),
-            timeout,
             name: name.to_owned(),
             labels: BTreeMap::new(),
-            wait: timeout.map_or(Wait::Forever, Wait::For),
-            hold: timeout,
+            wait: Wait::Forever,
+            hold: None,
             extend: None,
             written: Written::default(),
             handler: None,
@@ -75,21 +71,15 @@ impl Lock {
         self
     }
 
-    /// Waits so long at most, whatever the timeout is; zero is not to wait at all.
+    /// Waits at most this long; zero is not to wait at all.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Wait::at_most(wait);
         self
     }
 
-    /// Waits for ever, whatever the timeout is.
-    #[must_use]
-    pub fn wait_for_ever(mut self) -> Self {
-        self.wait = Wait::Forever;
-        self
-    }
-
-    /// Holds it so long at most, whatever the timeout is; zero is without expiry.
+    /// Lets the lock expire this long after it is acquired, or [extended](Self::extend_every); zero
+    /// is without expiry.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold = Some(hold).filter(|hold| !hold.is_zero());
@@ -114,12 +104,6 @@ impl Lock {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The timeout it was made with.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
     }
 
     /// The `data` of its object as this lock has written it last: `expiresAt` in Unix seconds, when there is an expiry. Empty before it was acquired.

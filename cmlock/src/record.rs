@@ -37,7 +37,7 @@ pub struct Owner {
 
 /// One run of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct ContainerRun {
     /// The container's name.
     pub container: String,
     /// How often it had been restarted.
@@ -58,7 +58,7 @@ pub struct Record {
     /// The holder's ID; none in what Go programs write.
     pub holder: Option<String>,
     /// The holder's container, if it noted that.
-    pub run: Option<Run>,
+    pub run: Option<ContainerRun>,
     /// When the holder ran for sure: Unix seconds by its node's clock, which is the one that the times in its Pod's status are of.
     pub(crate) since: Option<u64>,
     /// The object is about to be deleted, and something (a finalizer) keeps it.
@@ -269,12 +269,15 @@ fn expires(object: &ConfigMap) -> Result<Option<Time>, Malformed> {
     }
 }
 
-fn run(container: Option<String>, restarts: Option<String>) -> Result<Option<Run>, Malformed> {
+fn run(
+    container: Option<String>,
+    restarts: Option<String>,
+) -> Result<Option<ContainerRun>, Malformed> {
     let (Some(container), Some(restarts)) = (container, restarts) else {
         return Ok(None);
     };
     let restarts = number(RESTARTS, &restarts)?;
-    Ok(Some(Run {
+    Ok(Some(ContainerRun {
         container,
         restarts,
     }))

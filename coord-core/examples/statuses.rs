@@ -31,7 +31,12 @@ enum End {
     /// Answer no
     No,
     /// Fail with an error number
-    Errno { number: i32 },
+    Errno {
+        number: i32,
+        /// An option with a value, which is not looked at
+        #[arg(long, env = "STATUSES_LIMIT", hide_env_values = true)]
+        limit: Option<u8>,
+    },
     /// Fail in words of any kind
     Fail { words: String },
     /// Find the arguments wrong only after they were parsed
@@ -91,7 +96,9 @@ impl Tool for Statuses {
         match self.end {
             End::Yes => {}
             End::No => return Ok(Status::NO),
-            End::Errno { number } => return Err(io::Error::from_raw_os_error(number).into()),
+            End::Errno { number, limit: _ } => {
+                return Err(io::Error::from_raw_os_error(number).into());
+            }
             End::Fail { words } => return Err(io::Error::other(words).into()),
             End::Usage => return Err(Failure::usage("these do not go together")),
             End::Panic => panic!("on purpose\nin two lines"),

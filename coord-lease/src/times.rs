@@ -29,16 +29,36 @@ impl Times {
     /// Shorter than the thirty seconds after which the kubelet kills a container that it has asked to end.
     pub const SIGNAL_GRACE: Duration = Duration::from_secs(25);
 
+    /// No lease under which a command runs is shorter: it is renewed often enough as it is.
+    pub const SHORTEST: Duration = Duration::from_secs(1);
+
+    /// It is renewed no more often.
+    pub const MOST_OFTEN: Duration = Duration::from_millis(50);
+
     /// Those of a lease with an end. What is none follows from its length.
     ///
     /// # Errors
-    /// Status 64 when they leave no time to end a command before the lease is over.
+    /// Status 64 when the lease is shorter than [`SHORTEST`](Self::SHORTEST), is renewed more often than
+    /// [`MOST_OFTEN`](Self::MOST_OFTEN), or leaves no time to end a command before it is over.
     pub fn of(
         duration: Duration,
         renew: Option<Duration>,
         request: Option<Duration>,
         grace: Option<Duration>,
     ) -> Result<Self, Failure> {
+        let shown = humantime::format_duration;
+        if duration < Self::SHORTEST {
+            let (given, shortest) = (shown(duration), shown(Self::SHORTEST));
+            return Err(Failure::usage(format!(
+                "a lease of {given} is too short: it has at least {shortest}"
+            )));
+        }
+        if let Some(renew) = renew.filter(|it| !it.is_zero() && *it < Self::MOST_OFTEN) {
+            let (given, least) = (shown(renew), shown(Self::MOST_OFTEN));
+            return Err(Failure::usage(format!(
+                "a renew interval of {given} is too short: it has at least {least}, or is 0 for never"
+            )));
+        }
         let times = Self {
             duration,
             renew_interval: renew.unwrap_or(duration / 3),
@@ -109,6 +129,19 @@ mod tests {
         let milliseconds = Duration::from_millis;
         assert_eq!(short.margin, milliseconds(300));
         assert_eq!((short.grace, short.signal_grace), (secs(1), secs(1)));
+    }
+
+    #[test]
+    fn nothing_is_renewed_all_the_time() {
+        let short = Times::of(Duration::from_micros(100), None, None, None);
+        let failure = short.unwrap_err();
+        let said = "a lease of 100us is too short: it has at least 1s";
+        assert_eq!(failure.to_string(), said);
+        assert!(Times::of(Times::SHORTEST, None, None, None).is_ok());
+        let of = |renew| Times::of(secs(30), Some(renew), None, None);
+        let failure = of(Duration::from_millis(49)).unwrap_err();
+        assert!(failure.to_string().contains("too short"), "{failure}");
+        assert!(of(Times::MOST_OFTEN).is_ok() && of(Duration::ZERO).is_ok());
     }
 
     /// A renewal, a request and the grace period come one after the other before the lease is over.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coord_core::{Errno, HasErrno};
+use coord_core::Errno;
 use exitdir::Watcher;
 
 fn main() -> Result<(), exitdir::Error> {

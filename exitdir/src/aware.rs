@@ -10,6 +10,16 @@ use crate::{Ended, Watcher};
 /// Without a directory it is just a child. To be called within a runtime.
 ///
 /// An error of the watch is logged, and cancels: a program that can no longer be told must not run for ever.
+///
+/// ```no_run
+/// # async fn serve() {
+/// let token = exitdir::aware(&tokio_util::sync::CancellationToken::new());
+/// tokio::select! {
+///     () = token.cancelled() => {} // time to exit
+///     () = async { /* the work */ } => {}
+/// }
+/// # }
+/// ```
 #[must_use]
 pub fn aware(parent: &CancellationToken) -> CancellationToken {
     match Watcher::from_env() {

@@ -8,7 +8,7 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coord_core::{
-    Errno, HasErrno, Status,
+    Errno, Status,
     cli::{Failure, Help, Tool, help::heading, print},
     duration,
     live::LiveLine,
@@ -20,7 +20,7 @@ use coord_process::supervise::{Orphans, Plan, StopArgs};
 use exitdir::{Ended, Error, ExitDir, Record, Watcher};
 use nix::sys::signal::{SigSet, Signal};
 
-/// Time to exit, told through the filesystem: followers end when their leader does
+/// End helper processes when the main one is done: they share a directory, in which the leader signals
 #[derive(Parser)]
 #[command(name = "exitdir", version)]
 pub(crate) struct ExitDirCli {
@@ -219,7 +219,7 @@ fn exit(dir: Option<ExitDir>, status: u8, name: Option<String>) -> Result<Status
         name,
         ..Record::exited(status)
     };
-    if !dir.exit(&record)? {
+    if !dir.signal(&record)? {
         log::info!(
             "{:?} already contains an exit signal, which stays as it is",
             dir.path()

@@ -17,6 +17,21 @@ use crate::{
 };
 
 /// A directory in which an entry means: time to exit.
+///
+/// ```
+/// use exitdir::{ExitDir, Record};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// let dir = ExitDir::new(directory.path());
+/// assert_eq!(dir.signalled()?, None);
+/// dir.signal(&Record::exited(7).named("migration"))?;
+/// let record = dir.signalled()?.expect("it is time to exit");
+/// assert_eq!(record.status, Some(7));
+/// dir.clear()?; // before a restart
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitDir(PathBuf);
 
@@ -28,12 +43,20 @@ pub struct ExitGuard(Option<Leader>);
 /// Signals that it is time to exit, in the directory of `EXIT_DIR`. Without one, nothing happens.
 ///
 /// # Errors
-/// See [`ExitDir::exit`].
-pub fn exit() -> Result<(), Error> {
-    ExitDir::from_env().map_or(Ok(()), |dir| dir.exit(&Record::exited(0)).map(drop))
+/// See [`ExitDir::signal`].
+pub fn signal_exit() -> Result<(), Error> {
+    ExitDir::from_env().map_or(Ok(()), |dir| dir.signal(&Record::exited(0)).map(drop))
 }
 
 /// Leads the directory of `EXIT_DIR` until the guard is dropped, which signals. Without a directory, nothing happens.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let _guard = exitdir::on_exit()?; // followers end when it is dropped, in a panic too
+/// // the work
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// See [`ExitDir::lead`].
@@ -70,7 +93,7 @@ impl ExitDir {
     ///
     /// # Errors
     /// Those of `open(2)` and `linkat(2)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EROFS`, `ENOSPC`.
-    pub fn exit(&self, record: &Record) -> Result<bool, Error> {
+    pub fn signal(&self, record: &Record) -> Result<bool, Error> {
         let line = record.now().to_json() + "\n";
         match entries::write(&self.0, line.as_bytes()) {
             Ok(()) => Ok(true),
@@ -145,7 +168,7 @@ impl Drop for ExitGuard {
             Record::exited(0)
         };
         // There is nobody to return the error to: followers learn that the leader died.
-        if let Some(Err(error)) = self.0.as_ref().map(|leader| leader.exit(&record)) {
+        if let Some(Err(error)) = self.0.as_ref().map(|leader| leader.signal(&record)) {
             log::error!("{error}");
         }
     }

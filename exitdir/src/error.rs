@@ -38,6 +38,19 @@ pub(crate) enum Kind {
 pub struct Names<'a>(pub &'a [OsString]);
 
 impl Error {
+    /// The error number: `EBUSY` when another leader lives, `ETIMEDOUT` when a wait ran out, `ENOENT` when the directory was removed,
+    /// `ENOTEMPTY` when there are other entries, or that of the system call that failed.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        match &self.kind {
+            Kind::Io(_, error) | Kind::Call(_, _, error) => error.errno(),
+            Kind::Led => Errno::EBUSY,
+            Kind::TimedOut(_) => Errno::ETIMEDOUT,
+            Kind::Removed => Errno::ENOENT,
+            Kind::Foreign(_) => Errno::from_raw(libc::ENOTEMPTY),
+        }
+    }
+
     /// The directory; empty for a wait without one.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -72,16 +85,8 @@ impl Kind {
 }
 
 impl HasErrno for Error {
-    /// That of the system call; `EBUSY` while another leader lives, `ETIMEDOUT`, `ENOENT` for a directory removed under a watcher, and
-    /// `ENOTEMPTY` for one that has more than a signal.
     fn errno(&self) -> Errno {
-        match &self.kind {
-            Kind::Io(_, error) | Kind::Call(_, _, error) => error.errno(),
-            Kind::Led => Errno::EBUSY,
-            Kind::TimedOut(_) => Errno::ETIMEDOUT,
-            Kind::Removed => Errno::ENOENT,
-            Kind::Foreign(_) => Errno::from_raw(libc::ENOTEMPTY),
-        }
+        self.errno()
     }
 }
 

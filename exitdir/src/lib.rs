@@ -20,7 +20,8 @@ mod watcher;
 
 #[cfg(feature = "tokio")]
 pub use aware::{aware, aware_of};
-pub use dir::{ExitDir, ExitGuard, exit, on_exit};
+pub use coord_core::Errno;
+pub use dir::{ExitDir, ExitGuard, on_exit, signal_exit};
 pub use error::{Error, Names};
 pub use leader::Leader;
 pub use record::Record;

@@ -1,4 +1,4 @@
-//! `exitdir`: time to exit, told through the filesystem.
+//! `exitdir`: followers end when their leader does.
 
 #![cfg_attr(not(test), no_main)]
 

@@ -15,6 +15,25 @@ use crate::{Error, ExitDir, Record, error::Kind, watch::Watch};
 
 /// Waits for the signal in a directory. It remembers from wait to wait whether it has seen the leader alive, and misses nothing between
 /// two waits.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use exitdir::{Ended, Watcher};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut watcher = Watcher::from_env()?;
+/// loop {
+///     // one piece of work, and then a pause of a second at most
+///     match watcher.wait_timeout(Duration::from_secs(1)) {
+///         Ok(Ended::Signalled(_) | Ended::LeaderDied) => break,
+///         Ok(Ended::Cancelled) => unreachable!("nobody cancels it"),
+///         Err(error) if error.errno() == exitdir::Errno::ETIMEDOUT => {}
+///         Err(error) => return Err(error.into()),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Watcher {
     watch: Option<Watch>,

@@ -61,7 +61,7 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l priority -d 'W
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l tag -d 'Add a tag to the lock; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l label -d 'Put a label on the lock\'s ConfigMap or Lease; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l force -d 'Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l max-skew -d 'Take a lease that was over for longer than this when it was first seen without waiting for its length, or `never`; leases of Go programs are given so much more time [default: 60s and 5s for kube and lease]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l max-skew -d 'How far other clocks may be off. A lease that was over for longer than this is taken at once; `never` waits for its full length. Leases of Go programs last this much longer [default: 60s, and 5s for those of Go programs]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l grace -d 'Grace period between asking the command to stop and killing it [default: a quarter of the lease; 25s after a forwarded TERM or INT]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l signal -d 'Signal that asks the command to stop: a name, RTMIN+3, or a number' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l kill-mode -d 'Processes that are asked to stop; those left after the grace period are killed either way' -r -f -a "tree\t'The command and all processes below it'
@@ -85,7 +85,7 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l token -d 'The 
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l no-wait -d 'Do not wait for whoever holds the lock'
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l shared -d 'Hold the lock together with others that say so too'
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l shared -d 'Share the lock with others that use --shared, too'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l fair -d 'Wait in the lock\'s queue: first come, first served'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l reset-tags -d 'Drop the tags that are not given'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l restart -d 'When the lock was lost and the command was ended, wait for the lock as long as it takes, and run the command again'
@@ -105,7 +105,7 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l priority -
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l tag -d 'Add a tag to the lock; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l label -d 'Put a label on the lock\'s ConfigMap or Lease; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l force -d 'Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l max-skew -d 'Take a lease that was over for longer than this when it was first seen without waiting for its length, or `never`; leases of Go programs are given so much more time [default: 60s and 5s for kube and lease]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l max-skew -d 'How far other clocks may be off. A lease that was over for longer than this is taken at once; `never` waits for its full length. Leases of Go programs last this much longer [default: 60s, and 5s for those of Go programs]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
@@ -119,7 +119,7 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l token -d '
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l no-wait -d 'Do not wait for whoever holds the lock'
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l shared -d 'Hold the lock together with others that say so too'
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l shared -d 'Share the lock with others that use --shared, too'
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l fair -d 'Wait in the lock\'s queue: first come, first served'
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l reset-tags -d 'Drop the tags that are not given'
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s v -l verbose -d 'Log more; may be repeated'

@@ -21,7 +21,7 @@ const TRIES: u32 = 50;
 
 /// A lock as it was at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct LockState {
     /// Its name.
     pub name: LockName,
     /// The key that it is kept for, if its name was made from one.
@@ -46,7 +46,7 @@ pub struct LeaseId {
     pub token: Option<Token>,
 }
 
-impl State {
+impl LockState {
     /// What tells a lease of this lock from all others.
     ///
     /// Until the lock is written again, the last lease does not tell its token: the lock's version
@@ -118,21 +118,37 @@ impl State {
 /// # Errors
 /// `ENOENT`; `EINVAL` when it cannot be read, or is kept for another key than the name's; that of
 /// the store.
-pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<State, Error> {
+pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<LockState, Error> {
     Ok(look(store, name).await?.1)
 }
 
 /// Every lock that the condition holds for, by name; each that cannot be read is an error of its own.
+///
+/// ```
+/// use lockheed::{Lock, MemoryStore, delete_lock, locks};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// # Lock::new(store.clone(), "deploy".parse()?).tags(["prod"]).acquire().await?.release().await?;
+/// let free = r#"tags contains "prod" and acquired equals false"#.parse()?;
+/// for lock in locks(&store, Some(&free)).await? {
+///     delete_lock(&store, &lock?.name, Some(&free)).await?;
+/// }
+/// # assert!(locks(&store, None).await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// That of the store.
 pub async fn locks<S: Store>(
     store: &S,
     condition: Option<&Condition>,
-) -> Result<Vec<Result<State, Error>>, StoreError> {
+) -> Result<Vec<Result<LockState, Error>>, StoreError> {
     let found = within(store.list()).await?;
     let now = within(store.now()).await?;
-    let states = found.iter().map(|object| State::read(object, now));
+    let states = found.iter().map(|object| LockState::read(object, now));
     Ok(states.filter(|state| wanted(state, condition)).collect())
 }
 
@@ -144,11 +160,11 @@ pub async fn locks<S: Store>(
 pub async fn locks_everywhere<K: ObjectKind>(
     store: &ClusterStore<K>,
     condition: Option<&Condition>,
-) -> Result<Vec<(String, Result<State, Error>)>, StoreError> {
+) -> Result<Vec<(String, Result<LockState, Error>)>, StoreError> {
     let found = within(store.list_everywhere()).await?;
     let now = within(store.now()).await?;
     let states = found.into_iter().map(|(namespace, object)| {
-        let state = State::read(&object, now);
+        let state = LockState::read(&object, now);
         (namespace, state)
     });
     Ok(states
@@ -157,7 +173,7 @@ pub async fn locks_everywhere<K: ObjectKind>(
 }
 
 /// One that cannot be read is told of, whatever is wanted.
-fn wanted(state: &Result<State, Error>, condition: Option<&Condition>) -> bool {
+fn wanted(state: &Result<LockState, Error>, condition: Option<&Condition>) -> bool {
     let (Ok(state), Some(condition)) = (state, condition) else {
         return true;
     };
@@ -296,7 +312,7 @@ pub async fn delete_lock<S: Store>(
 }
 
 /// Who holds the lock instead: another lease of that ID, if there is one.
-fn not_held(object: &Object, state: &State, wanted: &LeaseId) -> Error {
+fn not_held(object: &Object, state: &LockState, wanted: &LeaseId) -> Error {
     let LeaseId { holder, token } = wanted;
     let mut leases: Vec<_> = state.holders().chain(state.expired()).collect();
     leases.sort_by_key(|lease| lease.holder != *holder);
@@ -312,12 +328,12 @@ fn not_held(object: &Object, state: &State, wanted: &LeaseId) -> Error {
     Kind::NotHeld(Box::new(not_held)).at(&state.name)
 }
 
-async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, State), Error> {
+async fn look<S: Store>(store: &S, name: &LockName) -> Result<(Object, LockState), Error> {
     let of_lock = |error| Kind::of_store(error).at(name);
     let object = within(store.get(name)).await.map_err(of_lock)?;
     let now = within(store.now()).await.map_err(of_lock)?;
     key::check(name, &object).map_err(|other| Kind::from(other).at(name))?;
-    let state = State::read(&object, now)?;
+    let state = LockState::read(&object, now)?;
     Ok((object, state))
 }
 

@@ -25,7 +25,7 @@ mod time;
 #[cfg(feature = "kube")]
 pub use admin::locks_everywhere;
 pub use admin::{
-    LeaseId, State, break_lease, break_lock, break_lock_as, delete_lock, inspect, locks,
+    LeaseId, LockState, break_lease, break_lock, break_lock_as, delete_lock, inspect, locks,
 };
 pub use condition::{Condition, InvalidCondition};
 pub use coord_core::Errno;

@@ -15,5 +15,6 @@ mod presence;
 mod read;
 mod write;
 
+pub use coord_core::Errno;
 pub use error::Error;
 pub use pipe::LockPipe;

@@ -17,6 +17,24 @@ use crate::{
 };
 
 /// A named pipe that processes wait on. Nothing is opened or made before a method is called.
+///
+/// ```
+/// use std::{thread, time::Duration};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// let pipe = lockpipes::LockPipe::new(directory.path().join("ready"));
+/// pipe.create()?;
+/// let waiter = thread::spawn({
+///     let pipe = pipe.clone();
+///     move || pipe.read_timeout(Duration::from_secs(10))
+/// });
+/// pipe.write()?; // lets every waiting reader go
+/// waiter.join().expect("no panic")?;
+/// pipe.delete()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockPipe {
     path: PathBuf,

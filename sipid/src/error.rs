@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     UnknownInit,
     /// This process may not be the one: the file is not believed.
     Doubtful(Pid, Doubt),
+    /// The same where its end is waited for.
+    Unwatchable(Pid, Doubt),
     /// There is no file, so nobody to signal.
     NoFile,
     /// There is no process to signal.
@@ -71,7 +73,7 @@ impl Error {
             Kind::Locked | Kind::Survivors(..) => Errno::EAGAIN,
             Kind::Running(_) | Kind::AlreadyIn(_) => Errno::EEXIST,
             Kind::NoProcess(_) | Kind::NoFile | Kind::NotRunning => Errno::ESRCH,
-            Kind::Doubtful(..) => Errno::EACCES,
+            Kind::Doubtful(..) | Kind::Unwatchable(..) => Errno::EACCES,
             Kind::StillRunning(_) => Errno::ETIMEDOUT,
         }
     }
@@ -134,6 +136,10 @@ impl fmt::Display for Error {
             Kind::Doubtful(pid, doubt) => write!(
                 f,
                 "refusing to signal process {pid}, which {path:?} names: {doubt}; check it, and use kill(1)"
+            ),
+            Kind::Unwatchable(pid, doubt) => write!(
+                f,
+                "cannot tell whether {path:?} names process {pid}: {doubt}; check it, or leave --pid-file out"
             ),
             Kind::NoFile => write!(f, "no process to signal: no pidfile at {path:?}"),
             Kind::NotRunning => write!(f, "the process in {path:?} is not running"),

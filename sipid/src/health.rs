@@ -46,6 +46,20 @@ pub use proxy::Proxies;
 pub use target::Target;
 
 /// Asks targets until each of them was healthy once. See [`Target`] for what they can be.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use sipid::{PidFile, health::Probe};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Probe::new("http://localhost:8080/health")?
+///     .and("file:/run/web/ready".parse()?)
+///     .timeout(Duration::from_secs(120))
+///     .watch(PidFile::new("/run/web.pid")) // ends the wait when the server dies
+///     .wait()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Probe {
     targets: Vec<Target>,

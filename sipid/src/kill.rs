@@ -32,6 +32,16 @@ impl PidFile {
     ///
     /// After a KILL at the end of the schedule the wait has no limit.
     ///
+    /// ```no_run
+    /// use sipid::PidFile;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let was_running = PidFile::new("/run/web.pid").kill(&"TERM/20/KILL".parse()?)?;
+    /// # let _ = was_running;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `EINVAL` when the content is no PID, or is PID 1 without an identity, `EACCES` when others can have written the file, and
     /// it does not name a process of its owner, `EPERM` without the right to signal it,

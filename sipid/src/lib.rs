@@ -19,9 +19,10 @@ mod trust;
 mod users;
 
 pub use claim::Claim;
+pub use coord_core::Errno;
 pub use coord_process::{InvalidPid, Pid};
 pub use error::Error;
 pub use identity::Identity;
-pub use pidfile::{PidFile, State};
+pub use pidfile::{PidFile, PidFileStatus};
 pub use schedule::{InvalidSchedule, Schedule};
 pub use signal::{InvalidSignal, Signal};

@@ -15,6 +15,20 @@ use crate::{
 use coord_process::Process;
 
 /// A pidfile. Nothing is opened or made before a method is called.
+///
+/// ```
+/// use sipid::{Pid, PidFile};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// let file = PidFile::new(directory.path().join("web.pid"));
+/// assert!(!file.status()?.running);
+/// let claim = file.claim_and_hold()?; // this process; with `claim(pid)` another one
+/// assert_eq!(file.status()?.pid, Some(Pid::own()));
+/// claim.release()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PidFile {
     pub(crate) path: PathBuf,
@@ -24,7 +38,7 @@ pub struct PidFile {
 
 /// What a pidfile says, and whether it is still so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct PidFileStatus {
     /// Whether there is a file.
     pub exists: bool,
     /// The PID in the file; none when the file is missing or empty.
@@ -102,12 +116,12 @@ impl PidFile {
     ///
     /// # Errors
     /// `EINVAL` when the content is no PID or the file is no regular file, `ELOOP` for an untrusted link, and those of `open(2)`.
-    pub fn status(&self) -> Result<State, Error> {
+    pub fn status(&self) -> Result<PidFileStatus, Error> {
         self.look().map_err(|kind| kind.at(&self.path))
     }
 
-    fn look(&self) -> Result<State, Kind> {
-        let mut state = State {
+    fn look(&self) -> Result<PidFileStatus, Kind> {
+        let mut state = PidFileStatus {
             exists: false,
             pid: None,
             running: false,
@@ -153,7 +167,7 @@ impl PidFile {
         match self.judge(pid, file)?.0 {
             Verdict::Gone => Ok(None),
             Verdict::Runs(process) => Ok(Some(process)),
-            Verdict::Doubtful(doubt) => Err(Kind::Doubtful(pid, doubt)),
+            Verdict::Doubtful(doubt) => Err(Kind::Unwatchable(pid, doubt)),
         }
     }
 

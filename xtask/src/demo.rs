@@ -29,7 +29,7 @@ pub(crate) fn run(start: bool) -> Result {
     exitdir::show(&mut stage)?;
     sipid::show(&mut stage)?;
     lockheed::show(&mut stage)?;
-    match kube::for_demo(start)? {
+    match kube::at_hand(start)? {
         Some(cluster) => cmlock::show(&mut stage, &cluster)?,
         None => println!("\n== cmlock needs a Kubernetes API server: cargo xtask demo --kube"),
     }

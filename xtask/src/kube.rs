@@ -43,8 +43,8 @@ pub(crate) struct OfTests {
     binaries: Binaries,
 }
 
-/// What the demo shows things on.
-pub(crate) struct ForDemo {
+/// A cluster for the demo, or for the pages.
+pub(crate) struct AtHand {
     /// It is gone with this value, if it was started for it.
     _started: Option<OfTests>,
     /// By which programs find it.
@@ -52,24 +52,31 @@ pub(crate) struct ForDemo {
     pub(crate) kubectl: PathBuf,
 }
 
-/// The cluster that is up; else one of the demo's own, if it is to be started.
-pub(crate) fn for_demo(start: bool) -> Result<Option<ForDemo>> {
+/// The cluster that is up; else one of the caller's own, if it is to be started.
+pub(crate) fn at_hand(start: bool) -> Result<Option<AtHand>> {
     let directory = place().join("up");
     if !start && !Cluster::is_up(&directory)? {
         return Ok(None);
     }
-    let started = if start { Some(of_tests()?) } else { None };
+    if start {
+        return Ok(Some(of_tests()?.into()));
+    }
     let binaries = binaries()?;
-    let environment = match &started {
-        Some(cluster) => cluster.environment(),
-        None => environment(&directory, &binaries),
-    };
-    let kubectl = binaries.kubectl().to_owned();
-    Ok(Some(ForDemo {
-        _started: started,
-        environment,
-        kubectl,
+    Ok(Some(AtHand {
+        _started: None,
+        environment: environment(&directory, &binaries),
+        kubectl: binaries.kubectl().to_owned(),
     }))
+}
+
+impl From<OfTests> for AtHand {
+    fn from(cluster: OfTests) -> Self {
+        Self {
+            environment: cluster.environment(),
+            kubectl: cluster.binaries.kubectl().to_owned(),
+            _started: Some(cluster),
+        }
+    }
 }
 
 /// Starts a cluster for one run of the tests.

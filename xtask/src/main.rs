@@ -43,9 +43,13 @@ enum Xtask {
     Sim(sim::Sim),
     /// Let real things go wrong, over all five tools at once, and check what they promise
     Soak(soak::Soak),
-    /// Run what README.md and docs show, with the tools as they were built last, and compare what
+    /// Run what the READMEs and docs show, with the tools as they were built last, and compare what
     /// they print
-    Pages,
+    Pages {
+        /// Start a Kubernetes API server for what needs one, unless `cargo xtask kube` has
+        #[arg(long)]
+        kube: bool,
+    },
     /// Draw the pictures of docs/pictures from their text
     Pictures(pictures::Pictures),
     /// Write down which tests hold what the READMEs promise, in RELIABILITY.md
@@ -84,7 +88,7 @@ fn main() -> ExitCode {
         Xtask::Test(test) => test.run(),
         Xtask::Sim(sim) => sim.run(),
         Xtask::Soak(soak) => soak.run(),
-        Xtask::Pages => pages::check(),
+        Xtask::Pages { kube } => kube::at_hand(kube).and_then(|it| pages::check(it.as_ref())),
         Xtask::Pictures(pictures) => pictures.run(),
         Xtask::Promises => promises::run(),
         Xtask::Explore(explore) => explore.run(),

@@ -1,110 +1,97 @@
-//! What README.md and the pages of `docs` show of the tools is what they do: their `console` blocks
-//! are run, each in a shell and a directory of its own, and what the commands print is compared.
-//! `…` stands for any text, and what is printed in the background is not looked at.
+//! What the READMEs and the pages of `docs` show of the tools is what they do: their `console`
+//! blocks are run, each in a shell and a directory of its own, and what the commands print is
+//! compared. `…` stands for any text, and what is printed in the background is not looked at.
+
+mod block;
 
 use std::{
     env,
+    ffi::OsString,
     fmt::Write as _,
     fs,
-    path::Path,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use crate::{Result, process};
+use nix::{
+    errno::Errno,
+    sys::{
+        prctl,
+        signal::{Signal, killpg},
+        wait::{Id, WaitPidFlag, waitid, waitpid},
+    },
+    unistd::Pid,
+};
+
+use self::block::{Block, Step, blocks};
+use crate::{Result, kube::AtHand, process, tools::TOOLS};
 
 /// One that waits for more than a moment is stuck.
 const SECONDS: &str = "60";
 
-/// A command, and what the page says that it prints.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Step {
-    command: String,
-    expected: String,
-}
+/// How long what a block has left in the background may take to end.
+const GRACE: Duration = Duration::from_secs(2);
 
-impl Step {
-    fn is_in_background(&self) -> bool {
-        self.command.ends_with('&')
+/// With the tools that are built. Blocks that need a cluster are run if there is one.
+pub(crate) fn check(cluster: Option<&AtHand>) -> Result {
+    // What a block leaves in the background becomes our child when its shell is gone.
+    prctl::set_child_subreaper(true)?;
+    let mut left_out = 0;
+    for page in pages()? {
+        for block in blocks(&fs::read_to_string(&page)?) {
+            if block.needs_cluster && cluster.is_none() {
+                left_out += 1;
+                continue;
+            }
+            let cluster = cluster.filter(|_| block.needs_cluster);
+            play(&block, cluster).map_err(|error| format!("{}: {error}", page.display()))?;
+        }
     }
+    if left_out > 0 {
+        println!("left out, as they need a cluster (--kube): {left_out} blocks of the READMEs");
+    }
+    Ok(())
 }
 
-/// With the tools that are built.
-pub(crate) fn check() -> Result {
-    let mut pages = vec![process::root().join("README.md")];
-    for entry in fs::read_dir(process::root().join("docs"))? {
+fn pages() -> Result<Vec<PathBuf>> {
+    let root = process::root();
+    let mut pages = vec![root.join("README.md")];
+    pages.extend(TOOLS.map(|tool| root.join(tool.package).join("README.md")));
+    for entry in fs::read_dir(root.join("docs"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|it| it == "md") {
             pages.push(path);
         }
     }
     pages.sort();
-    for page in pages {
-        for block in blocks(&fs::read_to_string(&page)?) {
-            play(&block).map_err(|error| format!("{}: {error}", page.display()))?;
-        }
-    }
-    Ok(())
+    Ok(pages)
 }
 
-fn blocks(page: &str) -> Vec<Vec<Step>> {
-    let blocks = page.split("```console\n").skip(1);
-    let of_block = |text: &str| {
-        let mut steps: Vec<Step> = Vec::new();
-        for line in text.split("```").next().unwrap_or(text).lines() {
-            match (line.strip_prefix("$ "), steps.last_mut()) {
-                (Some(command), _) => steps.push(Step {
-                    command: command.to_owned(),
-                    expected: String::new(),
-                }),
-                (None, Some(last)) => last.expected += &format!("{line}\n"),
-                (None, None) => {}
-            }
-        }
-        steps
-    };
-    blocks.map(of_block).collect()
-}
-
-fn play(steps: &[Step]) -> Result {
+fn play(block: &Block, cluster: Option<&AtHand>) -> Result {
     let place = tempfile::tempdir()?;
     let output = |number: usize| place.path().join(format!("output-{number}"));
+    let before = place.path().join("before");
     let mut script = String::new();
-    for (number, step) in steps.iter().enumerate() {
+    for command in &block.before {
+        writeln!(script, "{{ {command}\n}} >>{before:?} 2>&1 || exit")?;
+    }
+    for (number, step) in block.steps.iter().enumerate() {
         let output = match step.is_in_background() {
             true => Path::new("/dev/null").to_owned(),
             false => output(number),
         };
         writeln!(script, "{{ {}\n}} >{output:?} 2>&1", step.command)?;
     }
-    let directory = place.path().join("directory");
-    fs::create_dir(&directory)?;
-    let mut path = process::target().join("debug").into_os_string();
-    path.push(":");
-    path.push(env::var_os("PATH").unwrap_or_default());
-    let mut shell = Command::new("timeout");
-    // What the reader's own environment may say.
-    for name in ["EXIT_DIR", "LOCKHEED_STORE", "LOCKPIPE_PATH", "KUBECONFIG"] {
-        shell.env_remove(name);
-    }
-    for tool in ["CMLOCK", "EXITDIR", "LOCKHEED", "LOCKPIPE", "SIPID"] {
-        shell.env_remove(format!("{tool}_LOG_FILTER"));
-    }
-    let status = shell
-        .args([SECONDS, "sh", "-c", &script])
-        .env("TMPDIR", place.path())
-        .env("PATH", path)
-        .current_dir(&directory)
-        .stdin(Stdio::null())
-        .status()?;
-    for (number, step) in steps.iter().enumerate() {
-        let printed = match step.is_in_background() {
-            true => continue,
-            false => fs::read_to_string(output(number)).unwrap_or_default(),
-        };
-        if !is_like(&step.expected, &printed) {
+    let status = run(&script, place.path(), cluster)?;
+    for (number, step) in block.steps.iter().enumerate() {
+        let printed = fs::read_to_string(output(number)).unwrap_or_default();
+        if !step.is_in_background() && !step.has_printed(&printed) {
             let Step { command, expected } = step;
+            let before = fs::read_to_string(&before).unwrap_or_default();
             return Err(format!(
-                "`{command}` should print\n{expected}It prints\n{printed}({status})"
+                "`{command}` should print\n{expected}It prints\n{printed}({status})\n{before}"
             )
             .into());
         }
@@ -115,74 +102,98 @@ fn play(steps: &[Step]) -> Result {
     }
 }
 
-/// Whether a text is as expected, where `…` stands for anything.
-fn is_like(expected: &str, text: &str) -> bool {
-    let Some((start, rest)) = expected.split_once('…') else {
-        return expected == text;
-    };
-    let Some(mut text) = text.strip_prefix(start) else {
-        return false;
-    };
-    let (middle, end) = rest.rsplit_once('…').unwrap_or(("", rest));
-    for part in middle.split('…') {
-        match text.find(part) {
-            Some(at) => text = &text[at + part.len()..],
-            None => return false,
-        }
+/// Runs a script, and ends what it has left in the background.
+fn run(script: &str, place: &Path, cluster: Option<&AtHand>) -> Result<ExitStatus> {
+    let directory = place.join("directory");
+    fs::create_dir(&directory)?;
+    let mut shell = Command::new("timeout");
+    // What the reader's own environment may say.
+    for name in ["EXIT_DIR", "LOCKHEED_STORE", "LOCKPIPE_PATH", "KUBECONFIG"] {
+        shell.env_remove(name);
     }
-    text.ends_with(end)
+    for tool in ["CMLOCK", "EXITDIR", "LOCKHEED", "LOCKPIPE", "SIPID"] {
+        shell.env_remove(format!("{tool}_LOG_FILTER"));
+    }
+    if let Some(cluster) = cluster {
+        shell.envs(cluster.environment.iter().map(|(name, path)| (name, path)));
+    }
+    let mut child = shell
+        .args([SECONDS, "sh", "-c", script])
+        .env("TMPDIR", place)
+        .env("PATH", path(cluster))
+        .current_dir(&directory)
+        .stdin(Stdio::null())
+        .spawn()?;
+    // timeout(1) has a process group of its own, with all that the shell starts. Until it is reaped
+    // no other group has that number.
+    let group = Pid::from_raw(child.id().try_into()?);
+    waitid(Id::Pid(group), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
+    // The group may be gone by then.
+    let _ = killpg(group, Signal::SIGTERM);
+    let status = child.wait()?;
+    reap(group);
+    Ok(status)
+}
+
+/// The tools first, then kubectl.
+fn path(cluster: Option<&AtHand>) -> OsString {
+    let mut path = process::target().join("debug").into_os_string();
+    for more in [
+        cluster.and_then(|cluster| cluster.kubectl.parent().map(Into::into)),
+        env::var_os("PATH"),
+    ] {
+        path.push(":");
+        path.push(more.unwrap_or_default());
+    }
+    path
+}
+
+/// Waits for the end of a group whose first process is gone, and kills it when that takes long.
+fn reap(group: Pid) {
+    let of_group = Pid::from_raw(-group.as_raw());
+    let started = Instant::now();
+    let mut is_killed = false;
+    while waitpid(of_group, Some(WaitPidFlag::WNOHANG)) != Err(Errno::ECHILD) {
+        if started.elapsed() > GRACE && !is_killed {
+            is_killed = true;
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn blocks_are_commands_and_what_they_print() {
-        let step = |command: &str, expected: &str| Step {
-            command: command.to_owned(),
-            expected: expected.to_owned(),
-        };
-        let page =
-            "# x\n```console\n$ a &\n$ b\none\ntwo\n```\n```sh\nc\n```\n```console\n$ d\n```\n";
-        let expected = [
-            vec![step("a &", ""), step("b", "one\ntwo\n")],
-            vec![step("d", "")],
-        ];
-        assert_eq!(blocks(page), expected);
-    }
-
-    #[test]
-    fn dots_stand_for_anything_and_all_else_counts() {
-        for (expected, text) in [
-            ("", ""),
-            ("a\n", "a\n"),
-            ("a … c\n", "a b c\n"),
-            ("…\nb\n", "x\ny\nb\n"),
-            ("a … b … c\n", "a 1 b 2 c\n"),
-        ] {
-            assert!(is_like(expected, text), "{expected:?} {text:?}");
-        }
-        for (expected, text) in [
-            ("a\n", "b\n"),
-            ("", "a\n"),
-            ("a … c\n", "a b d\n"),
-            ("a … b … c\n", "a c\n"),
-        ] {
-            assert!(!is_like(expected, text), "{expected:?} {text:?}");
-        }
+    fn played(page: &str) -> Result {
+        prctl::set_child_subreaper(true).unwrap();
+        play(&blocks(page)[0], None)
     }
 
     #[test]
     fn a_page_that_is_wrong_is_found() {
-        let wrong = blocks("```console\n$ x=1\n$ echo $x\n2\n```\n");
-        assert!(
-            play(&wrong[0])
-                .unwrap_err()
-                .to_string()
-                .contains("It prints\n1\n")
+        let error = played("```console\n$ x=1\n$ echo $x\n2\n```\n").unwrap_err();
+        assert!(error.to_string().contains("It prints\n1\n"), "{error}");
+        played("```console\n$ sleep 0 &\n$ x=1\n$ echo $x\n1\n```\n").unwrap();
+        played("<!-- before\n$ x=1\n-->\n```console\n$ echo $x\n1\n```\n").unwrap();
+        let error = played("<!-- before\n$ echo no; false\n-->\n```console\n$ true\n```\n");
+        assert!(error.is_err());
+    }
+
+    /// Also one that is slow to end, or deaf to TERM.
+    #[test]
+    fn a_block_that_fails_leaves_nothing_running() {
+        let place = tempfile::tempdir().unwrap();
+        let pids = place.path().join("pids");
+        let page = format!(
+            "```console\n$ sleep 1000 & echo $! >>{pids:?}\n$ (trap '' TERM; sleep 1001) & echo $! >>{pids:?}\n$ false\n```\n"
         );
-        let right = blocks("```console\n$ sleep 0 &\n$ x=1\n$ echo $x\n1\n```\n");
-        play(&right[0]).unwrap();
+        played(&page).unwrap_err();
+        let pids = fs::read_to_string(&pids).unwrap();
+        assert_eq!(pids.lines().count(), 2);
+        for pid in pids.lines() {
+            assert!(!Path::new("/proc").join(pid).exists(), "{pid}");
+        }
     }
 }

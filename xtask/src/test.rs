@@ -112,8 +112,7 @@ impl Test {
         done?;
         // Everything was asked for, and the tools are built.
         if self.arguments.is_empty() {
-            drop(cluster);
-            pages::check()?;
+            pages::check(Some(&cluster.into()))?;
             if kube::has_go() {
                 process::run(&mut Soak::short().command()?)?;
             } else {

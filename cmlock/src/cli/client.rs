@@ -7,9 +7,12 @@ use coord_kube::{ClientArgs, Cluster};
 
 const USER_AGENT: &str = concat!("cmlock/", env!("CARGO_PKG_VERSION"));
 
+const NAMESPACE: &str =
+    "The namespace [default: POD_NAMESPACE, else the context's, in a Pod its own]";
+
 /// Which Pod owns the locks, and where it is.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = heading::CLUSTER)]
+#[command(next_help_heading = heading::CLUSTER, mut_arg("namespace", |arg| arg.help(NAMESPACE)))]
 pub(crate) struct PodArgs {
     /// The Pod that owns the locks [default: `POD_NAME`, else this host's name]
     #[arg(long, global = true, value_name = "NAME", display_order = 80)]

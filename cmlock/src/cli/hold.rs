@@ -10,18 +10,22 @@ use coord_core::{
     duration, parse_label,
     text::{escaped, shell_quoted},
 };
-use coord_lease::{Signals, WaitReport, runtime};
+use coord_lease::{
+    Signals, WaitReport,
+    output::{self, ShowFormat},
+    runtime,
+};
+use serde_json::json;
 
 use super::{CmlockCli, client::PodArgs, report};
 
 /// What `run` and `acquire` have in common.
 #[derive(Args)]
 pub(crate) struct Wanted {
-    /// Wait at most this long; the lock also expires this long after it is acquired [default: wait for ever, no expiry]
+    /// When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     pub(crate) timeout: Option<Duration>,
-    /// Wait at most this long, or `forever`, whatever the timeout is [default: the timeout, else
-    /// forever]
+    /// Wait at most this long, or `forever` [default: the value of --timeout, else forever]
     #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait", help_heading = heading::WAITING)]
     wait: Option<Wait>,
     /// Do not wait for whoever holds the lock
@@ -44,6 +48,9 @@ pub(crate) struct Acquire {
     name: String,
     #[command(flatten)]
     wanted: Wanted,
+    /// What to print: the holder's ID, or an object with holder and name
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = ShowFormat::Text)]
+    output: ShowFormat,
 }
 
 #[derive(Args)]
@@ -68,23 +75,27 @@ pub(crate) struct Break {
 impl Wanted {
     /// Begins to wait.
     pub(crate) fn report(&self, name: &str) -> WaitReport {
-        let limit = match self.wait {
-            Some(Wait::For(limit)) => Some(limit),
-            Some(Wait::Forever) => None,
-            None => self.timeout,
-        };
-        WaitReport::start(CmlockCli::NAME, [name], limit, !self.no_wait)
+        WaitReport::start(CmlockCli::NAME, [name], self.limit(), !self.no_wait)
     }
 
     pub(crate) fn lock(&self, client: &Client, name: &str, report: &WaitReport) -> Lock {
-        let lock = Lock::new(client, name, self.timeout)
+        let lock = Lock::new(client, name)
+            .hold(self.timeout.unwrap_or_default())
             .with_labels(self.labels.clone())
             .on_event(report::handler(report));
-        match self.wait {
+        match self.limit() {
             _ if self.no_wait => lock.wait(Duration::ZERO),
-            Some(Wait::For(limit)) => lock.wait(limit),
-            Some(Wait::Forever) => lock.wait_for_ever(),
+            Some(limit) => lock.wait(limit),
             None => lock,
+        }
+    }
+
+    /// How long to wait; none for ever.
+    fn limit(&self) -> Option<Duration> {
+        match self.wait {
+            Some(Wait::For(limit)) => Some(limit),
+            Some(Wait::Forever) => None,
+            None => self.timeout,
         }
     }
 }
@@ -115,23 +126,29 @@ impl Acquire {
                 return Ok(status);
             }
         };
-        leave(held, &signals).await
+        self.leave(held, &signals).await
     }
-}
 
-/// Leaves the lock held when its ID has been told, which is all that can release it.
-async fn leave(held: Held, signals: &Signals) -> Result<Status, Failure> {
-    if let Some(status) = signals.status() {
-        held.release().await?;
-        return Ok(status);
+    /// Leaves the lock held when its ID has been told, which is all that can release it.
+    async fn leave(&self, held: Held, signals: &Signals) -> Result<Status, Failure> {
+        if let Some(status) = signals.status() {
+            held.release().await?;
+            return Ok(status);
+        }
+        let object = json!({"name": self.name, "holder": held.id()});
+        let words = match self.output {
+            ShowFormat::Text => format!("{}\n", held.id()),
+            ShowFormat::Json => format!("{}\n", output::json(&object)),
+            ShowFormat::Yaml => output::yaml(&object),
+        };
+        let printed = print(&words);
+        if printed.is_ok() {
+            held.detach();
+        } else {
+            held.release().await?;
+        }
+        printed.map(|()| Status::DONE)
     }
-    let printed = print(&format!("{}\n", held.id()));
-    if printed.is_ok() {
-        held.detach();
-    } else {
-        held.release().await?;
-    }
-    printed.map(|()| Status::DONE)
 }
 
 impl Release {

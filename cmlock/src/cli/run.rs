@@ -105,7 +105,7 @@ impl Run {
         const SOON: Duration = Duration::from_secs(1);
         let name = &self.name;
         if let Ok(Ok(Some(state))) = timeout(SOON, cmlock::status(client, name)).await
-            && let Some(obstacle) = state.obstacle()
+            && let Some(obstacle) = state.held_by()
         {
             log::warn!("lock {name}: it is {obstacle}");
         }

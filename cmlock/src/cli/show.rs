@@ -1,7 +1,7 @@
 //! `status` and `list`.
 
 use clap::Args;
-use cmlock::{Record, State, Verdict};
+use cmlock::{LockState, Record, Verdict};
 use coord_core::{
     Status,
     cli::{Failure, print, readable},
@@ -32,7 +32,7 @@ pub(crate) struct List {
 }
 
 /// A lock, and its namespace where the locks are not all in one.
-type Listed = (Option<String>, State);
+type Listed = (Option<String>, LockState);
 
 impl Show {
     pub(crate) async fn run(self, pod: &PodArgs) -> Result<Status, Failure> {
@@ -42,7 +42,7 @@ impl Show {
         print(&match self.output {
             ShowFormat::Text => {
                 let words = in_words(&self.name, state.as_ref());
-                let held = state.as_ref().filter(|state| state.obstacle().is_some());
+                let held = state.as_ref().filter(|state| state.held_by().is_some());
                 let end =
                     held.map(|state| format!("break it: {}\n", break_command(pod, &state.record)));
                 format!("{}\n{}", escaped(&words), end.unwrap_or_default())
@@ -50,7 +50,7 @@ impl Show {
             ShowFormat::Json => format!("{}\n", json(&whole())),
             ShowFormat::Yaml => yaml(&whole()),
         })?;
-        let held = state.is_some_and(|state| state.obstacle().is_some());
+        let held = state.is_some_and(|state| state.held_by().is_some());
         Ok(if held { Status::DONE } else { Status::NO })
     }
 }
@@ -102,7 +102,7 @@ impl List {
     }
 }
 
-fn cells(state: &State) -> [String; 4] {
+fn cells(state: &LockState) -> [String; 4] {
     let record = &state.record;
     let expires = record
         .expires
@@ -149,11 +149,11 @@ fn list_in_json(locks: &[Listed]) -> Value {
     locks.iter().map(one).collect()
 }
 
-fn in_words(name: &str, state: Option<&State>) -> String {
+fn in_words(name: &str, state: Option<&LockState>) -> String {
     let Some(state) = state else {
         return format!("lock {name} is free");
     };
-    match (state.obstacle(), freed(state)) {
+    match (state.held_by(), freed(state)) {
         (Some(obstacle), _) => format!("lock {name} is {obstacle}"),
         (None, Some(why)) => format!("lock {name} is free: {why}"),
         (None, None) => format!("lock {name} is free"),
@@ -161,12 +161,12 @@ fn in_words(name: &str, state: Option<&State>) -> String {
 }
 
 /// Documented in the README, and kept.
-fn in_json(name: &str, state: Option<&State>) -> Value {
+fn in_json(name: &str, state: Option<&LockState>) -> Value {
     let record = state.map(|state| &state.record);
     let run = record.and_then(|record| record.run.as_ref());
     json!({
         "name": name,
-        "held": state.is_some_and(|state| state.obstacle().is_some()),
+        "held": state.is_some_and(|state| state.held_by().is_some()),
         "pod": record.map(|record| &record.owner.name),
         "podUID": record.map(|record| &record.owner.uid),
         "holder": record.and_then(|record| record.holder.as_ref()),
@@ -180,7 +180,7 @@ fn in_json(name: &str, state: Option<&State>) -> Value {
     })
 }
 
-fn freed(state: &State) -> Option<String> {
+fn freed(state: &LockState) -> Option<String> {
     match &state.verdict {
         Verdict::Free(why) => Some(why.to_string()),
         _ => None,

@@ -237,7 +237,7 @@ fn who_waits_notes_the_run_that_it_is_by_then() {
     let (_, held) = held_by(somebody(), now);
     let mut us = somebody();
     us.id = "me".to_owned();
-    us.run = Some(record::Run {
+    us.run = Some(record::ContainerRun {
         container: "main".to_owned(),
         restarts: 1,
     });

@@ -21,7 +21,7 @@ pub(crate) fn holder() -> Holder {
             name: "web-0".to_owned(),
             uid: "p1".to_owned(),
         },
-        run: Some(Run {
+        run: Some(ContainerRun {
             container: "main".to_owned(),
             restarts: 2,
         }),

@@ -115,11 +115,11 @@ fn the_right_that_is_needed_is_checked_before_and_named() {
 async fn its_holder_is_told_and_the_next_one_is_left_alone() {
     let place = Place::with_pods(&["a", "b"]);
     let (a, b) = (place.client("a").await, place.client("b").await);
-    let first = Lock::new(&a, "x", None).acquire().await.unwrap();
+    let first = Lock::new(&a, "x").acquire().await.unwrap();
     let record = cmlock::break_lock(&b, "x", first.id()).await.unwrap();
     assert_eq!((&*record.owner.name, record.holder_id()), ("a", first.id()));
     soon(first.lost()).await;
-    let next = soon(Lock::new(&b, "x", None).acquire()).await.unwrap();
+    let next = soon(Lock::new(&b, "x").acquire()).await.unwrap();
     let error = cmlock::break_lock(&a, "x", first.id()).await.unwrap_err();
     assert_eq!(error.errno(), Errno::ESTALE);
     assert!(!next.is_lost() && place.exists("x"));

@@ -34,6 +34,15 @@ fn a_lock_is_held_across_commands_shown_and_released() {
     );
     assert_eq!(json["labels"], json!({"team": "db"}));
 
+    let (status, json, _) = place.run("b", &["acquire", "y", "-o", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let held = &place.object("y")["metadata"]["annotations"]["cmlock/holder"];
+    assert_eq!(
+        (status, json),
+        (0, json!({"name": "y", "holder": held.clone()}))
+    );
+    assert_eq!(place.run("b", &["release", "y"]).0, 0);
+
     let (status, _, error) = place.run("b", &["acquire", "x", "--no-wait"]);
     assert_eq!(status, 16);
     assert!(

@@ -18,7 +18,7 @@ struct Sections {
 
 impl Sections {
     async fn run(self: Arc<Self>, client: Client, times: u32) {
-        let lock = Lock::new(&client, "x", None);
+        let lock = Lock::new(&client, "x");
         for _ in 0..times {
             let held = lock.acquire().await.unwrap();
             assert_eq!(self.inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");

@@ -31,7 +31,9 @@ fn verbs(place: &Place, agent: &str, at_least: usize) -> Vec<String> {
 async fn a_free_lock_takes_one_request_and_its_release_one() {
     let place = Place::with_pods(&["a"]);
     let client = client(&place.user, "a", "holder/1").await;
-    let lock = Lock::new(&client, "x", Some(Duration::from_secs(60)));
+    let lock = Lock::new(&client, "x")
+        .wait(Duration::from_secs(60))
+        .hold(Duration::from_secs(60));
     for round in 1..=3 {
         let held = lock.acquire().await.unwrap();
         // A watch is written down when it has begun, which is before it is cut off.
@@ -51,12 +53,12 @@ async fn a_free_lock_takes_one_request_and_its_release_one() {
 #[ignore = "no cluster"]
 async fn a_waiter_watches_the_lock_and_its_owner_and_does_not_poll() {
     let place = Place::with_pods(&["a", "b"]);
-    let held = Lock::new(&place.client("a").await, "x", None)
+    let held = Lock::new(&place.client("a").await, "x")
         .acquire()
         .await
         .unwrap();
     let waits = client(&place.user, "b", "waiter/1").await;
-    let (waiter, _) = waiting(Lock::new(&waits, "x", None)).await;
+    let (waiter, _) = waiting(Lock::new(&waits, "x")).await;
     let expected = [
         "create configmaps",
         "get configmaps",
@@ -92,10 +94,10 @@ async fn write(api: &Api<ConfigMap>, number: usize) -> Duration {
 /// The medians of 60 hand-offs, and of a write before each, when the machine is as busy.
 async fn hand_off(a: &Client, b: &Client, api: &Api<ConfigMap>) -> (Duration, Duration) {
     let (mut times, mut writes) = (Vec::new(), Vec::new());
-    let mut held = Lock::new(a, "x", None).acquire().await.unwrap();
+    let mut held = Lock::new(a, "x").acquire().await.unwrap();
     for round in 0..60 {
         let next = if round % 2 == 0 { b } else { a };
-        let (waiter, _) = waiting(Lock::new(next, "x", None)).await;
+        let (waiter, _) = waiting(Lock::new(next, "x")).await;
         let taken = tokio::spawn(async move { (waiter.await.unwrap(), Instant::now()) });
         // Meanwhile the waiter's watches have begun.
         writes.push(write(api, round).await);

@@ -23,13 +23,12 @@ async fn two_waiters_cannot_both_free_an_expired_lock_and_hold_it() {
     let late = Duration::from_secs(3);
     proxy.next(1, |method, _| method == "DELETE", Fault::Delay(late));
     let slow = place.behind(&proxy, "slow").await;
-    let slow =
-        tokio::spawn(async move { soon(Lock::new(&slow, "x", None).acquire()).await.unwrap() });
+    let slow = tokio::spawn(async move { soon(Lock::new(&slow, "x").acquire()).await.unwrap() });
     eventually("the slow one is about to delete it", || {
         proxy.seen().iter().any(|seen| seen.method == "DELETE")
     });
 
-    let fast = Lock::new(&place.client("fast").await, "x", None)
+    let fast = Lock::new(&place.client("fast").await, "x")
         .acquire()
         .await
         .unwrap();
@@ -54,7 +53,9 @@ async fn a_waiter_with_a_timeout_never_removes_a_lock_without_expiry() {
     let place = Place::with_pods(&["a", "b"]);
     place.put("x", "a", None);
     let uid = place.uid("configmaps", "x");
-    let lock = Lock::new(&place.client("b").await, "x", Some(Duration::from_secs(2)));
+    let lock = Lock::new(&place.client("b").await, "x")
+        .wait(Duration::from_secs(2))
+        .hold(Duration::from_secs(2));
     let error = soon(lock.acquire()).await.unwrap_err();
     assert_eq!(error.errno(), Errno::ETIMEDOUT, "{error}");
     assert!(
@@ -86,7 +87,7 @@ async fn expiry_is_judged_by_the_servers_clock() {
         );
         let hold = Duration::from_secs(4);
         let before = BootInstant::now();
-        let held = Lock::new(&a, "x", None).hold(hold).acquire().await.unwrap();
+        let held = Lock::new(&a, "x").hold(hold).acquire().await.unwrap();
         let written: u64 = place.object("x")["data"]["expiresAt"]
             .as_str()
             .unwrap()
@@ -100,13 +101,13 @@ async fn expiry_is_judged_by_the_servers_clock() {
         let deadline = held.deadline().unwrap();
         assert!(deadline >= before + hold);
         held.detach();
-        let error = Lock::new(&b, "x", None)
+        let error = Lock::new(&b, "x")
             .wait(Duration::ZERO)
             .acquire()
             .await
             .unwrap_err();
         assert_eq!(error.errno(), Errno::EBUSY, "{error}");
-        let next = soon(Lock::new(&b, "x", None).acquire()).await.unwrap();
+        let next = soon(Lock::new(&b, "x").acquire()).await.unwrap();
         assert!(BootInstant::now() >= deadline, "taken early");
         next.release().await.unwrap();
     }
@@ -117,14 +118,14 @@ async fn expiry_is_judged_by_the_servers_clock() {
 #[ignore = "no cluster"]
 async fn only_the_expiry_frees_the_lock_of_a_silent_owner() {
     let place = Place::with_pods(&["a", "b"]);
-    let held = Lock::new(&place.client("a").await, "x", None)
+    let held = Lock::new(&place.client("a").await, "x")
         .hold(Duration::from_secs(3))
         .acquire()
         .await
         .unwrap();
     let deadline = held.deadline().unwrap();
     held.detach();
-    let (waiter, events) = waiting(Lock::new(&place.client("b").await, "x", None)).await;
+    let (waiter, events) = waiting(Lock::new(&place.client("b").await, "x")).await;
     let next = waiter.await.unwrap();
     assert!(BootInstant::now() >= deadline, "taken early");
     assert!(events.has("freeing it: it expired at"));

@@ -41,7 +41,7 @@ impl Running {
 #[ignore = "no cluster"]
 async fn the_holder_of_a_deleted_object_is_told() {
     let place = Place::with_pods(&["a"]);
-    let held = Lock::new(&place.client("a").await, "x", None)
+    let held = Lock::new(&place.client("a").await, "x")
         .acquire()
         .await
         .unwrap();
@@ -56,7 +56,7 @@ async fn the_holder_of_a_deleted_object_is_told() {
 #[ignore = "no cluster"]
 async fn the_holder_of_an_object_that_is_anothers_is_told() {
     let place = Place::with_pods(&["a", "b"]);
-    let held = Lock::new(&place.client("a").await, "x", None)
+    let held = Lock::new(&place.client("a").await, "x")
         .acquire()
         .await
         .unwrap();
@@ -85,7 +85,7 @@ async fn the_holder_of_an_object_that_is_anothers_is_told() {
 #[ignore = "no cluster"]
 async fn a_lock_that_is_not_extended_is_lost_at_its_expiry() {
     let place = Place::with_pods(&["a"]);
-    let held = Lock::new(&place.client("a").await, "x", None)
+    let held = Lock::new(&place.client("a").await, "x")
         .hold(Duration::from_secs(1))
         .acquire()
         .await

@@ -10,6 +10,7 @@ mod expiry;
 mod faults;
 mod loss;
 mod owner;
+mod recipes;
 mod release;
 mod rights;
 mod silent;

@@ -11,11 +11,11 @@ use crate::support::{AGENT, Events, Place, soon, unix_time, waiting};
 /// Holds the lock as Pod `a`, waits for it as Pod `b`, and expects `b` to get it for this reason.
 async fn frees(what: impl FnOnce(&Place), why: &str) {
     let place = Place::with_pods(&["a", "b"]);
-    let held = Lock::new(&place.client("a").await, "x", None)
+    let held = Lock::new(&place.client("a").await, "x")
         .acquire()
         .await
         .unwrap();
-    let (waiter, events) = waiting(Lock::new(&place.client("b").await, "x", None)).await;
+    let (waiter, events) = waiting(Lock::new(&place.client("b").await, "x")).await;
     assert!(!waiter.is_finished());
     what(&place);
     let next = waiter.await.unwrap();
@@ -68,7 +68,7 @@ async fn an_owner_that_was_replaced_by_one_of_the_same_name_frees_it() {
     place.put("x", "a", None);
     place.delete_pod("a");
     place.pod("a");
-    let held = soon(Lock::new(&place.client("b").await, "x", None).acquire())
+    let held = soon(Lock::new(&place.client("b").await, "x").acquire())
         .await
         .unwrap();
     held.release().await.unwrap();
@@ -76,7 +76,7 @@ async fn an_owner_that_was_replaced_by_one_of_the_same_name_frees_it() {
     place.put("x", "a", None);
     place.delete_pod("a");
     place.pod("a");
-    soon(Lock::new(&place.client("a").await, "x", None).acquire())
+    soon(Lock::new(&place.client("a").await, "x").acquire())
         .await
         .unwrap()
         .release()
@@ -86,7 +86,7 @@ async fn an_owner_that_was_replaced_by_one_of_the_same_name_frees_it() {
 
 /// A lock of Pod `a`, by a process of its container `main`, and when it noted that by the node's clock.
 async fn hold_in_container(place: &Place) -> (Held, u64) {
-    let lock = Lock::new(&place.client("a").await.with_container("main"), "x", None);
+    let lock = Lock::new(&place.client("a").await.with_container("main"), "x");
     let held = lock.acquire().await.unwrap();
     let since = &place.object("x")["metadata"]["annotations"]["cmlock/since"];
     (held, since.as_str().unwrap().parse().unwrap())
@@ -104,7 +104,6 @@ async fn a_restarted_container_does_not_wait_for_its_predecessor() {
     let (waiter, events) = waiting(Lock::new(
         &place.client("a").await.with_container("main"),
         "x",
-        None,
     ))
     .await;
     place.set_restarts("a", 4, since + 1);
@@ -126,7 +125,7 @@ async fn a_restart_that_is_told_late_does_not_cost_the_lock() {
     let place = Place::with_pods(&["a", "b"]);
     place.set_restarts("a", 3, unix_time() - 9);
     let (held, since) = hold_in_container(&place).await;
-    let another = Lock::new(&place.client("b").await, "x", None).wait(Duration::ZERO);
+    let another = Lock::new(&place.client("b").await, "x").wait(Duration::ZERO);
     for began in [since - 1, since] {
         place.set_restarts("a", 4, began);
         let error = another.acquire().await.unwrap_err();
@@ -145,19 +144,15 @@ async fn a_restart_that_is_told_late_does_not_cost_the_lock() {
 async fn without_a_container_the_wait_says_how_to_end_it() {
     let place = Place::with_pods(&["a"]);
     let client = place.client("a").await;
-    Lock::new(&client, "x", None)
-        .acquire()
-        .await
-        .unwrap()
-        .detach();
-    let error = Lock::new(&client, "x", None)
+    Lock::new(&client, "x").acquire().await.unwrap().detach();
+    let error = Lock::new(&client, "x")
         .wait(Duration::ZERO)
         .acquire()
         .await
         .unwrap_err();
     assert_eq!(error.errno(), Errno::EBUSY);
     assert!(error.to_string().contains("cmlock release"), "{error}");
-    let wrong = Lock::new(&client.clone().with_container("other"), "x", None)
+    let wrong = Lock::new(&client.clone().with_container("other"), "x")
         .acquire()
         .await
         .unwrap_err();
@@ -165,8 +160,7 @@ async fn without_a_container_the_wait_says_how_to_end_it() {
     assert!(wrong.to_string().contains("CONTAINER_NAME"), "{wrong}");
     // A variable that is there for something else is not.
     let events = Events::default();
-    let lock =
-        Lock::new(&client.with_container_if_any("other"), "y", None).on_event(events.handler());
+    let lock = Lock::new(&client.with_container_if_any("other"), "y").on_event(events.handler());
     lock.acquire().await.unwrap().release().await.unwrap();
     assert!(events.has("no container \"other\""));
 }
@@ -176,7 +170,7 @@ async fn without_a_container_the_wait_says_how_to_end_it() {
 async fn a_pod_that_has_ended_cannot_own_a_lock() {
     let place = Place::with_pods(&["a"]);
     place.set_status("a", &json!({"phase": "Failed"}));
-    let error = Lock::new(&place.client("a").await, "x", None)
+    let error = Lock::new(&place.client("a").await, "x")
         .acquire()
         .await
         .unwrap_err();

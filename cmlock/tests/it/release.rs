@@ -14,7 +14,7 @@ use crate::support::{Place, of_go, soon};
 async fn a_stranger_cannot_release_it_and_twice_is_fine() {
     let place = Place::with_pods(&["a", "b"]);
     let (a, b) = (place.client("a").await, place.client("b").await);
-    let held = Lock::new(&a, "x", None).acquire().await.unwrap();
+    let held = Lock::new(&a, "x").acquire().await.unwrap();
     let error = cmlock::release(&b, "x", None).await.unwrap_err();
     assert_eq!(error.errno(), Errno::EBUSY);
     assert!(error.to_string().contains("held by Pod \"a\""), "{error}");
@@ -33,10 +33,10 @@ async fn a_stranger_cannot_release_it_and_twice_is_fine() {
 async fn a_lock_that_another_holder_of_the_same_pod_has_is_not_released_by_id() {
     let place = Place::with_pods(&["a"]);
     let client = place.client("a").await;
-    let first = Lock::new(&client, "x", None).acquire().await.unwrap();
+    let first = Lock::new(&client, "x").acquire().await.unwrap();
     let id = first.id().to_owned();
     first.release().await.unwrap();
-    let second = Lock::new(&client, "x", None).acquire().await.unwrap();
+    let second = Lock::new(&client, "x").acquire().await.unwrap();
     let error = cmlock::release(&client, "x", Some(&id)).await.unwrap_err();
     assert_eq!(error.errno(), Errno::EBUSY);
     assert!(error.to_string().contains(second.id()), "{error}");
@@ -51,13 +51,13 @@ async fn a_lock_that_another_holder_of_the_same_pod_has_is_not_released_by_id() 
 #[ignore = "no cluster"]
 async fn after_a_loss_the_next_holder_is_left_alone() {
     let place = Place::with_pods(&["a", "b"]);
-    let first = Lock::new(&place.client("a").await, "x", None)
+    let first = Lock::new(&place.client("a").await, "x")
         .hold(Duration::from_secs(1))
         .acquire()
         .await
         .unwrap();
     soon(first.lost()).await;
-    let next = soon(Lock::new(&place.client("b").await, "x", None).acquire())
+    let next = soon(Lock::new(&place.client("b").await, "x").acquire())
         .await
         .unwrap();
     // Its object was deleted, which it may have seen, and then another one came.
@@ -73,7 +73,7 @@ async fn after_a_loss_the_next_holder_is_left_alone() {
 #[ignore = "no cluster"]
 async fn a_changed_object_is_released_all_the_same() {
     let place = Place::with_pods(&["a"]);
-    let held = Lock::new(&place.client("a").await, "x", None)
+    let held = Lock::new(&place.client("a").await, "x")
         .acquire()
         .await
         .unwrap();
@@ -89,7 +89,7 @@ async fn a_changed_object_is_released_all_the_same() {
 async fn what_is_dropped_is_released() {
     let place = Place::with_pods(&["a"]);
     drop(
-        Lock::new(&place.client("a").await, "x", None)
+        Lock::new(&place.client("a").await, "x")
             .acquire()
             .await
             .unwrap(),
@@ -141,7 +141,9 @@ async fn malformed_objects_are_reported_and_left_alone() {
         place.namespace.apply(&object);
         let uid = place.uid("configmaps", name);
         for error in [
-            Lock::new(&client, name, Some(Duration::from_secs(5)))
+            Lock::new(&client, name)
+                .wait(Duration::from_secs(5))
+                .hold(Duration::from_secs(5))
                 .acquire()
                 .await
                 .map(drop)

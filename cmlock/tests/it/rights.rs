@@ -123,7 +123,7 @@ async fn without_the_right_to_watch_pods_the_owner_is_read_from_time_to_time() {
         "no-watch",
         &[("configmaps", &CONFIGMAPS), ("pods", &["get"])],
     );
-    let (waiter, events) = waiting(Lock::new(&client(&user, "b", AGENT).await, "x", None)).await;
+    let (waiter, events) = waiting(Lock::new(&client(&user, "b", AGENT).await, "x")).await;
     soon(events.wait_for("the owner Pod is read from time to time")).await;
     place.delete_pod("a");
     waiter.await.unwrap().release().await.unwrap();
@@ -192,7 +192,7 @@ async fn a_bad_name_is_refused_before_any_request() {
     let client = place.client("a").await;
     let events = Events::default();
     for name in ["", "No", "a/b", "../pods/a", &"x".repeat(254)] {
-        let lock = Lock::new(&client, name, None).on_event(events.handler());
+        let lock = Lock::new(&client, name).on_event(events.handler());
         for error in [
             lock.acquire().await.map(drop).unwrap_err(),
             cmlock::status(&client, name).await.map(drop).unwrap_err(),
@@ -201,7 +201,7 @@ async fn a_bad_name_is_refused_before_any_request() {
             assert!(error.to_string().contains("invalid lock name"), "{error}");
         }
     }
-    let lock = Lock::new(&client, "x", None).with_labels([("team", "a b")]);
+    let lock = Lock::new(&client, "x").with_labels([("team", "a b")]);
     let error = lock.acquire().await.map(drop).unwrap_err();
     assert_eq!(error.errno(), Errno::EINVAL, "{error}");
     assert!(

@@ -13,7 +13,9 @@ use crate::support::{Place, cmlock, soon, unix_time, waiting};
 #[ignore = "no cluster"]
 async fn what_is_written_is_what_go_programs_read() {
     let place = Place::with_pods(&["a"]);
-    let lock = Lock::new(&place.client("a").await, "x", Some(Duration::from_secs(60)))
+    let lock = Lock::new(&place.client("a").await, "x")
+        .wait(Duration::from_secs(60))
+        .hold(Duration::from_secs(60))
         .with_labels([("team", "db")]);
     assert!(lock.data().is_empty());
     let held = lock.acquire().await.unwrap();
@@ -30,7 +32,7 @@ async fn what_is_written_is_what_go_programs_read() {
         Some(written)
     );
     held.release().await.unwrap();
-    let endless = Lock::new(&place.client("a").await, "x", None)
+    let endless = Lock::new(&place.client("a").await, "x")
         .acquire()
         .await
         .unwrap();
@@ -50,12 +52,12 @@ async fn what_a_go_program_writes_is_understood() {
         (state.record.owner.name.as_str(), state.record.holder),
         ("a", None)
     );
-    let (waiter, _) = waiting(Lock::new(&client, "x", None)).await;
+    let (waiter, _) = waiting(Lock::new(&client, "x")).await;
     // It releases by name.
     place.namespace.kubectl(&["delete", "configmap", "x"], None);
     waiter.await.unwrap().release().await.unwrap();
     place.put("x", "a", Some(1));
-    soon(Lock::new(&client, "x", None).acquire())
+    soon(Lock::new(&client, "x").acquire())
         .await
         .unwrap()
         .release()
@@ -69,7 +71,7 @@ async fn assert_held_once(place: &Place, proxy: &Proxy, id: &str, creations: usi
         place.object("x")["metadata"]["annotations"]["cmlock/holder"],
         id
     );
-    let error = Lock::new(&place.client("b").await, "x", None)
+    let error = Lock::new(&place.client("b").await, "x")
         .wait(Duration::ZERO)
         .acquire()
         .await
@@ -93,9 +95,14 @@ async fn a_creation_whose_answer_is_lost_is_found_out() {
     let proxy = place.proxy();
     proxy.next(1, |method, _| method == "POST", Fault::CutAnswer);
     let client = place.behind(&proxy, "a").await;
-    let held = soon(Lock::new(&client, "x", Some(Duration::from_secs(60))).acquire())
-        .await
-        .unwrap();
+    let held = soon(
+        Lock::new(&client, "x")
+            .wait(Duration::from_secs(60))
+            .hold(Duration::from_secs(60))
+            .acquire(),
+    )
+    .await
+    .unwrap();
     assert!(held.deadline().is_some());
     assert_held_once(&place, &proxy, held.id(), 1).await;
     // And a deletion.
@@ -115,7 +122,7 @@ async fn a_server_that_cannot_now_is_asked_again() {
     proxy.next(1, |method, _| method == "POST", Fault::Cut);
     proxy.next(1, |method, _| method == "DELETE", busy(500, None));
     let client = place.behind(&proxy, "a").await;
-    let held = soon(Lock::new(&client, "x", None).acquire()).await.unwrap();
+    let held = soon(Lock::new(&client, "x").acquire()).await.unwrap();
     assert_held_once(&place, &proxy, held.id(), 3).await;
     held.release().await.unwrap();
     assert!(!place.exists("x"));
@@ -155,9 +162,14 @@ async fn a_wait_ends_in_time_when_the_server_is_silent() {
     let proxy = place.proxy();
     let client = place.behind(&proxy, "a").await;
     proxy.set(Fault::Silence);
-    let error = soon(Lock::new(&client, "x", Some(Duration::from_secs(1))).acquire())
-        .await
-        .unwrap_err();
+    let error = soon(
+        Lock::new(&client, "x")
+            .wait(Duration::from_secs(1))
+            .hold(Duration::from_secs(1))
+            .acquire(),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.errno(), Errno::ETIMEDOUT, "{error}");
     proxy.set(Fault::None);
 }
@@ -167,11 +179,11 @@ async fn a_wait_ends_in_time_when_the_server_is_silent() {
 async fn a_cut_watch_goes_on() {
     let place = Place::with_pods(&["a", "b"]);
     let proxy = place.proxy();
-    let held = Lock::new(&place.client("a").await, "x", None)
+    let held = Lock::new(&place.client("a").await, "x")
         .acquire()
         .await
         .unwrap();
-    let (waiter, _) = waiting(Lock::new(&place.behind(&proxy, "b").await, "x", None)).await;
+    let (waiter, _) = waiting(Lock::new(&place.behind(&proxy, "b").await, "x")).await;
     proxy.cut_open_connections();
     held.release().await.unwrap();
     waiter.await.unwrap().release().await.unwrap();
@@ -190,7 +202,7 @@ async fn a_wait_that_is_given_up_leaves_no_lock_behind() {
         |method, _| method == "POST",
         Fault::Delay(Duration::from_secs(2)),
     );
-    let lock = Lock::new(&client, "x", None);
+    let lock = Lock::new(&client, "x");
     let (cancel, cancelled) = tokio::sync::oneshot::channel::<()>();
     let acquiring = tokio::spawn(async move {
         let cancelled = async { drop(cancelled.await) };
@@ -204,8 +216,8 @@ async fn a_wait_that_is_given_up_leaves_no_lock_behind() {
     assert_eq!(error.errno(), Errno::ECANCELED, "{error}");
     // What keeps the name from the creation is over.
     let left = cmlock::status(&place.client("b").await, "x").await.unwrap();
-    assert!(left.is_some_and(|left| left.obstacle().is_none()));
-    let next = Lock::new(&place.client("b").await, "x", None).wait(Duration::ZERO);
+    assert!(left.is_some_and(|left| left.held_by().is_none()));
+    let next = Lock::new(&place.client("b").await, "x").wait(Duration::ZERO);
     next.acquire().await.unwrap().release().await.unwrap();
     assert!(!place.exists("x"));
 }

@@ -1,6 +1,6 @@
 //! What is wrong with the arguments, on one line: what it is, and what would be right.
 
-use std::{error::Error as _, ffi::OsStr};
+use std::{env, error::Error as _, ffi::OsStr};
 
 use clap::{
     Command, Error,
@@ -13,6 +13,9 @@ use crate::text::{shell_quoted, without_password};
 /// One line, without the tool's name.
 pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String {
     let meant = Meant::by::<T>(arguments);
+    if let Some(text) = meant.value_with_a_dash(error, arguments) {
+        return text;
+    }
     if let Some(text) = meant.forgotten_separator(error, arguments) {
         return text;
     }
@@ -28,7 +31,7 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
         ErrorKind::UnknownArgument => meant.unknown(error, &arg),
         ErrorKind::InvalidSubcommand => {
             let name = texts(error, ContextKind::InvalidSubcommand).join(" ");
-            let mut similar = texts(error, ContextKind::SuggestedSubcommand);
+            let mut similar = suggested(error, ContextKind::SuggestedSubcommand, &name);
             // Without aliases, which are one letter.
             similar.retain(|name| {
                 meant
@@ -62,7 +65,10 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = texts(error, ContextKind::InvalidArg).join(", ");
-            format!("missing {missing}: write {}", meant.usage_for(error))
+            format!(
+                "missing {missing}: write {}",
+                meant.usage_for(error, arguments)
+            )
         }
         _ => first_line(error),
     }
@@ -95,6 +101,23 @@ impl Meant {
         }
     }
 
+    /// The value of an option that begins with a dash, such as a negative number.
+    fn value_with_a_dash(&self, error: &Error, arguments: &[&OsStr]) -> Option<String> {
+        let value = texts(error, ContextKind::InvalidArg).pop()?;
+        if error.kind() != ErrorKind::UnknownArgument || !value.starts_with('-') {
+            return None;
+        }
+        let place = arguments.iter().position(|word| **word == *value)?;
+        let before = arguments.get(place.checked_sub(1)?)?.to_str()?;
+        let is_meant = |long: &str| before.strip_prefix("--") == Some(long);
+        let mut options = self.command.get_arguments();
+        let option = options.find(|option| option.get_long().is_some_and(is_meant))?;
+        let takes_one = option.get_action().takes_values();
+        takes_one.then(|| {
+            format!("{before} needs a value: if {value:?} is meant, write {before}={value}")
+        })
+    }
+
     /// CMD without `--` before it.
     fn forgotten_separator(&self, error: &Error, arguments: &[&OsStr]) -> Option<String> {
         let last = self
@@ -113,7 +136,7 @@ impl Meant {
             ErrorKind::UnknownArgument if has_separator => return None,
             ErrorKind::UnknownArgument if is_option => {
                 let (option, path) = (&args[0], &self.path);
-                let is_alone = error.get(ContextKind::SuggestedArg).is_none();
+                let is_alone = suggested(error, ContextKind::SuggestedArg, option).is_empty();
                 return is_alone.then(|| {
                     format!(
                         "unknown option {option} (see {path} --help): an option of the command to run stands behind \"--\""
@@ -144,7 +167,7 @@ impl Meant {
 
     fn unknown(&self, error: &Error, arg: &str) -> String {
         let path = &self.path;
-        match &texts(error, ContextKind::SuggestedArg)[..] {
+        match &suggested(error, ContextKind::SuggestedArg, arg)[..] {
             [] if arg.starts_with('-') => format!("unknown option {arg} (see {path} --help)"),
             [] => format!("unexpected argument {arg:?}: write {}", self.usage()),
             similar => format!("unknown option {arg}: did you mean {}?", either(similar)),
@@ -156,15 +179,31 @@ impl Meant {
     }
 
     /// The same with what was given, and what is missing.
-    fn usage_for(&self, error: &Error) -> String {
+    fn usage_for(&self, error: &Error, arguments: &[&OsStr]) -> String {
         match error.get(ContextKind::Usage) {
-            Some(ContextValue::StyledStr(usage)) if !usage.to_string().contains('\n') => usage
-                .to_string()
-                .trim_start_matches("Usage:")
-                .trim()
-                .to_owned(),
+            Some(ContextValue::StyledStr(usage)) if !usage.to_string().contains('\n') => {
+                let usage = usage.to_string();
+                let usage = usage.trim_start_matches("Usage:").trim().to_owned();
+                self.without_variables(usage, arguments)
+            }
             _ => self.usage(),
         }
+    }
+
+    /// Without options that only the environment gives.
+    fn without_variables(&self, mut usage: String, arguments: &[&OsStr]) -> String {
+        for option in self.command.get_arguments() {
+            let is_set = option.get_env().is_some_and(|it| env::var_os(it).is_some());
+            let long = option.get_long().map(|long| format!("--{long}"));
+            let is_given = |long: &String| {
+                let mut words = arguments.iter().filter_map(|word| word.to_str());
+                words.any(|word| word.starts_with(long))
+            };
+            if is_set && !long.as_ref().is_some_and(is_given) {
+                usage = usage.replace(&format!(" {option}"), "");
+            }
+        }
+        usage
     }
 
     fn commands(&self) -> String {
@@ -179,12 +218,57 @@ impl Meant {
 
 /// What a parser says of a value. Some name it, too.
 fn invalid(error: &Error, arg: &str, value: &str) -> String {
-    let why = error.source().map(ToString::to_string).unwrap_or_default();
+    let why = error.source().map(why).unwrap_or_default();
     if why.contains(&format!("{value:?}")) {
         format!("{arg}: {why}")
     } else {
         format!("invalid value {:?} for {arg}: {why}", shown(value))
     }
+}
+
+/// What the standard library says of what is no number of the wanted type.
+const NOT_NUMBERS: [&str; 4] = [
+    "invalid digit found in string",
+    "cannot parse integer from empty string",
+    "number too large to fit in target type",
+    "number too small to fit in target type",
+];
+
+/// What the standard library and clap say of numbers is for programmers.
+fn why(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error.to_string();
+    let range = text.split_once(" is not in ");
+    let range = range.and_then(|(_, range)| range.split_once("..="));
+    match range {
+        Some((least, most)) => format!("write a number from {least} to {most}"),
+        None if NOT_NUMBERS.contains(&&*text) => "write a whole number".to_owned(),
+        None => text,
+    }
+}
+
+/// What clap takes for similar, if it is near.
+fn suggested(error: &Error, kind: ContextKind, given: &str) -> Vec<String> {
+    let given = given.trim_start_matches('-');
+    let is_near = |similar: &String| {
+        let similar = similar.trim_start_matches('-');
+        similar.starts_with(given) || given.starts_with(similar) || edits(given, similar) <= 2
+    };
+    texts(error, kind).into_iter().filter(is_near).collect()
+}
+
+/// How many letters must be put in, left out or changed to make one of the other.
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (line, a) in from.chars().enumerate() {
+        let mut above = row[0];
+        row[0] = line + 1;
+        for (column, b) in to.chars().enumerate() {
+            let changed = above + usize::from(a != b);
+            above = row[column + 1];
+            row[column + 1] = changed.min(above + 1).min(row[column] + 1);
+        }
+    }
+    row[row.len() - 1]
 }
 
 /// A URL may have a password.

@@ -186,6 +186,10 @@ fn wrong_usage_is_one_line() {
             "unknown option --verbos: did you mean --verbose?",
         ),
         (
+            &["--no-colour", "yes"],
+            "unknown option --no-colour (see statuses yes --help)",
+        ),
+        (
             &["yes", "-x"],
             "unknown option -x (see statuses yes --help)",
         ),
@@ -199,7 +203,15 @@ fn wrong_usage_is_one_line() {
         ),
         (
             &["errno", "many"],
-            "invalid value \"many\" for <NUMBER>: invalid digit found in string",
+            "invalid value \"many\" for <NUMBER>: write a whole number",
+        ),
+        (
+            &["errno", "--limit", "-1"],
+            "--limit needs a value: if \"-1\" is meant, write --limit=-1",
+        ),
+        (
+            &["errno", "--limit", "300", "1"],
+            "invalid value \"300\" for --limit <LIMIT>: write a number from 0 to 255",
         ),
         (
             &["duration", "1\u{1b}[31m\n"],
@@ -215,6 +227,13 @@ fn wrong_usage_is_one_line() {
             && none.ends_with(" or duration (see statuses --help)\n"),
         "{none}"
     );
+}
+
+#[test]
+fn usage_shows_no_option_that_only_the_environment_gives() {
+    let missing = statuses().env("STATUSES_LIMIT", "5").arg("errno").output();
+    let line = "statuses: missing <NUMBER>: write statuses errno <NUMBER>\n";
+    assert_output(&missing.unwrap(), 64, "", line);
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub mod guarded;
 #[cfg(feature = "faults")]
 mod namespace;
 #[cfg(feature = "faults")]
+mod pods;
+#[cfg(feature = "faults")]
 mod proxy;
 #[cfg(feature = "faults")]
 mod tunnel;

@@ -59,7 +59,7 @@ fn records(bytes: &[u8]) {
     assert_eq!(dir.signalled().expect("a directory"), Some(read.clone()));
     // What a leader leaves: the time is its own.
     dir.clear().expect("a directory");
-    assert!(dir.exit(&read).expect("a directory"));
+    assert!(dir.signal(&read).expect("a directory"));
     let signalled = dir.signalled().expect("a directory").expect("a signal");
     let timed = Record {
         time: signalled.time.clone(),

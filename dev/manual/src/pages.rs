@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::Arg;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use coord_core::cli::{
@@ -47,7 +48,8 @@ fn manual_page<T: Tool>(help: &Help) -> String {
     let title = title::<T>(help.command);
     // clap's own text speaks of what -h shows.
     let command = options::<T>(help.command);
-    let mut command = command.mut_arg("help", |arg| arg.long_help(None::<&str>));
+    let command = command.mut_arg("help", |arg| arg.long_help(None::<&str>));
+    let mut command = command.mut_args(with_other_names);
     if help.command.is_empty() {
         let usage = coord_core::cli::help::usage(&command);
         let without_help = command.mut_subcommand("help", |help| help.hide(true));
@@ -89,6 +91,25 @@ fn manual_page<T: Tool>(help: &Help) -> String {
         text = text.replace(&format!("\n.SH {upper}\n"), &format!("\n.SS {name}\n"));
     }
     text + &tables::<T>(help)
+}
+
+/// The crate leaves out what else an option is called, and a variable whose value is not shown.
+fn with_other_names(option: Arg) -> Arg {
+    let aliases = option.get_visible_aliases().unwrap_or_default();
+    let mut notes: Vec<_> = aliases
+        .iter()
+        .map(|name| format!("also --{name}"))
+        .collect();
+    let variable = option.get_env().filter(|_| !option.is_hide_env_set());
+    notes.extend(variable.map(|name| format!("env: {}", name.display())));
+    let help = option.get_long_help().or(option.get_help());
+    match (help.cloned(), notes.join("; ")) {
+        (Some(help), notes) if !notes.is_empty() => {
+            let help = format!("{help} [{notes}]");
+            option.long_help(help.clone()).help(help).hide_env(true)
+        }
+        _ => option,
+    }
 }
 
 /// What the options are followed by, in the order that man-pages(7) has.

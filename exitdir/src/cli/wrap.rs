@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, os::fd::BorrowedFd, time::Duration};
 
-use coord_core::{HasErrno, Status, cli::Failure, errno::with_sources};
+use coord_core::{Status, cli::Failure, errno::with_sources};
 use coord_process::supervise::{Condition, Exit, Guard, Plan, Reason};
 use exitdir::{Ended, Error, ExitDir, Leader, Names, Record, Watcher};
 use nix::libc;
@@ -88,7 +88,7 @@ fn signal(leader: &Leader, name: Option<String>, exit: &Result<Exit, Failure>) {
         Err(failure) => Record::exited(failure.status().code()),
     };
     outlive_file_size_limit();
-    if let Err(error) = leader.exit(&Record { name, ..record }) {
+    if let Err(error) = leader.signal(&Record { name, ..record }) {
         let error = with_sources(&error);
         log::error!("{error}; followers will see that the leader died");
     }

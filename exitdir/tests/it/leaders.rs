@@ -195,7 +195,7 @@ fn a_second_leader_and_a_signalled_directory_are_refused() {
     );
     assert_eq!(run(path, &["clear"]).0, Some(16));
     drop(leader);
-    ExitDir::new(path).exit(&Record::exited(0)).unwrap();
+    ExitDir::new(path).signal(&Record::exited(0)).unwrap();
     assert_eq!(
         run(path, &["lead", "--", "true"]),
         refused("already contains an exit signal (\"exitFile\"); --clear removes it")

@@ -30,7 +30,7 @@ fn a_follower_ends_with_its_leaders_status_if_asked_to() {
             let follow = ["follow", "--status", own, "--", "sleep", &long];
             let follower = start(dir.path(), &follow);
             eventually("the command runs", || sleeps(&long));
-            ExitDir::new(dir.path()).exit(&record).unwrap();
+            ExitDir::new(dir.path()).signal(&record).unwrap();
             assert_eq!(follower.code(), Some(expected), "{record:?}");
             // From the start, too.
             assert_eq!(run(dir.path(), &follow).0, Some(expected), "{record:?}");

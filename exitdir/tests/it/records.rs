@@ -73,7 +73,7 @@ fn the_first_signal_counts_and_the_others_change_nothing() {
     assert_eq!(names(&events, AddWatchFlags::IN_CREATE).len(), 1);
     let record = ExitDir::new(dir.path()).signalled().unwrap().unwrap();
     assert!((1..=20).contains(&record.status.unwrap()));
-    assert!(!ExitDir::new(dir.path()).exit(&Record::exited(0)).unwrap());
+    assert!(!ExitDir::new(dir.path()).signal(&Record::exited(0)).unwrap());
     assert_eq!(ExitDir::new(dir.path()).signalled().unwrap(), Some(record));
 }
 

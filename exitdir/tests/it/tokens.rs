@@ -27,7 +27,7 @@ fn a_token_is_cancelled_by_the_signal_and_its_parent_is_not() {
         timeout(Duration::from_millis(50), token.cancelled())
             .await
             .unwrap_err();
-        ExitDir::new(dir.path()).exit(&Record::exited(0)).unwrap();
+        ExitDir::new(dir.path()).signal(&Record::exited(0)).unwrap();
         token.cancelled().await;
         assert!(!parent.is_cancelled());
     });

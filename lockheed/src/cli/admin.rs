@@ -1,6 +1,6 @@
 //! `break` and `delete`.
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use coord_core::{
     Status,
     cli::{Failure, help::heading, print, program},
@@ -9,7 +9,7 @@ use coord_core::{
 };
 use coord_lease::block_on;
 use lockheed::{
-    Condition, Error, ErrorKind, Lease, LeaseId, LockName, State, Store, Timestamp, Token,
+    Condition, Error, ErrorKind, Lease, LeaseId, LockName, LockState, Store, Timestamp, Token,
 };
 
 use super::{
@@ -26,7 +26,7 @@ pub(crate) struct Break {
     #[command(flatten)]
     lock: LockArg,
     /// Only the lease of this holder, as inspect shows it
-    #[arg(long, help_heading = heading::LEASE)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: Option<String>,
     /// Only the lease with this fencing token, to tell it from others of the same ID [default: any]
     #[arg(long, value_name = "TOKEN", requires = "id", help_heading = heading::LEASE)]
@@ -129,7 +129,7 @@ fn not_that(error: Error) -> Failure {
 }
 
 /// What is typed to end this lease and no other.
-pub(super) fn break_command(store: &StoreArg, state: &State, lease: &Lease) -> String {
+pub(super) fn break_command(store: &StoreArg, state: &LockState, lease: &Lease) -> String {
     let LeaseId { holder, token } = state.id_of(lease);
     let id = format!("--id={}", shell_quoted(&holder));
     let token = token.map(|token| format!("--fencing-token={token}"));
@@ -152,7 +152,7 @@ fn does_not_hold(name: &LockName) -> Status {
     Status::NO
 }
 
-fn would_break(state: &State) -> String {
+fn would_break(state: &LockState) -> String {
     let name = &state.name;
     let holders = |mut leases: Vec<&Lease>| {
         leases.sort_by(|a, b| a.holder.cmp(&b.holder));
@@ -175,6 +175,8 @@ fn would_break(state: &State) -> String {
 fn would_have(lease: &Lease, now: Timestamp) -> String {
     if lease.is_expired(now) {
         expired_ago(lease, now)
+    } else if lease.expires.is_never() {
+        "would have had no end".to_owned()
     } else {
         format!("would have lasted until {}", lease.expires.to_the_second())
     }

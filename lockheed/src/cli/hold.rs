@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use coord_core::{
     Errno, Status,
     cli::{Failure, Tool, help::heading, print},
@@ -30,7 +30,7 @@ pub(crate) struct Wanted {
     /// Do not wait for whoever holds the lock
     #[arg(long, help_heading = heading::WAITING)]
     no_wait: bool,
-    /// Hold the lock together with others that say so too
+    /// Share the lock with others that use --shared, too
     #[arg(long, conflicts_with = "slots", help_heading = heading::LOCK)]
     shared: bool,
     /// Hold one of N slots; all who hold one or wait for one must say the same number
@@ -54,9 +54,8 @@ pub(crate) struct Wanted {
     /// Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"
     #[arg(long, value_name = "CONDITION", value_parser = condition, help_heading = heading::LOCK)]
     force: Option<Condition>,
-    /// Take a lease that was over for longer than this when it was first seen without waiting for
-    /// its length, or `never`; leases of Go programs are given so much more time [default: 60s and
-    /// 5s for kube and lease]
+    /// How far other clocks may be off. A lease that was over for longer than this is taken at once; `never` waits for its full length.
+    /// Leases of Go programs last this much longer [default: 60s, and 5s for those of Go programs]
     #[arg(long, value_name = "DURATION", value_parser = max_skew, help_heading = heading::LEASE)]
     max_skew: Option<MaxSkew>,
 }
@@ -73,7 +72,7 @@ pub(crate) struct Acquire {
     lock: LockArg,
     /// The holder's ID, to be the same holder as before [default: this host's name and a random
     /// part, which is printed]
-    #[arg(long, help_heading = heading::LEASE)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: Option<String>,
     /// How long the lease is; 0 for one without an end [default: 5m; as long as it is for one that
     /// --id has already]
@@ -106,7 +105,7 @@ pub(crate) struct Renew {
     #[command(flatten)]
     lock: LockArg,
     /// The holder's ID, as it was given to acquire, or printed by it
-    #[arg(long, help_heading = heading::LEASE)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: String,
     /// How long the lease is from now on [default: as long as it was]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::LEASE)]
@@ -120,7 +119,7 @@ pub(crate) struct Release {
     #[command(flatten)]
     lock: LockArg,
     /// The holder's ID, as it was given to acquire, or printed by it
-    #[arg(long, help_heading = heading::LEASE)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: String,
 }
 

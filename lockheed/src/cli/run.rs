@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use coord_core::{
     BootInstant, Status,
     cli::{Failure, help::heading},
@@ -37,7 +37,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     locks: LockArgs,
     /// The beginning of the holder's ID; a random part follows [default: this host's name]
-    #[arg(long, help_heading = heading::LEASE)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: Option<String>,
     /// How long the lease is; 0 for one without an end
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s", help_heading = heading::LEASE)]

@@ -13,7 +13,7 @@ use coord_lease::{
     output::{ListFormat, ShowFormat, Table, json, yaml},
 };
 use lockheed::{
-    Condition, Lease, LockName, Mode, State, Timestamp, Waiter,
+    Condition, Lease, LockName, LockState, Mode, Timestamp, Waiter,
     store::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Watch},
 };
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub(crate) struct Inspect {
 }
 
 /// A lock, and its namespace where the locks are not all in one.
-type Listed = (Option<String>, State);
+type Listed = (Option<String>, LockState);
 
 /// Before a watch that has ended is begun again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ impl List {
         Ok(status)
     }
 
-    fn wants(&self, state: &State) -> bool {
+    fn wants(&self, state: &LockState) -> bool {
         self.condition
             .as_ref()
             .is_none_or(|condition| state.matches(condition))
@@ -119,7 +119,7 @@ impl List {
     }
 
     /// What is printed of one lock while locks are watched.
-    fn line(&self, state: State) -> String {
+    fn line(&self, state: LockState) -> String {
         let listed = (None, state);
         match self.output {
             ListFormat::Table | ListFormat::Wide => self.row(&listed),
@@ -201,11 +201,11 @@ impl Inspect {
 
 /// The lease that a line is about: one that is over is still shown, as long as nobody has taken the
 /// lock.
-fn shown(state: &State) -> Option<&Lease> {
+fn shown(state: &LockState) -> Option<&Lease> {
     state.holders().next().or_else(|| state.expired().next())
 }
 
-fn cells(state: &State) -> [String; 5] {
+fn cells(state: &LockState) -> [String; 5] {
     let lease = shown(state);
     let none = || "-".to_owned();
     [
@@ -218,14 +218,14 @@ fn cells(state: &State) -> [String; 5] {
 }
 
 /// The first, and how many others there are.
-fn holders_of(state: &State, first: &Lease) -> String {
+fn holders_of(state: &LockState, first: &Lease) -> String {
     match state.holders().count() {
         0 | 1 => first.holder.clone(),
         count => format!("{} +{}", first.holder, count - 1),
     }
 }
 
-fn more_cells(state: &State) -> [String; 5] {
+fn more_cells(state: &LockState) -> [String; 5] {
     let lease = shown(state);
     [
         lease.map_or_else(
@@ -255,13 +255,13 @@ fn listed_in_json((namespace, state): &Listed) -> Value {
     json
 }
 
-pub(super) fn all_in_json(state: &State) -> Value {
+pub(super) fn all_in_json(state: &LockState) -> Value {
     let mut json = in_json(state);
     json["record"] = serde_json::from_str(&state.record.to_json()).unwrap_or_default();
     json
 }
 
-fn kind(state: &State) -> &str {
+fn kind(state: &LockState) -> &str {
     match state.record.lock_type.as_str() {
         "" => "mutex",
         kind => kind,
@@ -276,7 +276,7 @@ fn mode(mode: Mode) -> String {
     }
 }
 
-fn in_words(state: &State, store: &StoreArg) -> String {
+fn in_words(state: &LockState, store: &StoreArg) -> String {
     let mut text = format!("name     {}\n", state.name);
     if let Some(key) = &state.key {
         text += &format!("key      {key:?}\n");
@@ -319,7 +319,7 @@ fn in_words(state: &State, store: &StoreArg) -> String {
 }
 
 /// To the second.
-fn left(state: &State, lease: &Lease) -> String {
+fn left(state: &LockState, lease: &Lease) -> String {
     if lease.expires.is_never() {
         return "never".to_owned();
     }
@@ -342,7 +342,7 @@ fn whole(duration: Duration) -> String {
 }
 
 /// Documented in the README, and kept.
-fn in_json(state: &State) -> Value {
+fn in_json(state: &LockState) -> Value {
     let holders: Vec<_> = state.holders().map(|lease| holder(state, lease)).collect();
     let expired: Vec<_> = state.expired().map(|lease| over(state, lease)).collect();
     json!({
@@ -359,7 +359,7 @@ fn in_json(state: &State) -> Value {
     })
 }
 
-fn holder(state: &State, lease: &Lease) -> Value {
+fn holder(state: &LockState, lease: &Lease) -> Value {
     let never = lease.expires.is_never();
     json!({
         "id": lease.holder,
@@ -381,7 +381,7 @@ fn waiter(waiter: &Waiter) -> Value {
     })
 }
 
-fn over(state: &State, lease: &Lease) -> Value {
+fn over(state: &LockState, lease: &Lease) -> Value {
     json!({
         "id": lease.holder,
         "expires": lease.expires.to_string(),

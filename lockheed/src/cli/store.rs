@@ -2,7 +2,7 @@
 
 use coord_core::cli::Failure;
 use lockheed::{
-    Condition, Error, LockName, State, Store, Timestamp,
+    Condition, Error, LockName, LockState, Store, Timestamp,
     store::{Change, DirStore, DirWatch, Object, ProofOfLife, Scope, StoreError, Version, Watch},
 };
 #[cfg(feature = "kube")]
@@ -32,7 +32,7 @@ pub(crate) enum AnyWatch {
 }
 
 /// Locks, each with its namespace.
-pub(crate) type Everywhere = Vec<(String, Result<State, Error>)>;
+pub(crate) type Everywhere = Vec<(String, Result<LockState, Error>)>;
 
 /// The same call of the store that it is.
 macro_rules! each {

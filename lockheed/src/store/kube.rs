@@ -35,6 +35,19 @@ const LONGEST: usize = 253;
 /// Every write names the `resourceVersion` that was read, so that the API server refuses it (409) when somebody else has written since.
 /// The clock is the API server's ([`coord_kube::ClusterClock`]). A [watch](Store::watch) that the server ends, as it does from time to time, is
 /// taken up again where it ended; one that the server cannot take up again (410) has ended.
+///
+/// ```no_run
+/// use lockheed::{KubeStore, Lock, coord_kube::{ClientArgs, Cluster}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // As kubectl finds it: KUBECONFIG, the service account of a Pod, ~/.kube/config.
+/// let cluster = Cluster::connect(&ClientArgs::default(), "my-program/1.0").await?;
+/// let held = Lock::new(KubeStore::of(cluster), "deploy".parse()?).acquire().await?;
+/// held.release().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ClusterStore<K> {
     cluster: Cluster,

@@ -17,6 +17,7 @@ mod kubectl;
 mod labels;
 mod leases;
 mod premade;
+mod recipes;
 mod restart;
 mod restore;
 mod rights;

@@ -6,7 +6,7 @@ const NO_RIGHT: Row = (
     "13",
     "no right to the file or the process, or somebody else can have written the file",
 );
-const INVALID: Row = ("22", "the file has no valid PID, or is no regular file");
+const INVALID: Row = ("22", "the file has no valid PID, or is a FIFO or a device");
 const LINK: Row = ("40", "the file is an untrusted symbolic link");
 const NOT_RUN: Row = ("126", "the command cannot be executed");
 const NOT_FOUND: Row = ("127", "the command was not found");
@@ -35,17 +35,18 @@ pub(super) const HELP: &[Help] = &[
         command: "claim",
         statuses: &[
             ("0", "claimed"),
-            (
-                "3",
-                "there is no such process, or the command ended before it was ready",
-            ),
+            ("3", "there is no process with the PID of --pid"),
             (
                 "11",
                 "somebody else is claiming, or a child of a dead process holds the lock",
             ),
             NO_RIGHT,
             ("17", "the process in the file is running"),
-            ("22", "the PID is not valid, or the file is no regular file"),
+            ("21", "the file is a directory"),
+            (
+                "22",
+                "the PID is not valid, or the file is a FIFO or a device",
+            ),
             LINK,
             ("110", "the command was not ready within --ready-timeout"),
             NOT_RUN,
@@ -130,11 +131,11 @@ pub(super) const HELP: &[Help] = &[
         examples: &[
             (
                 "Wait for a web server for 30s at most",
-                "sipid wait-until-healthy --url http://[::1]/ --timeout 30s",
+                "sipid wait-until-healthy --url http://localhost/ --timeout 30s",
             ),
             (
                 "Wait for a port and for a command",
-                "sipid wait-until-healthy --url tcp://[::1]:80 -- ./check",
+                "sipid wait-until-healthy --url tcp://localhost:80 -- ./check",
             ),
         ],
         ..NONE

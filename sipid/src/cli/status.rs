@@ -5,7 +5,7 @@ use coord_core::{
     Status,
     cli::{self, Failure},
 };
-use sipid::{Pid, PidFile, State};
+use sipid::{Pid, PidFile, PidFileStatus};
 
 use super::FileArg;
 
@@ -35,7 +35,7 @@ impl ShowStatus {
     }
 }
 
-fn in_words(file: &PidFile, state: &State) -> String {
+fn in_words(file: &PidFile, state: &PidFileStatus) -> String {
     let path = file.path();
     let lock = if state.locked { "held" } else { "free" };
     let Some(pid) = state.pid else {
@@ -61,7 +61,7 @@ fn in_words(file: &PidFile, state: &State) -> String {
     format!("process {pid} ({path:?}) is {verdict}, identity {identity}, lock {lock}\n")
 }
 
-fn in_json(state: &State) -> String {
+fn in_json(state: &PidFileStatus) -> String {
     let identity = state.identity.as_ref().map(|identity| {
         serde_json::json!({
             "pidfdInode": identity.pidfd, "start": identity.start, "boot": identity.boot,

@@ -23,7 +23,10 @@ impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         fs::create_dir_all(place.path("packages/example/bin")).unwrap();
-        std::os::unix::fs::symlink(SIPID, place.path("sipid")).unwrap();
+        fs::create_dir_all(place.path("packages/sipid/bin")).unwrap();
+        for path in ["sipid", "packages/sipid/bin/sipid"] {
+            std::os::unix::fs::symlink(SIPID, place.path(path)).unwrap();
+        }
         place.script("chpst", "#!/bin/sh\nshift 2; exec \"$@\"\n");
         let server = "#!/bin/sh\nexec sleep 1000\n";
         place.script("packages/example/bin/example-server", server);
@@ -66,7 +69,9 @@ fn bosh_jobs_start_once_are_healthy_and_stop() {
     let server = answering("200 OK");
     let root = place.path("");
     let changes = [("/var/vcap/", &*root), ("127.0.0.1:8080", &server)];
+    let spec = example("bosh/spec", &[]);
     for name in ["start", "post-start", "stop"] {
+        assert!(spec.contains(&format!("\n  {name}: bin/{name}\n")));
         place.script(name, &example(&format!("bosh/{name}"), &changes));
     }
     let run = |name: &str| place.run(&place.path(name), &[]);

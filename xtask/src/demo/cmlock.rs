@@ -3,7 +3,7 @@
 use std::{fs, time::Instant};
 
 use super::stage::{Stage, eventually, remark, since, title};
-use crate::{Result, kube::ForDemo};
+use crate::{Result, kube::AtHand};
 
 const PODS: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "demo-a"}, "spec": {"automountServiceAccountToken": false, "containers": [{"name": "main", "image": "none"}]}},
@@ -12,7 +12,7 @@ const PODS: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
 /// The lock was lost.
 const LOST: i32 = 122;
 
-pub(super) fn show(stage: &mut Stage, cluster: &ForDemo) -> Result {
+pub(super) fn show(stage: &mut Stage, cluster: &AtHand) -> Result {
     title("cmlock: a lock that is free when its Pod is gone");
     let kubeconfig = cluster
         .environment

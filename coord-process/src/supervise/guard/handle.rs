@@ -389,10 +389,9 @@ fn stand_guard(plan: Plan, link: Link, client: Pid, client_died: Option<OwnedFd>
         }
         Err(error) => link.report(&error.into_report()),
     };
-    let done = catch_unwind(AssertUnwindSafe(run));
-    let status = i32::from(!matches!(done, Ok(Ok(()))));
+    let is_well = matches!(catch_unwind(AssertUnwindSafe(run)), Ok(Ok(())));
     // SAFETY: _exit takes any number; the caller's exit handlers are not ours to run.
-    unsafe { libc::_exit(status) };
+    unsafe { libc::_exit(i32::from(!is_well)) };
     #[allow(
         unreachable_code,
         reason = "for a libc whose _exit is not declared as diverging"
