@@ -47,14 +47,6 @@ complete -c cmlock -n "__fish_cmlock_needs_command" -f -a "status" -d 'Show who 
 complete -c cmlock -n "__fish_cmlock_needs_command" -f -a "list" -d 'List the locks'
 complete -c cmlock -n "__fish_cmlock_needs_command" -f -a "check" -d 'Check that this user has the required permissions, else print a Role that gives them'
 complete -c cmlock -n "__fish_cmlock_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l timeout -d 'When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l wait -d 'Wait at most this long, or `forever` [default: the value of --timeout, else forever]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l label -d 'Put a label on the lock\'s ConfigMap; may be repeated' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l grace -d 'Grace period between asking the command to stop and killing it [default: 10s, at most a quarter of the timeout; 25s after a forwarded TERM or INT]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l signal -d 'Signal that asks the command to stop: a name, RTMIN+3, or a number' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l kill-mode -d 'Processes that are asked to stop; those left after the grace period are killed either way' -r -f -a "tree\t'The command and all processes below it'
-main\t'The command alone, which stops its workers itself (`KillMode=mixed` of systemd)'"
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l rewrite -d 'Forward an incoming signal as another one, such as TERM=QUIT; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
@@ -66,16 +58,18 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l token -d 'The bear
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l no-wait -d 'Do not wait for whoever holds the lock'
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l timeout -d 'When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l wait -d 'Wait at most this long, or `forever` [default: the value of --timeout, else forever]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l label -d 'Put a label on the lock\'s ConfigMap; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l grace -d 'Grace period between asking the command to stop and killing it [default: 10s, at most a quarter of the timeout; 25s after a forwarded TERM or INT]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l signal -d 'Signal that asks the command to stop: a name, RTMIN+3, or a number' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l kill-mode -d 'Processes that are asked to stop; those left after the grace period are killed either way' -r -f -a "tree\t'The command and all processes below it'
+main\t'The command alone, which stops its workers itself (`KillMode=mixed` of systemd)'"
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l rewrite -d 'Forward an incoming signal as another one, such as TERM=QUIT; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s q -l quiet -d 'Log less; may be repeated'
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l no-wait -d 'Do not wait for whoever holds the lock'
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l timeout -d 'When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l wait -d 'Wait at most this long, or `forever` [default: the value of --timeout, else forever]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l label -d 'Put a label on the lock\'s ConfigMap; may be repeated' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s o -l output -d 'What to print: the holder\'s ID, or an object with holder and name' -r -f -a "text\t'For people'
-json\t'An object'
-yaml\t'An object'"
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
@@ -87,11 +81,16 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l token -d 'The 
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l no-wait -d 'Do not wait for whoever holds the lock'
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l timeout -d 'When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l wait -d 'Wait at most this long, or `forever` [default: the value of --timeout, else forever]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l label -d 'Put a label on the lock\'s ConfigMap; may be repeated' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s o -l output -d 'What to print: the holder\'s ID, or an object with holder and name' -r -f -a "text\t'For people'
+json\t'An object'
+yaml\t'An object'"
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s q -l quiet -d 'Log less; may be repeated'
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l no-wait -d 'Do not wait for whoever holds the lock'
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l holder -d 'The holder\'s ID, as acquire printed it [default: whoever holds it in this Pod]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
@@ -103,10 +102,10 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l token -d 'The 
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand release" -l holder -d 'The holder\'s ID, as acquire printed it [default: whoever holds it in this Pod]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand release" -s h -l help -d 'Print help'
-complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l holder -d 'The holder\'s ID, as status shows it; the ConfigMap\'s UID for a holder without an ID. Until that holder has heard of it, two may both believe they have the lock' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
@@ -118,12 +117,10 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l token -d 'The be
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand break" -l holder -d 'The holder\'s ID, as status shows it; the ConfigMap\'s UID for a holder without an ID. Until that holder has heard of it, two may both believe they have the lock' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand break" -s h -l help -d 'Print help'
-complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
-json\t'An object'
-yaml\t'An object'"
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
@@ -135,14 +132,12 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l token -d 'The b
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
+json\t'An object'
+yaml\t'An object'"
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s q -l quiet -d 'Log less; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s o -l output -d 'Output format' -r -f -a "table\t'One line per lock, with a header'
-wide\t'The same with more columns'
-json\t'An array'
-yaml\t'A list'
-name\t'The names alone'"
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
@@ -154,9 +149,14 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l token -d 'The bea
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s n -l namespace -d 'The namespace [default: POD_NAMESPACE, else the context\'s, in a Pod its own]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s A -l all-namespaces -d 'List the locks of all namespaces'
+complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s o -l output -d 'Output format' -r -f -a "table\t'One line per lock, with a header'
+wide\t'The same with more columns'
+json\t'An array'
+yaml\t'A list'
+name\t'The names alone'"
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s v -l verbose -d 'Log more; may be repeated'
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s q -l quiet -d 'Log less; may be repeated'
+complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s A -l all-namespaces -d 'List the locks of all namespaces'
 complete -c cmlock -n "__fish_cmlock_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l pod -d 'The Pod that owns the locks [default: `POD_NAME`, else this host\'s name]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand check" -l container -d 'The container that this process is in: a lock is free when its holder\'s container has been restarted [default: `CONTAINER_NAME`, if the Pod has such a container]' -r

@@ -68,20 +68,22 @@ impl Tool for CmlockCli {
 
     fn run(self) -> Result<Status, Failure> {
         let pod = self.pod;
-        match self.command {
+        match &self.command {
             // These two hold what must be given back, and see to signals themselves.
             #[cfg(target_os = "linux")]
-            Command::Run(run) => return run.run(&pod),
-            Command::Acquire(acquire) => return acquire.run(&pod),
+            Command::Run(_) => {}
+            Command::Acquire(_) => {}
             _ => signal::end_on_termination(),
         }
         match self.command {
+            #[cfg(target_os = "linux")]
+            Command::Run(run) => run.run(&pod),
+            Command::Acquire(acquire) => acquire.run(&pod),
             Command::Release(release) => block_on(release.run(&pod)),
             Command::Break(arguments) => block_on(arguments.run(&pod)),
             Command::Status(status) => block_on(status.run(&pod)),
             Command::List(list) => block_on(list.run(&pod)),
             Command::Check(check) => block_on(check.run(&pod)),
-            _ => Ok(Status::BUG),
         }
     }
 }

@@ -166,12 +166,15 @@ pub(crate) fn run_with<T: Tool>(arguments: &[&OsStr]) -> Status {
 /// Whether kubectl called us. The standard library does not know the arguments where `main` is ours.
 static IS_PLUGIN: AtomicBool = AtomicBool::new(false);
 
+/// What people type before the name of a plugin.
+const PLUGIN_OF: &str = "kubectl ";
+
 /// What people type to call a tool: its name, or `kubectl NAME` where the binary was called as
 /// kubectl's plugin.
 #[must_use]
 pub fn program<T: Tool>() -> String {
     if IS_PLUGIN.load(Ordering::Relaxed) {
-        format!("kubectl {}", T::NAME)
+        format!("{PLUGIN_OF}{}", T::NAME)
     } else {
         T::NAME.to_owned()
     }

@@ -50,6 +50,18 @@ complete -c lockheed -n "__fish_lockheed_needs_command" -f -a "break" -d 'End so
 complete -c lockheed -n "__fish_lockheed_needs_command" -f -a "delete" -d 'Remove a lock that nobody holds'
 complete -c lockheed -n "__fish_lockheed_needs_command" -f -a "check" -d 'Check that this user has the required permissions, else print a Role that gives them'
 complete -c lockheed -n "__fish_lockheed_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l key -d 'Any text that stands for a lock, instead of a name: its name is made from it; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l id -d 'The beginning of the holder\'s ID; a random part follows [default: this host\'s name]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l duration -d 'How long the lease is; 0 for one without an end' -r
@@ -72,27 +84,27 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l on-lost -d 'Ru
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l hook-timeout -d 'How long a script of --on-wait or --on-lost may take before it is ended' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l metrics -d 'Write counts and times to this file for Prometheus, in its text format' -r -F
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l long-wait -d 'With --events, how long a wait is before it is recorded, too' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s v -l verbose -d 'Log more; may be repeated'
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s q -l quiet -d 'Log less; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l no-wait -d 'Do not wait for whoever holds the lock'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l shared -d 'Share the lock with others that use --shared, too'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l fair -d 'Wait in the lock\'s queue: first come, first served'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l reset-tags -d 'Drop the tags that are not given'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l restart -d 'When the lock was lost and the command was ended, wait for the lock as long as it takes, and run the command again'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l events -d 'Record on the lock\'s ConfigMap or Lease when it is acquired and lost, as Kubernetes Events'
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s v -l verbose -d 'Log more; may be repeated'
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s q -l quiet -d 'Log less; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l id -d 'The holder\'s ID, to be the same holder as before [default: this host\'s name and a random part, which is printed]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l duration -d 'How long the lease is; 0 for one without an end [default: 5m; as long as it is for one that --id has already]' -r
@@ -106,29 +118,13 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l tag -d 'Ad
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l label -d 'Put a label on the lock\'s ConfigMap or Lease; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l force -d 'Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l max-skew -d 'How far other clocks may be off. A lease that was over for longer than this is taken at once; `never` waits for its full length. Leases of Go programs last this much longer [default: 60s, and 5s for those of Go programs]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l kubeconfig -d 'The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]' -r -F
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l context -d 'The kubeconfig\'s context [default: its current one]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s n -l namespace -d 'The namespace [default: the context\'s, in a Pod its own]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l cluster -d 'The kubeconfig\'s cluster [default: the context\'s]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l user -d 'The kubeconfig\'s user [default: the context\'s]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s s -l server -d 'The address of the API server [default: the cluster\'s]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s v -l verbose -d 'Log more; may be repeated'
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s q -l quiet -d 'Log less; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l no-wait -d 'Do not wait for whoever holds the lock'
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l shared -d 'Share the lock with others that use --shared, too'
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l fair -d 'Wait in the lock\'s queue: first come, first served'
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l reset-tags -d 'Drop the tags that are not given'
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s v -l verbose -d 'Log more; may be repeated'
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s q -l quiet -d 'Log less; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l id -d 'The holder\'s ID, as it was given to acquire, or printed by it' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l duration -d 'How long the lease is from now on [default: as long as it was]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l request-timeout -d 'How long one request may take [default: a sixth of the lease; 10s for one without an end]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
@@ -141,11 +137,13 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -s s -l server 
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l id -d 'The holder\'s ID, as it was given to acquire, or printed by it' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l duration -d 'How long the lease is from now on [default: as long as it was]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l request-timeout -d 'How long one request may take [default: a sixth of the lease; 10s for one without an end]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -s v -l verbose -d 'Log more; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -s q -l quiet -d 'Log less; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -s h -l help -d 'Print help'
-complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l id -d 'The holder\'s ID, as it was given to acquire, or printed by it' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
@@ -158,15 +156,11 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand release" -s s -l serve
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand release" -l id -d 'The holder\'s ID, as it was given to acquire, or printed by it' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -s v -l verbose -d 'Log more; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -s q -l quiet -d 'Log less; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand release" -s h -l help -d 'Print help'
-complete -c lockheed -n "__fish_lockheed_using_subcommand list" -l where -d 'Only those for which this holds, such as: tags contains "prod" and acquired equals true [default: all]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s o -l output -d 'Output format' -r -f -a "table\t'One line per lock, with a header'
-wide\t'The same with more columns'
-json\t'An array'
-yaml\t'A list'
-name\t'The names alone'"
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
@@ -179,15 +173,17 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s s -l server -
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -l as-group -d 'Act as a member of this group; may be repeated' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s w -l watch -d 'Keep running and print each lock as it changes'
-complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s A -l all-namespaces -d 'List the locks of all namespaces'
+complete -c lockheed -n "__fish_lockheed_using_subcommand list" -l where -d 'Only those for which this holds, such as: tags contains "prod" and acquired equals true [default: all]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s o -l output -d 'Output format' -r -f -a "table\t'One line per lock, with a header'
+wide\t'The same with more columns'
+json\t'An array'
+yaml\t'A list'
+name\t'The names alone'"
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s v -l verbose -d 'Log more; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s q -l quiet -d 'Log less; may be repeated'
+complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s w -l watch -d 'Keep running and print each lock as it changes'
+complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s A -l all-namespaces -d 'List the locks of all namespaces'
 complete -c lockheed -n "__fish_lockheed_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
-json\t'An object'
-yaml\t'An object'"
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
@@ -200,13 +196,13 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -s s -l serve
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
+json\t'An object'
+yaml\t'An object'"
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -s v -l verbose -d 'Log more; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -s q -l quiet -d 'Log less; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l id -d 'Only the lease of this holder, as inspect shows it' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l fencing-token -d 'Only the lease with this fencing token, to tell it from others of the same ID [default: any]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l if -d 'Only if this holds, such as: tags contains "abandoned" [default: whatever holds]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
@@ -219,13 +215,15 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand break" -s s -l server 
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l as-group -d 'Act as a member of this group; may be repeated' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l yes -d 'Really do it, whoever holds the lock, else only say whose lease it would end; not needed with --id. Until its holder has heard of it, two holders may both believe they have the lock'
-complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l events -d 'Record it on the lock\'s ConfigMap or Lease as a Kubernetes Event'
+complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l id -d 'Only the lease of this holder, as inspect shows it' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l fencing-token -d 'Only the lease with this fencing token, to tell it from others of the same ID [default: any]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l if -d 'Only if this holds, such as: tags contains "abandoned" [default: whatever holds]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -s v -l verbose -d 'Log more; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -s q -l quiet -d 'Log less; may be repeated'
+complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l yes -d 'Really do it, whoever holds the lock, else only say whose lease it would end; not needed with --id. Until its holder has heard of it, two holders may both believe they have the lock'
+complete -c lockheed -n "__fish_lockheed_using_subcommand break" -l events -d 'Record it on the lock\'s ConfigMap or Lease as a Kubernetes Event'
 complete -c lockheed -n "__fish_lockheed_using_subcommand break" -s h -l help -d 'Print help'
-complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l if -d 'Only if this holds, such as: tags contains "abandoned" [default: whatever holds]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
@@ -238,10 +236,11 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -s s -l server
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l as-group -d 'Act as a member of this group; may be repeated' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -l if -d 'Only if this holds, such as: tags contains "abandoned" [default: whatever holds]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -s v -l verbose -d 'Log more; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -s q -l quiet -d 'Log less; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand delete" -s h -l help -d 'Print help'
-complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l key -d 'Any text that stands for the lock, instead of a name' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l store -d 'Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders), or dir:PATH' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l mode -d 'Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l prefix -d 'How the names of the ConfigMaps begin [default: lockheed]' -r
@@ -254,9 +253,10 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand check" -s s -l server 
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l token -d 'The bearer token to show the API server [default: what the user has]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l as -d 'Act as this user, for which the user needs the right to impersonate' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l as-group -d 'Act as a member of this group; may be repeated' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l events -d 'What --events needs, too'
+complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l key -d 'Any text that stands for the lock, instead of a name' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -s v -l verbose -d 'Log more; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -s q -l quiet -d 'Log less; may be repeated'
+complete -c lockheed -n "__fish_lockheed_using_subcommand check" -l events -d 'What --events needs, too'
 complete -c lockheed -n "__fish_lockheed_using_subcommand check" -s h -l help -d 'Print help'
 complete -c lockheed -n "__fish_lockheed_using_subcommand help; and not __fish_seen_subcommand_from run acquire renew release list inspect break delete check help" -f -a "run" -d 'Run a command while holding a lock, or several'
 complete -c lockheed -n "__fish_lockheed_using_subcommand help; and not __fish_seen_subcommand_from run acquire renew release list inspect break delete check help" -f -a "acquire" -d 'Acquire a lock and leave it held, for scripts'

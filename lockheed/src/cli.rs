@@ -102,14 +102,17 @@ impl Tool for LockheedCli {
 
     fn run(self) -> Result<Status, Failure> {
         let store = self.store;
-        match self.command {
+        match &self.command {
             // These two hold what must be given back, and see to signals themselves.
             #[cfg(target_os = "linux")]
-            Command::Run(run) => return run.run(&store),
-            Command::Acquire(acquire) => return acquire.run(&store),
+            Command::Run(_) => {}
+            Command::Acquire(_) => {}
             _ => signal::end_on_termination(),
         }
         match self.command {
+            #[cfg(target_os = "linux")]
+            Command::Run(run) => run.run(&store),
+            Command::Acquire(acquire) => acquire.run(&store),
             Command::Renew(renew) => renew.run(&store),
             Command::Release(release) => release.run(&store),
             Command::List(list) => list.run(&store),
@@ -117,12 +120,11 @@ impl Tool for LockheedCli {
             Command::Break(arguments) => arguments.run(&store),
             Command::Delete(delete) => delete.run(&store),
             Command::Check(check) => check.run(&store),
-            _ => Ok(Status::BUG),
         }
     }
 }
 
-/// Which lock a command is about.
+// Which lock a command is about. (A doc comment would be taken for its help.)
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct LockArg {

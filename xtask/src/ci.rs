@@ -95,7 +95,7 @@ impl Step {
             Self::Macos => target::check_macos(),
             Self::Workflows => workflows(),
             Self::Musl => musl(),
-            Self::Kernels => kernels::where_they_can_be_had(),
+            Self::Kernels => kernels::for_ci(),
             Self::Deny => deny(),
             Self::Package => package(),
         }
@@ -292,6 +292,7 @@ fn deny() -> Result {
 }
 
 fn package() -> Result {
+    let mut all = cargo(["package", "--locked", "--allow-dirty"]);
     for package in published()? {
         let list = [
             "package",
@@ -302,42 +303,20 @@ fn package() -> Result {
             &package,
         ];
         let files = process::output(&mut cargo(list))?;
-        for needed in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+        let build = process::root().join(&package).join("build.rs");
+        let build = build.exists().then_some("build.rs");
+        for needed in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"]
+            .into_iter()
+            .chain(build)
+        {
             if !files.lines().any(|file| file == needed) {
                 return Err(format!("the package {package} has no {needed}").into());
             }
         }
+        all.args(["-p", &package]);
     }
-    let all = [
-        "package",
-        "--workspace",
-        "--exclude",
-        "xtask",
-        "--exclude",
-        "apiserver",
-        "--exclude",
-        "testkit",
-        "--exclude",
-        "manual",
-        "--exclude",
-        "e2e",
-        "--exclude",
-        "sim",
-        "--exclude",
-        "explore",
-        "--exclude",
-        "fuzz",
-        "--exclude",
-        "powerloss",
-        "--exclude",
-        "kernels",
-        "--exclude",
-        "soak",
-        "--locked",
-        "--allow-dirty",
-    ];
     forget_unpacked()?;
-    process::run(&mut cargo(all))
+    process::run(&mut all)
 }
 
 /// The packages that may be published.

@@ -6,7 +6,7 @@ use clap::Args;
 use cmlock::{Client, ErrorKind, Held, Lock, Record};
 use coord_core::{
     Errno, Status,
-    cli::{Failure, Tool, help::heading, print},
+    cli::{Failure, Tool as _, help::heading, print, program},
     duration, parse_label,
     text::{escaped, shell_quoted},
 };
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{CmlockCli, client::PodArgs, report};
 
-/// What `run` and `acquire` have in common.
+// What `run` and `acquire` have in common. (A doc comment would be taken for their help.)
 #[derive(Args)]
 pub(crate) struct Wanted {
     /// When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]
@@ -176,7 +176,8 @@ impl Break {
 /// What is typed to end the hold of this holder and no other.
 pub(super) fn break_command(pod: &PodArgs, record: &Record) -> String {
     let holder = format!("--holder={}", shell_quoted(record.holder_id()));
-    let words = [CmlockCli::NAME, "break", &record.name, &holder].map(str::to_owned);
+    let program = program::<CmlockCli>();
+    let words = [&*program, "break", &record.name, &holder].map(str::to_owned);
     let words: Vec<_> = words
         .into_iter()
         .chain(pod.arguments().as_typed())

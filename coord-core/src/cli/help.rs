@@ -6,7 +6,7 @@ use std::{env, ffi::OsStr, fmt::Write as _, iter};
 
 use clap::{Arg, Command};
 
-use super::{Tool, program};
+use super::{PLUGIN_OF, Tool, program};
 use crate::{exit, live};
 
 /// What the help of one command says beside its options. A row is a term and what it means.
@@ -224,7 +224,17 @@ pub fn options<T: Tool>(name: &str) -> Command {
 #[must_use]
 pub fn usage(command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
-    usage.trim_start_matches("Usage:").trim().to_owned()
+    let usage = usage.trim_start_matches("Usage:").trim();
+    // What is written by hand knows only the tool's own name.
+    let called = command.get_bin_name().unwrap_or_default();
+    let Some(own) = called.strip_prefix(PLUGIN_OF) else {
+        return usage.to_owned();
+    };
+    let named = |line: &str| match line.trim_start().strip_prefix(own) {
+        Some(rest) => line.replacen(&format!("{own}{rest}"), &format!("{called}{rest}"), 1),
+        None => line.to_owned(),
+    };
+    usage.lines().map(named).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether `-h` asks for help, and not `--help` or `help`.

@@ -107,14 +107,25 @@ impl Meant {
         if error.kind() != ErrorKind::UnknownArgument || !value.starts_with('-') {
             return None;
         }
-        let place = arguments.iter().position(|word| **word == *value)?;
-        let before = arguments.get(place.checked_sub(1)?)?.to_str()?;
-        let is_meant = |long: &str| before.strip_prefix("--") == Some(long);
-        let mut options = self.command.get_arguments();
-        let option = options.find(|option| option.get_long().is_some_and(is_meant))?;
-        let takes_one = option.get_action().takes_values();
-        takes_one.then(|| {
-            format!("{before} needs a value: if {value:?} is meant, write {before}={value}")
+        let takes_one = |before: &str| {
+            let is_meant = |long: &str| before.strip_prefix("--") == Some(long);
+            let mut options = self.command.get_arguments();
+            let option = options.find(|option| option.get_long().is_some_and(is_meant));
+            option.is_some_and(|option| option.get_action().takes_values())
+        };
+        // Of `-5m`, the error names `-5`.
+        arguments.windows(2).find_map(|pair| {
+            let [before, word] = pair
+                .iter()
+                .map(|it| it.to_str())
+                .collect::<Option<Vec<_>>>()?[..]
+            else {
+                return None;
+            };
+            let is_meant = word.starts_with(&value) && takes_one(before);
+            is_meant.then(|| {
+                format!("{before} needs a value: if {word:?} is meant, write {before}={word}")
+            })
         })
     }
 

@@ -210,6 +210,10 @@ fn wrong_usage_is_one_line() {
             "--limit needs a value: if \"-1\" is meant, write --limit=-1",
         ),
         (
+            &["errno", "--limit", "-5m"],
+            "--limit needs a value: if \"-5m\" is meant, write --limit=-5m",
+        ),
+        (
             &["errno", "--limit", "300", "1"],
             "invalid value \"300\" for --limit <LIMIT>: write a number from 0 to 255",
         ),

@@ -118,7 +118,12 @@ impl Measure {
             quick: self.quick,
         };
         let mut results = read(&self.results)?;
-        results.machine = machine::facts()?;
+        let machine = machine::facts()?;
+        if !self.only.is_empty() && !results.machine.is_empty() && results.machine != machine {
+            let other = "the other figures are of another machine, or of other versions";
+            return Err(format!("{other}: measure all of them, without --only").into());
+        }
+        results.machine = machine;
         let all = <Group as clap::ValueEnum>::value_variants();
         let groups = if self.only.is_empty() {
             all
@@ -147,7 +152,7 @@ impl Setting {
     }
 }
 
-/// None yet is fine.
+/// Nothing was measured where there is no file.
 fn read(results: &Path) -> Result<Results> {
     match fs::read_to_string(results) {
         Ok(text) => Ok(serde_json::from_str(&text)?),

@@ -18,13 +18,17 @@ pub(crate) fn tree(root: i32) -> Vec<i32> {
     let mut next = 0;
     while let Some(&parent) = tree.get(next) {
         next += 1;
-        let path = format!("/proc/{parent}/task/{parent}/children");
-        let children = fs::read_to_string(path).unwrap_or_default();
-        tree.extend(
-            children
-                .split_whitespace()
-                .filter_map(|it| it.parse::<i32>().ok()),
-        );
+        // Each thread has children of its own.
+        let threads = fs::read_dir(format!("/proc/{parent}/task"));
+        for thread in threads.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(thread.path().join("children"));
+            let children = children.unwrap_or_default();
+            tree.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|it| it.parse::<i32>().ok()),
+            );
+        }
     }
     tree
 }

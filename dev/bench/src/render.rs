@@ -95,7 +95,8 @@ fn line(row: &Row, unit: Unit) -> String {
         }
     });
     let target = row.target.map_or_else(String::new, |target| {
-        let reached = row.ratio.is_none_or(|ratio| ratio.median <= target);
+        let is = row.ratio.map_or(float(row.median), |ratio| ratio.median);
+        let reached = is <= target;
         format!("≤ {target:.2}{}", if reached { "" } else { ", missed" })
     });
     format!(

@@ -36,7 +36,7 @@ pub(crate) struct Row {
     pub(crate) count: u64,
     /// To the base, in each round of its own.
     pub(crate) ratio: Option<Spread>,
-    /// The ratio that is to be reached.
+    /// The ratio that is to be reached, or where there is none, the number.
     pub(crate) target: Option<f64>,
 }
 
@@ -120,8 +120,9 @@ impl Table {
             .map(|round| median(round))
             .collect::<Result<_>>()?;
         for (subject, rounds) in subjects.into_iter().zip(values) {
-            let ratio = ratio(&rounds, &base)?;
-            let ratio = Some(ratio).filter(|_| !self.rows.is_empty());
+            // Nothing is any number of times what is none.
+            let has_ratio = !self.rows.is_empty() && !base.contains(&0);
+            let ratio = has_ratio.then(|| ratio(&rounds, &base)).transpose()?;
             self.rows.push(Row::new(
                 subject.who,
                 &rounds.concat(),
@@ -199,7 +200,7 @@ pub(crate) fn float(value: u64) -> f64 {
 fn ratio(rounds: &[Vec<u64>], base: &[u64]) -> Result<Spread> {
     let mut ratios = Vec::new();
     for (round, base) in rounds.iter().zip(base) {
-        ratios.push(float(median(round)?) / float((*base).max(1)));
+        ratios.push(float(median(round)?) / float(*base));
     }
     ratios.sort_by(f64::total_cmp);
     let last = ratios.len().saturating_sub(1);

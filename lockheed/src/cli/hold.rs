@@ -21,7 +21,7 @@ use super::{
 /// The highest priority. Whoever waits comes before it at last, having been passed as often.
 const MOST_URGENT: i64 = 1000;
 
-/// What `run` and `acquire` have in common.
+// What `run` and `acquire` have in common. (A doc comment would be taken for their help.)
 #[derive(Args)]
 pub(crate) struct Wanted {
     /// Wait at most this long [default: as long as it takes]

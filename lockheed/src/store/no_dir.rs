@@ -1,5 +1,5 @@
-//! In place of [`dir`](super::dir): locks in a directory need Linux, and no such store can be opened
-//! elsewhere.
+//! In place of [`dir`](super::dir): locks in a directory need Linux. Elsewhere no such store can be
+//! opened.
 
 use std::{path::PathBuf, time::Duration};
 

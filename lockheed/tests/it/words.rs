@@ -1,8 +1,10 @@
 //! Who holds a lock, who ended a lease, or that there is none: what each command answers.
 
-use testkit::eventually;
+use std::{os::unix::process::CommandExt as _, process::Command};
 
-use crate::support::Place;
+use testkit::{eventually, process::outcome};
+
+use crate::support::{LOCKHEED, Place};
 
 /// How a lock may be found.
 const SITUATIONS: [&str; 6] = ["none", "free", "other", "ours", "over", "broken"];
@@ -337,4 +339,25 @@ fn a_run_that_lost_its_lock_says_by_whom() {
         assert!(log.contains(named), "{log}");
         std::fs::remove_file(place.path("begun")).unwrap();
     }
+}
+
+#[test]
+fn usage_that_is_written_by_hand_names_kubectls_plugin_too() {
+    let plugin = |arguments: &[&str]| {
+        let mut plugin = Command::new(LOCKHEED);
+        outcome(plugin.arg0("/bin/kubectl-lockheed").args(arguments))
+    };
+    let (status, help, _) = plugin(&["run", "--help"]);
+    assert_eq!(status, 0);
+    assert!(
+        help.contains("Usage: kubectl lockheed run [OPTIONS] <NAME>..."),
+        "{help}"
+    );
+    assert!(
+        help.contains("kubectl lockheed run [OPTIONS] --key"),
+        "{help}"
+    );
+    let (status, _, error) = plugin(&["run", "x", "true"]);
+    assert_eq!(status, 64);
+    assert!(error.contains("kubectl lockheed run"), "{error}");
 }

@@ -18,24 +18,31 @@ const NEWEST: &str = "linux-image-cloud-amd64";
 
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// The newest kernel of each release.
-pub(super) fn kernels(place: &Path) -> Result<Vec<Kernel>> {
+/// Fetches the lists of both releases.
+///
+/// # Errors
+/// When they cannot be fetched, or checked.
+pub(super) fn reach(place: &Path) -> Result {
     if !Path::new(KEYS).exists() {
         return Err(format!("{KEYS} is missing: the package debian-archive-keyring has it").into());
     }
+    for release in RELEASES {
+        let apt = Apt::of(release, place)?;
+        process::output(&mut apt.command("apt-get", &["-qq", "--error-on=any", "update"]))?;
+    }
+    Ok(())
+}
+
+/// The newest kernel of each release, once their lists are there.
+pub(super) fn kernels(place: &Path) -> Result<Vec<Kernel>> {
     RELEASES
         .iter()
-        .map(|release| fetch(release, &place.join(release)))
+        .map(|release| fetch(release, place))
         .collect()
 }
 
 fn fetch(release: &str, place: &Path) -> Result<Kernel> {
-    fs::create_dir_all(place)?;
-    let apt = Apt {
-        place: fs::canonicalize(place)?,
-    };
-    apt.set_up(release)?;
-    process::output(&mut apt.command("apt-get", &["-qq", "--error-on=any", "update"]))?;
+    let apt = Apt::of(release, place)?;
     let depends = process::output(&mut apt.command("apt-cache", &["depends", NEWEST]))?;
     let package = depends
         .lines()
@@ -87,6 +94,16 @@ struct Apt {
 }
 
 impl Apt {
+    fn of(release: &str, place: &Path) -> Result<Self> {
+        let place = place.join(release);
+        fs::create_dir_all(&place)?;
+        let apt = Self {
+            place: fs::canonicalize(place)?,
+        };
+        apt.set_up(release)?;
+        Ok(apt)
+    }
+
     fn set_up(&self, release: &str) -> Result {
         for directory in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(self.place.join(directory))?;

@@ -1,6 +1,6 @@
 //! A thousand who wait for one lock: what each hand-off costs all of them.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use testkit::process::switches;
@@ -68,16 +68,19 @@ fn directory(
         let trees = pids.iter().flat_map(|pid| of_program(*pid, &program));
         trees.collect()
     };
-    let waiting = all();
-    let before = switches(&waiting);
+    let waiting: BTreeMap<i32, u64> = all()
+        .into_iter()
+        .map(|pid| (pid, switches(&[pid])))
+        .collect();
     let events = watch(&locks)?;
     let took = contest.hand_offs(HAND_OFFS)?;
     let written = count(&events)?;
-    let still: Vec<i32> = all()
-        .into_iter()
-        .filter(|pid| waiting.contains(pid))
-        .collect();
-    let woken = switches(&still).saturating_sub(before);
+    // Those that still wait for their first turn.
+    let woken = all().into_iter().filter_map(|pid| {
+        let before = waiting.get(&pid)?;
+        Some(switches(&[pid]).saturating_sub(*before))
+    });
+    let woken: u64 = woken.sum();
     let number = u64::try_from(took.len())?;
     let who = format!(
         "`lockheed run{}` in a directory",

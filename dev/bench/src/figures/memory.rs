@@ -19,7 +19,22 @@ use crate::{
 
 pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     results.take(waiting(setting)?);
-    results.take(holding(setting)?);
+    let servers = Servers::start()?;
+    servers.make_pods(1);
+    let (title, id) = ("Memory while holding a lock", "memory-holding");
+    results.take(holding(
+        setting,
+        &servers,
+        Table::new(id, title, HOLDING, Unit::Bytes),
+        "Pss",
+    )?);
+    let (title, id) = ("The same, without what others share", "memory-own");
+    results.take(holding(
+        setting,
+        &servers,
+        Table::new(id, title, OWN, Unit::Bytes),
+        "Private_Dirty",
+    )?);
     Ok(())
 }
 
@@ -127,9 +142,15 @@ fn end(mut child: Kept) -> Result {
 
 const HOLDING: &str = "Memory of who holds a lock and runs CMD, its guard included, CMD not: `Pss` of smaps_rollup, in which a page that several share is divided among them.";
 
-fn holding(setting: &Setting) -> Result<Table> {
-    let servers = Servers::start()?;
-    servers.make_pods(1);
+const OWN: &str = "What they have written, and nobody else has: `Private_Dirty`. The rest is pages of the program's file, which are there once however often it runs.";
+
+/// The figure is called as in `smaps_rollup`.
+fn holding(
+    setting: &Setting,
+    servers: &Servers,
+    table: Table,
+    figure: &'static str,
+) -> Result<Table> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("lock");
     let mut subjects = Vec::new();
@@ -138,10 +159,9 @@ fn holding(setting: &Setting) -> Result<Table> {
         subjects.push(Subject::new("`flock` in a directory", None, move || {
             let mut command = Command::new(&flock);
             command.arg(&file).args(["sleep", "1000"]);
-            sum(&mut command, Some(&flock), "Pss")
+            sum(&mut command, Some(&flock), figure)
         }));
     }
-    let servers = &servers;
     for build in setting.builds() {
         let store = format!("dir:{}", directory.path().join("locks").display());
         subjects.push(Subject::new(
@@ -150,7 +170,7 @@ fn holding(setting: &Setting) -> Result<Table> {
             move || {
                 let mut run = servers.lockheed(build, &store);
                 run.args(["run", "x", "--", "sleep", "1000"]);
-                sum(&mut run, Some(&build.path("lockheed")), "Pss")
+                sum(&mut run, Some(&build.path("lockheed")), figure)
             },
         ));
         subjects.push(Subject::new(
@@ -159,26 +179,20 @@ fn holding(setting: &Setting) -> Result<Table> {
             move || {
                 let mut run = servers.lockheed(build, "kube");
                 run.args(["run", "x", "--", "sleep", "1000"]);
-                sum(&mut run, Some(&build.path("lockheed")), "Pss")
+                sum(&mut run, Some(&build.path("lockheed")), figure)
             },
         ));
         subjects.push(Subject::new(build.who("`cmlock run`"), None, move || {
             let mut run = servers.cmlock(build, 0);
             run.args(["run", "y", "--", "sleep", "1000"]);
-            sum(&mut run, Some(&build.path("cmlock")), "Pss")
+            sum(&mut run, Some(&build.path("cmlock")), figure)
         }));
     }
-    subjects.extend(peers(setting, servers));
-    let table = Table::new(
-        "memory-holding",
-        "Memory while holding a lock",
-        HOLDING,
-        Unit::Bytes,
-    );
+    subjects.extend(peers(setting, servers, figure));
     table.measured(setting.rounds(5), subjects)
 }
 
-fn peers<'a>(setting: &'a Setting, servers: &'a Servers) -> Vec<Subject<'a>> {
+fn peers<'a>(setting: &'a Setting, servers: &'a Servers, figure: &'static str) -> Vec<Subject<'a>> {
     let mut peers = Vec::new();
     if let Some(program) = &setting.leader {
         peers.push(Subject::new(
@@ -187,7 +201,7 @@ fn peers<'a>(setting: &'a Setting, servers: &'a Servers) -> Vec<Subject<'a>> {
             move || {
                 let mut leader = servers.leader(program, "us", "z");
                 leader.args(["sleep", "1000"]);
-                sum(&mut leader, Some(program), "Pss")
+                sum(&mut leader, Some(program), figure)
             },
         ));
     }
@@ -197,8 +211,8 @@ fn peers<'a>(setting: &'a Setting, servers: &'a Servers) -> Vec<Subject<'a>> {
             let mut lock = servers.etcdctl(&program);
             // Nobody else's, and not the last one's, which is held for a while after a kill.
             number += 1;
-            lock.args(["lock", &format!("z-{number}"), "sleep", "1000"]);
-            sum(&mut lock, Some(&program), "Pss")
+            lock.args(["lock", &format!("{figure}-{number}"), "sleep", "1000"]);
+            sum(&mut lock, Some(&program), figure)
         }));
     }
     peers

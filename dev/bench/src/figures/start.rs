@@ -104,6 +104,15 @@ fn hyperfine(runs: u32, before: Option<&str>, command: &[String]) -> Result<Vec<
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }
     let report: Value = serde_json::from_str(&fs::read_to_string(out.path())?)?;
+    // `exitdir status` says no.
+    let statuses = report["results"][0]["exit_codes"].as_array();
+    let statuses = statuses.ok_or("hyperfine reports no statuses")?;
+    if let Some(other) = statuses
+        .iter()
+        .find(|it| it.as_u64().is_none_or(|it| it > 1))
+    {
+        return Err(format!("{} ended with {other}", command.join(" ")).into());
+    }
     let times = report["results"][0]["times"].as_array();
     let times = times.ok_or("hyperfine reports no times")?;
     let times = times.iter().filter_map(Value::as_f64);

@@ -122,7 +122,7 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
         }
     };
     let counted = started.iter().zip(&before).map(|((who, _, pids), before)| {
-        let count = (switches(pids) - before) * 60 / minute.as_secs();
+        let count = switches(pids).saturating_sub(*before) * 60 / minute.as_secs();
         Subject::new(*who, target(who), move || Ok(vec![count]))
     });
     let subjects: Vec<_> = counted.collect();
