@@ -2,7 +2,8 @@
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!(
-    "coord-core and the tools built on it need Linux; lockpipes compiles for macOS, too"
+    "coord-core and its tools need Linux. \
+     For macOS, lockpipes compiles, and lockheed and cmlock without `run`."
 );
 
 mod boottime;

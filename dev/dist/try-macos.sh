@@ -1,6 +1,6 @@
 #!/bin/sh
-# What of the tools is for macOS, too, tried without a cluster, in the current directory:
-# try-macos.sh BINARIES.
+# Tries the tools that support macOS, without a cluster. It writes into the current directory.
+# try-macos.sh BINARIES
 set -eu
 PATH=$(cd "$1" && pwd):$PATH
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Does each tool's main job once, in the current directory: try.sh BINARIES [EMULATOR]. BINARIES holds
-# what was unpacked from the archives of one target, each in a directory of its own.
+# Does each tool's main job once, in the current directory: try.sh BINARIES [EMULATOR].
+# BINARIES holds what was unpacked from the archives of one target, each in a directory of its own.
 set -eu
 binaries=$1
 emulator=${2-}

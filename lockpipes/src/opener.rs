@@ -98,13 +98,13 @@ impl Opener {
 
     /// Ends the open, unless it has just succeeded or failed: then returns that.
     ///
-    /// A signal that comes just before the thread enters the open is lost, hence one every millisecond. Where sending it is refused
-    /// the thread stays.
+    /// A signal that comes just before the thread enters the open is lost, hence one every
+    /// millisecond. Where sending it is refused, the thread stays.
     fn cancel(self) -> Option<Result<File, Kind>> {
         self.cancelled.store(true, Ordering::SeqCst);
         loop {
-            // SAFETY: the thread has not been joined, so that its handle is valid. The cast is for musl, where the standard library has
-            // a number and libc a pointer for the same thing.
+            // SAFETY: the thread has not been joined, so its handle is valid. The cast is for musl,
+            // where the standard library has a number and libc a pointer for the same thing.
             let refused =
                 unsafe { libc::pthread_kill(self.thread.as_pthread_t() as _, INTERRUPT as i32) };
             if refused != 0 {

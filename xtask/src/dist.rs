@@ -27,8 +27,8 @@ use crate::{
 pub(crate) enum Dist {
     /// Write the manual pages and completions anew, from what the tools' help says
     Docs,
-    /// Build the tools and pack them, into target/dist: archives with lists of what they are built
-    /// from, Debian packages, images, checksums, krew manifests, Homebrew formulae
+    /// Build the tools and pack them, into target/dist: archives with an SBOM (CycloneDX 1.5),
+    /// Debian packages, images, checksums, krew manifests, Homebrew formulae
     Packages(Packages),
     /// Try what is in target/dist: unpack it, install it where nothing else is, run it
     Check,
@@ -124,7 +124,7 @@ fn packages_for(targets: &[(&str, Effort)], built_elsewhere: &[String]) -> Resul
     manifests::write()
 }
 
-/// The archive, and the list of what its binary is built from.
+/// The archive, and the SBOM (`CycloneDX` 1.5) of its binary.
 fn pack(product: &Product, target: &str, binaries: &Path, epoch: u64) -> Result {
     let stem = product.stem(target);
     let sbom = sbom::of(product, target, epoch)?;

@@ -73,8 +73,8 @@ pub(crate) fn build(target: &str, tools: &[Tool], effort: Effort) -> Result<Path
     Ok(process::target().join(target).join("release"))
 }
 
-/// That what is for macOS, too, compiles for it. Nothing is linked, so that nothing of what is written
-/// in C below us need be compiled, for which a Mac would be needed.
+/// Checks that the tools for macOS compile for it. Nothing is linked, so the C code of our
+/// dependencies need not be compiled, for which a Mac would be needed.
 pub(crate) fn check_macos() -> Result {
     const TARGET: &str = "aarch64-apple-darwin";
     if !is_installed(TARGET)? {
@@ -109,7 +109,8 @@ pub(crate) fn c_compiler(target: &str) -> String {
     format!("CC_{}", target.replace('-', "_"))
 }
 
-/// What is written in C below us needs no C library, so that the host's compiler will do for musl. Clang compiles for each machine.
+/// The C code of our dependencies needs no C library, so the host's compiler also works for musl.
+/// Clang compiles for each machine.
 fn c_compiler_for(target: &str) -> &'static str {
     if is_foreign(target) { "clang" } else { "cc" }
 }

@@ -28,7 +28,7 @@ fn two_releases_migrate_one_after_the_other() {
     let namespace = Namespace::new();
     namespace.restrict();
     namespace.kubectl(&["apply", "-f", RECIPE], None);
-    let template = &namespace.get("jobs", "migrate")["spec"]["template"];
+    let template = &namespace.get("jobs", "migrate-1-4-0")["spec"]["template"];
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name);
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_cmlock"), path("cmlock")).unwrap();

@@ -1,4 +1,5 @@
-//! What a manifest's Pods would do, without a controller that makes them or a kubelet that runs them.
+//! What a manifest's Pods would do, without a controller that makes them or a kubelet that runs
+//! them.
 
 use std::{
     path::PathBuf,
@@ -38,8 +39,9 @@ impl Namespace {
         path
     }
 
-    /// Makes a Pod from a template, on a node that need not be there, and gives the command of one of its containers:
-    /// with the environment that the kubelet would give it, as the Pod's service account.
+    /// Makes a Pod from a template, on a node that need not be there, and returns the command of
+    /// one of its containers: with the environment that the kubelet would give it, as the Pod's
+    /// service account.
     ///
     /// # Panics
     /// When the server refuses the Pod, or there is no such container in it.

@@ -15,8 +15,9 @@ use crate::Result;
 /// The OCI's media types begin so.
 const TYPE: &str = "application/vnd.oci.image";
 
-/// nobody, as in the tools' examples.
-const USER: &str = "65534:65534";
+/// A user who owns nothing: `nonroot` of the distroless images, and the user of the recipes. 65534
+/// (nobody) is the owner of files that belong to no user of a user namespace.
+const USER: &str = "65532:65532";
 
 /// Blobs by their digests, and what describes one.
 struct Blobs(Vec<Entry>);

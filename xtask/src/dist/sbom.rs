@@ -1,5 +1,5 @@
-//! The list of what a binary is built from, in the format of `CycloneDX`. `cargo cyclonedx` does not
-//! do: it lists what any crate of the workspace makes of a dependency.
+//! The SBOM (`CycloneDX` 1.5) of a binary: what it is built from. `cargo cyclonedx` does not do: it
+//! lists what any crate of the workspace makes of a dependency.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The recipes of docs/recipes.md, as they are but for their paths: each manifest is applied, and its command runs as the
-//! service account that the manifest makes, with no right but those in it.
+//! The recipes of docs/recipes.md, as they are but for their paths: each manifest is applied, and
+//! its command runs as the service account that the manifest makes, with no right but those in it.
 
 use std::{
     fs,
@@ -97,6 +97,21 @@ fn the_backup_never_overlaps_itself() {
     assert_eq!(place.log(), ["begun", "ended", "begun", "ended"]);
     write_program(&place.path("backup.sh"), "#!/bin/sh\nexit 3\n");
     assert_ne!(outcome(&mut backup("fourth")).0, 0, "a failure stays one");
+
+    // When a Pod is deleted, its first process gets TERM, and no other: the lock is released.
+    for file in ["go", "log"] {
+        fs::remove_file(place.path(file)).unwrap();
+    }
+    write_program(&place.path("backup.sh"), WORK);
+    let mut deleted = Kept::spawn(&mut backup("deleted"));
+    eventually("it backs up", || place.log() == ["begun"]);
+    deleted.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_ne!(deleted.status(), 0);
+    fs::remove_dir(place.path("section")).unwrap();
+    place.go();
+    let (status, _, said) = outcome(&mut backup("next"));
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(place.log(), ["begun", "begun", "ended"], "{said}");
 }
 
 #[test]
@@ -128,7 +143,8 @@ fn nodes_are_updated_one_at_a_time() {
     assert_eq!(place.log(), ["begun", "ended"].repeat(3));
 }
 
-/// A stand-in. As the real one it ends by INT, and a TERM would end its plugins in the middle of something.
+/// A stand-in. As the real one it ends by INT, and a TERM would end its plugins in the middle of
+/// something.
 const TERRAFORM: &str = "#!/bin/sh
 trap 'echo INT >>log; exit 1' INT
 trap 'echo TERM >>log' TERM
@@ -195,7 +211,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What systemd makes of a command line that has `$$` and single quotes is what the shell makes of it then.
+    /// What systemd makes of a command line that has `$$` and single quotes is what the shell makes
+    /// of it then.
     fn run(&self, name: &str, result: &str) -> i32 {
         let line = |name: &str| {
             let found = self
