@@ -40,6 +40,7 @@ pub mod help;
 mod usage;
 
 use std::{
+    borrow::Cow,
     env,
     error::Error,
     ffi::OsStr,
@@ -158,8 +159,10 @@ pub fn main<T: Tool>() -> ExitCode {
 pub(crate) fn run_with<T: Tool>(arguments: &[&OsStr]) -> Status {
     report_panics(T::NAME);
     let called = arguments.first().and_then(|it| Path::new(it).file_name());
-    let plugin = format!("kubectl-{}", T::NAME);
-    IS_PLUGIN.store(called == Some(OsStr::new(&plugin)), Ordering::Relaxed);
+    let plugin = called
+        .and_then(OsStr::to_str)
+        .and_then(|it| it.strip_prefix("kubectl-"));
+    IS_PLUGIN.store(plugin == Some(T::NAME), Ordering::Relaxed);
     panic::catch_unwind(|| run::<T>(arguments)).unwrap_or(Status::BUG)
 }
 
@@ -172,11 +175,11 @@ const PLUGIN_OF: &str = "kubectl ";
 /// What people type to call a tool: its name, or `kubectl NAME` where the binary was called as
 /// kubectl's plugin.
 #[must_use]
-pub fn program<T: Tool>() -> String {
+pub fn program<T: Tool>() -> Cow<'static, str> {
     if IS_PLUGIN.load(Ordering::Relaxed) {
-        format!("{PLUGIN_OF}{}", T::NAME)
+        format!("{PLUGIN_OF}{}", T::NAME).into()
     } else {
-        T::NAME.to_owned()
+        T::NAME.into()
     }
 }
 
@@ -210,7 +213,7 @@ pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (V
 
 fn run<T: Tool>(arguments: &[&OsStr]) -> Status {
     let program = program::<T>();
-    let called = [OsStr::new(&program)].into_iter();
+    let called = [OsStr::new(&*program)].into_iter();
     let tool = match T::try_parse_from(called.chain(arguments.iter().skip(1).copied())) {
         Ok(tool) => tool,
         Err(error) => return explain::<T>(&error, arguments),

@@ -159,14 +159,18 @@ mod tests {
     #[test]
     fn a_shell_makes_the_same_names() {
         let readme = include_str!("../README.md");
-        let script = readme
-            .split("```sh\n")
-            .find(|block| block.starts_with("slug="))
-            .unwrap();
-        let script = script.split("```").next().unwrap();
+        let begin = "```console\n$ key=feature/ABC_1\n";
+        let block = readme.split(begin).nth(1).unwrap();
+        let block = block.split("```").next().unwrap();
+        let script = block.lines().filter_map(|line| line.strip_prefix("$ "));
+        let script = script.collect::<Vec<_>>().join("\n");
         for (key, name) in VECTORS {
             let mut shell = std::process::Command::new("sh");
-            let output = shell.args(["-c", script]).env("key", key).output().unwrap();
+            let output = shell
+                .args(["-c", &script])
+                .env("key", key)
+                .output()
+                .unwrap();
             assert_eq!(
                 String::from_utf8(output.stdout).unwrap().trim(),
                 name,

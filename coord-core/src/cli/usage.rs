@@ -85,7 +85,7 @@ struct Meant {
 
 impl Meant {
     fn by<T: Tool>(arguments: &[&OsStr]) -> Self {
-        let program = program::<T>();
+        let program = program::<T>().into_owned();
         let mut tool = T::command().bin_name(&program);
         tool.build();
         let chosen = help::chosen(&tool, arguments);

@@ -134,7 +134,7 @@ pub(super) fn break_command(store: &StoreArg, state: &LockState, lease: &Lease) 
     let id = format!("--id={}", shell_quoted(&holder));
     let token = token.map(|token| format!("--fencing-token={token}"));
     let words = [
-        program::<LockheedCli>(),
+        program::<LockheedCli>().into_owned(),
         "break".to_owned(),
         state.name.to_string(),
         id,

@@ -28,7 +28,10 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
         Table::new(id, title, HOLDING, Unit::Bytes),
         "Pss",
     )?);
-    let (title, id) = ("The same, without what others share", "memory-own");
+    let (title, id) = (
+        "Memory while holding a lock, without what others share",
+        "memory-own",
+    );
     results.take(holding(
         setting,
         &servers,
