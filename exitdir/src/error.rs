@@ -38,7 +38,8 @@ pub(crate) enum Kind {
 pub struct Names<'a>(pub &'a [OsString]);
 
 impl Error {
-    /// The error number: `EBUSY` when another leader lives, `ETIMEDOUT` when a wait ran out, `ENOENT` when the directory was removed,
+    /// The error number: `EBUSY` when another leader lives, `ETIMEDOUT` when a wait ran out, `ENOENT`
+    /// when the directory was removed,
     /// `ENOTEMPTY` when there are other entries, or that of the system call that failed.
     #[must_use]
     pub fn errno(&self) -> Errno {

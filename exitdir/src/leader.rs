@@ -55,7 +55,8 @@ impl Leader {
     /// and the reason is logged. False if there was a signal already.
     ///
     /// # Errors
-    /// Those of [`ExitDir::signal`], when there cannot even be an empty file: followers then learn that the leader died.
+    /// Those of [`ExitDir::signal`], when there cannot even be an empty file: followers then learn
+    /// that the leader died.
     pub fn signal(&self, record: &Record) -> Result<bool, Error> {
         let error = match self.dir.signal(record) {
             Err(error) => error,

@@ -1,6 +1,7 @@
 //! The reader's side.
 //!
-//! On Linux the FIFO is opened without blocking. That lets a waiting writer go like any other reader's open, and then `poll(2)` takes the deadline.
+//! On Linux the FIFO is opened without blocking. That lets a waiting writer go like any other
+//! reader's open, and then `poll(2)` takes the deadline.
 //! No writer is missed: from the open on, Linux reports `POLLHUP` once a writer has come and all have gone, however short
 //! the visit, and never before the first has come. Other systems do not promise that: there a
 //! blocking open waits for the first writer.
