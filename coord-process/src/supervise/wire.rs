@@ -126,30 +126,36 @@ impl Link {
     }
 
     fn receive(&self, flags: MsgFlags) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
-        let mut buffer = vec![0; LARGEST];
+        // Only the packet's length: room for the largest would cost each process 64 KiB.
+        let peek = flags | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        let length = retried(|| socket::recv(self.socket.as_raw_fd(), &mut [], peek))?;
+        let mut packet = vec![0; length];
         let mut space = cmsg_space!([i32; 1]);
-        let (length, fd) = loop {
-            let mut parts = [IoSliceMut::new(&mut buffer)];
-            match socket::recvmsg::<()>(
-                self.socket.as_raw_fd(),
-                &mut parts,
-                Some(&mut space),
-                MsgFlags::MSG_CMSG_CLOEXEC | flags,
-            ) {
-                Ok(message) => break (message.bytes, first_fd(message.cmsgs())),
-                // The other end is closed, and had not read all; what it wrote before is still to be read.
-                Err(Errno::EINTR | Errno::ECONNRESET) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
-        buffer.truncate(length);
-        Ok((length > 0).then_some((buffer, fd)))
+        let (length, fd) = retried(|| {
+            let mut parts = [IoSliceMut::new(&mut packet)];
+            let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+            let socket = self.socket.as_raw_fd();
+            let message = socket::recvmsg::<()>(socket, &mut parts, Some(&mut space), flags)?;
+            Ok((message.bytes, first_fd(message.cmsgs())))
+        })?;
+        Ok((length > 0).then_some((packet, fd)))
     }
 }
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// Calls again after a signal, and when the other end was closed and had not read all: what it wrote
+/// before is still to be read.
+fn retried<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
+            result => return Ok(result?),
+        }
     }
 }
 
