@@ -10,10 +10,10 @@ use std::{
 use nix::sys::signal::Signal;
 use testkit::{
     eventually,
-    process::{Kept, is_alive},
+    process::{Kept, assert_sleeps, is_alive},
 };
 
-use crate::support::Place;
+use crate::support::{Place, runs, unique};
 
 /// Locks on `.waiting` as the kernel shows them (`proc_locks(5)`): those who have a turn, and those
 /// who wait for one.
@@ -196,4 +196,16 @@ fn tries_that_were_given_up_do_not_pile_up() {
     place.expect(&["release", "x", "--id", "a"], 0);
     served(next);
     eventually("nobody is left", || line(&place) == (0, 0));
+}
+
+#[test]
+fn a_holder_sleeps_while_nothing_changes() {
+    let (place, seconds) = (Place::new(), unique());
+    let script = format!("exec sleep {seconds}");
+    let holder = place.start(&["run", "x", "--", "sh", "-c", &script]);
+    eventually("it holds the lock", || runs(&seconds));
+    let pid = holder.pid();
+    // Its guard is its only child.
+    let guard = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    assert_sleeps(&[pid, guard.trim().parse().unwrap()]);
 }

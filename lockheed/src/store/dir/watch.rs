@@ -21,21 +21,31 @@ use crate::{
     store::{Change, Object, Scope, StoreError, StoreErrorKind, Version, Watch},
 };
 
-/// How often it is looked at beside the events: a holder's death is an event too, but one that
-/// comes a little early. Whoever waits for its turn sees no events, and looks so often.
-const SELDOM: Duration = Duration::from_secs(1);
+/// How often it is looked at beside the events: they do not tell that another directory has come to
+/// the path.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// How often whoever waits for its turn looks, since it sees no events.
+const IN_LINE: Duration = Duration::from_secs(1);
 
 /// How often where there are no events, since the user has too many watches already
 /// (`max_user_instances`, `inotify(7)`).
 const OFTEN: Duration = Duration::from_millis(100);
 
-/// A closed file is told before its locks are free; by these it is.
-const SOON: [Duration; 4] = [
+/// When to look after a holder may have died, each after the one before: a closed file is told
+/// before its locks are free, on a busy machine long before.
+const SOON: [Duration; 6] = [
     Duration::from_millis(1),
     Duration::from_millis(5),
     Duration::from_millis(25),
     Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
 ];
+
+/// How many of these looks are left out by those who all watch one lock, as in a fair queue: each
+/// holder that leaves wakes all of them.
+const TOGETHER: usize = 2;
 
 /// How long whoever has the turn may leave a free lock alone: then it is passed, since it may be
 /// stopped.
@@ -268,7 +278,7 @@ impl DirWatch {
             Line::Waiting(waiter) => {
                 let turn = tokio::select! {
                     turn = waiter.turn() => Some(turn),
-                    () = sleep(SELDOM) => None,
+                    () = sleep(IN_LINE) => None,
                     _ = self.written.changed() => None,
                 };
                 if let Some(turn) = turn {
@@ -283,20 +293,23 @@ impl DirWatch {
     }
 
     async fn wait_for_event(&mut self) -> Result<(), StoreError> {
-        let pause = match self.soon.checked_sub(1) {
-            Some(left) => SOON[SOON.len() - 1 - left],
-            None if self.events.are_there() => SELDOM,
-            None => OFTEN,
-        };
-        let event = tokio::select! {
-            () = sleep(pause) => Event::Changed,
-            event = self.events.next(&self.store, &self.scope) => event?,
-        };
-        self.soon = match event {
-            Event::MaybeDead => SOON.len(),
-            Event::Changed => self.soon.saturating_sub(1),
-        };
-        self.due = true;
+        while !self.due {
+            let pause = match self.soon.checked_sub(1) {
+                Some(left) => SOON[SOON.len() - 1 - left],
+                None if self.events.are_there() => SELDOM,
+                None => OFTEN,
+            };
+            let event = tokio::select! {
+                () = sleep(pause) => Event::Changed,
+                event = self.events.next(&self.store, &self.scope) => event?,
+            };
+            let together = matches!(self.scope, Scope::EachChange(_));
+            (self.soon, self.due) = match event {
+                Event::Changed => (self.soon.saturating_sub(1), true),
+                Event::MaybeDead if together => (SOON.len() - TOGETHER, false),
+                Event::MaybeDead => (SOON.len(), true),
+            };
+        }
         Ok(())
     }
 }
@@ -331,5 +344,29 @@ impl DirStore {
             },
         }
         Ok(Sight { last, found, queue })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store as _;
+
+    /// Each holder that leaves closes its file: all who wait would look at once, and again and
+    /// again.
+    #[tokio::test]
+    async fn those_who_wait_together_do_not_all_look_when_a_holder_leaves() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirStore::create(dir.path().join("locks")).unwrap();
+        let scope = Scope::EachChange("x".parse().unwrap());
+        let mut watch = store.watch(&scope, None).await.unwrap();
+        watch.look().await.unwrap();
+        let began = Instant::now();
+        for _ in 0..20 {
+            drop(store.prove_life().unwrap());
+        }
+        watch.wait().await.unwrap();
+        assert!(began.elapsed() >= SOON[TOGETHER]);
+        assert!(watch.soon < SOON.len() - TOGETHER && watch.due);
     }
 }
