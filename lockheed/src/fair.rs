@@ -220,6 +220,25 @@ impl Queue {
         self.waiters.iter().position(|waiter| waiter.id == id)
     }
 
+    /// How often the lock must change hands before it can be this one's turn.
+    pub(crate) fn rounds_before(&self, id: &str) -> u32 {
+        let Some(position) = self.position(id) else {
+            return 0;
+        };
+        let (mut rounds, mut together) = (0_u32, None);
+        for waiter in &self.waiters[..=position] {
+            let wanted = waiter.mode();
+            together = match together {
+                Some((mode, count)) if admits(mode, count, wanted) => Some((mode, count + 1)),
+                before => {
+                    rounds += u32::from(before.is_some());
+                    Some((wanted, 1))
+                }
+            };
+        }
+        rounds
+    }
+
     pub(crate) fn retain(&mut self, keeps: impl FnMut(&Waiter) -> bool) {
         self.waiters.retain(keeps);
     }

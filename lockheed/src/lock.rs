@@ -363,6 +363,7 @@ impl<S: Store> Lock<S> {
         let place = Place {
             store: Arc::clone(&self.store),
             name: name.clone(),
+            id: id.to_owned(),
             timeout: self.timeout.or(sixth).unwrap_or(Duration::from_secs(10)),
             waits_in_line: self.contender.mode == Mode::Exclusive && !self.contender.fair,
         };

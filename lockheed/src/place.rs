@@ -1,20 +1,30 @@
 //! One lock in its store, as the lease engine sees it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, mem, sync::Arc, time::Duration};
 
 use coord_lease::{Answer, Change, Version, engine::Write};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     LockName,
+    fair::Queue,
     protocol::{Mutex, Nothing},
     store::{self, Object, Scope, Store, StoreError, StoreErrorKind},
 };
+
+/// A lock does not change hands faster. Whoever is further back in the queue of a lock leaves as
+/// many changes together, so that not all who wait look at each of them.
+const ROUND: Duration = Duration::from_millis(2);
+
+/// How long that may take.
+const LATEST: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(crate) struct Place<S> {
     pub(crate) store: Arc<S>,
     pub(crate) name: LockName,
+    /// Who wants it.
+    pub(crate) id: String,
     /// Of each request.
     pub(crate) timeout: Duration,
     /// One alone can be next, so that it may wait in the store's own queue.
@@ -22,7 +32,13 @@ pub(crate) struct Place<S> {
 }
 
 /// The watch of one lock.
-pub(crate) struct Watch<W>(W);
+pub(crate) struct Watch<W> {
+    of_store: W,
+    id: String,
+    queue: Queue,
+    /// Not to look before that.
+    next: Option<Instant>,
+}
 
 /// The watch of nothing.
 pub(crate) struct NoWatch;
@@ -90,7 +106,12 @@ impl<S: Store> coord_lease::Store<Mutex> for Place<S> {
         };
         let begun = self.store.watch(&scope, since.as_ref());
         let begun = self.within(begun, StoreErrorKind::Unavailable).await;
-        begun.map(Watch)
+        begun.map(|of_store| Watch {
+            of_store,
+            id: self.id.clone(),
+            queue: Queue::default(),
+            next: None,
+        })
     }
 
     async fn read_subject(&self, nothing: Nothing) -> Answer<Nothing, StoreError> {
@@ -104,15 +125,76 @@ impl<S: Store> coord_lease::Store<Mutex> for Place<S> {
 
 impl<W: store::Watch> coord_lease::Watch<Change<Object>, StoreError> for Watch<W> {
     async fn next(&mut self) -> Result<Option<Change<Object>>, StoreError> {
-        Ok(self.0.next().await?.map(|change| match change {
-            store::Change::Written(object) => Change::Written(object),
+        if let Some(next) = self.next {
+            sleep_until(next).await;
+            self.next = None;
+        }
+        let Some(change) = self.of_store.next().await? else {
+            return Ok(None);
+        };
+        Ok(Some(match change {
+            store::Change::Written(object) => {
+                self.leave_together(&object);
+                Change::Written(object)
+            }
             store::Change::Deleted(object) => Change::Deleted(object.version),
         }))
+    }
+}
+
+impl<W: store::Watch> Watch<W> {
+    fn leave_together(&mut self, object: &Object) {
+        if self.of_store.merges_changes() {
+            self.queue = mem::take(&mut self.queue).read_again(object);
+            let rounds = self.queue.rounds_before(&self.id);
+            let pause = (ROUND * rounds).min(LATEST);
+            self.next = (rounds > 0).then(|| Instant::now() + pause);
+        }
     }
 }
 
 impl coord_lease::Watch<Nothing, StoreError> for NoWatch {
     async fn next(&mut self) -> Result<Option<Nothing>, StoreError> {
         Ok(None)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use coord_lease::{Store as _, Watch as _};
+
+    use super::*;
+    use crate::{DirStore, Mode, Timestamp, fair::Waiter};
+
+    /// Far back in the queue, one look stands for several changes.
+    #[tokio::test]
+    async fn whoever_has_time_leaves_changes_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirStore::create(dir.path().join("locks")).unwrap();
+        let name: LockName = "x".parse().unwrap();
+        let mut queue = Queue::default();
+        for id in 0..50 {
+            let waiter = Waiter::new(&id.to_string(), Mode::Exclusive, 0, Timestamp::NEVER);
+            queue.put(waiter, id.to_string());
+        }
+        let mut object = Object::new(&name);
+        queue.write(&mut object);
+        let mut object = store.create(&object).await.unwrap();
+        let place = Place {
+            store: Arc::new(store),
+            name,
+            id: "49".to_owned(),
+            timeout: Duration::from_secs(60),
+            waits_in_line: false,
+        };
+        let mut watch = place.watch(None).await.unwrap();
+        watch.next().await.unwrap().unwrap();
+        let looked = Instant::now();
+        for _ in 0..5 {
+            object = place.store.update(&object).await.unwrap();
+        }
+        let next = watch.next().await.unwrap().unwrap();
+        assert!(looked.elapsed() >= ROUND * 48);
+        assert!(matches!(next, Change::Written(next) if next.version == object.version));
     }
 }

@@ -103,6 +103,12 @@ pub trait Watch: Send + 'static {
     /// # Errors
     /// `Denied`, `Unavailable`; the watch has ended then too.
     fn next(&mut self) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
+
+    /// Whether whoever asks for the next change later is told fewer: what has happened in between is
+    /// then looked at once.
+    fn merges_changes(&self) -> bool {
+        false
+    }
 }
 
 /// What is watched.

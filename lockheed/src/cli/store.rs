@@ -152,4 +152,8 @@ impl Watch for AnyWatch {
     async fn next(&mut self) -> Result<Option<Change>, StoreError> {
         each!(self, watch => watch.next().await)
     }
+
+    fn merges_changes(&self) -> bool {
+        each!(self, watch => watch.merges_changes())
+    }
 }

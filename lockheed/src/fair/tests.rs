@@ -145,6 +145,22 @@ fn as_many_are_named_as_there_is_room_for_in_turn() {
 }
 
 #[test]
+fn those_who_are_named_together_wait_as_many_rounds() {
+    let shared = Mode::Shared;
+    let queue = queue(&[
+        ("w", Mode::Exclusive, 0),
+        ("r", shared, 0),
+        ("s", shared, 0),
+        ("x", Mode::Exclusive, 0),
+        ("a", slots(2), 0),
+        ("b", slots(2), 0),
+        ("c", slots(2), 0),
+    ]);
+    let rounds = ["w", "r", "s", "x", "a", "b", "c", "nobody"].map(|id| queue.rounds_before(id));
+    assert_eq!(rounds, [0, 1, 1, 2, 3, 3, 4, 0]);
+}
+
+#[test]
 fn who_is_named_with_others_has_longer_to_come() {
     let mut queue = queue(&["a", "b", "c", "d"].map(|id| (id, slots(3), 0)));
     let mut record = Record::mutex("x");

@@ -13,12 +13,12 @@ use crate::store::{Scope, StoreError, StoreErrorKind};
 pub(super) struct Events(Option<AsyncFd<Pollable<Inotify>>>);
 
 /// What has happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Happened {
     /// A lock was changed.
-    Changed,
+    pub(super) changed: bool,
     /// A holder may have died.
-    MaybeDead,
+    pub(super) maybe_dead: bool,
 }
 
 impl Events {
@@ -34,7 +34,11 @@ impl Events {
     }
 
     /// Returns when something has happened that concerns these locks.
-    pub(super) async fn next(&self, store: &DirStore, scope: &Scope) -> Result<Event, StoreError> {
+    pub(super) async fn next(
+        &self,
+        store: &DirStore,
+        scope: &Scope,
+    ) -> Result<Happened, StoreError> {
         let Some(events) = &self.0 else {
             return std::future::pending().await;
         };
@@ -49,10 +53,16 @@ impl Events {
                 }
                 Err(failure) => return Err(error(failure.into())),
             };
-            match most(&read, scope) {
-                Meaning::Nothing => {}
-                Meaning::Is(event) => return Ok(event),
-                Meaning::Gone => return Err(gone(store)),
+            let is = |what| read.iter().any(|event| meaning(event, scope) == what);
+            if is(Meaning::Gone) {
+                return Err(gone(store));
+            }
+            let happened = Happened {
+                changed: is(Meaning::Changed),
+                maybe_dead: is(Meaning::MaybeDead),
+            };
+            if happened != Happened::default() {
+                return Ok(happened);
             }
         }
     }
@@ -61,19 +71,9 @@ impl Events {
 #[derive(PartialEq)]
 enum Meaning {
     Nothing,
-    Is(Event),
+    Changed,
+    MaybeDead,
     Gone,
-}
-
-fn most(events: &[InotifyEvent], scope: &Scope) -> Meaning {
-    let all = || events.iter().map(|event| meaning(event, scope));
-    let order = [
-        Meaning::Gone,
-        Meaning::Is(Event::MaybeDead),
-        Meaning::Is(Event::Changed),
-    ];
-    let most = order.into_iter().find(|most| all().any(|one| one == *most));
-    most.unwrap_or(Meaning::Nothing)
 }
 
 fn meaning(event: &InotifyEvent, scope: &Scope) -> Meaning {
@@ -82,10 +82,10 @@ fn meaning(event: &InotifyEvent, scope: &Scope) -> Meaning {
     let is_other = |file| Files::name_of(file).is_none_or(|name| !scope.covers(&name));
     match file {
         _ if event.mask.intersects(gone) => Meaning::Gone,
-        Some(HOLDERS) => Meaning::Is(Event::MaybeDead),
+        Some(HOLDERS) => Meaning::MaybeDead,
         Some(file) if is_other(file) => Meaning::Nothing,
         // Also when events were lost, and no name is told.
-        _ => Meaning::Is(Event::Changed),
+        _ => Meaning::Changed,
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{
     DirStore, Written, counter,
-    events::{Event, Events},
+    events::{Events, Happened},
     format,
     queue::{Queue, Turn, Waiter},
 };
@@ -299,15 +299,20 @@ impl DirWatch {
                 None if self.events.are_there() => SELDOM,
                 None => OFTEN,
             };
-            let event = tokio::select! {
-                () = sleep(pause) => Event::Changed,
-                event = self.events.next(&self.store, &self.scope) => event?,
+            let is_time = Happened {
+                changed: true,
+                ..Happened::default()
+            };
+            let happened = tokio::select! {
+                () = sleep(pause) => is_time,
+                happened = self.events.next(&self.store, &self.scope) => happened?,
             };
             let together = matches!(self.scope, Scope::EachChange(_));
-            (self.soon, self.due) = match event {
-                Event::Changed => (self.soon.saturating_sub(1), true),
-                Event::MaybeDead if together => (SOON.len() - TOGETHER, false),
-                Event::MaybeDead => (SOON.len(), true),
+            self.due = happened.changed || !together;
+            self.soon = match (happened.maybe_dead, together) {
+                (true, true) => SOON.len() - TOGETHER,
+                (true, false) => SOON.len(),
+                (false, _) => self.soon.saturating_sub(1),
             };
         }
         Ok(())
@@ -325,6 +330,10 @@ impl Watch for DirWatch {
             }
             self.look().await?;
         }
+    }
+
+    fn merges_changes(&self) -> bool {
+        true
     }
 }
 
