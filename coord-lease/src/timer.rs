@@ -58,6 +58,11 @@ impl<T: StableFd> Pollable<T> {
     pub fn get(&self) -> &T {
         &self.0
     }
+
+    /// The same, when the runtime does not wait on it any more.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
 }
 
 impl Timer {

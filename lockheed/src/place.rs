@@ -3,7 +3,7 @@
 use std::{future::Future, mem, sync::Arc, time::Duration};
 
 use coord_lease::{Answer, Change, Version, engine::Write};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::{
     LockName,
@@ -12,11 +12,11 @@ use crate::{
     store::{self, Object, Scope, Store, StoreError, StoreErrorKind},
 };
 
-/// A lock does not change hands faster. Whoever is further back in the queue of a lock leaves as
-/// many changes together, so that not all who wait look at each of them.
+/// A lock does not change hands faster. Whoever is far back in its queue has so much time for each
+/// that comes before it, and need not look at all that they do.
 const ROUND: Duration = Duration::from_millis(2);
 
-/// How long that may take.
+/// The longest time without a look, whoever comes before.
 const LATEST: Duration = Duration::from_secs(2);
 
 /// See the module.
@@ -36,8 +36,6 @@ pub(crate) struct Watch<W> {
     of_store: W,
     id: String,
     queue: Queue,
-    /// Not to look before that.
-    next: Option<Instant>,
 }
 
 /// The watch of nothing.
@@ -110,7 +108,6 @@ impl<S: Store> coord_lease::Store<Mutex> for Place<S> {
             of_store,
             id: self.id.clone(),
             queue: Queue::default(),
-            next: None,
         })
     }
 
@@ -125,16 +122,12 @@ impl<S: Store> coord_lease::Store<Mutex> for Place<S> {
 
 impl<W: store::Watch> coord_lease::Watch<Change<Object>, StoreError> for Watch<W> {
     async fn next(&mut self) -> Result<Option<Change<Object>>, StoreError> {
-        if let Some(next) = self.next {
-            sleep_until(next).await;
-            self.next = None;
-        }
         let Some(change) = self.of_store.next().await? else {
             return Ok(None);
         };
         Ok(Some(match change {
             store::Change::Written(object) => {
-                self.leave_together(&object);
+                self.rest(&object);
                 Change::Written(object)
             }
             store::Change::Deleted(object) => Change::Deleted(object.version),
@@ -143,12 +136,11 @@ impl<W: store::Watch> coord_lease::Watch<Change<Object>, StoreError> for Watch<W
 }
 
 impl<W: store::Watch> Watch<W> {
-    fn leave_together(&mut self, object: &Object) {
-        if self.of_store.merges_changes() {
-            self.queue = mem::take(&mut self.queue).read_again(object);
-            let rounds = self.queue.rounds_before(&self.id);
-            let pause = (ROUND * rounds).min(LATEST);
-            self.next = (rounds > 0).then(|| Instant::now() + pause);
+    fn rest(&mut self, object: &Object) {
+        self.queue = mem::take(&mut self.queue).read_again(object);
+        let rounds = self.queue.rounds_before(&self.id);
+        if rounds > 0 {
+            self.of_store.rest((ROUND * rounds).min(LATEST));
         }
     }
 }
@@ -161,6 +153,8 @@ impl coord_lease::Watch<Nothing, StoreError> for NoWatch {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::time::Instant;
+
     use coord_lease::{Store as _, Watch as _};
 
     use super::*;
@@ -168,7 +162,7 @@ mod tests {
 
     /// Far back in the queue, one look stands for several changes.
     #[tokio::test]
-    async fn whoever_has_time_leaves_changes_together() {
+    async fn whoever_has_time_does_not_look_at_each_change() {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::create(dir.path().join("locks")).unwrap();
         let name: LockName = "x".parse().unwrap();

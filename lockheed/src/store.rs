@@ -104,10 +104,10 @@ pub trait Watch: Send + 'static {
     /// `Denied`, `Unavailable`; the watch has ended then too.
     fn next(&mut self) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
 
-    /// Whether whoever asks for the next change later is told fewer: what has happened in between is
-    /// then looked at once.
-    fn merges_changes(&self) -> bool {
-        false
+    /// Nothing has to be told for so long. A store that looks what has changed may look once for all
+    /// that happens until then; others tell it as it comes.
+    fn rest(&mut self, pause: Duration) {
+        let _ = pause;
     }
 }
 

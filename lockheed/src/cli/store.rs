@@ -153,7 +153,7 @@ impl Watch for AnyWatch {
         each!(self, watch => watch.next().await)
     }
 
-    fn merges_changes(&self) -> bool {
-        each!(self, watch => watch.merges_changes())
+    fn rest(&mut self, pause: std::time::Duration) {
+        each!(self, watch => watch.rest(pause));
     }
 }

@@ -146,9 +146,8 @@ impl DirStore {
 
     fn read(&self, name: &LockName) -> Result<format::Read, StoreError> {
         let mut lock = self.load(name)?;
-        format::drop_void(&mut lock, &self.place, |number| {
-            alive::life(&self.files, number)
-        });
+        let holders = alive::Holders::of(&self.files);
+        format::drop_void(&mut lock, &self.place, |number| holders.life(number));
         Ok(lock)
     }
 

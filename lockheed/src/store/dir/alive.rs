@@ -1,6 +1,7 @@
 //! Whether a holder lives, as the kernel knows it.
 
 use std::{
+    cell::OnceCell,
     fs::{self, File},
     os::{
         fd::{AsFd, BorrowedFd},
@@ -74,21 +75,45 @@ impl AsFd for ProofOfLife {
     }
 }
 
-/// Whether the holder with this number lives.
-pub(super) fn life(files: &Files, number: u64) -> Life {
-    let file = match files.open_to_ask(HOLDERS) {
-        Ok(file) => file,
-        Err(error) if error.kind() == StoreErrorKind::Denied => return shown(number),
-        Err(_) => return Life::Unknown,
-    };
-    if number >> RANDOM_BITS != u64::from(mark(&file)) {
-        return Life::Unknown;
+/// The holders' bytes, to be asked about: the file is opened once for all of them.
+pub(super) struct Holders<'a> {
+    files: &'a Files,
+    file: OnceCell<Result<Marked, StoreError>>,
+}
+
+/// The file, and its mark.
+type Marked = (File, u32);
+
+impl<'a> Holders<'a> {
+    pub(super) fn of(files: &'a Files) -> Self {
+        Self {
+            files,
+            file: OnceCell::new(),
+        }
     }
-    let mut lock = byte(Kind::Read, number);
-    match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)) {
-        Ok(_) if i32::from(lock.l_type) == libc::F_UNLCK => Life::Dead,
-        Ok(_) => Life::Alive,
-        Err(_) => Life::Unknown,
+
+    /// Whether the holder with this number lives.
+    pub(super) fn life(&self, number: u64) -> Life {
+        let (file, mark) = match self.file.get_or_init(|| self.open()) {
+            Ok(marked) => marked,
+            Err(error) if error.kind() == StoreErrorKind::Denied => return shown(number),
+            Err(_) => return Life::Unknown,
+        };
+        if number >> RANDOM_BITS != u64::from(*mark) {
+            return Life::Unknown;
+        }
+        let mut lock = byte(Kind::Read, number);
+        match fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+            Ok(_) if i32::from(lock.l_type) == libc::F_UNLCK => Life::Dead,
+            Ok(_) => Life::Alive,
+            Err(_) => Life::Unknown,
+        }
+    }
+
+    fn open(&self) -> Result<Marked, StoreError> {
+        let file = self.files.open_to_ask(HOLDERS)?;
+        let mark = mark(&file);
+        Ok((file, mark))
     }
 }
 
@@ -153,6 +178,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::open(dir.path().to_owned()).unwrap();
         (dir, files)
+    }
+
+    fn life(files: &Files, number: u64) -> Life {
+        Holders::of(files).life(number)
     }
 
     #[test]

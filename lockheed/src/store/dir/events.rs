@@ -1,5 +1,7 @@
 //! What `inotify(7)` tells of the directory.
 
+use std::mem;
+
 use coord_core::Errno;
 use coord_lease::Pollable;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
@@ -8,9 +10,16 @@ use tokio::io::unix::AsyncFd;
 use super::{DirStore, alive::HOLDERS, failed, files::Files};
 use crate::store::{Scope, StoreError, StoreErrorKind};
 
-/// The events of the directory, unless the user has too many watches already.
+/// The events of the directory.
 #[derive(Debug, Default)]
-pub(super) struct Events(Option<AsyncFd<Pollable<Inotify>>>);
+pub(super) enum Events {
+    /// There are none: the user has too many watches already.
+    #[default]
+    Missing,
+    Told(AsyncFd<Pollable<Inotify>>),
+    /// The kernel keeps them, and they wake nobody.
+    Kept(Inotify),
+}
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,25 +33,37 @@ pub(super) struct Happened {
 impl Events {
     pub(super) fn of(store: &DirStore) -> Result<Self, StoreError> {
         match inotify(store) {
-            Err(error) if error.kind() == StoreErrorKind::Unavailable => Ok(Self(None)),
-            events => Ok(Self(Some(events?))),
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => Ok(Self::Missing),
+            events => Ok(Self::Told(events?)),
         }
     }
 
     pub(super) fn are_there(&self) -> bool {
-        self.0.is_some()
+        !matches!(self, Self::Missing)
+    }
+
+    /// Lets them wake nobody until they are asked for.
+    pub(super) fn keep(&mut self) {
+        *self = match mem::take(self) {
+            Self::Told(events) => Self::Kept(events.into_inner().into_inner()),
+            other => other,
+        };
     }
 
     /// Returns when something has happened that concerns these locks.
     pub(super) async fn next(
-        &self,
+        &mut self,
         store: &DirStore,
         scope: &Scope,
     ) -> Result<Happened, StoreError> {
-        let Some(events) = &self.0 else {
+        let error = |error| failed("watch", store.path(), error);
+        *self = match mem::take(self) {
+            Self::Kept(events) => Self::Told(Pollable::register(events).map_err(error)?),
+            other => other,
+        };
+        let Self::Told(events) = self else {
             return std::future::pending().await;
         };
-        let error = |error| failed("watch", store.path(), error);
         loop {
             let mut ready = events.readable().await.map_err(error)?;
             let read = match ready.get_inner().get().read_events() {

@@ -113,6 +113,10 @@ pub(super) fn write(object: &Object, place: &Place, queue: u64) -> String {
     text
 }
 
+/// How many of those who wait are known to live: those who come next. To ask about all of a long
+/// queue each time takes long.
+const NEXT: usize = 16;
+
 /// Drops the leases and the places in the queue that are void: those whose holder has died, and
 /// all of another boot. A holder that lives proves that it is the same boot, whatever that is
 /// called where it was written.
@@ -133,7 +137,12 @@ pub(super) fn drop_void(read: &mut Read, place: &Place, life: impl Fn(u64) -> Li
     }
     let mut queue = Queue::read(&read.object);
     let before = queue.waiters().len();
-    queue.retain(|waiter| counts(waiter.alive));
+    let mut living = 0;
+    queue.retain(|waiter| {
+        let stays = living == NEXT || counts(waiter.alive);
+        living += usize::from(stays && living < NEXT);
+        stays
+    });
     if queue.waiters().len() < before {
         queue.write(&mut read.object);
     }
@@ -156,4 +165,47 @@ fn parse(text: &str) -> Option<(String, Option<serde_json::Result<Around>>)> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::{Mode, Timestamp, fair::Waiter};
+
+    /// With a thousand in the queue, each of them would ask about all others at each change.
+    #[test]
+    fn of_those_who_wait_the_next_ones_are_known_to_live() {
+        let mut queue = Queue::default();
+        for number in 0..100 {
+            let mut waiter = Waiter::new(&number.to_string(), Mode::Exclusive, 0, Timestamp::NEVER);
+            waiter.alive = Some(number);
+            queue.put(waiter, number.to_string());
+        }
+        let name = "x".parse().unwrap();
+        let mut read = read(&name, "{}");
+        queue.write(&mut read.object);
+        let asked = RefCell::new(0);
+        let life = |number| {
+            *asked.borrow_mut() += 1;
+            if number % 2 == 0 {
+                Life::Dead
+            } else {
+                Life::Alive
+            }
+        };
+        let place = Place {
+            boot: String::new(),
+            time_namespace: String::new(),
+            epoch: Duration::ZERO,
+        };
+        drop_void(&mut read, &place, life);
+        let waiters = Queue::read(&read.object).into_waiters();
+        let left: Vec<_> = waiters.iter().filter_map(|waiter| waiter.alive).collect();
+        let (next, later) = left.split_at(NEXT);
+        assert!(next.iter().all(|number| number % 2 == 1));
+        assert_eq!(later.first(), Some(&32));
+        assert_eq!(*asked.borrow(), 2 * NEXT);
+    }
 }

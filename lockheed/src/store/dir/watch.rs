@@ -70,6 +70,8 @@ pub struct DirWatch {
     /// makes no new version.
     since: Option<Version>,
     queue: VecDeque<Change>,
+    /// No look before that.
+    rest_until: Option<Instant>,
     /// How many of the early looks are to come.
     soon: usize,
     /// It has been looked at once.
@@ -114,6 +116,7 @@ impl DirWatch {
             seen: BTreeMap::new(),
             since: since.cloned(),
             queue: VecDeque::new(),
+            rest_until: None,
             soon: 0,
             begun: false,
             due: true,
@@ -293,6 +296,11 @@ impl DirWatch {
     }
 
     async fn wait_for_event(&mut self) -> Result<(), StoreError> {
+        if let Some(until) = self.rest_until {
+            self.events.keep();
+            sleep(until.saturating_duration_since(Instant::now())).await;
+            self.rest_until = None;
+        }
         while !self.due {
             let pause = match self.soon.checked_sub(1) {
                 Some(left) => SOON[SOON.len() - 1 - left],
@@ -332,8 +340,8 @@ impl Watch for DirWatch {
         }
     }
 
-    fn merges_changes(&self) -> bool {
-        true
+    fn rest(&mut self, pause: Duration) {
+        self.rest_until = Some(Instant::now() + pause);
     }
 }
 
