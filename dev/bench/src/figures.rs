@@ -3,10 +3,12 @@
 mod crash;
 mod crowd;
 mod hand_off;
+mod install;
 pub(crate) mod instructions;
 mod latency;
 mod memory;
 mod servers;
+mod size;
 mod start;
 mod wake_ups;
 
@@ -32,6 +34,10 @@ pub(crate) enum Group {
     Crash,
     /// A thousand who wait for one lock
     Crowd,
+    /// Sizes of the binaries
+    Size,
+    /// Builds from nothing, with the crates downloaded
+    Install,
 }
 
 impl Group {
@@ -45,6 +51,8 @@ impl Group {
             Self::HandOff => hand_off::measure(setting, results),
             Self::Crash => crash::measure(setting, results),
             Self::Crowd => crowd::measure(setting, results),
+            Self::Size => size::measure(setting, results),
+            Self::Install => install::measure(setting, results),
         }
     }
 }

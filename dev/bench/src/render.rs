@@ -96,8 +96,11 @@ fn line(row: &Row, unit: Unit) -> String {
     });
     let target = row.target.map_or_else(String::new, |target| {
         let is = row.ratio.map_or(float(row.median), |ratio| ratio.median);
-        let reached = is <= target;
-        format!("≤ {target:.2}{}", if reached { "" } else { ", missed" })
+        let bound = match row.ratio {
+            Some(_) => format!("{target:.2}"),
+            None => amount(whole(target), unit),
+        };
+        format!("≤ {bound}{}", if is <= target { "" } else { ", missed" })
     });
     format!(
         "| {} | {} | {} – {} | {} | {ratio} | {target} | {} |",
@@ -108,6 +111,15 @@ fn line(row: &Row, unit: Unit) -> String {
         amount(row.p99, unit),
         row.count
     )
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of something, far below 2^64"
+)]
+fn whole(target: f64) -> u64 {
+    target as u64
 }
 
 /// With its unit, in three digits or so.
@@ -192,5 +204,7 @@ mod tests {
         );
         assert!(shown(1.2).contains("| 1.20 (0.50 – 2.00) | ≤ 1.00, missed | 1 |"));
         assert!(shown(1.2).starts_with("| x | 1.50 ms |"), "{}", shown(1.2));
+        let size = Row::new("x".to_owned(), &[6_000_000], None, Some(5e6)).unwrap();
+        assert!(line(&size, Unit::Bytes).contains("|  | ≤ 5.00 MB, missed | 1 |"));
     }
 }

@@ -98,6 +98,22 @@ fn exit(setting: &Setting) -> Result<Table> {
             Ok(inotify)
         })
     })];
+    if let Some(program) = peer("inotifywait") {
+        let again = &again;
+        subjects.push(Subject::new(
+            "`inotifywait` and `kill` in a shell",
+            None,
+            move || {
+                again(&|dir| {
+                    let script = r#""$1" told & "$0" -qq -e create "$2"; kill $!; wait"#;
+                    let mut shell = Command::new("sh");
+                    shell.args(["-c", script]).arg(&program);
+                    shell.arg(std::env::current_exe()?).arg(dir);
+                    Ok(shell)
+                })
+            },
+        ));
+    }
     for build in setting.builds() {
         let again = &again;
         subjects.push(Subject::new(
