@@ -116,7 +116,7 @@ fn a_lease_that_is_not_there_or_over_cannot_be_renewed() {
         (code, stderr.as_str()),
         (2, "lockheed: lock x does not exist\n")
     );
-    place.expect(&["acquire", "x", "--id", "a", "--duration", "100ms"], 0);
+    place.expect(&["acquire", "x", "--id", "a", "--duration", "1s"], 0);
     eventually("the lease is over", || {
         place.run(&["inspect", "x"]).1.contains("over")
     });
@@ -125,6 +125,17 @@ fn a_lease_that_is_not_there_or_over_cannot_be_renewed() {
         (code, stderr.as_str()),
         (116, "lockheed: lock x was lost: it expired\n")
     );
+}
+
+#[test]
+fn a_lease_that_would_be_over_at_once_is_refused() {
+    let place = Place::new();
+    for command in ["acquire", "renew"] {
+        let arguments = [command, "x", "--id", "a", "--duration", "999ms"];
+        let (code, stdout, stderr) = place.run(&arguments);
+        let said = "lockheed: a lease of 999ms is too short: use at least 1s\n";
+        assert_eq!((code, &*stdout, &*stderr), (64, "", said), "{command}");
+    }
 }
 
 // Holds lockheed-6.
