@@ -127,17 +127,6 @@ fn a_lease_that_is_not_there_or_over_cannot_be_renewed() {
     );
 }
 
-#[test]
-fn a_lease_that_would_be_over_at_once_is_refused() {
-    let place = Place::new();
-    for command in ["acquire", "renew"] {
-        let arguments = [command, "x", "--id", "a", "--duration", "999ms"];
-        let (code, stdout, stderr) = place.run(&arguments);
-        let said = "lockheed: a lease of 999ms is too short: use at least 1s\n";
-        assert_eq!((code, &*stdout, &*stderr), (64, "", said), "{command}");
-    }
-}
-
 // Holds lockheed-6.
 #[test]
 fn release_is_idempotent_and_ends_only_ones_own_lease() {
