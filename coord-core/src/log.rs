@@ -82,9 +82,15 @@ fn filter(defaults: Defaults, args: LogArgs) -> Result<String, String> {
     let variable = format!("{}_LOG_FILTER", defaults.env_prefix);
     match variable_text(&variable)? {
         None => Ok(by_level(defaults.level, defaults)),
-        Some(text) => check_filter(&text, defaults.crates).map(|()| text.clone()).map_err(|reason| {
-            format!("{variable}={text:?}: {reason}; use off, error, warn, info, debug, trace or a directive like crate=debug")
-        }),
+        Some(text) => match check_filter(&text, defaults.crates) {
+            Ok(()) => Ok(text),
+            Err(reason) => {
+                let own = defaults.crates.first().unwrap_or(&"CRATE");
+                Err(format!(
+                    "{variable}={text:?}: {reason}; use off, error, warn, info, debug, trace or a directive like {own}=debug"
+                ))
+            }
+        },
     }
 }
 

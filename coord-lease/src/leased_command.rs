@@ -171,7 +171,7 @@ async fn follow(lease: &LeaseWatch, ender: &Ender, mut deadline: Option<BootInst
     while let Ok(later) = lease.deadline_after(deadline).await {
         deadline = later;
         if let Err(error) = ender.set_deadline(later.map(BootInstant::since_boot)) {
-            log::warn!("the guard was not told that the lease was renewed: {error}");
+            log::warn!("cannot tell the guard process that the lease was renewed: {error}");
         }
     }
     ender.end(LOST);

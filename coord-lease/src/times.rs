@@ -29,11 +29,26 @@ impl Times {
     /// Shorter than the thirty seconds after which the kubelet kills a container that it has asked to end.
     pub const SIGNAL_GRACE: Duration = Duration::from_secs(25);
 
-    /// No lease under which a command runs is shorter: it is renewed often enough as it is.
+    /// No lease that a command line asks for is shorter: requests could not keep up with its renewals.
     pub const SHORTEST: Duration = Duration::from_secs(1);
 
     /// It is renewed no more often.
     pub const MOST_OFTEN: Duration = Duration::from_millis(50);
+
+    /// Refuses a lease that is over before anybody could use it.
+    ///
+    /// # Errors
+    /// Status 64 when it is shorter than [`SHORTEST`](Self::SHORTEST).
+    pub fn check_length(duration: Duration) -> Result<(), Failure> {
+        if duration >= Self::SHORTEST {
+            return Ok(());
+        }
+        let shown = humantime::format_duration;
+        let (given, shortest) = (shown(duration), shown(Self::SHORTEST));
+        Err(Failure::usage(format!(
+            "a lease of {given} is too short: use at least {shortest}"
+        )))
+    }
 
     /// Those of a lease with an end. What is none follows from its length.
     ///
@@ -46,17 +61,12 @@ impl Times {
         request: Option<Duration>,
         grace: Option<Duration>,
     ) -> Result<Self, Failure> {
+        Self::check_length(duration)?;
         let shown = humantime::format_duration;
-        if duration < Self::SHORTEST {
-            let (given, shortest) = (shown(duration), shown(Self::SHORTEST));
-            return Err(Failure::usage(format!(
-                "a lease of {given} is too short: it has at least {shortest}"
-            )));
-        }
         if let Some(renew) = renew.filter(|it| !it.is_zero() && *it < Self::MOST_OFTEN) {
             let (given, least) = (shown(renew), shown(Self::MOST_OFTEN));
             return Err(Failure::usage(format!(
-                "a renew interval of {given} is too short: it has at least {least}, or is 0 for never"
+                "a renew interval of {given} is too short: use at least {least}, or 0 for never"
             )));
         }
         let times = Self {
@@ -135,7 +145,7 @@ mod tests {
     fn nothing_is_renewed_all_the_time() {
         let short = Times::of(Duration::from_micros(100), None, None, None);
         let failure = short.unwrap_err();
-        let said = "a lease of 100us is too short: it has at least 1s";
+        let said = "a lease of 100us is too short: use at least 1s";
         assert_eq!(failure.to_string(), said);
         assert!(Times::of(Times::SHORTEST, None, None, None).is_ok());
         let of = |renew| Times::of(secs(30), Some(renew), None, None);

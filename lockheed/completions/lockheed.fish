@@ -107,7 +107,7 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as -d 'Act
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l id -d 'The holder\'s ID, to be the same holder as before [default: this host\'s name and a random part, which is printed]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l duration -d 'How long the lease is; 0 for one without an end [default: 5m; as long as it is for one that --id has already]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l duration -d 'How long the lease is, 1s or more; 0 for one without an end [default: 5m; as long as it is for one that --id has already]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s o -l output -d 'What to print: the ID, or the token where --id is given; or an object with id, token and name' -r -f -a "text\t'One word'
 json\t'An object'"
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l request-timeout -d 'How long one request may take [default: a sixth of the lease; 10s for one without an end]' -r
@@ -139,7 +139,7 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l as -d 'Act a
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l id -d 'The holder\'s ID, as it was given to acquire, or printed by it' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l duration -d 'How long the lease is from now on [default: as long as it was]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l duration -d 'How long the lease is from now on, 1s or more [default: as long as it was]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -l request-timeout -d 'How long one request may take [default: a sixth of the lease; 10s for one without an end]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -s v -l verbose -d 'Log more; may be repeated'
 complete -c lockheed -n "__fish_lockheed_using_subcommand renew" -s q -l quiet -d 'Log less; may be repeated'

@@ -30,7 +30,7 @@ pub enum Event {
     Released,
     /// The lease could not be ended, and will run out; why. 512.
     NotReleased(String),
-    /// From now on the lease is renewed by itself. 214.
+    /// From now on the lease is renewed in the background. 214.
     Maintained,
     /// From now on it is not. 215.
     NotMaintained,

@@ -120,7 +120,8 @@ impl Help {
 
 fn log_variables<T: Tool>() -> [(String, String); 2] {
     let (prefix, level) = (T::LOG.env_prefix, T::LOG.level.to_string().to_lowercase());
-    let levels = format!("off, error, warn, info, debug, trace or CRATE=LEVEL [default: {level}]");
+    let own = T::LOG.crates.first().unwrap_or(&T::NAME);
+    let levels = format!("off, error, warn, info, debug, trace or {own}=LEVEL [default: {level}]");
     let styles = "colour of the log: auto, always or never [default: auto]";
     [
         (

@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coord_core::text::without_password;
+
 /// More than any status line.
 const LONGEST: u64 = 4096;
 
@@ -26,15 +28,18 @@ impl FromStr for Url {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const EXAMPLE: &str = "give one like http://127.0.0.1:15020/quitquitquit";
+        let refused = |why: &str| {
+            let shown = without_password(text);
+            format!("{shown:?} {why}: give a URL like http://127.0.0.1:15020/quitquitquit")
+        };
         let rest = text.strip_prefix("http://");
-        let rest = rest.ok_or_else(|| format!("is not a supported URL: {EXAMPLE}"))?;
+        let rest = rest.ok_or_else(|| refused("does not start with http://"))?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let path = path.split('#').next().unwrap_or_default();
         let is_plain = |c: char| c.is_ascii_graphic();
         if authority.is_empty() || authority.contains('@') || !rest.chars().all(is_plain) {
-            return Err(format!("is not a URL with a host and a path: {EXAMPLE}"));
+            return Err(refused("is not a URL of a host, a port and a path"));
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
         let url = Self {
@@ -43,9 +48,7 @@ impl FromStr for Url {
         };
         match url.port() {
             Some(_) => Ok(url),
-            None => Err(format!(
-                "has a port that is not a number from 1 to 65535: {EXAMPLE}"
-            )),
+            None => Err(refused("has a port that is not a number from 1 to 65535")),
         }
     }
 }

@@ -22,21 +22,20 @@ pub(super) struct Leading {
     #[arg(long)]
     name: Option<String>,
     /// After signalling, send a POST to this URL, for a helper that cannot be run under follow; may be repeated
-    #[arg(long, value_name = "URL", value_parser = url)]
-    post: Vec<Url>,
+    #[arg(long, value_name = "URL")]
+    post: Vec<String>,
     /// How long to wait for each answer to --post
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = coord_core::duration::parse_positive)]
     post_timeout: Duration,
-}
-
-fn url(text: &str) -> Result<Url, String> {
-    text.parse()
 }
 
 /// Runs CMD as the leader. The guard is forked before the lock is taken and handed the lock then: it is free when CMD's tree is gone,
 /// whatever happens to us.
 pub(super) fn lead(dir: Option<ExitDir>, leading: Leading, plan: Plan) -> Result<Status, Failure> {
     let guard = Guard::start(plan).map_err(supervision)?;
+    let urls = leading.post.iter().map(|text| text.parse::<Url>());
+    let urls = urls.collect::<Result<Vec<_>, _>>();
+    let urls = urls.map_err(|reason| Failure::new(Status::FAILED, reason))?;
     let leader = dir.map(|dir| begin(dir, &leading)).transpose()?;
     for descriptor in leader.iter().flat_map(Leader::descriptors) {
         guard.keep(descriptor).map_err(supervision)?;
@@ -50,7 +49,7 @@ pub(super) fn lead(dir: Option<ExitDir>, leading: Leading, plan: Plan) -> Result
     if let Some(leader) = &leader {
         signal(leader, leading.name, &exit);
     }
-    for url in &leading.post {
+    for url in &urls {
         post(url, leading.post_timeout);
     }
     Ok(exit?.status())

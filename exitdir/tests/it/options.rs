@@ -105,10 +105,23 @@ fn a_helper_that_cannot_be_wrapped_is_asked_to_end_after_the_record_is_written()
     let (code, _, stderr) = run(dir.path(), &lead);
     assert_eq!(code, Some(7));
     assert!(stderr.contains("Connection refused"), "{stderr}");
-    assert_eq!(
-        run(dir.path(), &["lead", "--post", "https://x/", "--", "true"]).0,
-        Some(64)
-    );
+}
+
+/// As lockheed has it for the name of a lock: a value that is not valid is a failure of the wrapper.
+#[test]
+fn a_post_to_what_is_no_url_fails_before_the_command_starts() {
+    let dir = tempdir().unwrap();
+    for (url, said) in [
+        ("https://x/", "\"https://x/\" does not start with http://"),
+        ("http://me:secret@x/", "\"http://***@x/\" is not a URL"),
+        ("http://x:0/", "\"http://x:0/\" has a port"),
+    ] {
+        let lead = ["lead", "--post", url, "--", "echo", "started"];
+        let (code, stdout, stderr) = run(dir.path(), &lead);
+        assert_eq!((code, &*stdout), (Some(125), ""), "{stderr}");
+        assert!(stderr.starts_with(&format!("exitdir: {said}")), "{stderr}");
+        assert!(ExitDir::new(dir.path()).signalled().unwrap().is_none());
+    }
 }
 
 /// What systemd, s6 and others pass on for readiness reaches the command: variables, and descriptors.

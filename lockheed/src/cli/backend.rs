@@ -8,6 +8,8 @@ use std::{
 };
 
 use clap::Args;
+#[cfg(feature = "kube")]
+use coord_core::{Errno, Status, errno::with_sources};
 use coord_core::{
     cli::{Failure, help::heading},
     text::shell_quoted,
@@ -202,9 +204,10 @@ impl StoreArg {
         use coord_kube::Cluster;
         const USER_AGENT: &str = concat!("lockheed/", env!("CARGO_PKG_VERSION"));
         let cluster = match login {
-            Login::WithoutInput => Cluster::connect(&self.client, USER_AGENT).await?,
-            _ => Cluster::connect_attended(&self.client, USER_AGENT).await?,
+            Login::WithoutInput => Cluster::connect(&self.client, USER_AGENT).await,
+            _ => Cluster::connect_attended(&self.client, USER_AGENT).await,
         };
+        let cluster = cluster.map_err(no_cluster)?;
         if login == Login::First {
             cluster.log_in().await?;
         }
@@ -217,6 +220,17 @@ impl StoreArg {
         let text = "this build has no Kubernetes client; use --store dir:PATH";
         Err(Failure::usage(text))
     }
+}
+
+/// Somebody who tries lockheed out may have no cluster.
+#[cfg(feature = "kube")]
+fn no_cluster(error: coord_kube::Error) -> Failure {
+    if error.errno() != Errno::ENOENT {
+        return error.into();
+    }
+    let error = with_sources(&error);
+    let text = format!("{error}; for locks on this machine, use --store dir:PATH");
+    Failure::new(Status::from_errno(Errno::ENOENT), text)
 }
 
 /// Who may write to a directory must also be able to enter it, and its owner must be able to do all.

@@ -8,7 +8,7 @@ use coord_core::{
     cli::{Failure, Tool, help::heading, print},
     duration, parse_label,
 };
-use coord_lease::{Signals, WaitReport, block_on, output, runtime};
+use coord_lease::{Signals, Times, WaitReport, block_on, output, runtime};
 use lockheed::{Condition, Held, Lock, LockName, Store, Wait, store::LABEL};
 use serde_json::json;
 use tokio::time::timeout;
@@ -74,7 +74,7 @@ pub(crate) struct Acquire {
     /// part, which is printed]
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: Option<String>,
-    /// How long the lease is; 0 for one without an end [default: 5m; as long as it is for one that
+    /// How long the lease is, 1s or more; 0 for one without an end [default: 5m; as long as it is for one that
     /// --id has already]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::LEASE)]
     duration: Option<Duration>,
@@ -107,7 +107,7 @@ pub(crate) struct Renew {
     /// The holder's ID, as it was given to acquire, or printed by it
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: String,
-    /// How long the lease is from now on [default: as long as it was]
+    /// How long the lease is from now on, 1s or more [default: as long as it was]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::LEASE)]
     duration: Option<Duration>,
     #[command(flatten)]
@@ -181,6 +181,8 @@ impl Wanted {
 impl Acquire {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = self.lock.name()?;
+        let lease = self.duration.filter(|lease| !lease.is_zero());
+        lease.map_or(Ok(()), Times::check_length)?;
         let store = self.wanted.place(store)?;
         let id = self.id.clone().map_or_else(unique_id, Ok)?;
         let runtime = runtime()?;
@@ -257,6 +259,7 @@ impl Acquire {
 impl Renew {
     pub(crate) fn run(self, store: &StoreArg) -> Result<Status, Failure> {
         let name = self.lock.name()?;
+        self.duration.map_or(Ok(()), Times::check_length)?;
         block_on(async {
             let mut lock = Lock::new(store.open().await?, name).id(self.id);
             if let Some(duration) = self.duration {

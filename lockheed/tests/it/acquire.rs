@@ -1,6 +1,8 @@
 //! A lease that is held across commands: whose it is, and how long.
 
-use crate::support::Place;
+use testkit::process::outcome;
+
+use crate::support::{Place, lockheed};
 
 #[test]
 fn an_id_that_is_not_given_is_random_and_printed() {
@@ -107,4 +109,39 @@ fn a_directory_has_no_labels() {
         );
     }
     assert!(!place.file("x").exists());
+}
+
+#[test]
+fn a_lease_that_would_be_over_at_once_is_refused() {
+    let place = Place::new();
+    for command in ["acquire", "renew"] {
+        let arguments = [command, "x", "--id", "a", "--duration", "999ms"];
+        let (code, stdout, stderr) = place.run(&arguments);
+        let said = "lockheed: a lease of 999ms is too short: use at least 1s\n";
+        assert_eq!((code, &*stdout, &*stderr), (64, "", said), "{command}");
+    }
+}
+
+#[test]
+fn without_a_cluster_the_error_names_the_store_that_needs_none() {
+    let home = tempfile::tempdir().unwrap();
+    for (arguments, status) in [
+        (&["acquire", "x"][..], 2),
+        (&["list"], 2),
+        (&["run", "x", "--", "true"], 125),
+    ] {
+        let mut command = lockheed(arguments);
+        command.env("HOME", home.path());
+        for variable in ["KUBECONFIG", "KUBERNETES_SERVICE_HOST"] {
+            command.env_remove(variable);
+        }
+        let (code, _, stderr) = outcome(&mut command);
+        assert_eq!(code, status, "{stderr}");
+        let hint = "; for locks on this machine, use --store dir:PATH\n";
+        assert!(
+            stderr.starts_with("lockheed: no cluster to talk to"),
+            "{stderr}"
+        );
+        assert!(stderr.ends_with(hint), "{stderr}");
+    }
 }

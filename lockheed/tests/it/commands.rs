@@ -116,7 +116,7 @@ fn a_lease_that_is_not_there_or_over_cannot_be_renewed() {
         (code, stderr.as_str()),
         (2, "lockheed: lock x does not exist\n")
     );
-    place.expect(&["acquire", "x", "--id", "a", "--duration", "100ms"], 0);
+    place.expect(&["acquire", "x", "--id", "a", "--duration", "1s"], 0);
     eventually("the lease is over", || {
         place.run(&["inspect", "x"]).1.contains("over")
     });

@@ -22,7 +22,7 @@ impl Place {
             "other" => acquire("other", "1h"),
             "ours" => acquire("us", "1h"),
             "over" => {
-                acquire("us", "100ms");
+                acquire("us", "1s");
                 eventually("the lease is over", || {
                     place.expect(&["inspect", "x"], 0).contains("expired")
                 });
@@ -252,7 +252,7 @@ fn list_shows_a_lease_that_is_over_as_that() {
         assert_eq!(lock["holders"], serde_json::json!([]), "{lock}");
         let over = &lock["expired"][0];
         assert_eq!(over["id"], "us", "{lock}");
-        assert_eq!(over["durationSeconds"], 0.1, "{lock}");
+        assert_eq!(over["durationSeconds"], 1.0, "{lock}");
         assert!(over["expiredSecondsAgo"].as_f64().unwrap() >= 0.0, "{lock}");
     }
     let free = Place::with("free").expect(&["list", "-o", "json"], 0);
