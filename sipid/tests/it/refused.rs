@@ -77,6 +77,24 @@ fn without_proc_a_name_is_an_error() {
     assert_eq!(in_namespace(script, dir.path()), "0\n2\n");
 }
 
+/// Of a `/proc` of another PID namespace nothing is believed: its numbers are those of other processes.
+#[test]
+fn a_proc_of_another_namespace_tells_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut unshare = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    let script = r#"cd "$1"; sleep 1000 & "$0" claim --pid $! --pid-file x; echo $?
+        "$0" status --pid-file x; kill $!; wait"#;
+    unshare.args(["--pid", "--fork", "--kill-child", "sh", "-c", script, SIPID]);
+    let output = unshare.arg(dir.path()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.stdout.starts_with(b"0\n"), "{said}");
+    assert!(said.contains("/proc does not show process"), "{said}");
+    assert!(!dir.path().join(".x.sipid").exists());
+}
+
 /// What is beside the pidfile and is no identity of a claim does not count.
 #[test]
 fn what_stands_in_an_identitys_place_hangs_nobody_and_says_nothing() {
