@@ -51,6 +51,8 @@ fn a_directory_that_is_a_link_to_nothing_is_no_claim_of_another() {
     symlink("nowhere", dir.path().join("d")).unwrap();
     let file = dir.path().join("d/x");
     assert_eq!(claim(&Pid::own().to_string(), &file), libc::ENOTDIR);
+    let nowhere = Path::new("/proc/nowhere/x");
+    assert_eq!(claim(&Pid::own().to_string(), nowhere), libc::ENOENT);
 }
 
 #[test]
