@@ -318,4 +318,18 @@ mod tests {
         assert!(process.wait(Some(deadline)));
         nix::sys::wait::waitpid(child, None).unwrap();
     }
+
+    /// By the wall clock, which nobody sets meanwhile, and to the kernel's tick.
+    #[test]
+    fn a_process_began_before_it_could_ask() {
+        let (asked, tick) = (SystemTime::now(), Duration::from_millis(20));
+        let process = Process::find(Pid::own()).unwrap().unwrap();
+        while asked.elapsed().unwrap() < tick * 3 {
+            std::thread::yield_now();
+        }
+        let began = process.began().unwrap();
+        assert!(began < asked + tick, "{began:?} {asked:?}");
+        let booted = SystemTime::now().checked_sub(boottime()).unwrap();
+        assert!(began > booted - tick);
+    }
 }

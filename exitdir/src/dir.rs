@@ -6,7 +6,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -122,7 +122,7 @@ impl ExitDir {
                 Found::Nothing => return Ok(None),
                 Found::Signal(record) => return Ok(Some(record)),
                 Found::Empty if started.elapsed() >= WRITING => return Ok(Some(Record::default())),
-                Found::Empty => thread::sleep(WRITING / 20),
+                Found::Empty => thread::sleep(Duration::from_millis(10)),
             }
         }
     }

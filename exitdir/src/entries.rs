@@ -93,19 +93,15 @@ fn is_new(file: &fs::Metadata) -> bool {
     age.map_or(true, |age| age < WRITING)
 }
 
-/// Puts the record there, whole where that is possible.
+/// Puts the record there, whole where that is possible. Linking wants `/proc`, and what keeps any record out fails again without it.
 pub(crate) fn write(dir: &Path, line: &[u8]) -> io::Result<()> {
-    match nameless(dir) {
-        Ok(mut file) => {
-            file.write_all(line)?;
-            match link(&file, dir) {
-                Err(error) if cannot_link(&error) => create(dir, line),
-                linked => linked,
-            }
+    if let Ok(mut file) = nameless(dir) {
+        file.write_all(line)?;
+        if link(&file, dir).is_ok() {
+            return Ok(());
         }
-        Err(error) if has_no_nameless_files(&error) => create(dir, line),
-        Err(error) => Err(error),
     }
+    create(dir, line)
 }
 
 /// The record's stand-in: an empty file, as earlier programs leave it.
@@ -142,16 +138,7 @@ fn link(file: &File, dir: &Path) -> io::Result<()> {
     Ok(linked?)
 }
 
-/// Whether it is linking that is impossible: without `/proc` the source is not found, and filters refuse the call.
-fn cannot_link(error: &io::Error) -> bool {
-    match error.errno() {
-        Errno::EPERM | Errno::ENOSYS => true,
-        Errno::ENOENT => !Path::new("/proc/self/fd").exists(),
-        _ => false,
-    }
-}
-
-/// Where the filesystem has no nameless files. A record that cannot be written is taken away again.
+/// Where a file cannot be without a name, or be given one. A record that cannot be written is taken away again.
 fn create(dir: &Path, line: &[u8]) -> io::Result<()> {
     let target = dir.join(FILE);
     let mut options = File::options();
@@ -209,4 +196,19 @@ fn remove(entry: &Path, directory: fn(&Path) -> io::Result<()>) -> io::Result<()
 fn is_filled_directory(entry: &Path) -> bool {
     let is_directory = fs::symlink_metadata(entry).is_ok_and(|entry| entry.is_dir());
     is_directory && fs::read_dir(entry).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_gone_meanwhile_need_not_be_removed_and_what_stays_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let remove = |entry: &Path| remove(entry, |entry| fs::remove_dir(entry));
+        remove(&dir.path().join("gone")).unwrap();
+        fs::write(dir.path().join("entry"), "").unwrap();
+        let error = remove(dir.path()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTEMPTY));
+    }
 }

@@ -74,7 +74,7 @@ impl Kind {
     }
 
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io(_, error) if error.kind() == io::ErrorKind::NotFound)
+        matches!(self, Self::Io(_, error) | Self::Call(_, _, error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     pub(crate) fn at(self, dir: &Path) -> Error {

@@ -25,7 +25,8 @@ use crate::{
     life::{self, Proof},
 };
 
-/// How long a leader that has the lock may take to say that it leads.
+/// How often, and how long in all, is looked whether who has the lock says that it leads.
+const TRIES: u32 = 20;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A living leader of a directory, as long as this lives.
@@ -104,46 +105,44 @@ pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
         .map_err(Kind::io("open"))
 }
 
-/// Keeps leaders out as long as the file is open.
+/// Keeps leaders out as long as the file is open. False where a stranger's lock is in the way.
 ///
 /// The lock alone decides nothing: anybody who may read the directory can take it. A leader that has it says within moments
 /// that it leads; who does not is no leader.
-pub(crate) fn exclude(path: &Path) -> Result<File, Kind> {
-    const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
     let dir = open(path)?;
-    let mut tries = PATIENCE.as_millis() / PAUSE.as_millis();
-    loop {
+    for _ in 0..=TRIES {
         let locked = match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => true,
             Err(Errno::WOULDBLOCK) => false,
             Err(error) => return Err(Kind::call("lock", "flock")(error)),
         };
-        match life::living(&dir)? {
-            Some(Proof::File(_)) => return Err(Kind::Led),
-            Some(Proof::Directory) if !locked => return Err(Kind::Led),
-            _ => {}
+        if let Some(Proof::File(_)) = life::living(&dir)? {
+            return Err(Kind::Led);
         }
         if locked {
-            return Ok(dir);
+            return Ok((dir, true));
         }
-        if tries == 0 {
-            break;
-        }
-        tries -= 1;
-        sleep(PAUSE);
+        sleep(PATIENCE / TRIES);
     }
     if !life::can_be_told(&dir) {
         return Err(Kind::Led);
     }
     warn!("a process that is no leader has locked {path:?}; this does not keep leaders out");
-    Ok(dir)
+    Ok((dir, false))
 }
 
 /// What older followers ask about, the read lock on the directory, comes last: whoever sees it sees all of it.
 fn begin(path: &Path) -> Result<(File, Option<File>), Kind> {
-    let dir = exclude(path)?;
+    let (dir, is_alone) = exclude(path)?;
     let begun = life::begin(path)?;
-    if !life::announce(&dir, begun.as_ref().map(|(_, lock)| lock)) {
+    let lock = begun.as_ref().map(|(_, lock)| lock);
+    let is_told = life::announce(&dir, lock);
+    if !is_alone {
+        // Whoever has not seen it yet says by then that it leads, and who says so last does.
+        sleep(PATIENCE);
+    }
+    if is_told && life::is_of_another(&dir, lock) {
         return Err(Kind::Led);
     }
     life::lock_directory(&dir)?;

@@ -123,24 +123,23 @@ pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
     Ok(lock.map(|lock| (file, lock)))
 }
 
-/// Lets the directory say who leads it. False when somebody else has said so at the same time.
+/// Lets the directory say who leads it. False where it cannot.
 pub(crate) fn announce(dir: &File, lock: Option<&Lock>) -> bool {
     if is_sticky(dir) {
-        return true;
+        return false;
     }
     let value = lock.map_or(BY_DIRECTORY.to_owned(), ToString::to_string);
     match fsetxattr(dir, ATTRIBUTE, value.as_bytes(), XattrFlags::empty()) {
-        Ok(()) => {}
-        Err(Errno::OPNOTSUPP) => return true,
-        Err(error) => {
-            warn!("followers will not notice if this leader dies: setxattr: {error}");
-            return true;
-        }
+        Ok(()) => return true,
+        Err(Errno::OPNOTSUPP) => {}
+        Err(error) => warn!("followers will not notice if this leader dies: setxattr: {error}"),
     }
-    match (attribute(dir), lock) {
-        (Attribute::Is(Proof::File(now)), Some(lock)) => now == *lock,
-        _ => true,
-    }
+    false
+}
+
+/// Whether the directory says that somebody else leads it.
+pub(crate) fn is_of_another(dir: &File, lock: Option<&Lock>) -> bool {
+    matches!(attribute(dir), Attribute::Is(Proof::File(now)) if lock.is_some_and(|lock| now != *lock))
 }
 
 /// Whether somebody holds a lock on the directory itself.

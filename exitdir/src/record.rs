@@ -84,6 +84,10 @@ mod tests {
         let record = Record::exited(7).named("a \"b\"\n").now();
         assert_eq!(Record::parse(record.to_json().as_bytes()), record);
         assert!(!record.to_json().contains('\n'));
+        assert_eq!(
+            (record.name.as_deref(), record.status),
+            (Some("a \"b\"\n"), Some(7))
+        );
     }
 
     #[test]

@@ -29,9 +29,11 @@ const LOOK: Duration = Duration::from_millis(250);
 /// open.
 const SELDOM: Duration = Duration::from_secs(90);
 
-/// How long a directory may be gone before it counts as removed, and how often is looked meanwhile.
+/// How long a directory may be gone before it counts as removed.
 const GONE: Duration = Duration::from_secs(1);
-const RETURN: Duration = Duration::from_millis(50);
+
+/// How often is looked meanwhile, and while a record may be one that is being written.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A closed file is told before its lock is free, on a busy machine long before: so often is looked again, after a millisecond and then
 /// after twice as long each time.
@@ -120,18 +122,13 @@ impl Watch {
     pub(crate) fn pause(&self) -> Option<Duration> {
         let again = self.again.clone().next();
         let again = again.map(|doublings| Duration::from_millis(1 << doublings));
-        let gone = self.gone_since.map(|_| RETURN);
-        let empty = self.empty_since.map(|_| WRITING / 4);
+        let soon = self.gone_since.or(self.empty_since).map(|_| SOON);
         let look = match &self.events {
             None => self.poll.unwrap_or(LOOK),
             Some(_) if self.astray => LOOK,
             Some(_) => self.poll.unwrap_or(SELDOM),
         };
-        [again, gone, empty]
-            .into_iter()
-            .flatten()
-            .chain([look])
-            .min()
+        again.into_iter().chain(soon).chain([look]).min()
     }
 
     /// Takes the events; true if one of them is reason to look.
@@ -151,11 +148,14 @@ impl Watch {
             self.again = AGAIN;
         }
         self.removed |= changes.gone;
-        let file = match leader::open(self.dir.path()) {
-            Ok(file) => file,
-            Err(error) if error.is_not_found() => return self.missing(),
-            Err(error) => return Err(error),
-        };
+        match self.look_at(&changes, overdue) {
+            Err(error) if error.is_not_found() => self.missing(),
+            seen => seen,
+        }
+    }
+
+    fn look_at(&mut self, changes: &Changes, overdue: bool) -> Result<Option<Ended>, Kind> {
+        let file = leader::open(self.dir.path())?;
         let is_other = self.removed || id(&file)? != self.id;
         if is_other && self.leader.is_none() && !self.made {
             return self.follow(file, overdue);
@@ -163,15 +163,13 @@ impl Watch {
         self.astray = is_other;
         let own = self.file.as_ref().unwrap_or(&file);
         let living = life::living(own)?;
-        let came_and_died = came_and_died(own, &changes);
-        match entries::look(self.dir.path()) {
-            Ok(Found::Signal(record)) => return Ok(Some(Ended::Signalled(record))),
-            Ok(Found::Empty) => return Ok(self.empty(changes.written)),
+        let came_and_died = came_and_died(own, changes);
+        match entries::look(self.dir.path())? {
+            Found::Signal(record) => return Ok(Some(Ended::Signalled(record))),
+            Found::Empty => return Ok(self.empty(changes.written)),
             // An entry that was made and removed has signalled.
-            Ok(Found::Nothing) if self.made => return Ok(Some(Ended::unknown())),
-            Ok(Found::Nothing) => {}
-            Err(error) if error.is_not_found() => return self.missing(),
-            Err(error) => return Err(error),
+            Found::Nothing if self.made => return Ok(Some(Ended::unknown())),
+            Found::Nothing => {}
         }
         self.gone_since = None;
         self.empty_since = None;

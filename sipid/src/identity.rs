@@ -111,13 +111,11 @@ pub(crate) fn write(path: &Path, file: &File, pid: Pid, identity: &Identity) -> 
     // Who may read the one may read the other.
     let mode = 0o600 | metadata.mode() & 0o044;
     let create = options.write(true).create_new(true).mode(mode);
-    let mut written = match create.open(&beside) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            file::remove(&beside)?;
-            create.open(&beside)?
-        }
-        opened => opened?,
-    };
+    // Made anew, whoever has made the one that is there.
+    let mut written = create.open(&beside).or_else(|_| {
+        file::remove(&beside)?;
+        create.open(&beside)
+    })?;
     // One write: a second one would meet the limit that cut the first one short, and its signal, setrlimit(2).
     if written.write(line.as_bytes())? < line.len() {
         file::remove(&beside)?;
@@ -210,4 +208,16 @@ fn parse(text: &str) -> Option<Identity> {
         boot: is_an_id.then(|| boot.to_owned())?,
         namespace: field("pidns")?.parse().ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_may_be_there() {
+        let is_there_perhaps = |number| is_there_perhaps(&io::Error::from_raw_os_error(number));
+        assert!(is_there_perhaps(libc::EIO));
+        assert!(!is_there_perhaps(libc::ENOENT));
+    }
 }

@@ -157,3 +157,27 @@ impl fmt::Display for Doubt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_way_ends_where_something_has_gone_and_after_as_many_links_as_the_kernel_follows() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = |number: usize| dir.path().join(number.to_string());
+        let length = |path: &Path| way_to(path).map(|way| way.len());
+        let to_directory = length(dir.path()).unwrap();
+        assert_eq!(length(&dir.path().join("gone")).unwrap(), to_directory);
+        length(&dir.path().join("gone/below")).unwrap_err();
+        for number in 0..=MOST_LINKS {
+            symlink((number + 1).to_string(), link(number)).unwrap();
+        }
+        let links = to_directory + MOST_LINKS;
+        assert_eq!(length(&link(1)).unwrap(), links);
+        let error = length(&link(0)).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+    }
+}

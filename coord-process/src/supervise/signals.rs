@@ -224,3 +224,26 @@ fn mask(how: i32, number: i32) {
         libc::pthread_sigmask(how, &raw const set, ptr::null_mut());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_of_this_process_itself_is_not_passed_on() {
+        let this = getpid().as_raw();
+        let other = this + 1;
+        let is_noted = |number, code, sender| classify(number, code, sender).is_some();
+        for number in [libc::SIGPIPE, libc::SIGXFSZ] {
+            assert!(!is_noted(number, libc::SI_USER, this));
+            assert!(is_noted(number, libc::SI_USER, other));
+        }
+        assert!(is_noted(libc::SIGTERM, libc::SI_USER, this));
+        assert!(is_noted(libc::SIGCHLD, libc::SI_USER, other));
+        assert!(is_noted(libc::SIGCHLD, libc::CLD_STOPPED, other));
+        // PID 1 has orphans to reap.
+        assert_eq!(is_noted(libc::SIGCHLD, libc::CLD_EXITED, other), this == 1);
+        let of_kernel = |code| classify(libc::SIGTERM, code, other).unwrap().from_kernel;
+        assert!(of_kernel(libc::SI_KERNEL) && !of_kernel(libc::SI_USER));
+    }
+}

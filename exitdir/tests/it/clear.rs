@@ -79,7 +79,9 @@ fn what_signalling_leaves_goes_without_being_asked_for() {
     assert_eq!(names(dir.path()), ["lost+found"]);
     // A directory that has anything in it was not left by signalling, whatever its name.
     fs::create_dir_all(dir.path().join("exitFile/more")).unwrap();
-    assert_eq!(run(dir.path(), &["clear"]).0, Some(39));
+    let (code, _, stderr) = run(dir.path(), &["clear"]);
+    assert_eq!(code, Some(39));
+    assert!(stderr.contains("does not leave: \"exitFile\""), "{stderr}");
     assert!(dir.path().join("exitFile/more").exists());
 }
 

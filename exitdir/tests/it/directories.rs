@@ -6,9 +6,10 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use exitdir::{Ended, ExitDir, Watcher};
+use exitdir::{Ended, ExitDir, Record, Watcher};
 use tempfile::tempdir;
 
 use crate::{Process, eventually, exitdir, run, run_as_reader, start};
@@ -72,6 +73,45 @@ fn a_directory_made_again_is_followed() {
 
 // Holds exitdir-7.
 #[test]
+fn a_directory_that_is_gone_for_a_moment_is_waited_for() {
+    let outer = tempdir().unwrap();
+    let (dir, elsewhere) = (outer.path().join("dir"), outer.path().join("elsewhere"));
+    fs::create_dir(&dir).unwrap();
+    let mut watcher = Watcher::new(ExitDir::new(&dir)).unwrap();
+    fs::rename(&dir, &elsewhere).unwrap();
+    assert_eq!(watcher.check().unwrap(), None);
+    fs::rename(&elsewhere, &dir).unwrap();
+    ExitDir::new(&dir).signal(&Record::exited(7)).unwrap();
+    let ended = watcher.wait().unwrap();
+    assert!(matches!(ended, Ended::Signalled(record) if record.status == Some(7)));
+}
+
+/// The leader lives in a directory that was moved, and signals where it was.
+#[test]
+fn a_leader_whose_directory_was_moved_lives_and_an_entry_where_it_was_signals() {
+    for dies in [false, true] {
+        let outer = tempdir().unwrap();
+        let (dir, elsewhere) = (outer.path().join("dir"), outer.path().join("elsewhere"));
+        fs::create_dir(&dir).unwrap();
+        let leader = ExitDir::new(&dir).lead().unwrap();
+        let mut watcher = Watcher::new(ExitDir::new(&dir)).unwrap();
+        fs::rename(&dir, &elsewhere).unwrap();
+        fs::create_dir(&dir).unwrap();
+        watcher.wait_timeout(Duration::from_millis(10)).unwrap_err();
+        if dies {
+            drop(leader);
+            assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
+        } else {
+            fs::write(dir.join("entry"), "").unwrap();
+            // Of that directory there are no events, so it is looked at now and then.
+            let ended = watcher.wait_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(ended, Ended::Signalled(Record::default()));
+        }
+    }
+}
+
+// Holds exitdir-7.
+#[test]
 fn a_leader_of_the_directory_made_again_is_followed() {
     let outer = tempdir().unwrap();
     let dir = outer.path().join("dir");
@@ -80,9 +120,7 @@ fn a_leader_of_the_directory_made_again_is_followed() {
     fs::remove_dir(&dir).unwrap();
     fs::create_dir(&dir).unwrap();
     let leader = ExitDir::new(&dir).lead().unwrap();
-    watcher
-        .wait_timeout(std::time::Duration::from_millis(1))
-        .unwrap_err();
+    watcher.wait_timeout(Duration::from_millis(1)).unwrap_err();
     drop(leader);
     assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
 }

@@ -72,6 +72,8 @@ fn without_a_directory_nothing_changes() {
                 command.env_remove("EXIT_DIR");
             }
             let output = command.output().unwrap();
+            let json = arguments.contains(&"json");
+            assert_eq!(output.stdout, if json { "null\n" } else { "" }.as_bytes());
             (
                 output.status.code(),
                 String::from_utf8(output.stderr).unwrap(),
@@ -83,6 +85,7 @@ fn without_a_directory_nothing_changes() {
         assert_eq!(run(&["exit"]), warned(0, ""));
         assert_eq!(run(&["clear"]), warned(0, ", and nothing is cleared"));
         assert_eq!(run(&["status"]), warned(1, ""));
+        assert_eq!(run(&["status", "-o", "json"]), warned(1, ""));
         assert_eq!(
             run(&["wait", "--timeout", "50ms"]),
             (Some(110), format!("exitdir: {none}; waited 50ms\n"))

@@ -1,8 +1,12 @@
 //! The record: it appears whole, and what others leave in its place is understood.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use exitdir::{ExitDir, Record};
+use exitdir::{Ended, ExitDir, Record, Watcher};
 use nix::{
     sys::{
         inotify::{AddWatchFlags, InitFlags, Inotify},
@@ -11,8 +15,9 @@ use nix::{
     unistd::mkfifo,
 };
 use tempfile::tempdir;
+use testkit::WallClocks;
 
-use crate::{eventually, exitdir, on_own_filesystem, run, start, unshare_mounts};
+use crate::{Process, eventually, exitdir, on_own_filesystem, run, start, unshare_mounts};
 
 /// All that inotify has to say about a directory.
 fn observe(dir: &Path) -> Inotify {
@@ -74,6 +79,9 @@ fn the_first_signal_counts_and_the_others_change_nothing() {
     let record = ExitDir::new(dir.path()).signalled().unwrap().unwrap();
     assert!((1..=20).contains(&record.status.unwrap()));
     assert!(!ExitDir::new(dir.path()).signal(&Record::exited(0)).unwrap());
+    let (code, _, said) = run(dir.path(), &["-v", "exit"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("already contains an exit signal"), "{said}");
     assert_eq!(ExitDir::new(dir.path()).signalled().unwrap(), Some(record));
 }
 
@@ -104,6 +112,52 @@ fn any_entry_signals_but_lost_and_found() {
     let waiter = start(dir.path(), &["wait"]);
     fs::write(dir.path().join(".hidden"), "").unwrap();
     assert_eq!(waiter.code(), Some(0));
+}
+
+#[test]
+fn an_entry_that_was_made_and_removed_has_signalled_unless_it_is_lost_and_found() {
+    let dir = tempdir().unwrap();
+    let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    fs::remove_dir(dir.path().join("lost+found")).unwrap();
+    assert_eq!(watcher.check().unwrap(), None);
+    fs::create_dir(dir.path().join("other")).unwrap();
+    fs::remove_dir(dir.path().join("other")).unwrap();
+    let unknown = Ended::Signalled(Record::default());
+    assert_eq!(watcher.check().unwrap(), Some(unknown));
+}
+
+/// Whose record is still being written has not closed it, whatever else is closed. Several times, since one that takes long counts.
+#[test]
+fn another_file_that_is_closed_ends_no_record() {
+    let mut waits = (0..50).map(|_| {
+        let dir = tempdir().unwrap();
+        let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
+        let _writing = fs::File::create(dir.path().join("exitFile")).unwrap();
+        fs::write(dir.path().join("other"), "").unwrap();
+        watcher.check().unwrap().is_none()
+    });
+    assert!(waits.any(|waits| waits));
+}
+
+/// For a clock that was put back an empty record never gets old. It is waited for as long as others, and when it has been closed
+/// nobody will write more.
+#[test]
+fn an_empty_record_from_the_future_is_no_riddle() {
+    let (dir, clocks) = (tempdir().unwrap(), WallClocks::set_up());
+    clocks.set("us", -3600);
+    let us = |arguments: &[&str]| {
+        let mut command = exitdir(dir.path(), arguments);
+        clocks.of(&mut command, "us");
+        Process(command.spawn().unwrap())
+    };
+    let waiter = us(&["wait"]);
+    eventually("it watches", || waiter.watches());
+    fs::write(dir.path().join("exitFile"), "").unwrap();
+    assert_eq!(waiter.code(), Some(0));
+    let started = Instant::now();
+    assert_eq!(us(&["status"]).code(), Some(0));
+    assert!(started.elapsed() >= Duration::from_millis(200));
 }
 
 #[test]

@@ -84,6 +84,8 @@ fn each_call_can_be_refused() {
 
 fn leader_works_or_says_why(call: Call, errno: i32, comes: Comes) {
     let dir = tempdir().unwrap();
+    // What the directory says of an earlier leader is in nobody's way.
+    drop(exitdir::ExitDir::new(dir.path()).lead().unwrap());
     let lead = ["lead", "--", "sh", "-c", "exit 7"];
     let output = refused(dir.path(), &lead, call, errno).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use exitdir::{Ended, ExitDir, Watcher};
@@ -69,12 +69,15 @@ fn a_lock_that_comes_and_goes_is_no_leader_that_died() {
 fn locks_keep_no_leader_out_and_leaders_still_keep_out_each_other() {
     let dir = tempdir().unwrap();
     let _locks = (read_lock(dir.path()), exclusive_lock(dir.path()));
+    let started = Instant::now();
     let (code, _, stderr) = run(dir.path(), &["lead", "--", "sh", "-c", "exit 4"]);
     assert_eq!(code, Some(4), "{stderr}");
     assert!(
         stderr.contains("a process that is no leader has locked"),
         "{stderr}"
     );
+    // One that begins to lead has time to say so.
+    assert!(started.elapsed() >= Duration::from_millis(100));
     assert_eq!(run(dir.path(), &["-q", "clear"]).0, Some(0));
 
     let _leader = start(dir.path(), &["-q", "lead", "--", "sleep", &unique()]);
@@ -134,6 +137,44 @@ fn one_of_many_leaders_leads() {
         });
         assert_eq!(leaders.len(), 1);
     }
+}
+
+/// Nor do several lead where a stranger has the lock that keeps leaders apart.
+// Holds exitdir-3.
+#[test]
+fn one_of_many_leaders_leads_beside_a_lock() {
+    for _ in 0..10 {
+        let dir = tempdir().unwrap();
+        let _lock = exclusive_lock(dir.path());
+        let leaders: Vec<_> = std::thread::scope(|scope| {
+            let lead = || ExitDir::new(dir.path()).lead().ok();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(lead)).collect();
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(leaders.len(), 1);
+    }
+}
+
+/// In a sticky directory nobody else may set attributes, so there only the lock tells: a read lock keeps no leader out, and a leader
+/// the next one.
+#[test]
+fn in_a_sticky_directory_a_leader_is_known_by_its_lock() {
+    let dir = tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let lock = read_lock(dir.path());
+    let leader = ExitDir::new(dir.path()).lead().unwrap();
+    let refused = ExitDir::new(dir.path()).lead().unwrap_err();
+    assert_eq!(refused.errno(), exitdir::Errno::EBUSY);
+    drop(lock);
+    let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
+    watcher.wait_timeout(Duration::from_millis(1)).unwrap_err();
+    assert!(watcher.saw_leader());
+    assert!(watcher.pause().unwrap() <= Duration::from_millis(250));
+    drop(leader);
+    assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
 }
 
 mod needs_root {

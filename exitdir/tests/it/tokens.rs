@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exitdir::{ExitDir, Record, Watcher, aware_of};
+use exitdir::{ExitDir, Record, Watcher, aware, aware_of};
 use tempfile::tempdir;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,28 @@ fn a_token_is_cancelled_by_the_signal_and_its_parent_is_not() {
         token.cancelled().await;
         assert!(!parent.is_cancelled());
     });
+}
+
+/// The environment is a process's own, so this test runs once more in one that has the directory.
+#[test]
+fn the_directory_of_the_environment_is_signalled_and_watched() {
+    const INNER: &str = "EXITDIR_TEST_INNER";
+    if std::env::var_os(INNER).is_some() {
+        return in_runtime(async {
+            let token = aware(&CancellationToken::new());
+            assert!(!token.is_cancelled());
+            exitdir::signal_exit().unwrap();
+            token.cancelled().await;
+        });
+    }
+    let dir = tempdir().unwrap();
+    let test = "tokens::the_directory_of_the_environment_is_signalled_and_watched";
+    let mut inner = std::process::Command::new(std::env::current_exe().unwrap());
+    inner.args(["--exact", test]).env(INNER, "");
+    let output = inner.env("EXIT_DIR", dir.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let record = ExitDir::new(dir.path()).signalled().unwrap();
+    assert_eq!(record.unwrap().status, Some(0));
 }
 
 #[test]

@@ -84,6 +84,9 @@ fn a_limit_in_the_middle_of_a_claim_leaves_a_claim_or_none() {
                 $S status --pid-file x >/dev/null; echo $C $?"
             );
             let said = in_namespace(&script, dir.path());
+            // Part of an identity is not left behind.
+            let identity = dir.path().join(".x.sipid");
+            assert_eq!(identity.exists(), limit == 4096);
             let (claimed, status) = said.trim().split_once(' ').unwrap();
             assert!(
                 ["0", "27", "28"].contains(&claimed),

@@ -21,6 +21,7 @@ mod needs_strace;
 mod network;
 mod proxy;
 mod ready;
+mod refused;
 mod reuse;
 mod secrets;
 mod server;

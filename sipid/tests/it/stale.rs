@@ -123,8 +123,11 @@ fn an_executable_a_name_and_a_user_tell_a_process_from_another() {
         fs::write(&file, process.pid()).unwrap();
     }
     // What runs on after its file was replaced or removed, as in an upgrade, is still an instance of it.
+    let other = dir.path().join("other");
+    fs::hard_link(program, &other).unwrap();
     fs::remove_file(program).unwrap();
     assert_eq!(status(&file, &["--exec", program]), 0);
+    assert_eq!(status(&file, &["--exec", other.to_str().unwrap()]), 0);
     fs::copy("/bin/true", program).unwrap();
     assert_eq!(status(&file, &["--exec", program]), 0);
     assert!(kill(&file, &["--exec", program]).status.success());

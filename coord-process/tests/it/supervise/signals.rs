@@ -59,7 +59,9 @@ fn a_command_that_dies_of_a_signal_passed_on_is_told_by_the_status() {
 
 #[test]
 fn a_hup_that_the_parent_ignores_is_not_passed_on() {
-    let mut command = supervise(&["sh", "-c", "echo ready; read -r _; exit 4"]);
+    // Who minds it again is not to get it either.
+    let script = "echo ready; read -r _; exit 4";
+    let mut command = supervise(&["env", "--default-signal=HUP", "sh", "-c", script]);
     ignoring(&mut command, Signal::SIGHUP);
     let mut supervised = start(command.stdin(Stdio::piped()));
     supervised.says("ready");

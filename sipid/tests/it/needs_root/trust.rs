@@ -227,3 +227,30 @@ fn a_strangers_lock_does_not_keep_a_service_down() {
     let said = in_namespace(&script, dir.path());
     assert_eq!(said, "1\nroot 600\nalive\n");
 }
+
+/// A group with nobody in it but the owner is nobody else.
+#[test]
+#[ignore = "needs root"]
+fn a_group_of_the_owner_alone_is_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let script =
+        "cd $2; chmod 755 .; setpriv --reuid=bin --regid=bin --clear-groups sleep 1000 & P=$!
+        until grep -q 'Uid:.2.2' /proc/$P/status; do sleep 0.01; done
+        echo $P >x; chown bin:bin x; chmod 664 x; $1 status --pid-file x >said; echo $?";
+    assert_eq!(in_namespace(script, dir.path()), "0\n");
+}
+
+/// An identity of a third user's says nothing: he could make a process seem to be gone.
+#[test]
+#[ignore = "needs root"]
+fn an_identity_counts_that_is_ours_or_the_owners_of_the_pidfile() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, beside) = (dir.path().join("x"), dir.path().join(".x.sipid"));
+    assert_eq!(claim(&sipid::Pid::own().to_string(), &file), 0);
+    std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
+    for (owner, counts) in [(0, true), (65_534, true), (65_533, false)] {
+        std::os::unix::fs::chown(&beside, Some(owner), None).unwrap();
+        let identity = sipid::PidFile::new(&file).status().unwrap().identity;
+        assert_eq!(identity.is_some(), counts, "{owner}");
+    }
+}
