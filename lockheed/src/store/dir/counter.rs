@@ -73,9 +73,9 @@ pub(super) fn last(files: &Files) -> Result<u64, StoreError> {
     }
 }
 
-/// The state before the first write. A directory that has locks and no counter has lost it:
-/// beginning again would give tokens that were given before, and so would a directory that is made
-/// anew because a power loss took its name.
+/// The state before the first write. A directory with locks and no counter has lost it: starting
+/// again would repeat old tokens. So would a directory that is made anew after a power loss took
+/// its name, which is why that name is put on the disk first.
 fn begin(files: &Files) -> Result<Counter, StoreError> {
     if files.names()?.is_empty() {
         files

@@ -105,8 +105,9 @@ impl Place {
         }
     }
 
-    /// Whether it is from this boot. A container may see another boot ID. But a lock that a living
-    /// holder has was taken in this boot, and so was one from a boot that began at the same time.
+    /// Whether this place is from the current boot, even if a container sees another boot ID. A
+    /// living holder's lock proves that, and so does almost the same epoch: no two boots begin at
+    /// the same time.
     fn is_of(&self, here: &Self, files: &Files) -> bool {
         self.boot == here.boot
             || alive::is_any(files)
