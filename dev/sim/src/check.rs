@@ -154,7 +154,7 @@ impl Check {
         self.leased.clear();
     }
 
-    /// The store was restored to a state with these leases, in which `reserved` has announced a
+    /// The store was restored to a state with these leases, in which `reserved_by` has announced a
     /// write. Tokens start again, and a contender that left may be back.
     pub(super) fn restored(
         &mut self,
