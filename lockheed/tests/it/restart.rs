@@ -186,7 +186,7 @@ fn after_a_loss_it_waits_as_long_as_it_takes_and_takes_nothing_away() {
 /// The status when the signal was forwarded to a command that had already lost its lock.
 const LOST: i32 = 122;
 
-/// While the command ends, between two lives, and while the lock is waited for.
+/// The signal comes while the command ends, between two lives, or while the lock is waited for.
 #[test]
 fn a_signal_at_any_moment_is_the_last_one() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
