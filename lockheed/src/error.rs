@@ -26,7 +26,7 @@ pub enum ErrorKind {
     Held,
     /// The wait ran out. `ETIMEDOUT`.
     TimedOut,
-    /// The lock was lost, or the lease to renew does not exist. `ESTALE`.
+    /// The lock was lost, or there is no such lease to renew or end. `ESTALE`.
     Lost,
     /// The lock does not exist. `ENOENT`.
     NoLock,

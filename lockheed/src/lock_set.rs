@@ -279,7 +279,7 @@ impl HeldSet {
         first_lost(&self.held)
     }
 
-    /// Returns the first lock that is lost: at the deadline at the latest.
+    /// Returns when a lock is lost, with that lock and the reason: at the deadline at the latest.
     pub async fn lost(&self) -> (&Held, LeaseLost) {
         let why = self.lease.lost().await;
         let first = self.held.first().map(|held| (held, why));

@@ -9,7 +9,7 @@ use super::{Event, Failure, Phase, Protocol, Write, core::Core, known::Seen};
 /// The longest time to try. A lease with an end expires soon after.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// The same after an attempt, whose caller waits to be stopped.
+/// The same after an attempt that was told to stop: the caller waits for its end.
 const SOON: Duration = Duration::from_millis(800);
 
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! `run`: runs a command while the lock is held, and ends it before the lock is lost.
+//! `run`: runs a command while the lock is held, and ends it before the lease expires or as soon
+//! as the lock is lost otherwise.
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 

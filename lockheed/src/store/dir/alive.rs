@@ -24,7 +24,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 pub(super) const HOLDERS: &str = ".holders";
 
-/// The number of random bits.
+/// How many bits of a number are random.
 const RANDOM_BITS: u32 = 21;
 
 /// A lock on a byte of `.holders` that nobody else uses. The kernel frees it when the last copy of
@@ -68,7 +68,7 @@ impl ProofOfLife {
     }
 }
 
-/// Give the descriptor to another process to let that process prove the holder's life too.
+/// A process that receives this descriptor proves the holder's life too.
 impl AsFd for ProofOfLife {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
