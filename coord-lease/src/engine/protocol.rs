@@ -285,9 +285,9 @@ pub trait RequestError: error::Error + Send + Sync + 'static {
 /// What is known of the effect of a request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// None, now or later; the same request may succeed later.
+    /// None: the object is not in the state that the write requires.
     Conflict,
-    /// None, now or later; the same request may work later.
+    /// None, now or later; the same request may succeed later.
     None,
     /// The write may have been done, or may still be done.
     Unknown,
