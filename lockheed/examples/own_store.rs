@@ -62,7 +62,7 @@ impl Shelf {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Numbers a write. The caller has locked the locks, so numbers and writes are in the same order.
+    /// Numbers a write. The caller holds the mutex, so numbers and writes are in the same order.
     fn number(&self) -> Version {
         self.last.send_modify(|last| *last += 1);
         Version::new(self.last.borrow().to_string())
