@@ -1,4 +1,4 @@
-//! Between an engine and the world: carries out what it wants over a store, and tells it what happens.
+//! Connects an engine to the world: sends its requests to a store and reports what happens to it.
 
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
@@ -14,29 +14,30 @@ use crate::{
     held::LeaseWatch,
 };
 
-/// How long whoever cancels waits until what was acquired at that moment is released. After that it
-/// is released in the background.
+/// How long a cancelled caller waits until a lock acquired at that moment is released. After that
+/// it is released in the background.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Where the objects of one kind of lock are kept, seen from one lock.
+/// A store of one kind of lock, as seen from one lock.
 ///
-/// A call must end in time, and may be dropped before: what became of a write is found out by reading. No write is repeated by itself.
+/// A call must end in time, and may be dropped before that; the engine then reads to find out
+/// whether a write was done. A store never repeats a write by itself.
 pub trait Store<P: Protocol>: Send + Sync + 'static {
-    /// The changes of the lock's object.
+    /// The watch of the lock's object.
     type Watch: Watch<Change<P::Object>, P::Error>;
-    /// The changes of what else must be known.
+    /// The watch of the subject.
     type SubjectWatch: Watch<P::Fact, P::Error>;
 
-    /// The object, if there is one, as it is now, and not as a cache remembers it.
+    /// Reads the object, if it exists, from the store itself and not from a cache.
     fn read(&self) -> impl Future<Output = Answer<Option<P::Object>, P::Error>> + Send;
 
-    /// Writes it, on the condition that the [`Write`] names; none once it is deleted.
+    /// Writes under the condition that the [`Write`] names. None after a deletion.
     fn write(
         &self,
         write: Write<P::Object>,
     ) -> impl Future<Output = Answer<Option<P::Object>, P::Error>> + Send;
 
-    /// Begins to watch the object after this version, or from what there is now.
+    /// Starts to watch the object after this version, or from its current state.
     fn watch(
         &self,
         since: Option<Version>,
@@ -48,55 +49,55 @@ pub trait Store<P: Protocol>: Send + Sync + 'static {
         subject: P::Subject,
     ) -> impl Future<Output = Answer<P::Fact, P::Error>> + Send;
 
-    /// Begins to watch it from where it was read.
+    /// Starts to watch the subject from where it was read.
     fn watch_subject(
         &self,
         subject: P::Subject,
     ) -> impl Future<Output = Result<Self::SubjectWatch, P::Error>> + Send;
 }
 
-/// A store's answer, and what its clock showed then, since the Unix epoch, where that is known.
+/// A store's answer, and the store's clock at that time since the Unix epoch, where it is known.
 pub struct Answer<T, E> {
-    /// What was asked for.
+    /// The answer itself.
     pub result: Result<T, E>,
-    /// Not ahead of the store's clock; behind it by as long as the answer was under way.
+    /// Never ahead of the store's clock; behind it by as long as the answer was under way.
     pub clock: Option<Duration>,
 }
 
 /// A watch.
 pub trait Watch<T, E>: Send + 'static {
-    /// What comes next; none when the watch has ended. Dropping the future loses nothing.
+    /// Returns the next change; none when the watch has ended. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// When it breaks off; it has ended then too.
+    /// When the watch breaks off; it has then ended too.
     fn next(&mut self) -> impl Future<Output = Result<Option<T>, E>> + Send;
 }
 
 /// A change of an object.
 #[derive(Clone, Debug)]
 pub enum Change<O> {
-    /// It is so now.
+    /// This is the object's new state.
     Written(O),
-    /// It was deleted, which is this version.
+    /// The object was deleted, with this version.
     Deleted(Version),
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Replies<P> = Vec<oneshot::Sender<Result<(), Failure<P>>>>;
-/// What came of the goal: what was granted, if the lock was to be held.
+/// The result of the goal, with what was granted if the goal was to hold the lock.
 type Outcome<P> = Result<Option<<P as Protocol>::Grant>, Failure<P>>;
 type OnEvent<P> = Box<dyn FnMut(&Event<P>) + Send>;
 
-/// What whoever holds the other end wants, and where to answer.
+/// A command from the holder's end, and where to answer.
 pub(crate) enum Order<P: Protocol> {
     Cancel,
     Renew(oneshot::Sender<Result<(), Failure<P>>>),
     Release(oneshot::Sender<Result<(), Failure<P>>>),
-    /// Leave everything as it is, and end.
+    /// Leave everything in place, and end.
     Detach,
 }
 
-/// An engine that runs: the outcome is yet to come.
+/// A running engine whose outcome is still open.
 pub struct Started<P: Protocol> {
     orders: mpsc::UnboundedSender<Order<P>>,
     outcome: oneshot::Receiver<Outcome<P>>,
@@ -107,7 +108,7 @@ struct Driver<P: Protocol, S: Store<P>> {
     engine: Engine<P>,
     store: Arc<S>,
     orders: mpsc::UnboundedReceiver<Order<P>>,
-    /// Nobody is left who could order anything.
+    /// Nobody is left who could give a command.
     is_abandoned: bool,
     timer: Timer,
     request: Option<Boxed<Input<P>>>,
@@ -122,7 +123,7 @@ enum Watching<W, E> {
     On(W),
 }
 
-/// Passes on what the engine tells.
+/// Reports the engine's events.
 struct Reporter<P: Protocol> {
     on_event: OnEvent<P>,
     outcome: Option<oneshot::Sender<Outcome<P>>>,
@@ -131,7 +132,8 @@ struct Reporter<P: Protocol> {
     released: Replies<P>,
 }
 
-/// Runs an engine in a task of its own, within a tokio runtime with I/O. `on_event` is called with all that happens, and must return at once.
+/// Runs an engine in a task of its own, within a tokio runtime with I/O. Calls `on_event` with
+/// every event; it must return at once.
 ///
 /// # Errors
 /// Those of `timerfd_create(2)`.
@@ -142,7 +144,7 @@ pub fn start<P: Protocol, S: Store<P>>(
 ) -> io::Result<Started<P>> {
     let (orders, ordered) = mpsc::unbounded_channel();
     let (begun, outcome) = oneshot::channel();
-    // Nobody looks before it is held.
+    // Nobody looks at this before the lock is held.
     let (keeper, lease) = LeaseWatch::new(LeaseState::Lost(LeaseLost::Expired));
     let driver = Driver {
         engine,
@@ -170,14 +172,15 @@ pub fn start<P: Protocol, S: Store<P>>(
 }
 
 impl<P: Protocol> Started<P> {
-    /// Waits until the lock is held, or `cancel` ends. A lock that was acquired at the same moment
-    /// is released again, for which is waited up to a second.
+    /// Waits until the lock is held, or `cancel` completes. If the lock is acquired at that very
+    /// moment, it is released again, and this waits up to a second for that.
     ///
     /// # Errors
-    /// Why it is not.
+    /// Why the lock is not held.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the attempt; in the background it is seen to that nothing of it is left.
+    /// Dropping the future ends the attempt. Whatever the attempt has written is cleaned up in the
+    /// background.
     pub async fn acquired(
         mut self,
         cancel: impl Future<Output = ()>,
@@ -212,7 +215,7 @@ impl<P: Protocol> Started<P> {
 }
 
 impl<P: Protocol, S: Store<P>> Driver<P, S> {
-    /// Runs until the engine is done, or is to be left alone.
+    /// Runs until the engine is done, or is told to leave everything in place.
     async fn run(mut self) {
         self.engine.handle(Input::Time, BootInstant::now());
         loop {
@@ -264,7 +267,7 @@ impl<P: Protocol, S: Store<P>> Driver<P, S> {
         }
     }
 
-    /// What happens next; none when everything is to be left as it is.
+    /// The next input; none when everything is to be left in place.
     async fn next(&mut self) -> Option<Input<P>> {
         let request = async {
             match &mut self.request {
@@ -355,7 +358,7 @@ impl<P: Protocol> Reporter<P> {
             Event::Failed(why) => self.end(Err(why)),
             Event::Renewed(_) => answer(&mut self.renewed, || Ok(())),
             Event::Lost(why) => answer(&mut self.renewed, || Err(Failure::Lost(why))),
-            // A lease with an end is tried again until then.
+            // A lease with an end is retried until it expires.
             Event::NotRenewed(why) if *self.lease.borrow() == LeaseState::Held(None) => {
                 answer_once(&mut self.renewed, why);
             }
@@ -382,7 +385,7 @@ fn answer<P: Protocol>(waiting: &mut Replies<P>, with: impl Fn() -> Result<(), F
     }
 }
 
-/// An error has one reader; whoever else waits learns that nothing more will come.
+/// Only one waiter can get the error; the others see that no answer will come.
 fn answer_once<P: Protocol>(waiting: &mut Replies<P>, error: Failure<P>) {
     if let Some(who) = waiting.drain(..).next() {
         let _ = who.send(Err(error));

@@ -1,4 +1,4 @@
-//! A lease that is held, as its holder knows.
+//! A held lease, as its holder sees it.
 
 use std::{
     fmt,
@@ -16,26 +16,26 @@ use crate::{
     engine::{Failure, Protocol},
 };
 
-/// What is known of a lease by whoever keeps it.
+/// The state of a lease, as its keeper knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {
-    /// It is held until then; none for one without an end.
+    /// It is held until this time; none for a lease without an end.
     Held(Option<BootInstant>),
-    /// It is held no more.
+    /// It is no longer held.
     Lost(LeaseLost),
 }
 
-/// Why a lock is held no more.
+/// Why a lock was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeaseLost {
     /// It expired: it could not be renewed in time.
     Expired,
-    /// Somebody else took it, or ended it.
+    /// Somebody else took or ended it.
     Taken,
     /// It was deleted.
     Deleted,
-    /// The store was put back to an earlier state, as from a backup.
+    /// The store was restored to an earlier state, as from a backup.
     Undone,
 }
 
@@ -48,9 +48,10 @@ pub struct Held<P: Protocol> {
     lease: LeaseWatch,
 }
 
-/// The holder's side of a lease, which ends at its deadline, whether whoever keeps the lease still says something or not.
+/// The holder's view of a lease. The lease ends at its deadline, even if its keeper says nothing
+/// more.
 ///
-/// It may be of [several leases](Self::all), which end when one of them does.
+/// It may stand for [several leases](Self::all); it then ends when one of them does.
 #[derive(Debug)]
 pub struct LeaseWatch(Vec<watch::Receiver<LeaseState>>);
 
@@ -67,20 +68,21 @@ impl<P: Protocol> Held<P> {
         }
     }
 
-    /// What was granted with it.
+    /// What was granted with the lease.
     pub fn grant(&self) -> &P::Grant {
         &self.grant
     }
 
-    /// What is known of the lease.
+    /// The state of the lease.
     pub fn lease(&self) -> &LeaseWatch {
         &self.lease
     }
 
-    /// Extends the lease now, for its whole length.
+    /// Extends the lease now, for its full length.
     ///
     /// # Errors
-    /// When the lock is lost; until then it is tried again. For a lease without an end, the first failure.
+    /// When the lock is lost; until then, the extension is retried. A lease without an end returns
+    /// the first failure.
     pub async fn renew(&self) -> Result<(), Failure<P>> {
         tokio::select! {
             renewed = self.order(Order::Renew) => renewed,
@@ -88,15 +90,15 @@ impl<P: Protocol> Held<P> {
         }
     }
 
-    /// Ends the lease, and nothing if it is not there any more.
+    /// Ends the lease; does nothing if it no longer exists.
     ///
     /// # Errors
-    /// When the store could not be reached for the length of the lease, or 30 s; why.
+    /// When the store could not be reached for the length of the lease, or for 30 s; why.
     pub async fn release(self) -> Result<(), Failure<P>> {
         self.order(Order::Release).await
     }
 
-    /// Leaves the lease as it is. It is not renewed from here any more.
+    /// Leaves the lease in place and stops renewing it.
     pub fn detach(self) {
         let _ = self.orders.send(Order::Detach);
     }
@@ -113,20 +115,21 @@ impl<P: Protocol> Held<P> {
 }
 
 impl LeaseWatch {
-    /// The two sides.
+    /// The keeper's end and the holder's end.
     #[must_use]
     pub fn new(lease: LeaseState) -> (watch::Sender<LeaseState>, Self) {
         let (keeper, holder) = watch::channel(lease);
         (keeper, Self(vec![holder]))
     }
 
-    /// Leases that are needed together: the first deadline is that of all, and all are lost when
-    /// one is. Of none, there is nothing to lose.
+    /// Leases that are needed together: the earliest deadline counts, and all are lost when one is.
+    /// With no leases, nothing can be lost.
     pub fn all<'a>(leases: impl IntoIterator<Item = &'a Self>) -> Self {
         Self(leases.into_iter().flat_map(|all| all.0.clone()).collect())
     }
 
-    /// When the lease is over if it is not renewed; none for one without an end, the boot when it is lost.
+    /// When the lease expires if it is not renewed. None for a lease without an end. Once the lease
+    /// is lost, this is the time of boot.
     #[must_use]
     pub fn deadline(&self) -> Option<BootInstant> {
         let deadlines = self.0.iter().filter_map(|lease| match *lease.borrow() {
@@ -136,7 +139,7 @@ impl LeaseWatch {
         deadlines.min()
     }
 
-    /// Why it is held no more; none while it is.
+    /// Why the lease was lost; none while it is held.
     #[must_use]
     pub fn lost_because(&self) -> Option<LeaseLost> {
         self.0.iter().find_map(|lease| match *lease.borrow() {
@@ -148,7 +151,7 @@ impl LeaseWatch {
         })
     }
 
-    /// Returns when the lease is held no more.
+    /// Returns when the lease is lost.
     pub async fn lost(&self) -> LeaseLost {
         let mut deadline = self.deadline();
         loop {
@@ -159,15 +162,15 @@ impl LeaseWatch {
         }
     }
 
-    /// Returns the deadline as soon as it is another than this one, which is after each renewal.
+    /// Returns the deadline as soon as it differs from `known`, which is after each renewal.
     ///
     /// # Errors
-    /// When the lease is lost: why.
+    /// The reason, when the lease is lost.
     pub async fn deadline_after(
         &self,
         known: Option<BootInstant>,
     ) -> Result<Option<BootInstant>, LeaseLost> {
-        // What changes from here on is noticed, whenever it does.
+        // Changes are noticed from here on, whenever they happen.
         let mut changed = self.changed();
         let mut timer = None;
         loop {
@@ -181,7 +184,7 @@ impl LeaseWatch {
             let timer = match (&mut timer, deadline) {
                 (Some(timer), _) => timer,
                 (None, Some(_)) => {
-                    // Without a timer nobody would notice the end.
+                    // Without a timer, nobody would notice the end.
                     let new = Timer::new().map_err(|_| LeaseLost::Expired)?;
                     timer.insert(new)
                 }
@@ -198,8 +201,8 @@ impl LeaseWatch {
         }
     }
 
-    /// Ends when one of the leases has changed after this call. One that nobody is left to renew
-    /// changes no more.
+    /// Completes when one of the leases has changed after this call. A lease whose keeper is gone
+    /// does not change any more.
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let of_one = |lease: &watch::Receiver<LeaseState>| {
             let mut lease = lease.clone();
@@ -283,7 +286,7 @@ mod tests {
         assert_eq!(told, Ok(Some(late)));
         one.send_replace(LeaseState::Held(Some(soon)));
         assert_eq!(both.deadline_after(Some(late)).await, Ok(Some(soon)));
-        // Who renewed the second one is gone: the first still can be lost.
+        // The second lease's keeper is gone, but the first lease can still be lost.
         drop(other);
         let lost = tokio::spawn(async move { (both.deadline_after(Some(soon)).await, both) });
         tokio::task::yield_now().await;

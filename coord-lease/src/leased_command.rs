@@ -1,4 +1,4 @@
-//! A command under a lease: it has ended when the lease does.
+//! A command under a lease: it has ended by the time the lease does.
 
 use std::{error::Error, ffi::OsString, hint::black_box};
 
@@ -10,25 +10,26 @@ use crate::{LeaseWatch, Signals, Timer, WaitReport, timer::Pollable};
 /// How a command under a lease has ended.
 #[derive(Debug)]
 pub struct LeasedCommand {
-    /// Until this is dropped, a signal does not end this process: there is time to give back what the command was run under.
+    /// While this exists, a signal does not end this process, so that the lock can be released.
     pub running: Option<Running>,
-    /// What this process is to end with.
+    /// The exit status for this process.
     pub status: Result<Status, Failure>,
     /// The command was ended because the lock was lost.
     pub is_lost: bool,
 }
 
-/// More than is needed while a command runs. It is never touched. Where glibc cannot let the heap
-/// grow any more, it takes a part of 1 MiB elsewhere.
+/// More than is needed while a command runs; it is never touched. If the heap cannot grow, glibc
+/// allocates 1 MiB elsewhere.
 const RESERVE: usize = 2 << 20;
 
-/// Why a command is ended whose lock is lost.
+/// The reason for ending a command whose lock is lost.
 const LOST: Reason = Reason::new("the lock was lost", Status::LOST);
 
 impl LeasedCommand {
-    /// Starts the guard's command with these variables beside its environment, and waits until its tree is gone. Meanwhile the guard is
-    /// told each new deadline, and the command is ended when the lease is lost, or by a signal that came before it could be passed on.
-    /// No thread is needed for it.
+    /// Starts the guard's command with these variables added to its environment, and waits until
+    /// all its processes are gone. Meanwhile, passes each new deadline to the guard. Ends the
+    /// command when the lease is lost, or on a signal that came before it could be forwarded. Needs
+    /// no thread.
     pub async fn run<K: Into<OsString>, V: Into<OsString>>(
         guard: Guard,
         lease: &LeaseWatch,
@@ -36,8 +37,8 @@ impl LeasedCommand {
         signals: &Signals,
     ) -> Self {
         let deadline = lease.deadline();
-        // Without memory for this the command does not start. Once it runs, there is some to see to
-        // it.
+        // Without this much memory the command does not start, so there is enough to supervise it
+        // later.
         drop(black_box(Vec::<u8>::with_capacity(RESERVE)));
         let started = guard
             .set_deadline(deadline.map(BootInstant::since_boot))
@@ -53,10 +54,10 @@ impl LeasedCommand {
     }
 
     /// Whether the command is to run again once the lock is acquired again: the lock was lost, and
-    /// nothing has asked the command, or this process, to end. To be called with signals blocked.
+    /// nothing has asked the command or this process to stop. Call this with signals blocked.
     ///
     /// # Errors
-    /// What this process is to end with otherwise.
+    /// Otherwise, the exit status for this process.
     pub fn runs_again(mut self) -> Result<(), Result<Status, Failure>> {
         match &mut self.running {
             Some(running) if self.is_lost && !running.is_stopping() => {
@@ -73,7 +74,7 @@ pub fn failed(error: impl Error + Send + Sync + 'static) -> Failure {
     Failure::new(Status::FAILED, error)
 }
 
-/// A failure of a tool that runs a command, whose errno would read as the command's own status: 125 instead.
+/// Replaces the status of a failure by 125 if the errno would look like the command's own status.
 #[must_use]
 pub fn as_wrapper(failure: Failure) -> Failure {
     let of_wrapper = [
@@ -89,17 +90,19 @@ pub fn as_wrapper(failure: Failure) -> Failure {
     }
 }
 
-/// The command could not be started, or is not supervised any more: the status that [`supervise::Error::status`] says.
+/// The command could not be started, or is no longer supervised: the status is
+/// [`supervise::Error::status`].
 #[must_use]
 pub fn not_started(error: supervise::Error) -> Failure {
     Failure::new(error.status(), error)
 }
 
-/// The lock was not acquired: the signal that ended the wait, 124 when the lock is busy and the wait over, else a failure of the tool itself.
-/// The errno does not tell: a request that was not answered in time has the one of a wait that ran out.
+/// The exit status when the lock was not acquired: the signal that ended the wait, 124 when the
+/// lock was busy and the wait is over, otherwise a failure of the tool itself. The errno does not
+/// tell, because a request that timed out has the same one as a wait that ran out.
 ///
 /// # Errors
-/// All but the signal.
+/// Everything but the signal.
 pub fn not_acquired(
     error: impl HasErrno + Send + Sync + 'static,
     busy: bool,
@@ -132,7 +135,7 @@ async fn until_over(
             () = end_by_signal(signals, &ender) => over.await,
         }
     };
-    // A command that cannot be waited for is ended now, before what it was run under is given back.
+    // A command that cannot be waited for is ended now, before its lock is released.
     let running = outcome.is_ok().then_some(running);
     let is_lost = |outcome: &Outcome| [End::Deadline, End::Asked(LOST)].contains(&outcome.end);
     LeasedCommand {
@@ -142,7 +145,7 @@ async fn until_over(
     }
 }
 
-/// Does what the command needs whenever something happens.
+/// Supervises the command until it has ended.
 async fn over(running: &mut Running) -> Result<Outcome, Failure> {
     let [signals, reports] = running.fds().map(|fd| {
         let copy = fd.try_clone_to_owned();
@@ -157,7 +160,7 @@ async fn over(running: &mut Running) -> Result<Outcome, Failure> {
         let wake = running
             .timeout()
             .map(|timeout| BootInstant::now() + timeout);
-        // What becomes readable after this is told again: all that there was to read has been read.
+        // All that was readable has been read, so only later events wake this again.
         tokio::select! {
             ready = signals.readable() => ready.map_err(failed)?.clear_ready(),
             ready = reports.readable() => ready.map_err(failed)?.clear_ready(),
@@ -166,7 +169,7 @@ async fn over(running: &mut Running) -> Result<Outcome, Failure> {
     }
 }
 
-/// Returns when the lease is lost.
+/// Passes each new deadline on. Returns when the lease is lost.
 async fn follow(lease: &LeaseWatch, ender: &Ender, mut deadline: Option<BootInstant>) {
     while let Ok(later) = lease.deadline_after(deadline).await {
         deadline = later;
@@ -177,7 +180,7 @@ async fn follow(lease: &LeaseWatch, ender: &Ender, mut deadline: Option<BootInst
     ender.end(LOST);
 }
 
-/// Returns when a signal has come before it could be passed on.
+/// Returns when a signal came before it could be forwarded.
 async fn end_by_signal(signals: &Signals, ender: &Ender) {
     signals.clone().came().await;
     if let Some(status) = signals.status() {

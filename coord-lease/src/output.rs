@@ -1,4 +1,5 @@
-//! How locks are printed: kubectl's formats. Names, tags and holders are foreign text, whose control characters are escaped.
+//! Output formats for locks, as in kubectl. Control characters in names, tags and holders are
+//! escaped, since they come from others.
 
 use std::fmt::Write;
 
@@ -32,36 +33,36 @@ pub enum ShowFormat {
     Yaml,
 }
 
-/// A table that is printed line by line, so that its columns have a width each; what is wider is not cut.
+/// A table that is printed line by line, with a fixed width per column. Wider texts are not cut.
 pub struct Table(Vec<(&'static str, usize)>);
 
 impl Table {
-    /// With these columns: the header and the width of each.
+    /// A table with these columns, each with its header and width.
     #[must_use]
     pub fn new(columns: impl IntoIterator<Item = (&'static str, usize)>) -> Self {
         Self(columns.into_iter().collect())
     }
 
-    /// The first line.
+    /// The header line.
     #[must_use]
     pub fn header(&self) -> String {
         self.row(self.0.iter().map(|(name, _)| name))
     }
 
-    /// One line, of one text per column.
+    /// One line, with one text per column.
     #[must_use]
     pub fn row(&self, cells: impl IntoIterator<Item = impl AsRef<str>>) -> String {
         let mut line = String::new();
         for (cell, (_, width)) in cells.into_iter().zip(&self.0) {
             let cell = escaped(cell.as_ref()).to_string();
-            // A write to a text cannot fail.
+            // Writing to a string cannot fail.
             let _ = write!(line, "{cell:<width$} ");
         }
         format!("{}\n", line.trim_end())
     }
 }
 
-/// JSON on one line. What a terminal would obey is escaped in it, as JSON does it (RFC 8259 section 7).
+/// JSON on one line. Characters that control a terminal are escaped (RFC 8259 section 7).
 #[must_use]
 pub fn json(value: &Value) -> String {
     let mut text = String::new();
@@ -78,7 +79,7 @@ pub fn json(value: &Value) -> String {
     text
 }
 
-/// The same as YAML, in lines, each with its end.
+/// The same as YAML, in complete lines.
 #[must_use]
 pub fn yaml(value: &Value) -> String {
     let mut text = String::new();
@@ -86,7 +87,7 @@ pub fn yaml(value: &Value) -> String {
     text
 }
 
-/// A value that begins on a line of its own.
+/// A value that starts on its own line.
 fn block(text: &mut String, value: &Value, indent: usize) {
     match value {
         Value::Object(map) if !map.is_empty() => {
@@ -123,7 +124,7 @@ fn rest(text: &mut String, value: &Value, indent: usize) {
     }
 }
 
-/// What has no lines of its own. JSON is YAML, but people like their texts without quotes.
+/// A value on one line. JSON is valid YAML, but people prefer texts without quotes.
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) if is_plain(text) => text.clone(),
@@ -131,7 +132,7 @@ fn scalar(value: &Value) -> String {
     }
 }
 
-/// Whether a text is one without quotes too, to readers of YAML 1.1 and 1.2.
+/// Whether a text needs no quotes, for readers of YAML 1.1 and 1.2.
 fn is_plain(text: &str) -> bool {
     const WORDS: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "y", "n", "null"];
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);

@@ -1,4 +1,4 @@
-//! The runtime of a binary.
+//! The tokio runtime of a binary.
 
 use std::{
     future::Future,
@@ -14,22 +14,24 @@ use tokio::runtime::{Builder, Runtime};
 
 use coord_core::{HasErrno, Status, cli::Failure};
 
-/// The worker, and one for what blocks.
+/// The worker, and one thread for blocking work.
 const THREADS: usize = 2;
 
-/// More descriptors than the runtime opens for itself.
+/// More descriptors than the runtime opens.
 const DESCRIPTORS: usize = 8;
 
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// One thread beside the caller's, so that a lease is renewed whatever that one does, and one for what blocks, such as looking up a name.
+/// Starts a runtime with a worker thread, so that a lease is renewed whatever the caller's thread
+/// does, and a thread for blocking work such as name lookups.
 ///
-/// Both are started here and stay: the runtime panics when it needs a thread later and there can be none, and a lease would be lost with it.
-/// Signals come to the caller's thread alone. As PID 1 it reaps the orphans that it inherits.
+/// Both threads start here and stay. If the runtime needed a new thread later and could not start
+/// it, it would panic, and the lease would be lost. Only the caller's thread receives signals. As
+/// PID 1, the process reaps the orphans that it inherits.
 ///
 /// # Errors
-/// When threads cannot be started, or there are too few descriptors: those of
-/// `pthread_create(3)` and `pipe(2)`.
+/// When threads cannot be started, or too few descriptors are left: those of `pthread_create(3)`
+/// and `pipe(2)`.
 pub fn runtime() -> Result<Runtime, Failure> {
     room_for_threads().map_err(|error| failed("start a thread", &error))?;
     room_for_descriptors().map_err(|error| failed("start the runtime", &error))?;
@@ -67,33 +69,33 @@ fn reap_orphans(runtime: &Runtime) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether there can be as many threads at a time as the runtime starts, which panics if not.
+/// Checks that as many threads can exist as the runtime starts, because it panics otherwise.
 fn room_for_threads() -> io::Result<()> {
     let (gate, closed) = mpsc::channel::<()>();
     let closed = Arc::new(Mutex::new(closed));
     let start = |_| {
         let closed = closed.clone();
-        // It ends when the gate is dropped.
+        // The thread ends when the gate is dropped.
         let wait = move || drop(closed.lock().map(|closed| closed.recv()));
         thread::Builder::new().spawn(wait)
     };
     let started: Vec<_> = (0..THREADS).map(start).collect();
     drop(gate);
     for thread in started {
-        // One that panicked was there all the same.
+        // A thread that panicked existed all the same.
         let _ = thread?.join();
     }
     Ok(())
 }
 
-/// Whether there can be as many descriptors as the runtime opens, which panics if not.
+/// Checks that as many descriptors can be opened as the runtime needs, because it panics otherwise.
 fn room_for_descriptors() -> io::Result<()> {
     let pipes = (0..DESCRIPTORS / 2).map(|_| io::pipe());
     pipes.collect::<io::Result<Vec<_>>>().map(drop)
 }
 
-/// Builds the runtime. There was room, but another process may have taken it in the meantime: the
-/// panic is an error, too.
+/// Builds the runtime, and turns a panic into an error: another process may have taken the
+/// resources since the checks.
 fn without_panic<T>(build: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -107,10 +109,10 @@ fn failed(what: &str, error: &io::Error) -> Failure {
     Failure::new(status, format!("cannot {what}: {error}"))
 }
 
-/// Does the work, and does not wait for what blocks still.
+/// Runs the work, and does not wait for blocking work that is still running.
 ///
 /// # Errors
-/// As [`runtime`], and those of the work.
+/// As for [`runtime`], and those of the work.
 pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = runtime()?;
     let done = runtime.block_on(work);

@@ -1,4 +1,5 @@
-//! TERM, INT and HUP while there is something that must be given back: the wait ends, and then the process does.
+//! Handles TERM, INT and HUP while something must be released: the wait ends first, and then the
+//! process.
 
 use std::{
     fs,
@@ -13,7 +14,7 @@ use tokio::{
 
 use coord_core::{Status, cli::Failure};
 
-/// The first of the signals that came, if one did.
+/// The first of these signals that came, if any.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
     number: Arc<AtomicI32>,
@@ -21,7 +22,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Must be called in a runtime, before it holds anything. A signal that is ignored, by `nohup(1)` for one, stays ignored.
+    /// Call this in a runtime, before anything is held. A signal that is ignored stays ignored, for
+    /// example under `nohup(1)`.
     ///
     /// # Errors
     /// When a handler cannot be installed.
@@ -54,14 +56,14 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Returns when one has come.
+    /// Returns when a signal has come.
     pub async fn came(self) {
         while self.status().is_none() {
             self.came.notified().await;
         }
     }
 
-    /// The status that stands for the signal that came.
+    /// The exit status for the signal that came.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         let number = self.number.load(Ordering::SeqCst);
@@ -69,7 +71,7 @@ impl Signals {
     }
 }
 
-/// The mask of ignored signals, `proc_pid_status(5)`; none where it cannot be read.
+/// The mask of ignored signals (`proc_pid_status(5)`); zero if it cannot be read.
 fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

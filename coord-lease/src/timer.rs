@@ -1,4 +1,5 @@
-//! A timer on the clock of the deadlines, `CLOCK_BOOTTIME`, which runs during suspend and is never set.
+//! A timer on the clock of the deadlines, `CLOCK_BOOTTIME`, which runs during suspend and is never
+//! set.
 
 use std::{
     io,
@@ -14,26 +15,27 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use coord_core::BootInstant;
 
-/// A timer on that clock. The runtime's own stands still during suspend, and would be late by that.
+/// A timer on that clock. The runtime's own timer stops during suspend, and would be late by that
+/// time.
 #[derive(Debug)]
 pub struct Timer(AsyncFd<Pollable<TimerFd>>);
 
-/// A descriptor for the runtime to wait on.
+/// A descriptor that the runtime can wait on.
 #[derive(Debug)]
 pub struct Pollable<T>(T);
 
-/// What owns one descriptor, and the same from first to last.
+/// A type that owns a single descriptor and never changes it.
 ///
 /// # Safety
-/// `as_fd` gives the same descriptor each time, which is open until the value is dropped: the runtime would wait on whatever gets its
-/// number after that.
+/// `as_fd` returns the same descriptor each time, and the descriptor stays open until the value is
+/// dropped. Otherwise the runtime would wait on whatever gets its number next.
 pub unsafe trait StableFd: AsFd {}
 
-// SAFETY: it is its descriptor.
+// SAFETY: it is the descriptor.
 unsafe impl StableFd for OwnedFd {}
-// SAFETY: it has one `OwnedFd` inside, which no method replaces.
+// SAFETY: it owns one `OwnedFd`, which no method replaces.
 unsafe impl StableFd for TimerFd {}
-// SAFETY: the same.
+// SAFETY: it owns one `OwnedFd`, which no method replaces.
 unsafe impl StableFd for Inotify {}
 
 impl<T: StableFd> AsRawFd for Pollable<T> {
@@ -43,30 +45,31 @@ impl<T: StableFd> AsRawFd for Pollable<T> {
 }
 
 impl<T: StableFd> Pollable<T> {
-    /// Must be called in a runtime with I/O.
+    /// Call this in a runtime with I/O.
     ///
     /// # Errors
     /// Those of `epoll_ctl(2)`.
     pub fn register(inner: T) -> io::Result<AsyncFd<Self>> {
-        // SAFETY: the descriptor is the same and open until the value is dropped, as `StableFd` promises.
+        // SAFETY: `StableFd` promises that the descriptor stays the same and open until the value
+        // is dropped.
         let registered =
             unsafe { AsyncFd::register_with_interest(Self(inner), Interest::READABLE) };
         registered.map_err(io::Error::from)
     }
 
-    /// What the descriptor belongs to.
+    /// The value that owns the descriptor.
     pub fn get(&self) -> &T {
         &self.0
     }
 
-    /// The same, when the runtime does not wait on it any more.
+    /// Returns the value, on which the runtime no longer waits.
     pub fn into_inner(self) -> T {
         self.0
     }
 }
 
 impl Timer {
-    /// Must be called in a runtime with I/O.
+    /// Call this in a runtime with I/O.
     ///
     /// # Errors
     /// Those of `timerfd_create(2)`.
@@ -76,7 +79,8 @@ impl Timer {
         Ok(Self(Pollable::register(timer)?))
     }
 
-    /// Returns at this time, or never. A timer that cannot be waited for returns at once, so that nothing is late.
+    /// Returns at this time, or never. If the timer cannot be waited for, it returns at once, so
+    /// that nothing is late.
     pub async fn until(&mut self, at: Option<BootInstant>) {
         let Some(at) = at else {
             return std::future::pending().await;
@@ -93,7 +97,7 @@ impl Timer {
         let at = Expiration::OneShot(TimeSpec::from_duration(at.since_boot()));
         timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
         let mut ready = self.0.readable().await?;
-        // Reading makes it unreadable; it may be so already, when it was set anew.
+        // Reading clears its readiness. The timer may be unreadable already, if it was set again.
         let _ = ready.get_inner().get().wait();
         ready.clear_ready();
         Ok(())

@@ -1,21 +1,21 @@
-//! In place of [`timer`](crate::timer), where the system has no timer on that clock.
+//! Stands in for [`timer`](crate::timer) where the system has no timer on that clock.
 
 use std::{io, time::Duration};
 
 use coord_core::BootInstant;
 
-/// The runtime's own timer stands still during suspend. After this long it is looked.
+/// The runtime's own timer stops during suspend, so the clock is checked this often.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A timer on the clock of the deadlines, late by a second at most.
+/// A timer on the clock of the deadlines, late by at most a second.
 #[derive(Debug)]
 pub struct Timer(());
 
 impl Timer {
-    /// Must be called in a runtime with timers.
+    /// Call this in a runtime with timers.
     ///
     /// # Errors
-    /// None here.
+    /// Never fails here.
     pub fn new() -> io::Result<Self> {
         Ok(Self(()))
     }

@@ -4,38 +4,44 @@ use std::time::Duration;
 
 use coord_core::cli::Failure;
 
-/// The durations of a lease under which a command runs: those not given follow from its length.
+/// The durations of a lease under which a command runs. Those not given follow from its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// How long the lease is; zero for one without an end.
+    /// The length of the lease; zero for a lease without an end.
     pub duration: Duration,
-    /// How often it is renewed; zero for never. A third of it.
+    /// How often it is renewed; zero means never. The default is a third of the length.
     pub renew_interval: Duration,
-    /// How long one request may take. A sixth of it.
+    /// How long one request may take. The default is a sixth of the length.
     pub request_timeout: Duration,
-    /// How long before the end of the lease, or after its loss, the command is asked to end before it is killed. A quarter of it.
+    /// The grace period between asking the command to stop and killing it, before the lease ends or
+    /// after it is lost. The default is a quarter of the length.
     pub grace: Duration,
-    /// How long after a signal that was passed on the command is killed. As the grace period if that was given, else [`SIGNAL_GRACE`](Self::SIGNAL_GRACE):
-    /// the lease is renewed meanwhile, and does not limit it.
+    /// The grace period after a forwarded signal, before the command is killed. The default is
+    /// `grace` if that was given, otherwise [`SIGNAL_GRACE`](Self::SIGNAL_GRACE). The lease is
+    /// renewed during this time and does not limit it.
     pub signal_grace: Duration,
-    /// How long before the end of the lease nothing may be left, for KILL to be carried out in.
+    /// How long before the end of the lease the command must be gone, so that there is time to
+    /// carry out KILL.
     pub margin: Duration,
 }
 
 impl Times {
-    /// Of a request, and the grace period, where a lease has no end and nothing follows from its length.
+    /// The request timeout and grace period of a lease without an end, which has no length to
+    /// derive them from.
     pub const DEFAULT: Duration = Duration::from_secs(10);
 
-    /// Shorter than the thirty seconds after which the kubelet kills a container that it has asked to end.
+    /// Shorter than the thirty seconds after which the kubelet kills a container that it has asked
+    /// to stop.
     pub const SIGNAL_GRACE: Duration = Duration::from_secs(25);
 
-    /// No lease that a command line asks for is shorter: requests could not keep up with its renewals.
+    /// The shortest lease on a command line: requests could not keep up with the renewals of a
+    /// shorter one.
     pub const SHORTEST: Duration = Duration::from_secs(1);
 
-    /// It is renewed no more often.
+    /// The shortest renew interval.
     pub const MOST_OFTEN: Duration = Duration::from_millis(50);
 
-    /// Refuses a lease that is over before anybody could use it.
+    /// Refuses a lease that expires before anybody could use it.
     ///
     /// # Errors
     /// Status 64 when it is shorter than [`SHORTEST`](Self::SHORTEST).
@@ -50,11 +56,11 @@ impl Times {
         )))
     }
 
-    /// Those of a lease with an end. What is none follows from its length.
+    /// The durations of a lease with an end. Those that are `None` follow from its length.
     ///
     /// # Errors
-    /// Status 64 when the lease is shorter than [`SHORTEST`](Self::SHORTEST), is renewed more often than
-    /// [`MOST_OFTEN`](Self::MOST_OFTEN), or leaves no time to end a command before it is over.
+    /// Status 64 when the lease is shorter than [`SHORTEST`](Self::SHORTEST), is renewed more often
+    /// than [`MOST_OFTEN`](Self::MOST_OFTEN), or leaves no time to end a command before it expires.
     pub fn of(
         duration: Duration,
         renew: Option<Duration>,
@@ -85,7 +91,7 @@ impl Times {
         }
     }
 
-    /// Those of a lease without an end.
+    /// The durations of a lease without an end.
     #[must_use]
     pub fn endless(request: Option<Duration>, grace: Option<Duration>) -> Self {
         Self {
@@ -154,7 +160,7 @@ mod tests {
         assert!(of(Times::MOST_OFTEN).is_ok() && of(Duration::ZERO).is_ok());
     }
 
-    /// A renewal, a request and the grace period come one after the other before the lease is over.
+    /// A renewal, a request and the grace period must all fit before the lease ends.
     #[test]
     fn a_lease_has_time_for_all_of_it() {
         let of = |grace| {

@@ -1,16 +1,16 @@
-//! Which state of an object is meant.
+//! Versions of objects.
 
 use std::{cmp::Ordering, fmt, num::NonZeroU64};
 
-/// One state of an object, as its store writes it: the `resourceVersion` of Kubernetes, for one.
+/// One state of an object, in the store's own text, such as the `resourceVersion` of Kubernetes.
 ///
-/// Versions are compared for equality. Where they are numbers, the lower one is the earlier state; Kubernetes promises that since
-/// 1.35, and stores on etcd have always kept it.
+/// Versions are compared for equality. If they are numbers, the lower one is the earlier state.
+/// Kubernetes promises this since 1.35, and stores on etcd have always done so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version(String);
 
 impl Version {
-    /// A version as the store writes it.
+    /// A version in the store's own text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -21,14 +21,14 @@ impl Version {
         &self.0
     }
 
-    /// The number, if it is a positive one.
+    /// The version as a number, if it is a positive one.
     #[must_use]
     pub fn number(&self) -> Option<NonZeroU64> {
         let digits = self.0.bytes().all(|byte| byte.is_ascii_digit());
         self.0.parse().ok().filter(|_| digits)
     }
 
-    /// Whether this state is known to be an earlier one than that.
+    /// Whether this state is known to be earlier than the other.
     #[must_use]
     pub fn is_before(&self, other: &Self) -> bool {
         self < other
@@ -41,7 +41,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// Of versions that are not numbers nobody knows which is earlier.
+/// If versions are not numbers, their order is unknown.
 impl PartialOrd for Version {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         if self == other {

@@ -1,4 +1,4 @@
-//! What a command says of its wait for a lock.
+//! Reports a command's wait for a lock.
 
 use std::{
     fmt::{self, Display},
@@ -11,53 +11,54 @@ use coord_core::live::LiveLine;
 use log::{Level, log, log_enabled};
 use tokio::{runtime::Handle, time::sleep};
 
-/// A wait that is shorter leaves no trace.
+/// Shorter waits are not reported.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// Says who is waited for, and how it ended: on a terminal by a live line, elsewhere by a line when
-/// the wait begins, one when somebody else is in the way, and one when it is over.
+/// Reports who is waited for and how the wait ended. A terminal gets a live line. Elsewhere there
+/// is a line when the wait begins, one when somebody else is in the way, and one when the wait is
+/// over.
 ///
-/// Clones report on the same wait. Everything else that happens to the lock is logged through it
-/// too, until [`end`](Self::end).
+/// Clones report on the same wait. Other events of the lock are logged through the report too,
+/// until [`end`](Self::end).
 #[derive(Clone)]
 pub struct WaitReport {
     wait: Arc<Shared>,
-    /// What the lines are about.
+    /// The lock that the lines are about.
     lock: Arc<str>,
 }
 
 struct Shared {
-    /// Whose lines these are.
+    /// The name of the tool.
     tool: &'static str,
-    /// All that is waited for.
+    /// All locks that are waited for.
     locks: Arc<str>,
-    /// Somebody who holds the lock is waited for.
+    /// Whether the tool waits for a holder.
     waits: bool,
     state: Mutex<State>,
 }
 
 struct State {
     line: Option<LiveLine>,
-    /// When the wait for the lock began that is waited for now.
+    /// When the wait for the current lock began.
     since: Instant,
     beginning: Beginning,
     is_over: bool,
 }
 
-/// Whether the wait was told of.
+/// Whether the wait was reported.
 enum Beginning {
-    /// There was nothing to tell.
+    /// There is nothing to report yet.
     None,
-    /// If it lasts, this is told of that lock.
+    /// If the wait lasts, this is reported about this lock.
     Soon(Arc<str>, String),
-    /// It was.
+    /// It was reported.
     Told,
 }
 
 impl WaitReport {
-    /// Begins the wait of this tool for a lock, or for several that are acquired one after the
-    /// other: how long it is at most, and whether there is one, or somebody who holds the lock makes
-    /// it fail.
+    /// Starts the report on a tool's wait for a lock, or for several that are acquired one after
+    /// another. `limit` is the longest wait, if there is one. `waits` says whether the tool waits
+    /// for a holder, or fails because of one.
     #[must_use]
     pub fn start(
         tool: &'static str,
@@ -92,15 +93,15 @@ impl WaitReport {
         }
     }
 
-    /// Tells why the wait begins; who is in the way is told at once then, and the end of the wait
-    /// too.
+    /// Reports why the wait begins. After this, obstacles are reported at once, and so is the end
+    /// of the wait.
     pub fn announce(&self, why: impl Display) {
         let mut state = self.state();
         self.write(&state, Level::Info, format_args!("{why}"));
         state.beginning = Beginning::Told;
     }
 
-    /// Somebody is in the way, and it is somebody else than before.
+    /// Somebody is in the way, other than before.
     pub fn waiting(&self, why: impl Display) {
         let why = why.to_string();
         self.show(&why);
@@ -109,7 +110,7 @@ impl WaitReport {
         if shown || !self.wait.waits {
             return self.write(&state, Level::Debug, format_args!("waiting: {why}"));
         }
-        // Whoever wants to know more than others wants to know of short waits too.
+        // Users who ask for more detail see short waits too.
         let at_once = log_enabled!(target: self.wait.tool, Level::Debug);
         if at_once || matches!(state.beginning, Beginning::Told) {
             self.write(&state, Level::Info, format_args!("waiting: {why}"));
@@ -129,7 +130,7 @@ impl WaitReport {
         }
     }
 
-    /// The same one is in the way, for another time.
+    /// The same holder is in the way, until another time.
     pub fn still_waiting(&self, why: impl Display) {
         let why = why.to_string();
         self.show(&why);
@@ -140,15 +141,15 @@ impl WaitReport {
         }
     }
 
-    /// Shows on a terminal what is in the way.
+    /// Shows the obstacle on a terminal.
     pub fn show(&self, why: impl Display) {
         if let Some(line) = &self.state().line {
             line.set(format!("waiting for {}: {why}", self.lock));
         }
     }
 
-    /// The lock was acquired; what there is to say of that. Where there are several, others may
-    /// still be waited for.
+    /// The lock was acquired, and this is the message. If there are several locks, others may still
+    /// be waited for.
     pub fn acquired(&self, what: impl Display) {
         self.over(format_args!("{what}"), ", after ");
         let state = self.state();
@@ -157,23 +158,23 @@ impl WaitReport {
         }
     }
 
-    /// All that was waited for was acquired.
+    /// All locks were acquired.
     pub fn acquired_all(&self) {
         hide(&mut self.state());
     }
 
-    /// Whoever waited was told to stop.
+    /// The wait was cancelled.
     pub fn cancelled(&self) {
         self.over(format_args!("stopped waiting"), " after ");
     }
 
-    /// Logs something else that has happened to the lock.
+    /// Logs another event of the lock.
     pub fn log(&self, level: Level, what: impl Display) {
         self.write(&self.state(), level, format_args!("{what}"));
     }
 
-    /// Nothing is said from now on: the work is over, and what fails while the process ends says
-    /// nothing about the lock.
+    /// Ends all reports: the work is over, and failures while the process ends say nothing about
+    /// the lock.
     pub fn end(&self) {
         let mut state = self.state();
         state.is_over = true;
@@ -190,7 +191,7 @@ impl WaitReport {
         }
     }
 
-    /// Who was told that the wait has begun is told that it is over, and after how long.
+    /// If the beginning of the wait was reported, reports its end and how long it took.
     fn over(&self, what: fmt::Arguments<'_>, after: &str) {
         let mut state = self.state();
         if self.lock == self.wait.locks {
@@ -227,12 +228,12 @@ impl fmt::Debug for WaitReport {
     }
 }
 
-/// It waits for the line's thread, which needs nothing of this.
+/// Waits for the line's thread, which needs nothing from this state.
 fn hide(state: &mut State) {
     drop(state.line.take());
 }
 
-/// To the second, from one on.
+/// Whole seconds, from one second up.
 fn whole(duration: Duration) -> humantime::FormattedDuration {
     let whole = match duration.as_secs() {
         0 => Duration::from_millis(duration.subsec_millis().into()),
@@ -265,7 +266,7 @@ mod tests {
         fn flush(&self) {}
     }
 
-    /// What is logged of a lock of this name, which no other test has.
+    /// What is logged about a lock of this name, which no other test uses.
     fn report(lock: &str, waits: bool) -> (WaitReport, impl Fn() -> Vec<String>) {
         // Another test may have set it.
         let _ = log::set_logger(&LINES);
@@ -316,7 +317,7 @@ mod tests {
         let all = WaitReport::start("tool", ["one", "two"], None, true);
         let (one, two) = (all.of("one"), all.of("two"));
         one.waiting("held by a");
-        // Before it is told.
+        // Before the wait is reported.
         one.acquired("acquired");
         sleep(SHORT / 2).await;
         two.waiting("held by b");
@@ -326,7 +327,7 @@ mod tests {
         assert_eq!(second()[0], "waiting: held by b");
         assert!(second()[1].starts_with("acquired, after "));
         two.waiting("held by c");
-        // It starts over.
+        // Starts over.
         one.waiting("held by d");
         sleep(2 * SHORT).await;
         assert_eq!((first().len(), second().len()), (1, 2));
@@ -344,7 +345,7 @@ mod tests {
         assert_eq!(lines(), [""; 0]);
     }
 
-    /// A runtime that is shut down cancels what it does, which says nothing about the store.
+    /// A runtime that is shutting down cancels its work, which says nothing about the store.
     #[tokio::test]
     async fn nothing_is_said_after_the_end() {
         let (report, lines) = report("over", true);

@@ -1,4 +1,4 @@
-//! A store of one's own: the smallest that keeps all rules, and the suite that shows it.
+//! A store of your own: a small one that keeps all rules, checked by the conformance suite.
 //!
 //! `cargo run -p lockheed --example own_store --features conformance`
 
@@ -31,25 +31,25 @@ pub(crate) struct Shelf {
 
 #[derive(Default)]
 struct Locks {
-    /// What is there.
+    /// The objects that exist.
     kept: BTreeMap<LockName, Object>,
-    /// What was there, each with the version of its deletion.
+    /// The deleted objects, each with the version of its deletion.
     deleted: BTreeMap<LockName, Object>,
 }
 
-/// Tells the latest state of each lock, and so leaves out what it has missed in between.
+/// Reports the latest state of each lock, and so may skip states in between.
 pub(crate) struct ShelfWatch {
     shelf: Shelf,
     scope: Scope,
-    /// What is newer is told.
+    /// Newer states are reported.
     since: u64,
-    /// Deletions that are newer are told.
+    /// Newer deletions are reported.
     deleted_since: u64,
     changes: watch::Receiver<u64>,
 }
 
 impl Shelf {
-    /// An empty one.
+    /// An empty store.
     pub(crate) fn new() -> Self {
         Self {
             locks: Arc::default(),
@@ -62,7 +62,7 @@ impl Shelf {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Numbers a write; whoever calls has the locks, so that numbers and writes are in one order.
+    /// Numbers a write. The caller holds the mutex, so numbers and writes are in the same order.
     fn number(&self) -> Version {
         self.last.send_modify(|last| *last += 1);
         Version::new(self.last.borrow().to_string())
@@ -157,7 +157,7 @@ impl Store for Shelf {
 }
 
 impl ShelfWatch {
-    /// The oldest change that was not told.
+    /// The oldest change that was not reported yet.
     fn untold(&self) -> Option<Change> {
         let locks = self.shelf.locks();
         let kept = locks.kept.values().cloned().map(Change::Written);

@@ -1,4 +1,4 @@
-//! Looking at locks, and ending other people's leases.
+//! Inspecting locks, and ending other holders' leases.
 
 use std::{future::Future, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How often somebody may be faster before that is an error.
+/// How many conflicts with other writers are too many.
 const TRIES: u32 = 50;
 
 /// A lock as it was at one moment.
@@ -24,33 +24,33 @@ const TRIES: u32 = 50;
 pub struct LockState {
     /// Its name.
     pub name: LockName,
-    /// The key that it is kept for, if its name was made from one.
+    /// The key that it is stored for, if its name was made from one.
     pub key: Option<String>,
-    /// What is written into it.
+    /// What is stored in it.
     pub record: Record,
-    /// Who waits for it in turn; who comes first is first.
+    /// The waiters in its queue, in order.
     pub waiting: Vec<Waiter>,
-    /// Which of its states this is.
+    /// The version of this state.
     pub version: Version,
     /// The store's clock at that moment.
     pub now: Timestamp,
 }
 
-/// A lease that somebody has looked at: whose it is, and which acquisition it comes from.
+/// Identifies one lease: its holder, and the acquisition that it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseId {
     /// The holder's ID.
     pub holder: String,
-    /// The fencing token, which tells the lease from every other one of the same ID. None for
+    /// The fencing token, which distinguishes the lease from all others of the same ID. None for
     /// whichever lease that ID has.
     pub token: Option<Token>,
 }
 
 impl LockState {
-    /// What tells a lease of this lock from all others.
+    /// Identifies a lease of this lock.
     ///
-    /// Until the lock is written again, the last lease does not tell its token: the lock's version
-    /// stands for it. That is the token, unless others have edited the object since.
+    /// The newest lease has no token of its own until the lock is written again: the lock's version
+    /// stands for it. The two are equal unless somebody else has edited the object since.
     #[must_use]
     pub fn id_of(&self, lease: &Lease) -> LeaseId {
         LeaseId {
@@ -59,7 +59,7 @@ impl LockState {
         }
     }
 
-    /// Where in the map of leases it is.
+    /// The key in the map of leases.
     fn find(&self, wanted: &LeaseId) -> Option<&str> {
         let is_wanted = |(key, lease): &(&String, &Lease)| {
             let is_theirs = [*key, &lease.holder].contains(&&wanted.holder);
@@ -69,7 +69,7 @@ impl LockState {
         found.map(|(key, _)| key.as_str())
     }
 
-    /// The leases that are not over, by their own word.
+    /// The leases that have not expired by their own times.
     pub fn holders(&self) -> impl Iterator<Item = &Lease> {
         self.record
             .leases
@@ -77,8 +77,8 @@ impl LockState {
             .filter(|lease| !lease.is_expired(self.now))
     }
 
-    /// The leases that are over by their own word, and still there: nobody has taken the lock
-    /// since. While clocks may differ, their holders may believe in them.
+    /// The leases that have expired by their own times but still exist, because nobody has taken
+    /// the lock since. If clocks differ, their holders may still believe they have the lock.
     pub fn expired(&self) -> impl Iterator<Item = &Lease> {
         self.record
             .leases
@@ -86,13 +86,13 @@ impl LockState {
             .filter(|lease| lease.is_expired(self.now))
     }
 
-    /// Whether somebody holds it, by the word of the leases.
+    /// Whether somebody holds it, by the leases' own times.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.holders().next().is_some()
     }
 
-    /// Whether the condition holds for it.
+    /// Whether the lock meets the condition.
     #[must_use]
     pub fn matches(&self, condition: &Condition) -> bool {
         condition.holds(&self.record, self.is_held())
@@ -113,16 +113,17 @@ impl LockState {
     }
 }
 
-/// One lock, as it is now.
+/// Reads the current state of one lock.
 ///
 /// # Errors
-/// `ENOENT`; `EINVAL` when it cannot be read, or is kept for another key than the name's; that of
-/// the store.
+/// `ENOENT` when it does not exist; `EINVAL` when it cannot be read, or is stored for another key
+/// than the name's; otherwise the store's error.
 pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<LockState, Error> {
     Ok(look(store, name).await?.1)
 }
 
-/// Every lock that the condition holds for, by name; each that cannot be read is an error of its own.
+/// Lists the locks that meet the condition, by name. A lock that cannot be read is listed as an
+/// error.
 ///
 /// ```
 /// use lockheed::{Lock, MemoryStore, delete_lock, locks};
@@ -141,7 +142,7 @@ pub async fn inspect<S: Store>(store: &S, name: &LockName) -> Result<LockState, 
 /// ```
 ///
 /// # Errors
-/// That of the store.
+/// The store's error.
 pub async fn locks<S: Store>(
     store: &S,
     condition: Option<&Condition>,
@@ -152,10 +153,10 @@ pub async fn locks<S: Store>(
     Ok(states.filter(|state| wanted(state, condition)).collect())
 }
 
-/// The same of all namespaces, each lock with its namespace.
+/// Like [`locks`], for all namespaces; each lock comes with its namespace.
 ///
 /// # Errors
-/// That of the store.
+/// The store's error.
 #[cfg(feature = "kube")]
 pub async fn locks_everywhere<K: ObjectKind>(
     store: &ClusterStore<K>,
@@ -172,7 +173,7 @@ pub async fn locks_everywhere<K: ObjectKind>(
         .collect())
 }
 
-/// One that cannot be read is told of, whatever is wanted.
+/// Whether to list this lock. Unreadable locks are always listed.
 fn wanted(state: &Result<LockState, Error>, condition: Option<&Condition>) -> bool {
     let (Ok(state), Some(condition)) = (state, condition) else {
         return true;
@@ -180,12 +181,12 @@ fn wanted(state: &Result<LockState, Error>, condition: Option<&Condition>) -> bo
     state.matches(condition)
 }
 
-/// Ends every lease of a lock, whoever holds it, and returns them; those that are over by their own
-/// word are among them. Holders that watch the lock learn of it at once; until then they believe to
-/// hold it. None when the condition does not hold.
+/// Ends and returns every lease of a lock, including those that have expired by their own times.
+/// Holders that watch the lock notice at once; until then they believe they have it. None when the
+/// lock does not meet the condition.
 ///
 /// # Errors
-/// As [`inspect`]; `EAGAIN` when others are always faster.
+/// As for [`inspect`]; `EAGAIN` when other writers are always faster.
 pub async fn break_lock<S: Store>(
     store: &S,
     name: &LockName,
@@ -194,10 +195,10 @@ pub async fn break_lock<S: Store>(
     break_lock_as(store, name, condition, "").await
 }
 
-/// The same, and leaves word of who did it, for those whose leases they were.
+/// Like [`break_lock`], and records who did it (`by`), for the holders who lose their leases.
 ///
 /// # Errors
-/// As [`break_lock`].
+/// As for [`break_lock`].
 pub async fn break_lock_as<S: Store>(
     store: &S,
     name: &LockName,
@@ -207,9 +208,9 @@ pub async fn break_lock_as<S: Store>(
     end(store, name, None, condition, by).await
 }
 
-/// Ends this lease and no other, and returns it; `by` is whom its holder is told of. What is
-/// written is written only if the lock is as it was judged, so that whoever acquires it meanwhile
-/// keeps it. None when the condition does not hold.
+/// Ends and returns this lease and no other. `by` is the name that the holder sees. The write
+/// succeeds only if the lock has not changed since it was read, so a holder that acquires it
+/// meanwhile keeps it. None when the lock does not meet the condition.
 ///
 /// ```
 /// use lockheed::{Lock, LockName, MemoryStore, break_lease, inspect};
@@ -228,7 +229,8 @@ pub async fn break_lock_as<S: Store>(
 /// ```
 ///
 /// # Errors
-/// `ESTALE` when the lock has no such lease, with who holds it; as [`break_lock`].
+/// `ESTALE` when the lock has no such lease; the message names the holder. Otherwise as for
+/// [`break_lock`].
 pub async fn break_lease<S: Store>(
     store: &S,
     name: &LockName,
@@ -240,7 +242,7 @@ pub async fn break_lease<S: Store>(
     Ok(ended.and_then(|mut ended| ended.pop()))
 }
 
-/// All leases, or the one that is wanted.
+/// Ends all leases, or only the wanted one.
 async fn end<S: Store>(
     store: &S,
     name: &LockName,
@@ -277,11 +279,12 @@ async fn end<S: Store>(
     Err(busy(name))
 }
 
-/// Removes a lock that nobody holds; its tokens rise on if it is made again. False when the condition does not hold.
+/// Deletes a lock that nobody holds. If it is created again, its tokens keep rising. False when the
+/// lock does not meet the condition.
 ///
 /// # Errors
-/// `EBUSY` when it is held; `EINVAL` when its object has other data beside the lock, or is one that
-/// was made beforehand and never used as a lock; as [`break_lock`].
+/// `EBUSY` when it is held. `EINVAL` when its object has other data beside the lock, or was made
+/// beforehand and never used as a lock. Otherwise as for [`break_lock`].
 pub async fn delete_lock<S: Store>(
     store: &S,
     name: &LockName,
@@ -311,7 +314,7 @@ pub async fn delete_lock<S: Store>(
     Err(busy(name))
 }
 
-/// Who holds the lock instead: another lease of that ID, if there is one.
+/// Names the holder in the error: preferably another lease of the same ID.
 fn not_held(object: &Object, state: &LockState, wanted: &LeaseId) -> Error {
     let LeaseId { holder, token } = wanted;
     let mut leases: Vec<_> = state.holders().chain(state.expired()).collect();

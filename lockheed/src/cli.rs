@@ -103,7 +103,7 @@ impl Tool for LockheedCli {
     fn run(self) -> Result<Status, Failure> {
         let store = self.store;
         match &self.command {
-            // These two hold what must be given back, and see to signals themselves.
+            // These two hold locks that must be released, and handle signals themselves.
             #[cfg(target_os = "linux")]
             Command::Run(_) => {}
             Command::Acquire(_) => {}
@@ -124,7 +124,7 @@ impl Tool for LockheedCli {
     }
 }
 
-// Which lock a command is about. (A doc comment would be taken for its help.)
+// Which lock a command is about. (clap would use a doc comment as help.)
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct LockArg {

@@ -1,4 +1,4 @@
-//! Conditions on locks: which to list, which to take over.
+//! Conditions that select locks to list or take over.
 
 mod json;
 mod text;
@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Record;
 
-/// What must be so of a lock.
+/// A condition on a lock.
 ///
-/// It is written `tags contains "prod" and acquired equals false`, with `or`, which binds less than `and`, and parentheses; or as the JSON
-/// of Go programs, `{"Operation":"contains","Field":"tags","Value":"prod"}`.
+/// Its text form is, for example, `tags contains "prod" and acquired equals false`. It also has
+/// `or`, which binds less tightly than `and`, and parentheses. The JSON of Go programs is read too:
+/// `{"Operation":"contains","Field":"tags","Value":"prod"}`.
 ///
 /// ```
 /// use lockheed::{Condition, Record};
@@ -26,13 +27,13 @@ use crate::Record;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "json::Raw", into = "json::Raw")]
 pub enum Condition {
-    /// All of these hold; also when there are none.
+    /// All of these hold; true if the list is empty.
     And(Vec<Condition>),
-    /// One of these holds; never when there are none.
+    /// At least one of these holds; false if the list is empty.
     Or(Vec<Condition>),
     /// The lock has this tag.
     TagsContain(String),
-    /// Whether somebody holds the lock.
+    /// Whether anybody holds the lock is this.
     AcquiredEquals(bool),
 }
 
@@ -40,13 +41,14 @@ pub enum Condition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidCondition {
     text: String,
-    /// Where it goes wrong, in characters from 1; none where the JSON's own message says it.
+    /// The position of the mistake, in characters from 1; none where the JSON parser's message has
+    /// it.
     at: Option<usize>,
     reason: String,
 }
 
 impl Condition {
-    /// Whether it holds for a lock that somebody holds, or nobody (`acquired`).
+    /// Whether the condition holds for this lock; `acquired` says whether somebody holds it.
     #[must_use]
     pub fn holds(&self, record: &Record, acquired: bool) -> bool {
         match self {
@@ -73,11 +75,11 @@ impl FromStr for Condition {
     }
 }
 
-/// The text form. A group of none is written as `()`, which cannot be read: only the JSON form has one.
+/// The text form. An empty group has none of its own, and is shown as a text with the same meaning.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // The language has no words for these, which only JSON can say.
+            // The text form has no words for empty groups, which only JSON can express.
             Self::And(all) if all.is_empty() => {
                 f.write_str("acquired equals true or acquired equals false")
             }

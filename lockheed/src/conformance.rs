@@ -1,6 +1,6 @@
-//! What the locking logic relies on, as a suite for whoever writes a [`Store`].
+//! A suite that checks a [`Store`] against everything the locking logic relies on.
 //!
-//! A test of the store runs it within a tokio runtime with time:
+//! Run it in a test of the store, within a tokio runtime with time:
 //!
 //! ```
 //! use lockheed::{MemoryStore, conformance};
@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! `examples/own_store.rs` is a small store that keeps all rules. The suite cannot show that a
-//! store is right when its machine, its network or its disk fails.
+//! `examples/own_store.rs` is a small store that passes. The suite cannot show how a store behaves
+//! when its machine, its network or its disk fails.
 
 use std::{
     fmt::Debug,
@@ -32,28 +32,28 @@ use crate::{
 /// How long one rule may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How many write at once.
+/// How many contenders write at once.
 const WRITERS: u32 = 16;
 
-/// How a rule was broken.
+/// Describes how a rule was broken.
 type Broken = String;
 type Kept = Result<(), Broken>;
 
-/// Checks all rules on a store that has no locks yet whose names begin with `conformance-`. Some
-/// are left behind.
+/// Checks all rules on a store that has no locks whose names begin with `conformance-`. Some such
+/// locks are left behind.
 ///
 /// # Panics
-/// When a rule is broken: with the rule, and what the store has done instead. When a rule takes
-/// longer than a minute.
+/// When a rule is broken; the message has the rule and what the store did instead. When a rule
+/// takes longer than a minute.
 pub async fn check<S: Store>(store: &S) {
     check_up_to(store, 900_000).await;
 }
 
-/// The same on a store whose objects cannot be as large as others: that may have this many bytes of
-/// text beside the lock.
+/// The same for a store with smaller objects: they may have this many bytes of text beside the
+/// lock.
 ///
 /// # Panics
-/// As [`check`].
+/// As for [`check`].
 pub async fn check_up_to<S: Store>(store: &S, bytes: usize) {
     rule("an object is created once", created_once(store)).await;
     rule("an update needs the latest version", updates(store)).await;
@@ -290,7 +290,7 @@ fn same(what: &str, one: &Object, other: &Object) -> Kept {
     })
 }
 
-/// The lock's JSON may be written in another way.
+/// The store may format the lock's JSON in another way.
 fn same_content(what: &str, one: &Object, other: &Object) -> Kept {
     let record = |object: &Object| {
         let text = object.data.get(RECORD).cloned().unwrap_or_default();
@@ -335,7 +335,7 @@ async fn until_written<W: Watch>(watch: &mut W, version: &Version) -> Kept {
     }
 }
 
-/// At once, as far as the store lets them.
+/// Runs the futures at once, as far as the store allows.
 async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut pending: Vec<Pin<Box<_>>> = futures.map(Box::pin).collect();
     let mut done = Vec::new();

@@ -1,4 +1,4 @@
-//! What can go wrong, with the lock it was about.
+//! Errors, each with the lock that it concerns.
 
 use std::{fmt, time::Duration};
 
@@ -22,21 +22,21 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Somebody else holds the lock, and is not waited for. `EBUSY`.
+    /// Somebody else holds the lock, and the caller does not wait. `EBUSY`.
     Held,
     /// The wait ran out. `ETIMEDOUT`.
     TimedOut,
-    /// The lock was held, or was to be renewed, and is held no more, or never was. `ESTALE`.
+    /// The lock was lost, or there is no such lease to renew or end. `ESTALE`.
     Lost,
     /// The lock does not exist. `ENOENT`.
     NoLock,
-    /// The caller wanted no more. `ECANCELED`.
+    /// The caller cancelled the attempt. `ECANCELED`.
     Cancelled,
-    /// What is kept under the name is not a lock, or what was asked for cannot be. `EINVAL`.
+    /// The object of this name is not a lock, or the request is invalid. `EINVAL`.
     Invalid,
     /// The store failed: [`Error::errno`] says how.
     Store,
-    /// The store has never answered. `EAGAIN` when it was silent.
+    /// The store has never answered. `EAGAIN` when requests timed out.
     Unanswered,
 }
 
@@ -44,23 +44,24 @@ pub enum ErrorKind {
 pub(crate) enum Kind {
     /// Somebody else holds the lock.
     Held(HeldBy),
-    /// It could not be acquired within this time; what was in the way.
+    /// The lock could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
-    /// The lock was held and is no longer; why.
+    /// The lock was held and is now lost; why.
     Lost(LeaseLost),
-    /// There is none of this name.
+    /// There is no lock of this name.
     NoLock,
-    /// Nobody of this ID holds it.
+    /// There is no such lease of this ID.
     NotHeld(Box<NotHeld>),
-    /// The caller wanted no more.
+    /// The caller cancelled the attempt.
     Cancelled,
-    /// What is kept under this name cannot be read as a lock.
+    /// The object of this name cannot be read as a lock.
     Record(String),
-    /// What was asked for cannot be.
+    /// The request is invalid.
     InvalidRequest(String),
     /// The store failed.
     Store(StoreError),
-    /// The store has never answered, and was given up before the wait was over; what it failed with last.
+    /// The store has never answered, so the attempt gave up before the wait was over; its last
+    /// error.
     Unanswered(StoreError),
 }
 
@@ -86,23 +87,28 @@ impl Error {
         }
     }
 
-    /// The error number: `EBUSY` when somebody else holds the lock, `ETIMEDOUT` when the wait ran
-    /// out, `EAGAIN` for a store that was silent from the beginning, `ESTALE` for a lock that was
-    /// lost or is not held, `ENOENT` for one that is not there, `ECANCELED`, `EINVAL` for what
-    /// cannot be read or cannot be, or that of the store.
+    /// The error number:
+    /// - `EBUSY` when somebody else holds the lock
+    /// - `ETIMEDOUT` when the wait is over
+    /// - `EAGAIN` when the store has never answered and its requests timed out
+    /// - `ESTALE` for a lock that was lost or is not held
+    /// - `ENOENT` for a lock that does not exist
+    /// - `ECANCELED` for a cancelled attempt
+    /// - `EINVAL` for an invalid request or an unreadable lock
+    /// - otherwise the store's error number
     #[must_use]
     pub fn errno(&self) -> Errno {
         HasErrno::errno(self)
     }
 
-    /// Whether the wait is over: somebody else holds the lock and is not waited for, or the time to wait has run out. A store that was given
-    /// up because it never answered is not that.
+    /// Whether the lock was in use: somebody else holds it and the caller does not wait, or the
+    /// wait is over. False when the attempt gave up because the store never answered.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self.kind, Kind::Held(_) | Kind::TimedOut(..))
     }
 
-    /// The same of a wait for several locks, of which this lock had what was left.
+    /// Replaces the limit by the whole wait, for a lock that was acquired as one of several.
     pub(crate) fn within(mut self, wait: Wait) -> Self {
         if let (Kind::TimedOut(limit, _), Wait::For(whole)) = (&mut self.kind, wait) {
             *limit = whole;
@@ -110,7 +116,7 @@ impl Error {
         self
     }
 
-    /// Why the lock was lost, if that is what happened.
+    /// Why the lock was lost, if it was.
     #[must_use]
     pub fn lost(&self) -> Option<LeaseLost> {
         match self.kind {
@@ -122,7 +128,7 @@ impl Error {
 }
 
 impl Kind {
-    /// A store's failure. A lock whose object does not exist does not exist.
+    /// Converts a store's error. If the object does not exist, neither does the lock.
     pub(crate) fn of_store(error: StoreError) -> Self {
         match error.kind() {
             StoreErrorKind::NotFound => Self::NoLock,
@@ -145,7 +151,7 @@ impl From<OtherKey> for Kind {
 }
 
 impl HasErrno for Error {
-    /// As [`Error::errno`].
+    /// See [`Error::errno`].
     fn errno(&self) -> Errno {
         match &self.kind {
             Kind::Held(_) => Errno::EBUSY,
@@ -154,7 +160,8 @@ impl HasErrno for Error {
             Kind::NoLock => Errno::ENOENT,
             Kind::Cancelled => Errno::ECANCELED,
             Kind::Record(_) | Kind::InvalidRequest(_) => Errno::EINVAL,
-            // That a request got no answer in time is not that the wait ran out.
+            // A request that timed out is not the end of the wait, so the two have different
+            // numbers.
             Kind::Unanswered(error) if error.errno() == Errno::ETIMEDOUT => Errno::EAGAIN,
             Kind::Store(error) | Kind::Unanswered(error) => error.errno(),
         }

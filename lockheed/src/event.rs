@@ -1,4 +1,4 @@
-//! What happens to a lock while it is wanted or held, for whoever wants to know.
+//! Events of a lock while it is acquired or held.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,42 +12,42 @@ use crate::{
 
 pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// Something that has happened, with the code that Go programs give it.
+/// An event, with the code that Go programs use for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// The lock was acquired. 213.
     Acquired(Token),
-    /// It was not; why. 513.
+    /// The lock was not acquired; why. 513.
     NotAcquired(String),
-    /// The lease was renewed, and lasts until then. 211.
+    /// The lease was renewed, and lasts until this time. 211.
     Renewed(Option<BootInstant>),
-    /// A renewal failed, and is tried again; why. 511.
+    /// A renewal failed, and is retried; why. 511.
     NotRenewed(String),
-    /// The lock is held no more, without having been released. 511.
+    /// The lock was lost without being released. 511.
     Lost(LeaseLost),
     /// The lease was ended. 212.
     Released,
-    /// The lease could not be ended, and will run out; why. 512.
+    /// The lease could not be ended, and will expire; why. 512.
     NotReleased(String),
     /// From now on the lease is renewed in the background. 214.
     Maintained,
-    /// From now on it is not. 215.
+    /// The lease is no longer renewed in the background. 215.
     NotMaintained,
-    /// The lock is waited for; who is in the way. Told again when it is somebody else. 299.
+    /// Waiting for the lock; who is in the way. Sent again when that changes. 299.
     Waiting(String),
-    /// The same holder is in the way still, and the end of its lease is another; who. 299.
+    /// The same holder is still in the way, and its lease now ends at another time; who. 299.
     StillWaiting(String),
-    /// The store does not answer, and is tried again; why. 299.
+    /// The store does not answer, and is retried; why. 299.
     Unreachable(String),
     /// The store answers again. 299.
     Reachable,
-    /// The lock is not watched for a while, so that its loss is noticed later; why. 299.
+    /// The lock is not watched for a while, so its loss is noticed later; why. 299.
     NotWatched(String),
 }
 
 impl Event {
-    /// The number: 2xx when it is well, 5xx when something failed.
+    /// The code: 2xx for success, 5xx for a failure.
     #[must_use]
     pub fn code(&self) -> u16 {
         match self {
@@ -68,11 +68,11 @@ impl Event {
     }
 }
 
-/// Tells a handler what the engine tells.
+/// Passes the engine's events on to a handler.
 pub(crate) struct Reporter {
     handler: Option<Handler>,
     is_maintained: bool,
-    /// Who was last said to be in the way.
+    /// The holder that was last reported to be in the way.
     holder: Option<HeldBy>,
 }
 

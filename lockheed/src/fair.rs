@@ -1,8 +1,8 @@
-//! Those who wait for a lock in turn, as they are kept in its object.
+//! The queue of a fair lock, and how its object stores it.
 //!
-//! The queue is an annotation, since programs that know mutexes only keep those. Whoever releases
-//! the lock names the next holder with the same write: its place becomes a lease, the *grant*, that
-//! is long enough for it to come and make the lease its own.
+//! The queue is an annotation, since programs that know mutexes only keep those. A holder that
+//! releases the lock names the next holder with the same write: its place becomes a lease, the
+//! *grant*. The grant lasts long enough for the next holder to replace it by its own lease.
 
 #[cfg(test)]
 mod tests;
@@ -19,42 +19,41 @@ use crate::{Lease, Mode, Record, Timestamp, members::GROUP, store::Object};
 const QUEUE: &str = "lockheed/queue";
 
 /// How long the first place counts after it was written. The second counts twice as long, and so
-/// on: who comes later does not have to write as often.
+/// on, so later waiters write less often.
 const PLACE: Duration = Duration::from_secs(60);
 
-/// How long whoever was named has to come, if it is the only one that was named.
+/// How long a named waiter has to take the lock, if it is the only one named.
 const GRANT: Duration = Duration::from_secs(5);
 
-/// How much longer for each that was named with it before it.
+/// The extra time for each waiter that was named before it at the same time.
 const GRANT_EACH: Duration = Duration::from_millis(100);
 
-/// An object's annotations have 256 KiB at most, and there are others.
+/// An object's annotations are limited to 256 KiB, and there are other annotations.
 const LONGEST: usize = 128 * 1024;
 
-/// Somebody who waits in the queue of a lock.
+/// A waiter in the queue of a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiter {
     /// The ID that will hold the lock.
     pub id: String,
-    /// Since when it waits, on the store's clock.
+    /// When it began to wait, on the store's clock.
     pub since: Timestamp,
-    /// Those with a higher one come first.
+    /// Waiters with a higher priority come first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: u32,
-    /// By how much the priority was raised: once for each waiter that came later and was put
-    /// before it.
+    /// How much the priority was raised: by one for each later waiter that was put before it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub raised: u32,
-    /// It wants the lock beside other holders.
+    /// It wants the lock in shared mode.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shared: bool,
-    /// It wants one of so many slots.
+    /// It wants one of this many slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slots: Option<NonZeroU32>,
-    /// How long the place counts from when it was written.
+    /// How long the place counts after it was written.
     #[serde(rename = "durationMillis")]
     millis: u64,
-    /// Tells this write of the place from every other one.
+    /// Distinguishes this write of the place from all others.
     nonce: String,
     #[serde(
         default,
@@ -71,16 +70,16 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// The waiters, who comes first is first.
+/// The waiters, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     waiters: Vec<Waiter>,
-    /// The text of each as it was read, so that those that stay are not read again.
+    /// The text of each waiter as it was read, so that unchanged ones are not parsed again.
     texts: Vec<Box<str>>,
 }
 
 impl Waiter {
-    /// How it wants to hold the lock.
+    /// The mode in which it wants to hold the lock.
     #[must_use]
     pub fn mode(&self) -> Mode {
         match self.slots {
@@ -109,18 +108,18 @@ impl Waiter {
         &self.nonce
     }
 
-    /// How long the place counts from when it was written.
+    /// How long the place counts after it was written.
     pub(crate) fn length(&self) -> Duration {
         Duration::from_millis(self.millis)
     }
 
-    /// The priority that counts, with what it was raised by.
+    /// The effective priority: the waiter's own, and what was added to it.
     #[must_use]
     pub fn rank(&self) -> u32 {
         self.priority.saturating_add(self.raised)
     }
 
-    /// The lease by which it is named as a holder, as one of so many that were named before it.
+    /// The lease that names it as a holder, when this many others were named before it.
     fn granted(&self, named: u32, now: Timestamp) -> Lease {
         let length = GRANT + GRANT_EACH * named;
         let mut lease = Lease::new(&self.id, now.plus(length), Some(length));
@@ -131,7 +130,7 @@ impl Waiter {
     }
 }
 
-/// Whether a lock that so many hold can be held by one more, who wants it so.
+/// Whether a lock with this many holders admits one more, in the wanted mode.
 pub(crate) fn admits(held: Mode, holders: usize, wanted: Mode) -> bool {
     let has_room = wanted.limit().is_none_or(|limit| holders < limit);
     holders == 0 || held == wanted && has_room
@@ -143,8 +142,8 @@ fn length_at(position: usize) -> Duration {
     PLACE.saturating_mul(times.saturating_add(1))
 }
 
-/// When to write a place again that was written then, and has been at this position since then. A
-/// queue that moves is not written for that: its places were written to last longer.
+/// When to write a place again, from when it was written and since when it has been at this
+/// position. A queue that moves needs no such writes: its places were written to last longer.
 pub(crate) fn renew_at(
     place: &Waiter,
     written: BootInstant,
@@ -155,13 +154,13 @@ pub(crate) fn renew_at(
 }
 
 impl Queue {
-    /// What cannot be read says nothing, and goes with the next write. So does a waiter whose ID
-    /// no holder can have.
+    /// Reads the queue. An unreadable queue counts as empty, and is dropped by the next write. So
+    /// is a waiter whose ID no holder can have.
     pub(crate) fn read(object: &Object) -> Self {
         Self::default().read_again(object)
     }
 
-    /// The same of a later state. In a long queue hardly anybody is new.
+    /// The same for a later state. In a long queue, few waiters are new.
     pub(crate) fn read_again(self, object: &Object) -> Self {
         let text = object.annotations.get(QUEUE);
         let texts = text.and_then(|text| serde_json::from_str::<Vec<&RawValue>>(text).ok());
@@ -170,7 +169,7 @@ impl Queue {
         let mut new = Self::default();
         for text in texts.unwrap_or_default().into_iter().map(RawValue::get) {
             let is_same = |(known, _): &(Box<str>, Waiter)| **known == *text;
-            // They are in the order in which they were.
+            // The waiters keep their order.
             let found = rest
                 .clone()
                 .find(|at| known[*at].as_ref().is_some_and(is_same));
@@ -199,11 +198,11 @@ impl Queue {
     }
 
     fn to_json(&self) -> String {
-        // It fails only for maps whose keys are not texts, and there are none.
+        // Fails only for maps whose keys are not strings, and there are none.
         serde_json::to_string(&self.waiters).unwrap_or_default()
     }
 
-    /// Whether it is too long to be kept.
+    /// Whether the queue is too long to be stored.
     pub(crate) fn is_too_long(&self) -> bool {
         self.to_json().len() > LONGEST
     }
@@ -220,7 +219,7 @@ impl Queue {
         self.waiters.iter().position(|waiter| waiter.id == id)
     }
 
-    /// How often the lock must change hands before it can be this one's turn.
+    /// How often the lock must change hands before it can be this waiter's turn.
     pub(crate) fn rounds_before(&self, id: &str) -> u32 {
         let Some(position) = self.position(id) else {
             return 0;
@@ -243,9 +242,9 @@ impl Queue {
         self.waiters.retain(keeps);
     }
 
-    /// Gives a place to a waiter, or keeps the one that it has. It comes after all who have its
-    /// rank or a higher one. Each that it comes before is raised by one, so that nobody is put off
-    /// more often than ranks differ.
+    /// Gives a place to a waiter, or keeps the place it has. A new place comes after all waiters of
+    /// the same or a higher rank. Each waiter behind it is raised by one, so nobody is passed more
+    /// often than ranks differ.
     pub(crate) fn put(&mut self, mut waiter: Waiter, nonce: String) {
         let position = self.position(&waiter.id).unwrap_or_else(|| {
             let lower = self
@@ -268,14 +267,14 @@ impl Queue {
         self.waiters[position] = waiter;
     }
 
-    /// Whoever has let its turn pass, and this one, which takes it, leave the queue.
+    /// Removes this waiter, which takes its turn, and all that let their turn pass before it.
     pub(crate) fn take_turn(&mut self, id: &str) {
         if let Some(position) = self.position(id) {
             self.waiters.drain(..=position);
         }
     }
 
-    /// Names the next holders, as many as the lock has room for beside those that it has.
+    /// Names the next holders, as many as the lock has room for.
     pub(crate) fn grant(&mut self, record: &mut Record, now: Timestamp) {
         let named = record.leases.values().filter_map(|lease| lease.granted);
         let mut named = named.max().map_or(0, |last| last.saturating_add(1));

@@ -9,7 +9,8 @@ use crate::{Error, LockName, Token, error::Kind, protocol::Mutex};
 
 /// A lock that is held, or was.
 ///
-/// Dropping it releases the lock in the background, as long as the runtime lives; [`release`](Held::release) waits for that and says if it failed.
+/// Dropping it releases the lock in the background, as long as the runtime lives.
+/// [`release`](Held::release) waits for the release and reports whether it failed.
 pub struct Held {
     name: LockName,
     id: String,
@@ -27,46 +28,48 @@ impl Held {
         &self.name
     }
 
-    /// The ID that holds it.
+    /// The holder's ID.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The fencing token: higher than that of every holder before.
+    /// The fencing token, which is higher than the token of every earlier holder.
     #[must_use]
     pub fn token(&self) -> Token {
         *self.lease.grant()
     }
 
-    /// What is known of the lock, for whoever must end with it.
+    /// The state of the lease, for code that must stop when the lease ends.
     #[must_use]
     pub fn lease(&self) -> &LeaseWatch {
         self.lease.lease()
     }
 
-    /// Until when the lock is held if it is not renewed; none for a lease without an end, the boot when it is lost.
-    /// Whatever the lock protects must have ended by then.
+    /// The time until which the lock is held if it is not renewed. None for a lease without an end.
+    /// Once the lock is lost, this is the time of boot. All work that the lock protects must end by
+    /// then.
     #[must_use]
     pub fn deadline(&self) -> Option<BootInstant> {
         self.lease().deadline()
     }
 
-    /// Whether the lock is held no more.
+    /// Whether the lock is lost.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.lease().lost_because().is_some()
     }
 
-    /// Returns when the lock is held no more, at the deadline at the latest, whether the store answers or not.
+    /// Returns when the lock is lost: at the deadline at the latest, even if the store does not
+    /// answer.
     pub async fn lost(&self) -> LeaseLost {
         self.lease().lost().await
     }
 
-    /// Returns the deadline as soon as it is another than this one, which is after each renewal.
+    /// Returns the deadline as soon as it differs from `known`, which is after each renewal.
     ///
     /// # Errors
-    /// When the lock is lost: why.
+    /// The reason, when the lock is lost.
     pub async fn deadline_after(
         &self,
         known: Option<BootInstant>,
@@ -74,25 +77,29 @@ impl Held {
         self.lease().deadline_after(known).await
     }
 
-    /// Renews the lease now, for its whole length.
+    /// Renews the lease now, for its full length.
     ///
     /// # Errors
-    /// `ESTALE` when the lock is lost; until then it is tried again. For a lease without an end, the first failure.
+    /// `ESTALE` when the lock is lost; until then, the renewal is retried. A lease without an end
+    /// returns the first failure.
     pub async fn renew(&self) -> Result<(), Error> {
         let renewed = self.lease.renew().await;
         renewed.map_err(|failure| error(&self.name, failure))
     }
 
-    /// Ends the lease: only this one, and nothing if it is not there any more. To be called when all that the lock protects is over.
+    /// Ends this lease and no other; does nothing if it no longer exists. Call it when all work
+    /// that the lock protects has ended.
     ///
     /// # Errors
-    /// When the store could not be reached for the length of the lease, or 30 s: the lease may be there until its end.
+    /// When the store could not be reached for the length of the lease, or for 30 s: the lease may
+    /// then exist until it expires.
     pub async fn release(self) -> Result<(), Error> {
         let released = self.lease.release().await;
         released.map_err(|failure| error(&self.name, failure))
     }
 
-    /// Leaves the lease as it is, for somebody else who knows the ID to renew and release it. It is not renewed from here any more.
+    /// Leaves the lease in place and stops renewing it. Anybody who knows the ID can renew and
+    /// release it.
     pub fn detach(self) {
         self.lease.detach();
     }

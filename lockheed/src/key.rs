@@ -1,4 +1,4 @@
-//! Keys: any text that stands for a lock, and is kept with it.
+//! Keys: any text that stands for a lock, and is stored with it.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use ring::digest::{SHA256, digest};
 
 use crate::{LockName, store::Object};
 
-/// The annotation that has the key, since Go programs keep those.
+/// The annotation with the key. It is an annotation because Go programs keep those.
 const KEY: &str = "lockheed/key";
 
 /// The longest key, in bytes.
 const LONGEST: usize = 4096;
 
-/// How much of a key is to be read in the name.
+/// How many bytes of the name show the readable part of the key.
 const SLUG: usize = 30;
 
-/// Of the key's SHA-256, in hexadecimal: 128 bits.
+/// How many hexadecimal digits of the key's SHA-256 the name has: 128 bits.
 const DIGITS: usize = 32;
 
-/// The longest name that is made from a key: that of a DNS label.
+/// The longest name that is made from a key: 63 bytes, as for a DNS label.
 #[cfg(feature = "kube")]
 pub(crate) const LONGEST_NAME: usize = SLUG + 1 + DIGITS;
 
@@ -29,7 +29,8 @@ pub struct InvalidKey {
     length: usize,
 }
 
-/// Two keys whose names are the same, or one that was changed by hand.
+/// The object belongs to another key: two keys have the same name, or somebody changed the key by
+/// hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherKey {
     wanted: String,
@@ -53,7 +54,7 @@ pub(crate) fn name_of(key: &str) -> Result<String, InvalidKey> {
     })
 }
 
-/// What can stand in a name as it is, with one dash for whatever is between.
+/// The readable part of the name: letters and digits, with one dash for everything between them.
 fn slug(key: &str) -> String {
     let mut slug = String::new();
     for byte in key.bytes().map(|byte| byte.to_ascii_lowercase()) {
@@ -67,12 +68,12 @@ fn slug(key: &str) -> String {
     slug.trim_end_matches('-').to_owned()
 }
 
-/// The key that an object is kept for.
+/// The key that an object is stored for.
 pub(crate) fn of(object: &Object) -> Option<&str> {
     object.annotations.get(KEY).map(String::as_str)
 }
 
-/// Notes the key of the lock that an object is written for.
+/// Stores the key of a lock in its object.
 pub(crate) fn keep(name: &LockName, mut object: Object) -> Object {
     if let Some(key) = name.key() {
         object.annotations.insert(KEY.to_owned(), key.to_owned());
@@ -80,7 +81,7 @@ pub(crate) fn keep(name: &LockName, mut object: Object) -> Object {
     object
 }
 
-/// Whether the object is this lock's, as far as keys tell. One that was made beforehand has none.
+/// Fails if the object is stored for another key. An object that was made beforehand has no key.
 pub(crate) fn check(name: &LockName, object: &Object) -> Result<(), OtherKey> {
     match (name.key(), of(object)) {
         (Some(wanted), Some(kept)) if wanted != kept => Err(OtherKey {
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// These are in the README, too, for other programs: they never change.
+    /// The README lists these too, for other programs: they never change.
     const VECTORS: [(&str, &str); 6] = [
         (
             "feature/ABC_1",
@@ -155,7 +156,7 @@ mod tests {
         }
     }
 
-    /// As the README has it for shells.
+    /// Runs the README's shell commands.
     #[test]
     fn a_shell_makes_the_same_names() {
         let readme = include_str!("../README.md");

@@ -1,4 +1,4 @@
-//! Wanting a lock: the builder.
+//! The builder that describes and acquires a lock.
 
 use std::{
     future::{Future, pending},
@@ -28,7 +28,7 @@ use crate::{
     store::{ProofOfLife, StoreError, StoreErrorKind},
 };
 
-/// A lock as somebody wants it.
+/// A lock, with the options to acquire it with.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,8 +61,8 @@ pub struct Lock<S> {
 }
 
 impl<S: Store> Lock<S> {
-    /// The lock of this name: a lease without an end, a random ID, nothing renewed by itself. A
-    /// lease of this ID that is there keeps its length.
+    /// Describes the lock of this name: a lease without an end, a random holder ID, no automatic
+    /// renewal. If a lease of this ID already exists, it keeps its length.
     pub fn new(store: S, name: LockName) -> Self {
         let contender = Contender {
             name,
@@ -96,20 +96,21 @@ impl<S: Store> Lock<S> {
         &self.contender.name
     }
 
-    /// The holder's ID. Whoever has the same ID is the same holder.
+    /// Sets the holder's ID. Everybody who uses this ID is the same holder.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.contender.id = id.into();
         self
     }
 
-    /// How long the lease is, in whole milliseconds and at least one; zero for one without an end.
-    /// A lease of this ID that is there gets this length too.
+    /// Sets the length of the lease, in whole milliseconds and at least one. Zero means no end. A
+    /// lease of this ID that already exists gets this length too.
     pub fn duration(mut self, duration: Duration) -> Self {
         self.keeps_length = false;
         self.with_length(duration)
     }
 
-    /// The same for a new lease alone: one of this ID that is there is extended by its own length.
+    /// Like [`duration`](Self::duration), but for a new lease only: a lease of this ID that already
+    /// exists is extended by its own length.
     pub fn duration_if_new(mut self, duration: Duration) -> Self {
         self.keeps_length = true;
         self.with_length(duration)
@@ -122,13 +123,14 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// How often the lease is renewed by itself; zero for never.
+    /// Sets how often the lease is renewed in the background; zero means never.
     pub fn renew_interval(mut self, interval: Duration) -> Self {
         self.renew_interval = (!interval.is_zero()).then_some(interval);
         self
     }
 
-    /// How long one request to the store may take; a sixth of the lease otherwise, or 10 s.
+    /// Sets how long one request to the store may take. The default is a sixth of the lease's
+    /// length, or 10 s for a lease without an end.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -140,28 +142,28 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// Drops the tags that are not given here when the lock is acquired.
+    /// Removes all other tags when the lock is acquired.
     pub fn reset_tags(mut self) -> Self {
         self.contender.reset_tags = true;
         self
     }
 
-    /// Takes the lock away from whoever holds it, if the condition holds. Two may then believe to hold it, until the one it was
-    /// taken from has heard of it.
+    /// Takes the lock from its holder if the condition holds. Until the old holder notices, both
+    /// holders may believe they have the lock.
     pub fn force(mut self, condition: Condition) -> Self {
         self.contender.force = Some(condition);
         self
     }
 
-    /// Wants the lock beside other holders that want it so: many at once, and none beside an
-    /// exclusive one. Readers do it so.
+    /// Acquires the lock in shared mode, as readers do: many holders at once, but none beside an
+    /// exclusive holder.
     pub fn shared(mut self) -> Self {
         self.contender.mode = Mode::Shared;
         self
     }
 
-    /// Wants one of so many slots: so many hold the lock at once at most. As long as somebody holds
-    /// or awaits one, another number is `EINVAL`.
+    /// Acquires one of `count` slots: at most `count` holders have the lock at once. Another number
+    /// is `EINVAL` as long as anybody holds a slot or waits for one.
     ///
     /// ```
     /// use std::num::NonZeroU32;
@@ -182,31 +184,33 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// Waits in the lock's queue: first come, first served, whatever process and machine the
-    /// others are in, as long as they do so too. Whoever releases the lock names the next holder
-    /// with the same write.
+    /// Waits in the lock's queue: first come, first served. The queue orders all waiters that use
+    /// it, in whatever process or on whatever machine they run. A holder that releases the lock
+    /// names the next holder with the same write.
     ///
-    /// Whoever is named has five seconds to come; then it loses its place, and the next one has
-    /// its turn.
+    /// The named waiter has five seconds to take the lock, and a little more if several are named
+    /// at once. After that it loses its place, and the next waiter has its turn.
     pub fn fair(mut self) -> Self {
         self.contender.fair = true;
         self
     }
 
-    /// The same, before all who wait with a lower priority. Each time that somebody is put before a
-    /// waiter, that one's priority rises by one, so that nobody waits for ever.
+    /// Like [`fair`](Self::fair), but ahead of all waiters with a lower priority. When a
+    /// waiter is put before others, their priority rises by one, so nobody waits forever.
     pub fn priority(mut self, priority: u32) -> Self {
         self.contender.fair = true;
         self.contender.priority = priority;
         self
     }
 
-    /// How far clocks may differ: a lease with a length that was over for longer, when it was first
-    /// seen, is taken without waiting for its length, and one without a length is given so much
-    /// more time. By default 60 s and 5 s for [`KubeStore`](crate::KubeStore) and
-    /// [`LeaseStore`](crate::LeaseStore), where the clocks of API servers decide; nothing where
-    /// there is only one clock. A lease whose holder writes what its own clock shows, as
-    /// client-go's in Leases do, is always waited for.
+    /// Sets how far clocks may differ. A lease with a length is taken at once if it had expired by
+    /// more than this when it was first seen. A lease without a length counts for this much longer
+    /// than it says.
+    ///
+    /// The defaults are 60 s and 5 s for [`KubeStore`](crate::KubeStore) and
+    /// [`LeaseStore`](crate::LeaseStore), where the clocks of API servers decide, and zero where
+    /// there is only one clock. Some holders write the time of their own clock, as client-go does
+    /// in Leases: their leases are always waited for.
     pub fn max_skew(mut self, skew: Duration) -> Self {
         self.contender.skew = Skew {
             without_length: skew,
@@ -215,43 +219,46 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// Waits for each lease with a length as long as that is, whatever clocks say.
+    /// Waits for the whole length of each lease that has one, whatever clocks say.
     pub fn trust_no_clock(mut self) -> Self {
         self.contender.skew.at_first_sight = None;
         self
     }
 
-    /// Lets [`try_acquire`](Self::try_acquire) try so many times more, with this pause before each.
+    /// Lets [`try_acquire`](Self::try_acquire) retry this many times, with this delay before each
+    /// retry.
     pub fn retry(mut self, retries: u32, delay: Duration) -> Self {
         self.retries = retries;
         self.delay = delay;
         self
     }
 
-    /// Waits for a store that does not answer from the beginning, as for one that goes away during
-    /// the wait, and not for 30 s alone: for whoever has had answers from it before.
+    /// Keeps waiting for a store that has not answered yet. By default, an attempt gives up after
+    /// 30 s without a first answer. Use this if the store has answered this process before.
     pub fn patient(mut self) -> Self {
         self.is_patient = true;
         self
     }
 
-    /// Calls this with everything that happens. It must return at once: the lock is not renewed meanwhile.
+    /// Calls the handler with every event. It must return at once: the lock is not renewed while it
+    /// runs.
     pub fn on_event(mut self, handler: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.handler = Some(Arc::new(handler));
         self
     }
 
-    /// Lets the lease be over as soon as nobody has this descriptor any more, in this process or another: for a
-    /// [`DirStore`](crate::DirStore), whose holders then free their locks by dying.
+    /// Ends the lease as soon as no process has this descriptor open any more. This is for a
+    /// [`DirStore`](crate::DirStore): its holders free their locks by dying.
     pub fn proof_of_life(mut self, proof: &ProofOfLife) -> Self {
         self.contender.alive = Some(proof.number());
         self
     }
 
-    /// Acquires the lock if nobody holds it, without waiting for whoever does. A foreign reservation is deferred to for up to 2 s.
+    /// Acquires the lock if nobody holds it, without waiting for a holder. If somebody else has
+    /// reserved the lock, the call waits for that up to 2 s.
     ///
     /// # Errors
-    /// `EBUSY` when it is held; those of [`acquire`](Self::acquire).
+    /// `EBUSY` when somebody holds the lock; otherwise as for [`acquire`](Self::acquire).
     ///
     /// # Cancel safety
     /// As [`acquire`](Self::acquire).
@@ -259,22 +266,24 @@ impl<S: Store> Lock<S> {
         self.acquire_unless(Wait::No, pending()).await
     }
 
-    /// Acquires the lock, and waits until it can.
+    /// Acquires the lock, and waits as long as it takes.
     ///
     /// # Errors
-    /// `EINVAL` when what is kept under the name is not a lock; `EACCES`; that of the store when it
-    /// has never answered within 30 s.
+    /// `EINVAL` when the object of this name is not a lock; `EACCES` when the store denies access;
+    /// the store's own error when it has not answered once within 30 s.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the attempt; in the background it is seen to that nothing of it is left.
+    /// Dropping the future ends the attempt. Whatever the attempt has written is cleaned up in the
+    /// background.
     pub async fn acquire(&self) -> Result<Held, Error> {
         self.acquire_unless(Wait::Forever, pending()).await
     }
 
-    /// Acquires the lock, and waits so long at most. Zero is as [`try_acquire`](Self::try_acquire).
+    /// Acquires the lock, and waits at most this long. Zero means the same as
+    /// [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
-    /// `ETIMEDOUT`; those of [`acquire`](Self::acquire).
+    /// `ETIMEDOUT` when the time is over; otherwise as for [`acquire`](Self::acquire).
     ///
     /// # Cancel safety
     /// As [`acquire`](Self::acquire).
@@ -282,11 +291,11 @@ impl<S: Store> Lock<S> {
         self.acquire_unless(Wait::at_most(limit), pending()).await
     }
 
-    /// Acquires the lock, with this wait, until `cancel` ends.
+    /// Acquires the lock, waiting as `wait` says, until `cancel` completes.
     ///
     /// # Errors
-    /// Those of [`try_acquire`](Self::try_acquire) and [`acquire_within`](Self::acquire_within), and `ECANCELED` as soon as nothing of the
-    /// attempt is left, which takes a second at most.
+    /// As for [`try_acquire`](Self::try_acquire) and [`acquire_within`](Self::acquire_within).
+    /// `ECANCELED` once nothing of the attempt is left, which takes at most a second.
     ///
     /// # Cancel safety
     /// As [`acquire`](Self::acquire).
@@ -309,20 +318,21 @@ impl<S: Store> Lock<S> {
         }
     }
 
-    /// Renews the lease of this ID, which somebody acquired before and left.
+    /// Renews the lease of this ID, which was acquired earlier and left in place.
     ///
     /// # Errors
-    /// `ESTALE` when it is not there, or is over, with who holds the lock and who has ended the
-    /// lease, where that is known; `ENOENT` when the lock does not exist; those of
-    /// [`acquire`](Self::acquire).
+    /// `ESTALE` when there is no such lease, or it has expired; the message names the current
+    /// holder and who ended the lease, where that is known. `ENOENT` when the lock does not exist.
+    /// Otherwise as for [`acquire`](Self::acquire).
     pub async fn renew(&self) -> Result<Held, Error> {
         self.attempt(Goal::Renew, Wait::No, pending()).await
     }
 
-    /// Ends the lease of this ID, which somebody acquired before and left; if there is none, it is well too.
+    /// Ends the lease of this ID, which was acquired earlier and left in place; succeeds if there
+    /// is none.
     ///
     /// # Errors
-    /// That of the store; `EINVAL` when what is kept under the name is not a lock.
+    /// The store's error; `EINVAL` when the object of this name is not a lock.
     pub async fn release(&self) -> Result<(), Error> {
         let released = self.start(Goal::Release, Wait::No)?.released().await;
         released.map_err(|failure| self.error(failure))
@@ -388,7 +398,7 @@ impl<S: Store> Lock<S> {
     }
 }
 
-/// What was asked for wrongly, is not allowed or is not wanted any more, is so the next time too.
+/// A request that was cancelled, invalid or denied fails the same way next time.
 fn may_do_better(error: &Error) -> bool {
     let is_final = [Errno::ECANCELED, Errno::EINVAL, Errno::EACCES];
     !is_final.contains(&error.errno())

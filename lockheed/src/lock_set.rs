@@ -1,4 +1,4 @@
-//! Several locks at once: all of them, or none.
+//! Several locks at once: all or none.
 
 use std::{
     fmt,
@@ -14,17 +14,18 @@ use tokio::time::timeout;
 
 use crate::{Error, ErrorKind, Held, Lock, LockName, Store, Wait, error::Kind};
 
-/// How long an attempt that has failed waits until what it had acquired is released. After that it
-/// is released in the background.
+/// How long a failed attempt waits until the locks it had acquired are released. After that they
+/// are released in the background.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Several locks as somebody wants them: all at once, or none.
+/// Several locks, to be acquired together: all or none.
 ///
-/// They are acquired one after the other in the order of their names, whatever the order they are
-/// given in, so that two who want the same locks never wait for each other. Those that are acquired
-/// are held, and renewed, while the next is waited for. All should be in one store, and renew
-/// themselves ([`Lock::renew_interval`]): when one is lost while others are waited for, all are
-/// released and acquired again, within the same wait.
+/// They are always acquired one after another in the order of their names, so two callers that want
+/// the same locks never wait for each other. While the next lock is waited for, those already
+/// acquired are held and renewed.
+///
+/// All locks should be in one store, and have a renew interval ([`Lock::renew_interval`]). If one
+/// is lost while others are waited for, all are released and acquired again within the same wait.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,14 +50,14 @@ const SOON: Duration = Duration::from_secs(1);
 /// ```
 #[must_use = "nothing happens before it is acquired"]
 pub struct LockSet<S> {
-    /// By name, each with its place in the order in which they were given.
+    /// Ordered by name, each with its position in the order in which they were given.
     locks: Vec<(usize, Lock<S>)>,
 }
 
 /// Locks that are held together, or were.
 ///
-/// Dropping it releases them in the background, as long as the runtime lives;
-/// [`release`](Self::release) waits for that and says if it failed.
+/// Dropping it releases them in the background, as long as the runtime lives.
+/// [`release`](Self::release) waits for the release and reports whether it failed.
 pub struct HeldSet {
     /// In the order in which they were given.
     held: Vec<Held>,
@@ -64,11 +65,11 @@ pub struct HeldSet {
 }
 
 impl<S: Store> LockSet<S> {
-    /// These locks, as each of them is wanted. Of none, there is nothing to wait for and nothing to
-    /// lose.
+    /// A set of these locks, each with its own options. An empty set is acquired at once and cannot
+    /// be lost.
     ///
     /// # Errors
-    /// `EINVAL` when two of them have the same name.
+    /// `EINVAL` when two of the locks have the same name.
     pub fn new(locks: impl IntoIterator<Item = Lock<S>>) -> Result<Self, Error> {
         let mut locks: Vec<_> = locks.into_iter().enumerate().collect();
         locks.sort_by(|(_, one), (_, other)| one.name().cmp(other.name()));
@@ -87,11 +88,11 @@ impl<S: Store> LockSet<S> {
         locks.find(|lock| lock.name() == name)
     }
 
-    /// Acquires all of the locks if nobody holds any of them, without waiting for whoever does.
+    /// Acquires all of the locks if nobody holds any of them, without waiting for a holder.
     ///
     /// # Errors
-    /// `EBUSY` when one is held; `ESTALE` when one is lost before the last is acquired; those of
-    /// [`acquire`](Self::acquire).
+    /// `EBUSY` when a lock is held; `ESTALE` when one is lost before the last is acquired;
+    /// otherwise as for [`acquire`](Self::acquire).
     ///
     /// # Cancel safety
     /// As [`acquire`](Self::acquire).
@@ -99,25 +100,25 @@ impl<S: Store> LockSet<S> {
         self.acquire_unless(Wait::No, pending()).await
     }
 
-    /// Acquires all of the locks, and waits until it can.
+    /// Acquires all of the locks, and waits as long as it takes.
     ///
     /// # Errors
-    /// Those of [`Lock::acquire`], of the lock that the error names. None of them is held then: for
-    /// up to a second it is waited until those that were acquired are released, and that goes on in
-    /// the background if the store takes longer.
+    /// As for [`Lock::acquire`]; the error names the lock. No lock is held then. The call waits up
+    /// to a second until the locks it had acquired are released. If the store takes longer, the
+    /// release goes on in the background.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the attempt; in the background it is seen to that nothing of it is
-    /// left.
+    /// Dropping the future ends the attempt. Whatever the attempt has written is cleaned up in the
+    /// background.
     pub async fn acquire(&self) -> Result<HeldSet, Error> {
         self.acquire_unless(Wait::Forever, pending()).await
     }
 
-    /// Acquires all of the locks, and waits at most this long for all of them together. Zero is as
-    /// [`try_acquire`](Self::try_acquire).
+    /// Acquires all of the locks, and waits at most this long for all of them together. Zero means
+    /// the same as [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
-    /// `ETIMEDOUT`; those of [`acquire`](Self::acquire).
+    /// `ETIMEDOUT` when the time is over; otherwise as for [`acquire`](Self::acquire).
     ///
     /// # Cancel safety
     /// As [`acquire`](Self::acquire).
@@ -125,10 +126,10 @@ impl<S: Store> LockSet<S> {
         self.acquire_unless(Wait::at_most(limit), pending()).await
     }
 
-    /// Acquires all of the locks, with this wait for all of them together, until `cancel` ends.
+    /// Acquires all of the locks until `cancel` completes; `wait` is for all of them together.
     ///
     /// # Errors
-    /// Those of [`try_acquire`](Self::try_acquire) and [`acquire_within`](Self::acquire_within), and
+    /// As for [`try_acquire`](Self::try_acquire) and [`acquire_within`](Self::acquire_within), and
     /// `ECANCELED`.
     ///
     /// # Cancel safety
@@ -159,19 +160,19 @@ impl<S: Store> LockSet<S> {
     }
 }
 
-/// The locks of a set that are held so far, and how long the others are waited for.
+/// The locks of a set that are held so far, and how long to wait for the others.
 struct Attempt<'a, C> {
     wait: Wait,
     since: BootInstant,
     cancel: Pin<&'a mut C>,
     is_cancelled: bool,
-    /// The store has answered once: it is waited for when it goes away.
+    /// The store has answered once, so an outage is waited out.
     has_answered: bool,
     held: Vec<Held>,
 }
 
 impl<C: Future<Output = ()>> Attempt<'_, C> {
-    /// Acquires the next lock; releases all that it has when one of them is lost meanwhile.
+    /// Acquires the next lock. If one of the held locks is lost meanwhile, releases them all.
     async fn acquire<S: Store>(&mut self, lock: &Lock<S>) -> Result<(), Error> {
         let wait = match self.left() {
             Some((limit, Duration::ZERO)) if !self.held.is_empty() => {
@@ -212,7 +213,7 @@ impl<C: Future<Output = ()>> Attempt<'_, C> {
         }
     }
 
-    /// How long is waited at most, and what is left of that; none without a limit.
+    /// The limit of the wait, and how much of it is left; none without a limit.
     fn left(&self) -> Option<(Duration, Duration)> {
         let Wait::For(limit) = self.wait else {
             return None;
@@ -221,14 +222,14 @@ impl<C: Future<Output = ()>> Attempt<'_, C> {
         Some((limit, limit.saturating_sub(waited)))
     }
 
-    /// A store that has gone away is waited for.
+    /// Whether to wait for a store that has gone away.
     fn waits_on(&self, error: &Error) -> bool {
         let is_away = error.kind() == ErrorKind::Unanswered;
         is_away && self.has_answered && self.wait != Wait::No
     }
 
-    /// What is left is released before anything is acquired again: whoever waits for it may have it
-    /// first, and two attempts of one ID would be the same holder.
+    /// Releases the remaining locks before anything is acquired again. This lets waiters go first.
+    /// It also keeps two attempts with one ID apart, which would be the same holder.
     async fn start_over(&mut self, lost: &LockName, why: LeaseLost) -> Result<(), Error> {
         if self.wait == Wait::No {
             return Err(Kind::Lost(why).at(lost));
@@ -258,26 +259,27 @@ impl HeldSet {
         self.held.iter()
     }
 
-    /// What is known of all of them, for whoever must end with the first that is lost.
+    /// The state of all the leases, for code that must stop when the first of them is lost.
     #[must_use]
     pub fn lease(&self) -> &LeaseWatch {
         &self.lease
     }
 
-    /// Until when all of them are held if none is renewed; none for leases without an end, the boot
-    /// when one is lost. Whatever the locks protect must have ended by then.
+    /// The time until which all locks are held if none is renewed. None for leases without an end.
+    /// Once a lock is lost, this is the time of boot. All work that the locks protect must end by
+    /// then.
     #[must_use]
     pub fn deadline(&self) -> Option<BootInstant> {
         self.lease.deadline()
     }
 
-    /// The first one that is held no more, and why; none while all are held.
+    /// The first lock that is lost, and why; none while all are held.
     #[must_use]
     pub fn first_lost(&self) -> Option<(&Held, LeaseLost)> {
         first_lost(&self.held)
     }
 
-    /// Returns when one of the locks is held no more, at the deadline at the latest, with that one.
+    /// Returns when a lock is lost, with that lock and the reason: at the deadline at the latest.
     pub async fn lost(&self) -> (&Held, LeaseLost) {
         let why = self.lease.lost().await;
         let first = self.held.first().map(|held| (held, why));
@@ -287,11 +289,11 @@ impl HeldSet {
         }
     }
 
-    /// Ends all of the leases: only these, and nothing where they are not there any more. To be
-    /// called when all that the locks protect is over.
+    /// Ends these leases and no others; ignores those that no longer exist. Call it when all work
+    /// that the locks protect has ended.
     ///
     /// # Errors
-    /// As [`Held::release`], of the first lock for which it failed. Each is tried.
+    /// As for [`Held::release`], for the first lock that could not be released. All are tried.
     pub async fn release(self) -> Result<(), Error> {
         release(self.held).await
     }
@@ -306,7 +308,7 @@ impl<'a> IntoIterator for &'a HeldSet {
     }
 }
 
-/// Each lock by itself, to be released, or detached, by itself.
+/// Yields each lock, to be released or detached by itself.
 impl IntoIterator for HeldSet {
     type Item = Held;
     type IntoIter = std::vec::IntoIter<Held>;
@@ -327,7 +329,7 @@ fn first_lost(held: &[Held]) -> Option<(&Held, LeaseLost)> {
     held.iter().find_map(lost)
 }
 
-/// All at the same time: a store that is silent keeps no lock longer than it must.
+/// Releases all at the same time, so a silent store delays each lock as little as possible.
 async fn release(held: Vec<Held>) -> Result<(), Error> {
     let releasing: Vec<_> = held
         .into_iter()

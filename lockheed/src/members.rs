@@ -1,8 +1,8 @@
-//! Several holders of one lock, as they are kept in its object.
+//! Several holders of one lock, and how its object stores them.
 //!
-//! To programs that know mutexes only, the lock is held by one lease, [`GROUP`], which lasts as
-//! long as that of any member. The members' own leases are in an annotation, since such programs
-//! keep annotations. They count as long as the lock has the group's lease and no other.
+//! To programs that know mutexes only, one lease holds the lock: [`GROUP`], which lasts as long as
+//! the longest member's. The members' own leases are in an annotation, since such programs keep
+//! annotations. They count as long as the lock has the group's lease and no other.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -21,23 +21,24 @@ const HOLDERS: &str = "lockheed/holders";
 
 #[derive(Deserialize, Serialize)]
 struct Members {
-    /// How many there may be; none where there is no limit.
+    /// How many members are allowed; none without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slots: Option<NonZeroU32>,
     leases: BTreeMap<String, Lease>,
 }
 
 impl Object {
-    /// The lock that is kept in it. One without [`RECORD`] was made beforehand: nobody holds it.
+    /// Reads the lock in this object. An object without [`RECORD`] was made beforehand: nobody
+    /// holds it.
     ///
     /// # Errors
-    /// `EINVAL`: what is wrong with it, and where.
+    /// `EINVAL`, with what is wrong and where.
     pub fn record(&self) -> Result<Record, InvalidRecord> {
         let mut record = written(&self.name, self.data.get(RECORD))?;
         if !is_of_group(&record) {
             return Ok(record);
         }
-        // Members that cannot be read are waited for as one holder, until the group's lease is over.
+        // Unreadable members count as one holder until the group's lease expires.
         let members = self.annotations.get(HOLDERS);
         let members = members.and_then(|text| serde_json::from_str::<Members>(text).ok());
         if let Some(members) = members {
@@ -47,7 +48,7 @@ impl Object {
         Ok(record)
     }
 
-    /// Keeps this lock in it.
+    /// Stores this lock in the object.
     pub fn set_record(&mut self, record: &Record) {
         self.annotations.remove(HOLDERS);
         let text = if record.mode == Mode::Exclusive || record.leases.is_empty() {
@@ -57,7 +58,7 @@ impl Object {
                 slots: record.mode.slots(),
                 leases: record.leases.clone(),
             };
-            // It fails only for maps whose keys are not texts, and there are none.
+            // Fails only for maps whose keys are not strings, and there are none.
             let text = serde_json::to_string(&members).unwrap_or_default();
             self.annotations.insert(HOLDERS.to_owned(), text);
             let mut group = of_group(&record.leases);
@@ -85,7 +86,7 @@ fn is_of_group(record: &Record) -> bool {
     record.leases.len() == 1 && record.leases.contains_key(GROUP)
 }
 
-/// The lease that outlasts all of these, and takes as long as the longest.
+/// A lease that ends with the last of these and has the longest length.
 fn of_group(leases: &BTreeMap<String, Lease>) -> Lease {
     let expires = leases.values().map(|lease| lease.expires).max();
     let lengths: Option<Vec<_>> = leases.values().map(Lease::duration).collect();
@@ -132,7 +133,7 @@ mod tests {
         let alone = group(Mode::Exclusive, &[("a", 30)]);
         assert_eq!(object(&alone).record().unwrap(), alone);
         assert!(object(&alone).annotations.is_empty());
-        // Nobody holds it in any way.
+        // Nobody holds it in any mode.
         let empty = object(&group(slots(3), &[]));
         assert_eq!(empty.record().unwrap(), Record::mutex("x"));
         assert!(empty.annotations.is_empty());
@@ -148,7 +149,8 @@ mod tests {
         assert_eq!(leases[0].duration(), Some(Duration::from_secs(30)));
     }
 
-    /// Such a program drops what it does not know of the lock, and takes the lock once it is over.
+    /// Such a program drops what it does not know, and takes the lock once the group's lease has
+    /// expired.
     #[test]
     fn members_count_as_long_as_the_lock_is_the_groups() {
         let record = group(Mode::Shared, &[("a", 30), ("b", 10)]);

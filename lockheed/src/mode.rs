@@ -2,20 +2,22 @@
 
 use std::{fmt, num::NonZeroU32};
 
-/// How many may hold a lock at once. While some hold it in one way, nobody can in another.
+/// How many may hold a lock at once. While a lock is held in one mode, nobody can hold it in
+/// another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// One holder, and nobody beside it: a mutex.
+    /// One holder only: a mutex.
     #[default]
     Exclusive,
-    /// Any number of holders, as readers do it.
+    /// Any number of holders, as for readers.
     Shared,
-    /// So many holders at most: a semaphore. Whoever wants one must say the same number.
+    /// At most this many holders: a semaphore. Everybody who uses the lock must give the same
+    /// number.
     Slots(NonZeroU32),
 }
 
 impl Mode {
-    /// How many may hold the lock at once; none where there is no limit.
+    /// How many may hold the lock at once; none if there is no limit.
     pub(crate) fn limit(self) -> Option<usize> {
         match self {
             Self::Exclusive => Some(1),
@@ -24,7 +26,7 @@ impl Mode {
         }
     }
 
-    /// Goes on after "it is held".
+    /// The words that follow "it is held".
     pub(crate) fn in_words(self) -> String {
         match self {
             Self::Exclusive => "exclusively".to_owned(),
@@ -33,7 +35,7 @@ impl Mode {
         }
     }
 
-    /// How many slots there are, where they are counted.
+    /// The number of slots, if the lock has slots.
     #[must_use]
     pub fn slots(self) -> Option<NonZeroU32> {
         match self {

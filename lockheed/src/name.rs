@@ -14,9 +14,9 @@ use crate::key::{self, InvalidKey};
 /// The longest DNS name.
 const LONGEST: usize = 253;
 
-/// The name of a lock: one that an object of Kubernetes can have (a DNS subdomain name, RFC 1123),
-/// up to 253 bytes. Those of ConfigMaps have a prefix, and in a directory a suffix: where that does
-/// not fit, the store refuses the name.
+/// The name of a lock: any name that a Kubernetes object can have (a DNS subdomain name, RFC 1123),
+/// up to 253 bytes. Stores add a prefix (ConfigMaps) or a suffix (directories), and refuse a name
+/// that is then too long.
 ///
 /// ```
 /// use lockheed::LockName;
@@ -24,8 +24,8 @@ const LONGEST: usize = 253;
 /// assert!("Deploy".parse::<LockName>().is_err());
 /// ```
 ///
-/// It may be made [from a key](Self::from_key). Two that are the same text are the same name,
-/// whichever key they were made from.
+/// A name can be made [from a key](Self::from_key). Names with the same text are equal, whichever
+/// keys they were made from.
 #[derive(Clone, Debug)]
 pub struct LockName {
     name: String,
@@ -37,12 +37,13 @@ pub struct LockName {
 pub struct InvalidName(String);
 
 impl LockName {
-    /// The name of the lock that this key stands for, which may be any text up to 4096 bytes: what
-    /// can be read of it, at most 30 characters, and 32 hexadecimal digits of its SHA-256 (the
-    /// README has it to the letter). It has at most 63 bytes, and stays the same in all versions.
+    /// The name of the lock for this key, which may be any text of up to 4096 bytes. The name has
+    /// the readable part of the key, at most 30 characters, and 32 hexadecimal digits of its
+    /// SHA-256; the README has the exact rule. It is at most 63 bytes long, and is the same in all
+    /// versions.
     ///
-    /// Whoever acquires the lock keeps the key with it. An object that is kept for another key is
-    /// refused by whatever is given this name.
+    /// Acquiring the lock stores the key in its object. If an object is stored for another key,
+    /// every call with this name refuses it.
     ///
     /// ```
     /// use lockheed::LockName;
@@ -53,7 +54,7 @@ impl LockName {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` when it is empty, or longer.
+    /// `EINVAL` when the key is empty or too long.
     pub fn from_key(key: &str) -> Result<Self, InvalidKey> {
         let name = key::name_of(key)?;
         let key = Some(key.to_owned());
@@ -66,7 +67,7 @@ impl LockName {
         &self.name
     }
 
-    /// The key that it was made from.
+    /// The key that the name was made from, if it was.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()

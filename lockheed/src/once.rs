@@ -1,11 +1,11 @@
-//! A future that ends once.
+//! A future that completes once and may be polled again.
 
 use std::{
     future::{Future, poll_fn},
     task::Poll,
 };
 
-/// Ends when the other future does, and may be polled after that, as a future need not.
+/// Completes when the other future does. Unlike other futures, it may be polled after that.
 pub(crate) fn ended(future: impl Future<Output = ()>) -> impl Future<Output = ()> {
     let mut future = Box::pin(future);
     let mut is_over = false;

@@ -12,22 +12,22 @@ use crate::{
     store::{self, Object, Scope, Store, StoreError, StoreErrorKind},
 };
 
-/// A lock does not change hands faster. Whoever is far back in its queue has so much time for each
-/// that comes before it, and need not look at all that they do.
+/// The shortest time in which a lock changes hands. A waiter far back in the queue has this much
+/// time for each waiter ahead of it, and need not read every change.
 const ROUND: Duration = Duration::from_millis(2);
 
-/// The longest time without a look, whoever comes before.
+/// The longest time without a read, however many waiters are ahead.
 const LATEST: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(crate) struct Place<S> {
     pub(crate) store: Arc<S>,
     pub(crate) name: LockName,
-    /// Who wants it.
+    /// The contender's ID.
     pub(crate) id: String,
-    /// Of each request.
+    /// The limit for each request.
     pub(crate) timeout: Duration,
-    /// One alone can be next, so that it may wait in the store's own queue.
+    /// The contender may wait in the store's own queue: only one at a time can be next.
     pub(crate) waits_in_line: bool,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Watch<W> {
     queue: Queue,
 }
 
-/// The watch of nothing.
+/// A watch of nothing.
 pub(crate) struct NoWatch;
 
 impl<S: Store> Place<S> {
@@ -51,7 +51,7 @@ impl<S: Store> Place<S> {
         answer.unwrap_or_else(|_| Err(StoreError::silent(late)))
     }
 
-    /// The object and the clock.
+    /// Reads the object and the clock.
     async fn look(&self) -> Result<(Option<Object>, Duration), StoreError> {
         let object = match self.store.get(&self.name).await {
             Ok(object) => Some(object),
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::{DirStore, Mode, Timestamp, fair::Waiter};
 
-    /// Far back in the queue, one look stands for several changes.
+    /// Far back in the queue, one read covers several changes.
     #[tokio::test]
     async fn whoever_has_time_does_not_look_at_each_change() {
         let dir = tempfile::tempdir().unwrap();

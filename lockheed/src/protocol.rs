@@ -1,4 +1,5 @@
-//! The mutex as the lease engine plays it: how the object is read and judged, and what claims, extends, releases and fences it.
+//! The mutex protocol for the lease engine: how to judge the object, and the writes that claim,
+//! extend, release and fence it.
 
 mod broken;
 mod edit;
@@ -41,21 +42,21 @@ pub struct Contender {
     pub name: LockName,
     /// The holder's ID.
     pub id: String,
-    /// Added to the lock's tags when it is acquired.
+    /// Tags to add to the lock when it is acquired.
     pub tags: Vec<String>,
-    /// The other tags go then.
+    /// Removes all other tags then.
     pub reset_tags: bool,
-    /// Takes the lock away from whoever holds it, where this holds.
+    /// Takes the lock from its holder if this condition holds.
     pub force: Option<Condition>,
     /// How many may hold the lock at once.
     pub mode: Mode,
-    /// It waits in the lock's queue, and is served in turn.
+    /// It waits in the lock's queue and is served in turn.
     pub fair: bool,
-    /// In the queue, those with a higher one come first.
+    /// Its priority in the queue; higher ones come first.
     pub priority: u32,
     /// How far clocks may differ.
     pub skew: Skew,
-    /// Goes into the lease, for stores that can tell whether a holder lives.
+    /// A number for the lease by which some stores can tell whether the holder is alive.
     pub alive: Option<u64>,
 }
 
@@ -63,27 +64,27 @@ pub struct Contender {
 #[derive(Debug)]
 pub struct Mutex {
     contender: Contender,
-    /// Nothing but a lease that is there is wanted.
+    /// It only renews an existing lease.
     renews: bool,
-    /// A lease of ours that is there keeps its length.
+    /// An existing lease of ours keeps its length.
     keeps_length: bool,
     observed: Observed,
-    /// Of the object that was seen last.
+    /// The record of the object that was seen last.
     record: Option<Result<Record, Refusal>>,
-    /// Those who wait for it in turn.
+    /// The waiters in its queue.
     queue: Queue,
-    /// Which of them we are, and since when.
+    /// Our position in the queue, and since when.
     position: Option<(usize, BootInstant)>,
-    /// Who was the last whose lease was broken.
+    /// Whose lease was broken last.
     broken: Option<Broken>,
 }
 
-/// There is nothing but the lock's object to be known.
+/// The protocol needs to know nothing but the lock's object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nothing {}
 
 impl Mutex {
-    /// As nobody has seen it yet.
+    /// A mutex that nobody has seen yet.
     #[must_use]
     pub fn new(contender: Contender) -> Self {
         Self {
@@ -98,21 +99,21 @@ impl Mutex {
         }
     }
 
-    /// For one who wants nothing but to renew a lease that is there.
+    /// Only renews an existing lease.
     #[must_use]
     pub fn renewing(mut self) -> Self {
         self.renews = true;
         self
     }
 
-    /// A lease of this ID that is there already keeps its length when it is extended.
+    /// An existing lease of this ID keeps its length when it is extended.
     #[must_use]
     pub fn keeping_the_length(mut self) -> Self {
         self.keeps_length = true;
         self
     }
 
-    /// The record, if there is an object, and it is one of a mutex.
+    /// The record, if the object exists and is a mutex.
     fn record(&self) -> Result<Option<&Record>, Refusal> {
         match &self.record {
             None => Ok(None),
@@ -172,7 +173,7 @@ impl Protocol for Mutex {
         self.verdict(now)
     }
 
-    /// A lease that was extended is news, since it says until when to wait.
+    /// An extended lease counts as different, since the wait now ends at another time.
     fn is_same(&self, one: &HeldBy, other: &HeldBy) -> bool {
         one == other
     }
@@ -183,7 +184,7 @@ impl Protocol for Mutex {
     }
 
     fn nonce(&self, _: &Object) -> Option<Nonce> {
-        // Beside a place there may be a lease of an earlier attempt, which is over.
+        // Beside our place there may be an expired lease of an earlier attempt.
         let place = self
             .position
             .and_then(|(at, _)| self.queue.waiters().get(at));
@@ -326,13 +327,13 @@ impl From<Failure<Mutex>> for Kind {
     }
 }
 
-/// The earliest that the store's clock may show.
+/// The earliest time that the store's clock may show.
 fn earliest(now: Moment) -> Timestamp {
     let earliest = |store: StoreTime| store.earliest;
     Timestamp::from_unix(now.store.map_or(Duration::ZERO, earliest))
 }
 
-/// The latest.
+/// The latest time that it may show.
 fn latest(now: Moment) -> Timestamp {
     let latest = |store: StoreTime| store.latest;
     Timestamp::from_unix(now.store.map_or(Duration::ZERO, latest))

@@ -1,4 +1,4 @@
-//! What is written into a lock: the record, shared with Go programs.
+//! The record: what is stored in a lock, in a form shared with Go programs.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use crate::{Mode, Timestamp, Token, store::Version};
 
-/// The lock type that this crate knows. Fresh objects of Go programs have an empty one, which means the same.
+/// The only lock type that this crate knows. Go programs create objects with an empty type, which
+/// means the same.
 pub(crate) const MUTEX: &str = "mutex";
 
-/// A lock as its JSON has it. What this crate does not know is kept.
+/// A lock as its JSON describes it. Unknown fields are kept.
 ///
 /// ```
 /// use lockheed::Record;
@@ -28,14 +29,14 @@ pub struct Record {
     /// `mutex`, or empty, which means the same.
     #[serde(default, rename = "lockType")]
     pub lock_type: String,
-    /// Who holds the lock, by the holder's ID. Leases that are over may be among them.
+    /// The holders' leases, by ID. Some may have expired.
     #[serde(default, deserialize_with = "null_as_default")]
     pub leases: BTreeMap<String, Lease>,
-    /// How those hold it whose leases these are. It is not part of the JSON, in which a group of
-    /// holders is one: [`Object::record`](crate::store::Object::record) knows them.
+    /// How the holders share the lock. This is not part of the JSON, where a group of holders
+    /// counts as one: [`Object::record`](crate::store::Object::record) fills it in.
     #[serde(skip)]
     pub mode: Mode,
-    /// Free words about the lock.
+    /// Free-form words about the lock.
     #[serde(
         default,
         deserialize_with = "null_as_default",
@@ -49,22 +50,24 @@ pub struct Record {
     other: Map<String, Value>,
 }
 
-/// The right of one holder, for a time.
+/// One holder's right to the lock, for a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The holder's ID.
     #[serde(default, rename = "instanceID")]
     pub holder: String,
-    /// When it is over, on the store's clock; [`Timestamp::NEVER`] for a lease without an end.
+    /// When the lease expires, on the store's clock; [`Timestamp::NEVER`] for a lease without an
+    /// end.
     pub expires: Timestamp,
-    /// How long it lasts from when it was written, in milliseconds. Leases of Go programs, and those without an end, have none.
+    /// The lease's length from when it was written, in milliseconds. Leases of Go programs, and
+    /// those without an end, have none.
     #[serde(
         default,
         rename = "durationMillis",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) millis: Option<u64>,
-    /// `expires` is of the holder's own clock, which may show anything. So are the leases of
+    /// `expires` comes from the holder's own clock, which may be wrong. This is so for leases of
     /// client-go.
     #[serde(
         default,
@@ -72,24 +75,24 @@ pub struct Lease {
         skip_serializing_if = "std::ops::Not::not"
     )]
     pub(crate) by_holders_clock: bool,
-    /// The fencing token, as soon as a write after the acquiring one could put it down.
+    /// The fencing token. The first write after the one that acquired the lease can record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
-    /// What proves that the holder lives, where the store can tell.
+    /// A number that proves the holder is alive, for stores that can check.
     #[serde(
         default,
         rename = "proofOfLife",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) alive: Option<u64>,
-    /// Tells this write from every other one.
+    /// Distinguishes this write from all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<String>,
-    /// How often somebody else was first while this one waited; none for one that has not waited.
+    /// How often others were first while this holder waited; none if it did not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) passed: Option<u32>,
-    /// Its holder was named by whoever held the lock before, and has not come yet; how many were
-    /// named with it before it.
+    /// The previous holder named this one, which has not taken the lock yet; how many were named
+    /// before it at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) granted: Option<u32>,
     #[serde(flatten)]
@@ -125,16 +128,16 @@ impl Record {
         }
     }
 
-    /// Reads the JSON.
+    /// Reads a record from its JSON.
     ///
     /// # Errors
-    /// `EINVAL`: what is wrong with it, and where.
+    /// `EINVAL`, with what is wrong and where.
     pub fn from_json(text: &str) -> Result<Self, InvalidRecord> {
         serde_json::from_str(text).map_err(InvalidRecord)
     }
 
-    /// Puts down the tokens that are not put down yet, before the object with this version becomes
-    /// another: the version tells that of its last writer, since each writer does so.
+    /// Records the missing tokens before the object gets another version. This version is the token
+    /// of the last writer, because each writer does this.
     pub(crate) fn note_tokens(&mut self, version: &Version) {
         let ours = |lease: &&mut Lease| lease.nonce.is_some() && !lease.is_granted();
         for lease in self.leases.values_mut().filter(ours) {
@@ -145,13 +148,14 @@ impl Record {
     /// The JSON, on one line.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // It fails only for maps whose keys are not texts, and there are none.
+        // Fails only for maps whose keys are not strings, and there are none.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
 impl Lease {
-    /// A lease that is over at this time on the store's clock, and was written this long before; Go programs write no length.
+    /// A lease that expires at this time on the store's clock and was written `length` before. Go
+    /// programs write no length.
     #[must_use]
     pub fn new(holder: &str, expires: Timestamp, length: Option<Duration>) -> Self {
         Self {
@@ -168,7 +172,7 @@ impl Lease {
         }
     }
 
-    /// The same of a holder that writes what its own clock shows.
+    /// The same, for a holder that writes its own clock's time.
     #[cfg(feature = "kube")]
     pub(crate) fn by_holders_clock(self) -> Self {
         Self {
@@ -177,30 +181,30 @@ impl Lease {
         }
     }
 
-    /// Takes over what this crate does not know in an older state of the lease.
+    /// Keeps the unknown fields of an older state of the lease.
     pub(crate) fn keep_unknown(&mut self, older: &Self) {
         self.other = older.other.clone();
     }
 
-    /// How long it lasts from when it was written; none when it does not say, or has no end.
+    /// The lease's length from when it was written; none when it has none or does not say.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         self.millis.map(Duration::from_millis)
     }
 
-    /// Whether it is as it was written, though somebody else may have put down its token.
+    /// Whether both come from the same write, even if somebody else has recorded the token since.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_same_write = self.nonce.is_some() && self.nonce == other.nonce;
         self == other || is_same_write && self.expires == other.expires && !self.is_granted()
     }
 
-    /// Whether its holder was named by whoever held the lock before, and has not come yet.
+    /// Whether the previous holder named this one, which has not taken the lock yet.
     #[must_use]
     pub fn is_granted(&self) -> bool {
         self.granted.is_some()
     }
 
-    /// Whether it is over at this time of the store's clock.
+    /// Whether the lease has expired at this time of the store's clock.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         !self.expires.is_never() && self.expires <= now
@@ -222,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    /// As Go programs leave it, with what they do not know in it.
+    /// As Go programs write it, with fields that they do not know.
     const FOREIGN: &str = r#"{"name":"deploy","lockType":"mutex","leases":{"a1":{"instanceID":"a1","expires":"2030-01-02T03:04:05.123456789+02:00","note":[1,null]}},"tags":["x"],"more":{"b":1}}"#;
 
     #[test]

@@ -1,7 +1,7 @@
-//! Where locks are kept: a small interface, and what stands behind it.
+//! Where locks are kept: the [`Store`] trait and the stores of this crate.
 //!
-//! All locking logic stands above [`Store`], which only has to keep objects, number their versions
-//! and compare them. Whoever writes a store of their own checks it with the suite
+//! All locking logic is built on [`Store`]. A store only keeps objects, numbers their versions and
+//! compares versions. If you write a store of your own, check it with the suite
 //! `lockheed::conformance` (feature `conformance`).
 
 #[cfg_attr(not(target_os = "linux"), path = "store/no_dir.rs")]
@@ -27,107 +27,120 @@ pub use token::{InvalidToken, Token};
 
 use crate::{LockName, Timestamp};
 
-/// The entry of [`Object::data`] that has the lock's JSON.
+/// The key in [`Object::data`] whose value is the lock's JSON.
 pub const RECORD: &str = "lock";
 
-/// The label by which a ConfigMap is known as a lock.
+/// The label that marks a ConfigMap as a lock.
 pub const LABEL: &str = "lockheed/lock";
 
 /// A place that keeps locks.
 ///
-/// A call may take as long as it likes and may be dropped at any time: whoever calls sets a limit, and finds out by reading again what
-/// became of a write whose answer it has not seen. An implementation never repeats a write by itself.
+/// A call may take any time and may be dropped at any time. The caller sets a limit. If it has not
+/// seen the answer to a write, it reads again to find out what happened. An implementation never
+/// repeats a write by itself.
 pub trait Store: Send + Sync + 'static {
     /// See [`Store::watch`].
     type Watch: Watch;
 
-    /// The object as it is now, not as a cache remembers it.
+    /// Reads the object from the store itself, not from a cache.
     ///
     /// # Errors
-    /// [`NotFound`](StoreErrorKind::NotFound) when there is none; `Denied`, `Invalid`, `Unavailable`.
+    /// [`NotFound`](StoreErrorKind::NotFound) when there is none; `Denied`, `Invalid`,
+    /// `Unavailable`.
     fn get(&self, name: &LockName) -> impl Future<Output = Result<Object, StoreError>> + Send;
 
-    /// Creates it; `uid` and `version` are the store's to choose, and are in the answer.
+    /// Creates the object. The store chooses `uid` and `version`, and the answer has them.
     ///
     /// # Errors
-    /// [`Exists`](StoreErrorKind::Exists) when there is one; `Denied`, `Invalid`, `Unavailable`, `Unknown`.
+    /// [`Exists`](StoreErrorKind::Exists) when there is one already; `Denied`, `Invalid`,
+    /// `Unavailable`, `Unknown`.
     fn create(&self, object: &Object) -> impl Future<Output = Result<Object, StoreError>> + Send;
 
-    /// Replaces it, if it still has this version and UID; the answer has the new version.
+    /// Replaces the object if its version and UID are still these. The answer has the new version.
     ///
     /// # Errors
-    /// [`Conflict`](StoreErrorKind::Conflict) when it was changed, `NotFound` when it is gone; `Denied`, `Invalid`, `Unavailable`, `Unknown`.
+    /// [`Conflict`](StoreErrorKind::Conflict) when it was changed, `NotFound` when it is gone;
+    /// `Denied`, `Invalid`, `Unavailable`, `Unknown`.
     fn update(&self, object: &Object) -> impl Future<Output = Result<Object, StoreError>> + Send;
 
-    /// Removes it, if it still has this version and UID.
+    /// Deletes the object if its version and UID are still these.
     ///
     /// # Errors
     /// As [`update`](Self::update).
     fn delete(&self, object: &Object) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Every lock, in the order of the names.
+    /// Reads all locks, ordered by name.
     ///
     /// # Errors
     /// `Denied`, `Unavailable`.
     fn list(&self) -> impl Future<Output = Result<Vec<Object>, StoreError>> + Send;
 
-    /// Begins to watch. What was written or deleted after `since` is told, in order, though of several versions in between some may be
-    /// left out. The state at the beginning may be told once more. A watch that may be dead, because nothing was heard of the store for long,
-    /// ends by itself. Without `since`, which is how a lock is watched that does not exist, the objects that there are come first.
-    /// A store that keeps a queue of waiters may tell whoever watches one lock that it is free only when its turn has come.
+    /// Starts a watch. It reports every write and deletion after `since`, in order, but may skip
+    /// intermediate versions. It may report the state at `since` once more.
+    ///
+    /// Without `since`, it first reports the objects that exist now; this is also how to watch a
+    /// lock that does not exist. A watch that may be dead, because the store has been silent for
+    /// long, ends by itself.
+    ///
+    /// A store that keeps a queue of waiters may report to the watcher of one lock that it is free
+    /// only once it is that watcher's turn.
     ///
     /// # Errors
-    /// `Denied`, `Unavailable`. A version too old to begin from is no error here: such a watch has just [ended](Watch::next).
+    /// `Denied`, `Unavailable`. If `since` is too old to start from, that is no error: the watch
+    /// has just [ended](Watch::next).
     fn watch(
         &self,
         scope: &Scope,
         since: Option<&Version>,
     ) -> impl Future<Output = Result<Self::Watch, StoreError>> + Send;
 
-    /// The store's clock, or somewhat less: it may be behind by as long as the last answer was under way, and is never ahead. It is what [`expires`](crate::Lease::expires) is written from and compared with, is never this machine's wall clock, and a
-    /// step of that does not move it.
+    /// Reads the store's clock. The result may be behind by as long as the last answer was under
+    /// way, and is never ahead. [`expires`](crate::Lease::expires) is written from this clock and
+    /// compared with it. It is never this machine's wall clock, and setting that clock does not
+    /// move it.
     ///
     /// # Errors
-    /// `Denied`, `Unavailable`, where it must be asked for and has not answered.
+    /// `Denied`, `Unavailable`, if the store must be asked and has not answered.
     fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
 
-    /// How far [`now`](Self::now) may be from what another contender takes it for.
+    /// How far [`now`](Self::now) may differ from what another contender sees as the time.
     fn clock_skew(&self) -> Duration;
 }
 
-/// The changes of one lock or of all.
+/// The changes of one lock, or of all locks.
 pub trait Watch: Send + 'static {
-    /// The next change; none when the watch has ended, and what it was for must be read again.
+    /// Returns the next change, or none when the watch has ended; the caller must then read again.
     /// Dropping the future loses no change.
     ///
     /// # Errors
-    /// `Denied`, `Unavailable`; the watch has ended then too.
+    /// `Denied`, `Unavailable`; the watch has then ended too.
     fn next(&mut self) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
 
-    /// Nothing has to be told for so long. A store that looks what has changed may look once for all
-    /// that happens until then; others tell it as it comes.
+    /// Allows the watch to report nothing for this long. A store that polls may then poll once for
+    /// all changes until then; other stores report changes as they come.
     fn rest(&mut self, pause: Duration) {
         let _ = pause;
     }
 }
 
-/// What is watched.
+/// What to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// One lock, whether it exists or not.
+    /// One lock, whether or not it exists.
     Lock(LockName),
-    /// The same, and every change is told at once, whoever's turn it is in a queue of the store.
+    /// The same, but with every change at once, whoever's turn it is in the store's queue.
     EachChange(LockName),
     /// Every lock of the store.
     All,
 }
 
-/// What a watch tells.
+/// A change that a watch reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The object was created or replaced, and is now so.
+    /// The object was created or replaced, and this is its new state.
     Written(Object),
-    /// The object was deleted; its version is that of the deletion, where the store has one, or its last.
+    /// The object was deleted. Its version is the deletion's if the store has one, otherwise the
+    /// last one.
     Deleted(Object),
 }
 
@@ -136,19 +149,20 @@ pub enum Change {
 pub struct Object {
     /// The lock's name.
     pub name: LockName,
-    /// Tells this object from an earlier one of that name. Empty before it is created.
+    /// Distinguishes this object from an earlier one of the same name. Empty before it is created.
     pub uid: String,
-    /// Which of its states this is. Empty before it is created.
+    /// The version of this state. Empty before it is created.
     pub version: Version,
-    /// Texts by key; [`RECORD`] has the lock. The others are somebody's, and are kept.
+    /// Texts by key. The lock is at [`RECORD`]; other keys belong to somebody else and are kept.
     pub data: BTreeMap<String, String>,
-    /// Annotations by key. Those that are not about the lock are somebody's, and are kept.
+    /// Annotations by key. Those that are not about the lock belong to somebody else and are kept.
     pub annotations: BTreeMap<String, String>,
-    /// Whatever else the store has there, in a form of its own: it goes back as it came.
+    /// Everything else that the store has in the object, in the store's own form. It is written
+    /// back unchanged.
     pub rest: String,
 }
 
-/// A store's call that failed.
+/// A failed call to a store.
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -158,26 +172,27 @@ pub struct StoreError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What the locking logic makes of a failure.
+/// The kind of a failure, as far as the locking logic is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
     /// There is no such object. `ENOENT`.
     NotFound,
-    /// There is one already. `EEXIST`.
+    /// There is already such an object. `EEXIST`.
     Exists,
-    /// It is not in the state that the call was for. `EAGAIN`.
+    /// The object is not in the state that the call requires. `EAGAIN`.
     Conflict,
-    /// Nothing was changed and nothing will be, and the same call may work later: overload, a refused connection, a failed read.
+    /// Nothing was changed and nothing will be, and the same call may succeed later: overload, a
+    /// refused connection, a failed read.
     Unavailable,
-    /// A write may have been done, or may still be: its answer is lost.
+    /// The answer to a write was lost: the write may have been done, or may still be done.
     Unknown,
-    /// Not allowed; the same call will not work until somebody changes the rights. `EACCES`.
+    /// Not allowed: the same call fails until somebody changes the permissions. `EACCES`.
     Denied,
-    /// It cannot work: what was sent, or what is there, makes no sense, or does not fit.
+    /// The call cannot succeed: the request or the stored object is invalid, or does not fit.
     Invalid,
 }
 
-/// A store that is shared is the same store.
+/// A shared store is the same store.
 impl<S: Store> Store for Arc<S> {
     type Watch = S::Watch;
 
@@ -219,7 +234,7 @@ impl<S: Store> Store for Arc<S> {
 }
 
 impl Object {
-    /// One that is yet to be created.
+    /// An object that is yet to be created.
     #[must_use]
     pub fn new(name: &LockName) -> Self {
         Self {
@@ -234,7 +249,7 @@ impl Object {
 }
 
 impl Scope {
-    /// Whether it takes in the lock of this name.
+    /// Whether this scope includes the lock of this name.
     #[must_use]
     pub fn covers(&self, name: &LockName) -> bool {
         match self {
@@ -245,7 +260,7 @@ impl Scope {
 }
 
 impl Change {
-    /// What it is about.
+    /// The object that changed.
     #[must_use]
     pub fn object(&self) -> &Object {
         match self {
@@ -255,7 +270,7 @@ impl Change {
 }
 
 impl StoreError {
-    /// A failure, with the error number it stands for and a text that names what it was about.
+    /// A failure, with its error number and a text that names the object.
     pub fn new(kind: StoreErrorKind, errno: Errno, text: impl Into<String>) -> Self {
         Self {
             kind,
@@ -266,19 +281,19 @@ impl StoreError {
         }
     }
 
-    /// No answer came in time.
+    /// The store did not answer in time.
     pub(crate) fn silent(kind: StoreErrorKind) -> Self {
         Self::new(kind, Errno::ETIMEDOUT, "the store did not answer in time")
     }
 
-    /// Adds what caused it.
+    /// Adds the cause.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Adds how long the store wants to be left alone.
+    /// Adds how long the store asks callers to wait.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
@@ -291,13 +306,13 @@ impl StoreError {
         self.errno
     }
 
-    /// What to make of it.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    /// How long the store wants to be left alone, if it said so.
+    /// How long the store asked callers to wait, if it did.
     #[must_use]
     pub fn wanted_wait(&self) -> Option<Duration> {
         self.retry_after

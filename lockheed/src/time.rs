@@ -1,4 +1,4 @@
-//! Points in time as they are written into locks: RFC 3339.
+//! Points in time in the format that locks store: RFC 3339.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// A point in time, in nanoseconds, from the year 0000 to 9999.
+/// A point in time, with nanoseconds, from the year 0000 to 9999.
 ///
 /// ```
 /// use lockheed::Timestamp;
@@ -17,17 +17,17 @@ const DAY: i64 = 24 * 60 * 60;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
-    /// Since 1970-01-01T00:00:00Z; negative before.
+    /// Seconds since 1970-01-01T00:00:00Z; negative before.
     seconds: i64,
     nanos: u32,
 }
 
-/// A text that is not a time of RFC 3339. Its errno is `EINVAL`.
+/// A text that is not an RFC 3339 time. Its errno is `EINVAL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidTimestamp(String);
 
 impl Timestamp {
-    /// What stands for "never" in a lock: 9999-12-31T23:59:59Z.
+    /// Stands for "never" in a lock: 9999-12-31T23:59:59Z.
     pub const NEVER: Self = Self {
         seconds: 253_402_300_799,
         nanos: 0,
@@ -36,14 +36,15 @@ impl Timestamp {
     /// 0000-01-01T00:00:00Z.
     const FIRST: i64 = -62_167_219_200;
 
-    /// The time this long after 1970-01-01T00:00:00Z; [`NEVER`](Self::NEVER) where that is later than the year 9999.
+    /// The time this long after 1970-01-01T00:00:00Z; [`NEVER`](Self::NEVER) if that is after the
+    /// year 9999.
     #[must_use]
     pub fn from_unix(since: Duration) -> Self {
         let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         Self::new(seconds, since.subsec_nanos())
     }
 
-    /// How long after 1970-01-01T00:00:00Z this is; zero before.
+    /// The time since 1970-01-01T00:00:00Z; zero for earlier times.
     #[must_use]
     pub fn since_unix(self) -> Duration {
         u64::try_from(self.seconds)
@@ -56,7 +57,7 @@ impl Timestamp {
         self >= Self::NEVER
     }
 
-    /// The time this much later, at most [`NEVER`](Self::NEVER).
+    /// The time this much later, but no later than [`NEVER`](Self::NEVER).
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let nanos = self.nanos + duration.subsec_nanos();
@@ -66,7 +67,7 @@ impl Timestamp {
         Self::new(seconds, nanos % 1_000_000_000)
     }
 
-    /// The time this much earlier, at the earliest the beginning of the year 0000.
+    /// The time this much earlier, but no earlier than the year 0000.
     #[cfg(feature = "kube")]
     pub(crate) fn minus(self, duration: Duration) -> Self {
         let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
@@ -79,7 +80,7 @@ impl Timestamp {
         }
     }
 
-    /// How much later this is than `earlier`; zero when it is not later.
+    /// How much later this is than `earlier`; zero if it is not later.
     #[must_use]
     pub fn after(self, earlier: Self) -> Duration {
         let nanos = |time: Self| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
@@ -89,7 +90,7 @@ impl Timestamp {
         Duration::new(seconds, rest)
     }
 
-    /// The time as people write it: without parts of a second.
+    /// The time without the fraction of the second.
     #[must_use]
     pub fn to_the_second(self) -> Self {
         Self { nanos: 0, ..self }
@@ -112,7 +113,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// In UTC, with as many digits of the second as it has.
+/// Written in UTC, with as many fractional digits as needed.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil(self.seconds.div_euclid(DAY));
@@ -161,7 +162,7 @@ impl HasErrno for InvalidTimestamp {
     }
 }
 
-/// `date-time` of RFC 3339 section 5.6. A leap second counts as the second after it.
+/// Reads `date-time` of RFC 3339 section 5.6. A leap second counts as the second after it.
 fn parse(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let number = |at: usize, digits: usize| -> Option<i64> {
@@ -186,7 +187,7 @@ fn parse(text: &str) -> Option<Timestamp> {
         .then(|| Timestamp::new(seconds, nanos))
 }
 
-/// The nanoseconds, and what follows them.
+/// The nanoseconds, and the rest of the text.
 fn fraction(text: &str) -> Option<(u32, &str)> {
     let Some(rest) = text.strip_prefix('.') else {
         return Some((0, text));
@@ -226,7 +227,8 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01, in the proleptic Gregorian calendar. Years begin in March, so that the leap day is their last.
+/// Days since 1970-01-01, in the proleptic Gregorian calendar. The calculation starts years in
+/// March, so that the leap day comes last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

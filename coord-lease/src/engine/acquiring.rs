@@ -1,4 +1,4 @@
-//! Getting the lock: see, judge, write, and find out what became of writes.
+//! Acquiring the lock: read, judge, write, and find out whether writes were done.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{LeaseLost, Version};
 
-/// How long a store that has never answered is waited for.
+/// How long to wait for a store that has never answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a write is tried for one who does not wait.
+/// How often a contender that does not wait tries a write.
 const TRIES: u32 = 3;
 
 #[derive(Debug)]
@@ -22,16 +22,16 @@ pub(super) struct Acquiring<P: Protocol> {
     wait: Wait,
     /// The store has answered once.
     pub(super) answered: bool,
-    /// What was last said to be in the way.
+    /// The obstacle that was last reported.
     obstacle: Option<P::HeldBy>,
-    /// It was waited for, so that others may be waiting too.
+    /// The lock was waited for, so others may be waiting too.
     pub(super) waited: bool,
-    /// Since when it is free, and when to write then.
+    /// Since when the lock is free, and when to write.
     free: Option<(BootInstant, BootInstant)>,
-    /// When to write our place in the queue, which is due.
+    /// When to write our place in the queue, once that is due.
     place_at: Option<BootInstant>,
     last_failure: Option<P::Error>,
-    /// On what the last claim was made that there was something to say of.
+    /// The version of the last claim that came with a notice.
     noticed: Option<Version>,
 }
 
@@ -50,7 +50,7 @@ impl<P: Protocol> Acquiring<P> {
         }
     }
 
-    /// What to do next; comes here after everything that happens.
+    /// Decides what to do next, after every event.
     pub(super) fn decide(mut self, core: &mut Core<P>) -> Phase<P> {
         if let Some(why) = self.end(core) {
             return Phase::Acquiring(self).give_up(why, core);
@@ -88,7 +88,7 @@ impl<P: Protocol> Acquiring<P> {
         }
     }
 
-    /// Why the attempt is over.
+    /// Why the attempt is over, if it is.
     fn end(&mut self, core: &mut Core<P>) -> Option<Failure<P>> {
         let now = core.now.boot;
         let is_over = |at: Option<BootInstant>| at.is_some_and(|at| at <= now);
@@ -117,7 +117,7 @@ impl<P: Protocol> Acquiring<P> {
         }
     }
 
-    /// When a store that does not answer is given up.
+    /// When to give up on a store that does not answer.
     fn patience(&self) -> Option<BootInstant> {
         let waits = self.answered && self.wait != Wait::No;
         (!waits && self.last_failure.is_some()).then_some(self.since + PATIENCE)
@@ -128,7 +128,7 @@ impl<P: Protocol> Acquiring<P> {
             Wait::For(limit) => limit,
             Wait::No | Wait::Forever => Duration::ZERO,
         };
-        // Nothing is seen in the way before the store has answered.
+        // Before the store has answered, no obstacle is known.
         let why = match (&self.last_failure, &self.obstacle) {
             (_, Some(obstacle)) => format!("it is {obstacle}"),
             (Some(error), None) => with_sources(error),
@@ -138,7 +138,7 @@ impl<P: Protocol> Acquiring<P> {
         Failure::TimedOut(limit, why)
     }
 
-    /// What else must be known is read, when that is due.
+    /// Reads the subject when that is due.
     fn ask(self, core: &mut Core<P>) -> Phase<P> {
         if core.subject_is_due() {
             core.read_subject();
@@ -165,7 +165,8 @@ impl<P: Protocol> Acquiring<P> {
         self.keep_place(core)
     }
 
-    /// In the queue, if the lock has one. Who meets with others tries again after a pause.
+    /// Keeps our place in the queue, if the lock has one. After a collision, tries again after a
+    /// pause.
     fn keep_place(mut self, core: &mut Core<P>) -> Phase<P> {
         let now = core.now.boot;
         let Some(due) = core.protocol.place_due(core.now) else {
@@ -196,7 +197,8 @@ impl<P: Protocol> Acquiring<P> {
         }
     }
 
-    /// Whoever comes first has the time for it; so it is written in turn, and without collisions.
+    /// Claims the lock once everybody ahead has had time for it, so writes happen in turn without
+    /// collisions.
     fn take_turn(mut self, since: BootInstant, before: u32, core: &mut Core<P>) -> Phase<P> {
         let at = since + core.contention.turn_length() * before;
         if at > core.now.boot {
@@ -229,7 +231,8 @@ impl<P: Protocol> Acquiring<P> {
         self.obstacle = Some(by.clone());
     }
 
-    /// It is free: after a wait the others who waited see it too, and all but one should spare their write.
+    /// Competes for a free lock. After a wait, the other waiters see the free lock too, and all but
+    /// one should be spared their write.
     fn compete(&mut self, core: &mut Core<P>) {
         let now = core.now.boot;
         self.make_room(core);
@@ -238,7 +241,7 @@ impl<P: Protocol> Acquiring<P> {
         } else {
             Duration::ZERO
         };
-        // A free lock is tried for before the wait is over.
+        // A free lock is tried before the wait is over.
         let left = self.limit().map(|limit| limit.since(now) / 2);
         let pause = left.map_or(pause, |left| pause.min(left));
         let (_, write_at) = *self.free.get_or_insert((now, now + pause));
@@ -264,7 +267,7 @@ impl<P: Protocol> Acquiring<P> {
         core.write(write, Some(lease.nonce), false);
     }
 
-    /// A newcomer, and a holder that comes back at once, lets those who have waited try first.
+    /// Lets waiters try first. This is for a newcomer, or a holder that comes back at once.
     fn make_room(&mut self, core: &mut Core<P>) {
         if self.waited || self.wait == Wait::No {
             return;
@@ -276,7 +279,8 @@ impl<P: Protocol> Acquiring<P> {
         }
     }
 
-    /// A lease of ours is there already: by a write whose answer was lost, or from before, by the same ID.
+    /// Extends a lease of ours that exists already: from a write whose answer was lost, or from
+    /// before, with the same ID.
     fn extend(self, length: Option<Duration>, core: &mut Core<P>) -> Phase<P> {
         if let Some(sent) = core.landed() {
             core.is_done(sent.nonce);
@@ -301,9 +305,9 @@ impl<P: Protocol> Acquiring<P> {
         }
     }
 
-    /// A write was done. When that of a lease took so long that hardly anything of it is left, it
-    /// is extended first. When the watch has told of a later state meanwhile, and the lease is not
-    /// there any more, nothing was acquired.
+    /// A write was done. If it took so long that hardly anything of the lease is left, the lease is
+    /// extended first. If the watch has meanwhile reported a state without the lease, nothing was
+    /// acquired.
     pub(super) fn written(mut self, sent: &Sent, core: &mut Core<P>) -> Phase<P> {
         self.answered = true;
         if sent.nonce.is_none() || sent.is_place || !is_fresh(sent, core) {

@@ -1,4 +1,4 @@
-//! What the store has answered or told, and what is known from it.
+//! Handles the store's answers and the watches' reports.
 
 use coord_core::errno::with_sources;
 
@@ -124,7 +124,7 @@ impl<P: Protocol> Phase<P> {
         }
     }
 
-    /// A write of ours was done, and said so.
+    /// A write of ours was done, and the store confirmed it.
     fn done(self, sent: &Sent, core: &mut Core<P>) -> Self {
         match self {
             Self::Acquiring(acquiring) => acquiring.written(sent, core),
@@ -134,7 +134,7 @@ impl<P: Protocol> Phase<P> {
         }
     }
 
-    /// A request was not answered, or refused.
+    /// A request was refused or not answered.
     fn failed(self, asked: Asked, error: P::Error, core: &mut Core<P>) -> Self {
         let is_final = error.effect() == Effect::Final;
         match self {
@@ -194,7 +194,7 @@ impl<P: Protocol> Phase<P> {
         }
     }
 
-    /// Ends the attempt, once no write of it can be done any more.
+    /// Ends the attempt, once none of its writes can still be done.
     pub(super) fn give_up(self, why: Failure<P>, core: &mut Core<P>) -> Self {
         match self {
             Self::Acquiring(_) => Releasing::after(why, core),
@@ -211,7 +211,7 @@ impl<P: Protocol> Phase<P> {
 }
 
 impl<P: Protocol> Core<P> {
-    /// Whether the store answers at all, the next look will show.
+    /// The next read will show whether the store answers at all.
     fn watch_broke(&mut self, error: Option<&P::Error>) {
         let wanted = error.and_then(RequestError::retry_after);
         let (now, random) = (self.now.boot, &mut self.random);

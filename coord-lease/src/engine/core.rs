@@ -1,4 +1,4 @@
-//! What every phase knows and does.
+//! What all phases know and do.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{ContentionWindow, Random, Version};
 
-/// The longest pause between two tries of a store that fails.
+/// The longest pause between two requests to a failing store.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often in a row others of a crowd may be faster.
+/// How often in a row others in a crowd may be faster.
 const IN_CROWD: u32 = 10;
 
 /// See the module.
@@ -28,23 +28,23 @@ pub(super) struct Core<P: Protocol> {
     pub(super) object: Seen<P::Object>,
     /// What is known may be out of date.
     pub(super) stale: bool,
-    /// The store is in an earlier state than one that was seen: it was restored.
+    /// The store is in an earlier state than one seen before: it was restored.
     pub(super) went_back: bool,
     pub(super) pending: Option<Pending<P::Subject>>,
-    /// What was known when the request was sent.
+    /// The version that was known when the request was sent.
     known: Option<Version>,
     /// Writes of leases that may still be done.
     pub(super) in_doubt: Vec<Sent>,
-    /// The nonces of the leases that this attempt has made, and has to take back if it fails.
+    /// The nonces of the leases that this attempt has created, and must remove if it fails.
     pub(super) created: Vec<Nonce>,
     pub(super) watch: Watcher,
     pub(super) beside: Beside<P::Subject>,
     pub(super) pause_until: Option<BootInstant>,
     pub(super) failures: Failures,
-    /// It was told that the store does not answer.
+    /// The user was told that the store does not answer.
     unreachable: bool,
     pub(super) contention: ContentionWindow,
-    /// Our last write was refused since the object is said to be another than this.
+    /// Our last write was refused, supposedly because the object no longer is in this state.
     beaten: Option<Option<Version>>,
     pub(super) random: Random,
     pub(super) wake: Option<BootInstant>,
@@ -88,7 +88,7 @@ impl<P: Protocol> Core<P> {
         self.now = self.now.at(now);
     }
 
-    /// What the store's clock showed when it answered a request that was sent then.
+    /// Sets the store's clock from the answer to a request that was sent at this time.
     pub(super) fn set_clock(&mut self, shown: Option<Duration>, sent: BootInstant) {
         if let Some(earliest) = shown {
             let latest = earliest + P::CLOCK_UNIT + self.now.boot.since(sent);
@@ -100,12 +100,13 @@ impl<P: Protocol> Core<P> {
         self.object.there()
     }
 
-    /// A read or a write was answered. The answer is never older than what was known when it was sent, unless the store was put back; it
-    /// may be older than what the watch has told since.
+    /// Takes the answer to a read or a write. Unless the store was restored, the answer is at least
+    /// as new as what was known when the request was sent. It may be older than what the watch has
+    /// reported since.
     pub(super) fn is_now(&mut self, object: Option<P::Object>) {
         let version = object.as_ref().map(|object| self.protocol.version(object));
-        // Where the object has not changed, nobody was faster, and there is nobody to make room for.
-        // Where there is none, as before, somebody may have created and deleted one.
+        // If the object has not changed, nobody was faster, and there is no crowd to make room for.
+        // If there was no object and is none, somebody may have created and deleted one.
         let beaten = self.beaten.take();
         if beaten.is_some_and(|base| base.is_none() || base != version) {
             self.contention.collided();
@@ -125,8 +126,8 @@ impl<P: Protocol> Core<P> {
         self.put(object, None);
     }
 
-    /// The store was put back to this state, or to one from which this came. What is in doubt was
-    /// to replace a version that is no more, and a watch may say nothing before that version is
+    /// The store was restored to this state, or to one that led to it. The writes in doubt were to
+    /// replace a version that no longer exists. The watch may stay silent until that version is
     /// reached.
     fn was_put_back(&mut self, now: &Version) {
         self.went_back = true;
@@ -136,14 +137,14 @@ impl<P: Protocol> Core<P> {
         self.watch.stop();
     }
 
-    /// The watch has told of this state. What it tells may be older than what an answer has told.
+    /// The watch has reported this state, which may be older than the last answer.
     pub(super) fn heard(&mut self, object: P::Object) {
         if !self.is_old(&self.protocol.version(&object)) {
             self.put(Some(object), None);
         }
     }
 
-    /// The watch has told of the deletion.
+    /// The watch has reported the deletion.
     pub(super) fn heard_of_deletion(&mut self, version: Version) {
         if !self.is_old(&version) {
             self.put(None, Some(version));
@@ -154,13 +155,13 @@ impl<P: Protocol> Core<P> {
         self.protocol.observe(object.as_ref(), self.now);
         self.object = match object {
             Some(object) => Seen::There(Box::new(object)),
-            // It was deleted after what is known.
+            // The object was deleted after what is known.
             None => Seen::Absent(deleted.or_else(|| self.version())),
         };
         self.wants_subject();
     }
 
-    /// Of what is known: the object's, or that of its deletion.
+    /// The known version: the object's, or its deletion's.
     fn version(&self) -> Option<Version> {
         match &self.object {
             Seen::There(object) => Some(self.protocol.version(object)),
@@ -182,7 +183,7 @@ impl<P: Protocol> Core<P> {
         self.outputs.push_back(Output::Read);
     }
 
-    /// A write that makes a lease has a nonce.
+    /// Sends a write. It has a nonce if it creates a lease.
     pub(super) fn write(&mut self, write: Write<P::Object>, nonce: Option<Nonce>, extends: bool) {
         let base = match &write {
             Write::Create(_) => None,
@@ -199,7 +200,7 @@ impl<P: Protocol> Core<P> {
         self.outputs.push_back(Output::Write(write));
     }
 
-    /// A write that makes a place in the queue, or keeps one.
+    /// Sends a write that creates or keeps a place in the queue.
     pub(super) fn write_place(&mut self, write: Write<P::Object>, nonce: Nonce, extends: bool) {
         self.write(write, Some(nonce), extends);
         if let Some(Pending::Write(sent)) = &mut self.pending {
@@ -219,7 +220,7 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Watches the lock, if that is not so already.
+    /// Watches the lock, if it is not watched already.
     pub(super) fn watch(&mut self) {
         let since = match &self.object {
             Seen::There(object) => Some(self.protocol.version(object)),
@@ -231,7 +232,8 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Before a watch that has ended is begun again, one looks: something may have happened meanwhile.
+    /// Reads the lock before a watch that ended is started again: something may have happened
+    /// meanwhile.
     pub(super) fn resume_watch(&mut self) {
         match self.watch.again_at() {
             Some(at) if at <= self.now.boot => {
@@ -242,7 +244,7 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Nothing more is expected of the request under way; a write of a lease may still be done.
+    /// Stops waiting for the request in flight. A write of a lease may still be done.
     pub(super) fn abandon(&mut self) {
         match self.pending.take() {
             Some(Pending::Write(sent)) => {
@@ -255,14 +257,14 @@ impl<P: Protocol> Core<P> {
         self.outputs.push_back(Output::Abandon);
     }
 
-    /// A write that makes no lease leaves nothing behind when it is done late.
+    /// A late write that creates no lease leaves nothing behind.
     pub(super) fn doubt(&mut self, sent: Sent) {
         if sent.nonce.is_some() {
             self.in_doubt.push(sent);
         }
     }
 
-    /// Whether a write in doubt can still be done, by what is known.
+    /// Whether a write in doubt can still be done, as far as is known.
     pub(super) fn may_land(&self, sent: &Sent) -> bool {
         match (&self.object, &sent.base) {
             (Seen::Unknown, _) => true,
@@ -274,8 +276,9 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Forgets the doubts that what is known has settled. A creation cannot be done where there is an object; that it may be once that is
-    /// deleted, as long as it is on its way, is not reckoned with: nobody could ever leave.
+    /// Forgets the doubts that are now settled. A creation cannot be done while the object exists.
+    /// In theory it could be done after the object is deleted, if it is still in flight. That is
+    /// ignored, since otherwise nobody could ever leave.
     pub(super) fn settle_doubts(&mut self) {
         let doubts = std::mem::take(&mut self.in_doubt);
         let open = doubts.into_iter().filter(|sent| self.may_land(sent));
@@ -292,20 +295,20 @@ impl<P: Protocol> Core<P> {
         self.in_doubt.iter().any(|sent| self.may_land(sent))
     }
 
-    /// The write in doubt that made the lease that is there.
+    /// The write in doubt that created the lease that exists.
     pub(super) fn landed(&self) -> Option<Sent> {
         let nonce = self.protocol.nonce(self.there()?)?;
         let mut doubts = self.in_doubt.iter();
         doubts.find(|sent| sent.nonce == Some(nonce)).cloned()
     }
 
-    /// Whether the lease that is there was made by this attempt.
+    /// Whether this attempt created the lease that exists.
     pub(super) fn created_it(&self) -> bool {
         let nonce = self.there().and_then(|object| self.protocol.nonce(object));
         nonce.is_some_and(|nonce| self.created.contains(&nonce))
     }
 
-    /// Whether a pause lasts still; then nothing is sent before it is over.
+    /// Whether a pause is still running; nothing is sent until it is over.
     pub(super) fn pausing(&mut self) -> bool {
         let pausing = self.pause_until.is_some_and(|until| until > self.now.boot);
         if pausing {
@@ -320,7 +323,7 @@ impl<P: Protocol> Core<P> {
         self.wake = [self.wake, at].into_iter().flatten().min();
     }
 
-    /// What was asked for was refused, or not answered: nothing is asked before the pause is over.
+    /// A request was refused or not answered: nothing is sent until the pause is over.
     pub(super) fn failed(&mut self, asked: Asked, error: Option<&P::Error>) {
         let wanted = error.and_then(RequestError::retry_after);
         let failing = self.failures.of(asked);
@@ -335,7 +338,7 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// What was asked for then was answered, even if not as it was hoped for.
+    /// A request was answered, even if not as hoped.
     pub(super) fn answered(&mut self, asked: Asked, sent: BootInstant) {
         self.contention.answered_after(self.now.boot.since(sent));
         self.works(asked);
@@ -349,9 +352,9 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// Others write too: at once for the first time, and more slowly each time after that. In a crowd
-    /// of waiters one of them was faster, for which there are pauses of their own; a blind claim, and
-    /// a holder's write, say nothing of that.
+    /// Our write conflicted with somebody else's. It is retried at once the first time, and more
+    /// slowly each time after that. In a crowd of waiters one of the others was faster, which has
+    /// pauses of its own. A blind claim or a holder's write says nothing about crowds.
     pub(super) fn collided(&mut self, base: Option<Version>, in_crowd: bool) {
         self.beaten = in_crowd.then_some(base);
         self.stale = true;

@@ -1,26 +1,26 @@
-//! What fails, and when it is tried again.
+//! Failures, and when to try again.
 
 use std::time::Duration;
 
 use crate::{Backoff, Random};
 
-/// What works says nothing of what does not: a server may answer reads and no writes.
+/// Counts reads and writes separately: a server may answer reads but no writes.
 #[derive(Debug)]
 pub(super) struct Failures {
     pub(super) read: Failing,
     pub(super) write: Failing,
-    /// Since the last one that did something else, writes have met with another's so often.
+    /// How many writes in a row have conflicted with somebody else's.
     pub(super) conflicts: u32,
 }
 
 #[derive(Debug)]
 pub(super) struct Failing {
     backoff: Backoff,
-    /// Since the last time that it worked.
+    /// How often it has failed since it last worked.
     pub(super) count: u32,
 }
 
-/// What was asked of the store.
+/// A kind of request to the store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Asked {
     Read,
@@ -57,7 +57,7 @@ impl Failing {
         }
     }
 
-    /// How long to leave it, at least as long as the store asked for.
+    /// The pause before the next try, at least as long as the store asked for.
     pub(super) fn pause(&mut self, random: &mut Random, wanted: Option<Duration>) -> Duration {
         self.backoff.pause(random, wanted)
     }

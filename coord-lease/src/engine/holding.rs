@@ -1,4 +1,4 @@
-//! Holding the lock: extend the lease, watch over it, and know when it is lost.
+//! Holding the lock: extend the lease, watch it, and notice when it is lost.
 
 use coord_core::BootInstant;
 
@@ -14,19 +14,19 @@ use crate::LeaseLost;
 #[derive(Debug)]
 pub(super) struct Holding<P: Protocol> {
     grant: P::Grant,
-    /// A lease of this ID was there before: somebody relies on it.
+    /// A lease of this ID existed before, so somebody relies on it.
     was_there: bool,
-    /// When the belief ends.
+    /// When the holder stops believing in the lease.
     deadline: Option<BootInstant>,
     renew_at: Option<BootInstant>,
-    /// When to look where the lock may not be watched.
+    /// When to read the lock if it may not be watched.
     look_at: BootInstant,
-    /// The failure was told.
+    /// The failure was reported.
     failing: bool,
 }
 
 impl<P: Protocol> Holding<P> {
-    /// By a write that was sent then.
+    /// Starts to hold a lease whose write was sent at this time.
     pub(super) fn new(grant: P::Grant, sent: &Sent, core: &mut Core<P>) -> Self {
         let mut holding = Self {
             grant,
@@ -43,8 +43,7 @@ impl<P: Protocol> Holding<P> {
         holding
     }
 
-    /// It was acquired at the moment at which it was not wanted any more. What was there before
-    /// stays.
+    /// The lock was acquired at the moment of the cancellation. A lease that existed before stays.
     pub(super) fn cancelled(self, core: &mut Core<P>) -> Phase<P> {
         if self.was_there {
             core.abandon();
@@ -74,7 +73,7 @@ impl<P: Protocol> Holding<P> {
         Phase::Holding(self)
     }
 
-    /// What to do next; comes here after everything that happens.
+    /// Decides what to do next, after every event.
     pub(super) fn decide(mut self, core: &mut Core<P>) -> Phase<P> {
         if let Some(why) = lost(core) {
             return lose(why, core);
@@ -99,7 +98,7 @@ impl<P: Protocol> Holding<P> {
         Phase::Holding(self)
     }
 
-    /// Where the lease's end is in the object, and somebody else has changed it, that counts for all.
+    /// If somebody else has changed the lease's end in the object, the new end counts.
     fn follow(&mut self, core: &mut Core<P>) {
         let Seen::There(object) = &core.object else {
             return;
@@ -120,7 +119,7 @@ impl<P: Protocol> Holding<P> {
         denied && self.look_at <= core.now.boot
     }
 
-    /// Whether the lease that is there is one of ours whose answer was lost.
+    /// Checks whether the existing lease comes from a write of ours whose answer was lost.
     fn settle_doubts(&mut self, core: &mut Core<P>) {
         if let Some(sent) = core.landed() {
             self.renewed_by(&sent, core);
@@ -136,7 +135,7 @@ impl<P: Protocol> Holding<P> {
         let grant = Some(&self.grant);
         match core.protocol.extend(object, grant, lease, core.now) {
             Ok(write) => core.write(write, Some(lease.nonce), true),
-            // Somebody has spoilt the lock. Until the deadline it may be put right.
+            // Somebody has damaged the lock. It may be repaired before the deadline.
             Err(why) => {
                 core.failed(Asked::Write, None);
                 core.stale = true;
@@ -146,7 +145,7 @@ impl<P: Protocol> Holding<P> {
         }
     }
 
-    /// Extends now, whatever the interval is.
+    /// Extends the lease now, whatever the interval.
     pub(super) fn renew_now(mut self, core: &Core<P>) -> Self {
         self.renew_at = Some(core.now.boot);
         self.failing = false;
@@ -176,7 +175,7 @@ impl<P: Protocol> Holding<P> {
     }
 }
 
-/// Why the lock is not ours any more, as far as was seen. Where it cannot be read, it is taken to be.
+/// Why the lock was lost, if it was. An unreadable lock counts as held.
 fn lost<P: Protocol>(core: &Core<P>) -> Option<LeaseLost> {
     match &core.object {
         Seen::Absent(_) => Some(LeaseLost::Deleted),

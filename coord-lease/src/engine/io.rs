@@ -1,4 +1,4 @@
-//! What goes into the engine and what comes out.
+//! The inputs and outputs of the engine.
 
 use std::{fmt, time::Duration};
 
@@ -10,40 +10,40 @@ use crate::{LeaseLost, Version};
 /// What one contender wants.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What is to be done first.
+    /// The first thing to do.
     pub goal: Goal,
-    /// How long the lease is; none for one without an end.
+    /// The length of the lease; none for a lease without an end.
     pub length: Option<Duration>,
-    /// How often the lease is extended by itself; none for never.
+    /// How often the lease is extended in the background; none for never.
     pub renew_interval: Option<Duration>,
-    /// How long somebody else's lease is waited for.
+    /// How long to wait for somebody else's lease.
     pub wait: Wait,
 }
 
-/// What is to be done first.
+/// The first thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// Hold the lock.
     Acquire,
-    /// Extend a lease that is there.
+    /// Extend an existing lease.
     Renew,
-    /// End a lease, if it is there.
+    /// End a lease if it exists.
     Release,
 }
 
-/// How long somebody else's lease is waited for.
+/// How long to wait for somebody else's lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Not at all.
     No,
-    /// So long at most.
+    /// At most this long.
     For(Duration),
     /// Until it ends.
     Forever,
 }
 
 impl Wait {
-    /// So long at most; zero is not at all.
+    /// At most this long; zero means not at all.
     #[must_use]
     pub fn at_most(limit: Duration) -> Self {
         if limit.is_zero() {
@@ -54,25 +54,27 @@ impl Wait {
     }
 }
 
-/// What has happened.
+/// An event for the engine.
 pub enum Input<P: Protocol> {
-    /// The time has come, or it is the first call.
+    /// It is time to wake, or this is the first call.
     Time,
-    /// A read was answered: with the object, if there is one, and with what the store's clock showed, since the Unix epoch.
+    /// A read was answered, with the object if it exists. Also the store's clock, since the Unix
+    /// epoch.
     Read(Result<Option<P::Object>, P::Error>, Option<Duration>),
-    /// A write was answered: with the object, if it is not deleted; or its answer is lost. And the store's clock.
+    /// A write was answered, with the object unless it was deleted; or the answer is lost. Also the
+    /// store's clock.
     Written(Result<Option<P::Object>, P::Error>, Option<Duration>),
-    /// The watch has told of this state.
+    /// The watch reports this state.
     Changed(P::Object),
-    /// The watch has told of the deletion, and of its version where there is one.
+    /// The watch reports the deletion, with its version if it has one.
     Deleted(Version),
-    /// The watch has ended, or could not be begun.
+    /// The watch has ended, or could not be started.
     WatchEnded(Option<P::Error>),
-    /// What else was to be known was read. And the store's clock.
+    /// The subject was read. Also the store's clock.
     SubjectRead(Result<P::Fact, P::Error>, Option<Duration>),
-    /// Its watch has told this.
+    /// The subject's watch reports this fact.
     SubjectChanged(P::Fact),
-    /// Its watch has ended, or could not be begun.
+    /// The subject's watch has ended, or could not be started.
     SubjectWatchEnded(Option<P::Error>),
     /// Extend the lease now.
     Renew,
@@ -80,55 +82,55 @@ pub enum Input<P: Protocol> {
     Release,
     /// Do not wait any longer.
     Cancel,
-    /// Nobody is left who wants the lock.
+    /// Nobody is left who uses the lock.
     Abandoned,
 }
 
-/// What is to be done.
+/// A command from the engine.
 pub enum Output<P: Protocol> {
     /// Read the lock's object.
     Read,
     /// Write it.
     Write(Write<P::Object>),
-    /// Watch it from this version on; none where there is no object.
+    /// Watch it from this version on; none if there is no object.
     Watch(Option<Version>),
-    /// Read what else must be known.
+    /// Read the subject.
     ReadSubject(P::Subject),
-    /// Watch that from where it was read.
+    /// Watch the subject from where it was read.
     WatchSubject(P::Subject),
-    /// Nothing of it needs to be watched any more.
+    /// Stop watching the subject.
     UnwatchSubject,
-    /// The request under way need not be waited for.
+    /// Stop waiting for the request in flight.
     Abandon,
-    /// Tell whoever uses the lock.
+    /// Report this to the lock's user.
     Tell(Event<P>),
 }
 
-/// What whoever uses the lock wants to know.
+/// An event for the lock's user.
 pub enum Event<P: Protocol> {
-    /// It is waited for: who or what is in the way.
+    /// The lock is waited for: who or what is in the way.
     Waiting(P::HeldBy),
-    /// It was acquired, and is held until then if the lease has an end.
+    /// The lock was acquired; if the lease has an end, it is held until this time.
     Acquired(P::Grant, Option<BootInstant>),
-    /// The lease lasts until then.
+    /// The lease lasts until this time.
     Renewed(Option<BootInstant>),
-    /// An extension failed, and is tried again until the deadline.
+    /// An extension failed, and is retried until the deadline.
     NotRenewed(Failure<P>),
-    /// It is held no more.
+    /// The lock was lost.
     Lost(LeaseLost),
-    /// The store does not answer; it is tried again. Why.
+    /// The store does not answer, and is retried; why.
     Unreachable(String),
     /// It answers again.
     Reachable,
-    /// The lock is not watched for a while: what happens to it is noticed later. Why.
+    /// The lock is not watched for a while, so changes are noticed later; why.
     NotWatched(String),
-    /// No lease of ours is left, and no write that could make one.
+    /// No lease of ours is left, and no write that could create one.
     Released,
-    /// That could not be made certain of.
+    /// That is not certain; why.
     NotReleased(Failure<P>),
     /// The lock was not acquired, or not renewed.
     Failed(Failure<P>),
-    /// Something that only this kind of lock has.
+    /// An event that only this kind of lock has.
     Notice(P::Notice),
 }
 

@@ -1,4 +1,4 @@
-//! What is known of the lock's object, and what was asked for.
+//! What is known of the lock's object, and which request is in flight.
 
 use coord_core::BootInstant;
 
@@ -9,12 +9,12 @@ use crate::Version;
 #[derive(Debug)]
 pub(super) enum Seen<O> {
     Unknown,
-    /// There is none; the version of its deletion, or the last one that is known from before.
+    /// There is no object; the version of its deletion, or the last version known.
     Absent(Option<Version>),
     There(Box<O>),
 }
 
-/// The request under way.
+/// The request in flight.
 #[derive(Debug)]
 pub(super) enum Pending<S> {
     Read { sent: BootInstant },
@@ -25,15 +25,15 @@ pub(super) enum Pending<S> {
 /// A write of ours.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
-    /// From before it was sent.
+    /// A time before the write was sent.
     pub(super) at: BootInstant,
-    /// In the lease that it makes; none for one that makes no lease.
+    /// The nonce of the lease that it creates; none if it creates no lease.
     pub(super) nonce: Option<Nonce>,
     /// The version that it is to replace; none for a creation.
     pub(super) base: Option<Version>,
-    /// A lease of this ID was there before, so that it does no harm when it is done late.
+    /// A lease of this ID existed before, so the write does no harm if it is done late.
     pub(super) extends: bool,
-    /// What it makes is a place in the queue, and no lease.
+    /// It creates a place in the queue, not a lease.
     pub(super) is_place: bool,
 }
 

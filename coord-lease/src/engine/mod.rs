@@ -1,8 +1,11 @@
-//! A lease as a state machine: what to do when what happens, without clocks, waiting or I/O of its own.
+//! A lock as a state machine: it decides what to do, without clocks, waiting or I/O of its own.
 //!
-//! Whoever drives it hands in what has happened ([`Input`]) with the time, carries out what comes back ([`Output`]), and comes again at
-//! [`Engine::wake_at`]. One request is under way at a time, one watch of the lock, and one of what else must be known. What an object
-//! means, and what is written, is the [`Protocol`]'s; when to read, write, wait, give up and clean up is the same for all.
+//! The driver passes in each event ([`Input`]) with the time, carries out each [`Output`], and
+//! comes back at [`Engine::wake_at`]. At most one request is in flight, with one watch of the lock
+//! and one watch of the subject, which is whatever else must be known.
+//!
+//! The [`Protocol`] knows what an object means and what to write. The engine knows when to read,
+//! write, wait, give up and clean up, which is the same for all kinds of locks.
 //!
 //! ```
 //! use coord_lease::{BootInstant, engine::{Engine, Output, Protocol}};
@@ -22,8 +25,11 @@
 //! }
 //! ```
 //!
-//! Invariants: a holder's belief ends by what its protocol makes of the moment before the write was sent; nothing is written but on top of the version that was
-//! judged; and whoever gives up leaves no write behind that may still be done.
+//! The engine keeps these invariants:
+//! - A holder stops believing in its lease at a deadline. The protocol counts that deadline from
+//!   before the write was sent.
+//! - Every write applies only to the version that was judged.
+//! - An attempt that gives up leaves no write behind that may still be done.
 
 mod acquiring;
 mod answers;
@@ -56,19 +62,19 @@ pub struct Engine<P: Protocol> {
     phase: Phase<P>,
 }
 
-/// What is done just now. Each phase is moved into the next.
+/// The current phase. Each phase turns into the next.
 #[derive(Debug)]
 enum Phase<P: Protocol> {
     Acquiring(Acquiring<P>),
     Holding(Holding<P>),
     Releasing(Releasing<P>),
-    /// The lock is held no more, and nobody has said yet that the work is over.
+    /// The lock is lost, and nobody has said yet that the work has ended.
     Lost,
     Done,
 }
 
 impl<P: Protocol> Engine<P> {
-    /// Begins at this moment; all that is random follows from the seed.
+    /// Starts at this moment. All random choices follow from the seed.
     pub fn new(protocol: P, settings: Settings, now: Moment, seed: u64) -> Self {
         let phase = match settings.goal {
             Goal::Release => Phase::Releasing(Releasing::of_our_id(now.boot, settings.length)),
@@ -80,7 +86,8 @@ impl<P: Protocol> Engine<P> {
         }
     }
 
-    /// The store has answered before: that it does not answer is waited for from the beginning.
+    /// The store has answered before, so the engine waits for it even if it does not answer at
+    /// first.
     #[must_use]
     pub fn patient(mut self) -> Self {
         if let Phase::Acquiring(acquiring) = &mut self.phase {
@@ -89,7 +96,7 @@ impl<P: Protocol> Engine<P> {
         self
     }
 
-    /// Something has happened at this moment.
+    /// Handles an event that happened at this moment.
     pub fn handle(&mut self, input: Input<P>, now: BootInstant) {
         let core = &mut self.core;
         core.advance(now);
@@ -97,29 +104,29 @@ impl<P: Protocol> Engine<P> {
         self.phase = phase.end_in_time(core).take(input, core).decide(core);
     }
 
-    /// What is to be done next; none when everything is under way.
+    /// The next thing to do; none when everything is in flight.
     pub fn poll(&mut self) -> Option<Output<P>> {
         self.core.outputs.pop_front()
     }
 
-    /// When to come again with [`Input::Time`], if nothing happens before.
+    /// When to call again with [`Input::Time`] if nothing happens before.
     pub fn wake_at(&self) -> Option<BootInstant> {
         self.core.wake
     }
 
-    /// Nothing will happen any more.
+    /// Whether nothing more will happen.
     pub fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done)
     }
 
-    /// What is known of the lock.
+    /// The protocol and what it knows of the lock.
     pub fn protocol(&self) -> &P {
         &self.core.protocol
     }
 }
 
 impl<P: Protocol> Phase<P> {
-    /// Before anything else: whatever has happened, a belief does not outlive its deadline.
+    /// Comes before everything else: no belief outlives its deadline, whatever has happened.
     fn end_in_time(self, core: &mut Core<P>) -> Self {
         match self {
             Self::Holding(holding) => holding.end_in_time(core),
@@ -127,7 +134,7 @@ impl<P: Protocol> Phase<P> {
         }
     }
 
-    /// What to do next; a phase that has just begun decides too.
+    /// Decides what to do next, also in a phase that has just begun.
     fn decide(mut self, core: &mut Core<P>) -> Self {
         loop {
             core.wake = None;

@@ -1,4 +1,5 @@
-//! What one kind of lock tells the engine: what an object means, and what claims, extends, releases and fences it.
+//! The rules of one kind of lock: what an object means, and the writes that claim, extend, release
+//! and fence it.
 
 use std::{error, fmt, time::Duration};
 
@@ -6,37 +7,37 @@ use coord_core::{BootInstant, errno::with_sources};
 
 use crate::Version;
 
-/// One kind of lock, on behalf of one contender.
+/// One kind of lock, for one contender.
 ///
-/// It has no clock and does no I/O: it is told what was seen, and judges that when it is asked.
+/// It has no clock and does no I/O: the engine tells it what was seen, and asks it to judge that.
 pub trait Protocol: Send + 'static {
     /// The lock's object, as its store keeps it.
     type Object: Clone + fmt::Debug + Send + 'static;
     /// What else decides whether the lock is held, such as the Pod that owns it.
     type Subject: Clone + fmt::Debug + PartialEq + Send + 'static;
-    /// What is known of that.
+    /// What is known of the subject.
     type Fact: fmt::Debug + Send + 'static;
-    /// Who or what is in the way; shown, it goes on after "it is".
+    /// Who or what is in the way; its text follows "it is".
     type HeldBy: Clone + fmt::Debug + fmt::Display + Send + 'static;
-    /// What a holder has by its lease, such as a fencing token.
+    /// What a holder gets with its lease, such as a fencing token.
     type Grant: Clone + fmt::Debug + Send + 'static;
-    /// Why the lock cannot be had, however long one waits.
+    /// Why the lock cannot be acquired, however long one waits.
     type Refusal: fmt::Debug + fmt::Display + Send + 'static;
-    /// What else whoever uses the lock wants to know.
+    /// Other events for the lock's user.
     type Notice: fmt::Debug + Send + 'static;
-    /// A request that failed.
+    /// The error of a failed request.
     type Error: RequestError;
 
-    /// How much later than it says it may be by the store's clock.
+    /// How far the store's clock may be ahead of what it shows.
     const CLOCK_UNIT: Duration = Duration::ZERO;
 
-    /// Whether the lock is claimed before it was read, since a creation fails where there is one.
+    /// Whether to claim the lock without reading it first. A creation fails if the object exists.
     const CLAIMS_UNSEEN: bool = false;
 
-    /// Which state of the object this is.
+    /// The version of this state of the object.
     fn version(&self, object: &Self::Object) -> Version;
 
-    /// The lock was seen so; without an object there is none.
+    /// The lock was seen in this state; without an object, it does not exist.
     fn observe(&mut self, object: Option<&Self::Object>, now: Moment);
 
     /// What else must be known before anybody is waited for.
@@ -44,49 +45,49 @@ pub trait Protocol: Send + 'static {
         None
     }
 
-    /// Whether that is worth being watched, after it was read.
+    /// Whether to watch the subject after it was read.
     fn is_watched(&self, _subject: &Self::Subject) -> bool {
         false
     }
 
-    /// It is so; and what to say of that.
+    /// Learns a fact about the subject, and returns what to report about it.
     fn learn(&mut self, _subject: &Self::Subject, _fact: Self::Fact) -> Option<Self::Notice> {
         None
     }
 
-    /// It cannot be watched: what to say of that, once.
+    /// The subject cannot be watched: returns what to report about that, once.
     fn unwatched(&mut self, _why: &Self::Error) -> Option<Self::Notice> {
         None
     }
 
-    /// What the object that was seen means for somebody who wants the lock.
+    /// What the object means for a contender.
     fn judge(&self, object: Option<&Self::Object>, now: Moment) -> Verdict<Self>;
 
-    /// Whether two obstacles are the same news.
+    /// Whether two obstacles count as the same, so that the second is not reported.
     fn is_same(&self, one: &Self::HeldBy, other: &Self::HeldBy) -> bool;
 
-    /// Whether the object has a lease of ours; none when that cannot be read.
+    /// Whether the object has a lease of ours; none when it cannot be read.
     fn has_lease(&self, object: &Self::Object) -> Option<bool>;
 
-    /// The nonce of our lease in it, or of our place in its queue.
+    /// The nonce of our lease in the object, or of our place in its queue.
     fn nonce(&self, object: &Self::Object) -> Option<Nonce>;
 
-    /// How often its holder was passed before it came to hold the lock, where the object tells.
+    /// How often its holder was passed before it acquired the lock, if the object says so.
     fn passed(&self, object: &Self::Object) -> Option<u32>;
 
-    /// How many slots a newcomer leaves to waiters before it claims this lock, which is free.
+    /// How many slots a newcomer leaves to waiters before it claims this free lock.
     fn room(&self, _object: &Self::Object) -> Option<u32> {
         None
     }
 
-    /// What a holder has by this object, which a write of ours made.
+    /// What a holder gets with this object, which a write of ours made.
     ///
     /// # Errors
     /// When the store's answer is not fit for that.
     fn grant(&self, object: &Self::Object) -> Result<Self::Grant, Self::Error>;
 
-    /// Until when the lease in this object lasts that a write of ours made, which was sent then. Of one that somebody else
-    /// may have changed since, nobody knows when it was sent.
+    /// When the lease in this object ends, if our write sent at `sent` made it. If somebody else
+    /// may have changed it since, the sending time is unknown.
     fn deadline(
         &mut self,
         object: &Self::Object,
@@ -94,7 +95,8 @@ pub trait Protocol: Send + 'static {
         now: Moment,
     ) -> Deadline;
 
-    /// What claims the lock, which is free, and what to say of that. A deletion only makes room for a creation.
+    /// The write that claims the free lock, and what to report about it. A deletion only makes room
+    /// for a creation.
     fn claim(
         &mut self,
         object: Option<&Self::Object>,
@@ -102,10 +104,11 @@ pub trait Protocol: Send + 'static {
         now: Moment,
     ) -> (Write<Self::Object>, Option<Self::Notice>);
 
-    /// What extends a lease of ours: the one that was granted, or one that is there already, to acquire it.
+    /// The write that extends a lease of ours: the granted one, or an existing one in order to
+    /// acquire it.
     ///
     /// # Errors
-    /// Why that cannot be.
+    /// Why the lease cannot be extended.
     fn extend(
         &self,
         object: &Self::Object,
@@ -114,27 +117,26 @@ pub trait Protocol: Send + 'static {
         now: Moment,
     ) -> Result<Write<Self::Object>, Failure<Self>>;
 
-    /// What ends our lease, and gives up our place in the queue; none where the object has nothing
-    /// of ours.
+    /// The write that ends our lease and gives up our place in the queue; none if the object has
+    /// nothing of ours.
     ///
     /// # Errors
-    /// Why that cannot be.
+    /// Why that cannot be done.
     fn release(
         &self,
         object: &Self::Object,
         now: Moment,
     ) -> Result<Option<Write<Self::Object>>, Failure<Self>>;
 
-    /// When to write our place in the queue of those who wait for the lock; none where that has no
-    /// queue, or nothing is to be written.
+    /// When to write our place in the queue; none if the lock has no queue, or no write is needed.
     fn place_due(&self, _now: Moment) -> Option<BootInstant> {
         None
     }
 
-    /// What gives us a place in the queue, or keeps the one that we have.
+    /// The write that gives us a place in the queue, or keeps our place.
     ///
     /// # Errors
-    /// Why that cannot be.
+    /// Why that cannot be done.
     fn take_place(
         &self,
         object: &Self::Object,
@@ -144,7 +146,7 @@ pub trait Protocol: Send + 'static {
         Ok(Write::Update(object.clone()))
     }
 
-    /// What makes every write fail that was sent before, and changes nothing else.
+    /// The write that makes all earlier writes fail, and changes nothing else.
     fn fence(
         &self,
         object: Option<&Self::Object>,
@@ -156,16 +158,16 @@ pub trait Protocol: Send + 'static {
 /// A lease to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct NewLease {
-    /// Tells this write from all others.
+    /// Distinguishes this write from all others.
     pub nonce: Nonce,
-    /// How long it is; none for one without an end.
+    /// The length; none for a lease without an end.
     pub length: Option<Duration>,
-    /// How often somebody else was first while it was waited for; none for whoever has not waited.
+    /// How often others were first while its holder waited; none if it has not waited.
     pub passed: Option<u32>,
 }
 
 impl NewLease {
-    /// One without an end, for nobody who has waited.
+    /// A lease without an end, for a holder that has not waited.
     #[must_use]
     pub fn new(nonce: Nonce) -> Self {
         Self {
@@ -176,130 +178,131 @@ impl NewLease {
     }
 }
 
-/// A number in a lease by which a write is recognised whose answer was lost.
+/// A number in a lease. It identifies a write whose answer was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Nonce(pub u64);
 
-/// Sixteen hexadecimal digits.
+/// Written as sixteen hexadecimal digits.
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
 }
 
-/// A moment on both clocks: this machine's, and the store's carried forward by it.
+/// A moment on two clocks: this machine's, and the store's as extrapolated by it.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// This machine's.
+    /// The time on this machine's clock.
     pub boot: BootInstant,
-    /// The store's, where it has told it.
+    /// The time on the store's clock, once the store has told it.
     pub store: Option<StoreTime>,
 }
 
-/// What the store's clock shows, since the Unix epoch: something between the two.
+/// Bounds of the store's clock, since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreTime {
     /// Not before this.
     pub earliest: Duration,
-    /// Not after this: its answer was under way for some time.
+    /// Not after this: the answer was under way for some time.
     pub latest: Duration,
 }
 
 /// A write that takes effect only on top of the version that was judged.
 #[derive(Clone, Debug)]
 pub enum Write<O> {
-    /// There must be none.
+    /// The object must not exist.
     Create(O),
-    /// It must have this version still.
+    /// The object must still have this version.
     Update(O),
     /// The same.
     Delete(O),
 }
 
-/// Until when a lease lasts.
+/// When a lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
-    /// Until then, if it is not extended.
+    /// At this time, unless it is extended.
     At(BootInstant),
-    /// For ever.
+    /// Never.
     Never,
-    /// As long as was known before.
+    /// At the time that was known before.
     Unchanged,
 }
 
 /// What an object means for somebody who wants the lock.
 pub enum Verdict<P: Protocol + ?Sized> {
-    /// It can be claimed, as by whoever else waits for it.
+    /// It can be claimed, by this contender and by any other that waits.
     Free,
-    /// Nobody holds it since then, and it is our turn after so many others have let theirs pass.
+    /// Nobody holds it since then. It is our turn once this many others have let theirs pass.
     Turn {
         /// Since when.
         since: BootInstant,
         /// How many others come first.
         before: u32,
     },
-    /// A lease of ours is there, of this length if it has one.
+    /// A lease of ours exists, with this length if it has one.
     Ours(Option<Duration>),
-    /// Somebody holds it, at the latest until then.
+    /// Somebody holds it, until this time at the latest.
     Held(P::HeldBy, Option<BootInstant>),
-    /// Somebody is about to write, and has until then. Who does not wait waits for that.
+    /// Somebody is about to write, and has until this time. Even a contender that does not wait
+    /// allows for that.
     Reserved(P::HeldBy, BootInstant),
-    /// It depends on what else must be known, and is not.
+    /// The answer depends on a subject that is not known yet.
     Unknown,
-    /// It cannot be had.
+    /// The lock cannot be acquired.
     Impossible(P::Refusal),
 }
 
-/// How a lock was not acquired, not extended, or not released.
+/// Why a lock was not acquired, extended or released.
 pub enum Failure<P: Protocol + ?Sized> {
-    /// Somebody holds it, and is not waited for.
+    /// Somebody holds it, and the contender does not wait.
     Held(P::HeldBy),
-    /// It could not be acquired within this time; what was in the way.
+    /// The lock could not be acquired within this time; what was in the way.
     TimedOut(Duration, String),
-    /// It is held no more.
+    /// The lock was lost.
     Lost(crate::LeaseLost),
-    /// Whoever wanted it wants it no more.
+    /// The caller cancelled the attempt.
     Cancelled,
-    /// It cannot be had.
+    /// The lock cannot be acquired.
     Refused(P::Refusal),
     /// A request failed.
     Request(P::Error),
-    /// The store has never answered; what the last request failed with.
+    /// The store has never answered; the error of the last request.
     Unanswered(P::Error),
     /// The store did not answer in time.
     Silent,
 }
 
-/// A request that failed, as far as the engine is concerned.
+/// A failed request, as far as the engine is concerned.
 pub trait RequestError: error::Error + Send + Sync + 'static {
     /// What is known of its effect.
     fn effect(&self) -> Effect;
 
-    /// How long the store wants to be left alone.
+    /// How long the store asks callers to wait.
     fn retry_after(&self) -> Option<Duration>;
 }
 
 /// What is known of the effect of a request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// None: the object is not in the state that the write was for.
+    /// None: the object is not in the state that the write requires.
     Conflict,
-    /// None, now or later; the same request may work later.
+    /// None, now or later; the same request may succeed later.
     None,
-    /// A write may have been done, or may still be.
+    /// The write may have been done, or may still be done.
     Unknown,
-    /// None, and the same request will not work until somebody changes it, or the rights.
+    /// None, and the same request fails until somebody changes it or the permissions.
     Final,
 }
 
 impl Moment {
-    /// Before anything was seen of the store.
+    /// A moment before the store's clock is known.
     #[must_use]
     pub fn new(boot: BootInstant) -> Self {
         Self { boot, store: None }
     }
 
-    /// The same on both clocks, later.
+    /// The later moment on both clocks.
     #[must_use]
     pub fn at(self, boot: BootInstant) -> Self {
         let passed = boot.since(self.boot);
@@ -357,7 +360,7 @@ impl<P: Protocol + ?Sized> fmt::Debug for Failure<P> {
     }
 }
 
-/// The reason alone, with what caused it.
+/// The reason alone, with its causes.
 impl<P: Protocol + ?Sized> fmt::Display for Failure<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Letting the lock go: no lease of ours stays, and no write that could make one later.
+//! Releasing the lock: no lease of ours stays, and no write that could create one later.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use coord_core::BootInstant;
 
 use super::{Event, Failure, Phase, Protocol, Write, core::Core, known::Seen};
 
-/// How long it is tried at most. A lease with an end goes by itself soon after.
+/// The longest time to try. A lease with an end expires soon after.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// The same after an attempt, whose end is waited for by whoever has asked us to stop.
+/// The same after an attempt that was told to stop: the caller waits for its end.
 const SOON: Duration = Duration::from_millis(800);
 
 #[derive(Debug)]
 pub(super) struct Releasing<P: Protocol> {
-    /// The attempt that ended so, whose writes alone are taken back; none to end the lease of our ID.
+    /// The outcome of the attempt whose own writes are removed; none to end the lease of our ID.
     after: Option<Failure<P>>,
     until: BootInstant,
 }
 
 impl<P: Protocol> Releasing<P> {
-    /// Ends the lease of our ID, if there is one.
+    /// Ends the lease of our ID, if it exists.
     pub(super) fn of_our_id(now: BootInstant, length: Option<Duration>) -> Self {
         let longest = length.map_or(LONGEST, |length| length.min(LONGEST));
         Self {
@@ -29,7 +29,7 @@ impl<P: Protocol> Releasing<P> {
         }
     }
 
-    /// Takes back what an attempt has written, or has in doubt; it is over when there is nothing of that.
+    /// Removes what an attempt has written or has in doubt, and ends when nothing is left.
     pub(super) fn after(why: Failure<P>, core: &mut Core<P>) -> Phase<P> {
         core.abandon();
         core.in_doubt.retain(|sent| !sent.extends);
@@ -51,7 +51,7 @@ impl<P: Protocol> Releasing<P> {
         Phase::Releasing(self)
     }
 
-    /// What to do next; comes here after everything that happens.
+    /// Decides what to do next, after every event.
     pub(super) fn decide(self, core: &mut Core<P>) -> Phase<P> {
         if self.until <= core.now.boot {
             return self.left_something(Failure::Silent, core);
@@ -74,13 +74,14 @@ impl<P: Protocol> Releasing<P> {
         }
     }
 
-    /// A creation in doubt is fenced off without another look, by another creation. Where that fails, there is something to look at.
+    /// Whether to fence off a creation in doubt without a read, by another creation. If that fails,
+    /// there is an object to read.
     fn fences_unseen(&self, core: &Core<P>) -> bool {
         let was_absent = matches!(core.object, Seen::Absent(_));
         self.after.is_some() && was_absent && core.failures.conflicts == 0
     }
 
-    /// What must be written, so that nothing of ours is left; none when nothing is.
+    /// The write that removes what is left of ours; none if nothing is left.
     fn cleaning(&self, core: &mut Core<P>) -> Result<Option<Write<P::Object>>, Failure<P>> {
         let of_our_id = self.after.is_none();
         if let Seen::There(object) = &core.object
@@ -98,7 +99,7 @@ impl<P: Protocol> Releasing<P> {
         Ok(Some(core.protocol.fence(core.there(), nonce, core.now)))
     }
 
-    /// A write was done: the lease is ended, or what was in doubt cannot be done any more.
+    /// A write was done: it ended the lease, or made the writes in doubt impossible.
     pub(super) fn written(self, core: &mut Core<P>) -> Phase<P> {
         core.settle_doubts();
         if core.any_may_land() {

@@ -1,4 +1,5 @@
-//! What else must be known of a lock that is waited for, such as its owner: read, and then watched.
+//! What else must be known of a lock that is waited for, such as its owner. It is read, then
+//! watched.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::{
     watcher::{LASTING, Watcher},
 };
 
-/// How long a new holder is left alone: most are done before there is anything to be known of them.
+/// How long to leave a new holder alone: most are done before there is anything to know about them.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -21,7 +22,7 @@ pub(super) struct Beside<S> {
     /// When to read it; none while it is watched, or is known for good.
     pub(super) read_at: Option<BootInstant>,
     watch: Watcher,
-    /// Another one was watched before.
+    /// Another subject was watched before.
     is_later: bool,
 }
 
@@ -37,7 +38,7 @@ impl<S> Beside<S> {
 }
 
 impl<P: Protocol> Core<P> {
-    /// Asks the protocol what is to be known now.
+    /// Asks the protocol which subject matters now.
     pub(super) fn wants_subject(&mut self) {
         let wanted = self.protocol.subject();
         if wanted == self.beside.subject {
@@ -68,7 +69,7 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// It was read, and is to be watched from there, unless something else is to be known by now.
+    /// The subject was read. It is watched from there, unless another subject matters by now.
     pub(super) fn subject_read(&mut self, subject: P::Subject, fact: P::Fact) {
         if self.beside.subject.as_ref() != Some(&subject) {
             return;
@@ -93,7 +94,7 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    /// The watch has told this. What one tells that is over is about something else.
+    /// The watch has reported this fact. A report of a watch that is over is about something else.
     pub(super) fn subject_changed(&mut self, fact: P::Fact) {
         let is_on = self.beside.watch.is_on();
         if let Some(subject) = self.beside.subject.clone().filter(|_| is_on) {

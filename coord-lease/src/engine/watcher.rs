@@ -1,4 +1,4 @@
-//! Whether something is watched, and when a watch that has ended is begun again.
+//! Whether something is watched, and when to restart a watch that has ended.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use coord_core::BootInstant;
 use super::failures::Failing;
 use crate::Random;
 
-/// A watch that lasted this long may be begun again at once. Where watching is forbidden, the object
+/// A watch that lasted this long may be restarted at once. Where watching is forbidden, the object
 /// is read this often.
 pub(super) const LASTING: Duration = Duration::from_secs(10);
 
-/// After this many failures in a row it is said that the watch does not work.
+/// This many failures in a row are reported.
 const NOT_BY_CHANCE: u32 = 3;
 
 /// See the module.
@@ -20,7 +20,7 @@ pub(super) struct Watcher {
     state: Watching,
     since: BootInstant,
     failing: Failing,
-    /// When to begin again.
+    /// When to restart.
     again_at: Option<BootInstant>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Watcher {
 enum Watching {
     Off,
     On,
-    /// It may not be had; what it is for goes on without it.
+    /// Watching is forbidden, and everything else goes on without it.
     Denied,
 }
 
@@ -50,17 +50,17 @@ impl Watcher {
         self.state == Watching::Denied
     }
 
-    /// When to look, and begin again; none while it is on, or may not be had.
+    /// When to read and restart; none while the watch runs or is forbidden.
     pub(super) fn again_at(&self) -> Option<BootInstant> {
         self.again_at
     }
 
-    /// Somebody looks, so that it may be begun.
+    /// A read is under way, after which the watch may start.
     pub(super) fn look(&mut self) {
         self.again_at = None;
     }
 
-    /// Whether it is to be begun now; then it counts as on.
+    /// Whether to start now; the watch then counts as running.
     pub(super) fn begin(&mut self, now: BootInstant) -> bool {
         let begins = self.state == Watching::Off && self.again_at.is_none();
         if begins {
@@ -70,7 +70,7 @@ impl Watcher {
         begins
     }
 
-    /// Nobody needs it any more. Returns whether it was on.
+    /// The watch is no longer needed. Returns whether it was running.
     pub(super) fn stop(&mut self) -> bool {
         let was_on = self.is_on();
         if was_on {
@@ -79,12 +79,12 @@ impl Watcher {
         was_on
     }
 
-    /// It may not be had.
+    /// Watching is forbidden.
     pub(super) fn deny(&mut self) {
         self.state = Watching::Denied;
     }
 
-    /// The watch has ended, or failed. Returns whether it is time to say that it does not work.
+    /// The watch has ended, or failed. Returns whether to report now that it does not work.
     pub(super) fn ended(
         &mut self,
         failed: bool,

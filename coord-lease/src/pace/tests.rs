@@ -12,7 +12,7 @@ fn pauses_grow_to_a_limit_and_start_again() {
     assert_eq!(asked, Duration::from_secs(1));
 }
 
-/// The longest pause of a few.
+/// The longest of a hundred pauses.
 fn longest(window: &ContentionWindow) -> Duration {
     let mut random = Random::new(1);
     (0..100).map(|_| window.pause(&mut random)).max().unwrap()
@@ -101,7 +101,7 @@ fn nobodys_word_puts_a_waiter_off_for_long() {
     let mut window = with_round_trip(round_trip);
     window.spared(round_trip, Some(u32::MAX));
     assert!(longest(&window) <= Duration::from_secs(1), "{window:?}");
-    // Those who come after it have hardly waited.
+    // Later holders have hardly waited.
     for _ in 0..60 {
         window.spared(round_trip, Some(1));
     }
@@ -145,7 +145,7 @@ fn a_seed_gives_the_same_numbers_again() {
     assert_ne!(numbers(7), numbers(8));
 }
 
-/// The numbers are those of `SplitMix64`, whose first one for this seed is known.
+/// The numbers are those of `SplitMix64`, whose first number for this seed is known.
 #[test]
 fn the_numbers_are_well_mixed() {
     assert_eq!(Random::new(0).number(), 0xe220_a839_7b1d_cdaf);
@@ -162,10 +162,10 @@ fn a_round_trip_follows_the_answers() {
     };
     let micros = Duration::from_micros;
     assert_eq!(after(160), (micros(160_000), micros(640_000)));
-    // One that is slower counts for an eighth, and no more than twice what was known.
+    // A slower answer counts for an eighth, and for no more than twice what was known.
     assert_eq!(after(240), (micros(170_000), micros(680_000)));
     assert_eq!(after(4_000), (micros(191_250), micros(765_000)));
-    // One that is quicker counts for three quarters.
+    // A faster answer counts for three quarters.
     assert_eq!(
         after(10),
         (micros(55_312) + Duration::from_nanos(500), micros(221_250))
@@ -196,7 +196,7 @@ fn a_window_narrows_as_others_are_served() {
         let narrowed = after(wide, 100);
         assert!((narrowed - factor).abs() < 1e-9, "{wide}: {narrowed}");
     }
-    // Free for long, so that fewer wait than was thought.
+    // The lock was free for long, so fewer contenders wait than assumed.
     for (wide, millis, factor) in [(100.0, 601, 0.5), (100.0, 600, 0.995), (2.0, 601, 0.7)] {
         let narrowed = after(wide, millis);
         assert!(
@@ -222,7 +222,7 @@ fn a_pause_grows_with_the_crowd_and_shrinks_for_who_is_overdue() {
     };
     let random = Random::new(0).fraction();
     let crowd = |share: f64| 0.1 * ContentionWindow::SPREAD * (20.0 * share).ln_1p();
-    // Three were passed more often, and have a slot each.
+    // Three waiters were passed more often, and get a slot each.
     let slots = 0.1 * ContentionWindow::SLOT * 3.0;
     assert!((pause(2, 5, 20.0) - slots - crowd(random)).abs() < 1e-6);
     let overdue = 1.0 + (30.0 - USUAL * 5.0) / PATIENT;

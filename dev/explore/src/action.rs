@@ -1,4 +1,4 @@
-//! What can happen next.
+//! The possible next actions.
 
 use crate::{
     Kind,
@@ -7,38 +7,38 @@ use crate::{
     world::{Stage, World},
 };
 
-/// One thing that happens, to this contender.
+/// One action; the number is that of the contender it happens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
-    /// It begins to want the lock.
+    /// It starts to want the lock.
     Begin(u8),
     /// Its request arrives, and is answered.
     Serve(u8),
-    /// The answer arrives.
+    /// The answer reaches it.
     Answer(u8),
-    /// No answer comes in time. A write goes on its way without anybody who waits for it.
+    /// No answer comes in time. A write stays in flight, and nobody waits for it.
     GiveUp(u8),
-    /// The server refuses its request unseen.
+    /// The server refuses its request without looking.
     Refuse(u8),
-    /// A write arrives that nobody waits for any more: the one at this place.
+    /// A write in flight arrives although nobody waits for it.
     ServeLate(u8),
-    /// The watch tells of the next change.
+    /// The watch reports the next change.
     Tell(u8),
     EndWatch(u8),
-    /// The watch of the Pod tells that it is gone.
+    /// The Pod's watch reports that the Pod is gone.
     TellSubject(u8),
     EndSubjectWatch(u8),
-    /// It wakes, as it wanted.
+    /// It wakes when it wanted to.
     Wake(u8),
-    /// Time goes on until the next one wants to wake.
+    /// Time moves on until the next contender wants to wake.
     Tick,
     /// It dies.
     Crash(u8),
-    /// It dies, and its Pod with it.
+    /// It dies with its Pod.
     Replace(u8),
-    /// It does not want the lock any more.
+    /// It no longer wants the lock.
     Cancel(u8),
-    /// Its work is done.
+    /// Its work has ended.
     Release(u8),
     /// A Go program announces a write, and dies.
     Reserve,
@@ -47,7 +47,7 @@ pub(crate) enum Action {
 }
 
 impl World {
-    /// Everything that can happen in this state.
+    /// All actions that are possible in this state.
     pub(crate) fn actions<L: Lock>(&self, automaton: &Automaton<L>) -> Vec<Action> {
         let mut actions = Vec::with_capacity(16);
         let may_fail = self.faults > 0 && !self.only_pauses;
@@ -124,7 +124,7 @@ impl World {
         actions
     }
 
-    /// Contenders are alike, so that they begin in this order, the first time.
+    /// Contenders are alike, so they start in this order the first time.
     fn may_begin(&self, number: u8) -> bool {
         let contender = &self.contenders[usize::from(number)];
         let after = number.checked_sub(1).map(usize::from);
@@ -133,7 +133,7 @@ impl World {
             && after.is_none_or(|before| self.contenders[before].life > 0)
     }
 
-    /// When time goes on to: until somebody wants to wake.
+    /// The time to move on to: the next time somebody wants to wake.
     pub(crate) fn next_tick<L: Lock>(&self, automaton: &Automaton<L>) -> Option<u32> {
         let engines = self
             .contenders
@@ -143,7 +143,7 @@ impl World {
         wakes.filter(|wake| *wake > self.now).min()
     }
 
-    /// How many do not wake in time if time goes on now, and have done so until now.
+    /// How many contenders miss their wake-up if time moves on now, and have missed none so far.
     pub(crate) fn oversleepers<L: Lock>(&self, automaton: &Automaton<L>) -> u8 {
         let oversleep = self.contenders.iter().filter(|contender| {
             let engine = contender.engine.filter(|_| !contender.is_paused);

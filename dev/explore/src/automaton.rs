@@ -1,10 +1,10 @@
-//! The real engine as an automaton: each state that a contender's engine was seen in has a number,
-//! and so has each object.
+//! The real engine as an automaton: each state of a contender's engine has a number, and so has
+//! each object.
 //!
-//! An engine does the same in the same state, whatever the rest of the world is like. So what it
-//! does with an input is found out once, and remembered. A state is what its `Debug` form says, all
-//! of it: what is random in an engine is part of its state. It is kept as the inputs that lead to
-//! it, since engines cannot be copied, and are large.
+//! An engine in the same state does the same, whatever the rest of the world is like. So the effect
+//! of an input is computed once and remembered. A state is identified by its complete `Debug` form,
+//! which includes the random generator. It is stored as the inputs that lead to it, because engines
+//! are large and cannot be copied.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,7 +27,7 @@ use crate::{
 
 type Played<L> = Broken<<L as Lock>::Protocol>;
 
-/// How many engines are kept as they are.
+/// How many live engines are kept.
 const LIVE: usize = 64;
 
 /// See the module.
@@ -35,49 +35,49 @@ pub(crate) struct Automaton<L: Lock> {
     kind: Kind,
     flaw: Option<Flaw>,
     states: Vec<State>,
-    /// Engines that are in these states, of those that were seen last: whoever goes on from one of
-    /// them need not play what came before.
+    /// Live engines in these states, for the states used last. Continuing from one of them needs no
+    /// replay.
     live: VecDeque<(u32, Engine<Played<L>>)>,
     state_numbers: HashMap<u64, u32, Prints>,
-    /// What comes of an input at a time.
+    /// The result of an input at a time.
     steps: HashMap<(u32, Input, u32), Step, Prints>,
     begun: HashMap<(Id, u8, u32), Step>,
     objects: Vec<Kept<L>>,
     object_numbers: HashMap<u64, u32, Prints>,
     subjects: Vec<SubjectOf<L>>,
-    /// By number, version, and whether it was created.
+    /// By number, version, and whether it was created in that version.
     stamped: HashMap<(u32, u32, bool), u32, Prints>,
-    /// What engines wanted and told since it was last taken; none when nobody wants to know.
+    /// Outputs of engines since they were last taken; none when nobody needs them.
     pub(crate) noted: Option<Vec<Output>>,
 }
 
-/// The next state, and what is to be done.
+/// The next state, and its outputs.
 pub(crate) type Step = (u32, Rc<[Output]>);
 
-/// One state of one contender's engine.
+/// A state of one contender's engine.
 struct State {
     id: Id,
     /// The generation of its Pod.
     pod: u8,
     before: Before,
-    /// When it is to be woken.
+    /// When to wake it.
     wake: Option<u32>,
     is_done: bool,
 }
 
 enum Before {
-    /// It began at this time.
+    /// It started at this time.
     Nothing(u32),
-    /// This state, which was given this input at this time.
+    /// That state, with this input at this time.
     State(u32, Input, u32),
 }
 
-/// An object, and what there is to know of it.
+/// An object, and what is known about it.
 pub(crate) struct Kept<L: Lock> {
     object: ObjectOf<L>,
     pub(crate) version: u32,
     pub(crate) uid: u32,
-    /// The bits of those whose leases are in it.
+    /// The bits of the holders whose leases are in it.
     holders: u64,
     over_at: Option<u32>,
     pub(crate) is_reserved: bool,
@@ -90,7 +90,7 @@ impl<L: Lock> Kept<L> {
         self.uid == self.version
     }
 
-    /// The bits of those whose leases are in it, if it means anything still.
+    /// The bits of the holders whose leases are in it, while it counts.
     pub(crate) fn holders(&self, now: u32) -> u64 {
         let is_over = self.over_at.is_some_and(|over| over <= now);
         if is_over { 0 } else { self.holders }
@@ -115,7 +115,7 @@ impl<L: Lock> Automaton<L> {
         }
     }
 
-    /// How many states of engines there are.
+    /// The number of engine states.
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
@@ -153,7 +153,7 @@ impl<L: Lock> Automaton<L> {
         step
     }
 
-    /// What comes of an input.
+    /// The result of an input.
     pub(crate) fn step(&mut self, state: u32, input: Input, now: u32) -> Step {
         if let Some(step) = self.steps.get(&(state, input, now)) {
             return step.clone();
@@ -195,7 +195,7 @@ impl<L: Lock> Automaton<L> {
         (number, outputs)
     }
 
-    /// As it began.
+    /// An engine at its start.
     fn engine(&self, id: Id, pod: u8, now: u32) -> Engine<Played<L>> {
         let settings = Settings {
             goal: Goal::Acquire,
@@ -287,7 +287,7 @@ impl<L: Lock> Automaton<L> {
     }
 
     fn to_output(&self, event: &Event<Played<L>>) -> Output {
-        // Whoever does not know that its lease is over believes on.
+        // With this flaw, a holder does not notice that its lease is over.
         let believes = self.flaw != Some(Flaw::IgnoreExpiry);
         let until = |until: Option<_>| until.filter(|_| believes).map(millis);
         match event {
@@ -325,7 +325,7 @@ impl<L: Lock> Automaton<L> {
         &self.objects[object as usize]
     }
 
-    /// What the store has before anybody comes.
+    /// The states of the store before anybody starts.
     pub(crate) fn beginnings(&mut self) -> Vec<Option<u32>> {
         let mut beginnings = Vec::new();
         for object in L::beginnings() {
@@ -337,7 +337,7 @@ impl<L: Lock> Automaton<L> {
         beginnings
     }
 
-    /// The same object in this version, created in it or kept from before.
+    /// The same object in this version, either created in it or kept from before.
     pub(crate) fn stamp(&mut self, object: u32, version: u32, is_new: bool) -> u32 {
         if let Some(stamped) = self.stamped.get(&(object, version, is_new)) {
             return *stamped;
@@ -351,7 +351,7 @@ impl<L: Lock> Automaton<L> {
         stamped
     }
 
-    /// The same with the announcement of a Go program.
+    /// The same object with the announcement of a Go program.
     pub(crate) fn reserved(&mut self, object: u32, now: u32, version: u32) -> Option<u32> {
         let kept = self.kept(object);
         let uid = kept.uid;
@@ -368,7 +368,7 @@ impl<L: Lock> Automaton<L> {
         }))
     }
 
-    /// The contender whose Pod this is about, and the generation of that.
+    /// The contender whose Pod this subject is, and the Pod's generation.
     pub(crate) fn pod_of(&self, subject: u32) -> Option<(u8, u8)> {
         L::pod_of(&self.subjects[subject as usize])
     }

@@ -1,5 +1,4 @@
-//! What must be so in every state: the promises that `sim` checks in its histories, in a form that
-//! is small.
+//! The promises that must hold in every state. They are those that `sim` checks, in a small form.
 
 use crate::{
     Kind,
@@ -7,27 +6,27 @@ use crate::{
     lock::{Id, Lock},
 };
 
-/// How long nobody may acquire the lock after a Go program has announced a write.
+/// How long nobody may acquire the lock after a Go program has announced a write, in seconds.
 const DEFERENCE: u32 = 2;
 
-/// Who believes to hold the lock, and what was promised never to come back.
+/// Who believes to hold the lock, and who must never come back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Check {
-    /// Until when, by contender, in milliseconds; [`u32::MAX`] for one that believes until it is
-    /// told otherwise.
+    /// When each contender's belief ends, in milliseconds; [`u32::MAX`] for one that believes until
+    /// it is told otherwise.
     believers: Vec<Option<u32>>,
-    /// The highest token of all, and of those who held the lock alone.
+    /// The highest token of all, and the highest of exclusive holders.
     highest: u64,
     highest_alone: u64,
     /// Who said that nothing of it is left.
     gone: u64,
-    /// Who was shown, since it sent its last creation, that the name was taken. When it is free
-    /// again, the creation may be done after all, as long as it is on its way: the one thing that
-    /// cannot be prevented, and is documented.
+    /// Contenders that have seen, since they sent their last creation, that the name was taken. If
+    /// the name becomes free again, a creation that is still in flight may be done after all. This
+    /// is the one thing that cannot be prevented, and it is documented.
     certain: u64,
-    /// Whose creation was done so.
+    /// Whose creation was done in this way.
     excused: u64,
-    /// Since when a write by another program is announced.
+    /// Since when another program's write is announced.
     reserved: Option<u32>,
 }
 
@@ -60,7 +59,7 @@ impl Check {
             return Err(format!("{id} acquires the lock while {other} holds it"));
         }
         if let Some(token) = token {
-            // Of those who hold it together, one may hear of its write later.
+            // Of several holders, one may learn of its write later.
             let before = if is_alone {
                 self.highest
             } else {
@@ -88,7 +87,7 @@ impl Check {
         Ok(())
     }
 
-    /// Who excludes this one by what it believes.
+    /// Another holder that believes in the lock and excludes this one.
     fn other_holder(&self, kind: Kind, id: Id, now: u32) -> Option<char> {
         let believers = (0..).zip(&self.believers);
         let mut others = believers.filter(|(other, until)| {
@@ -114,13 +113,13 @@ impl Check {
         self.gone |= id.bit();
     }
 
-    /// It said that something may be.
+    /// It said that something may be left.
     pub(crate) fn may_come_back(&mut self, id: Id) {
         self.ended(id);
         self.gone &= !id.bit();
     }
 
-    /// After it has said so, there is no lease of it.
+    /// Checks that it has no lease after it has said so.
     pub(crate) fn left(&self, id: Id, holders: u64) -> Checked {
         if self.gone & holders & !self.excused & id.bit() != 0 {
             return Err(format!("{id} has left, and its lease is there still"));
@@ -133,12 +132,12 @@ impl Check {
         self.certain &= !id.bit();
     }
 
-    /// It was shown that the name is taken.
+    /// It has seen that the name is taken.
     pub(crate) fn is_certain(&mut self, id: Id) {
         self.certain |= id.bit();
     }
 
-    /// Something was written by somebody, over what was there.
+    /// Somebody wrote something over the existing object.
     pub(crate) fn written<L: Lock>(
         &mut self,
         writer: Option<Id>,

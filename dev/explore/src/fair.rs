@@ -1,4 +1,4 @@
-//! Nothing fails any more: everybody must be served.
+//! When nothing fails any more, everybody must be served.
 
 use std::collections::HashMap;
 
@@ -10,23 +10,23 @@ use crate::{
     world::{Stage, World},
 };
 
-/// Within so many seconds: a lease of somebody who has died, the longest pause of somebody who was
-/// refused, and then some. An expiry is later than that by as long as the answer was under way by
-/// which its writer knows the server's clock.
+/// The limit in seconds: a dead holder's lease, the longest pause after a refusal, and a margin. An
+/// expiry may be later by the travel time of the answer from which its writer knows the server's
+/// clock.
 const SERVED_WITHIN: u32 = 60;
 
-/// More than any such history has.
+/// More steps than any such history has.
 const MOST_STEPS: usize = 5000;
 
-/// When all are served, of the states from which that is known: there is one way on from each.
+/// For the states from which this is known, when all are served: there is one way on from each.
 #[derive(Default)]
 pub(crate) struct Fair {
     served_at: HashMap<u64, u32, Prints>,
 }
 
 impl Fair {
-    /// From here on all that is under way arrives, everybody wakes in time, and whoever holds the
-    /// lock releases it. Returns what happened, and what is wrong with it.
+    /// From here on everything in flight arrives, everybody wakes in time, and holders release the
+    /// lock. Returns what happened, with what is wrong with it.
     pub(crate) fn serve_all<L: Lock>(
         &mut self,
         mut world: World,
@@ -69,7 +69,7 @@ impl Fair {
     }
 }
 
-/// What is under way comes first; time goes on when there is nothing else.
+/// Whatever is in flight comes first; time moves on when there is nothing else.
 fn next<L: Lock>(world: &World, automaton: &Automaton<L>) -> Option<Action> {
     let order = |action: &Action| match action {
         Action::ServeLate(_) => 0,
@@ -103,7 +103,7 @@ mod tests {
         let mut world = World::new(&setup, None);
         let served = Fair::default().serve_all(world.clone(), &mut automaton);
         assert_eq!(served, Ok(()));
-        // It can begin no more.
+        // It cannot start again.
         world.contenders[1].life = LIVES;
         let served = Fair::default().serve_all(world, &mut automaton);
         let (happened, what) = served.unwrap_err();

@@ -1,4 +1,4 @@
-//! What goes into an engine and what comes out of it, with numbers in place of what is large.
+//! Inputs and outputs of an engine, with numbers instead of large values.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use coord_lease::engine::Effect;
 
 use crate::time::EPOCH;
 
-/// What the server's clock showed with an answer.
+/// The server's clock in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Clock(pub(crate) u32);
 
@@ -16,20 +16,20 @@ impl Clock {
     }
 }
 
-/// Why a write was not done, or may not have been.
+/// Why a write was not done, or may not have been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Refusal {
-    /// There is another object, or another version of it.
+    /// There is another object, or another version.
     Taken,
-    /// There is none.
+    /// The object does not exist.
     Gone,
-    /// Refused unseen.
+    /// Refused without looking.
     Busy,
     /// No answer came.
     Silence,
 }
 
-/// What is handed to an engine.
+/// An input for an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Input {
     Time,
@@ -48,7 +48,7 @@ pub(crate) enum Input {
     Cancel,
 }
 
-/// What an engine wants done, or tells.
+/// An output of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Output {
     Read,
@@ -60,21 +60,21 @@ pub(crate) enum Output {
     WatchSubject(u32),
     UnwatchSubject,
     Abandon,
-    /// With a token, and until then in milliseconds.
+    /// With its token, and until when, in milliseconds.
     Acquired(Option<u64>, Option<u32>),
     Renewed(Option<u32>),
     Lost,
     Released,
     NotReleased,
-    /// The attempt failed as it was wanted.
+    /// The attempt was cancelled as requested.
     Cancelled,
     Failed,
-    /// Something else that is told.
+    /// Another report.
     Said,
 }
 
 impl Input {
-    /// Of a request that failed.
+    /// The effect of a failed request.
     pub(crate) fn effect(self) -> Effect {
         match self {
             Self::NotWritten(Refusal::Taken | Refusal::Gone) => Effect::Conflict,
@@ -83,7 +83,7 @@ impl Input {
         }
     }
 
-    /// Of an answer: whether there is an object of the lock's name.
+    /// Whether this answer shows that an object with the lock's name exists.
     pub(crate) fn shows_an_object(self) -> bool {
         matches!(
             self,
@@ -93,7 +93,7 @@ impl Input {
 }
 
 impl Output {
-    /// Whether it is sent to the server and answered.
+    /// Whether the server answers it.
     pub(crate) fn is_request(self) -> bool {
         self.is_write() || matches!(self, Self::Read | Self::ReadSubject(_))
     }
@@ -102,7 +102,7 @@ impl Output {
         matches!(self, Self::Create(_) | Self::Update(_) | Self::Delete(_))
     }
 
-    /// What comes in place of its answer.
+    /// The input when it fails.
     pub(crate) fn failed(self, refusal: Refusal) -> Input {
         match self {
             Self::Read => Input::NotRead,

@@ -1,40 +1,48 @@
-//! The real lease engine and its protocols, in every history that there can be, up to a number of
+//! Runs the real lease engine and its protocols through every possible history up to a number of
 //! steps.
 //!
-//! `sim` plays long histories at random. This plays short ones, and leaves none out. Two or three
+//! `sim` runs long random histories. This crate runs short ones, and leaves none out. Two or three
 //! contenders want one lock, and at each step everything happens that can:
 //!
-//! - A request arrives, or its answer, or neither; the server refuses it; a write arrives after its sender has given up.
-//! - A watch tells of a change, or ends.
-//! - Time goes on, and somebody sleeps through the moment at which it wanted to wake.
-//! - A contender dies, alone or with its Pod, and comes back under another ID. It wants the lock no more, or releases it.
+//! - A request arrives, or its answer, or neither. The server refuses it. A write arrives after its
+//!   sender has given up.
+//! - A watch reports a change, or ends.
+//! - Time moves on, and a contender may miss its wake-up.
+//! - A contender dies, alone or with its Pod, and comes back with another ID. It gives up, or
+//!   releases the lock.
 //! - A Go program announces a write. Somebody removes an object that nobody needs.
 //!
-//! In every state at most one believes to hold the lock, tokens have risen, and who says that it
-//! has left has left nothing. From there on, once nothing fails any more, everybody is served.
-//! States are visited in the order of their depth, so that a broken promise is told with one of the
-//! shortest histories that break it; the part in which nothing fails any more comes on top of that.
+//! In every state, at most one contender believes to hold the lock, tokens have risen, and a
+//! contender that says it has left has left nothing behind. From there on, once nothing fails any
+//! more, everybody is served.
+//!
+//! The search visits states in order of depth, so it reports a broken promise with one of the
+//! shortest histories that break it. The part in which nothing fails any more is added to that.
 //!
 //! # Limits
 //!
-//! - A history has a number of faults at most, two where nothing else is said. Each of these is one: a request that is not answered or
-//!   is refused, a watch that ends, a contender that oversleeps or dies, a cancellation, an announced write, and a removed object. An
-//!   answer, an event or a late write may take as long as it likes at no cost.
-//! - Time has whole seconds. It goes on to the first at which somebody wants to wake; who wants to wake within one wakes at its end. All
-//!   clocks go alike, and there is one server.
-//! - What is random in an engine follows from a seed, which follows from its ID.
-//! - Each contender waits for ever, holds the lock once, and has two lives. They are alike, so that they begin in one order the first time.
-//! - States are told apart by 64 bits. In a hundred million, two are taken for one with a probability below a thousandth.
-//! - Times and versions count from the beginning. So histories meet where the same has happened in another order, and not where the same
-//!   happens again later.
-//! - The state of a fair lock has a table whose order is random, so that the number of its engines' states differs a little each time.
+//! - A history has a limited number of faults, two by default. Each of these is one: a request that
+//!   is not answered or is refused, a watch that ends, a contender that misses its wake-up or dies,
+//!   a cancellation, an announced write, and a removed object. A slow answer, event or late write
+//!   is no fault.
+//! - Time has whole seconds. It moves on to the next second at which somebody wants to wake; a
+//!   wake-up within a second comes at its end. All clocks run alike, and there is one server.
+//! - Random choices in an engine follow from a seed, which follows from its ID.
+//! - Each contender waits forever, holds the lock once, and has two lives. Contenders are alike, so
+//!   they start in one order the first time.
+//! - States are identified by 64 bits. Among a hundred million, the probability that two are
+//!   confused is below a thousandth.
+//! - Times and versions count from the beginning. So histories meet if the same things happen in
+//!   another order, but not if they happen again later.
+//! - The state of a fair lock has a table in random order, so the number of its engine states
+//!   varies a little.
 //!
 //! # Why this is not `stateright`
 //!
-//! That crate wants a world that can be copied, hashed and compared. An engine is large, and can
-//! only be shown. Here each state of an engine has a number instead, and what it does with an input
-//! is found out once, in however many worlds it is; see `automaton`. So a world is a few numbers,
-//! and what remains to be done, a search by breadth, is `search`.
+//! That crate needs a world that can be copied, hashed and compared. An engine is large, and can
+//! only be printed. Here each engine state has a number instead, and the effect of an input is
+//! computed once for all worlds; see `automaton`. A world is then a few numbers. What remains is a
+//! breadth-first search: `search`.
 
 mod action;
 mod automaton;
@@ -56,21 +64,21 @@ pub use sim::Flaw;
 /// The kinds of locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// lockheed's, held by one.
+    /// lockheed's, with one holder.
     Mutex,
     /// lockheed's: the first contender is a writer, the others are readers.
     Shared,
-    /// lockheed's, waited for in turn.
+    /// lockheed's, with a queue.
     Fair,
     /// cmlock's.
     Pod,
 }
 
 impl Kind {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Mutex, Self::Shared, Self::Fair, Self::Pod];
 
-    /// On the command line.
+    /// The name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -81,37 +89,37 @@ impl Kind {
         }
     }
 
-    /// Whether this contender holds it alone.
+    /// Whether this contender holds the lock exclusively.
     fn is_alone(self, contender: u8) -> bool {
         self != Self::Shared || contender == 0
     }
 }
 
-/// What is explored, and how far.
+/// What to explore, and how far.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     /// The lock.
     pub kind: Kind,
-    /// How many want it.
+    /// The number of contenders.
     pub contenders: u8,
-    /// How many faults a history has at most.
+    /// The largest number of faults in a history.
     pub faults: u8,
-    /// The only faults are contenders who wake too late.
+    /// The only faults are contenders that wake too late.
     pub only_pauses: bool,
-    /// How often each contender begins at most: again after a crash, or a failure.
+    /// How often each contender starts at most: again after a crash or a failure.
     pub lives: u8,
-    /// How many steps a history has at most.
+    /// The largest number of steps in a history.
     pub depth: u32,
-    /// It is looked at from one of so many states whether all are served.
+    /// One in this many states is checked for whether all are served from it.
     pub served_of: u64,
-    /// When to stop, wherever it is then.
+    /// When to stop, however far the exploration is.
     pub limit: Option<Duration>,
-    /// What is broken on purpose.
+    /// What to break on purpose.
     pub flaw: Option<Flaw>,
 }
 
 impl Setup {
-    /// With two faults, and in every state all that is checked.
+    /// A setup with two faults, and with all checks in every state.
     #[must_use]
     pub fn new(kind: Kind, contenders: u8, depth: u32) -> Self {
         Self {
@@ -128,20 +136,20 @@ impl Setup {
     }
 }
 
-/// What was seen.
+/// The result of an exploration.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// How many states.
+    /// The number of states.
     pub states: usize,
-    /// How many steps from one to another.
+    /// The number of steps between states.
     pub transitions: u64,
-    /// Up to so many steps everything was seen.
+    /// Everything up to this depth was seen.
     pub depth: u32,
-    /// There is nothing more at any depth.
+    /// There are no more states at any depth.
     pub is_all: bool,
-    /// From how many states it was looked at whether all are served.
+    /// From how many states it was checked that all are served.
     pub served: u64,
-    /// In how many states the engines were.
+    /// The number of states of the engines.
     pub engine_states: usize,
     /// How long it took.
     pub took: Duration,
@@ -152,9 +160,9 @@ pub struct Report {
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which one.
+    /// Which promise.
     pub what: String,
-    /// How it came to it, a line for each step.
+    /// How it came about, one line per step.
     pub story: Vec<String>,
 }
 
@@ -167,7 +175,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Goes through all histories.
+/// Explores all histories.
 #[must_use]
 pub fn explore(setup: &Setup) -> Report {
     match setup.kind {

@@ -1,4 +1,4 @@
-//! What differs between the locks that are explored.
+//! What differs between the explored locks.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -23,18 +23,18 @@ use crate::{
     time::{EPOCH, SKEW},
 };
 
-/// One life of a contender: who begins again after a crash is somebody else.
+/// One life of a contender: after a crash, it comes back with another ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
     pub(crate) contender: u8,
     pub(crate) life: u8,
 }
 
-/// How many lives one contender has at most.
+/// The largest number of lives of a contender.
 pub(crate) const LIVES: u8 = 8;
 
 impl Id {
-    /// Its bit in a set of them.
+    /// Its bit in a set of IDs.
     pub(crate) fn bit(self) -> u64 {
         1 << (self.contender * LIVES + self.life - 1)
     }
@@ -58,37 +58,37 @@ pub(crate) trait Lock: 'static {
     /// The real protocol.
     type Protocol: Protocol + Debug;
 
-    /// Whether the answer to a write says what the server's clock shows.
+    /// Whether the answer to a write has the time on the server's clock.
     const WRITES_TELL_TIME: bool;
 
-    /// A contender, on the Pod of this generation where there are Pods.
+    /// A contender, on the Pod of this generation if there are Pods.
     fn contender(kind: Kind, id: Id, pod: u8) -> Self::Protocol;
 
-    /// What the store has before anybody comes: each is a beginning of its own.
+    /// The possible states of the store before anybody starts.
     fn beginnings() -> Vec<Option<ObjectOf<Self>>>;
 
-    /// A request that failed, with this effect.
+    /// The error of a request that failed with this effect.
     fn failed(effect: Effect) -> <Self::Protocol as Protocol>::Error;
 
-    /// Gives it a version, and the UID that says in which version it was created.
+    /// Sets the object's version, and the UID, which is the version in which it was created.
     fn stamp(object: &mut ObjectOf<Self>, uid: u32, version: u32);
 
-    /// That UID and version; zero before it has them.
+    /// The UID and the version; zero before they are set.
     fn stamped(object: &ObjectOf<Self>) -> (u32, u32);
 
     /// Whose leases are in it.
     fn holders(object: &ObjectOf<Self>) -> Vec<Id>;
 
-    /// When it means nothing any more, by the server's clock; none where leases say that.
+    /// When the object stops counting, by the server's clock; none if its leases say so.
     fn over_at(_object: &ObjectOf<Self>) -> Option<u32> {
         None
     }
 
-    /// The number that rises with every acquisition, where there is one.
+    /// The number that rises with every acquisition, if the lock has one.
     fn token(grant: &<Self::Protocol as Protocol>::Grant) -> Option<u64>;
 
-    /// The same with the announcement of a Go program that it is about to write; none where there
-    /// are no such programs.
+    /// The same object with a Go program's announcement of a write; none if there are no such
+    /// programs.
     fn reserved(_object: &ObjectOf<Self>, _now: u32) -> Option<ObjectOf<Self>> {
         None
     }
@@ -98,13 +98,13 @@ pub(crate) trait Lock: 'static {
         false
     }
 
-    /// The contender whose Pod this is about, and the generation of that; none for what never
-    /// changes.
+    /// The contender whose Pod this subject is, and the Pod's generation; none for a subject that
+    /// never changes.
     fn pod_of(_subject: &SubjectOf<Self>) -> Option<(u8, u8)> {
         None
     }
 
-    /// The owner of this object, likewise.
+    /// The Pod that owns this object, in the same form.
     fn owner_of(_object: &ObjectOf<Self>) -> Option<(u8, u8)> {
         None
     }
@@ -117,15 +117,15 @@ pub(crate) type ObjectOf<L> = <<L as Lock>::Protocol as Protocol>::Object;
 pub(crate) type SubjectOf<L> = <<L as Lock>::Protocol as Protocol>::Subject;
 pub(crate) type FactOf<L> = <<L as Lock>::Protocol as Protocol>::Fact;
 
-/// Versions are numbers, and UIDs are the versions in which objects were created.
+/// Versions are numbers. An object's UID is the version in which it was created.
 pub(crate) fn version_number(text: &str) -> u32 {
     text.parse().unwrap_or(0)
 }
 
-/// lockheed's, in a ConfigMap.
+/// lockheed's lock in a ConfigMap.
 pub(crate) struct OfLockheed;
 
-/// cmlock's.
+/// cmlock's lock.
 pub(crate) struct OfPods;
 
 const BY: &str = "reserved/by";
@@ -139,7 +139,7 @@ fn name() -> LockName {
 impl Lock for OfLockheed {
     type Protocol = Mutex;
 
-    /// Its place reads the clock beside the object.
+    /// Its place reads the clock together with the object.
     const WRITES_TELL_TIME: bool = false;
 
     fn contender(kind: Kind, id: Id, _: u8) -> Mutex {
@@ -165,7 +165,7 @@ impl Lock for OfLockheed {
         })
     }
 
-    /// None, and one that nobody holds.
+    /// No object, and one that nobody holds.
     fn beginnings() -> Vec<Option<Object>> {
         let mut free = Object::new(&name());
         free.set_record(&Record::mutex("lock"));
@@ -292,7 +292,7 @@ impl Lock for OfPods {
         holder.into_iter().collect()
     }
 
-    /// The expiry counts for all, that of its holder included.
+    /// The expiry counts for everybody, including the holder.
     fn over_at(object: &ConfigMap) -> Option<u32> {
         let expires = object.data.as_ref()?.get("expiresAt")?.parse().ok()?;
         let since = Duration::from_secs(expires).saturating_sub(EPOCH);

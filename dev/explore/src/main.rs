@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what was seen; whether all was well.
+/// Prints the result; returns whether no promise was broken.
 fn one(setup: &Setup) -> bool {
     let report = explore(setup);
     let seconds = report.took.as_secs_f64();

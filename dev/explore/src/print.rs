@@ -1,15 +1,15 @@
-//! Fingerprints: 64 bits by which states are told apart.
+//! Fingerprints: 64 bits that identify a state.
 
 use std::{
     fmt::{self, Debug, Write as _},
     hash::{BuildHasherDefault, Hash, Hasher},
 };
 
-/// Folded multiplication: as good as what takes longer, where nobody chooses the input.
+/// Folded multiplication, which is good enough where nobody chooses the input.
 #[derive(Default)]
 pub(crate) struct Print(u64);
 
-/// How fingerprints, and what is made of them, are put into tables.
+/// Hashes fingerprints for tables, and values made from them.
 pub(crate) type Prints = BuildHasherDefault<Print>;
 
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -60,17 +60,17 @@ fn fold(number: u64) -> u64 {
     folded
 }
 
-/// Of what can be hashed.
+/// The fingerprint of a value that can be hashed.
 pub(crate) fn of(value: &impl Hash) -> u64 {
     let mut print = Print::default();
     value.hash(&mut print);
     print.finish()
 }
 
-/// Of all that the value shows of itself.
+/// The fingerprint of a value's complete `Debug` form.
 pub(crate) fn of_debug(value: &impl Debug) -> u64 {
     let mut print = Print::default();
-    // Writing to a hasher does not fail.
+    // Writing to a hasher cannot fail.
     let _ = write!(print, "{value:?}");
     print.finish()
 }

@@ -1,4 +1,4 @@
-//! Level by level, so that the first history that breaks a promise is one of the shortest.
+//! A breadth-first search, so that the first history that breaks a promise is one of the shortest.
 
 use std::{collections::HashSet, ops::Range, time::Instant};
 
@@ -18,12 +18,12 @@ struct Search<'a, L: Lock> {
     automaton: Automaton<L>,
     fair: Fair,
     seen: HashSet<u64, Prints>,
-    /// From which state each was reached first, and how. The beginnings come first, from
-    /// themselves. The states of a level follow each other, in the order of those from which they
-    /// were reached.
+    /// For each state, the state from which it was reached first, and how. The beginnings come
+    /// first, and are reached from themselves. The states of a level follow in the order of the
+    /// states they were reached from.
     reached: Vec<(u32, Action)>,
     beginnings: Vec<World>,
-    /// The states on the way to the one that was looked at last.
+    /// The states on the way to the one that was visited last.
     way: Vec<(u32, World)>,
     begun: Instant,
     report: Report,
@@ -76,8 +76,7 @@ impl<L: Lock> Search<'_, L> {
         u32::try_from(self.reached.len()).unwrap_or(u32::MAX)
     }
 
-    /// To all that is reached from these states and was not before. Returns whether there was time
-    /// for that.
+    /// Visits all new states that can be reached from these. Returns whether there was enough time.
     fn go_on_from(&mut self, level: Range<u32>) -> Result<bool, Violation> {
         for number in level {
             let is_late = |limit| self.begun.elapsed() >= limit;
@@ -103,8 +102,8 @@ impl<L: Lock> Search<'_, L> {
         Ok(true)
     }
 
-    /// The state of this number. It is played again, from where the way to it leaves the way to the
-    /// last one; those that follow each other differ in little.
+    /// The state with this number. It is replayed from the point where its way leaves the way to
+    /// the last one; successive states differ little.
     fn world(&mut self, number: u32) -> World {
         let mut numbers = Vec::new();
         let mut at = number;
@@ -125,7 +124,7 @@ impl<L: Lock> Search<'_, L> {
                 None => self.beginnings[number as usize].clone(),
                 Some((_, before)) => {
                     let mut world = before.clone();
-                    // It was well the first time.
+                    // It succeeded the first time.
                     let _ = world.happen(self.reached[number as usize].1, &mut self.automaton);
                     world
                 }
@@ -151,7 +150,7 @@ impl<L: Lock> Search<'_, L> {
         Err(self.violation(what, from, happened))
     }
 
-    /// The whole way to it.
+    /// A violation with the whole way to it.
     fn violation(&mut self, what: String, from: u32, last: Vec<Action>) -> Violation {
         let mut actions = last;
         let mut at = from;

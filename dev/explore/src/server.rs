@@ -1,4 +1,4 @@
-//! The store: what it does with requests, and whom it tells.
+//! The store: how it handles requests and reports changes.
 
 use sim::Flaw;
 
@@ -47,7 +47,7 @@ impl World {
         })
     }
 
-    /// Why a write for this state cannot be done.
+    /// Why a write based on this state cannot be done.
     fn compare<L: Lock>(&self, wanted: &Kept<L>, automaton: &Automaton<L>) -> Option<Refusal> {
         let Some(there) = self.object.map(|object| automaton.kept(object)) else {
             return Some(Refusal::Gone);
@@ -69,7 +69,7 @@ impl World {
         Ok(there)
     }
 
-    /// It is so from now on.
+    /// Stores the new state.
     fn keep<L: Lock>(
         &mut self,
         writer: Option<Id>,
@@ -83,7 +83,7 @@ impl World {
             .written(writer, before, automaton.kept(there), self.now)
     }
 
-    /// It is deleted.
+    /// Deletes the object.
     pub(crate) fn remove(&mut self) {
         self.version += 1;
         self.object = None;
@@ -98,7 +98,7 @@ impl World {
         }
     }
 
-    /// What has changed since this version.
+    /// The change after this version.
     pub(crate) fn change_since<L: Lock>(
         &self,
         since: Option<u32>,
@@ -117,7 +117,7 @@ impl World {
         }
     }
 
-    /// Whether the Pod is there that this is about.
+    /// Whether the subject's Pod exists.
     pub(crate) fn is_there<L: Lock>(&self, subject: u32, automaton: &Automaton<L>) -> bool {
         let pod = automaton.pod_of(subject);
         pod.is_none_or(|pod| self.has_pod(pod))

@@ -1,4 +1,4 @@
-//! A history in words: a line for each thing that happens.
+//! Describes a history, one line per action.
 
 use crate::{
     action::Action,
@@ -8,7 +8,7 @@ use crate::{
     world::World,
 };
 
-/// What happens on this way, numbered.
+/// The actions on this way, numbered.
 pub(crate) fn tell<L: Lock>(
     mut world: World,
     way: &[Action],

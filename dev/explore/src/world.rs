@@ -1,4 +1,4 @@
-//! The world: some contenders for one lock, its store, and what is on the way between them.
+//! The world: some contenders for one lock, its store, and everything in flight between them.
 
 use sim::Flaw;
 
@@ -11,24 +11,23 @@ use crate::{
     lock::{Id, Lock},
 };
 
-/// One state of all of it. It has numbers in place of what is large, so that it is small, and can
-/// be compared.
+/// A complete state. It has numbers instead of large values, so it is small and can be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
-    /// In seconds. Each machine's clock goes alike.
+    /// In seconds. All machines' clocks run alike.
     pub(crate) now: u32,
-    /// What the store has.
+    /// The object in the store.
     pub(crate) object: Option<u32>,
-    /// Of the last write.
+    /// The version of the last write.
     pub(crate) version: u32,
     pub(crate) contenders: Vec<Contender>,
-    /// Writes on their way that nobody waits for any more, in an order that says nothing.
+    /// Writes in flight that nobody waits for any more, in an order without meaning.
     pub(crate) late: Vec<(Id, Output)>,
-    /// How many faults there may be still.
+    /// How many more faults may happen.
     pub(crate) faults: u8,
-    /// The only ones are contenders who wake too late.
+    /// The only faults are contenders that wake too late.
     pub(crate) only_pauses: bool,
-    /// How often each contender may begin.
+    /// How often each contender may start.
     pub(crate) lives: u8,
     pub(crate) check: Check,
 }
@@ -40,26 +39,26 @@ pub(crate) struct Contender {
     pub(crate) pod: u8,
     pub(crate) stage: Stage,
     pub(crate) engine: Option<u32>,
-    /// The request under way, and its answer, once it is served.
+    /// The request in flight, and its answer once the server has given it.
     pub(crate) request: Option<(Output, Option<Input>)>,
-    /// What the watch has still to tell; none where there is no watch.
+    /// What the watch has yet to report; none if there is no watch.
     pub(crate) watch: Option<Vec<Input>>,
-    /// Which Pod is watched, and whether there is something to tell of it.
+    /// Which Pod is watched, and whether there is something to report about it.
     pub(crate) subject: Option<(u32, bool)>,
-    /// It has not woken in time.
+    /// It has missed its wake-up.
     pub(crate) is_paused: bool,
 }
 
-/// What a contender wants, and has.
+/// What a contender wants and has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     Wanting,
     Holding,
-    /// It held it, and knows that it does no more.
+    /// It held the lock, and knows that it lost it.
     Lost,
-    /// It was told to let it go, or not to wait any longer.
+    /// It was told to release the lock, or to stop waiting.
     Leaving,
-    /// It wants nothing any more.
+    /// It no longer wants anything.
     Left,
 }
 
@@ -106,7 +105,7 @@ impl World {
         &mut self.contenders[usize::from(number)]
     }
 
-    /// This happens. It is one of those that can.
+    /// Performs an action, which must be a possible one.
     pub(crate) fn happen<L: Lock>(
         &mut self,
         action: Action,
@@ -203,7 +202,7 @@ impl World {
         }
     }
 
-    /// How many faults this is.
+    /// How many faults this action counts as.
     fn cost<L: Lock>(&self, action: Action, automaton: &Automaton<L>) -> u8 {
         match action {
             Action::GiveUp(_)
@@ -229,7 +228,7 @@ impl World {
         self.carry_out(number, &outputs, automaton)
     }
 
-    /// Something has happened to a contender.
+    /// Passes an input to a contender's engine.
     fn hand<L: Lock>(
         &mut self,
         number: u8,
@@ -315,7 +314,7 @@ impl World {
         Ok(())
     }
 
-    /// What is under way has nobody who waits for it; a write may arrive.
+    /// Nobody waits for the request in flight any more; a write may still arrive.
     fn leave_request(&mut self, number: u8) {
         let id = self.id(number);
         if let Some((request, None)) = self.contender_mut(number).request.take()
@@ -326,7 +325,8 @@ impl World {
         }
     }
 
-    /// It is there no more, with all that it knew. Who has not had what it wants may come again.
+    /// The contender dies and forgets everything. If it has not had what it wants, it may come
+    /// again.
     fn die(&mut self, number: u8) {
         self.leave_request(number);
         self.check.ended(self.id(number));
@@ -355,7 +355,7 @@ impl World {
         }
     }
 
-    /// Time goes on. Who had to wake and has not, pauses.
+    /// Time moves on. A contender that had to wake and has not, pauses.
     fn tick<L: Lock>(&mut self, automaton: &Automaton<L>) {
         let Some(next) = self.next_tick(automaton) else {
             return;
@@ -367,7 +367,7 @@ impl World {
         self.now = next;
     }
 
-    /// The bits of those whose leases there are.
+    /// The bits of the holders whose leases exist.
     pub(crate) fn holders<L: Lock>(&self, automaton: &Automaton<L>) -> u64 {
         self.object
             .map_or(0, |object| automaton.kept(object).holders(self.now))

@@ -1,9 +1,9 @@
-//! The exploration finds nothing wrong with the lock, has seen much, and does find what is wrong
-//! with broken ones.
+//! The exploration finds no fault in the lock, visits many states, and finds the faults of broken
+//! locks.
 
 use explore::{Flaw, Kind, Setup, explore};
 
-/// All is well up to this depth, in no fewer states.
+/// Checks that no promise is broken up to this depth, in at least this many states.
 #[track_caller]
 fn is_well(setup: &Setup, states: usize) {
     let report = explore(setup);
@@ -40,7 +40,7 @@ fn three_contenders_keep_every_promise() {
     }
 }
 
-/// The shortest history in which a broken lock breaks this promise has this many steps.
+/// Checks that the shortest history in which a broken lock breaks this promise has this many steps.
 #[track_caller]
 fn breaks(setup: &Setup, flaw: Flaw, steps: u32, promise: &str) {
     let setup = Setup {

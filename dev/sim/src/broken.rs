@@ -1,4 +1,5 @@
-//! The real protocol, or one that is broken on purpose. The engine and the protocol know nothing of it.
+//! The real protocol, or one that is broken on purpose. The engine and the protocol do not know
+//! about this.
 
 use coord_core::BootInstant;
 use coord_lease::{

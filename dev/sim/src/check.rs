@@ -1,4 +1,4 @@
-//! What must be so at every moment of a history.
+//! The promises that must hold at every moment of a history.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,37 +13,38 @@ use lockheed::{Mode, Timestamp};
 pub struct Violation {
     /// The virtual time.
     pub at: Duration,
-    /// Which promise, and by whom.
+    /// Which promise, and who broke it.
     pub what: String,
 }
 
-/// Who believes to hold the lock, and what was promised never to come back.
+/// Who believes to hold the lock, and who must never come back.
 #[derive(Debug)]
 pub(super) struct Check {
-    /// How each holder holds the lock.
+    /// The mode in which each holder holds the lock.
     mode: fn(&str) -> Mode,
-    /// Until when, by holder; none for one that believes until it is told otherwise.
+    /// When each holder's belief ends; none for a holder that believes until it is told otherwise.
     believers: BTreeMap<String, Option<Duration>>,
-    /// Those of them that go by their own wall clocks.
+    /// The holders that go by their own wall clocks.
     foreign: BTreeSet<String>,
-    /// The highest token of all, and of those who held the lock alone.
+    /// The highest token of all, and the highest of exclusive holders.
     highest: Option<u64>,
     highest_alone: Option<u64>,
     /// Who said that nothing of it is left.
     gone: BTreeSet<String>,
-    /// Who has made certain, since it sent its last creation, that the name was taken. When it is free again, the creation may be done after
-    /// all, as long as it is on its way: the one thing that cannot be prevented, and is documented.
+    /// Contenders that have made certain, since they sent their last creation, that the name was
+    /// taken. If the name becomes free again, a creation that is still in flight may be done after
+    /// all. This is the one thing that cannot be prevented, and it is documented.
     certain: BTreeSet<String>,
     reservation: Option<(String, Duration)>,
-    /// Who lived when the store was put back: what they leave by is what they knew before.
+    /// Who was alive when the store was restored: they act on what they knew before.
     unaware: BTreeSet<String>,
     /// Whose reservation came back with an earlier state of the store.
     old_reservation: Option<String>,
-    /// Whose leases there are.
+    /// Whose leases exist.
     leased: BTreeSet<String>,
     /// Whose leases a foreign writer replaced; they may not know yet.
     robbed: BTreeSet<String>,
-    /// Who held the lock when the store was put back to an earlier state; they may not know yet.
+    /// Who held the lock when the store was restored; they may not know yet.
     undone: BTreeSet<String>,
 }
 
@@ -66,7 +67,7 @@ impl Check {
         }
     }
 
-    /// Who holds the lock, and cannot while this one does.
+    /// Somebody who holds the lock although this holder excludes them.
     fn excluded<'a>(&self, who: &str, others: &[&'a str]) -> Option<&'a str> {
         let mode = (self.mode)(who);
         let is_other = |other: &&&str| mode == Mode::Exclusive || (self.mode)(other) != mode;
@@ -76,7 +77,7 @@ impl Check {
         other.or(others.first().filter(|_| too_many)).copied()
     }
 
-    /// Somebody acquired the lock, and believes so until then.
+    /// Somebody acquired the lock, and believes so until this time.
     pub(super) fn acquired(
         &mut self,
         who: &str,
@@ -97,7 +98,7 @@ impl Check {
         }
         if let Some(token) = token {
             let is_alone = (self.mode)(who) == Mode::Exclusive;
-            // Of those who hold it together, one may hear of its write later.
+            // Of several holders, one may learn of its write later.
             let before = if is_alone {
                 self.highest
             } else {
@@ -140,20 +141,21 @@ impl Check {
         Ok(())
     }
 
-    /// A writer in the manner of Go programs took it. Its own clock decides when it may, so that ours may hold it still.
+    /// A writer like a Go program took the lock. Its own clock decides when it may, so our holder
+    /// may still hold it.
     pub(super) fn taken_by_foreigner(&mut self, who: &str, until: Duration) {
         self.foreign.insert(who.to_owned());
         self.believers.insert(who.to_owned(), Some(until));
     }
 
-    /// The lock was deleted, with whatever was reserved.
+    /// The lock was deleted, with its reservation.
     pub(super) fn deleted(&mut self) {
         self.reservation = None;
         self.leased.clear();
     }
 
-    /// The store was put back to an earlier state, in which these have leases, and in which this
-    /// one has announced a write. Tokens begin again, and whoever has left may be there again.
+    /// The store was restored to a state with these leases, in which `reserved_by` has announced a
+    /// write. Tokens start again, and a contender that left may be back.
     pub(super) fn restored(
         &mut self,
         living: impl Iterator<Item = String>,
@@ -171,7 +173,8 @@ impl Check {
         (self.highest, self.highest_alone) = (None, None);
     }
 
-    /// Whoever believes to hold the lock while a foreign writer takes it is excused, and not yet told.
+    /// Holders that believe in the lock while a foreign writer takes it are excused, and do not
+    /// know yet.
     pub(super) fn excuse(&mut self, taker: &str) {
         self.believers.retain(|who, _| who == taker);
         let others = self.leased.iter().filter(|who| *who != taker);
@@ -193,7 +196,7 @@ impl Check {
         self.certain.remove(who);
     }
 
-    /// It was shown that the name is taken.
+    /// It has seen that the name is taken.
     pub(super) fn is_taken(&mut self, who: &str) {
         self.certain.insert(who.to_owned());
     }
@@ -205,7 +208,8 @@ impl Check {
         }
     }
 
-    /// Something was written: whose leases there are now, whether it was created, and who has announced a write.
+    /// Something was written. The arguments say whose leases exist now, whether the object was
+    /// created, and who has announced a write.
     pub(super) fn written(
         &mut self,
         writer: &str,
@@ -230,7 +234,7 @@ impl Check {
                 );
             }
         }
-        // A new lease of it is one that it knows of.
+        // If its lease is new, it knows about the write.
         if holders.contains(writer) && !self.leased.contains(writer) {
             self.undone.remove(writer);
         }

@@ -1,4 +1,4 @@
-//! Many contenders, and nothing that goes wrong: what a hand-off costs.
+//! Many contenders and no faults, to measure what a hand-off costs.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::{
 };
 
 impl<G: Game> World<G> {
-    /// As many contenders, and nothing that goes wrong: each wants the lock again and again.
+    /// A world with this many contenders and no faults, in which each wants the lock again and
+    /// again.
     pub(super) fn crowd(kind: Kind, contenders: usize, seed: u64) -> Self {
         let mut world = Self::new(kind, seed, None, false, &LeftOut::default());
         world.faults_end = Duration::ZERO;
@@ -29,7 +30,7 @@ impl<G: Game> World<G> {
         world
     }
 
-    /// Until the lock has been handed over so often.
+    /// Runs until the lock has been handed over this often.
     pub(super) fn play_hand_offs(&mut self, count: usize) -> Result<(), Violation> {
         self.begin_all(Duration::ZERO);
         while self.step()?.is_some() {
@@ -40,7 +41,7 @@ impl<G: Game> World<G> {
         violated(self.now, "nothing happens any more".to_owned())
     }
 
-    /// Notes when the lock is free, for how long it was, and whether another node holds it then.
+    /// Records when the lock became free, for how long, and whether another node holds it then.
     pub(super) fn note_hand_off(&mut self, holder: Option<&str>) {
         let Some(holder) = holder else {
             self.freed_at = Some(self.now);

@@ -1,4 +1,4 @@
-//! What is going to happen.
+//! Future events.
 
 use coord_lease::{
     Version,
@@ -10,7 +10,7 @@ use super::{
     network::Fate,
 };
 
-/// Which request or watch an input belongs to: it counts only while that is the last one.
+/// The request or watch of an input: the input counts only if that is still the latest one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Tag {
     Request(u64),
@@ -44,7 +44,7 @@ pub(super) enum Event<G: Game> {
         number: u64,
         request: Request<G>,
         fate: Fate,
-        /// How often the store had been put back when it was sent.
+        /// How often the store had been restored when it was sent.
         restored: u64,
     },
     WatchArrives {

@@ -1,4 +1,4 @@
-//! What those who use the lock do with it, and what happens to them.
+//! What the lock's users do with it, and what happens to them.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{
 };
 
 impl<G: Game> World<G> {
-    /// What a machine has to tell to whoever uses the lock.
+    /// Handles an engine's event for the lock's user.
     pub(super) fn hear(
         &mut self,
         number: usize,
@@ -36,8 +36,8 @@ impl<G: Game> World<G> {
                 let until =
                     until(*deadline, node).filter(|_| self.flaw != Some(Flaw::IgnoreExpiry));
                 self.outcome.acquired += 1;
-                // Whoever hears late of a write that was undone has its token, until it hears of
-                // that, too.
+                // A contender that learns late of a write that was undone has its token, until it
+                // learns of the undoing too.
                 let token = G::token(token).filter(|it| self.objects.is_of_this_history(*it));
                 self.check.acquired(&id, token, until, now)?;
                 self.use_lock(number, life);
@@ -76,7 +76,7 @@ impl<G: Game> World<G> {
         Ok(())
     }
 
-    /// Works for a while, and then gives the lock back, or dies.
+    /// Works for a while, and then releases the lock, or dies.
     pub(super) fn use_lock(&mut self, node: usize, life: u32) {
         let longest = if self.faulty() {
             Duration::from_secs(12)

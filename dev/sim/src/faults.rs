@@ -1,4 +1,4 @@
-//! What goes wrong in a history, thing by thing, so that it can be played again without some of it.
+//! The faults of a history, one by one, so that it can be replayed without some of them.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,14 +14,14 @@ use super::{
     world::World,
 };
 
-/// What is left out of a history.
+/// The parts that are left out of a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
-    /// These faults, by their place among all.
+    /// These faults, by number.
     pub(super) faults: BTreeSet<u32>,
-    /// All from this one on.
+    /// All faults from this number on.
     pub(super) from: Option<u32>,
-    /// So many of the contenders.
+    /// This many of the contenders.
     pub(super) nodes: usize,
 }
 
@@ -40,7 +40,7 @@ impl Faults {
         }
     }
 
-    /// Whether the next one happens.
+    /// Whether the next fault happens.
     pub(super) fn happens(&mut self) -> bool {
         let this = self.count;
         self.count += 1;
@@ -48,25 +48,25 @@ impl Faults {
         !is_beyond && !self.left_out.faults.contains(&this)
     }
 
-    /// Whether one happens, with this probability.
+    /// Whether a fault happens, with this probability.
     pub(super) fn strike(&mut self, random: &mut Random, percent: u64) -> bool {
         chance(random, percent) && self.happens()
     }
 
-    /// How many there were, those that were left out included.
+    /// The number of faults, including those left out.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 }
 
 impl<G: Game> World<G> {
-    /// Something goes wrong somewhere.
+    /// Causes one fault somewhere.
     pub(super) fn inject_fault(&mut self) {
         if !self.faulty() {
             return self.recover();
         }
         let (which, next) = (self.random.number(), millis(&mut self.random, 4000));
-        // What one draws does not change what becomes of the others.
+        // A fault has random numbers of its own, so leaving it out does not change the others.
         let mut random = Random::new(self.random.number());
         if self.faults.happens() {
             self.go_wrong(which, &mut random);
@@ -119,7 +119,7 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// What the node runs on is gone, with all that ran on it, and another takes its place.
+    /// Replaces what the node runs on, with everything that ran on it.
     fn replace(&mut self, number: usize) {
         let life = self.nodes[number].life;
         self.crash(number, life);
@@ -129,7 +129,7 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// The store is put back to an earlier state. All connections are cut: what was on its way is
+    /// Restores the store to an earlier state. All connections are cut, and everything in flight is
     /// lost.
     fn restore(&mut self, random: &mut Random) {
         let Some(object) = self.objects.restore(random) else {
@@ -159,7 +159,7 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// Faults have stopped. Whoever pauses goes on when the pause is over; the foreign writers are
+    /// Faults have stopped. A paused contender continues after its pause; the foreign writers are
     /// gone.
     fn recover(&mut self) {
         for node in &mut self.nodes {

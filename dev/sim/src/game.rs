@@ -1,4 +1,4 @@
-//! What differs between the kinds of locks that are played.
+//! What differs between the simulated kinds of locks.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,49 +10,49 @@ use lockheed::{Mode, Timestamp};
 
 use super::{Kind, broken::Broken, go::Foreign};
 
-/// A kind of lock, and the world it lives in.
+/// A kind of lock, and its world.
 pub(super) trait Game: Sized {
     /// The real protocol.
     type Protocol: Protocol<Object: Kept>;
-    /// Somebody with another program.
+    /// Another program that uses the lock.
     type Foreign: Foreign<<Self::Protocol as Protocol>::Object>;
 
-    /// Whether servers' clocks differ and step, by less than contenders reckon with.
+    /// Whether servers' clocks differ and step, by less than contenders expect.
     const CLOCKS_DIFFER: bool;
 
     fn new(kind: Kind) -> Self;
 
-    /// How a contender holds the lock that has this ID.
+    /// The mode in which the contender with this ID holds the lock.
     fn mode(_kind: Kind) -> fn(&str) -> Mode {
         |_| Mode::Exclusive
     }
 
-    /// A request that failed, with this effect.
+    /// The error of a request that failed with this effect.
     fn refused(effect: Effect) -> <Self::Protocol as Protocol>::Error;
 
-    /// Another program that plays along, if there is one.
+    /// A foreign program that takes part, if there is one.
     fn foreign(random: &mut Random) -> Option<Self::Foreign>;
 
-    /// A contender of this ID, on this node.
+    /// A contender with this ID on this node.
     fn contender(&self, node: usize, id: &str, hold: Duration) -> Self::Protocol;
 
     /// Whose leases are in the object.
     fn holders(object: &<Self::Protocol as Protocol>::Object) -> BTreeSet<String>;
 
-    /// Who holds it, and was not only named as the next holder.
+    /// Who holds it and was not only named as the next holder.
     fn holder(object: &<Self::Protocol as Protocol>::Object) -> Option<String> {
         Self::holders(object).into_iter().next()
     }
 
-    /// The number that rises with every acquisition, where there is one.
+    /// The number that rises with every acquisition, if the lock has one.
     fn token(grant: &<Self::Protocol as Protocol>::Grant) -> Option<u64>;
 
-    /// Who has announced a write, and for how long.
+    /// Who has announced a write, and until when.
     fn reservation(_object: &<Self::Protocol as Protocol>::Object) -> Option<(String, Timestamp)> {
         None
     }
 
-    /// What is known of the subject now, for this node's contender of that ID.
+    /// What is known of the subject now, for the contender with this ID on this node.
     fn fact(
         &self,
         node: usize,
@@ -60,21 +60,21 @@ pub(super) trait Game: Sized {
         subject: &<Self::Protocol as Protocol>::Subject,
     ) -> <Self::Protocol as Protocol>::Fact;
 
-    /// Whatever the node runs on is replaced, with nothing left of what ran on it.
+    /// Replaces what the node runs on, with nothing left of what ran on it.
     fn replace(&mut self, _node: usize) {}
 
-    /// Whether somebody removes this object, as time goes by.
+    /// Whether somebody will remove this object in time.
     fn is_rubbish(&self, object: &<Self::Protocol as Protocol>::Object) -> bool;
 }
 
-/// What a server keeps.
+/// An object that a server stores.
 pub(super) trait Kept: Clone + std::fmt::Debug {
-    /// Empty before it is kept.
+    /// Empty before the object is stored.
     fn uid(&self) -> &str;
     fn version(&self) -> Version;
     fn set_uid(&mut self, uid: &str);
     fn set_version(&mut self, version: &Version);
-    /// For the trace.
+    /// The text for the trace.
     fn text(&self) -> String;
 }
 
@@ -85,7 +85,7 @@ pub(super) type InputOf<G> = coord_lease::engine::Input<Lock<G>>;
 pub(super) type OutputOf<G> = coord_lease::engine::Output<Lock<G>>;
 pub(super) type EventOf<G> = coord_lease::engine::Event<Lock<G>>;
 
-/// The beginning, before anything is known.
+/// A moment at the beginning, before anything is known.
 pub(super) fn at(boot: coord_core::BootInstant) -> Moment {
     Moment::new(boot)
 }

@@ -1,4 +1,5 @@
-//! A writer in the manner of Go programs: it reserves, writes, and goes by its own wall clock; its leases have no length.
+//! A writer like a Go program: it reserves, writes, and goes by its own wall clock. Its leases have
+//! no length.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lockheed::{
 
 use super::network::millis;
 
-/// What it is about to do.
+/// The writer's next step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
     Reserve,
@@ -20,27 +21,27 @@ enum Step {
     Release,
 }
 
-/// Somebody with another program, who goes by a clock of his own.
+/// Another program, which goes by its own clock.
 pub(super) trait Foreign<O> {
     fn id(&self) -> String;
 
-    /// It dies where it is, and another begins.
+    /// It dies at this point, and another one starts.
     fn die(&mut self);
 
-    /// Its work is over, if it works.
+    /// Whether it was working; its work is now over.
     fn ends_work(&mut self) -> bool;
 
-    /// What it writes next on top of what is there; none when it has to try again later.
+    /// The next object to write, based on the existing one; none if it has to try again later.
     fn next(&self, there: Option<&O>, at: Duration, random: &mut Random) -> Option<O>;
 
-    /// The write was done, and the answer came.
+    /// The write was done and answered.
     fn did(&mut self, written: &O, at: Duration) -> Did;
 
-    /// It was not.
+    /// The write failed.
     fn failed(&mut self);
 }
 
-/// There is none.
+/// No foreign program.
 #[derive(Debug)]
 pub(super) enum Nobody {}
 
@@ -74,17 +75,17 @@ impl<O> Foreign<O> for Nobody {
 pub(super) struct Go {
     life: u32,
     step: Step,
-    /// As its own reservation left it.
+    /// The object after its own reservation.
     reserved: Option<Object>,
-    /// How far its clock is from the first server's at most.
+    /// How far its clock is behind the first server's at most.
     behind: Duration,
     expires: Timestamp,
 }
 
-/// What one step came to.
+/// The result of a step.
 pub(super) enum Did {
     Nothing,
-    /// It wrote, and believes to hold the lock for so long from now on.
+    /// It wrote, and believes to hold the lock for this long from now.
     Took(Duration),
     Ended,
 }
@@ -100,7 +101,7 @@ impl Go {
         }
     }
 
-    /// Its own wall clock.
+    /// The time on its own wall clock.
     fn clock(&self, at: Duration) -> Timestamp {
         Timestamp::from_unix(Duration::from_secs(1_800_000_000) + at - self.behind)
     }
@@ -133,7 +134,8 @@ impl Go {
         Some(object)
     }
 
-    /// The lock with its lease, or as it was when somebody holds it, in either case without the reservation.
+    /// The lock with its lease, or unchanged if somebody holds it; in both cases without the
+    /// reservation.
     fn take(&self, reserved: &Object, now: Timestamp, random: &mut Random) -> Option<Object> {
         let mut record = record(reserved);
         if record.leases.values().all(|lease| lease.is_expired(now)) {

@@ -1,10 +1,15 @@
-//! The real lease engine and its protocols, in virtual time, over a network that loses and delays, with holders that stop and die.
+//! Runs the real lease engine and its protocols in virtual time, over a network that loses and
+//! delays messages, with holders that pause and die.
 //!
-//! One seed gives one history, exactly. While faults last, requests and answers are lost, late or
-//! doubled, nodes are cut off or not allowed anything, one kind of request fails, watches fall
-//! silent, lag or end, holders pause longer than their leases and die, the servers' clocks step,
-//! the store is put back to an earlier state, and writers in the manner of Go programs reserve,
-//! take and abandon the lock. Then faults stop, and everybody must be served.
+//! A seed determines a history exactly. While faults last:
+//! - Requests and answers are lost, late or doubled.
+//! - Nodes are cut off, or not allowed to do anything. One kind of request fails.
+//! - Watches fall silent, lag or end.
+//! - Holders die, or pause for longer than their leases.
+//! - The servers' clocks step. The store is restored to an earlier state.
+//! - Writers like Go programs reserve, take and abandon the lock.
+//!
+//! Then the faults stop, and everybody must be served.
 
 mod broken;
 mod check;
@@ -37,20 +42,21 @@ pub use shrink::{Story, shrink};
 pub use trace::Line;
 use world::World;
 
-/// What the simulation breaks on purpose, to see that it finds it. The lock itself knows nothing of this.
+/// What the simulation breaks on purpose, to test that it finds it. The lock itself does not know
+/// about this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// Writes replace whatever is there.
+    /// Writes replace any version.
     SkipVersion,
-    /// A holder believes on when its lease is over.
+    /// A holder still believes in its lease after the end.
     IgnoreExpiry,
-    /// Reservations are not deferred to.
+    /// Reservations are ignored.
     IgnoreReservation,
-    /// Who gives up does not see to writes that may still be done.
+    /// A contender that gives up ignores its writes that may still be done.
     ForgetInFlight,
 }
 
-/// What came of one seed.
+/// The result of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// What went wrong first, if anything did.
@@ -61,33 +67,33 @@ pub struct Outcome {
     pub lost: u32,
     /// How many requests were sent.
     pub requests: u64,
-    /// Tells one history from another.
+    /// Distinguishes histories.
     pub digest: u64,
-    /// How many faults there were.
+    /// How many faults happened.
     pub faults: u32,
-    /// What happened, a line each; empty unless it was asked for.
+    /// What happened, one line each; empty unless it was requested.
     pub trace: Vec<Line>,
 }
 
 /// The kinds of locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// lockheed's, held by one.
+    /// lockheed's, with one holder.
     Mutex,
-    /// lockheed's, held by readers and writers.
+    /// lockheed's, with readers and writers.
     Shared,
     /// lockheed's, with two slots.
     Slots,
-    /// lockheed's, held by one, and waited for in turn.
+    /// lockheed's, with one holder and a queue.
     Fair,
-    /// lockheed's, held by readers and writers, and waited for in turn, with priorities.
+    /// lockheed's, with readers and writers, and a queue with priorities.
     Queue,
     /// cmlock's.
     Pod,
 }
 
 impl Kind {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Mutex,
         Self::Shared,
@@ -97,7 +103,7 @@ impl Kind {
         Self::Pod,
     ];
 
-    /// On the command line.
+    /// The name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -111,7 +117,7 @@ impl Kind {
     }
 }
 
-/// Plays the history of a seed.
+/// Runs the history of a seed.
 #[must_use]
 pub fn run(kind: Kind, seed: u64, flaw: Option<Flaw>, trace: bool) -> Outcome {
     run_without(kind, seed, flaw, trace, &LeftOut::default())
@@ -142,20 +148,20 @@ fn play<G: game::Game>(
     world.outcome(violation)
 }
 
-/// What hand-offs cost.
+/// The cost of hand-offs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HandOffs {
-    /// How many writes were tried for each, the release not counted.
+    /// How many writes were tried for each hand-off, not counting the release.
     pub attempts: f64,
-    /// How long the lock was free, at the median, in the time that one write takes.
+    /// How long the lock was free, as a median, in units of one write.
     pub median: f64,
     /// The same for the slowest of a hundred.
     pub slowest: f64,
-    /// How many of a hundred went to another contender, and not to one that came back at once.
+    /// How many of a hundred went to another contender, not to one that came back at once.
     pub handed_on: usize,
 }
 
-/// Lets so many contenders hand a lock around, with nothing that goes wrong.
+/// Lets this many contenders hand a lock around, without faults.
 ///
 /// # Panics
 /// When a promise is broken.
@@ -186,10 +192,10 @@ fn hand_around<G: game::Game>(kind: Kind, contenders: usize, seed: u64) -> HandO
     }
 }
 
-/// Lets a few contenders, who hold the lock for up to `hold`, endure an outage of a minute.
+/// Lets a few contenders, who hold the lock for up to `hold`, go through an outage of a minute.
 ///
 /// # Errors
-/// When a promise is broken, or somebody is not served long after it.
+/// When a promise is broken, or somebody is not served long after the outage.
 pub fn endure(kind: Kind, outage: Outage, hold: Duration, seed: u64) -> Result<Endured, Violation> {
     match kind {
         Kind::Pod => World::<PodGame>::under(kind, outage, hold, seed).endure(),
@@ -197,14 +203,14 @@ pub fn endure(kind: Kind, outage: Outage, hold: Duration, seed: u64) -> Result<E
     }
 }
 
-/// What a write takes there and back, on average.
+/// How long a write takes there and back, on average.
 const WRITE: Duration = Duration::from_millis(11);
 
 /// When faults stop.
 const FAULTS_END: Duration = Duration::from_secs(180);
 
-/// When everybody must have been served after that.
+/// When everybody must have been served after the faults.
 const SERVED_BY: Duration = Duration::from_secs(400);
 
-/// How far clocks may be apart, as the contenders are told.
+/// How far apart clocks may be, as the contenders are told.
 const SKEW: Duration = Duration::from_secs(5);

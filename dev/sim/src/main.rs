@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One seed, with everything that happens.
+/// Runs one seed and prints everything that happens.
 fn one(kind: Kind, seed: u64) -> bool {
     let outcome = sim::run(kind, seed, None, true);
     for line in &outcome.trace {
@@ -57,7 +57,7 @@ fn one(kind: Kind, seed: u64) -> bool {
     false
 }
 
-/// How a seed breaks a promise, with as little in it as still breaks it.
+/// Prints how a seed breaks a promise, as shortly as possible.
 fn tell(kind: Kind, seed: u64) {
     let Some(story) = sim::shrink(kind, seed, None) else {
         return;
@@ -72,7 +72,7 @@ fn tell(kind: Kind, seed: u64) {
     eprintln!("All that happens: --lock {} --seed {seed}", kind.name());
 }
 
-/// What came of many histories.
+/// The result of many histories.
 #[derive(Default)]
 struct Sum {
     acquired: u64,
@@ -83,7 +83,8 @@ struct Sum {
     broken: Option<u64>,
 }
 
-/// Seeds from zero on, as many at once as there are processors; stops when one breaks a promise.
+/// Runs seeds from zero on, as many at once as there are processors. Stops when one breaks a
+/// promise.
 fn play(kind: Kind, seeds: u64) -> Sum {
     let (next, is_broken) = (AtomicU64::new(0), AtomicBool::new(false));
     let part = || {
@@ -108,7 +109,7 @@ fn play(kind: Kind, seeds: u64) -> Sum {
     let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let parts: Vec<Sum> = thread::scope(|scope| {
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(part)).collect();
-        // A thread that panicked has said why.
+        // A thread that panicked has already said why.
         let parts = threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|_| exit(101)));
@@ -130,7 +131,7 @@ fn many(kind: Kind, seeds: u64) -> bool {
         tell(kind, seed);
         return false;
     }
-    // Where several hold it at once, there are no hand-offs from one to the next.
+    // If several hold the lock at once, there are no hand-offs from one to the next.
     let is_handed_on = matches!(kind, Kind::Mutex | Kind::Fair | Kind::Pod);
     for contenders in [2, 10, 100].into_iter().filter(|_| is_handed_on) {
         let seen = sim::hand_offs(kind, contenders, 0);

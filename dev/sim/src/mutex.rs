@@ -1,4 +1,4 @@
-//! lockheed's mutex, beside writers in the manner of Go programs.
+//! lockheed's mutex, together with writers like Go programs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ use super::{
     network::chance,
 };
 
-/// How many slots there are.
+/// The number of slots.
 const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
 pub(super) struct MutexGame {
@@ -67,7 +67,7 @@ impl Game for MutexGame {
     }
 
     fn contender(&self, node: usize, id: &str, _: Duration) -> Mutex {
-        // The only name there is; it is a valid one.
+        // The only name, which is valid.
         #[allow(clippy::unwrap_used, reason = "see above")]
         let name = "lock".parse().unwrap();
         Mutex::new(Contender {

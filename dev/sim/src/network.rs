@@ -1,4 +1,4 @@
-//! What becomes of a request on its way, and the server's clock.
+//! What happens to a request on its way, and the server's clock.
 
 use std::{fmt, time::Duration};
 
@@ -7,21 +7,21 @@ use lockheed::Timestamp;
 
 use super::faults::Faults;
 
-/// No way there or back takes longer while nothing is wrong.
+/// The longest way there or back without faults.
 const LONGEST: Duration = Duration::from_millis(11);
 
 /// The fate of one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fate {
-    /// How long it takes to the server; none when it never comes there.
+    /// How long it takes to reach the server; none if it never does.
     pub(super) there: Option<Duration>,
-    /// How long the answer takes back; none when it is lost.
+    /// How long the answer takes; none if it is lost.
     pub(super) back: Option<Duration>,
-    /// The server refuses it unseen, with this effect.
+    /// The server refuses it without looking, with this effect.
     pub(super) refused: Option<Effect>,
     /// The server does it, and answers that it failed with this effect.
     pub(super) denied_after: Option<Effect>,
-    /// Something in between sends it a second time, so long after the first.
+    /// Something in between sends it again, this long after the first time.
     pub(super) again: Option<Duration>,
     /// This is the second time.
     pub(super) doubled: bool,
@@ -30,17 +30,17 @@ pub(super) struct Fate {
 /// The fate of one watch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WatchFate {
-    /// It tells nothing from here on.
+    /// It reports nothing from now on.
     pub(super) silent: bool,
-    /// How far it is behind what was written.
+    /// How far it lags behind the writes.
     pub(super) lag: Duration,
-    /// After this long it ends.
+    /// It ends after this long.
     pub(super) ends_after: Duration,
-    /// With a failure of this effect, if it does not just end.
+    /// It ends with a failure of this effect, if it does not just end.
     pub(super) error: Option<Effect>,
 }
 
-/// Millis from 0 to below `below`.
+/// A number of milliseconds below `below`.
 pub(super) fn millis(random: &mut Random, below: u64) -> Duration {
     Duration::from_millis(random.number() % below)
 }
@@ -61,7 +61,7 @@ impl Fate {
         }
     }
 
-    /// While faults last. As much is drawn whatever happens.
+    /// A fate with faults. It always draws the same amount of random numbers.
     pub(super) fn ill(random: &mut Random, faults: &mut Faults, cut_off: bool) -> Self {
         let mut fate = Self::well(random);
         let [late_there, late_back, again] =
@@ -84,7 +84,7 @@ impl Fate {
     }
 }
 
-/// What is wrong with it.
+/// Describes the faults.
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut all = Vec::new();
@@ -133,7 +133,7 @@ impl WatchFate {
     }
 }
 
-/// Two servers, whose clocks may differ and step, by less than contenders reckon with.
+/// Two servers, whose clocks may differ and step, by less than contenders expect.
 #[derive(Debug)]
 pub(super) struct Clocks {
     behind: [Duration; 2],
@@ -157,7 +157,7 @@ impl Clocks {
         self.behind[which] = millis(random, 3000);
     }
 
-    /// In whole seconds, as a `Date` header has it.
+    /// The time in whole seconds, as in a `Date` header.
     pub(super) fn now(&self, which: usize, at: Duration) -> Timestamp {
         let since = Duration::from_secs(1_800_000_000) + at - self.behind[which % 2];
         Timestamp::from_unix(Duration::from_secs(since.as_secs()))

@@ -1,4 +1,4 @@
-//! A contender of ours: the real engine, and what it does with the lock.
+//! One of our contenders: the real engine, and what it does with the lock.
 
 use std::time::Duration;
 
@@ -18,28 +18,28 @@ use super::{
 
 pub(super) struct Node<G: Game> {
     pub(super) number: usize,
-    /// How often it has begun; each time it is somebody else.
+    /// How often it has started; each time it has another ID.
     pub(super) life: u32,
     pub(super) engine: Option<Engine<Lock<G>>>,
     /// Its `CLOCK_BOOTTIME` when the world began.
     offset: Duration,
     pub(super) length: Duration,
     pub(super) timeout: Duration,
-    /// Only the answer to the last request counts, and only of the last watch.
+    /// Only the answer to the latest request counts, and only the latest watch.
     pub(super) request: u64,
     pub(super) watch: u64,
-    /// The last of the other watch, and what it is of.
+    /// The latest watch of the subject, and the subject.
     pub(super) subject_watch: u64,
     pub(super) subject: Option<SubjectOf<G>>,
-    /// How far that watch is behind.
+    /// How far that watch lags.
     pub(super) subject_lag: Duration,
-    /// Only the last alarm counts.
+    /// Only the latest alarm counts.
     pub(super) alarm: u64,
     pub(super) paused_until: Option<Duration>,
-    /// What came while it was paused.
+    /// What arrived while it was paused.
     pub(super) inbox: Vec<(Tag, InputOf<G>)>,
     pub(super) cut_off_until: Duration,
-    /// It may do nothing until then: its credentials are not accepted.
+    /// Its credentials are not accepted until then.
     pub(super) refused_until: Duration,
     pub(super) served: bool,
 }
@@ -68,22 +68,22 @@ impl<G: Game> Node<G> {
         }
     }
 
-    /// Who it is in this life.
+    /// Its ID in this life.
     pub(super) fn id(&self) -> String {
         format!("node{}-{}", self.number, self.life)
     }
 
-    /// Its own clock.
+    /// The time on its own clock.
     pub(super) fn boot(&self, at: Duration) -> BootInstant {
         BootInstant::after_boot(self.offset + at)
     }
 
-    /// The time at which its own clock shows this.
+    /// When its own clock shows this time.
     pub(super) fn time_of(&self, boot: BootInstant) -> Duration {
         boot.since_boot().saturating_sub(self.offset)
     }
 
-    /// Whether this still counts; an answer counts once.
+    /// Whether this input still counts; an answer counts once.
     pub(super) fn expects(&mut self, tag: Tag) -> bool {
         let expected = match tag {
             Tag::Request(number) => number == self.request,
@@ -98,14 +98,14 @@ impl<G: Game> Node<G> {
         expected
     }
 
-    /// Everything it knew is gone.
+    /// Forgets everything.
     pub(super) fn die(&mut self) {
         self.engine = None;
         self.life += 1;
         self.inbox.clear();
     }
 
-    /// Begins a new life, and wants the lock.
+    /// Starts a new life, and wants the lock.
     pub(super) fn begin(
         &mut self,
         game: &G,

@@ -1,4 +1,4 @@
-//! The one object that the server keeps, and the rules by which it changes.
+//! The server's only object, and the rules by which it changes.
 
 use std::collections::VecDeque;
 
@@ -6,19 +6,18 @@ use coord_lease::{Change, Random, Version, engine::Effect};
 
 use super::game::Kept;
 
-/// How many earlier states there are backups of.
+/// How many earlier states have backups.
 const BACKUPS: usize = 40;
 
-/// From one version to the next. What comes after a backup was put back has other versions than
-/// what came before.
+/// The step from one version to the next. After a restore, versions differ from those before.
 const STEP: u64 = 16;
 
-/// The object, if there is one. Versions rise with each write.
+/// The object, if it exists. Versions rise with each write.
 #[derive(Debug)]
 pub(super) struct Objects<O> {
     state: State<O>,
     backups: VecDeque<State<O>>,
-    /// How often one was put back.
+    /// How often a backup was restored.
     restored: u64,
 }
 
@@ -44,7 +43,7 @@ impl<O: Kept> Objects<O> {
         self.state.kept.clone()
     }
 
-    /// Puts back an earlier state, if there is one.
+    /// Restores an earlier state, if there is one.
     pub(super) fn restore(&mut self, random: &mut Random) -> Option<Option<O>> {
         let back = random.number() % BACKUPS as u64;
         let index = self
@@ -57,17 +56,17 @@ impl<O: Kept> Objects<O> {
         Some(self.get())
     }
 
-    /// How often a backup was put back.
+    /// How often a backup was restored.
     pub(super) fn restored(&self) -> u64 {
         self.restored
     }
 
-    /// Whether a version was given since a backup was put back last.
+    /// Whether this version was given after the last restore.
     pub(super) fn is_of_this_history(&self, number: u64) -> bool {
         number % STEP == self.restored % STEP
     }
 
-    /// The number of the next version; what there is now is kept as a backup.
+    /// The number of the next version; the current state is kept as a backup.
     fn next(&mut self) -> u64 {
         self.backups.push_back(self.state.clone());
         if self.backups.len() > BACKUPS {
@@ -92,7 +91,7 @@ impl<O: Kept> Objects<O> {
         Ok(self.put(object.clone()))
     }
 
-    /// Replaces it whatever its version is, which a store must never do.
+    /// Replaces the object in any version, which a store must never do.
     pub(super) fn overwrite(&mut self, object: &O) -> O {
         self.put(object.clone())
     }
@@ -102,14 +101,14 @@ impl<O: Kept> Objects<O> {
         Ok(self.remove())
     }
 
-    /// Whatever its version is, which a store must never do either.
+    /// Removes the object in any version, which a store must never do.
     pub(super) fn remove(&mut self) -> Version {
         let number = self.next();
         self.state.kept = None;
         version(number)
     }
 
-    /// What has changed since this version.
+    /// The change after this version.
     pub(super) fn since(&self, since: Option<&Version>) -> Option<Change<O>> {
         let is_newer = |version: &Version| since.is_none_or(|since| since.is_before(version));
         match &self.state.kept {

@@ -1,4 +1,4 @@
-//! One kind of request that fails for a minute, in one way, while all others work.
+//! An outage: one kind of request fails for a minute in one way, while all others work.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,28 +19,28 @@ use super::{
 /// What fails, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// What is asked for in vain.
+    /// The requests that fail.
     pub of: Asked,
-    /// What comes instead.
+    /// The way they fail.
     pub how: Failing,
 }
 
 /// The kinds of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Of the lock's object.
+    /// Reading the lock's object.
     Read,
-    /// The same.
+    /// Creating it.
     Create,
-    /// The same.
+    /// Updating it.
     Update,
-    /// The same.
+    /// Deleting it.
     Delete,
-    /// The same.
+    /// Watching it.
     Watch,
-    /// Of what else must be known.
+    /// Reading the subject.
     SubjectRead,
-    /// The same.
+    /// Watching the subject.
     SubjectWatch,
 }
 
@@ -51,36 +51,36 @@ pub enum Failing {
     Refused,
     /// Not allowed.
     Forbidden,
-    /// It never comes there.
+    /// It never arrives.
     Unheard,
     /// The object is said to have changed.
     Conflict,
-    /// Not done, and nobody can know that.
+    /// Not done, but the answer does not say so.
     Unclear,
-    /// Done, and nobody can know that.
+    /// Done, but the answer does not say so.
     DoneUnclear,
-    /// Done, and the answer never comes.
+    /// Done, but the answer never comes.
     DoneUnheard,
-    /// A watch begins, and ends at once.
+    /// A watch starts and ends at once.
     EndsAtOnce,
 }
 
-/// What came of it.
+/// The result of an outage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endured {
-    /// How many requests and watches the busiest contender began in that minute.
+    /// How many requests and watches the busiest contender started during the outage.
     pub requests: u64,
-    /// How often one attempt was told the same of the store or of its watches.
+    /// How often one attempt received the same report about the store or its watches.
     pub told: u32,
 }
 
-/// When it begins.
+/// When the outage starts.
 const FROM: Duration = Duration::from_secs(20);
 
-/// When it ends.
+/// When the outage ends.
 const UNTIL: Duration = Duration::from_secs(80);
 
-/// What is counted while it lasts.
+/// Counted during the outage.
 #[derive(Default)]
 pub(super) struct Counts {
     requests: BTreeMap<usize, u64>,
@@ -88,7 +88,7 @@ pub(super) struct Counts {
 }
 
 impl Outage {
-    /// Every kind of request, with every way in which it can fail.
+    /// Every kind of request in every way in which it can fail.
     #[must_use]
     pub fn all() -> Vec<Self> {
         use Asked::{Create, Delete, Read, SubjectRead, SubjectWatch, Update, Watch};
@@ -107,7 +107,7 @@ impl Outage {
         pairs.collect()
     }
 
-    /// One of them.
+    /// A random one of them.
     pub(super) fn any(random: &mut Random) -> Self {
         let all = Self::all();
         all[usize::try_from(random.number() % all.len() as u64).unwrap_or(0)]
@@ -132,7 +132,7 @@ impl Failing {
         Self::DoneUnheard,
     ];
 
-    /// What it makes of the fate of a request that would go well.
+    /// Changes the fate of a request that would succeed.
     fn spoil(self, mut fate: Fate) -> Fate {
         match self {
             Self::Refused | Self::EndsAtOnce => fate.refused = Some(Effect::None),
@@ -146,7 +146,7 @@ impl Failing {
         fate
     }
 
-    /// The same of a watch.
+    /// Changes the fate of a watch.
     fn spoil_watch(self, fate: WatchFate) -> WatchFate {
         let error = match self {
             Self::Refused => Some(Effect::None),
@@ -169,7 +169,7 @@ impl Failing {
 }
 
 impl<G: Game> World<G> {
-    /// A few contenders, each of which holds the lock for up to `hold`.
+    /// A world with a few contenders, each of which holds the lock for up to `hold`.
     pub(super) fn under(kind: Kind, outage: Outage, hold: Duration, seed: u64) -> Self {
         let mut world = Self::crowd(kind, 5, seed);
         world.eager = false;
@@ -181,7 +181,7 @@ impl<G: Game> World<G> {
         world
     }
 
-    /// Until it is over, and everybody has had the lock once more.
+    /// Runs until the outage is over and everybody has had the lock once more.
     pub(super) fn endure(&mut self) -> Result<Endured, Violation> {
         let served_by = UNTIL + self.longest_hold * 6 + Duration::from_secs(120);
         let mut counts = None;
@@ -207,7 +207,7 @@ impl<G: Game> World<G> {
         lasts.contains(&self.now).then_some(*outage)
     }
 
-    /// What is to become of a request that would go well.
+    /// The fate of a request that would succeed.
     pub(super) fn spoil(&self, request: &Request<G>, fate: Fate) -> Fate {
         let asked = match request {
             Request::Read => Asked::Read,
@@ -222,7 +222,7 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// The same of a watch.
+    /// The fate of a watch.
     pub(super) fn spoil_watch(&self, asked: Asked, fate: WatchFate) -> WatchFate {
         match self.outage() {
             Some(outage) if outage.of == asked => outage.how.spoil_watch(fate),
@@ -230,14 +230,14 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// Somebody asks for something.
+    /// Counts a request.
     pub(super) fn count_request(&mut self, node: usize) {
         if self.outage().is_some() {
             *self.counts.requests.entry(node).or_default() += 1;
         }
     }
 
-    /// Somebody is told something.
+    /// Counts a report.
     pub(super) fn count_event(&mut self, node: usize, life: u32, event: &EventOf<G>) {
         use coord_lease::engine::Event as News;
         let told = match event {
@@ -263,7 +263,7 @@ impl Counts {
     }
 }
 
-/// What a write that was done is answered with, where nobody is to know.
+/// The answer to a write that was done, when nobody is to know.
 pub(super) fn denied<G: Game>(input: InputOf<G>, effect: Option<Effect>) -> InputOf<G> {
     match (effect, input) {
         (Some(effect), Input::Written(Ok(_), _)) => Input::Written(Err(G::refused(effect)), None),

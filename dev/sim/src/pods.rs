@@ -1,4 +1,4 @@
-//! cmlock's lock: its object belongs to a Pod, and goes with it.
+//! cmlock's lock: its object belongs to a Pod, and is deleted with it.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -20,7 +20,7 @@ use super::{
 
 /// The Pods, each on its node.
 pub(super) struct PodGame {
-    /// How often each was replaced.
+    /// How often each Pod was replaced.
     generations: Vec<u32>,
 }
 
@@ -68,7 +68,7 @@ impl Game for PodGame {
     type Protocol = PodLock<Refused>;
     type Foreign = Nobody;
 
-    /// The server's clock decides, and there is one of it.
+    /// A single server's clock decides.
     const CLOCKS_DIFFER: bool = false;
 
     fn new(_: Kind) -> Self {
@@ -114,7 +114,7 @@ impl Game for PodGame {
         self.generations[node] += 1;
     }
 
-    /// The garbage collector's, once the owner is gone.
+    /// The garbage collector removes the object once its owner is gone.
     fn is_rubbish(&self, object: &ConfigMap) -> bool {
         let owner = cmlock::protocol::owner(object);
         owner.is_some_and(|owner| !self.is_there(&owner))

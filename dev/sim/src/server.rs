@@ -1,4 +1,4 @@
-//! What the store does, and the way there and back.
+//! The store, and the way there and back.
 
 use std::{iter, time::Duration};
 
@@ -75,7 +75,7 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// What is wrong with a request, for the trace.
+    /// Traces the faults of a request.
     fn tell_fate(&mut self, number: usize, request: &Request<G>, fate: &Fate) {
         if self.traced {
             let (id, fate) = (self.nodes[number].id(), fate.to_string());
@@ -90,7 +90,7 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// At the server.
+    /// Handles a request at the server.
     pub(super) fn serve(
         &mut self,
         number: usize,
@@ -102,7 +102,7 @@ impl<G: Game> World<G> {
         let writer = format!("node{number}-{life}");
         let unversioned = self.flaw == Some(Flaw::SkipVersion);
         let clock = Some(self.clocks.now(number, self.now).since_unix());
-        // Its sender knows what became of the first one, and not that there is another.
+        // Its sender knows the result of the first one, and does not know of the second.
         if fate.doubled {
             self.check.is_taken(&writer);
         }
@@ -164,7 +164,7 @@ impl<G: Game> World<G> {
         Ok(())
     }
 
-    /// Something was written: it is checked, and told to whoever watches.
+    /// Something was written: checks it, and reports it to the watches.
     pub(super) fn written(&mut self, writer: &str, object: &ObjectOf<G>) -> Result<(), Violation> {
         self.tell(|| {
             let (version, text) = (object.version(), object.text());
@@ -282,7 +282,7 @@ impl<G: Game> World<G> {
         self.broadcast(&Change::Deleted(version.clone()));
     }
 
-    /// Somebody removes what nobody needs.
+    /// Removes an object that nobody needs.
     pub(super) fn tidy(&mut self) {
         if let Some(object) = self.objects.get()
             && self.game.is_rubbish(&object)
@@ -294,7 +294,7 @@ impl<G: Game> World<G> {
         self.put(after, Event::Tidy);
     }
 
-    /// A watch of what else must be known begins; what it tells may be late.
+    /// A watch of the subject starts; its reports may be late.
     pub(super) fn watch_subject(&mut self, node: usize, life: u32, subject: SubjectOf<G>) {
         let fate = self.fate_of_watch(node, Asked::SubjectWatch);
         self.count_request(node);
@@ -312,7 +312,7 @@ impl<G: Game> World<G> {
         self.put(fate.ends_after + Duration::from_millis(2), end);
     }
 
-    /// Whoever watches a subject is told what is known of it now.
+    /// Reports to the subject's watchers what is known of it now.
     pub(super) fn tell_subjects(&mut self) {
         for node in 0..self.nodes.len() {
             let Some(subject) = self.nodes[node].subject.clone() else {
@@ -334,7 +334,7 @@ impl<G: Game> World<G> {
     }
 }
 
-/// What a request is answered with that failed.
+/// The answer to a request that failed.
 fn refusal<G: Game>(request: &Request<G>, effect: Effect) -> InputOf<G> {
     let error = G::refused(effect);
     match request {

@@ -1,11 +1,11 @@
-//! A history that breaks a promise, with as little in it as still breaks it.
+//! Finds a short form of a history that breaks a promise.
 
 use super::{Flaw, Kind, Line, Outcome, Violation, faults::LeftOut, run_without};
 
 /// What led to a broken promise.
 #[derive(Clone, Debug)]
 pub struct Story {
-    /// The promise, which is that of the whole history.
+    /// The broken promise, which is the same as in the whole history.
     pub violation: Violation,
     /// How many faults it takes.
     pub faults: u32,
@@ -15,7 +15,7 @@ pub struct Story {
     pub lines: Vec<String>,
 }
 
-/// A history without some of it.
+/// A history with parts left out.
 struct Shrinking {
     kind: Kind,
     seed: u64,
@@ -24,7 +24,7 @@ struct Shrinking {
     left_out: LeftOut,
 }
 
-/// The shortest story that is found of how this seed breaks a promise; none when it does not.
+/// The shortest story found of how this seed breaks a promise; none if it breaks none.
 #[must_use]
 pub fn shrink(kind: Kind, seed: u64, flaw: Option<Flaw>) -> Option<Story> {
     let whole = run_without(kind, seed, flaw, false, &LeftOut::default());
@@ -37,7 +37,7 @@ pub fn shrink(kind: Kind, seed: u64, flaw: Option<Flaw>) -> Option<Story> {
     };
     shrinking.leave_out_the_last(whole.faults);
     shrinking.leave_out_contenders();
-    // Without one, others may have become superfluous.
+    // After one is left out, others may be unnecessary.
     while shrinking.leave_out_each() {}
     let LeftOut { from, faults, .. } = &shrinking.left_out;
     let left = from.unwrap_or(whole.faults) - u32::try_from(faults.len()).unwrap_or(0);
@@ -55,7 +55,7 @@ pub fn shrink(kind: Kind, seed: u64, flaw: Option<Flaw>) -> Option<Story> {
 }
 
 impl Shrinking {
-    /// The history without this, if it breaks the same promise.
+    /// The history without these parts, if it still breaks the same promise.
     fn play(&self, left_out: &LeftOut, trace: bool) -> Option<Outcome> {
         let outcome = run_without(self.kind, self.seed, self.flaw, trace, left_out);
         let is_same = |violation: &Violation| promise(violation) == self.promise;
@@ -74,7 +74,7 @@ impl Shrinking {
         breaks
     }
 
-    /// As few as possible from the beginning.
+    /// Keeps as few faults as possible, counted from the beginning.
     fn leave_out_the_last(&mut self, count: u32) {
         let (mut enough, mut too_few) = (count, None);
         while too_few.map_or(enough > 0, |too_few| enough > too_few + 1) {
@@ -99,7 +99,7 @@ impl Shrinking {
         }
     }
 
-    /// Tries without each fault. Returns whether there is one less.
+    /// Tries to leave out each fault. Returns whether one was left out.
     fn leave_out_each(&mut self) -> bool {
         let before = self.left_out.faults.len();
         for fault in (0..self.left_out.from.unwrap_or(0)).rev() {
@@ -112,7 +112,7 @@ impl Shrinking {
     }
 }
 
-/// A violation without who and when.
+/// A violation without names and times.
 fn promise(violation: &Violation) -> String {
     let words = violation.what.split_whitespace();
     let is_name = |word: &&str| !word.contains(|letter: char| letter.is_ascii_digit());

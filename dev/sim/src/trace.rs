@@ -21,7 +21,7 @@ impl fmt::Display for Line {
 }
 
 impl<G: Game> World<G> {
-    /// For the trace.
+    /// Adds a line to the trace.
     pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
         if self.traced {
             let line = format!("{:?} {}", self.now, what());

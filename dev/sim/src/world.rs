@@ -1,4 +1,4 @@
-//! The world: what happens when.
+//! The world: what happens, and when.
 
 use std::{cmp::Reverse, collections::BTreeMap, ops::Range, time::Duration};
 
@@ -21,7 +21,7 @@ use super::{
     trace::Line,
 };
 
-/// More than any history needs: who comes here spins.
+/// More events than any history needs: reaching this means a hot loop.
 const MOST: u64 = 2_000_000;
 
 pub(super) struct World<G: Game> {
@@ -29,7 +29,7 @@ pub(super) struct World<G: Game> {
     pub(super) random: Random,
     pub(super) flaw: Option<Flaw>,
     pub(super) now: Duration,
-    /// By time, and in the order in which they were put down.
+    /// By time, and in the order in which they were scheduled.
     pub(super) events: BTreeMap<Reverse<(Duration, u64)>, Event<G>>,
     pub(super) put_down: u64,
     pub(super) objects: Objects<ObjectOf<G>>,
@@ -43,17 +43,17 @@ pub(super) struct World<G: Game> {
     pub(super) faults_end: Duration,
     /// Everybody always wants the lock.
     pub(super) eager: bool,
-    /// For how long it is held at most while nothing goes wrong.
+    /// The longest time for which it is held without faults.
     pub(super) longest_hold: Duration,
     pub(super) outage: Option<(Outage, Range<Duration>)>,
     pub(super) faults: Faults,
-    /// Who has had the lock leaves.
+    /// A contender that has had the lock leaves.
     pub(super) ends: bool,
     pub(super) counts: Counts,
     /// Writes that nodes sent.
     pub(super) writes: u64,
     pub(super) freed_at: Option<Duration>,
-    /// How long the lock was free each time before somebody had it.
+    /// How long the lock was free each time before somebody acquired it.
     pub(super) hand_offs: Vec<Duration>,
     /// The node that held the lock last.
     pub(super) last_holder: String,
@@ -65,7 +65,7 @@ pub(super) struct World<G: Game> {
 pub(super) struct Watching {
     pub(super) node: usize,
     pub(super) number: u64,
-    /// Only what has a later version is told.
+    /// Only later versions are reported.
     pub(super) since: Option<Version>,
     pub(super) last: Duration,
     pub(super) fate: WatchFate,
@@ -132,7 +132,7 @@ impl<G: Game> World<G> {
         self.outcome
     }
 
-    /// From the beginning to the end, or to the first broken promise.
+    /// Runs from the beginning to the end, or to the first broken promise.
     pub(super) fn play(&mut self) -> Result<(), Violation> {
         self.begin_all(Duration::from_secs(3));
         for go in 0..self.goes.len() {
@@ -151,7 +151,7 @@ impl<G: Game> World<G> {
         violated(self.now, "nothing happens any more".to_owned())
     }
 
-    /// Everybody begins within this time.
+    /// Everybody starts within this time.
     pub(super) fn begin_all(&mut self, within: Duration) {
         for node in 0..self.nodes.len() {
             let share = self.random.fraction();
@@ -159,7 +159,7 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// What happens next, and when; none when nothing does any more.
+    /// Runs the next event and returns its time; none if there are no more events.
     pub(super) fn step(&mut self) -> Result<Option<Duration>, Violation> {
         let Some((Reverse((at, _)), event)) = self.events.pop_last() else {
             return Ok(None);
@@ -236,7 +236,7 @@ impl<G: Game> World<G> {
         self.handle(number, life, Tag::None, Input::Time)
     }
 
-    /// At the node, unless it is somebody else by now; later, when it pauses.
+    /// Delivers an input to the node: never to a later life, and only after a pause.
     fn deliver(
         &mut self,
         number: usize,

@@ -1,4 +1,4 @@
-//! The simulation finds nothing wrong with the lock, and does find what is wrong with broken ones.
+//! The simulation finds no fault in the lock, and finds the faults of broken ones.
 
 use std::time::Duration;
 
@@ -32,10 +32,10 @@ fn a_seed_replays_exactly() {
     }
 }
 
-/// What is broken on purpose is broken for all of lockheed's locks alike.
+/// What is broken on purpose is broken for all of lockheed's kinds alike.
 const ONE_OF_EACH: [Kind; 3] = [Kind::Mutex, Kind::Queue, Kind::Pod];
 
-/// Whether a broken lock breaks this promise within a few hundred histories.
+/// Checks that a broken lock breaks this promise within a few hundred histories.
 #[track_caller]
 fn breaks(kinds: &[Kind], flaw: Flaw, promise: &str) {
     for kind in kinds {
@@ -69,7 +69,7 @@ fn a_lock_that_leaves_writes_in_flight_is_caught() {
     breaks(&ONE_OF_EACH, Flaw::ForgetInFlight, "came back after");
 }
 
-/// Histories that broke a promise once.
+/// Histories that once broke a promise.
 // Holds lockheed-9.
 #[test]
 fn what_was_found_stays_mended() {
@@ -77,8 +77,7 @@ fn what_was_found_stays_mended() {
         (Kind::Mutex, 15),
         (Kind::Queue, 1),
         (Kind::Queue, 205),
-        // The check was wrong: an acquisition that was undone was told after the store was put
-        // back.
+        // The check was wrong: an undone acquisition was reported after the store was restored.
         (Kind::Shared, 7193),
     ];
     for (kind, seed) in FOUND {
@@ -90,7 +89,7 @@ fn what_was_found_stays_mended() {
     }
 }
 
-/// What is told of a broken promise takes no more than it needs, and has what led to it.
+/// The story of a broken promise has everything that led to it, and no more.
 #[test]
 fn a_history_that_breaks_a_promise_is_told_in_short() {
     let flaw = Some(Flaw::SkipVersion);
@@ -102,12 +101,12 @@ fn a_history_that_breaks_a_promise_is_told_in_short() {
     assert!(story.lines.len() * 2 < whole.trace.len(), "{story:#?}");
     let has_acquired = |line: &String| line.contains("says Acquired");
     assert!(story.lines.iter().any(has_acquired), "{story:#?}");
-    // Nothing is told of a history that breaks nothing.
+    // A history that breaks nothing has no story.
     assert!(shrink(Kind::Mutex, seed, None).is_none());
 }
 
-/// Attempts grow far slower than contenders, nobody waits long for a free lock, and who comes back
-/// at once does not keep those who wait from it.
+/// Attempts grow far more slowly than contenders. A free lock is not free for long, and a contender
+/// that comes back at once does not keep waiters from it.
 // Holds lockheed-8.
 #[test]
 fn many_waiters_do_not_storm_the_store() {
@@ -127,8 +126,8 @@ fn many_waiters_do_not_storm_the_store() {
     }
 }
 
-/// A claim, and a place for whoever comes back; what goes beyond is the time in which all come at
-/// once.
+/// A claim, and a place for a contender that comes back. More writes come from the time in which
+/// all start at once.
 #[test]
 fn those_who_wait_in_turn_do_not_disturb_each_other() {
     for (contenders, attempts) in [(2, 3.0), (10, 4.0), (30, 4.0)] {
@@ -140,8 +139,8 @@ fn those_who_wait_in_turn_do_not_disturb_each_other() {
     }
 }
 
-/// Whatever fails, for whoever waits and whoever holds: no hot loop, a state is told once, and all
-/// goes on when it works again.
+/// Whatever fails for waiters and holders: there is no hot loop, each state is reported once, and
+/// everything continues when it works again.
 // Holds lockheed-8.
 #[test]
 fn each_kind_of_request_may_fail_for_a_minute_in_each_way() {

@@ -1,4 +1,4 @@
-//! `run --events`: Kubernetes Events on the lock's object, which hold up nothing.
+//! `run --events`: Kubernetes Events on the lock's object. They never delay the lock.
 
 use std::{
     collections::VecDeque,

@@ -21,7 +21,7 @@ use super::{
 /// The highest priority. Whoever waits comes before it at last, having been passed as often.
 const MOST_URGENT: i64 = 1000;
 
-// What `run` and `acquire` have in common. (A doc comment would be taken for their help.)
+// The options that `run` and `acquire` share. (clap would use a doc comment as help.)
 #[derive(Args)]
 pub(crate) struct Wanted {
     /// Wait at most this long [default: as long as it takes]
@@ -223,7 +223,7 @@ impl Acquire {
         if printed.is_ok() {
             held.detach();
         } else {
-            // Nobody has learnt the ID or the token, and nobody will release what nobody knows of.
+            // Nobody has learnt the ID or the token, so nobody could release the lock later.
             held.release().await?;
         }
         printed.map(|()| Status::DONE)

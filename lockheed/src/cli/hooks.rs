@@ -1,5 +1,5 @@
-//! `run --on-wait` and `--on-lost`: scripts that are told what happens to the lock, and that hold
-//! up nothing.
+//! `run --on-wait` and `--on-lost`: scripts that hear of the lock's events and never delay the
+//! lock.
 
 mod runner;
 

@@ -1,4 +1,4 @@
-//! Which locks `run` is about: one or several.
+//! The locks of `run`: one or several.
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use coord_core::cli::{Failure, help::heading};

@@ -1,4 +1,4 @@
-//! `run --metrics`: a file in Prometheus' text format, for the textfile collector of its node
+//! `run --metrics`: a file in Prometheus' text format, for the textfile collector of the node
 //! exporter.
 
 mod format;
@@ -223,7 +223,7 @@ fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
     new.push(name);
     new.push(format!(".{}", process::id()));
     let new = file.with_file_name(new);
-    // One that an earlier process of this ID has left.
+    // A file that an earlier process with this ID has left.
     let _ = fs::remove_file(&new);
     let mut written = File::options().write(true).create_new(true).open(&new)?;
     let done = written

@@ -1,4 +1,4 @@
-//! Everybody who is told what happens to the lock of `run`.
+//! Everything that observes the lock of `run`.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! What a command says while it waits and while it holds.
+//! What a command reports while it waits for a lock and holds it.
 
 use coord_lease::WaitReport;
 use lockheed::Event;

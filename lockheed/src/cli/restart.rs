@@ -1,5 +1,5 @@
-//! `run --restart`: after a loss this program executes itself again, and waits for the lock as
-//! another holder.
+//! `run --restart`: after a loss, this program executes itself again and waits for the lock as a
+//! new holder.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,7 +51,7 @@ impl Past {
         let inherited = restart.then(|| reexec::inherited(VARIABLE)).flatten();
         match inherited {
             Some(Inherited { text, mask }) => Self {
-                // It was written by this very process.
+                // This very process wrote it.
                 left: Some(serde_json::from_str(&text).unwrap_or_default()),
                 mask,
             },

@@ -1,4 +1,5 @@
-//! `run`: a command that runs while the lock is held, and has ended when it is not.
+//! `run`: runs a command while the lock is held, and ends it before the lease expires or as soon
+//! as the lock is lost otherwise.
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
@@ -87,7 +88,7 @@ impl Run {
     }
 
     fn wrap(mut self, store: &StoreArg) -> Result<Status, Failure> {
-        // This, and the guard, before there are threads.
+        // This and the guard must come before there are threads.
         let past = Past::inherited(self.restart);
         if past.is_there() {
             self.wanted.once_more();
@@ -222,8 +223,8 @@ impl Run {
             say_by_whom(lock).await;
         }
         let left = past.left(&held, acquired);
-        // Until here a signal did not end this process before the lock was given back. The next
-        // life sees to a lease that is still there.
+        // Up to here, a signal could not end this process before the lock was released. If a lease
+        // is left, the next life of this process deals with it.
         if !self.restart || !over.is_lost {
             released(held).await;
             return over.status.map(Over::With);

@@ -1,4 +1,4 @@
-//! The store that was asked for, whichever it is.
+//! The selected store, of whatever kind.
 
 use coord_core::cli::Failure;
 use lockheed::{

@@ -1,4 +1,4 @@
-//! The durations of a lease, as arguments.
+//! A lease's durations as command-line arguments.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The fencing tokens in the environment of a command.
+//! The fencing tokens in a command's environment.
 
 use std::{env, ffi::OsString};
 

@@ -1,4 +1,4 @@
-//! The JSON that Go programs make of their conditions: `Operation`, `Conditions`, `Field`, `Value`.
+//! The JSON form of conditions in Go programs: `Operation`, `Conditions`, `Field`, `Value`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The text form: a parser by recursive descent.
+//! The text form: a recursive descent parser.
 //!
 //! ```text
 //! condition = all { "or" all }

@@ -98,7 +98,7 @@ fn who_comes_first_is_first_among_equals() {
     assert_eq!(ids(&queue(&all)), ["c", "a", "b"]);
 }
 
-/// A place is kept where it is, and for longer the farther from the head it is.
+/// A place is kept, and counts for longer the farther it is from the head.
 #[test]
 fn a_place_is_kept() {
     let mut queue = queue(&["a", "b", "c"].map(|id| (id, Mode::Exclusive, 0)));
@@ -113,7 +113,7 @@ fn a_place_is_kept() {
 fn the_higher_priority_comes_first_and_nobody_is_put_off_for_ever() {
     let mut queue = queue(&[("low", Mode::Exclusive, 1), ("high", Mode::Exclusive, 3)]);
     assert_eq!(ids(&queue), ["high", "low"]);
-    // Once more, and they are equals.
+    // After one more pass, their ranks are equal.
     for id in ["1", "2", "3"] {
         queue.put(waiter(id, Mode::Exclusive, 3), id.to_owned());
     }

@@ -1,4 +1,4 @@
-//! Who was the last to break a lock, for whoever finds its lease gone.
+//! Records who last broke a lock, for holders that find their lease gone.
 
 use std::fmt;
 
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Timestamp, store::Object};
 
-/// An annotation, since Go programs keep those and drop what they do not know in the record.
+/// The annotation. Go programs keep annotations, but drop unknown fields of the record.
 const BROKEN: &str = "lockheed/broken";
 
 /// Somebody ended the leases of others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Broken {
-    /// Whose leases they were.
+    /// The holders of those leases.
     holders: Vec<String>,
-    /// Who did it, as far as was said.
+    /// Who did it, if known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     by: String,
-    /// On the store's clock.
+    /// When, on the store's clock.
     at: Timestamp,
 }
 
@@ -27,13 +27,13 @@ impl Broken {
         Self { holders, by, at }
     }
 
-    /// What somebody else has written there says nothing.
+    /// Reads the annotation; none if it is not ours.
     pub(crate) fn read(object: &Object) -> Option<Self> {
         serde_json::from_str(object.annotations.get(BROKEN)?).ok()
     }
 
     pub(crate) fn write(&self, object: &mut Object) {
-        // It fails only for maps whose keys are not texts, and there are none.
+        // Fails only for maps whose keys are not strings, and there are none.
         let text = serde_json::to_string(self).unwrap_or_default();
         object.annotations.insert(BROKEN.to_owned(), text);
     }
@@ -43,7 +43,7 @@ impl Broken {
         self.holders.iter().any(|holder| holder == id)
     }
 
-    /// Forgets it when one of them holds the lock again.
+    /// Removes the annotation when one of these holders has the lock again.
     pub(super) fn forget(object: &mut Object, holder: &str) {
         if Self::read(object).is_some_and(|broken| broken.ended(holder)) {
             object.annotations.remove(BROKEN);

@@ -1,4 +1,4 @@
-//! What is written: a lock with a lease of ours, without it, or only moved on.
+//! The objects to write: with a lease of ours, without it, or only with a new version.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{Lease, Record, record::MUTEX, store::Object};
 
-/// The annotation that changes when nothing else does, so that an older write in flight must fail.
+/// The annotation that changes when nothing else does. It makes an older write in flight fail.
 const SETTLED: &str = "lockheed/settled";
 
-/// A lock that has a lease of this holder from now on.
+/// The lock with a lease of this holder.
 pub(super) fn acquired(
     object: &Object,
     mut record: Record,
@@ -38,7 +38,7 @@ pub(super) fn acquired(
     with(&object, &record)
 }
 
-/// The same with our lease renewed; all else is left as it is.
+/// The lock with our lease renewed and everything else unchanged.
 pub(super) fn renewed(object: &Object, record: &Record, mut lease: Lease) -> Object {
     let mut record = record.clone();
     record.note_tokens(&object.version);
@@ -49,7 +49,7 @@ pub(super) fn renewed(object: &Object, record: &Record, mut lease: Lease) -> Obj
     with(object, &record)
 }
 
-/// The same without this lease. If its holder had to wait, others may still be waiting, and
+/// The lock without this lease. If its holder had to wait, others may still be waiting, so
 /// newcomers make room for them. Each holder that did not wait halves that room.
 pub(super) fn released(object: &Object, mut record: Record, lease: Option<&Lease>) -> Object {
     if let Some(lease) = lease {
@@ -60,7 +60,7 @@ pub(super) fn released(object: &Object, mut record: Record, lease: Option<&Lease
     with(object, &record)
 }
 
-/// The same with another version to be.
+/// The same lock, to be written as a new version.
 pub(super) fn moved(object: &Object, nonce: Nonce) -> Object {
     let mut object = kept(object);
     object
@@ -69,7 +69,7 @@ pub(super) fn moved(object: &Object, nonce: Nonce) -> Object {
     object
 }
 
-/// The same lock, with the tokens that only its version has told so far.
+/// The same lock, with the token recorded that only its version tells so far.
 pub(super) fn kept(object: &Object) -> Object {
     let mut object = object.clone();
     if let Ok(record) = object.record() {
@@ -87,7 +87,7 @@ pub(super) fn empty(object: &Object) -> Object {
     with(object, &Record::mutex(object.name.as_str()))
 }
 
-/// What announces somebody's write, or marks one of ours as settled, is out of date once the lock is written.
+/// Writing a lock removes the annotations that announced a write or made an older one fail.
 fn with(object: &Object, record: &Record) -> Object {
     let mut object = object.clone();
     for key in [RESERVED_BY, RESERVED_UNTIL, SETTLED] {

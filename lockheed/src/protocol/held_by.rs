@@ -1,4 +1,4 @@
-//! Who or what keeps a contender from a mutex, in words.
+//! Who or what keeps a contender from a mutex, and how errors say it.
 
 use std::fmt;
 
@@ -9,67 +9,67 @@ use crate::{Lease, Mode, Timestamp, Token};
 /// Who holds a mutex, or is about to write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldBy {
-    /// The holder, and when its lease is over by its own word.
+    /// The holder, and when its lease expires by its own time.
     Lease {
-        /// The holder's ID; one of several.
+        /// The holder's ID; one of several holders.
         by: String,
-        /// How many hold it beside that one.
+        /// How many others hold it.
         others: usize,
         /// On the store's clock.
         expires: Timestamp,
-        /// That is past by the clock as it was known when the lock was judged.
+        /// That time was past when the lock was judged.
         is_past: bool,
     },
-    /// Somebody who has waited longer, and holds it next.
+    /// A waiter that came earlier and is next.
     Waiter {
         /// Its ID.
         by: String,
     },
-    /// A Go program that has announced its write.
+    /// A Go program that has announced a write.
     Reservation {
         /// Its ID.
         by: String,
     },
 }
 
-/// Why a mutex cannot be had, however long one waits.
+/// Why a mutex cannot be acquired, however long one waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It cannot be read.
     Unreadable(String),
-    /// It is kept for another key than the name was made from.
+    /// It is stored for another key than the name was made from.
     OtherKey(OtherKey),
-    /// It is held, or waited for, in this other way, so that it cannot be held as wanted.
+    /// It is held, or waited for, in another mode than the wanted one.
     OtherMode {
-        /// By others.
+        /// The mode of the others.
         other: Mode,
-        /// By us.
+        /// The mode that we want.
         wanted: Mode,
     },
-    /// So many wait already, and there is no room for more in its queue.
+    /// This many are waiting, and its queue is full.
     QueueFull(usize),
-    /// There is none, and only a lease that is there was wanted.
+    /// The lock does not exist, and only an existing lease was to be renewed.
     NoLock,
-    /// There is no lease of this ID, and only such a one was wanted.
+    /// There is no lease of this ID, and only such a lease was wanted.
     NotHeld(Box<NotHeld>),
 }
 
-/// How it is with a mutex that has no lease of this ID, or another one of it.
+/// Describes a mutex that has no lease of this ID, or only a different one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotHeld {
     pub(crate) id: String,
-    /// The lease with this token was wanted, and no other.
+    /// Only the lease with this token was wanted.
     pub(crate) token: Option<Token>,
-    /// It was the last whose lease was broken.
+    /// Who broke the lease, if it was the last one broken.
     pub(crate) broken: Option<Broken>,
-    /// Who holds it.
+    /// Who holds the lock.
     pub(crate) by: Option<HeldBy>,
-    /// The token of whoever holds it, where that is known.
+    /// The token of the current holder, where it is known.
     pub(crate) current: Option<Token>,
 }
 
 impl HeldBy {
-    /// The holder of this lease, at this time of the store's clock.
+    /// The holder of this lease, judged at this time of the store's clock.
     pub(crate) fn of(lease: &Lease, now: Timestamp) -> Self {
         Self::Lease {
             by: lease.holder.clone(),
@@ -79,7 +79,7 @@ impl HeldBy {
         }
     }
 
-    /// Whether it is the same holder, if perhaps until another time.
+    /// Whether the holder is the same, even if its lease ends at another time.
     #[must_use]
     pub fn is_by_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -121,7 +121,7 @@ impl fmt::Display for HeldBy {
     }
 }
 
-/// Goes on after "lock x is not held by".
+/// The words that follow "lock x is not held by".
 impl fmt::Display for NotHeld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.id)?;

@@ -1,4 +1,4 @@
-//! What a lock means for somebody who wants it.
+//! What a lock means for a contender.
 
 use coord_core::BootInstant;
 use coord_lease::engine::{Moment, Verdict};
@@ -9,7 +9,7 @@ use crate::{
     fair::{self, Waiter},
 };
 
-/// The leases of others that are not over, each with its end; none for one without an end.
+/// Others' leases that have not expired, each with its end; none for a lease without an end.
 type Living<'a> = Vec<(&'a Lease, Option<BootInstant>)>;
 
 impl Mutex {
@@ -49,7 +49,7 @@ impl Mutex {
         }
     }
 
-    /// Among those who wait in turn.
+    /// The verdict for a contender that waits in turn.
     fn turn(&self, held: Mode, living: &Living<'_>, now: Moment) -> Verdict<Self> {
         let me = &self.contender.id;
         if let Some(number) = self.our_grant().and_then(|lease| lease.granted) {
@@ -82,7 +82,7 @@ impl Mutex {
         }
     }
 
-    /// Those in the queue who come first, as far as their places count.
+    /// The waiters ahead of us whose places still count.
     pub(super) fn ahead(&self, now: Moment) -> impl Iterator<Item = &Waiter> {
         let waiters = self.queue.waiters();
         let before = self.position.map_or(waiters.len(), |(before, _)| before);
@@ -92,12 +92,12 @@ impl Mutex {
             .filter(move |waiter| self.is_waiting(waiter, now))
     }
 
-    /// Whether a place counts.
+    /// Whether a place still counts.
     pub(super) fn is_waiting(&self, waiter: &Waiter, now: Moment) -> bool {
         self.observed.place_end(waiter, now) > now.boot
     }
 
-    /// The leases of others that are not over.
+    /// Others' leases that have not expired.
     pub(super) fn living(
         &self,
         now: Moment,
@@ -106,8 +106,8 @@ impl Mutex {
         self.observed.living(id, skew, now)
     }
 
-    /// Who holds the lock, until when by the word of the leases: the first that there is room, or
-    /// all of them, where it is wanted alone.
+    /// Who holds the lock, and until when by the leases' own times. For slots this is the earliest
+    /// end. Otherwise it is the latest, since all leases must end.
     fn held_by(&self, living: &Living<'_>, now: Moment) -> Option<HeldBy> {
         let (first, _) = living.first()?;
         let by = first.holder.clone();
@@ -128,19 +128,19 @@ impl Mutex {
         })
     }
 
-    /// When there is room for one who wants the lock, at the latest; none if that is never.
+    /// When there will be room for this contender at the latest; none if that may be never.
     fn room_at(&self, held: Mode, living: &Living<'_>) -> Option<BootInstant> {
         let mut ends: Vec<_> = living.iter().map(|(_, end)| *end).collect();
-        // One without an end lasts longest.
+        // A lease without an end lasts longest.
         ends.sort_by_key(|end| (end.is_none(), *end));
         let mode = self.mode();
-        // Where it is not held as it is wanted, all must end.
+        // If the lock is held in another mode, all leases must end first.
         let may_stay = mode.limit().filter(|_| held == mode).unwrap_or(1) - 1;
         let last = ends.len().checked_sub(may_stay + 1)?;
         ends[last]
     }
 
-    /// Another way in which the lock is held, or wanted by those who come first, than this one.
+    /// A mode other than ours in which the lock is held, or wanted by earlier waiters.
     fn other_mode(&self, held: Mode, living: &Living<'_>, now: Moment) -> Option<Mode> {
         let wanted = self.mode();
         let ours = self.our_lease();
@@ -163,7 +163,7 @@ impl Mutex {
         force.holds(record, self.observed.is_held(self.contender.skew, now))
     }
 
-    /// Why there is nothing to renew; none when a lease of ours is there, even if it is over.
+    /// Why there is nothing to renew; none if a lease of ours exists, even an expired one.
     fn not_to_renew(&self, by: Option<HeldBy>) -> Option<Refusal> {
         if !self.renews || self.our_lease().is_some() {
             return None;
@@ -182,7 +182,7 @@ impl Mutex {
         })))
     }
 
-    /// How the lock is to be held. Whoever renews a lease holds it as it is.
+    /// The mode in which we hold the lock. Renewing a lease keeps its mode.
     pub(super) fn mode(&self) -> Mode {
         match &self.record {
             Some(Ok(record)) if self.renews => record.mode,
@@ -195,12 +195,12 @@ impl Mutex {
         record.leases.get(&self.contender.id)
     }
 
-    /// A lease that we have written.
+    /// Our lease, if we wrote it ourselves.
     pub(super) fn our_lease(&self) -> Option<&Lease> {
         self.our_entry().filter(|lease| lease.granted.is_none())
     }
 
-    /// A lease by which somebody has named us the next holder.
+    /// The grant by which a holder has named us next.
     pub(super) fn our_grant(&self) -> Option<&Lease> {
         self.our_entry().filter(|lease| lease.granted.is_some())
     }

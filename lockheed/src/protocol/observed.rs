@@ -1,4 +1,4 @@
-//! What was seen of a lock, and since when; and what follows from it for one who wants it.
+//! What was seen of a lock, since when, and what follows for a contender.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,27 +16,28 @@ use crate::{
     store::Object,
 };
 
-/// The annotations by which Go programs announce that they are about to write.
+/// The annotations by which Go programs announce a write.
 pub(super) const RESERVED_BY: &str = "reserved/by";
 pub(super) const RESERVED_UNTIL: &str = "reserved/expires";
 
-/// How long a reservation is deferred to: its owner writes at once, or is dead.
+/// How long to respect a reservation: its owner writes at once, or is dead.
 const DEFERENCE: Duration = Duration::from_secs(2);
 
-/// What a clock may gain or lose on another between two answers, and still goes: whole seconds, and the way of the answers.
+/// How far two clocks may drift apart between two answers and still count as running: it covers
+/// whole seconds and the answers' travel time.
 const STEADY: Duration = Duration::from_secs(3);
 
-/// The leases and the reservation as they were last seen, each with the moment when they were first seen so.
+/// The leases and the reservation as last seen, each with the moment when it was first seen so.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     leases: BTreeMap<String, (Lease, Moment)>,
-    /// The nonces of the places in the queue.
+    /// The places in the queue, by nonce.
     places: HashMap<String, Moment>,
-    /// When a lease was last seen to be gone, or the lock was first seen.
+    /// When a lease was last seen to be gone, or when the lock was first seen.
     departed: Option<Moment>,
     reservation: Option<(String, String, Moment)>,
     last: Option<Moment>,
-    /// The store's clock was seen to jump: what it says of the past cannot be believed.
+    /// The store's clock has jumped, so its times from before cannot be trusted.
     has_jumped: bool,
 }
 
@@ -68,7 +69,7 @@ impl Observed {
         }
     }
 
-    /// There is no lock any more.
+    /// The lock no longer exists.
     pub(super) fn forget(&mut self) {
         *self = Self {
             last: self.last,
@@ -77,7 +78,7 @@ impl Observed {
         };
     }
 
-    /// A clock that goes shows what it has shown, and the time since.
+    /// Notices a clock that jumps: a running clock shows its last time plus the time since.
     fn watch_the_clock(&mut self, now: Moment) {
         if let Some(before) = self.last.replace(now).map(|last| last.at(now.boot))
             && let (Some(before), Some(now)) = (before.store, now.store)
@@ -88,8 +89,8 @@ impl Observed {
         }
     }
 
-    /// The leases of others than this one that are not over, each with its end; none for one
-    /// without an end.
+    /// Other holders' leases that have not expired, each with its end; none for a lease without an
+    /// end.
     pub(super) fn living(
         &self,
         me: &str,
@@ -100,7 +101,7 @@ impl Observed {
         ends.filter(move |(_, end)| end.is_none_or(|end| end > now.boot))
     }
 
-    /// Since when there is as much room as there is now: a lease is over since then, or was gone.
+    /// Since when there has been as much room as now: since a lease expired or disappeared.
     pub(super) fn room_since(&self, me: &str, skew: Skew, now: Moment) -> BootInstant {
         let over = self.ends(me, skew, now).filter_map(|(_, end)| end);
         let over = over.filter(|end| *end <= now.boot);
@@ -118,22 +119,22 @@ impl Observed {
         others.map(move |(_, (lease, first))| (lease, self.end(lease, *first, skew, now)))
     }
 
-    /// When this lease was first seen as it is.
+    /// When this lease was first seen in its current state.
     pub(super) fn seen_since(&self, id: &str) -> Option<BootInstant> {
         self.leases.get(id).map(|(_, first)| first.boot)
     }
 
-    /// When this place in the queue was first seen as it is.
+    /// When this place in the queue was first seen in its current state.
     pub(super) fn place_since(&self, place: &Waiter) -> Option<BootInstant> {
         self.places.get(place.nonce()).map(|first| first.boot)
     }
 
-    /// When this place counts no more: it was not written again in time.
+    /// When this place stops counting, unless it is written again.
     pub(super) fn place_end(&self, place: &Waiter, now: Moment) -> BootInstant {
         self.place_since(place).unwrap_or(now.boot) + place.length()
     }
 
-    /// Who has reserved the lock, where that is to be deferred to, and until when.
+    /// Who has reserved the lock and until when, if the reservation is to be respected.
     pub(super) fn reserved(&self, me: &str, now: Moment) -> Option<(String, BootInstant)> {
         let (by, expires, first) = self.reservation.as_ref()?;
         let until = first.boot + DEFERENCE;
@@ -151,11 +152,12 @@ impl Observed {
         ends.any(|end| end.is_none_or(|end| end > now.boot))
     }
 
-    /// When a lease is over for sure; none for one without an end.
+    /// When a lease is surely over; none for a lease without an end.
     ///
-    /// It was written before it was first seen, so that its whole length after that its holder has given up, whatever clocks say. What
-    /// was over by its own word for longer than clocks may differ, when it was first seen, is over. A lease without a length can only be
-    /// taken at its word.
+    /// The lease was written before it was first seen. So once its length has passed since then,
+    /// its holder has given up, whatever clocks say. A lease that had expired by more than the skew
+    /// when it was first seen is over already. A lease without a length can only be judged by its
+    /// own end.
     fn end(&self, lease: &Lease, first: Moment, skew: Skew, now: Moment) -> Option<BootInstant> {
         if lease.expires.is_never() {
             return None;
@@ -265,7 +267,7 @@ mod tests {
         }
     }
 
-    /// What an earlier life of the clock wrote may look long over, and be alive.
+    /// A lease from before the clock jumped may look long expired and still be alive.
     // Holds lockheed-2.
     #[test]
     fn after_a_jump_of_the_clock_the_whole_length_is_waited_for() {
@@ -290,7 +292,7 @@ mod tests {
             seen(&mut observed, &lease, at_by_the_store(210, shown));
             let now = at_by_the_store(210, shown);
             assert_eq!(until(&observed, now), Some(end), "the clock shows {shown}");
-            // A lock that was deleted, and is there again, does not make that unseen.
+            // A deleted and recreated lock does not hide the jump.
             observed.forget();
             seen(&mut observed, &lease, now);
             assert_eq!(until(&observed, now), Some(end), "the clock shows {shown}");
@@ -303,7 +305,7 @@ mod tests {
         assert_eq!(until(&observed, now), Some(220));
     }
 
-    /// It may look long over and be alive, as that of a controller on a node whose clock is behind.
+    /// A lease may look long expired and be alive, as when a controller's node has a slow clock.
     #[cfg(feature = "kube")]
     #[test]
     fn what_a_holders_own_clock_shows_says_nothing() {

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use crate::{Lease, Store, Timestamp};
 
-/// How far the clocks may differ by which leases are written and judged.
+/// How far apart the clocks may be by which leases are written and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Skew {
-    /// A lease that does not say how long it is counts for so much longer than it says.
+    /// A lease that does not say its length counts for this much longer than it says.
     pub without_length: Duration,
-    /// A lease with a length that expired this long before it was first seen is not waited for. None
-    /// to wait for every lease.
+    /// A lease with a length is not waited for if it expired this long before it was first seen.
+    /// None to wait for every lease.
     pub at_first_sight: Option<Duration>,
 }
 
 impl Skew {
-    /// What is right for this store. Where there is more than one clock, a lease is surely over when
+    /// The right values for this store. If it has more than one clock, a lease is surely over when
     /// it expired more than a minute ago.
     #[must_use]
     pub fn of(store: &impl Store) -> Self {
@@ -31,8 +31,8 @@ impl Skew {
         }
     }
 
-    /// Whether a lease that is seen for the first time is over, however far clocks differ. What a
-    /// holder's own clock shows says nothing.
+    /// Whether a lease that is seen for the first time is surely over, however far clocks differ. A
+    /// time of the holder's own clock says nothing.
     pub(crate) fn is_surely_over(self, lease: &Lease, now: Timestamp) -> bool {
         let skew = match lease.duration() {
             Some(_) if lease.by_holders_clock => None,

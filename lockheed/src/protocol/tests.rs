@@ -1,4 +1,5 @@
-//! What goes into the engine and what comes out, step by step, with a mutex; whole histories are played by the simulation.
+//! What goes into the engine and what comes out, step by step, for a mutex. The simulation plays
+//! whole histories.
 
 mod doubts;
 mod ends;
@@ -72,7 +73,7 @@ fn versioned(object: Object, version: u64) -> Object {
     Object { version, ..object }
 }
 
-/// What it writes, which must be all that it does.
+/// Returns the engine's only output, which must be a write.
 #[track_caller]
 fn writes(engine: &mut Engine<Mutex>) -> Object {
     let outputs = outputs(engine);
@@ -82,7 +83,7 @@ fn writes(engine: &mut Engine<Mutex>) -> Object {
     }
 }
 
-/// One that has acquired a lock that was not there, by one read and one write.
+/// A contender that has acquired a lock that did not exist, with one read and one write.
 fn holder() -> (Engine<Mutex>, Object) {
     let mut engine = contender(Wait::Forever);
     engine.handle(Input::Time, at(0));
@@ -163,7 +164,7 @@ fn releasing_takes_one_write_and_no_watch_disturbs_it() {
     assert!(engine.is_done());
 }
 
-/// Reads that work say nothing of writes, so that they do not make the pauses short again.
+/// Successful reads say nothing about writes, so they do not make the pauses short again.
 // Holds lockheed-8.
 #[test]
 fn writes_that_fail_while_reads_work_are_tried_less_and_less_often() {
@@ -211,7 +212,7 @@ fn who_does_not_wait_does_not_wait_for_writes_that_fail_either() {
     assert!(now < at(2), "{now:?}");
 }
 
-/// Those who wait may still be there; with each that came and saw nobody, they count for less.
+/// Waiters may still be there. With each newcomer that saw none, they count for less.
 #[test]
 fn who_comes_new_makes_room_where_somebody_has_waited() {
     let mut object = Object::new(&"x".parse().unwrap());
@@ -245,11 +246,11 @@ fn who_comes_new_makes_room_where_somebody_has_waited() {
     };
     assert!(claims_at_once(Wait::Forever, None));
     assert!(!claims_at_once(Wait::Forever, Some(8)));
-    // Who does not wait cannot make room either.
+    // A contender that does not wait cannot make room.
     assert!(claims_at_once(Wait::No, Some(8)));
 }
 
-/// The store took a second for an answer, so that its pause would be two.
+/// The store took a second to answer, so the pause would be two seconds.
 #[test]
 fn a_short_wait_is_not_spent_on_making_room() {
     let limit = Duration::from_millis(1500);
@@ -272,8 +273,8 @@ fn record_of(object: &Object) -> Option<Record> {
     Record::from_json(object.data.get(RECORD)?).ok()
 }
 
-/// The answer to the first write never comes; whoever has asked us to stop does not wait for it.
-/// The engine that gives up is cmlock's, too.
+/// The answer to the first write never comes, and a contender that is told to stop does not wait
+/// for it. cmlock's engine gives up in the same way.
 // Holds lockheed-4, cmlock-1.
 #[test]
 fn who_gives_up_fences_a_write_in_doubt_within_a_second() {
@@ -309,7 +310,7 @@ fn who_gives_up_fences_a_write_in_doubt_within_a_second() {
     assert!(silent.is_done());
 }
 
-/// Somebody else writes each time: the first conflict is answered at once, and no loop spins.
+/// Somebody else writes each time. The first conflict is answered at once, but no loop spins.
 #[test]
 fn a_renewal_that_meets_others_again_and_again_is_tried_more_slowly() {
     let (mut engine, object) = holder();
@@ -336,7 +337,8 @@ fn a_renewal_that_meets_others_again_and_again_is_tried_more_slowly() {
     assert!(tried < 12, "{tried} writes in a second");
 }
 
-/// A Go program announces its write: its version is the newer one, and nothing was undone.
+/// A Go program announces its write. Its version is newer than our answer's, but nothing was
+/// undone.
 #[test]
 fn an_answer_that_the_watch_has_overtaken_changes_nothing() {
     let (mut engine, _) = holder();
@@ -353,7 +355,7 @@ fn an_answer_that_the_watch_has_overtaken_changes_nothing() {
     assert_eq!(writes(&mut engine).version, Version::new("702"));
 }
 
-/// It crashed as a member before, and others hold the lock still.
+/// It crashed earlier as a member, and others still hold the lock.
 #[test]
 fn who_has_a_lease_that_is_over_gets_a_place_all_the_same() {
     let fair = Contender {

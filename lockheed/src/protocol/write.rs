@@ -1,4 +1,4 @@
-//! What is written for whoever wants a lock, holds it, or waits for it in turn.
+//! The writes of a contender that acquires, holds, releases or queues.
 
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use crate::{
     store::Object,
 };
 
-/// How long a newcomer leaves the lock to those who were named, and whose writes it would disturb.
+/// How long a newcomer leaves the lock to those who were named, so as not to disturb their writes.
 const SETTLED: Duration = Duration::from_millis(100);
 
 impl Mutex {
-    /// What it says of its end is rather too late than too early, or others would take it for over.
+    /// The end that a new lease states is rather too late than too early: others must not take it
+    /// early.
     pub(super) fn new_lease(&self, lease: NewLease, token: Option<Token>, now: Moment) -> Lease {
         let expires = lease
             .length
@@ -30,7 +31,7 @@ impl Mutex {
         new
     }
 
-    /// How long a lease is to be that extends the one that is there.
+    /// The length to give an existing lease when it is extended.
     pub(super) fn length(&self, wanted: Option<Duration>) -> Option<Duration> {
         match self.our_lease().filter(|_| self.keeps_length) {
             Some(lease) if lease.expires.is_never() => None,
@@ -39,7 +40,7 @@ impl Mutex {
         }
     }
 
-    /// The lock with a lease of ours, beside those of others where several can hold it.
+    /// The lock with our lease, beside others' leases where several can hold it.
     pub(super) fn acquired(
         &self,
         object: Option<&Object>,
@@ -73,14 +74,14 @@ impl Mutex {
         key::keep(name, edit::acquired(object, record, id, tags, reset))
     }
 
-    /// Drops the leases that are over, and those that ours takes the place of.
+    /// Removes expired leases and the leases that ours replaces.
     fn make_room(&self, record: &mut Record, now: Moment) {
         let mode = self.mode();
         let mut living: Vec<_> = self.living(now).collect();
         if mode == Mode::Exclusive || record.mode != mode {
             living.clear();
         }
-        // Where one is forced out, it is the one that would end first.
+        // If a holder is forced out, it is the one whose lease ends first.
         living.sort_by_key(|(_, end)| (end.is_none(), *end));
         let most = mode.limit().map_or(living.len(), |limit| limit - 1);
         let kept = &living[living.len().saturating_sub(most)..];
@@ -90,15 +91,15 @@ impl Mutex {
         record.mode = mode;
     }
 
-    /// The queue without the places that do not count any more.
+    /// The queue without the places that no longer count.
     fn living_queue(&self, now: Moment) -> Queue {
         let mut queue = self.queue.clone();
         queue.retain(|waiter| self.is_waiting(waiter, now));
         queue
     }
 
-    /// The lock without any lease or place of ours, and with those named who come next; none where
-    /// there is nothing of ours.
+    /// The lock without our lease and place, and with the next holders named; none if it has
+    /// nothing of ours.
     pub(super) fn released(&self, object: &Object, record: &Record, now: Moment) -> Option<Object> {
         let id = &self.contender.id;
         if !record.leases.contains_key(id) && self.position.is_none() {
@@ -119,7 +120,7 @@ impl Mutex {
         Some(object)
     }
 
-    /// When the place in the queue is to be written; none where none is needed.
+    /// When to write our place in the queue; none if no write is needed.
     pub(super) fn place_due_at(&self, now: Moment) -> Option<BootInstant> {
         let waits = self.contender.fair && !self.renews && self.our_grant().is_none();
         if !waits || !matches!(self.record(), Ok(Some(_))) {
@@ -136,7 +137,7 @@ impl Mutex {
         Some(since.max().map_or(now.boot, |since| since + SETTLED))
     }
 
-    /// The lock with a place of ours in its queue.
+    /// The lock with our place in its queue.
     pub(super) fn placed(
         &self,
         object: &Object,

@@ -1,15 +1,19 @@
 //! Locks in a directory, for the processes of one machine.
 //!
-//! Each lock is a file, replaced by `rename(2)`, so that readers need no lock of their own. Writers
-//! take a `flock(2)` on `.guard`. `.counter` gives every write its version; a limit is on the disk
-//! before versions up to it are used, so that tokens rise across deletions, crashes and reboots.
-//! `.clock` says what the directory's time is: `CLOCK_BOOTTIME` and an epoch, of one boot and one
-//! time namespace. `.holders` is where living holders hold a byte each (`F_OFD_SETLK`,
-//! `fcntl_locking(2)`), and in `.waiting` the kernel keeps the queue for each lock.
+//! Each lock is a file that is replaced by `rename(2)`, so readers need no lock of their own. The
+//! other files are:
 //!
-//! Any of these may be removed by a cleaner of old files while locks are held. `.guard`, `.holders`
-//! and `.waiting` are then made again, and nothing is concluded from a new one about who had locked
-//! the old one; `.clock` is put back; without `.counter` nobody can write.
+//! - `.guard`: writers take a `flock(2)` on it.
+//! - `.counter`: gives every write its version. A limit is on the disk before versions up to it are
+//!   used, so tokens rise across deletions, crashes and reboots.
+//! - `.clock`: defines the directory's time as `CLOCK_BOOTTIME` plus an epoch, for one boot and one
+//!   time namespace.
+//! - `.holders`: living holders lock a byte each in it (`F_OFD_SETLK`, `fcntl_locking(2)`).
+//! - `.waiting`: the kernel keeps the queue for each lock in it.
+//!
+//! A cleaner of old files may remove any of these while locks are held. `.guard`, `.holders` and
+//! `.waiting` are then made again, and a new one proves nothing about who had locked the old one.
+//! `.clock` is put back. Without `.counter` nobody can write.
 
 mod alive;
 mod counter;
@@ -45,11 +49,11 @@ use queue::{Queue, Queues};
 pub use watch::DirWatch;
 use worker::Worker;
 
-/// The latest version of each lock that was written through a store and left the lock held.
+/// For each lock, the latest version that was written through a store and left the lock held.
 type Written = channel::Receiver<BTreeMap<LockName, Version>>;
 
-/// The annotations of a reservation, as Go programs write it: they make a free lock one that
-/// newcomers leave for 2 s to whoever has waited for it.
+/// The annotations of a reservation, as Go programs write it. They make newcomers leave a free lock
+/// for 2 s to the contender that has waited for it.
 const RESERVED_BY: &str = "reserved/by";
 const RESERVED_UNTIL: &str = "reserved/expires";
 const QUEUE: &str = "the queue";
@@ -57,12 +61,11 @@ const RESERVATION: Duration = Duration::from_secs(2);
 
 /// A store in a directory of this machine.
 ///
-/// The file system must be a local one: on NFS and the like, opening it fails. Whoever may write to
-/// the directory may use all locks in it; whoever may only read it can look, and keep nobody from
-/// anything. A process that is stopped in the middle of a write keeps others from writing; they go
-/// on when it does.
+/// The file system must be local: on NFS and the like, opening fails. Anybody who may write to the
+/// directory can use all its locks. Anybody who may only read it can look, but cannot block others.
+/// A process that is stopped in the middle of a write keeps others from writing until it continues.
 ///
-/// Its work is done by one thread of its own, in order.
+/// A thread of the store's own does all the work, in order.
 #[derive(Clone, Debug)]
 pub struct DirStore {
     files: Arc<Files>,
@@ -73,12 +76,12 @@ pub struct DirStore {
 }
 
 impl DirStore {
-    /// Opens a directory that is there.
+    /// Opens an existing directory.
     ///
     /// # Errors
-    /// `ENOENT` when it is not; `EOPNOTSUPP` on a network file system; `EINVAL` when it is in use
-    /// from another time namespace, or has something else than a regular file under one of the
-    /// store's names; `EAGAIN` when there can be no thread; those of `open(2)`.
+    /// `ENOENT` when it does not exist; `EOPNOTSUPP` on a network file system; `EINVAL` when
+    /// another time namespace uses it, or one of the store's names is not a regular file; `EAGAIN`
+    /// when no thread can be started; otherwise as for `open(2)`.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let files = Files::open(path.into())?;
         let place = Place::find(&files)?;
@@ -93,19 +96,20 @@ impl DirStore {
         })
     }
 
-    /// Opens a directory, and makes it if it is not there.
+    /// Opens a directory, and creates it if it does not exist.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and those of `mkdir(2)`.
+    /// As for [`open`](Self::open), and those of `mkdir(2)`.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         Self::create_with(path.into(), None)
     }
 
-    /// The same; a directory that is made gets these permissions, whatever the umask is. `0o2770`
-    /// shares it with its group. Its files follow them.
+    /// Like [`create`](Self::create), but a new directory gets these permissions, whatever the
+    /// umask. For example, `0o2770` shares the directory with its group. Its files get matching
+    /// permissions.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// As for [`create`](Self::create).
     pub fn create_with_mode(path: impl Into<PathBuf>, mode: u32) -> Result<Self, StoreError> {
         Self::create_with(path.into(), Some(mode))
     }
@@ -115,14 +119,14 @@ impl DirStore {
         Self::open(path)
     }
 
-    /// The directory.
+    /// The directory's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.files.dir()
     }
 
-    /// What shows others that this process lives, or whoever else has the descriptor: a lease that
-    /// names it is over as soon as nobody has it any more.
+    /// Creates a proof that this process is alive. Other processes can hold a copy of its
+    /// descriptor. A lease that names the proof ends as soon as the last copy is closed.
     ///
     /// # Errors
     /// Those of `open(2)` and `fcntl(2)`.
@@ -130,8 +134,7 @@ impl DirStore {
         ProofOfLife::new(&self.files)
     }
 
-    /// Blocking work, away from the runtime's own threads: a slow disk must not keep timers from
-    /// firing.
+    /// Runs blocking work on another thread, so that a slow disk cannot delay the runtime's timers.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
@@ -151,7 +154,7 @@ impl DirStore {
         Ok(lock)
     }
 
-    /// A lock as it was written.
+    /// Reads a lock as it was written.
     fn load(&self, name: &LockName) -> Result<format::Read, StoreError> {
         let mut lock = format::read(name, &self.files.read(name)?);
         let Some(error) = lock.unreadable.take() else {
@@ -164,8 +167,7 @@ impl DirStore {
         Err(invalid(Errno::EINVAL, text).caused_by(error))
     }
 
-    /// A lock as one sees it who is not in the queue for it: when it is free and somebody is, it is
-    /// reserved.
+    /// Reads a lock as a contender outside the queue sees it: a free lock with waiters is reserved.
     fn look(&self, name: &LockName) -> Result<Object, StoreError> {
         let format::Read {
             mut object,
@@ -210,7 +212,7 @@ impl DirStore {
         Ok(new)
     }
 
-    /// Whoever watches this version holds the lock itself, and does not wait for it.
+    /// Remembers that the watcher of this version holds the lock itself, and does not wait for it.
     fn remember(&self, object: &Object) {
         let (name, version) = (object.name.clone(), object.version.clone());
         self.written.send_modify(|written| {
@@ -230,7 +232,7 @@ impl DirStore {
         self.files.remove(&guard, &object.name)
     }
 
-    /// All that can be read; what else has a lock's name is reported, if that is wanted.
+    /// All readable locks. If `reports` is set, logs other files that have a lock's name.
     fn all(&self, reports: bool) -> Result<Vec<Object>, StoreError> {
         let mut found = Vec::new();
         for name in self.files.names()? {
@@ -293,7 +295,7 @@ impl Store for DirStore {
     }
 }
 
-/// The object as it is to be written.
+/// The object to write.
 fn written(object: &Object, expected: Option<&Object>, number: u64) -> Object {
     let mut new = object.clone();
     new.version = Version::new(number.to_string());
@@ -327,7 +329,8 @@ fn refused(kind: StoreErrorKind, name: &LockName) -> StoreError {
     StoreError::new(kind, errno, format!("lock {name} {text}"))
 }
 
-/// A system call failed; nothing was changed. What may work later by itself is told from what needs somebody to act.
+/// The error of a failed system call that changed nothing. It distinguishes failures that may go
+/// away by themselves from those that somebody must fix.
 fn failed(doing: &str, path: &Path, error: io::Error) -> StoreError {
     let errno = error.errno();
     let kind = match errno {
@@ -341,7 +344,7 @@ fn failed(doing: &str, path: &Path, error: io::Error) -> StoreError {
     StoreError::new(kind, errno, format!("cannot {doing} {path:?}")).caused_by(error)
 }
 
-/// What is there cannot be used before somebody has seen to it.
+/// An error that lasts until somebody fixes the directory.
 fn invalid(errno: Errno, text: String) -> StoreError {
     StoreError::new(StoreErrorKind::Invalid, errno, text)
 }

@@ -32,9 +32,12 @@ const LONGEST: usize = 253;
 
 /// A store of objects of one kind in one namespace of a Kubernetes cluster.
 ///
-/// Every write names the `resourceVersion` that was read, so that the API server refuses it (409) when somebody else has written since.
-/// The clock is the API server's ([`coord_kube::ClusterClock`]). A [watch](Store::watch) that the server ends, as it does from time to time, is
-/// taken up again where it ended; one that the server cannot take up again (410) has ended.
+/// Every write names the `resourceVersion` that was read, so the API server refuses it (409) if
+/// somebody else has written since. The store's clock is the API server's
+/// ([`coord_kube::ClusterClock`]).
+///
+/// The server ends a [watch](Store::watch) from time to time. The store resumes it where it ended;
+/// if the server cannot resume it (410), it ends.
 ///
 /// ```no_run
 /// use lockheed::{KubeStore, Lock, coord_kube::{ClientArgs, Cluster}};
@@ -63,7 +66,7 @@ pub struct ClusterWatch<K> {
 }
 
 impl<K: ObjectKind> ClusterStore<K> {
-    /// What the commands need, as rules of a Role; `delete` needs one more.
+    /// The permissions that the commands need, as rules of a Role; `delete` needs one more.
     pub const RULES: [Rule; 5] = [
         Rule::new("get", K::RESOURCE),
         Rule::new("list", K::RESOURCE),
@@ -72,11 +75,12 @@ impl<K: ObjectKind> ClusterStore<K> {
         Rule::new("update", K::RESOURCE),
     ];
 
-    /// What all commands but `list` need for this lock alone: no right to create its object where
-    /// that is there.
+    /// The permissions that all commands but `list` need for this lock alone. If the lock's object
+    /// exists, they do not include the right to create it.
     ///
     /// # Errors
-    /// `EINVAL` for a name that does not fit; those of the requests that look for it.
+    /// `EINVAL` for a name that is too long; otherwise the errors of the requests that look for the
+    /// object.
     pub async fn rules_for(&self, lock: &LockName) -> Result<Vec<Rule>, StoreError> {
         let name = self.name_of(lock)?;
         let mut rules = ["get", "watch", "update"]
@@ -90,18 +94,17 @@ impl<K: ObjectKind> ClusterStore<K> {
         Ok(rules)
     }
 
-    /// The locks of this namespace, by a client whose retries are off
-    /// (`kube::Config::default_retry`), since a repeated write is judged by whoever knows what it
-    /// was for. It must be called within a tokio runtime.
+    /// The locks of this namespace. The client must not retry (`kube::Config::default_retry`),
+    /// because only the locking logic can judge a repeated write. Call this within a tokio runtime.
     ///
     /// # Errors
-    /// `EINVAL` when that cannot name a namespace.
+    /// `EINVAL` when `namespace` is not a valid name of a namespace.
     pub fn new(client: Client, namespace: &str) -> Result<Self, StoreError> {
         let cluster = Cluster::new(client, namespace);
         cluster.map(Self::of).map_err(of_read)
     }
 
-    /// The locks of the cluster's namespace.
+    /// The locks in the cluster's namespace.
     #[must_use]
     pub fn of(cluster: Cluster) -> Self {
         let (client, resource) = (cluster.client().clone(), K::resource());
@@ -114,11 +117,11 @@ impl<K: ObjectKind> ClusterStore<K> {
         }
     }
 
-    /// Puts these labels on each object that this store writes, as policies of a cluster may
-    /// require; the others that it has stay.
+    /// Puts these labels on each object that this store writes, as a cluster's policies may
+    /// require. The object's other labels stay.
     ///
     /// # Errors
-    /// `EINVAL` for what cannot be a label, and for `lockheed/lock`, which the store sets.
+    /// `EINVAL` for an invalid label, and for `lockheed/lock`, which the store sets itself.
     pub fn with_labels<L: Into<String>, V: Into<String>>(
         mut self,
         labels: impl IntoIterator<Item = (L, V)>,
@@ -142,16 +145,16 @@ impl<K: ObjectKind> ClusterStore<K> {
         &self.cluster
     }
 
-    /// The locks of all namespaces, each with its namespace.
+    /// Lists the locks of all namespaces, each with its namespace.
     ///
     /// # Errors
-    /// As [`list`](Store::list).
+    /// As for [`list`](Store::list).
     pub async fn list_everywhere(&self) -> Result<Vec<(String, Object)>, StoreError> {
         let all = Api::all_with(self.cluster.client().clone(), &K::resource());
         self.found(&all, Action::new("list", K::RESOURCE)).await
     }
 
-    /// By namespace and name.
+    /// Ordered by namespace and name.
     async fn found(
         &self,
         api: &Api<DynamicObject>,
@@ -183,7 +186,7 @@ impl<K: ObjectKind> ClusterStore<K> {
         self.cluster.action(verb, K::RESOURCE)
     }
 
-    /// The object's name; it is checked before any request, since it becomes a part of the path.
+    /// The object's name. It is checked before any request, since it becomes part of the path.
     fn name_of(&self, lock: &LockName) -> Result<String, StoreError> {
         let name = self.kind.name_of(lock);
         if name.len() <= LONGEST {
@@ -204,7 +207,8 @@ impl<K: ObjectKind> ClusterStore<K> {
         self.kind.write(new, lock)
     }
 
-    /// Where an update may create, what is gone is no 404: it has not the UID that was read.
+    /// Turns a conflict into "not found" if the object is gone: an update that may create reports a
+    /// deleted object as a wrong UID, not as 404.
     async fn gone_or(&self, lock: &LockName, error: StoreError) -> StoreError {
         let another = error.kind() == StoreErrorKind::Conflict
             && error.to_string().contains("UID in precondition");
@@ -259,7 +263,7 @@ impl<K: ObjectKind> Store for ClusterStore<K> {
     async fn update(&self, object: &Object) -> Result<Object, StoreError> {
         let name = self.name_of(&object.name)?;
         if object.version == Version::default() || object.uid.is_empty() {
-            // The API server would replace whatever is there, or create it where nothing is.
+            // The API server would replace any existing object, or create one.
             self.get(&object.name).await?;
             let text = format!("{} {name:?} exists, and was not read", K::NAME);
             return Err(StoreError::new(
@@ -323,10 +327,10 @@ impl<K: ObjectKind> Store for ClusterStore<K> {
         })
     }
 
-    /// Asks the server only if it has never answered anything.
+    /// Asks the server only if it has never answered.
     async fn now(&self) -> Result<Timestamp, StoreError> {
         if self.cluster.clock().now().is_none() {
-            // Every answer has a date, a refusal too.
+            // Every answer has a date, even a refusal.
             let version = || self.cluster.client().apiserver_version();
             let action = Action::new("get", "/version");
             let answer = self.cluster.call(action, version).await;

@@ -12,10 +12,10 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use super::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
 use crate::{LockName, Timestamp};
 
-/// Changes that a slow watcher may be behind before its watch ends.
+/// How many changes a slow watcher may fall behind before its watch ends.
 const BEHIND: usize = 1024;
 
-/// A store that is as large as this value and its clones.
+/// A store in memory, shared by this value and its clones.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     objects: Arc<Mutex<Objects>>,
@@ -23,7 +23,7 @@ pub struct MemoryStore {
     epoch: Duration,
 }
 
-/// What it keeps, and the rules of a store, without clocks or waiting.
+/// The stored objects and the rules of a store, without clocks or waiting.
 #[derive(Debug)]
 pub(crate) struct Objects {
     last: u64,
@@ -40,7 +40,7 @@ pub struct MemoryWatch {
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// An empty store.
     #[must_use]
     pub fn new() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -121,7 +121,7 @@ impl Objects {
         object
     }
 
-    /// What there is beyond `since`, as changes.
+    /// The state after `since`, as changes.
     pub(crate) fn beyond(&self, scope: &Scope, since: Option<&Version>) -> Vec<Change> {
         let newer = |object: &&Object| since.is_none_or(|since| since.is_before(&object.version));
         let found: Vec<_> = self

@@ -1,5 +1,4 @@
-//! In place of [`dir`](super::dir): locks in a directory need Linux. Elsewhere no such store can be
-//! opened.
+//! Stands in for [`dir`](super::dir) outside Linux, where no store in a directory can be opened.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,17 +7,17 @@ use coord_core::Errno;
 use super::{Change, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
 use crate::{LockName, Timestamp};
 
-/// There are none.
+/// No value of this type exists.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub enum DirStore {}
 
-/// There are none.
+/// No value of this type exists.
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum DirWatch {}
 
-/// There are none.
+/// No value of this type exists.
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum ProofOfLife {}

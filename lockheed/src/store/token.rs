@@ -7,20 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreError, StoreErrorKind, Version};
 
-/// A fencing token: a number that rises with every acquisition of a lock, also across its deletion.
+/// A fencing token: a number that rises with every acquisition of a lock, even if the lock is
+/// deleted in between.
 ///
-/// A resource that keeps the highest token it has seen, and refuses lower ones, is safe from a
-/// holder that has lost its lock unawares.
+/// To be safe from a holder that does not know it has lost its lock, a resource keeps the highest
+/// token it has seen and refuses lower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(NonZeroU64);
 
 impl Token {
-    /// The version of the write that acquired the lock, for stores whose versions rise, as those of
-    /// Kubernetes and of a directory do.
+    /// The version of the write that acquired the lock. The store's versions must rise, as they do
+    /// in Kubernetes and in a directory.
     ///
     /// # Errors
-    /// `Invalid` (`EPROTO`) when it is not a number: the store is not fit to fence with.
+    /// `Invalid` (`EPROTO`) when the version is not a number: such a store cannot provide fencing
+    /// tokens.
     pub fn of(version: &Version) -> Result<Self, StoreError> {
         version.number().map(Self).ok_or_else(|| {
             let text = format!(
@@ -49,7 +51,7 @@ impl FromStr for Token {
     }
 }
 
-/// A text that is no fencing token. Its errno is `EINVAL`.
+/// A text that is not a fencing token. Its errno is `EINVAL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidToken(String);
 

@@ -1,4 +1,4 @@
-//! A lease that is held across commands: whose it is, and how long.
+//! A lease that is held across commands: its owner and its length.
 
 use testkit::process::outcome;
 
@@ -19,7 +19,7 @@ fn an_id_that_is_not_given_is_random_and_printed() {
     place.expect(&["renew", "x", "--id", id], 0);
     place.expect(&["release", "x", "--id", id], 0);
     assert!(place.leases("x").is_empty());
-    // What would silently be nobody's is asked for.
+    // Commands whose lease would silently belong to nobody ask for an ID.
     for command in ["renew", "release"] {
         let (code, _, stderr) = place.run(&[command, "x"]);
         assert_eq!(code, 64, "{stderr}");

@@ -1,4 +1,4 @@
-//! `break` of one lease that somebody has looked at, and of no other.
+//! `break` of exactly the lease that somebody has inspected.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use testkit::process::outcome;
 
 use crate::support::{LOCKHEED, Place};
 
-/// The command that `inspect` shows.
+/// The command that `inspect` prints.
 fn shown(inspected: &str) -> String {
     let line = inspected
         .lines()
@@ -19,7 +19,7 @@ fn shown(inspected: &str) -> String {
     line.unwrap_or_else(|| panic!("{inspected}")).to_owned()
 }
 
-/// What a person does with it: pastes it into a shell, with the binary on the `PATH`.
+/// Pastes that command into a shell, as a person would, with the binary on the `PATH`.
 fn pasted(command: &str) -> (i32, String, String) {
     let directory = std::path::Path::new(LOCKHEED).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
@@ -69,8 +69,8 @@ fn a_later_lease_of_the_same_id_is_another_one() {
     let older = acquire();
     place.expect(&["release", "x", "--id", "a"], 0);
     let token = acquire();
-    // A renewed lease says its token, and one that was never renewed has that of the lock's
-    // version.
+    // A renewed lease records its token. For one that was never renewed, the lock's version is the
+    // token.
     for renewals in 0..2 {
         let (code, _, stderr) = place.run(&["break", "x", "--id", "a", "--fencing-token", &older]);
         assert_eq!(code, 1, "{renewals}");
@@ -145,7 +145,7 @@ fn what_inspect_shows_can_be_pasted() {
         let (code, stdout, stderr) = pasted(&shown(&inspected));
         assert_eq!(code, 0, "{inspected}{stderr}");
         assert!(stdout.starts_with("ended the lease of "), "{stdout}");
-        // The lease that somebody has now is not the one that was looked at.
+        // The current lease is not the one that was inspected.
         assert_eq!(on(&["acquire", "x", &id]).0, 0);
         assert_eq!(pasted(&shown(&inspected)).0, 1, "{inspected}");
         assert_eq!(on(&["release", "x", &id]).0, 0);
@@ -153,7 +153,7 @@ fn what_inspect_shows_can_be_pasted() {
     }
 }
 
-/// A relative directory is that of whoever looked.
+/// A relative directory is printed as the absolute one.
 #[test]
 fn what_inspect_shows_holds_in_any_directory() {
     let place = Place::new();
@@ -164,7 +164,7 @@ fn what_inspect_shows_holds_in_any_directory() {
     assert!(place.leases("x").is_empty());
 }
 
-/// A store in which something happens between a read and the write that follows from it.
+/// A store in which something happens between a read and the write that follows it.
 #[derive(Default)]
 struct Interrupted {
     store: MemoryStore,

@@ -1,6 +1,6 @@
-//! Wall clocks that are wrong, or step: nothing follows from them.
+//! Wall clocks that are wrong, or step, have no effect.
 //!
-//! Only programs that are linked dynamically can be given such a clock.
+//! Only dynamically linked programs can be given such a clock.
 
 use std::{fs, process::Stdio, time::SystemTime};
 
@@ -32,7 +32,7 @@ fn expires(place: &Place) -> i64 {
     i64::try_from(expires.since_unix().as_secs()).unwrap()
 }
 
-/// The program itself sees the shift: a new directory's time begins with the wall clock.
+/// Checks that the program sees the shift: a new directory's time starts with the wall clock.
 fn prove_visible(clocks: &WallClocks) {
     let place = Place::new();
     clocks.set("its", HOUR);
@@ -80,7 +80,7 @@ fn a_clock_that_steps_while_it_holds_loses_nothing() {
     let place = Place::new();
     let (clocks, begun, end) = (WallClocks::set_up(), place.path("begun"), place.path("end"));
     prove_visible(&clocks);
-    // The directory's time begins with the right clock.
+    // The directory's time starts with the right clock.
     place.expect(&["list"], 0);
     clocks.set("its", 0);
     let script = format!(
@@ -121,7 +121,7 @@ fn a_clock_that_steps_while_it_holds_loses_nothing() {
             "{step}: the wall clock is in the lease: {ahead}"
         );
     }
-    // The shell's own sleep is not what is tested.
+    // The shell's own sleep is not under test.
     clocks.set("its", 0);
     fs::write(&end, "").unwrap();
     let (code, _, stderr) = holder.finish();

@@ -1,4 +1,4 @@
-//! Locks on a real API server: `cargo xtask test` starts one.
+//! Locks on a real API server, which `cargo xtask test` starts.
 
 mod answers;
 mod breaking;
@@ -37,10 +37,10 @@ use coord_kube::{ClientArgs, Cluster};
 use lockheed::{KubeStore, LeaseStore, Lock, LockName, Record, Store};
 use serde_json::{Value, json};
 
-/// What a holder needs.
+/// The verbs that a holder needs.
 pub(crate) const VERBS: [&str; 5] = ["get", "list", "watch", "create", "update"];
 
-/// A namespace, and a user in it who may do what locks need and nothing else.
+/// A namespace, and a user in it who has the permissions that locks need and no others.
 pub(crate) struct Place {
     pub(crate) namespace: Namespace,
     pub(crate) user: PathBuf,
@@ -70,7 +70,7 @@ impl Place {
         }
     }
 
-    /// The binary, as this user.
+    /// The binary, run as this user.
     pub(crate) fn lockheed(&self) -> Command {
         lockheed_on(self.store, &self.user)
     }
@@ -89,12 +89,12 @@ impl Place {
         store(&kubeconfig, "lockheed-tests/0").await
     }
 
-    /// Makes the ConfigMap of a lock, as some other program would.
+    /// Creates the ConfigMap of a lock, as another program would.
     pub(crate) fn put(&self, name: &str, lock: &str, annotations: &Value) {
         self.namespace.apply(&config_map(name, lock, annotations));
     }
 
-    /// The whole object of a lock.
+    /// The complete object of a lock.
     pub(crate) fn object(&self, name: &str) -> Value {
         if self.store == "lease" {
             return self.namespace.get("leases", name);
@@ -103,7 +103,7 @@ impl Place {
             .get("configmaps", &format!("lockheed-{name}"))
     }
 
-    /// The lock, as one of ours has written it.
+    /// The lock's record, as one of ours has written it.
     pub(crate) fn record(&self, name: &str) -> Record {
         let object = self.object(name);
         let record = match self.store {
@@ -114,7 +114,7 @@ impl Place {
     }
 }
 
-/// A user with just the Role that is shipped.
+/// A user with only the Role that is shipped.
 pub(crate) fn holder(namespace: &Namespace) -> PathBuf {
     with_role(namespace, "rbac.yaml", "lockheed")
 }
@@ -146,7 +146,7 @@ pub(crate) fn name(text: &str) -> LockName {
     text.parse().unwrap()
 }
 
-/// A lock that is renewed by itself, as `run` does it.
+/// A lock that is renewed in the background, as in `run`.
 pub(crate) fn lock<S: Store>(store: S, of: &str, id: &str) -> Lock<S> {
     let length = Duration::from_secs(30);
     Lock::new(store, name(of))

@@ -1,4 +1,4 @@
-//! Every command, its status, standard output and standard error.
+//! Every command with its status, standard output and standard error.
 
 use std::fs;
 

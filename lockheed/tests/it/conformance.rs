@@ -1,4 +1,4 @@
-//! The suite for every store: on those that keep the rules, and on some that do not.
+//! The conformance suite, on stores that keep the rules and on some that break them.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn the_store_of_the_example() {
         .block_on(conformance::check(&Shelf::new()));
 }
 
-/// What a store may do wrongly.
+/// The ways in which a store breaks a rule.
 #[derive(Clone, Copy, Debug)]
 enum Flaw {
     CreatesTwice,
@@ -61,7 +61,7 @@ struct FlawedWatch {
 }
 
 impl Flawed {
-    /// As if the object had the latest version.
+    /// The object, as if it had the latest version.
     async fn latest(&self, object: &Object) -> Result<Object, StoreError> {
         let there = self.shelf.get(&object.name).await?;
         Ok(Object {
@@ -143,7 +143,7 @@ impl Store for Flawed {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         let now = self.shelf.now().await?;
         Ok(match self.flaw {
-            // It goes back from the second call on.
+            // The clock goes back from the second call on.
             Flaw::StopsTheClock => {
                 Timestamp::from_unix(Duration::from_secs(3600).saturating_sub(now.since_unix()))
             }

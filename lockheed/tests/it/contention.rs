@@ -9,8 +9,8 @@ use crate::support::{LOCKHEED, Place};
 const WORKERS: usize = 20;
 const SECTIONS: usize = 50;
 
-/// What one worker does, fifty times: say that it wants the lock; under the lock, make a directory that nobody else may have made,
-/// and write down when it began and ended, with `O_APPEND`.
+/// A worker runs this fifty times: it says that it wants the lock. Under the lock it makes a
+/// directory that must not exist, and logs when it began and ended, with `O_APPEND`.
 const WORKER: &str = r#"
 for i in $(seq $SECTIONS); do
     echo "want $WORKER $i" >>$LOG
@@ -75,7 +75,7 @@ fn a_thousand_sections_of_twenty_processes_never_overlap() {
     assert!(place.leases("counter").is_empty());
 }
 
-/// Each begin is followed by its own end before anybody else begins, all are there, and tokens strictly rise.
+/// Each section ends before the next one begins, all sections are logged, and tokens strictly rise.
 fn check_sections(lines: &[Line<'_>]) {
     let bad: Vec<_> = lines
         .iter()
@@ -101,7 +101,7 @@ fn check_sections(lines: &[Line<'_>]) {
     }
 }
 
-/// Most sections were waited for while others had the lock, and it went from hand to hand.
+/// Most sections waited while others had the lock, and the lock passed from worker to worker.
 fn check_contention(lines: &[Line<'_>]) {
     let begins: Vec<_> = lines
         .iter()
@@ -134,7 +134,7 @@ fn check_contention(lines: &[Line<'_>]) {
     );
 }
 
-/// A waiter that is killed leaves nothing, and the others go on.
+/// A waiter that is killed leaves nothing behind, and the others continue.
 #[test]
 fn waiters_killed_at_any_moment_block_nobody() {
     let place = Place::new();

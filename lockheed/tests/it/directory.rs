@@ -1,5 +1,5 @@
-//! A directory that others may write to, that a cleaner of old files goes through, and that
-//! containers share: no lock has two holders, and nothing outside of it is touched.
+//! A directory that others may write to, that a cleaner of old files visits, and that containers
+//! share: no lock has two holders, and nothing outside the directory is touched.
 
 use std::{
     fs::{self, File},
@@ -21,7 +21,7 @@ use crate::{
     trouble::in_namespace,
 };
 
-/// Everything that the store puts there beside the locks.
+/// All files that the store has in the directory beside the locks.
 const FILES: [&str; 5] = [".clock", ".counter", ".guard", ".holders", ".waiting"];
 
 fn version(place: &Place) -> u64 {
@@ -41,7 +41,7 @@ fn a_cleaner_of_old_files_gives_nobody_a_lock_that_is_held() {
         for file in removed.iter().filter(|file| **file != ".counter") {
             let _ = fs::remove_file(place.locks().join(file));
         }
-        // It makes them anew.
+        // The store creates the files again.
         place.expect(&["run", "y", "--", "true"], 0);
         let (code, _, stderr) = place.run(&["run", "x", "--no-wait", "--", "true"]);
         assert_eq!(code, 124, "without {removed:?}: {stderr}");
@@ -64,7 +64,7 @@ fn a_clock_that_was_removed_counts_on_whatever_the_wall_clock_says_by_then() {
     assert_eq!(fs::read_to_string(&clock).unwrap(), before);
 }
 
-/// As `systemd-nspawn(1)` does, for one.
+/// For example, `systemd-nspawn(1)` does this.
 #[test]
 fn another_boot_id_in_a_container_gives_nobody_a_lock_that_is_held() {
     let place = Place::new();
@@ -88,7 +88,7 @@ fn another_boot_id_in_a_container_gives_nobody_a_lock_that_is_held() {
     assert_eq!(holder.finish().0, 0);
 }
 
-/// What is written in the lock may say another boot too.
+/// The lock's file may also record another boot.
 #[test]
 fn a_living_holder_is_believed_before_the_boot_id() {
     let place = Place::new();
@@ -117,7 +117,7 @@ fn whoever_may_only_read_can_keep_nobody_from_writing() {
     };
     for file in FILES {
         let path = place.locks().join(file);
-        // As an earlier version made them.
+        // The modes that an earlier version set.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         place.expect(&["run", "x", "--", "true"], 0);
         let seconds = unique();
@@ -139,7 +139,7 @@ fn whoever_may_only_read_can_keep_nobody_from_writing() {
     assert_eq!((code, listed.as_str()), (0, "x\n"));
 }
 
-/// A dead holder's lease is over, for those too who may not open `.holders`.
+/// A dead holder's lease is over even for users who may not open `.holders`.
 // Holds lockheed-10.
 #[test]
 fn whoever_may_only_read_sees_who_is_dead() {
@@ -186,7 +186,8 @@ fn a_group_shares_what_is_in_its_directory_and_nobody_else_does() {
             assert_eq!(code, status, "{mode:o} {arguments:?}: {stdout}{stderr}");
         };
         expect(&alice, &["acquire", "x", "--id", "a"], 0);
-        // As if Alice had been killed right after she had made it. Her next use mends it.
+        // As if Alice had been killed right after she had created the file. Her next use repairs
+        // it.
         let guard = dir.join(".guard");
         std::os::unix::fs::chown(&guard, None, Some(50_001)).unwrap();
         fs::set_permissions(&guard, fs::Permissions::from_mode(0o600)).unwrap();
@@ -232,10 +233,10 @@ fn a_directory_is_made_with_the_mode_that_is_asked_for() {
     }
 }
 
-/// Puts something in the place of a file of the store.
+/// Puts something in the place of one of the store's files.
 type Trap<'a> = Box<dyn Fn(&Path) + 'a>;
 
-/// What somebody may put where a file of the store should be.
+/// What somebody may put where one of the store's files should be.
 fn traps(victim: &Path) -> Vec<(&'static str, Trap<'_>)> {
     let make_huge = |path: &Path| File::create(path).unwrap().set_len(3 << 30).unwrap();
     vec![
@@ -259,7 +260,7 @@ fn traps(victim: &Path) -> Vec<(&'static str, Trap<'_>)> {
     ]
 }
 
-/// A file that is only locked may have any content, and without a queue there is just no order.
+/// A file that is only locked may have any content. Without a queue there is only no order.
 fn is_in_the_way(file: &str, what: &str) -> bool {
     match what {
         "another name" | "more than" => ![".guard", ".holders", ".waiting"].contains(&file),
@@ -351,7 +352,7 @@ fn after_the_highest_token_there_is_an_error_and_no_other_token() {
     }
 }
 
-/// Where the directory itself cannot be written to the disk, nothing is given that rests on it.
+/// If the directory itself cannot be synced to the disk, no token is given that depends on it.
 #[test]
 fn names_are_on_the_disk_before_anything_rests_on_them() {
     let place = Place::new();
@@ -363,7 +364,7 @@ fn names_are_on_the_disk_before_anything_rests_on_them() {
     assert_eq!(place.expect(&acquire, 0), "1\n");
 }
 
-/// Of a crash the disk knows only what was synced: the limit, and perhaps an older number.
+/// After a crash the disk has only what was synced: the limit, and perhaps an older number.
 // Holds lockheed-5.
 #[test]
 fn after_a_crash_tokens_go_on_above_all_that_were_given() {

@@ -1,4 +1,4 @@
-//! Holders that die, stop, or lose their store: their work has ended before anybody else begins.
+//! Holders that die, stop, or lose their store: their work has ended before anybody else starts.
 
 use std::{
     fs,
@@ -11,7 +11,8 @@ use testkit::{eventually, process::Kept};
 
 use crate::support::{Place, content, runs, unique};
 
-/// A command that says when it has begun, and then lasts; its own child lasts too, and neither minds TERM if so asked.
+/// A command that says when it has begun, and then lasts. Its own child lasts too. If asked, both
+/// ignore TERM.
 fn lasting(place: &Place, stubborn: bool) -> (String, String) {
     let seconds = unique();
     let trap = if stubborn { "trap '' TERM; " } else { "" };
@@ -22,7 +23,8 @@ fn lasting(place: &Place, stubborn: bool) -> (String, String) {
     (script, seconds)
 }
 
-/// Waits until the work of such a script goes on: a shell may say so before the first sleep is one.
+/// Waits until the work of such a script runs: a shell may say so before its first sleep has
+/// started.
 fn begun(place: &Place, seconds: &str) {
     content(&place.path("begun"));
     eventually("the work goes on", || runs(seconds));
@@ -71,7 +73,7 @@ fn a_waiter_begins_only_after_the_killed_holders_whole_tree_is_gone() {
     holder.0.kill().unwrap();
     assert_eq!(waiter.finish().0, 0);
     let left = fs::read_to_string(place.path("left")).unwrap();
-    // The waiter's own script has the number in its arguments too.
+    // The waiter's own script also has the number in its arguments.
     let others = left.lines().filter(|line| {
         let line = fs::read(line).unwrap_or_default();
         String::from_utf8_lossy(&line).starts_with("sleep")
@@ -115,7 +117,7 @@ fn a_stopped_holders_work_has_ended_by_the_deadline_and_it_reports_the_loss() {
     assert!(stderr.contains("lost"), "{stderr}");
 }
 
-/// `acquire` leaves a lease that only time ends.
+/// `acquire` leaves a lease that ends only when it expires.
 #[test]
 fn a_lease_of_a_dead_script_ends_with_its_time_and_not_before() {
     let place = Place::new();
@@ -143,7 +145,8 @@ fn a_renewed_lease_outlasts_its_first_length() {
     assert_eq!(holder.finish().0, 0);
 }
 
-/// The directory's guard is held by somebody who is stopped: nothing can be renewed, and the work ends by the deadline.
+/// A stopped process holds the directory's guard: nothing can be renewed, and the work ends by the
+/// deadline.
 // Holds lockheed-3.
 #[test]
 fn a_store_that_does_not_answer_costs_the_lock_in_time() {

@@ -1,4 +1,4 @@
-//! Locks as Go programs leave them: they are read, honoured and kept.
+//! Locks as Go programs leave them: they are read, respected and kept.
 
 use lockheed::Timestamp;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use testkit::eventually;
 use crate::support::Place;
 
 fn in_seconds(place: &Place, seconds: i64) -> String {
-    // The store's clock, not ours: they differ by however much the wall clock has stepped.
+    // The store's clock, not ours: they differ if the wall clock has stepped.
     place.expect(
         &["acquire", "clock", "--id", "clock", "--duration", "1h"],
         0,
@@ -224,13 +224,14 @@ fn leases_of_another_boot_are_void() {
     assert_eq!(place.leases("x"), ["b"]);
 }
 
-/// A lock that is edited while it is held and waited for: the holder renews on top of it, the waiter sees it.
+/// A lock is edited while it is held and waited for: the holder renews on top of the edit, and the
+/// waiter sees it.
 #[test]
 fn edits_by_others_are_not_lost() {
     let place = Place::new();
     let holder = place.hold("20s");
     let version = |place: &Place| place.json("x")["store"]["version"].as_u64().unwrap();
-    // As another program would: under the guard, with a version of its own.
+    // Edits as another program would: under the guard, with a version of its own.
     let guard = place.guard();
     let edited = version(&place) + 1;
     let mut json = place.json("x");

@@ -1,4 +1,4 @@
-//! `run --on-wait` and `--on-lost`: scripts beside the command.
+//! `run --on-wait` and `--on-lost`: scripts that run beside the command.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use testkit::{
 use crate::support::{Place, content, runs, unique};
 
 impl Place {
-    /// Runs a command with these scripts in a directory of its own; what is logged is in `stderr`.
+    /// Runs a command with these scripts in its own directory; its log is in `stderr`.
     fn hooked(&self, arguments: &[&str], command: &[&str]) -> Kept {
         let log = fs::File::create(self.path("stderr")).unwrap();
         let mut run = self.lockheed(&[&["run", "x"], arguments, &["--"], command].concat());
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-/// What the command writes, and then waits.
+/// The command writes this, and then waits.
 const WORK: [&str; 3] = ["sh", "-c", "echo >begun; exec sleep 1000"];
 
 #[test]
@@ -100,8 +100,7 @@ fn the_scripts_read_what_inspect_shows_and_what_has_happened() {
     assert_eq!(run.status(), 122);
 }
 
-/// The lock is there for the script that hangs, too: a second and a half, and a lease of one
-/// second.
+/// The lock is held even while the script hangs: a second and a half, with a lease of one second.
 #[test]
 fn a_script_that_hangs_is_ended_and_holds_up_nothing() {
     let place = Place::new();
@@ -129,7 +128,7 @@ fn a_script_that_hangs_is_ended_and_holds_up_nothing() {
     let mut run = place.hooked(&hooks, &WORK);
     eventually("the script runs", || runs(&first) && runs(&second));
     place.other_releases();
-    // The command has begun while it still runs, and its lease is renewed.
+    // The command has started while the script still runs, and its lease is renewed.
     content(&place.path("begun"));
     assert!(runs(&second));
     eventually("the script is ended", || !runs(&first) && !runs(&second));
@@ -168,7 +167,7 @@ fn a_loss_makes_room_and_its_script_has_its_time() {
     assert!(place.has_logged(said));
 }
 
-/// The command is ended before the lease is over, which is told and counted as the loss that it is.
+/// The command is ended before the lease expires. This is reported and counted as a loss.
 #[test]
 fn a_lease_that_cannot_be_renewed_is_lost() {
     let place = Place::new();
@@ -225,7 +224,7 @@ fn a_script_that_fails_is_a_warning() {
     }
 }
 
-/// Its standard input is a file, and larger than a pipe.
+/// The script's standard input is a file, and larger than a pipe.
 #[test]
 fn a_script_need_not_read() {
     let place = Place::new();
@@ -250,7 +249,7 @@ fn a_script_need_not_read() {
     }
 }
 
-/// What is in the script's process group is ended in time; what has left it is not.
+/// Processes in the script's process group are ended in time; others are not.
 #[test]
 fn what_a_script_leaves_in_the_background_is_ended_in_time() {
     let place = Place::new();
@@ -301,17 +300,18 @@ fn a_script_inherits_the_standard_streams_and_no_signals() {
     let masks = fs::read_to_string(place.path("signals")).unwrap();
     for mask in masks.lines() {
         let (_, digits) = mask.split_once('\t').unwrap();
-        // The C library keeps two or three for itself.
+        // The C library keeps two or three signals for itself.
         assert_eq!(&digits[9..], "0000000", "{masks}");
     }
     place.other_releases();
     assert_eq!(run.status(), 0);
-    // As many as the command, which has what lockheed was started with.
+    // The script has as many descriptors as the command, which has those that lockheed was started
+    // with.
     let [hooks, commands] = ["fds", "commands"].map(|file| number_in(&place.path(file)));
     assert_eq!(hooks, commands);
 }
 
-/// With `--restart` the script goes on beside the next life, and is ended in time there.
+/// With `--restart` the script continues during the next life, and is ended in time there.
 #[test]
 fn a_script_outlives_the_life_that_has_started_it() {
     let place = Place::new();

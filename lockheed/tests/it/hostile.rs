@@ -1,4 +1,4 @@
-//! A user who may write to a directory of locks, and wants more than to use them.
+//! A user who may write to a directory of locks, and tries to do more than use them.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -8,7 +8,7 @@ use crate::support::{Place, User};
 
 const SECRET: &str = r#"{"name":"x","lockType":"mutex","leases":{},"tags":["secret"]}"#;
 
-/// A place whose directory of locks this user may write to, and a file that it may not read.
+/// A directory of locks that this user may write to, and a file that the user may not read.
 fn place() -> Option<(Place, User, std::path::PathBuf)> {
     let place = Place::new();
     place.expect(&["run", "y", "--", "true"], 0);

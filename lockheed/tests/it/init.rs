@@ -1,4 +1,4 @@
-//! As PID 1 of a container.
+//! lockheed as PID 1 of a container.
 
 use std::{
     fs,
@@ -48,7 +48,7 @@ fn a_waiter_reaps_what_others_have_left() {
     eventually("it listens for deaths", catches_deaths);
     let target = init.to_string();
     for _ in 0..2 {
-        // Its child has another session than PID 1, as after `docker exec`.
+        // The child has another session than PID 1, as after `docker exec`.
         let mut enter = Command::new("nsenter");
         enter.args(["--target", &target, "--pid"]).args(into_user);
         enter.args(["setsid", "sh", "-c", "sleep 1000 >/dev/null 2>&1 &"]);

@@ -1,4 +1,4 @@
-//! Any text as the key of a lock.
+//! Any text as a lock's key.
 
 use coord_core::Errno;
 use lockheed::{Lock, LockName, MemoryStore, Store, store::Object};
@@ -29,7 +29,7 @@ fn every_command_takes_a_key_for_a_name() {
     on(&["inspect"], 2);
     let json: Value = serde_json::from_str(&on(&["acquire", "-o", "json"], 0)).unwrap();
     assert_eq!((&json["name"], &json["key"]), (&NAME.into(), &KEY.into()));
-    // It is the same lock by its name, too, and stays that of the key.
+    // The name gives access to the same lock, which keeps its key.
     place.expect(&["break", NAME, "--yes"], 0);
     place.expect(&["run", NAME, "--", "true"], 0);
     on(&["run", "--", "true"], 0);
@@ -59,7 +59,7 @@ fn keys_are_shown() {
         place.expect(&["list", "-o", "name"], 0),
         format!("{NAME}\nplain\n")
     );
-    // What a terminal would obey is escaped.
+    // Characters that control a terminal are escaped.
     place.expect(&["run", "--key", "a\x1b[31m\nb", "--", "true"], 0);
     assert!(!place.expect(&["list"], 0).contains('\x1b'));
 }
@@ -113,7 +113,7 @@ fn an_object_of_another_key_is_refused_and_left_alone() {
         assert!(stderr.contains(&said), "{stderr}");
     }
     assert_eq!(place.json(NAME), json);
-    // Whoever gives the name has not said which key is meant.
+    // A caller that gives the name has not said which key it means.
     place.expect(&["release", NAME, "--id", "a"], 0);
 }
 
@@ -123,7 +123,7 @@ async fn a_lock_keeps_its_key() {
     let name = LockName::from_key(KEY).unwrap();
     assert_eq!((name.as_str(), name.key()), (NAME, Some(KEY)));
     assert_eq!(name, NAME.parse().unwrap());
-    // One that was made beforehand has none yet.
+    // A lock that was made beforehand has no key yet.
     store
         .create(&Object::new(&NAME.parse().unwrap()))
         .await

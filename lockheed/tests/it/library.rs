@@ -1,4 +1,4 @@
-//! The library, in one process.
+//! The library, within one process.
 
 use std::{
     sync::{Arc, Mutex},
@@ -162,7 +162,7 @@ fn an_acquisition_that_is_dropped_or_cancelled_leaves_nothing() {
         let cancelled = wanted.acquire_unless(Wait::Forever, cancelled);
         let (result, ()) = tokio::join!(cancelled, async { drop(cancel) });
         assert_eq!(result.unwrap_err().errno(), Errno::ECANCELED);
-        // Each call has a cancellation of its own.
+        // Each call has its own cancellation.
         let at_once = wanted.acquire_unless(Wait::Forever, std::future::ready(()));
         assert_eq!(at_once.await.unwrap_err().errno(), Errno::ECANCELED);
         let id = held.id().to_owned();
@@ -172,8 +172,8 @@ fn an_acquisition_that_is_dropped_or_cancelled_leaves_nothing() {
     });
 }
 
-/// Also when nobody holds the lock: whichever comes first, the acquisition or the news that it is
-/// cancelled, the caller has the same answer.
+/// This holds even if nobody has the lock: whether the acquisition or the cancellation comes first,
+/// the caller gets the same answer.
 #[test]
 fn what_was_cancelled_before_is_never_acquired() {
     on_runtime(async {
@@ -213,7 +213,7 @@ fn retries_are_counted() {
     });
 }
 
-/// The pause before a retry is no reason to go on, and what cannot work is not tried again.
+/// A cancellation also ends the pause before a retry, and a hopeless attempt is not retried.
 #[test]
 fn retries_end_with_the_cancellation_and_with_what_is_final() {
     on_runtime(async {
@@ -312,7 +312,7 @@ fn a_proof_of_life_frees_the_lock_when_it_is_dropped() {
     });
 }
 
-/// What is shared between threads, or sent to one.
+/// Types that are shared between threads, or sent to one.
 #[test]
 fn the_types_can_be_shared() {
     fn shared<T: Send + Sync>() {}

@@ -1,4 +1,4 @@
-//! Limits that are reached: an error says so, and no lock is lost by it.
+//! Exhausted limits: an error reports them, and no lock is lost.
 
 use std::{
     fs,
@@ -15,11 +15,11 @@ use testkit::{
 
 use crate::support::{Place, User};
 
-/// More than this build of lockheed needs, in KiB of address space.
+/// More address space than this build of lockheed needs, in KiB.
 const ENOUGH_MEMORY: usize = 64_000;
 
-/// With too little memory the command does not start, and an error says why; with enough its status
-/// is ours. Nobody holds the lock afterwards.
+/// With too little memory the command does not start, and an error says why. With enough, the
+/// status is ours. In both cases nobody holds the lock afterwards.
 #[test]
 fn memory_runs_out_before_the_command_starts() {
     let place = Place::new();
@@ -29,7 +29,7 @@ fn memory_runs_out_before_the_command_starts() {
         if said == "ran\n" {
             assert_eq!(*status, Some(7), "{error}");
         } else {
-            // The loader's status, of ours or of the shell, is 127.
+            // The loader's status, for our program or the shell, is 127.
             assert!(
                 matches!(status, Some(125..=127) | None),
                 "{status:?}, {error}"
@@ -42,7 +42,7 @@ fn memory_runs_out_before_the_command_starts() {
     place.expect(&["acquire", "x", "--id", "a", "--no-wait"], 0);
 }
 
-/// The same, of a command that runs no other: `ENOMEM`, or `EAGAIN` of a thread.
+/// The same for a command that runs no other: `ENOMEM`, or `EAGAIN` from a thread.
 #[test]
 fn memory_runs_out_with_an_error() {
     let place = Place::new();
@@ -60,7 +60,7 @@ fn memory_runs_out_with_an_error() {
     assert_eq!(outcomes.last().unwrap().0, Some(0));
 }
 
-/// Whatever the limit of descriptors is, the end is an error's, and no bug's.
+/// Whatever the limit of descriptors, the program ends with an error, never with a bug.
 #[test]
 fn descriptors_run_out_with_an_error() {
     let place = Place::new();
@@ -88,7 +88,7 @@ fn descriptors_run_out_with_an_error() {
 
 const THREADS: &str = "limits::a_renewal_needs_no_new_thread";
 
-/// The command under a lock may use up all that its user may have.
+/// The command under a lock may use up all resources of its user.
 #[test]
 fn a_renewal_needs_no_new_thread() {
     if let Some(dir) = std::env::var_os("DIRECTORY_WITHOUT_THREADS") {
@@ -96,7 +96,7 @@ fn a_renewal_needs_no_new_thread() {
     }
     let place = Place::new();
     let program = std::env::current_exe().unwrap();
-    // Root may have as many as it likes.
+    // Root has no such limit.
     let mut test = match User::new(&place, 50_004, &[]) {
         Some(user) => {
             fs::set_permissions(place.locks(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -149,7 +149,7 @@ fn a_name_is_as_long_as_a_files_can_be() {
         assert_eq!(code, 22, "{stderr}");
         assert!(stderr.contains("it is longer than 244"), "{stderr}");
     }
-    // Somebody else's file.
+    // A file that belongs to somebody else.
     place.write(&longer, "{}");
     assert_eq!(
         place.expect(&["list", "-o", "name"], 0),

@@ -1,4 +1,4 @@
-//! `list` and `inspect`: what they print is kept.
+//! The output of `list` and `inspect`, which stays the same.
 
 use std::fs;
 
@@ -133,7 +133,7 @@ fn list_watch_prints_each_change() {
     }
 }
 
-/// What others write into locks does not reach a terminal as it is.
+/// Texts that others write into locks are escaped for the terminal.
 #[test]
 fn control_characters_are_escaped_in_every_format() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Several locks at once, with the library.
+//! Several locks at once, in the library.
 
 use std::{
     collections::BTreeMap,
@@ -44,7 +44,7 @@ fn set<S: Store + Clone>(store: &S, names: &[&str]) -> Result<LockSet<S>, Error>
     LockSet::new(names.iter().map(|name| lock(store.clone(), name)))
 }
 
-/// Who holds which of these locks.
+/// The holder of each of these locks.
 async fn holders<S: Store>(store: &S, names: &[&str]) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for of in names {
@@ -57,7 +57,7 @@ async fn holders<S: Store>(store: &S, names: &[&str]) -> BTreeMap<String, String
     all
 }
 
-/// Returns when somebody holds it.
+/// Returns when somebody holds the lock.
 async fn held(store: &MemoryStore, of: &str) -> String {
     loop {
         if let Some(holder) = holders(store, &[of]).await.remove(of) {
@@ -124,7 +124,7 @@ fn when_one_is_busy_none_is_held() {
         let limit = Duration::from_millis(500);
         let error = locks.acquire_within(limit).await.unwrap_err();
         assert_eq!(error.errno(), Errno::ETIMEDOUT);
-        // Not what was left of it when it was the turn of this one.
+        // The message has the whole limit, not what was left of it for this lock.
         let said = error.to_string();
         let start = "could not acquire lock b within 500ms: it is held by ";
         assert!(said.starts_with(start), "{said}");
@@ -139,7 +139,7 @@ fn the_wait_is_one_for_all() {
         let _second = lock(store.clone(), "b").try_acquire().await.unwrap();
         let limit = Duration::from_millis(600);
         let locks = set(&store, &["a", "b"]).unwrap();
-        // On a busy machine it may be over later; one of twenty times is enough.
+        // On a busy machine it may end later; once in twenty times is enough.
         for _ in 0..20 {
             let first = lock(store.clone(), "a").try_acquire().await.unwrap();
             let started = BootInstant::now();
@@ -151,7 +151,7 @@ fn the_wait_is_one_for_all() {
             let said = error.unwrap_err().to_string();
             assert!(said.contains("within 600ms: "), "{said}");
             assert!(waited >= limit, "{waited:?}");
-            // Each by itself would have had the whole limit.
+            // Each lock alone would have had the whole limit.
             if said.contains("lock b") && waited < limit * 5 / 3 {
                 return;
             }
@@ -217,19 +217,19 @@ fn an_attempt_that_is_dropped_or_cancelled_leaves_nothing() {
         let next = lock(store.clone(), "a").acquire().await.unwrap();
         drop(next);
         other.release().await.unwrap();
-        // What was dropped while it was held goes too.
+        // Dropping a held set releases it too.
         drop(locks.acquire().await.unwrap());
         while !holders(&store, &["a", "b"]).await.is_empty() {
             sleep(Duration::from_millis(1)).await;
         }
-        // Nothing is acquired for who wanted no more from the beginning.
+        // A caller that cancels from the beginning acquires nothing.
         let error = locks.acquire_unless(Wait::Forever, async {}).await;
         assert_eq!(error.unwrap_err().errno(), Errno::ECANCELED);
         assert!(holders(&store, &["a", "b"]).await.is_empty());
     });
 }
 
-/// It ends in the same moment as a try that is to be repeated.
+/// The cancellation comes at the same moment as a try that is to be repeated.
 #[test]
 fn a_future_that_cancels_is_not_polled_after_its_end() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -254,7 +254,7 @@ fn a_future_that_cancels_is_not_polled_after_its_end() {
     });
 }
 
-/// The others are free meanwhile: who waits for them has its turn.
+/// The other locks are free meanwhile, so their waiters have a turn.
 #[test]
 fn when_one_is_lost_while_others_are_waited_for_it_starts_over() {
     on_runtime(async {
@@ -301,8 +301,8 @@ fn when_one_is_lost_while_others_are_waited_for_it_starts_over() {
     });
 }
 
-/// Many who want two or three of the same locks, in whatever order: all are served, and nobody
-/// holds what somebody else holds.
+/// Many contenders want two or three of the same locks, in any order: all are served, and no lock
+/// has two holders.
 async fn contend<S: Store + Clone>(stores: Vec<S>) {
     const ORDERS: [&[&str]; 6] = [
         &["a", "b", "c"],

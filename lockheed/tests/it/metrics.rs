@@ -1,4 +1,4 @@
-//! `run --metrics`: what a collector of Prometheus' text format finds.
+//! `run --metrics`, as a collector of Prometheus' text format reads it.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,8 @@ struct Metrics {
 }
 
 impl Metrics {
-    /// As strict as the format's description: each name has one help, then one type, then one sample.
+    /// Parses as strictly as the format's description: each name has one help, one type and one
+    /// sample, in this order.
     fn parse(text: &str) -> Self {
         let mut metrics = Self::default();
         let lines: Vec<_> = text.strip_suffix('\n').unwrap().split('\n').collect();
@@ -63,7 +64,7 @@ fn is_name(text: &str) -> bool {
     text.chars().all(is_part) && text.starts_with(|c: char| !c.is_ascii_digit())
 }
 
-/// Up to the brace that ends them, and what is left then.
+/// Reads labels up to the closing brace, and returns the rest of the line.
 fn labels(mut text: &str) -> (BTreeMap<String, String>, &str) {
     let mut labels = BTreeMap::new();
     loop {
@@ -119,7 +120,7 @@ fn the_wait_the_lease_and_its_end_are_counted() {
     }
     place.expect(&["release", "x", "--id", "other"], 0);
     content(&place.path("begun"));
-    // Whoever reads meanwhile finds it whole.
+    // A reader always finds the whole file.
     eventually("the lease is renewed", || {
         read().of("renewals_total") >= 5.0
     });

@@ -1,4 +1,4 @@
-//! `docs/fencing.md`, played on a real PostgreSQL from the text of its code blocks.
+//! Runs the code blocks of `docs/fencing.md` on a real PostgreSQL.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use testkit::{
 
 use crate::support::{Place, content};
 
-/// The code blocks of this language, in their order.
+/// The code blocks in this language, in order.
 fn blocks(language: &str) -> Vec<String> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/fencing.md");
     let page = fs::read_to_string(page).unwrap();
@@ -29,9 +29,9 @@ fn blocks(language: &str) -> Vec<String> {
     blocks.collect()
 }
 
-/// A database with the table of the page.
+/// A database with the page's table.
 struct Database {
-    /// It ends before its directory goes.
+    /// Stops before its directory is removed.
     _running: Running,
     postgres: Postgres,
 }
@@ -47,7 +47,7 @@ impl Database {
         database
     }
 
-    /// What it says to these statements.
+    /// The output of these statements.
     #[track_caller]
     fn does(&self, statements: &str) -> String {
         let mut psql = self.postgres.psql();
@@ -61,11 +61,11 @@ impl Database {
     }
 }
 
-/// A client that is told one statement after the other.
+/// A client that gets one statement after another.
 struct Session {
     psql: Kept,
     said: PathBuf,
-    /// How much of that was heard.
+    /// How much of the output was read.
     heard: usize,
 }
 
@@ -94,7 +94,7 @@ impl Session {
         writeln!(input, "{statement}").unwrap();
     }
 
-    /// Waits until it was answered, and it must have been this.
+    /// Waits for the answer, which must be this.
     #[track_caller]
     fn hears(&mut self, expected: &str) {
         let mut said = String::new();
@@ -129,7 +129,7 @@ fn a_row_refuses_lower_tokens_and_takes_the_same_again() {
     }
     assert_eq!(database.row(), "7|by 7\n");
     session.does("EXECUTE claim(6);", "UPDATE 0\n");
-    // The highest that etcd can have.
+    // The highest revision that etcd can have.
     session.does("EXECUTE claim(9223372036854775807);", "UPDATE 1\n");
 }
 
@@ -166,7 +166,7 @@ fn a_write_that_meets_a_later_one_is_refused_at_every_isolation_level() {
             if is_told {
                 late.hears("UPDATE 0\n");
             } else {
-                // 3 is an error in a script, psql(1).
+                // The status 3 means an error in a script, psql(1).
                 assert_eq!(late.psql.status(), 3, "{level}");
                 let said = fs::read_to_string(&late.said).unwrap();
                 assert!(said.contains("40001"), "{level}: {said}");
@@ -178,8 +178,8 @@ fn a_write_that_meets_a_later_one_is_refused_at_every_isolation_level() {
     }
 }
 
-/// What a holder does: it writes as the page does it in a shell, says who it is, waits until it may
-/// go on, and writes again.
+/// A holder: it writes as the page does in a shell, says who it is, waits until it may continue,
+/// and writes again.
 fn holder(place: &Place, database: &Database, name: &str, duration: &str) -> Command {
     let script = format!(
         "write() {{ body=$1
@@ -212,8 +212,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// As a virtual machine that is frozen, and goes on later. What is continued first there, the guard
-/// or the command, nobody knows.
+/// As in a virtual machine that is frozen and later continued. The guard or the command may
+/// continue first.
 // Holds lockheed-5.
 #[test]
 #[ignore = "needs root and postgresql"]
@@ -226,7 +226,7 @@ fn a_holder_that_was_paused_past_its_lease_is_refused() {
         .split_whitespace()
         .map(|pid| Pid::from_raw(pid.parse().unwrap()));
     let [command, guard]: [Pid; 2] = pids.collect::<Vec<_>>().try_into().unwrap();
-    // The client would continue the guard, and the guard the command.
+    // Otherwise the client would continue the guard, and the guard the command.
     for pid in [Pid::from_raw(frozen.pid()), guard, command] {
         kill(pid, Signal::SIGSTOP).unwrap();
         eventually("it is stopped", || is_stopped(pid));

@@ -1,4 +1,4 @@
-//! A directory of locks after a power loss, at any moment of what the binary does to it.
+//! A directory of locks after a power loss at any moment of the binary's work.
 
 use std::{
     fs,
@@ -15,8 +15,8 @@ use tokio::runtime::Runtime;
 
 use crate::support::lockheed;
 
-/// Every call that changes what is on the disk, or what of it is kept. Not every architecture has
-/// each of them.
+/// All system calls that change what is on the disk, or what of it is kept. Some architectures lack
+/// some of them.
 const CALLS: [&str; 7] = [
     "?mkdir,?mkdirat",
     "pwrite64",
@@ -27,7 +27,7 @@ const CALLS: [&str; 7] = [
     "?unlink,?unlinkat",
 ];
 
-/// What commands do to a directory, which need not be there at first.
+/// The commands that use a directory, which may not exist at first.
 struct Story {
     root: TempDir,
     locks: PathBuf,
@@ -35,7 +35,7 @@ struct Story {
     events: Vec<Event>,
     /// Whether members of its group may use it.
     is_shared: bool,
-    /// The power does not fail before so many events.
+    /// The power does not fail before this many events.
     since: usize,
 }
 
@@ -52,8 +52,8 @@ impl Story {
         }
     }
 
-    /// In a directory that members of its group share, in which locks were used in an earlier boot,
-    /// and all of that is on the disk.
+    /// A directory that members of its group share. Its locks were used in an earlier boot, and
+    /// everything is on the disk.
     fn later_boot() -> Self {
         let mut story = Self::new("locks");
         story.is_shared = true;
@@ -86,7 +86,7 @@ impl Story {
         self.events.extend(run.events);
     }
 
-    /// False when it ended before it could be killed.
+    /// False if it ended before it could be killed.
     fn is_killed(&mut self, arguments: &[&str], fault: &str) -> bool {
         let run = record(self.root.path(), &self.command(arguments), Some(fault));
         self.events.extend(run.events);
@@ -96,7 +96,7 @@ impl Story {
         is_killed
     }
 
-    /// The highest token that somebody was given in the first so many events.
+    /// The highest token that was given in the first `after` events.
     fn given(&self, after: usize) -> u64 {
         let token = |event: &Event| match event {
             Event::Output(text) => str::from_utf8(text).ok()?.trim().parse().ok(),
@@ -114,7 +114,7 @@ impl Story {
             .unwrap_or(0)
     }
 
-    /// What is wrong with each tree that there may be after a power loss; none where all is well.
+    /// What is wrong with each possible tree after a power loss; none if nothing is wrong.
     fn trees(&self) -> impl Iterator<Item = Option<String>> {
         let runtime = Runtime::new().unwrap();
         let crashes = crashes(&self.before, &self.events).into_iter();
@@ -175,8 +175,8 @@ impl Story {
         Ok(())
     }
 
-    /// Whoever may write to the directory may use what is in it, and whoever might before still may
-    /// when a token was given.
+    /// Everybody who may write to the directory may use its files. Everybody who could use them
+    /// before still can when a token was given.
     fn check_modes(&self, crash: &Crash) -> Result<(), String> {
         let locks = self.locks.strip_prefix(self.root.path()).unwrap();
         let mode = match crash.image.0.get(locks) {
@@ -205,26 +205,26 @@ impl Story {
     }
 }
 
-/// What is looked at need not be on a disk, which would make it slow.
+/// The trees that are checked need not be on a disk, which would be slow.
 fn in_memory() -> TempDir {
     TempDir::new_in("/dev/shm").unwrap_or_else(|_| TempDir::new().unwrap())
 }
 
-/// The same text as another boot would have written it.
+/// The same text as an earlier boot would have written it.
 fn of_an_earlier_boot(content: &[u8]) -> Vec<u8> {
     let Ok(text) = str::from_utf8(content) else {
         return content.to_owned();
     };
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let mut text = text.replace(boot.trim(), "01234567-89ab-cdef-0123-456789abcdef");
-    // Seconds since 1970, of ten digits: years earlier.
+    // Seconds since 1970, in ten digits: a time years earlier.
     for (at, found) in text.clone().match_indices(r#""secs":1"#) {
         text.replace_range(at + found.len()..=at + found.len(), "0");
     }
     text.into_bytes()
 }
 
-/// Looks at all trees, and counts them.
+/// Checks all trees, and counts them.
 #[track_caller]
 fn check(story: &Story) -> usize {
     let tree = |(number, fault): (usize, Option<String>)| {
@@ -237,7 +237,7 @@ fn check(story: &Story) -> usize {
     story.trees().enumerate().map(tree).count()
 }
 
-/// First use, release, a command, and removal; the directory and those above it are made.
+/// First use, release, a command, and removal. The directory and its parents are created.
 fn first_use() -> Story {
     let mut story = Story::new("a/b/locks");
     story.run(&["acquire", "x", "--id", "a"]);
@@ -285,7 +285,7 @@ fn tokens_rise_across_the_limit_that_is_on_the_disk() {
     eprintln!("{}", check(&story));
 }
 
-/// What a killed writer has left undone, nobody may rest on.
+/// Nobody may depend on what a killed writer has left unfinished.
 // Holds lockheed-5.
 #[test]
 #[ignore = "needs strace"]

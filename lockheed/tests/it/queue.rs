@@ -1,5 +1,5 @@
-//! Those who wait for a lock in a directory: in order of arrival, and whoever dies or is stopped in
-//! the queue keeps nobody waiting.
+//! Waiters for a lock in a directory get it in order of arrival. A waiter that dies or is stopped
+//! in the queue delays nobody.
 
 use std::{
     fs,
@@ -15,8 +15,8 @@ use testkit::{
 
 use crate::support::{Place, runs, unique};
 
-/// Locks on `.waiting` as the kernel shows them (`proc_locks(5)`): those who have a turn, and those
-/// who wait for one.
+/// Locks on `.waiting` as the kernel shows them (`proc_locks(5)`): how many have a turn, and how
+/// many wait for one.
 fn line(place: &Place) -> (usize, usize) {
     let Ok(file) = fs::metadata(place.locks().join(".waiting")) else {
         return (0, 0);
@@ -28,7 +28,7 @@ fn line(place: &Place) -> (usize, usize) {
     (turns.len(), waiting.len())
 }
 
-/// A waiter that writes down its number, `before` others being in the queue already.
+/// A waiter that writes down its number, with `before` others already in the queue.
 fn waiter(place: &Place, number: usize, before: usize) -> Kept {
     let script = format!("echo {number} >>{}", place.path("order").display());
     let waiter = place.start(&["run", "x", "--", "sh", "-c", &script]);
@@ -60,7 +60,7 @@ fn waiters_are_served_in_order_of_arrival() {
     assert_eq!(order(&place), (0..12).collect::<Vec<_>>());
 }
 
-/// Each hand-off is one write to release and one to acquire, however many wait.
+/// Each hand-off takes one write to release and one to acquire, however many wait.
 // Holds lockheed-8.
 #[test]
 fn nobody_writes_but_who_takes_the_lock_and_gives_it_back() {
@@ -89,8 +89,8 @@ fn whoever_is_killed_or_stopped_in_the_queue_keeps_nobody_waiting() {
         .collect();
     let killed = waiters.remove(2);
     killed.signal(Signal::SIGKILL);
-    // The kernel lets those behind it queue again, one after the other. Whoever leaves meanwhile
-    // may change their order.
+    // The kernel requeues those behind it one after another. If a waiter leaves meanwhile, their
+    // order may change.
     eventually("it is out of the queue", || line(&place).1 == 4);
     let stopped = waiters.remove(1);
     stopped.signal(Signal::SIGSTOP);
@@ -124,7 +124,7 @@ fn whoever_is_stopped_when_its_turn_comes_is_passed() {
     served(stopped);
 }
 
-/// Its lease ends, and with it its turn.
+/// When its lease ends, so does its turn.
 #[test]
 fn a_holder_that_is_stopped_keeps_nobody_waiting_for_longer_than_its_lease() {
     let place = Place::new();
@@ -173,7 +173,7 @@ fn whoever_gives_up_leaves_the_queue() {
     assert!(started.elapsed() < Duration::from_secs(60));
 }
 
-/// A program that tries again and again has one thread in the queue, not one for each try.
+/// A program that retries again and again has one thread in the queue, not one per try.
 #[test]
 fn tries_that_were_given_up_do_not_pile_up() {
     let place = Place::new();
@@ -205,7 +205,7 @@ fn a_holder_sleeps_while_nothing_changes() {
     let holder = place.start(&["run", "x", "--", "sh", "-c", &script]);
     eventually("it holds the lock", || runs(&seconds));
     let pid = holder.pid();
-    // Its guard is its only child.
+    // The guard is its only child.
     let guard = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     assert_sleeps(&[pid, guard.trim().parse().unwrap()]);
 }

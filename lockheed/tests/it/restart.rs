@@ -1,4 +1,4 @@
-//! `run --restart`: another life of the command after each loss of the lock.
+//! `run --restart`: a new life of the command after each loss of the lock.
 
 use std::{
     fs,
@@ -19,9 +19,9 @@ use testkit::{
 
 use crate::support::{LOCKHEED, Place};
 
-/// Writes a line for each life of a command: what it has found. Of the client's descriptors, how
-/// many are without `O_CLOEXEC` (02000000), and so inherited by the next life. Of the signals the first 28; the C
-/// library does what it likes with some others.
+/// Writes a line about each life of a command. For the client's descriptors, it is the number
+/// without `O_CLOEXEC` (02000000), which the next life inherits. For signals, it is the first 28;
+/// the C library changes some of the others.
 const LIFE: &str = r#"guard=$PPID
 client=$(cut -d' ' -f4 /proc/$guard/stat)
 own=$(ls /proc/self/fd | wc -l)
@@ -33,7 +33,7 @@ environment=$(env | grep -v -e ^LOCKHEED_TOKEN -e ^_= | sort | cksum)
 echo "$LOCKHEED_TOKEN;$client;$own;$kept;$signals;$name;$arguments;$environment" >>"$0"
 exec sleep 1000"#;
 
-/// What is different in each life: the token.
+/// The part that differs in each life: the token.
 fn lives(file: &Path) -> Vec<(u64, String)> {
     let text = fs::read_to_string(file).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -51,7 +51,7 @@ impl Place {
         self.expect(&["break", "x", "--yes"], 0);
     }
 
-    /// Starts a singleton; its lives are in the file, and what is logged in `stderr`.
+    /// Starts a singleton; its lives are in the file, and its log is in `stderr`.
     fn singleton(&self, arguments: &[&str], script: &str) -> (Kept, PathBuf) {
         let file = self.path("lives");
         let log = fs::File::create(self.path("stderr")).unwrap();
@@ -104,7 +104,7 @@ fn each_life_finds_what_the_first_one_found_and_a_higher_token() {
     for part in expected {
         assert!(first.contains(part), "{first}");
     }
-    // Of USR1 and of USR2, and no SIGPIPE.
+    // USR1's and USR2's, without SIGPIPE.
     let signals = |name: &str| {
         let mask = first.split_once(name).unwrap().1.trim_start();
         u64::from_str_radix(&mask[..7], 16).unwrap()
@@ -121,7 +121,7 @@ fn each_life_finds_what_the_first_one_found_and_a_higher_token() {
     assert!(place.leases("x").is_empty());
 }
 
-/// Also the one that stands for a lost lock.
+/// This also holds for the status that stands for a lost lock.
 #[test]
 fn the_commands_own_end_ends_the_run() {
     let place = Place::new();
@@ -143,7 +143,7 @@ fn the_commands_own_end_ends_the_run() {
     assert_eq!(singleton.status(), 128 + Signal::SIGUSR1 as i32);
 }
 
-/// The wait as it was given, and the condition to take the lock away, are for the first time.
+/// The wait and the condition to take the lock away count only for the first life.
 #[test]
 fn after_a_loss_it_waits_as_long_as_it_takes_and_takes_nothing_away() {
     let place = Place::new();
@@ -175,7 +175,7 @@ fn after_a_loss_it_waits_as_long_as_it_takes_and_takes_nothing_away() {
         fs::remove_file(&file).unwrap();
         place.expect(&["release", "x", "--id", "other"], 0);
     }
-    // Where the lock is held at first, they count.
+    // If the lock is held at first, they do count.
     place.expect(&["acquire", "x", "--id", "other"], 0);
     for wait in [&["--no-wait"][..], &["--wait", "100ms"]] {
         let run = [&["run", "x", "--restart"], wait, &["--", "true"]].concat();
@@ -183,10 +183,10 @@ fn after_a_loss_it_waits_as_long_as_it_takes_and_takes_nothing_away() {
     }
 }
 
-/// The status where the signal was passed on to a command whose lock was lost already.
+/// The status when the signal was forwarded to a command that had already lost its lock.
 const LOST: i32 = 122;
 
-/// While the command ends, between two lives, and while the lock is waited for.
+/// The signal comes while the command ends, between two lives, or while the lock is waited for.
 #[test]
 fn a_signal_at_any_moment_is_the_last_one() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -204,7 +204,7 @@ fn a_signal_at_any_moment_is_the_last_one() {
     }
 }
 
-/// PID 1 of a container, which is sent nothing for which it has no handler.
+/// PID 1 of a container does not receive signals that it has no handler for.
 #[test]
 fn as_pid_1_no_signal_is_lost_between_two_lives() {
     for round in 0..10_u64 {
@@ -232,7 +232,7 @@ fn as_pid_1_no_signal_is_lost_between_two_lives() {
     }
 }
 
-/// Whoever has asked the command to end wants no other.
+/// A user who has asked the command to stop wants no new life.
 #[test]
 fn a_command_that_was_asked_to_end_does_not_run_again() {
     let place = Place::new();
@@ -246,7 +246,7 @@ fn a_command_that_was_asked_to_end_does_not_run_again() {
     assert_eq!(lives(&file).len(), 1);
 }
 
-/// It was killed by its guard, since its client was stopped for longer than the lease.
+/// Its guard killed it, because its client was stopped for longer than the lease.
 #[test]
 fn a_command_that_was_killed_at_the_deadline_runs_again() {
     let place = Place::new();
@@ -262,7 +262,7 @@ fn a_command_that_was_killed_at_the_deadline_runs_again() {
     assert_eq!(singleton.status(), 128 + Signal::SIGKILL as i32);
 }
 
-/// The command runs again when it has all of its locks again, each with a higher token.
+/// The command runs again once it has all of its locks again, each with a higher token.
 #[test]
 fn of_several_locks_each_is_acquired_again() {
     let place = Place::new();

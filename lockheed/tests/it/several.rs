@@ -1,4 +1,4 @@
-//! `run` with several locks: all or none, and CMD as long as all are held.
+//! `run` with several locks: all or none, and the command runs while all are held.
 
 use std::{
     fs::{self, File},
@@ -16,7 +16,7 @@ use crate::support::{LOCKHEED, Place, content, runs, unique};
 
 const TOKENS: &str = "env | grep ^LOCKHEED_TOKEN | sort";
 
-/// Starts `run` with these locks and this command, and returns when it holds this lock.
+/// Starts `run` with these locks and this command, and returns once it holds this lock.
 fn waiting(place: &Place, arguments: &[&str], holds: &str) -> Kept {
     let waiter = place.start(arguments);
     eventually("it holds the first lock", || place.leases(holds).len() == 1);
@@ -32,7 +32,7 @@ fn the_command_has_the_token_of_each_lock() {
         let command = ["--", "sh", "-c", TOKENS];
         place.expect(&[&outer, arguments, &command].concat(), 0)
     };
-    // The outer run has taken the first one.
+    // The outer run has taken the first token.
     let expected = "LOCKHEED_TOKENS={\"a\":2,\"b\":3}\nLOCKHEED_TOKEN_1=3\nLOCKHEED_TOKEN_2=2\n";
     assert_eq!(tokens(&["b", "a"]), expected);
     let last: u64 = place.json("outer")["store"]["version"].as_u64().unwrap();
@@ -41,7 +41,7 @@ fn the_command_has_the_token_of_each_lock() {
         "LOCKHEED_TOKEN={token}\nLOCKHEED_TOKENS={{\"a\":{token}}}\nLOCKHEED_TOKEN_1={token}\n"
     );
     assert_eq!(tokens(&["a"]), expected);
-    // Keys and names in the order in which they are given, and not as they are acquired.
+    // Keys and names in the order in which they are given, not in which they are acquired.
     let given = tokens(&["z", "--key", "A b", "y", "--key", key, "--tag", "t", "b"]);
     let numbered = |number: usize| -> u64 {
         let start = format!("LOCKHEED_TOKEN_{number}=");
@@ -123,7 +123,7 @@ fn when_the_wait_is_over_none_is_held() {
     }
 }
 
-/// As long as it takes, and longer than the lease.
+/// It waits as long as it takes, and longer than the lease.
 #[test]
 fn what_is_held_is_renewed_while_the_next_is_waited_for() {
     let place = Place::new();
@@ -222,7 +222,7 @@ fn the_command_is_ended_when_one_of_its_locks_is_lost() {
         }
         assert!(!runs(&seconds));
     }
-    // The command's own status counts otherwise.
+    // Otherwise the command's own status counts.
     place.expect(&["run", "a", "b", "--", "sh", "-c", "exit 7"], 7);
     assert_eq!(place.run(&["run", "a", "b", "--", "/nonexistent"]).0, 127);
     assert!(place.leases("a").is_empty() && place.leases("b").is_empty());
@@ -238,7 +238,7 @@ fn when_one_is_lost_while_the_next_is_waited_for_all_are_acquired_again() {
         "b",
     );
     let first = place.leases("a");
-    // It has its turn as soon as that is free.
+    // It gets its turn as soon as the lock is free.
     let next = place.start(&["run", "b", "--", "echo", "meanwhile"]);
     place.expect(&["break", "a", "--id", &first[0]], 0);
     assert_eq!(next.finish().0, 0);
@@ -260,7 +260,7 @@ fn when_one_is_lost_while_the_next_is_waited_for_all_are_acquired_again() {
     assert!(tokens.is_sorted() && tokens.len() == 3, "{stdout}");
 }
 
-/// One proof of life stands for all of the locks.
+/// One proof of life covers all of the locks.
 #[test]
 fn when_all_processes_are_gone_all_locks_are_free() {
     let place = Place::new();
@@ -298,7 +298,7 @@ fn the_line_on_a_terminal_says_which_lock_is_waited_for() {
     let mut command = place.lockheed(&["run", "b", "a", "--wait", "1h", "--", "echo", "runs"]);
     command.env("TERM", "xterm").stdout(Stdio::piped());
     let waiter = Kept::spawn(command.stderr(terminal.slave));
-    // The other end is still in the command.
+    // The command still has the other end.
     drop(command);
     let mut screen = File::from(terminal.master);
     let mut shown = String::new();
@@ -315,7 +315,8 @@ fn the_line_on_a_terminal_says_which_lock_is_waited_for() {
     assert!(shown.ends_with("\r\x1b[2K"), "{shown:?}");
 }
 
-/// Ten rounds of a process: each of the locks that it names, in an order by chance, is its own.
+/// Ten rounds of a process, which takes the locks it names in random order and checks each is its
+/// own.
 const WORKER: &str = r#"
 for i in $(seq $ROUNDS); do
     locks=$(shuf -e a b c -n $((RANDOM % 2 + 2)))
@@ -343,7 +344,7 @@ fn ten_processes_that_name_three_locks_in_other_orders_are_all_served() {
     }
 }
 
-/// A loss while another lock was waited for, and a later one of the same lock under the command.
+/// One loss while another lock was waited for, and a later one of the same lock under the command.
 #[test]
 fn each_loss_is_told() {
     let place = Place::new();

@@ -19,7 +19,7 @@ use crate::support::WATCHDOG;
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// What each history is played on: a store, and a name that nobody else uses.
+/// A store for a history, and a name that nobody else uses.
 pub(crate) struct Game<S> {
     store: Arc<S>,
     name: LockName,
@@ -34,7 +34,7 @@ impl<S> Clone for Game<S> {
     }
 }
 
-/// Who holds the lock just now.
+/// Who holds the lock at the moment.
 #[derive(Default)]
 struct Inside {
     readers: AtomicUsize,
@@ -61,7 +61,7 @@ impl<S: Store> Game<S> {
         state.waiting.into_iter().map(|waiter| waiter.id).collect()
     }
 
-    /// Returns when so many are in the queue.
+    /// Returns when this many are in the queue.
     async fn until_waiting(&self, count: usize) {
         let in_time = timeout(WATCHDOG, async {
             while self.waiting().await.len() != count {
@@ -71,8 +71,8 @@ impl<S: Store> Game<S> {
         in_time.await.expect("so many wait");
     }
 
-    /// 10 readers, who keep coming, and 3 writers: writers are alone, readers are not, and no
-    /// writer waits for ever.
+    /// 10 readers that keep coming, and 3 writers: writers are alone, readers are not, and no
+    /// writer waits forever.
     pub(crate) async fn readers_and_writers(self, rounds: usize) {
         let inside = Arc::new(Inside::default());
         let over = Arc::new(AtomicBool::new(false));
@@ -87,7 +87,8 @@ impl<S: Store> Game<S> {
                     let others = inside.readers.fetch_add(1, SeqCst);
                     inside.most_readers.fetch_max(others + 1, SeqCst);
                     assert_eq!(inside.writers.load(SeqCst), 0, "a writer beside a reader");
-                    // The first ones stay for another one, which comes late on a busy machine.
+                    // The first readers stay until another comes, which may be late on a busy
+                    // machine.
                     let since = Instant::now();
                     loop {
                         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -132,7 +133,7 @@ impl<S: Store> Game<S> {
         assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
     }
 
-    /// 12 contenders for 3 slots: never more than 3 at once, and often 3.
+    /// 12 contenders for 3 slots: never more than 3 at once, and often exactly 3.
     pub(crate) async fn slots(self, rounds: usize) {
         let three = NonZeroU32::new(3).unwrap();
         let (inside, full) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -146,7 +147,7 @@ impl<S: Store> Game<S> {
                     let held = lock.acquire().await.unwrap();
                     let count = inside.fetch_add(1, SeqCst) + 1;
                     assert!(count <= 3, "{count} hold 3 slots");
-                    // The other slots are wanted too, until there are too few left to want them.
+                    // The other slots are wanted too, until too few contenders are left.
                     let filled = async {
                         while inside.load(SeqCst) < 3 {
                             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -164,7 +165,7 @@ impl<S: Store> Game<S> {
         assert!(full * 2 > rounds * 12, "3 only {full} times");
     }
 
-    /// Another number of slots, and another way to share, are refused and change nothing.
+    /// Another number of slots, or another mode, is refused and changes nothing.
     pub(crate) async fn other_numbers(self) {
         let slots = |id: &str, count| self.lock(id).slots(NonZeroU32::new(count).unwrap());
         let held = slots("one", 3).acquire().await.unwrap();
@@ -183,7 +184,7 @@ impl<S: Store> Game<S> {
         assert_eq!(before.version, after.version);
         assert_eq!(after.record.mode, Mode::Slots(NonZeroU32::new(3).unwrap()));
         held.release().await.unwrap();
-        // Nobody holds or awaits it: the number is not kept.
+        // Nobody holds the lock or waits for it, so the number is not kept.
         slots("other", 2)
             .acquire()
             .await
@@ -193,7 +194,7 @@ impl<S: Store> Game<S> {
             .unwrap();
     }
 
-    /// Each waits in the place in which it came, and is served in that order.
+    /// All waiters keep their places, and are served in order of arrival.
     pub(crate) async fn in_order(self, count: usize) {
         let held = self.lock("first").acquire().await.unwrap();
         let served = Arc::new(Mutex::new(Vec::new()));
@@ -241,7 +242,7 @@ impl<S: Store> Game<S> {
         assert!(!state.is_held() && state.waiting.is_empty(), "{state:?}");
     }
 
-    /// The more urgent come first; each that comes before another raises that one.
+    /// Waiters with a higher priority come first; a waiter that is passed is raised.
     pub(crate) async fn by_priority(self) {
         let held = self.lock("first").acquire().await.unwrap();
         let served = Arc::new(Mutex::new(Vec::new()));
@@ -258,7 +259,7 @@ impl<S: Store> Game<S> {
         }
         held.release().await.unwrap();
         timeout(WATCHDOG, all.join_all()).await.unwrap();
-        // By then the third was passed twice, and is the last one's equal.
+        // By then the third was passed twice, and its rank equals the last one's.
         assert_eq!(*served.lock().unwrap(), [4, 1, 3, 0, 2, 5]);
     }
 
@@ -278,7 +279,7 @@ impl<S: Store> Game<S> {
         assert_eq!((record.leases.len(), held.count()), (1, 1));
         one.detach();
         other.detach();
-        // It writes what it knows: the time is come.
+        // It writes what it knows: the leases are over.
         record.leases.clear();
         let lease = lockheed::Lease::new("go", now.plus(LEASE), None);
         record.leases.insert("go".to_owned(), lease);
@@ -303,7 +304,7 @@ impl<S: Store> Game<S> {
         assert!(state.record.leases.is_empty(), "{state:?}");
     }
 
-    /// A reader leaves the lock to a writer that came before it, also one that does not wait.
+    /// A reader leaves the lock to a writer that came before it, even one that does not wait.
     pub(crate) async fn nobody_overtakes(self) {
         let reader = self.lock("reader").shared().acquire().await.unwrap();
         let writer = self.lock("writer").fair();
@@ -318,7 +319,7 @@ impl<S: Store> Game<S> {
         writer.release().await.unwrap();
     }
 
-    /// Of a slot, from the holder whose lease would end first; of the whole lock, from its holder.
+    /// Takes a slot from the holder whose lease would end first, or the whole lock from its holder.
     pub(crate) async fn whoever_forces_takes_one_place(self) {
         let two = NonZeroU32::new(2).unwrap();
         let lock = |id: &str| self.lock(id).slots(two);
@@ -336,7 +337,7 @@ impl<S: Store> Game<S> {
         alone.release().await.unwrap();
     }
 
-    /// A reader that was broken is told, and the other one stays.
+    /// A reader whose lease was broken is told, and the other one stays.
     pub(crate) async fn each_member_is_ended_alone(self) {
         let (one, other) = (self.lock("one").shared(), self.lock("other").shared());
         let (one, other) = (one.acquire().await.unwrap(), other.acquire().await.unwrap());

@@ -1,4 +1,4 @@
-//! What the tests share: a directory of locks, the binary, and waiting without fixed sleeps.
+//! Shared by the tests: a directory of locks, the binary, and waiting without fixed sleeps.
 
 use std::{
     fs,
@@ -15,12 +15,12 @@ use testkit::{
     process::{Kept, outcome},
 };
 
-/// Longer than anything here takes on a loaded machine: what is not over by then hangs.
+/// Longer than anything takes here on a loaded machine: a test that takes longer hangs.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(120);
 
 pub(crate) const LOCKHEED: &str = env!("CARGO_BIN_EXE_lockheed");
 
-/// A directory of locks, and one for what the tests write.
+/// A directory of locks, and a directory for the tests' own files.
 pub(crate) struct Place {
     root: TempDir,
 }
@@ -36,7 +36,7 @@ impl Place {
         self.root.path().join("locks")
     }
 
-    /// A path for something else than locks.
+    /// A path outside the directory of locks.
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.root.path().join(file)
     }
@@ -67,7 +67,8 @@ impl Place {
         )
     }
 
-    /// Holds lock `x` until [`let_go`](Self::let_go), with a lease of so long; what it logs is in `stderr`. Returns when it holds.
+    /// Holds lock `x` with a lease of this length until [`let_go`](Self::let_go); its log is in
+    /// `stderr`. Returns once it holds the lock.
     pub(crate) fn hold(&self, duration: &str) -> Kept {
         let (begun, end) = (self.path("begun"), self.path("end"));
         let wait = r#"echo >"$0"; while [ ! -e "$1" ]; do sleep 0.05; done"#;
@@ -84,7 +85,7 @@ impl Place {
         fs::write(self.path("end"), "").unwrap();
     }
 
-    /// Keeps all others from writing, as long as it lives.
+    /// Keeps everybody else from writing while it exists.
     pub(crate) fn guard(&self) -> Flock<fs::File> {
         let guard = fs::File::open(self.locks().join(".guard")).unwrap();
         Flock::lock(guard, FlockArg::LockExclusive)
@@ -92,14 +93,14 @@ impl Place {
             .unwrap()
     }
 
-    /// Runs it to its end: status, standard output, standard error.
+    /// Runs it to its end and returns status, standard output and standard error.
     pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let done = outcome(&mut self.lockheed(arguments));
         manual::schema::assert_printed(env!("CARGO_MANIFEST_DIR"), arguments, &done.1);
         done
     }
 
-    /// The same, when just the status matters.
+    /// The same, if only the status matters.
     #[track_caller]
     pub(crate) fn expect(&self, arguments: &[&str], status: i32) -> String {
         let (code, stdout, stderr) = self.run(arguments);
@@ -128,7 +129,7 @@ impl Place {
     }
 }
 
-/// An ordinary user, beside root.
+/// An ordinary user, when the tests run as root.
 pub(crate) struct User {
     number: u32,
     groups: String,
@@ -136,13 +137,13 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// One that may only read what others let it; none where the tests run as an ordinary user, who
-    /// can be no other.
+    /// A user who may only read what others allow. None when the tests run as an ordinary user, who
+    /// cannot become another one.
     pub(crate) fn nobody(place: &Place) -> Option<Self> {
         Self::new(place, 65_534, &[])
     }
 
-    /// One that is in these groups beside its own.
+    /// A user who is in these groups in addition to its own.
     pub(crate) fn new(place: &Place, number: u32, groups: &[u32]) -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
             return None;
@@ -174,11 +175,12 @@ impl User {
         command
     }
 
-    /// A program that this user may not be able to reach where it is.
+    /// A copy of a program, because this user may not be able to reach the original.
     pub(crate) fn command_at(&self, program: &Path, name: &str) -> Command {
         let copy = self.root.join(name);
         if !copy.exists() {
-            // By another process: what this one has open for writing, nobody can execute.
+            // Another process copies it: nobody can execute a file that this one has open for
+            // writing.
             let copied = Command::new("install").arg(program).arg(&copy).status();
             assert!(copied.unwrap().success());
         }
@@ -217,7 +219,8 @@ pub(crate) fn content(file: &Path) -> String {
     text
 }
 
-/// Whether a process runs that has this argument; zombies have none, and a shell's child not before it executes its program.
+/// Whether a process with this argument runs. Zombies have none, and a shell's child has none
+/// before it executes its program.
 pub(crate) fn runs(text: &str) -> bool {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
@@ -228,7 +231,8 @@ pub(crate) fn runs(text: &str) -> bool {
     })
 }
 
-/// A number of seconds to sleep that no other test uses, so that `runs` finds just this test's processes.
+/// A number of seconds to sleep that no other test uses, so that `runs` finds only this test's
+/// processes.
 pub(crate) fn unique() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);

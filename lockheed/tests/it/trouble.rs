@@ -1,4 +1,5 @@
-//! Full disks, read-only mounts, missing rights, broken directories: clear errors, and nothing half-written.
+//! Full disks, read-only mounts, missing permissions and broken directories cause clear errors, and
+//! leave nothing half-written.
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
@@ -6,7 +7,8 @@ use testkit::process::outcome;
 
 use crate::support::{LOCKHEED, Place, User, lockheed};
 
-/// Runs a script in a mount namespace of its own, where it may mount what it likes at `$2`; `$1` is the binary.
+/// Runs a script in its own mount namespace, where it may mount anything at `$2`; `$1` is the
+/// binary.
 pub(crate) fn in_namespace(script: &str, place: &Place) -> String {
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
@@ -132,7 +134,7 @@ fn another_time_namespace_is_refused() {
     assert!(stderr.contains("another time namespace"), "{stderr}");
 }
 
-/// Writers killed with SIGKILL at any moment: the lock is whole, and a new one can be had.
+/// Writers are killed with SIGKILL at any moment: the lock stays whole, and can be acquired again.
 #[test]
 fn writers_killed_at_any_moment_leave_a_whole_lock() {
     let place = Place::new();

@@ -1,5 +1,5 @@
-//! Processes that wait in turn: what they see of each other, and what happens when some of them
-//! die, or stop.
+//! Processes that wait in turn: what they see of each other, and what happens when some die or
+//! stop.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -13,7 +13,7 @@ use testkit::{
 
 use crate::support::Place;
 
-/// Waiters of one lock, each of which writes its name when it is served.
+/// Waiters for one lock, each of which writes its name when it is served.
 pub(crate) struct Turns<L> {
     lockheed: L,
     directory: TempDir,
@@ -42,7 +42,7 @@ impl<L: Fn() -> Command> Turns<L> {
         serde_json::from_str(&self.expect(&["inspect", "x", "-o", "json"])).unwrap()
     }
 
-    /// Returns when it waits in its place.
+    /// Returns when the waiter is in its place.
     fn wait(&self, name: &str, options: &[&str]) -> Kept {
         let before = self.json()["waiting"].as_array().unwrap().len();
         let write = format!("echo {name} >>{}", self.log().display());
@@ -65,7 +65,7 @@ impl<L: Fn() -> Command> Turns<L> {
         log.lines().collect::<Vec<_>>().join(" ")
     }
 
-    /// The first and the third are killed, and so is the holder.
+    /// The first and the third waiter are killed, and so is the holder.
     pub(crate) fn who_is_killed_holds_up_nobody_for_long(self) {
         self.expect(&["acquire", "x", "--id", "first", "--duration", "10m"]);
         let mut waiters = ["a", "b", "c", "d"].map(|name| self.wait(name, &[]));
@@ -86,7 +86,7 @@ impl<L: Fn() -> Command> Turns<L> {
         assert_eq!(self.served(), "b d e");
     }
 
-    /// It does not come when it is named, loses its place, and comes last then, once.
+    /// It does not come when it is named, loses its place, goes to the end, and is served once.
     pub(crate) fn who_is_stopped_loses_its_turn_and_is_served_once(self) {
         self.expect(&["acquire", "x", "--id", "first", "--duration", "10m"]);
         let [mut stopped, mut next] = ["stopped", "next"].map(|name| self.wait(name, &[]));
@@ -100,7 +100,7 @@ impl<L: Fn() -> Command> Turns<L> {
         assert_eq!(self.json()["waiting"], Value::Array(Vec::new()));
     }
 
-    /// In each form of output, those who come next are first.
+    /// In every output format, the next waiters come first.
     pub(crate) fn who_waits_is_shown(self) {
         self.expect(&["acquire", "x", "--id", "first", "--slots", "2"]);
         self.expect(&["acquire", "x", "--id", "second", "--slots", "2"]);
@@ -154,8 +154,8 @@ impl<L: Fn() -> Command> Turns<L> {
         assert_eq!(waiters.each_mut().map(Kept::status), [0, 0]);
     }
 
-    /// Whoever says another number is told so, with EINVAL; a way to hold it that makes no sense is
-    /// an error in usage.
+    /// A contender with another number of slots is refused with EINVAL. A mode that makes no sense
+    /// is a usage error.
     pub(crate) fn what_cannot_be_is_refused(self) {
         self.expect(&["acquire", "x", "--id", "first", "--slots", "2"]);
         let before = self.json();

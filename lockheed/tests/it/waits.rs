@@ -1,4 +1,4 @@
-//! What is said of a wait: on a terminal, and where there is none.
+//! Reports on a wait, with and without a terminal.
 
 use std::{
     fs::{self, File},
@@ -14,7 +14,7 @@ use testkit::{eventually, process::Kept};
 
 use crate::support::Place;
 
-/// Starts a command whose standard error is in this file.
+/// Starts a command whose standard error goes to this file.
 fn logging(place: &Place, log: &str, arguments: &[&str]) -> Kept {
     let log = File::create(place.path(log)).unwrap();
     let mut command = place.lockheed(arguments);
@@ -33,7 +33,7 @@ fn a_wait_without_a_terminal_is_told_when_it_begins_changes_and_ends() {
     let waiter = logging(&place, "log", &["run", "x", "--", "true"]);
     let quiet = logging(&place, "quiet", &["-q", "run", "x", "--", "true"]);
     eventually("the beginning is told", || lines(&place, "log").len() == 1);
-    // The same holder is no news.
+    // The same holder is not reported again.
     for _ in 0..3 {
         place.expect(&["renew", "x", "--id", "a"], 0);
     }
@@ -52,7 +52,7 @@ fn a_wait_without_a_terminal_is_told_when_it_begins_changes_and_ends() {
         |id: &str| format!("[INFO  lockheed] lock x: waiting: it is held by \"{id}\" until 20");
     assert!(lines[0].starts_with(&until("a")), "{lines:?}");
     assert!(lines[1].starts_with(&until("b")), "{lines:?}");
-    // To the second.
+    // The time is shown to the second.
     assert!(
         lines[0].ends_with('Z') && !lines[0].contains('.'),
         "{lines:?}"
@@ -123,7 +123,7 @@ fn a_wait_on_a_terminal_is_one_line_of_its_width() {
         let mut bytes = [0; 4096];
         let read = screen.read(&mut bytes).unwrap();
         shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        // It comes in parts.
+        // The text comes in parts.
         shown.contains("left: waiting for lock x: it is") && shown.ends_with("\x1b[?7h")
     });
     drop(waiter);

@@ -1,4 +1,4 @@
-//! Who holds a lock, who ended a lease, or that there is none: what each command answers.
+//! What each command answers about holders, broken leases and missing locks.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
@@ -6,7 +6,7 @@ use testkit::{eventually, process::outcome};
 
 use crate::support::{LOCKHEED, Place};
 
-/// How a lock may be found.
+/// The situations in which a lock may be.
 const SITUATIONS: [&str; 6] = ["none", "free", "other", "ours", "over", "broken"];
 
 impl Place {
@@ -39,13 +39,13 @@ impl Place {
     }
 }
 
-/// Status, and words of standard output and standard error; none where nothing may be said.
+/// The status, and words in standard output and standard error; none if nothing may be said.
 type Answer = (i32, &'static [&'static str]);
 
 const NO_LOCK: Answer = (2, &["lockheed: lock x does not exist\n"]);
 const SILENT: Answer = (0, &[]);
 
-/// One command, and its answer in each situation.
+/// A command and its answer in each situation.
 fn answers(arguments: &[&str], expected: [Answer; 6]) {
     for (situation, (status, words)) in SITUATIONS.into_iter().zip(expected) {
         let place = Place::with(situation);
@@ -162,7 +162,7 @@ fn a_lease_that_is_over_by_its_own_word_is_ended_by_break() {
     let (code, _, stderr) = place.run(&["renew", "x", "--id", "us"]);
     assert_eq!(code, 116);
     assert!(stderr.contains("ended its lease with `break`"), "{stderr}");
-    // Whoever acquires it again has not lost it.
+    // A holder that acquires the lock again has not lost it.
     place.expect(&["acquire", "x", "--id", "us"], 0);
     place.expect(&["release", "x", "--id", "us"], 0);
     let (_, _, stderr) = place.run(&["renew", "x", "--id", "us"]);
@@ -178,7 +178,7 @@ fn delete_names_who_holds_the_lock() {
             SILENT,
             (16, &["lock x is held by \"other\" until 20"]),
             (16, &["lock x is held by \"us\" until 20"]),
-            // In a directory there is one clock.
+            // In a directory there is only one clock.
             SILENT,
             SILENT,
         ],
@@ -259,7 +259,7 @@ fn list_shows_a_lease_that_is_over_as_that() {
     assert!(free.contains("\"expired\":[]"), "{free}");
 }
 
-/// Every command on a directory that is not there, and on a lock that cannot be read.
+/// Every command on a missing directory, and on a lock that cannot be read.
 #[test]
 fn what_is_missing_or_spoilt_is_named() {
     let place = Place::new();
@@ -291,12 +291,12 @@ fn what_is_missing_or_spoilt_is_named() {
     }
 }
 
-/// A server that is away is that, whatever was asked.
+/// A server that is unreachable is reported as that, whatever was asked.
 #[test]
 fn an_api_server_that_is_away_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // Nobody listens there any more; the name makes it be looked up.
+    // Nobody listens there any more; the name has to be looked up.
     drop(listener);
     let server = format!("http://localhost:{port}");
     for arguments in [

@@ -1,4 +1,4 @@
-//! The thread that runs the scripts, one at a time, and what it shares with those who have news.
+//! The thread that runs the scripts one at a time, and the state that it shares with the observers.
 
 use std::{
     collections::VecDeque,

@@ -6,7 +6,7 @@ fn unknown() -> StoreError {
     StoreError::new(StoreErrorKind::Unknown, Errno::ETIMEDOUT, "no answer")
 }
 
-/// One that wants a lock that is not there, and what it writes.
+/// A contender that creates the lock, and the object it writes.
 fn creating() -> (Engine<Mutex>, Object) {
     let mut engine = contender(Wait::Forever);
     engine.handle(Input::Time, at(0));
@@ -16,7 +16,7 @@ fn creating() -> (Engine<Mutex>, Object) {
     (engine, object)
 }
 
-/// The same, when its answer was lost, and it looks what became of it.
+/// The same contender after its answer was lost, while it reads what happened.
 fn looking() -> (Engine<Mutex>, Object) {
     let (mut engine, object) = creating();
     engine.handle(Input::Written(Err(unknown()), None), at(1));
@@ -27,7 +27,7 @@ fn looking() -> (Engine<Mutex>, Object) {
     (engine, object)
 }
 
-/// More than half of the lease is gone when it is known that it was acquired.
+/// More than half of the lease has passed before the contender knows that it was acquired.
 #[test]
 fn a_lease_whose_write_took_long_is_extended_first() {
     for (answered, is_fresh) in [(14, true), (15, false), (20, false)] {
@@ -41,7 +41,7 @@ fn a_lease_whose_write_took_long_is_extended_first() {
     }
 }
 
-/// It is known by its nonce, and counts from when it was sent.
+/// The contender recognises its write by the nonce, and counts from when it was sent.
 #[test]
 fn a_write_whose_answer_was_lost_is_found_by_a_look() {
     let (mut engine, object) = looking();
@@ -56,7 +56,7 @@ fn a_write_whose_answer_was_lost_is_found_by_a_look() {
     );
 }
 
-/// The clock was shown when the answer was sent, which may be long ago when it comes.
+/// The clock was read when the answer was sent, which may be long before it arrives.
 #[test]
 fn a_lease_does_not_look_over_before_it_is() {
     let mut engine = contender(Wait::Forever);
@@ -70,7 +70,7 @@ fn a_lease_does_not_look_over_before_it_is() {
     assert!(!expired(33) && expired(35));
 }
 
-/// A holder whose extension, sent at 11 s, had no answer by 12 s; and the object with it.
+/// A holder whose extension was sent at 11 s and not answered by 12 s, and the object with it.
 fn in_doubt() -> (Engine<Mutex>, Object) {
     let (mut engine, _) = holder();
     engine.handle(Input::Time, at(11));
@@ -79,7 +79,7 @@ fn in_doubt() -> (Engine<Mutex>, Object) {
     (engine, extended)
 }
 
-/// It is not sent again.
+/// The extension is not sent again.
 #[test]
 fn an_extension_whose_answer_was_lost_counts_from_when_it_was_sent() {
     let (mut engine, extended) = in_doubt();
@@ -105,7 +105,7 @@ fn who_releases_in_doubt_looks_first() {
     assert!(matches!(asked[..], [Output::Read]), "{asked:?}");
 }
 
-/// There is something, which may be what was in doubt.
+/// An object exists, and may be the one whose creation is in doubt.
 #[test]
 fn who_cannot_fence_a_creation_off_looks() {
     let (mut engine, _) = creating();

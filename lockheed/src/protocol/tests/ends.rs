@@ -1,4 +1,4 @@
-//! How an attempt ends that does not get the lock, and why it says so.
+//! How a failed attempt ends, and what reason it gives.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn denied() -> StoreError {
     StoreError::new(StoreErrorKind::Denied, Errno::EACCES, "denied")
 }
 
-/// A lock that this one holds without an end.
+/// A lock that this holder has without an end.
 fn held_by(holder: &str, version: u64) -> Object {
     let mut record = Record::mutex("x");
     let lease = Lease::new(holder, Timestamp::NEVER, None);
@@ -25,7 +25,7 @@ fn asks(wait: Wait) -> Engine<Mutex> {
     engine
 }
 
-/// What it says of its end, if it has one.
+/// The reason that the engine gives for its end, if it has ended.
 fn end(engine: &mut Engine<Mutex>) -> Option<Failure<Mutex>> {
     outputs(engine).into_iter().find_map(|output| match output {
         Output::Tell(Event::Failed(why)) => Some(why),
@@ -33,7 +33,7 @@ fn end(engine: &mut Engine<Mutex>) -> Option<Failure<Mutex>> {
     })
 }
 
-/// What it says of its end when its wait is over.
+/// The reason that the engine gives when its wait is over.
 #[track_caller]
 fn too_late(mut engine: Engine<Mutex>) -> String {
     engine.handle(Input::Time, at(5));
@@ -55,7 +55,7 @@ fn a_wait_that_is_over_says_what_was_in_the_way() {
     let mut waiting = asks(Wait::For(LIMIT));
     waiting.handle(read(Some(held_by("other", 7))), at(1));
     let obstacle = "it is held by \"other\" indefinitely";
-    // What fails later is not what kept the lock from it.
+    // A later failure is not what kept the contender from the lock.
     waiting.handle(Input::WatchEnded(None), at(2));
     waiting.handle(Input::Time, at(3));
     waiting.handle(Input::Read(Err(refused()), None), at(4));
@@ -94,7 +94,7 @@ fn a_store_that_never_answers_is_given_up_and_one_that_did_is_waited_for() {
     later.handle(Input::Time, at(100));
     assert!(!later.is_done());
 
-    // Who does not wait is done with one that does not answer any more, too.
+    // A contender that does not wait also gives up on a store that stops answering.
     let mut now = at(0);
     let mut hasty = contender(Wait::No).patient();
     hasty.handle(Input::Time, now);
@@ -162,7 +162,7 @@ fn what_is_denied_is_not_tried_again() {
     assert_eq!(releasing(refused()), (false, false));
 }
 
-/// A holder does without a watch, and looks from time to time.
+/// A holder manages without a watch and reads the lock from time to time.
 #[test]
 fn a_watch_that_is_denied_is_told_once_and_costs_no_lock() {
     let (mut engine, object) = holder();

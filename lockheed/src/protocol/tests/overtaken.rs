@@ -1,8 +1,8 @@
-//! An answer that something else was quicker than.
+//! Answers that arrive after a later event.
 
 use super::*;
 
-/// A claim on a free lock of this version, which is under way.
+/// A claim in flight on a free lock of this version.
 fn claiming(version: u64) -> (Engine<Mutex>, Object, Object) {
     let mut engine = contender(Wait::Forever);
     engine.handle(Input::Time, at(0));
@@ -18,7 +18,7 @@ fn claiming(version: u64) -> (Engine<Mutex>, Object, Object) {
     (engine, free, claim)
 }
 
-/// The watch tells of a state in which the lease is not there before the write is answered.
+/// Before the write is answered, the watch reports a state without the lease.
 #[test]
 fn a_lease_that_is_gone_when_its_write_is_answered_was_not_acquired() {
     let (mut engine, free, claim) = claiming(10);
@@ -27,7 +27,7 @@ fn a_lease_that_is_gone_when_its_write_is_answered_was_not_acquired() {
     engine.handle(written(claim, 20), at(1));
     let told = outputs(&mut engine);
     assert!(matches!(told[..], [Output::Read]), "{told:?}");
-    // The same when the whole object was deleted.
+    // The same when the object was deleted.
     let (mut engine, _, claim) = claiming(10);
     engine.handle(Input::Deleted(Version::new("30")), at(1));
     outputs(&mut engine);
@@ -36,7 +36,7 @@ fn a_lease_that_is_gone_when_its_write_is_answered_was_not_acquired() {
     assert!(matches!(told[..], [Output::Read]), "{told:?}");
 }
 
-/// It is heard when the lock is held already.
+/// The cancellation arrives when the lock is already held.
 #[test]
 fn a_cancellation_that_comes_late_takes_back_what_was_not_there_before() {
     let (mut engine, _, claim) = claiming(10);
@@ -48,7 +48,7 @@ fn a_cancellation_that_comes_late_takes_back_what_was_not_there_before() {
         panic!("{asked:?}");
     };
     assert!(record_of(released).unwrap().leases.is_empty());
-    // A lease of this ID that somebody has acquired before, and relies on, stays.
+    // A lease of this ID that existed before stays, because somebody relies on it.
     let mut again = contender(Wait::Forever);
     again.handle(Input::Time, at(2));
     outputs(&mut again);
@@ -65,7 +65,7 @@ fn a_cancellation_that_comes_late_takes_back_what_was_not_there_before() {
     assert!(again.is_done() && !asked.iter().any(writes), "{asked:?}");
 }
 
-/// Somebody of a crowd is faster each time. That is nobody's fault up to the tenth time in a row.
+/// In a crowd somebody is faster each time. Up to ten times in a row, that is normal.
 #[test]
 fn in_a_crowd_ten_writes_in_a_row_may_meet_others() {
     let mut engine = contender(Wait::Forever);

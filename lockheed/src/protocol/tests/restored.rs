@@ -1,8 +1,8 @@
-//! A store that was put back to an earlier state, as from a backup.
+//! A store that was restored to an earlier state, as from a backup.
 
 use super::*;
 
-/// A store that was put back is what counts, however low its versions are.
+/// A restored store's state counts, however low its versions are.
 // Holds lockheed-9.
 #[test]
 fn who_reads_that_its_write_was_undone_has_lost_the_lock() {
@@ -41,8 +41,8 @@ fn who_reads_that_its_write_was_undone_has_lost_the_lock() {
     );
 }
 
-/// What was in doubt was to replace a version that is no more: nothing has to be written until
-/// there is a higher one.
+/// The write in doubt was to replace a version that no longer exists. Nothing has to be written
+/// before the store reaches a higher one.
 // Holds lockheed-9.
 #[test]
 fn who_releases_after_the_store_was_put_back_writes_nothing() {
@@ -73,7 +73,7 @@ fn who_releases_after_the_store_was_put_back_writes_nothing() {
     );
 }
 
-/// So that what is there now is older than the deletion.
+/// The state after the restore is older than the deletion.
 // Holds lockheed-9.
 #[test]
 fn a_store_that_was_put_back_to_before_a_deletion_is_believed() {
@@ -115,7 +115,7 @@ fn a_store_that_was_put_back_to_before_a_deletion_is_believed() {
     );
 }
 
-/// A watch may say nothing before it comes to the version from which it was begun.
+/// A watch may stay silent until the store reaches the version from which it was started.
 // Holds lockheed-9.
 #[test]
 fn a_watch_begins_again_from_what_there_is_now() {
@@ -137,7 +137,8 @@ fn a_watch_begins_again_from_what_there_is_now() {
     outputs(&mut waiter);
     waiter.handle(read(Some(held(900))), at(0));
     outputs(&mut waiter);
-    // When the lease should be over, it tries to claim, which shows that there is another state.
+    // When the lease should have expired, the contender tries to claim, which reveals the other
+    // state.
     let mut all = Vec::new();
     for _ in 0..10 {
         let now = waiter.wake_at().unwrap_or(at(60));
@@ -158,7 +159,7 @@ fn a_watch_begins_again_from_what_there_is_now() {
     assert!(all.iter().any(begins), "{all:?}");
 }
 
-/// Nobody has told of a deletion: there is nothing, and then an object with lower versions.
+/// No watch reports a deletion: there is no object, and then one with lower versions.
 #[test]
 fn a_store_that_was_put_back_to_when_there_was_nothing_is_believed() {
     let mut waiter = contender(Wait::Forever);

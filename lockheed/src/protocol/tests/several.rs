@@ -1,4 +1,4 @@
-//! What a lock means to one of several who hold it, or wait for it in turn.
+//! What a lock means for one of several holders or waiters.
 
 use super::*;
 use crate::members::GROUP;
@@ -36,7 +36,8 @@ pub(super) fn in_turn(mode: Mode) -> Contender {
     }
 }
 
-/// A lock with leases that end so many seconds from the beginning, of so many seconds.
+/// A lock with leases that end this many seconds from the beginning and have this length in
+/// seconds.
 pub(super) fn held(mode: Mode, leases: &[(&str, u64, u64)]) -> Record {
     let mut record = Record::mutex("x");
     record.mode = mode;
@@ -96,7 +97,8 @@ fn who_is_in_the_way_is_said_with_how_many_and_until_when() {
         format!("held by \"a\" and 2 others until {}", until(30))
     );
     assert_eq!(room, Some(at(30)));
-    // By its own word it was over before it was seen, by no more than clocks may differ.
+    // By its own time the lease had expired before it was seen, but by no more than clocks may
+    // differ.
     let alone = held(Mode::Exclusive, &[("a", 1, 40)]);
     for (seconds, is_past) in [(0, false), (1, true), (2, true)] {
         let (text, room) = by(of_one("me"), &alone, seconds);
@@ -126,11 +128,11 @@ fn a_lock_is_held_in_one_way_at_a_time() {
     assert_eq!(refuses(wants(Mode::Shared), &alone), None, "it waits");
     let free = held(Mode::Shared, &[]);
     assert_eq!(refuses(wants(slots(2)), &free), None);
-    // Those who come first count like those who hold it.
+    // Earlier waiters count like holders.
     let waiting = object(&free, &[("a", Mode::Shared)]);
     let verdict = seen(in_turn(slots(2)), &waiting, 0).verdict(now(1));
     assert!(matches!(verdict, Verdict::Impossible(_)), "{verdict:?}");
-    // Whoever holds it holds it in that way, until that lease is over.
+    // A holder keeps its mode until its lease has expired.
     let ours = held(Mode::Shared, &[("me", 30, 30)]);
     assert_eq!(
         refuses(of_one("me"), &ours),
@@ -138,7 +140,7 @@ fn a_lock_is_held_in_one_way_at_a_time() {
     );
     let over = held(Mode::Shared, &[("me", 0, 30)]);
     assert_eq!(refuses(of_one("me"), &over), None);
-    // Whoever renews asks for nothing else.
+    // A contender that only renews asks for no other mode.
     let renewing = seen(of_one("me"), &object(&ours, &[]), 0).renewing();
     let verdict = renewing.verdict(now(1));
     assert!(matches!(verdict, Verdict::Ours(_)), "{verdict:?}");
@@ -164,7 +166,7 @@ fn who_acquires_leaves_those_there_who_hold_it_too() {
     let two = held(slots(3), &[("a", 30, 30), ("b", 40, 40), ("old", 1, 1)]);
     let late = |contender, record: &Record| claimed(contender, &object(record, &[])).0;
     assert_eq!(ids(&late(wants(slots(3)), &two)), "a b me");
-    // One that is forced in takes the place of the one that would end first.
+    // A holder that is forced in replaces the one whose lease would end first.
     assert_eq!(
         ids(&late(
             wants(slots(2)),
@@ -225,7 +227,7 @@ fn what_is_no_mutex_is_refused() {
     }
 }
 
-/// A break is told to whoever it was done to, until that one holds the lock again.
+/// A break is reported to those whose leases it ended, until they hold the lock again.
 #[test]
 fn a_break_is_told_to_those_whose_leases_it_ended() {
     let mut broken = object(&held(Mode::Exclusive, &[]), &[]);

@@ -1,9 +1,8 @@
-//! What is told of a store that fails, and of a lock that is lost.
+//! What is reported when a store fails, and when a lock is lost.
 
 use super::*;
 
-/// How often each of these is told: that the store is away, that it is back, that nothing is
-/// watched.
+/// How often each of these is reported: the store is away, the store is back, nothing is watched.
 fn told(engine: &mut Engine<Mutex>) -> [usize; 3] {
     let outputs = outputs(engine);
     let count = |is: fn(&Event<Mutex>) -> bool| {
@@ -17,7 +16,7 @@ fn told(engine: &mut Engine<Mutex>) -> [usize; 3] {
     ]
 }
 
-/// Comes again at the time at which it wants to.
+/// Wakes the engine at the time it asks for.
 fn wake(engine: &mut Engine<Mutex>) -> BootInstant {
     let now = engine.wake_at().unwrap();
     engine.handle(Input::Time, now);
@@ -39,7 +38,7 @@ fn a_store_is_back_when_what_failed_works_again() {
     assert_eq!(told(&mut engine), [0, 1, 0]);
     engine.handle(Input::Written(Err(refused()), None), now);
     assert_eq!(told(&mut engine), [1, 0, 0]);
-    // Reads that work do not make writes work.
+    // Successful reads do not make writes work.
     let unknown = StoreError::new(StoreErrorKind::Unknown, Errno::ETIMEDOUT, "no answer");
     let now = wake(&mut engine);
     engine.handle(Input::Written(Err(unknown), None), now);
@@ -66,7 +65,7 @@ fn a_watch_that_fails_thrice_in_a_row_is_told_once() {
     };
     assert_eq!(ended(&mut engine, None, 6), 0);
     assert_eq!(often(&mut engine, 6), [0, 0, 1, 0]);
-    // One that has lasted shows that it works.
+    // A watch that has lasted shows that watching works.
     let mut kept = object;
     for (input, now) in [
         (Input::WatchEnded(Some(refused())), at(15)),
@@ -87,7 +86,7 @@ fn a_watch_that_fails_thrice_in_a_row_is_told_once() {
     assert_eq!(often(&mut engine, 16), [0, 1, 0, 0]);
 }
 
-/// Somebody has put another lease in the place of ours.
+/// Somebody has replaced our lease by another.
 #[test]
 fn a_lease_that_is_not_there_any_more_is_lost() {
     let (mut engine, object) = holder();
@@ -130,7 +129,7 @@ fn who_renews_keeps_the_length_that_is_there_unless_another_is_wanted() {
     }
 }
 
-/// So that those who met here do not meet again.
+/// Contenders that collided here must not collide again.
 #[test]
 fn a_place_in_a_crowd_is_written_after_a_pause() {
     let mut record = Record::mutex("x");
@@ -151,13 +150,13 @@ fn a_place_in_a_crowd_is_written_after_a_pause() {
     assert!(!outputs(&mut waiter).iter().any(is_write));
     let due = waiter.wake_at().unwrap();
     assert!(due > at(1) && due < at(6), "{due:?}");
-    // What happens meanwhile makes it neither sooner nor later.
+    // Other events do not change the time.
     waiter.handle(Input::Time, at(1));
     assert!(outputs(&mut waiter).is_empty());
     assert_eq!(waiter.wake_at(), Some(due));
     waiter.handle(Input::Time, due);
     writes(&mut waiter);
-    // It may have been done, so that something has to be taken back.
+    // The write may have been done, so it has to be taken back.
     let unknown = StoreError::new(StoreErrorKind::Unknown, Errno::ETIMEDOUT, "no answer");
     waiter.handle(Input::Written(Err(unknown), None), due);
     outputs(&mut waiter);

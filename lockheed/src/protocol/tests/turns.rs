@@ -1,4 +1,4 @@
-//! What a lock means to one of those who wait for it in turn.
+//! What a lock means for one of the waiters in its queue.
 
 use super::{
     several::{claimed, held, in_turn, judged, now, object, seen, slots, time},
@@ -36,7 +36,7 @@ fn a_place_counts_as_long_as_it_was_written_for() {
         None,
         "it does not wait in turn"
     );
-    // Those who have a place of their own know when there is nothing before it.
+    // Waiters with a place know when nobody is ahead of them.
     let placed = |id: &str| Contender {
         id: id.to_owned(),
         ..in_turn(Mode::Exclusive)
@@ -48,7 +48,7 @@ fn a_place_counts_as_long_as_it_was_written_for() {
     assert_eq!(turn("a", 1), (at(0), 0));
     assert_eq!(turn("b", 1), (at(0), 1));
     assert_eq!(turn("b", 60), (at(0), 0));
-    // A holder beside whom there is room for the first and not for the second.
+    // A holder that leaves room for the second waiter, but not for the first.
     let shared = held(Mode::Shared, &[("r", 300, 300)]);
     let waiting = object(&shared, &[("a", Mode::Exclusive), ("b", Mode::Shared)]);
     let reader = Contender {
@@ -62,7 +62,7 @@ fn a_place_counts_as_long_as_it_was_written_for() {
     );
 }
 
-/// Of those that were named, each leaves the others that were named before it the time to come.
+/// Each named waiter gives those named before it the time to come.
 #[test]
 fn who_was_named_comes_in_turn() {
     let record = held(
@@ -85,7 +85,7 @@ fn who_was_named_comes_in_turn() {
     );
 }
 
-/// A turn is counted from when there is room: since a lease is over, or gone.
+/// A turn counts from when there is room: since a lease expired or disappeared.
 #[test]
 fn there_is_room_since_the_last_change_that_made_some() {
     let two = held(slots(2), &[("a", 20, 20), ("b", 300, 300)]);
@@ -97,7 +97,7 @@ fn there_is_room_since_the_last_change_that_made_some() {
     let mut mutex = seen(in_turn(slots(2)), &waiting, 0);
     assert!(matches!(mutex.verdict(now(19)), Verdict::Held(..)));
     assert_eq!(since(&mutex, 25), at(20));
-    // What is renewed, or comes, makes no room.
+    // A renewed or new lease makes no room.
     let mut later = two.clone();
     later.leases.get_mut("b").unwrap().expires = time(310);
     mutex.observe(Some(&object(&later, &[("me", slots(2))])), now(26));
@@ -145,7 +145,7 @@ fn who_releases_names_the_next() {
     let (next, queue) = released(&two, 1);
     assert_eq!(next.leases["a"].granted, Some(0));
     assert_eq!(queue.waiters().len(), 1);
-    // The place of the first counts no more.
+    // The first waiter's place no longer counts.
     let (next, queue) = released(&two, 60);
     assert!(next.leases.contains_key("b") && queue.waiters().is_empty());
 }
@@ -164,13 +164,14 @@ fn a_place_is_written_when_it_is_due() {
     let nobody = object(&record, &[]);
     assert_eq!(due(of_one("me"), &nobody, 20), None);
     assert_eq!(due(fair(), &nobody, 20), after(20));
-    // Those who were named write now.
+    // The named waiters write now.
     let next = object(&named(record.clone(), &["a"]), &[]);
     let settled = at(10).since_boot() + Duration::from_millis(100);
     assert_eq!(due(fair(), &next, 20), Some(settled));
     let ours = object(&record, &[("me", Mode::Exclusive)]);
     assert_eq!(due(fair(), &ours, 20), after(30));
-    // Whoever comes nearer to the head writes a third of that place's time later, and is in time.
+    // A waiter that moves towards the head writes a third of its place's length later, which is in
+    // time.
     let mut mutex = seen(
         fair(),
         &object(&record, &[("b", Mode::Exclusive), ("me", Mode::Exclusive)]),
@@ -216,7 +217,7 @@ fn what_has_waited_is_noted_where_nobody_waits_in_turn() {
     assert_eq!(seen(of_one("me"), &object, 0).passed(&object), Some(4));
 }
 
-/// Tokens that only a version tells are written down before it changes.
+/// A token that only the version tells is recorded before the version changes.
 #[test]
 fn a_place_keeps_the_tokens_of_those_who_hold_the_lock() {
     let mut record = held(Mode::Exclusive, &[("a", 300, 300)]);

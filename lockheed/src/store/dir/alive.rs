@@ -1,4 +1,4 @@
-//! Whether a holder lives, as the kernel knows it.
+//! Whether a holder is alive, as far as the kernel knows.
 
 use std::{
     cell::OnceCell,
@@ -24,11 +24,11 @@ use crate::store::{StoreError, StoreErrorKind};
 
 pub(super) const HOLDERS: &str = ".holders";
 
-/// The random part of a number.
+/// How many bits of a number are random.
 const RANDOM_BITS: u32 = 21;
 
-/// A lock on a byte of `.holders` that nobody else has. It is free when the last copy of this
-/// descriptor is closed, in whatever process.
+/// A lock on a byte of `.holders` that nobody else uses. The kernel frees it when the last copy of
+/// this descriptor is closed, in whatever process.
 #[derive(Debug)]
 pub struct ProofOfLife {
     file: File,
@@ -40,7 +40,7 @@ pub struct ProofOfLife {
 pub(super) enum Life {
     Alive,
     Dead,
-    /// It proved its life by a file that is not there any more, or that may not be asked.
+    /// The file with its proof no longer exists, or may not be read.
     Unknown,
 }
 
@@ -61,27 +61,27 @@ impl ProofOfLife {
         Err(StoreError::new(kind, Errno::EAGAIN, text))
     }
 
-    /// What a lease names it by: which byte it is, and of which file.
+    /// The number by which a lease names it: it encodes the byte and the file.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 }
 
-/// Hand it to another process, and that proves the holder's life too.
+/// A process that receives this descriptor proves the holder's life too.
 impl AsFd for ProofOfLife {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-/// The holders' bytes, to be asked about: the file is opened once for all of them.
+/// Checks holders' bytes, and opens the file once for all of them.
 pub(super) struct Holders<'a> {
     files: &'a Files,
     file: OnceCell<Result<Marked, StoreError>>,
 }
 
-/// The file, and its mark.
+/// The file and its mark.
 type Marked = (File, u32);
 
 impl<'a> Holders<'a> {
@@ -92,7 +92,7 @@ impl<'a> Holders<'a> {
         }
     }
 
-    /// Whether the holder with this number lives.
+    /// Whether the holder with this number is alive.
     pub(super) fn life(&self, number: u64) -> Life {
         let (file, mark) = match self.file.get_or_init(|| self.open()) {
             Ok(marked) => marked,
@@ -117,7 +117,7 @@ impl<'a> Holders<'a> {
     }
 }
 
-/// Whether any holder is known to live: then it is still the boot in which it got its lock.
+/// Whether any holder is known to be alive. If so, this is still the boot in which it got its lock.
 pub(super) fn is_any(files: &Files) -> bool {
     let Ok(file) = files.open_to_ask(HOLDERS) else {
         return false;
@@ -127,8 +127,8 @@ pub(super) fn is_any(files: &Files) -> bool {
     asked.is_ok() && i32::from(all.l_type) != libc::F_UNLCK
 }
 
-/// What `/proc/locks` shows (`proc_locks(5)`), for those who may not open the file; they cannot
-/// write to the directory either, and only show what they find.
+/// What `/proc/locks` shows (`proc_locks(5)`), for users who may not open the file. They cannot
+/// write to the directory either, and only display the result.
 fn shown(number: u64) -> Life {
     let Ok(locks) = fs::read_to_string("/proc/locks") else {
         return Life::Unknown;
@@ -145,20 +145,20 @@ fn shown(number: u64) -> Life {
     }
 }
 
-/// Tells this file from another of the name: as long as somebody has it open, no other file has its
+/// Distinguishes this file from others of the same name: while it is open, no other file has its
 /// inode number.
 fn mark(file: &File) -> u32 {
     let inode = file.metadata().map_or(0, |file| file.ino());
-    // All of it, where inode numbers have 32 bits.
+    // The whole number, if inode numbers have 32 bits.
     u32::try_from((inode ^ inode >> 32) & u64::from(u32::MAX)).unwrap_or_default()
 }
 
-/// Fits a file offset, and a double, which is what some JSON readers make of a number.
+/// Fits a file offset, and also a double, which some JSON readers use for numbers.
 fn number(mark: u32, random: u64) -> u64 {
     u64::from(mark) << RANDOM_BITS | random >> (u64::BITS - RANDOM_BITS)
 }
 
-/// Beyond the end of the file, which stays empty.
+/// The byte is beyond the end of the file, which stays empty.
 fn byte(kind: Kind, number: u64) -> libc::flock {
     range(kind, number, 1)
 }

@@ -1,11 +1,12 @@
-//! `.counter`: the number of the last write, and a limit that is on the disk before a number up to
-//! it is given.
+//! `.counter`: the number of the last write, and a limit. The limit is on the disk before any
+//! number up to it is used.
 //!
-//! The number itself need not be on the disk: all processes of one boot see it in the kernel's
-//! cache. Where the limit is of another boot, the number on the disk may be too low, and counting
-//! goes on at the limit. So the disk is waited for once in [`STEP`] writes.
+//! The number itself need not be on the disk, because all processes of one boot see it in the
+//! kernel's cache. If the limit is from another boot, the number on the disk may be too low, so
+//! counting continues at the limit. In this way only one in [`STEP`] writes waits for the disk.
 //!
-//! Until a new limit is on the disk, its boot is zeros. A writer that finds zeros sets a new limit.
+//! Until a new limit is on the disk, its boot ID is zeros. A writer that finds zeros sets a new
+//! limit.
 
 use std::{fs::OpenOptions, os::unix::fs::FileExt, path::Path};
 
@@ -16,23 +17,23 @@ use crate::store::{StoreError, StoreErrorKind};
 
 const COUNTER: &str = ".counter";
 
-/// How many numbers one limit is good for.
+/// How many numbers one limit covers.
 const STEP: u64 = 1000;
 
-/// No counter is longer.
+/// The file is never longer than this.
 const LONGEST: u64 = 256;
 
 #[derive(Debug, PartialEq)]
 struct Counter {
     last: u64,
     limit: u64,
-    /// The boot that the limit was set in; zeros while it is not known to be on the disk, and empty
-    /// for a number that somebody wrote by hand.
+    /// The ID of the boot in which the limit was set. It is zeros until the limit is on the disk,
+    /// and empty if somebody wrote the number by hand.
     boot: String,
 }
 
-/// The next number, which is higher than all before, also than those of earlier boots. To be called
-/// under the guard.
+/// The next number. It is higher than all earlier ones, including those of earlier boots. The
+/// caller must hold the guard.
 pub(super) fn next(files: &Files) -> Result<u64, StoreError> {
     let path = files.path(COUNTER);
     let options = OpenOptions::new().read(true).write(true).clone();
@@ -72,9 +73,9 @@ pub(super) fn last(files: &Files) -> Result<u64, StoreError> {
     }
 }
 
-/// The state before the first write. A directory that has locks and no counter has lost it:
-/// beginning again would give tokens that were given before, and so would a directory that is made
-/// anew because a power loss took its name.
+/// The state before the first write. A directory with locks and no counter has lost it: starting
+/// again would repeat old tokens. So would a directory that is made anew after a power loss took
+/// its name, which is why that name is put on the disk first.
 fn begin(files: &Files) -> Result<Counter, StoreError> {
     if files.names()?.is_empty() {
         files
@@ -95,7 +96,8 @@ fn begin(files: &Files) -> Result<Counter, StoreError> {
 }
 
 impl Counter {
-    /// The state after the next write, and whether its limit is a new one; none after the highest.
+    /// The state after the next write, and whether it has a new limit; none after the highest
+    /// number.
     fn next(&self, boot: &str) -> Option<(Self, bool)> {
         let is_of_this_boot = self.boot == boot;
         let last = if is_of_this_boot {
@@ -121,7 +123,7 @@ impl Counter {
         ))
     }
 
-    /// The same with a limit that is not known to be on the disk.
+    /// The same state with its limit marked as not yet on the disk.
     fn unsynced(&self) -> Self {
         Self {
             boot: "0".repeat(self.boot.len()),
@@ -129,7 +131,7 @@ impl Counter {
         }
     }
 
-    /// The limit's line may be missing.
+    /// The line with the limit may be missing.
     fn parse(text: &[u8], path: &Path) -> Result<Self, StoreError> {
         let parse = || {
             let mut lines = str::from_utf8(text).ok()?.strip_suffix('\n')?.split('\n');
@@ -158,7 +160,7 @@ impl Counter {
         })
     }
 
-    /// Always of the same length in one boot, so that the file never grows.
+    /// The text has the same length throughout one boot, so the file never grows.
     fn to_text(&self) -> String {
         format!("{:020}\n{:020} {}\n", self.last, self.limit, self.boot)
     }

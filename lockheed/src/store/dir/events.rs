@@ -1,4 +1,4 @@
-//! What `inotify(7)` tells of the directory.
+//! Events of the directory from `inotify(7)`.
 
 use std::mem;
 
@@ -13,11 +13,11 @@ use crate::store::{Scope, StoreError, StoreErrorKind};
 /// The events of the directory.
 #[derive(Debug, Default)]
 pub(super) enum Events {
-    /// There are none: the user has too many watches already.
+    /// There are no events: the user already has too many watches.
     #[default]
     Missing,
     Told(AsyncFd<Pollable<Inotify>>),
-    /// The kernel keeps them, and they wake nobody.
+    /// The kernel queues the events, and they wake nobody.
     Kept(Inotify),
 }
 
@@ -42,7 +42,7 @@ impl Events {
         !matches!(self, Self::Missing)
     }
 
-    /// Lets them wake nobody until they are asked for.
+    /// Stops events from waking anybody until somebody asks for them.
     pub(super) fn keep(&mut self) {
         *self = match mem::take(self) {
             Self::Told(events) => Self::Kept(events.into_inner().into_inner()),
@@ -50,7 +50,7 @@ impl Events {
         };
     }
 
-    /// Returns when something has happened that concerns these locks.
+    /// Returns when something has happened to these locks.
     pub(super) async fn next(
         &mut self,
         store: &DirStore,
@@ -105,7 +105,7 @@ fn meaning(event: &InotifyEvent, scope: &Scope) -> Meaning {
         _ if event.mask.intersects(gone) => Meaning::Gone,
         Some(HOLDERS) => Meaning::MaybeDead,
         Some(file) if is_other(file) => Meaning::Nothing,
-        // Also when events were lost, and no name is told.
+        // Also covers lost events, which have no name.
         _ => Meaning::Changed,
     }
 }
@@ -120,7 +120,7 @@ fn inotify(store: &DirStore) -> Result<AsyncFd<Pollable<Inotify>>, StoreError> {
         | AddWatchFlags::IN_ONLYDIR;
     let added = inotify.add_watch(store.path(), flags);
     added.map_err(|failure| match failure {
-        // The limit of watches, not of the disk.
+        // This is the limit of inotify watches, not of the disk.
         nix::errno::Errno::ENOSPC => error(nix::errno::Errno::EMFILE),
         failure => error(failure),
     })?;

@@ -1,4 +1,4 @@
-//! The files of the directory, and how they are changed so that none is ever half-written.
+//! The files of the directory, which are changed so that none is ever half-written.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -22,16 +22,17 @@ use crate::{
     store::{StoreError, StoreErrorKind},
 };
 
-/// What a lock's file is called after.
+/// The suffix of a lock's file name.
 const SUFFIX: &str = ".json";
 
-/// The longest name of a lock. A file's has 255 bytes, and is written under a longer one first.
+/// The longest name of a lock. A file name has at most 255 bytes, and temporary names are longer.
 const LONGEST: usize = 244;
 
-/// No lock is larger: four times what a ConfigMap may have.
+/// The largest lock: four times as much as a ConfigMap may have.
 const LARGEST: u64 = 4 << 20;
 
-/// How long another writer is waited for. One takes as long as the disk does, unless it is stopped.
+/// How long to wait for another writer. A writer takes as long as the disk does, unless it is
+/// stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const GUARD: &str = ".guard";
@@ -45,11 +46,11 @@ pub(super) struct Files {
     boot: String,
 }
 
-/// While this lives, nobody else writes.
+/// The right to write: nobody else writes while this exists.
 pub(super) struct Guard(Flock<File>);
 
 impl Files {
-    /// Of a directory that is there.
+    /// Opens an existing directory.
     pub(super) fn open(dir: PathBuf) -> Result<Self, StoreError> {
         let metadata = fs::metadata(&dir).map_err(|error| failed("open", &dir, error))?;
         if !metadata.is_dir() {
@@ -63,7 +64,7 @@ impl Files {
         Ok(Self { dir, sharing, boot })
     }
 
-    /// The boot as this process sees it.
+    /// The boot ID as this process sees it.
     pub(super) fn boot(&self) -> &str {
         &self.boot
     }
@@ -92,7 +93,7 @@ impl Files {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The locks there are, in order.
+    /// The names of all locks, in order.
     pub(super) fn names(&self) -> Result<Vec<LockName>, StoreError> {
         let error = |error| failed("list", &self.dir, error);
         let mut names = Vec::new();
@@ -104,7 +105,7 @@ impl Files {
         Ok(names)
     }
 
-    /// The lock that a file of the directory is, if it is one.
+    /// The lock whose file this is, if it is a lock's file.
     pub(super) fn name_of(file: &str) -> Option<LockName> {
         let name = file.strip_suffix(SUFFIX)?;
         name.parse().ok().filter(|_| name.len() <= LONGEST)
@@ -119,7 +120,7 @@ impl Files {
             let file = self.open_shared(GUARD)?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(guard) if is_at(&guard, &path) => return Ok(Guard(guard)),
-                // Somebody has removed it, and others lock a new one.
+                // Somebody has removed the file, and others lock a new one.
                 Ok(_) => continue,
                 Err((_, nix::errno::Errno::EWOULDBLOCK)) => {}
                 Err((_, error)) => return Err(failed("lock", &path, error.into())),
@@ -136,9 +137,9 @@ impl Files {
         }
     }
 
-    /// Opens a file that all who may write to the directory lock, and makes it if need be. Whoever
-    /// may only read the directory cannot open it. Never with `O_CREAT` when it is there: for another
-    /// user's file in a sticky directory the kernel refuses that (`protected_regular`,
+    /// Opens a file that every writer locks, and creates it if needed. Users who may only read the
+    /// directory cannot open it. An existing file is never opened with `O_CREAT`: in a sticky
+    /// directory the kernel refuses that for another user's file (`protected_regular`,
     /// `proc_sys_fs(5)`).
     pub(super) fn open_shared(&self, file: &str) -> Result<File, StoreError> {
         let path = self.path(file);
@@ -166,12 +167,12 @@ impl Files {
         }
     }
 
-    /// Opens such a file to ask who has locked it, if it is there.
+    /// Opens such a file to ask who has locked it, if it exists.
     pub(super) fn open_to_ask(&self, file: &str) -> Result<File, StoreError> {
         open::open(OpenOptions::new().read(true), &self.path(file))
     }
 
-    /// Replaces a lock, whole or not at all.
+    /// Replaces a lock's file completely or not at all.
     pub(super) fn replace(
         &self,
         guard: &Guard,
@@ -190,7 +191,8 @@ impl Files {
         removed.map_err(|error| failed("remove", &path, error))
     }
 
-    /// That nobody has removed the guard's file since it was locked, so that another may write.
+    /// Checks that the guard's file still exists. If somebody removed it, another process may be
+    /// writing.
     fn check(&self, guard: &Guard) -> Result<(), StoreError> {
         let path = self.path(GUARD);
         if is_at(&guard.0, &path) {
@@ -201,20 +203,20 @@ impl Files {
         Err(StoreError::new(kind, Errno::ESTALE, text))
     }
 
-    /// Under a temporary name first, and on the disk before it gets its own. A name that is new is
-    /// on the disk too when this returns; of one that was there before, a crash leaves the old
-    /// content or the new one, and both are whole. To be called under the guard.
+    /// Writes the file under a temporary name and to the disk first, and then renames it. When this
+    /// returns, a new name is on the disk too. For an existing name, a crash leaves either the old
+    /// content or the new one, and both are complete. The caller must hold the guard.
     pub(super) fn write_whole(&self, file: &str, text: &str) -> Result<(), StoreError> {
         let (path, new) = (self.path(file), self.path(&format!(".{file}.new")));
         let write = || {
-            // One that a killed writer left may be another user's.
+            // A file that a killed writer left may belong to another user.
             let _ = fs::remove_file(&new);
             let mut options = OpenOptions::new();
             let options = options.write(true).create_new(true).mode(0o644);
             let mut written = options.open(&new)?;
             self.sharing.apply(&written)?;
             written.write_all(text.as_bytes())?;
-            // The mode too, so that after a power loss those may open it who might before.
+            // The mode is on the disk too, so after a power loss the same users can open the file.
             written.sync_all()?;
             let is_new = fs::symlink_metadata(&path).is_err();
             fs::rename(&new, &path)?;
@@ -226,13 +228,13 @@ impl Files {
         })
     }
 
-    /// The names in the directory are on the disk when this returns.
+    /// Puts the names in the directory on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
 
-    /// The directory's own name is on the disk when this returns, and those of the directories
-    /// above it, up to the root of its file system. Somebody may just have made them.
+    /// Puts the directory's own name on the disk, and those of its parents up to the root of its
+    /// file system, since somebody may just have created them.
     pub(super) fn sync_above(&self) -> io::Result<()> {
         let id = |file: &File| file.metadata().map(|file| (file.dev(), file.ino()));
         let mut path = self.dir.clone();
@@ -254,7 +256,7 @@ impl Files {
         }
     }
 
-    /// In a sticky directory nobody can replace what is another user's, `unlink(2)`.
+    /// In a sticky directory nobody can replace another user's file, `unlink(2)`.
     fn explain(&self, error: StoreError) -> StoreError {
         let is_sticky = || fs::metadata(&self.dir).is_ok_and(|dir| dir.mode() & 0o1000 != 0);
         if error.errno() != Errno::EPERM || !is_sticky() {
@@ -268,7 +270,7 @@ impl Files {
     }
 }
 
-/// Makes the directory and those above it, this one with this mode if there is one.
+/// Creates the directory and its parents; the directory gets this mode, if there is one.
 pub(super) fn make(dir: &Path, mode: Option<u32>) -> io::Result<()> {
     let Some(mode) = mode else {
         return fs::create_dir_all(dir);
@@ -277,7 +279,7 @@ pub(super) fn make(dir: &Path, mode: Option<u32>) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     match fs::DirBuilder::new().mode(0o700).create(dir) {
-        // The umask does not count.
+        // Sets the mode regardless of the umask.
         Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(mode)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(error) => Err(error),

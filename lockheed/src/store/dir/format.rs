@@ -1,4 +1,5 @@
-//! A lock as its file has it: the record's JSON, and under `store` what a ConfigMap has around it.
+//! The format of a lock's file: the record's JSON, and under `store` what a ConfigMap has around
+//! it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,21 +37,22 @@ struct Around {
     other: Map<String, Value>,
 }
 
-/// An object, and what the store knows beside.
+/// An object, and what else the store knows about it.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) object: Object,
-    /// The boot in which it was written; none for one that was made by hand.
+    /// The boot in which it was written; none if it was made by hand.
     boot: Option<String>,
     /// Where and when it was written, if it says so.
     pub(super) place: Option<Place>,
-    /// Which queue its waiters are in, see [`queue`](super::queue).
+    /// The number of its waiters' queue, see [`queue`](super::queue).
     pub(super) queue: u64,
-    /// Why what is around the record cannot be read, where that is so.
+    /// Why the part around the record cannot be read, if it cannot.
     pub(super) unreadable: Option<serde_json::Error>,
 }
 
-/// A text that is no lock is an object too, whose record cannot be read: whoever uses it says so.
+/// Reads a file. A text that is not a lock becomes an object whose record is unreadable, and its
+/// user reports that.
 pub(super) fn read(name: &LockName, text: &str) -> Read {
     let (record, around) = parse(text).unwrap_or((text.to_owned(), None));
     let mut object = Object::new(name);
@@ -113,13 +115,12 @@ pub(super) fn write(object: &Object, place: &Place, queue: u64) -> String {
     text
 }
 
-/// How many of those who wait are known to live: those who come next. To ask about all of a long
-/// queue each time takes long.
+/// How many of the next waiters are checked for life. Checking all of a long queue each time would
+/// take long.
 const NEXT: usize = 16;
 
-/// Drops the leases and the places in the queue that are void: those whose holder has died, and
-/// all of another boot. A holder that lives proves that it is the same boot, whatever that is
-/// called where it was written.
+/// Removes void leases and places in the queue: those of dead holders, and all from another boot. A
+/// living holder proves that it is still the same boot, whatever the file calls it.
 pub(super) fn drop_void(read: &mut Read, place: &Place, life: impl Fn(u64) -> Life) {
     let Ok(mut record) = read.object.record() else {
         return;
@@ -148,7 +149,7 @@ pub(super) fn drop_void(read: &mut Read, place: &Place, life: impl Fn(u64) -> Li
     }
 }
 
-/// Whether nobody holds it. One that cannot be read is not free.
+/// Whether nobody holds it. An unreadable lock is not free.
 pub(super) fn is_free(object: &Object) -> bool {
     object.record().is_ok_and(|record| record.leases.is_empty())
 }
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
     use crate::{Mode, Timestamp, fair::Waiter};
 
-    /// With a thousand in the queue, each of them would ask about all others at each change.
+    /// With a thousand in the queue, each would otherwise check all others at each change.
     #[test]
     fn of_those_who_wait_the_next_ones_are_known_to_live() {
         let mut queue = Queue::default();

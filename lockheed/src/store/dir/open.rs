@@ -1,5 +1,5 @@
-//! Opening files in a directory that others may write to: nothing that they put there leads this
-//! process elsewhere, makes it wait, or fills its memory.
+//! Opens files in a directory that others may write to. Nothing they put there can redirect this
+//! process, make it wait, or fill its memory.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,12 +14,13 @@ use nix::libc;
 use super::{failed, invalid};
 use crate::store::StoreError;
 
-/// Opens a regular file, if the path names one itself and not through a symbolic link.
+/// Opens a regular file; fails if the path is a symbolic link.
 ///
 /// # Errors
-/// `EINVAL` when there is something else; those of `open(2)`.
+/// `EINVAL` when it is not a regular file; otherwise as for `open(2)`.
 pub(super) fn open(options: &OpenOptions, path: &Path) -> Result<File, StoreError> {
-    // Opening a FIFO must not wait for its other end, nor that of a file for a lease, `fcntl(2)`.
+    // Opening must not wait for the other end of a FIFO, or for another process's file lease
+    // (`fcntl(2)`).
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let opened = options.clone().custom_flags(flags).open(path);
     let file = opened.map_err(|error| match error.errno() {
@@ -40,10 +41,10 @@ pub(super) fn open(options: &OpenOptions, path: &Path) -> Result<File, StoreErro
     }
 }
 
-/// Opens a file whose content is to be changed in place: one that has no other name somewhere else.
+/// Opens a file to change its content in place. The file must have no other name elsewhere.
 ///
 /// # Errors
-/// As [`open`]; `EINVAL` when it has several names.
+/// As for [`open`]; `EINVAL` when it has several names.
 pub(super) fn open_to_change(options: &OpenOptions, path: &Path) -> Result<File, StoreError> {
     let file = open(options, path)?;
     let metadata = file
@@ -58,7 +59,7 @@ pub(super) fn open_to_change(options: &OpenOptions, path: &Path) -> Result<File,
     Ok(file)
 }
 
-/// Opens a file and reads it, if it has at most so many bytes.
+/// Opens a file and reads it, if it has at most this many bytes.
 ///
 /// # Errors
 /// As [`open`]; `EFBIG`; those of `read(2)`.
@@ -67,7 +68,7 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, StoreError> {
     read_all(&file, path, most)
 }
 
-/// The same of a file that is open and was not read before.
+/// The same for an open file that was not read before.
 ///
 /// # Errors
 /// `EFBIG`; those of `read(2)`.

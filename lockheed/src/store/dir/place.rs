@@ -1,4 +1,4 @@
-//! Where and when the directory is: its file system, this boot, this time namespace, and its epoch.
+//! Where and when the directory is: its file system, boot, time namespace, and epoch.
 
 use std::{
     fs,
@@ -15,19 +15,20 @@ use crate::store::{StoreError, StoreErrorKind};
 
 const CLOCK: &str = ".clock";
 
-/// No such file is longer.
+/// The longest file of this kind.
 const LONGEST: u64 = 4096;
 
 const MAY_NOT_WRITE: [Errno; 3] = [Errno::EACCES, Errno::EPERM, Errno::EROFS];
 
-/// How far the wall clock may have been set since the directory was first used in this boot, for
-/// the boot to be known by when it began.
+/// How far the wall clock may have been set since the directory was first used in this boot, if the
+/// start time is to identify the boot.
 const SAME_EPOCH: Duration = Duration::from_secs(10);
 
-/// The end of the year 9999, the last that a lock can have.
+/// The end of the year 9999, the last year that a lock can have.
 const LAST_EPOCH: Duration = Duration::from_secs(253_402_300_799);
 
-/// File systems that other machines share, by the magic numbers of `statfs(2)`: their locks and times are not those of one kernel.
+/// File systems that several machines share, by the magic numbers of `statfs(2)`. Their locks and
+/// times do not come from a single kernel.
 const SHARED: [(i64, &str); 8] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
@@ -39,20 +40,21 @@ const SHARED: [(i64, &str); 8] = [
     (0x0116_1970, "GFS2"),
 ];
 
-/// What the directory's time is counted by.
+/// What defines the directory's time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Place {
-    /// The kernel's ID of this boot: leases of another are void, since their holders are gone.
+    /// The kernel's ID of this boot. Leases of another boot are void, since their holders are gone.
     pub(super) boot: String,
-    /// `CLOCK_BOOTTIME` differs from one time namespace to another.
+    /// The time namespace, since `CLOCK_BOOTTIME` differs between namespaces.
     pub(super) time_namespace: String,
-    /// The time since 1970 when that clock was zero, as the wall clock had it when the directory was first used in this boot.
+    /// The wall-clock time since 1970 at which that clock was zero, as read when the directory was
+    /// first used in this boot.
     pub(super) epoch: Duration,
 }
 
 impl Place {
-    /// The one that the directory says, or a new one in a new boot.
+    /// The place that the directory records, or a new one in a new boot.
     pub(super) fn find(files: &Files) -> Result<Self, StoreError> {
         let kind =
             statfs(files.dir()).map_err(|error| failed("open", files.dir(), error.into()))?;
@@ -62,7 +64,7 @@ impl Place {
             return place.accept(&here, files);
         }
         let _guard = match files.guard() {
-            // Whoever may only look can do so before somebody has written it.
+            // Users who may only look can do so before somebody has written it.
             Err(error) if MAY_NOT_WRITE.contains(&error.errno()) => return Ok(here),
             guard => guard?,
         };
@@ -78,8 +80,8 @@ impl Place {
         Ok(place)
     }
 
-    /// Lets the directory say it again, if somebody has removed the file, and sees that it says
-    /// nothing else. To be called under the guard.
+    /// Writes the place again if somebody has removed the file, and checks that the directory
+    /// records no other place. The caller must hold the guard.
     pub(super) fn keep(&self, files: &Files) -> Result<(), StoreError> {
         match Self::read(files)? {
             Some(place) if place == *self => Ok(()),
@@ -93,7 +95,7 @@ impl Place {
     }
 
     fn here(files: &Files) -> Self {
-        // Kernels before 5.6 have none.
+        // Kernels before 5.6 have no time namespaces.
         let namespace = fs::read_link("/proc/self/ns/time").unwrap_or_default();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
@@ -103,8 +105,9 @@ impl Place {
         }
     }
 
-    /// Whether it is of this boot. A container may see another ID; but what a living holder has
-    /// locked was locked in this boot, and no other boot began when this one did.
+    /// Whether this place is from the current boot, even if a container sees another boot ID. A
+    /// living holder's lock proves that, and so does almost the same epoch: no two boots begin at
+    /// the same time.
     fn is_of(&self, here: &Self, files: &Files) -> bool {
         self.boot == here.boot
             || alive::is_any(files)
@@ -131,8 +134,8 @@ impl Place {
         })
     }
 
-    /// What the lock that was written last says, for when the file was removed: the leases are
-    /// counted by it.
+    /// The place that the newest lock records, for a directory whose file was removed: its leases
+    /// depend on it.
     fn of_locks(files: &Files) -> Result<Option<Self>, StoreError> {
         let names = files.names()?;
         let texts = names
@@ -161,7 +164,7 @@ impl Place {
 }
 
 fn refuse_shared(dir: &Path, kind: FsType) -> Result<(), StoreError> {
-    // The type is wider or narrower, signed or not, by architecture and C library.
+    // The type's width and sign depend on the architecture and the C library.
     #[allow(
         clippy::unnecessary_cast,
         clippy::cast_lossless,

@@ -1,12 +1,12 @@
-//! The queue of those who wait for a lock, kept by the kernel.
+//! The queue of waiters for a lock, which the kernel keeps.
 //!
-//! Each lock has a byte of `.waiting`. Whoever has locked it (`F_OFD_SETLK`, `fcntl_locking(2)`)
-//! has the turn: it sees what becomes of the lock, takes it when it is free, and keeps the turn
-//! until it has released it. The others wait for that byte in the kernel, in order of arrival. The
-//! kernel takes a process that is killed or stopped out of the queue.
+//! Each lock has a byte of `.waiting`. The waiter that has locked it (`F_OFD_SETLK`,
+//! `fcntl_locking(2)`) has the turn: it sees all changes of the lock, takes the lock when it is
+//! free, and keeps the turn until it has released it. The others wait in the kernel for that byte,
+//! in order of arrival. The kernel removes a process that is killed or stopped from the queue.
 //!
-//! Nothing depends on the queue but the order and the load: who has the turn and does nothing is
-//! passed after a while, by a queue with the next number, see [`DirWatch`](super::DirWatch).
+//! Only order and load depend on the queue. If the waiter with the turn does nothing, others pass
+//! it after a while through a queue with the next number, see [`DirWatch`](super::DirWatch).
 
 use std::{
     collections::BTreeMap,
@@ -33,28 +33,28 @@ use crate::{LockName, store::StoreError};
 
 const WAITING: &str = ".waiting";
 
-/// How much of a byte's offset is the number of the queue; the rest is the lock's.
+/// How many bits of a byte's offset are the number of the queue; the rest identify the lock.
 const NUMBER_BITS: u32 = 22;
 
-/// Enough for the one system call that the thread makes.
+/// Enough for the thread's single system call.
 const STACK: usize = 64 * 1024;
 
-/// One of the queues for a lock. There is one after the other.
+/// One of a lock's queues, which follow one another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Queue {
     pub(super) name: LockName,
     pub(super) number: u64,
 }
 
-/// This process's part in the queues.
+/// This process's turns and places in the queues.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     turns: Mutex<Vec<Queue>>,
-    /// Places that nobody here wants any more, and that cannot be left before it is their turn.
+    /// Places that nobody here wants any more, but that cannot be left before their turn comes.
     parked: Mutex<BTreeMap<Queue, Arc<Place>>>,
 }
 
-/// The turn in a queue; dropping it gives it to the next one.
+/// The turn in a queue; dropping it passes it on.
 #[derive(Debug)]
 pub(super) struct Turn {
     queue: Queue,
@@ -71,7 +71,7 @@ pub(super) struct Waiter {
     place: Arc<Place>,
 }
 
-/// What a waiter shares with the thread that waits for it.
+/// The state that a waiter shares with its thread.
 #[derive(Debug)]
 struct Place {
     state: Mutex<State>,
@@ -84,12 +84,12 @@ enum State {
         is_wanted: bool,
     },
     Granted(File),
-    /// The turn was passed on, or there will be none.
+    /// The turn was passed on, or will not come.
     Over,
 }
 
 impl Queues {
-    /// Takes the turn if nobody has it and nobody waits for it.
+    /// Takes the turn if nobody has it or waits for it.
     pub(super) fn try_turn(
         self: &Arc<Self>,
         files: &Files,
@@ -103,10 +103,10 @@ impl Queues {
         }
     }
 
-    /// Gets into the queue, by a thread that waits in the kernel.
+    /// Joins the queue, with a thread that waits in the kernel.
     ///
     /// # Errors
-    /// Those of `open(2)`; `EAGAIN` when there can be no thread.
+    /// Those of `open(2)`; `EAGAIN` when no thread can be started.
     pub(super) fn wait(
         self: &Arc<Self>,
         files: &Files,
@@ -162,7 +162,7 @@ impl Waiter {
         &self.queue
     }
 
-    /// Returns when it is its turn; none when there will be none.
+    /// Returns the turn when it comes; none if it will not come.
     pub(super) async fn turn(&mut self) -> Option<Turn> {
         loop {
             {
@@ -211,7 +211,7 @@ impl Place {
     }
 
     fn wait(&self, file: File, byte: &libc::flock) {
-        // A signal would cost the place in the queue.
+        // A signal would lose the place in the queue.
         let _ = SigSet::all().thread_block();
         let locked = loop {
             match fcntl(&file, FcntlArg::F_OFD_SETLKW(byte)) {
@@ -229,7 +229,7 @@ impl Place {
         self.changed.notify_one();
     }
 
-    /// Somebody wants the place that was given up; false when it is too late.
+    /// Takes back a place that was given up; false if it is too late.
     fn is_wanted_again(&self) -> bool {
         let mut state = lock(&self.state);
         let is_waiting = matches!(*state, State::Waiting { .. });
@@ -251,7 +251,7 @@ impl Queue {
         asked.is_ok() && i32::from(byte.l_type) != libc::F_UNLCK
     }
 
-    /// Two locks with the same byte would wait for each other's turns, and be passed.
+    /// If two locks had the same byte, each would wait for the other's turns, and be passed.
     fn byte(&self, kind: Kind) -> libc::flock {
         let number = self.number & ((1 << NUMBER_BITS) - 1);
         let start = hash(self.name.as_str()) >> (NUMBER_BITS + 1) << NUMBER_BITS | number;
@@ -259,7 +259,7 @@ impl Queue {
     }
 }
 
-/// FNV-1a, which is the same in every process and version.
+/// FNV-1a, which gives the same result in every process and version.
 fn hash(text: &str) -> u64 {
     let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
@@ -322,7 +322,7 @@ mod tests {
         drop(queues.wait(&files, &queue(0)).unwrap());
         let mut last = queues.wait(&files, &queue(0)).unwrap();
         drop(turn);
-        // Which of the two threads is first in the queue, nobody knows.
+        // Nobody knows which of the two threads is first in the queue.
         let both = async {
             tokio::join!(async { again.turn().await.map(drop) }, async {
                 last.turn().await.map(drop)

@@ -1,4 +1,4 @@
-//! Who may use what is made in the directory: whoever may write to the directory.
+//! Everybody who may write to the directory may use the files made in it.
 
 use std::{
     fs::{File, Metadata, Permissions},
@@ -6,16 +6,16 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, fchown},
 };
 
-/// The classes of users that may write to the directory, and its group.
+/// The directory's group, and the classes of users that may write to the directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sharing {
-    /// For each class of the directory's mode that may write, read and write.
+    /// Read and write permission for each class of users that may write to the directory.
     writers: u32,
     group: u32,
 }
 
 impl Sharing {
-    /// As this directory has it.
+    /// Reads this from the directory.
     pub(super) fn of(dir: &Metadata) -> Self {
         let writers = dir.mode() & 0o222;
         Self {
@@ -24,15 +24,16 @@ impl Sharing {
         }
     }
 
-    /// Lets all who may write to the directory use a file that was just made, whatever the umask
-    /// and the maker's group are.
+    /// Lets all who may write to the directory use a new file, whatever the umask and the maker's
+    /// group.
     pub(super) fn apply(self, file: &File) -> io::Result<()> {
         let made = file.metadata()?;
         let mut mode = made.mode() & 0o666 | self.writers;
         let is_for_group = mode >> 3 & 7 != mode & 7;
         if is_for_group && made.gid() != self.group && fchown(file, None, Some(self.group)).is_err()
         {
-            // The file's group is not the directory's, so its members are like all others.
+            // The file's group is not the directory's, so its members get the permissions of
+            // others.
             mode = mode & !0o070 | (mode & 0o007) << 3;
         }
         if made.mode() & 0o777 == mode {
@@ -41,10 +42,10 @@ impl Sharing {
         file.set_permissions(Permissions::from_mode(mode))
     }
 
-    /// Lets those use a file who may write to the directory, in case its maker was killed before
-    /// that was done, or a power loss undid it; and takes it from those who may only read it:
-    /// whoever can open it can lock it, `flock(2)`. An earlier version made it readable. Only the
-    /// owner can do that.
+    /// Repairs the permissions of a file, which only its owner can do. The maker may have been
+    /// killed before it set them, or a power loss may have undone them. Also withdraws permission
+    /// from users who may only read the directory, since everybody who can open a file can lock it
+    /// (`flock(2)`). An earlier version made the file readable.
     pub(super) fn repair(self, file: &File) -> io::Result<()> {
         let _ = self.apply(file);
         let mode = file.metadata()?.mode() & 0o777;

@@ -1,5 +1,5 @@
-//! Watching the directory: by `inotify(7)`, and by looking again now and then, for what it does not
-//! tell. Of those who wait for one lock only the one whose turn it is sees events.
+//! Watches the directory with `inotify(7)`, and looks from time to time for changes without events.
+//! Of those who wait for one lock, only the one with the turn sees events.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,19 +21,19 @@ use crate::{
     store::{Change, Object, Scope, StoreError, StoreErrorKind, Version, Watch},
 };
 
-/// How often it is looked at beside the events: they do not tell that another directory has come to
+/// How often to look in addition to events, which do not report that another directory has taken
 /// the path.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// How often whoever waits for its turn looks, since it sees no events.
+/// How often a waiter without the turn looks, since it sees no events.
 const IN_LINE: Duration = Duration::from_secs(1);
 
-/// How often where there are no events, since the user has too many watches already
+/// How often to look if there are no events, because the user has too many inotify instances
 /// (`max_user_instances`, `inotify(7)`).
 const OFTEN: Duration = Duration::from_millis(100);
 
-/// When to look after a holder may have died, each after the one before: a closed file is told
-/// before its locks are free, on a busy machine long before.
+/// When to look after a holder may have died, each counted from the look before. The event for a
+/// closed file comes before its locks are free, on a busy machine long before.
 const SOON: [Duration; 6] = [
     Duration::from_millis(1),
     Duration::from_millis(5),
@@ -43,48 +43,48 @@ const SOON: [Duration; 6] = [
     Duration::from_secs(2),
 ];
 
-/// How many of these looks are left out by those who all watch one lock, as in a fair queue: each
-/// holder that leaves wakes all of them.
+/// How many of these looks to skip if many watch one lock, as in a fair queue, where each holder
+/// that leaves wakes all of them.
 const TOGETHER: usize = 2;
 
-/// How long whoever has the turn may leave a free lock alone: then it is passed, since it may be
-/// stopped.
+/// How long the waiter with the turn may leave a free lock alone. After that others pass it, since
+/// it may be stopped.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The changes of a directory, or of one lock in it.
 ///
-/// Whoever watches one lock gets into the queue for it, unless it holds the lock by a write through
-/// the same store. It is told who holds the lock; that it is free, only when its turn has come, or
-/// when whoever has the turn leaves it free for a second.
+/// The watcher of one lock joins the queue for it, unless it holds the lock by a write through the
+/// same store. It always sees who holds the lock. It sees that the lock is free only when it has
+/// the turn, or when the waiter with the turn has left the lock free for a second.
 #[derive(Debug)]
 pub struct DirWatch {
     store: DirStore,
     scope: Scope,
     line: Line,
     written: Written,
-    /// Since when whoever has the turn leaves the lock free, in this version.
+    /// Since when the waiter with the turn has left the lock free, in this version.
     free: Option<(Version, Instant)>,
     events: Events,
     seen: BTreeMap<LockName, Object>,
-    /// What whoever watches knows. It is told all the same: the holder may have died since, which
-    /// makes no new version.
+    /// The version that the watcher knows. It is reported all the same, since the holder may have
+    /// died meanwhile, which makes no new version.
     since: Option<Version>,
     queue: VecDeque<Change>,
-    /// No look before that.
+    /// No look before this time.
     rest_until: Option<Instant>,
-    /// How many of the early looks are to come.
+    /// How many of the early looks remain.
     soon: usize,
-    /// It has been looked at once.
+    /// The first look has happened.
     begun: bool,
-    /// Something may have changed since it was last looked at; kept here, since a look may be given
-    /// up half-way.
+    /// Something may have changed since the last look. It is stored here because a look may be
+    /// abandoned halfway.
     due: bool,
 }
 
-/// Where in the queue it stands.
+/// The watch's place in the queue.
 #[derive(Debug)]
 enum Line {
-    /// It is not in a queue, and sees everything.
+    /// It is in no queue, and sees everything.
     Outside,
     Waiting(Waiter),
     /// It has the turn, and sees everything.
@@ -129,7 +129,7 @@ impl DirWatch {
         Ok(watch)
     }
 
-    /// Gets into the queue for a lock: this one, or the one that the lock names, if that is later.
+    /// Joins this queue, or a later one that the lock names.
     async fn line_up(&mut self, queue: Queue) -> Result<(), StoreError> {
         let holds = self
             .since
@@ -159,7 +159,7 @@ impl DirWatch {
         self.listen()
     }
 
-    /// Lets events come to whoever sees everything, and looks at what it has missed.
+    /// Enables events for a watch that sees everything, and looks for what it has missed.
     fn listen(&mut self) -> Result<(), StoreError> {
         self.due = true;
         if matches!(self.line, Line::Waiting(_)) {
@@ -174,7 +174,7 @@ impl DirWatch {
         self.written.borrow().get(name) == Some(version)
     }
 
-    /// Looks, and queues what is other than before, if it is to be told.
+    /// Looks, and queues the changes to report.
     async fn look(&mut self) -> Result<(), StoreError> {
         let (scope, first) = (self.scope.clone(), !self.begun);
         let look = move |store: &DirStore| store.sight(&scope, first);
@@ -190,7 +190,7 @@ impl DirWatch {
         Ok(())
     }
 
-    /// Whether what was seen is to be told to one whose turn it is not: a free lock is not.
+    /// Whether to report this to a waiter without the turn. A free lock is not reported.
     async fn concerns_a_waiter(
         &mut self,
         queue: &Queue,
@@ -220,8 +220,9 @@ impl DirWatch {
         Ok(false)
     }
 
-    /// Takes the turn in a later queue when whoever has it in this one leaves the lock free: in the
-    /// next one at first, and in the one after it if whoever has the turn there does no better.
+    /// Takes the turn in a later queue when the waiter with the turn leaves the lock free: in the
+    /// next queue first, and in the one after that if the waiter with the turn there does nothing
+    /// either.
     async fn pass(&mut self, queue: &Queue, version: Version) -> Result<(), StoreError> {
         let since = match &self.free {
             Some((known, since)) if *known == version => *since,
@@ -261,7 +262,7 @@ impl DirWatch {
         self.queue_gone(before, &Version::new(last.to_string()), first);
     }
 
-    /// What was there and is not; and a lock that was gone before it was first looked at.
+    /// Queues the deletions, including that of a lock that was gone before the first look.
     fn queue_gone(&mut self, before: BTreeMap<LockName, Object>, version: &Version, first: bool) {
         let mut gone: Vec<_> = before.into_values().collect();
         let known = first && self.since.is_some() && self.seen.is_empty();
@@ -369,8 +370,8 @@ mod tests {
     use super::*;
     use crate::store::Store as _;
 
-    /// Each holder that leaves closes its file: all who wait would look at once, and again and
-    /// again.
+    /// Each holder that leaves closes its file. Without this, all waiters would look at once,
+    /// several times.
     #[tokio::test]
     async fn those_who_wait_together_do_not_all_look_when_a_holder_leaves() {
         let dir = tempfile::tempdir().unwrap();

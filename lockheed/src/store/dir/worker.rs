@@ -1,5 +1,5 @@
-//! A thread for what blocks, there from the beginning: a holder's renewal needs no new one, which
-//! there may not be when the command under the lock has used them up (`RLIMIT_NPROC`).
+//! A thread for blocking work that exists from the start. A holder's renewal must not need a new
+//! thread, because the command under the lock may have used them all up (`RLIMIT_NPROC`).
 
 use std::{
     io,
@@ -13,20 +13,20 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// It ends when this is dropped and the work that was begun is done.
+/// Ends when this is dropped and the current work is done.
 #[derive(Debug)]
 pub(super) struct Worker(mpsc::Sender<Job>);
 
 impl Worker {
     /// # Errors
-    /// `EAGAIN` when there can be no thread.
+    /// `EAGAIN` when no thread can be started.
     pub(super) fn start() -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let work = move || {
-            // They are for the threads that wait.
+            // Signals are for the threads that wait.
             let _ = SigSet::all().thread_block();
             for job in queue {
-                // Whoever waits for it learns that it is gone.
+                // The caller notices that the work is gone.
                 let _ = catch_unwind(AssertUnwindSafe(job));
             }
         };
@@ -36,8 +36,8 @@ impl Worker {
         Ok(Self(jobs))
     }
 
-    /// Does the work after that of others; not at all when nobody waits for it any more. None when
-    /// it panicked.
+    /// Runs the work after all earlier work, or skips it if the caller no longer waits. None if the
+    /// work panicked.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

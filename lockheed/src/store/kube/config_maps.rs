@@ -10,16 +10,16 @@ use crate::{LockName, key::LONGEST_NAME};
 
 /// A store of ConfigMaps in one namespace of a Kubernetes cluster.
 ///
-/// Lock `x` is the ConfigMap `lockheed-x`, with the label `lockheed/lock`, and its `data.lock` is
-/// the lock as JSON. Whatever else the ConfigMap has is kept as it is. One that has the name and no
-/// `data.lock` was made beforehand, and is a lock that nobody holds. One that has `data.lock` and
-/// not the label is somebody else's, and is not touched.
+/// Lock `x` is the ConfigMap `lockheed-x` with the label `lockheed/lock`, and its `data.lock` is
+/// the lock as JSON. Everything else in the ConfigMap is kept. A ConfigMap of this name without
+/// `data.lock` was made beforehand, and is a lock that nobody holds. A ConfigMap with `data.lock`
+/// but without the label belongs to somebody else, and is left unchanged.
 pub type KubeStore = ClusterStore<ConfigMaps>;
 
 /// See [`KubeStore`].
 pub type KubeWatch = ClusterWatch<ConfigMaps>;
 
-/// Which ConfigMaps a [`KubeStore`] has.
+/// Selects the ConfigMaps of a [`KubeStore`].
 #[derive(Clone, Debug)]
 pub struct ConfigMaps {
     prefix: String,
@@ -34,12 +34,12 @@ impl Default for ConfigMaps {
 }
 
 impl KubeStore {
-    /// With another prefix of the ConfigMaps' names than `lockheed`. Only those who use the same
-    /// one exclude each other.
+    /// Uses another prefix for the ConfigMaps' names than `lockheed`. Only contenders with the same
+    /// prefix exclude each other.
     ///
     /// # Errors
-    /// `EINVAL` when a name cannot begin so, or when a name that is made from a key would not fit
-    /// any more.
+    /// `EINVAL` when a name cannot begin with the prefix, or when the prefix is too long for names
+    /// that are made from keys.
     pub fn with_prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
         const LONGEST_PREFIX: usize = LONGEST - "-".len() - LONGEST_NAME;
         if prefix.len() > LONGEST_PREFIX || prefix.parse::<LockName>().is_err() {

@@ -1,4 +1,4 @@
-//! What the locking logic makes of an answer of the API server.
+//! Converts the API server's answers to errors for the locking logic.
 
 use std::{error::Error as StdError, fmt};
 
@@ -7,7 +7,7 @@ use coord_kube::Error;
 
 use super::{StoreError, StoreErrorKind};
 
-/// Of a request that changes nothing.
+/// For a request that changes nothing.
 pub(super) fn of_read(error: Error) -> StoreError {
     let kind = match error.errno() {
         Errno::ENOENT if error.status().is_some() => StoreErrorKind::NotFound,
@@ -18,7 +18,7 @@ pub(super) fn of_read(error: Error) -> StoreError {
     store_error(kind, error)
 }
 
-/// Of a request that changes an object that was there.
+/// For a request that changes an existing object.
 pub(super) fn of_write(error: Error) -> StoreError {
     let kind = match (error.had_no_effect(), error.errno(), error.status()) {
         (false, ..) => StoreErrorKind::Unknown,
@@ -32,7 +32,8 @@ pub(super) fn of_write(error: Error) -> StoreError {
     store_error(kind, error)
 }
 
-/// Of a creation, for which there is no namespace when something is not found: to read again does not help.
+/// For a creation. "Not found" then means that there is no namespace, and reading again does not
+/// help.
 pub(super) fn of_create(error: Error) -> StoreError {
     if error.status() == Some(404) {
         store_error(StoreErrorKind::Invalid, error)
@@ -54,7 +55,7 @@ fn store_error(kind: StoreErrorKind, error: Error) -> StoreError {
     }
 }
 
-/// The source of an error whose own text is told already.
+/// The source of an error whose own text is already reported.
 #[derive(Debug)]
 struct Cause(Error);
 

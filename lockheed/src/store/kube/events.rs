@@ -11,38 +11,39 @@ use super::{
 };
 use crate::{LockName, Timestamp};
 
-/// What an Event says of a lock: a core/v1 Event, as client-go's recorder writes them, since
-/// kubectl sorts and counts these.
+/// An Event about a lock. It becomes a core/v1 Event in the form that client-go's recorder writes,
+/// since kubectl sorts and counts those.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectEvent {
-    /// Somebody should look at it: its type is `Warning`, and not `Normal`.
+    /// Somebody should look at it: its type is `Warning` instead of `Normal`.
     pub is_warning: bool,
     /// A word in camel case, such as `LockAcquired`.
     pub reason: String,
-    /// A sentence; what is beyond 1024 bytes is cut.
+    /// A sentence; everything beyond 1024 bytes is cut off.
     pub message: String,
-    /// Who says so.
+    /// The component that reports it.
     pub reporter: String,
-    /// When it was.
+    /// When it happened.
     pub at: Timestamp,
-    /// Tells it from all others of this lock: the same one is not recorded twice.
+    /// Distinguishes it from all other Events of this lock: the same Event is not recorded twice.
     pub nonce: u64,
 }
 
-/// As long as the API server takes it.
+/// The longest message that the API server accepts.
 const LONGEST_MESSAGE: usize = 1024;
 
-/// The same for the reporter.
+/// The longest reporter name that it accepts.
 const LONGEST_REPORTER: usize = 128;
 
 impl<K: ObjectKind> ClusterStore<K> {
-    /// The right that [`record`](Self::record) needs, beside that to get the object.
+    /// The permission that [`record`](Self::record) needs in addition to reading the object.
     pub const EVENT_RULE: Rule = Rule::new("create", "events");
 
-    /// Records this on the lock's object. Where that does not exist, on what would have its name.
+    /// Records this on the lock's object. If the object does not exist, records it under the
+    /// object's name.
     ///
     /// # Errors
-    /// Those of the two requests: `EACCES`, and of the server's.
+    /// The errors of the two requests: `EACCES`, and the server's.
     pub async fn record(&self, lock: &LockName, event: &ObjectEvent) -> Result<(), StoreError> {
         let name = self.name_of(lock)?;
         let uid = match self.get(lock).await {
@@ -98,7 +99,7 @@ impl<K: ObjectKind> ClusterStore<K> {
     }
 }
 
-/// At most so many bytes, and no part of a character.
+/// At most this many bytes, without splitting a character.
 fn cut(text: &str, length: usize) -> &str {
     let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
     &text[..ends.take_while(|end| *end <= length).last().unwrap_or(0)]

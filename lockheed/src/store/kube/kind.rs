@@ -1,4 +1,4 @@
-//! What differs between the kinds of objects that locks are kept in.
+//! What differs between the kinds of objects that store locks.
 
 use std::collections::BTreeMap;
 
@@ -7,43 +7,43 @@ use kube::core::{ApiResource, DynamicObject};
 use super::{Object, StoreError};
 use crate::{LockName, Timestamp};
 
-/// How locks are objects of one kind. It is sealed: other crates cannot implement it.
+/// How objects of one kind store locks. The trait is sealed: other crates cannot implement it.
 pub trait ObjectKind: sealed::Sealed + Clone + Default + Send + Sync + 'static {
-    /// What one is called.
+    /// The name of the kind.
     const NAME: &'static str;
     /// The plural name, with its API group, as [`coord_kube::Rule::new`] takes it.
     const RESOURCE: &'static str;
-    /// What tells a lock from other objects of the kind.
+    /// The label that distinguishes locks from other objects of the kind.
     const LABEL: Option<&'static str>;
 
-    /// What the client needs to know of the kind.
+    /// The client's description of the kind.
     fn resource() -> ApiResource;
 
-    /// The object's name, which is not checked yet.
+    /// The object's name, not checked yet.
     fn name_of(&self, lock: &LockName) -> String;
 
-    /// The lock that an object's name is for.
+    /// The lock that an object of this name stores.
     fn lock_of(&self, name: &str) -> Option<LockName>;
 
-    /// What an object says of a lock.
+    /// Reads a lock from an object.
     ///
     /// # Errors
     /// `EINVAL` when it is not a lock, or cannot be read as one.
     fn read(&self, lock: &LockName, found: DynamicObject) -> Result<Object, StoreError>;
 
-    /// The same of one that is gone, whatever it was.
+    /// Reads a deleted object, whatever it was.
     fn last(&self, lock: &LockName, found: DynamicObject) -> Object;
 
-    /// The object of a lock.
+    /// Builds the object of a lock.
     ///
     /// # Errors
-    /// `EINVAL` when that is not a lock.
+    /// `EINVAL` when the result would not be a lock.
     fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError>;
 
-    /// Whether nothing but the lock goes with the object of this name when it is deleted.
+    /// Checks that deleting the object of this name deletes nothing but the lock.
     ///
     /// # Errors
-    /// `EINVAL`: what else would go.
+    /// `EINVAL`, with what else would be deleted.
     fn check_deletable(&self, _name: &str, _lock: &Object) -> Result<(), StoreError> {
         Ok(())
     }
@@ -56,7 +56,7 @@ mod sealed {
     impl Sealed for super::super::Leases {}
 }
 
-/// Where an object is written, and when.
+/// Where and when an object is written.
 pub struct New<'a> {
     pub(super) name: &'a str,
     pub(super) namespace: &'a str,

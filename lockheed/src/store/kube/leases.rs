@@ -1,4 +1,4 @@
-//! Locks in Leases, shared with everybody whose leader election is client-go's.
+//! Locks in Leases, shared with all users of client-go's leader election.
 
 mod spec;
 #[cfg(test)]
@@ -13,16 +13,16 @@ use crate::LockName;
 
 /// A store of Leases (`coordination.k8s.io/v1`) in one namespace of a Kubernetes cluster.
 ///
-/// Lock `x` is the Lease `x`, and its fields are those that client-go's leader election reads and
-/// writes, so that whoever uses that, or does as it does, is excluded too, and excludes. What a
-/// lock has beyond these fields is in annotations. Every Lease of the namespace is a lock, whoever
-/// made it; none is changed that is not named.
+/// Lock `x` is the Lease `x`. Its fields are those of client-go's leader election, so lockheed and
+/// programs that use client-go, or do as it does, exclude each other. Everything else about a lock
+/// is in annotations. Every Lease of the namespace counts as a lock, whoever made it, but only
+/// Leases that you name are changed.
 ///
-/// client-go's holders are taken at their renewals, never at their clocks: such a lease is over
-/// when it was seen unchanged for its `leaseDurationSeconds`.
+/// A lease of client-go is judged by its renewals, never by its holder's clock: it is over once it
+/// was seen unchanged for its `leaseDurationSeconds`.
 pub type LeaseStore = ClusterStore<Leases>;
 
-/// Which Leases a [`LeaseStore`] has: all of its namespace.
+/// Selects the Leases of a [`LeaseStore`]: all of its namespace.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leases;
 

@@ -1,4 +1,4 @@
-//! What every object has that a lock is in, and what is kept of it as it came.
+//! The metadata of a lock's object, and the parts that are kept unchanged.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use kube::core::DynamicObject;
 use super::{New, Object, StoreError, Version, invalid};
 use crate::LockName;
 
-/// Takes what an object's metadata says of a lock.
+/// Takes the parts of an object's metadata that are about a lock.
 pub(super) fn take(lock: &LockName, found: &mut DynamicObject) -> Object {
     let metadata = &mut found.metadata;
     metadata.managed_fields = None;
@@ -21,13 +21,13 @@ pub(super) fn take(lock: &LockName, found: &mut DynamicObject) -> Object {
     }
 }
 
-/// Keeps what is left.
+/// Serializes the rest, which is kept.
 pub(super) fn keep(left: &DynamicObject) -> String {
-    // Strings as keys and no number that JSON has not: it can be written.
+    // The keys are strings and all numbers are valid JSON, so this cannot fail.
     serde_json::to_string(left).unwrap_or_default()
 }
 
-/// What was kept of a lock's object; none for a new one.
+/// The kept rest of a lock's object; none for a new object.
 pub(super) fn kept(kind: &str, lock: &Object) -> Result<Option<DynamicObject>, StoreError> {
     if lock.rest.is_empty() {
         return Ok(None);
@@ -41,7 +41,7 @@ pub(super) fn kept(kind: &str, lock: &Object) -> Result<Option<DynamicObject>, S
     })
 }
 
-/// Puts back what was taken.
+/// Puts the taken parts back.
 pub(super) fn put(into: &mut DynamicObject, new: &New<'_>, lock: &Object) {
     let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let metadata = &mut into.metadata;

@@ -14,8 +14,8 @@ use crate::{
 
 const KIND: &str = "ConfigMap";
 
-/// What a ConfigMap says of a lock. One that says nothing was made beforehand, and is free; one
-/// that says something, and has not the label, is somebody else's.
+/// Reads a lock from a ConfigMap. One without `data.lock` was made beforehand, and is free. One
+/// with `data.lock` but without the label belongs to somebody else.
 pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, StoreError> {
     let is_used = found.data["data"].get(RECORD).is_some();
     if is_used && !is_labelled(&found) {
@@ -24,8 +24,8 @@ pub(super) fn read(lock: &LockName, found: DynamicObject) -> Result<Object, Stor
     Ok(last(lock, found))
 }
 
-/// Whether nothing but the lock goes with the ConfigMap when it is deleted, as far as
-/// [`Object::rest`] tells.
+/// Checks that deleting the ConfigMap deletes nothing but the lock, as far as [`Object::rest`]
+/// tells.
 pub(super) fn check_deletable(name: &str, lock: &Object) -> Result<(), StoreError> {
     let Some(found) = metadata::kept(KIND, lock)? else {
         return Ok(());
@@ -53,7 +53,7 @@ fn no_lock(found: &DynamicObject) -> StoreError {
     ))
 }
 
-/// The same of one that is gone, whatever it was.
+/// Reads a deleted ConfigMap, whatever it was.
 pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
     let object = metadata::take(lock, &mut found);
     let data = take_data(&mut found.data);
@@ -65,7 +65,7 @@ pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
     }
 }
 
-/// The ConfigMap of a lock, with the label of all locks.
+/// Builds the ConfigMap of a lock, with the label of all locks.
 pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
     let mut new = metadata::kept(KIND, lock)?.unwrap_or_else(|| {
         let mut new = DynamicObject::new(at.name, &ApiResource::erase::<ConfigMap>(&()));
@@ -88,7 +88,7 @@ fn take_data(whole: &mut Value) -> BTreeMap<String, String> {
     let Some(Value::Object(data)) = data else {
         return BTreeMap::new();
     };
-    // The API server lets nothing but texts in.
+    // The API server accepts only strings here.
     let texts = data.into_iter().filter_map(|(key, value)| match value {
         Value::String(text) => Some((key, text)),
         _ => None,

@@ -1,4 +1,4 @@
-//! Answers that are lost, late, or not those of an API server.
+//! Answers that are lost or late, or do not come from an API server.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use lockheed::{Held, KubeStore, LeaseLost};
 
 use super::{Place, lock};
 
-/// Somebody else cannot have the lock.
+/// Checks that somebody else cannot acquire the lock.
 async fn assert_excluded(place: &Place, of: &str) {
     let error = lock(place.store().await, of, "other")
         .try_acquire()
@@ -18,7 +18,7 @@ async fn assert_excluded(place: &Place, of: &str) {
     assert_eq!(error.errno(), Errno::EBUSY, "{error}");
 }
 
-/// Somebody else can, with a higher token.
+/// Checks that somebody else can acquire it, with a higher token.
 async fn assert_free(place: &Place, of: &str, last: &Held) {
     let held = lock(place.store().await, of, "other")
         .try_acquire()
@@ -41,7 +41,7 @@ async fn acquire_behind(place: &Place, proxy: &Proxy) -> Held {
 async fn an_acquisition_whose_answer_is_lost_is_found_out() {
     let place = Place::new();
     let proxy = Proxy::start(&place.user);
-    // The first time the lock is created, then it is there.
+    // The first write creates the lock; later ones update it.
     for method in ["POST", "PUT"] {
         let writes = || {
             proxy
@@ -56,7 +56,7 @@ async fn an_acquisition_whose_answer_is_lost_is_found_out() {
         let record = place.record("x");
         assert_eq!(record.leases.keys().collect::<Vec<_>>(), ["us"]);
         assert_excluded(&place, "x").await;
-        // The write that was cut is the one that counts: it was not repeated.
+        // The write whose answer was cut off counts: it was not repeated.
         assert_eq!(writes(), before + 1, "{method}");
         held.release().await.unwrap();
         assert!(place.record("x").leases.is_empty());
@@ -116,7 +116,7 @@ async fn who_gives_up_with_a_write_under_way_leaves_no_lease_behind() {
         .unwrap();
     first.release().await.unwrap();
     let proxy = Proxy::start(&place.user);
-    // It arrives long after its sender has gone away.
+    // It arrives long after its sender has gone.
     proxy.next(
         1,
         |method, _| method == "PUT",
@@ -126,7 +126,7 @@ async fn who_gives_up_with_a_write_under_way_leaves_no_lease_behind() {
     let wanted = lock(store, "x", "us").request_timeout(Duration::from_secs(1));
     let result = wanted.acquire_within(Duration::from_secs(2)).await;
     if let Ok(held) = result {
-        // It was not given up: another write came through in time.
+        // It was not given up: another write succeeded in time.
         held.release().await.unwrap();
     }
     assert!(place.record("x").leases.is_empty());
@@ -266,7 +266,7 @@ async fn api_servers_whose_clocks_differ_exclude_all_the_same() {
         let waiting = lock(place.behind(waiter).await, "x", "other")
             .duration(length)
             .renew_interval(Duration::ZERO);
-        // Renewed three times, it stays held.
+        // After three renewals, it is still held.
         let error = waiting
             .acquire_within(length * 2)
             .await
@@ -274,7 +274,7 @@ async fn api_servers_whose_clocks_differ_exclude_all_the_same() {
             .unwrap_err();
         assert_eq!(error.errno(), Errno::ETIMEDOUT, "{error}");
         assert!(!held.is_lost());
-        // Held by somebody who renews no more, it is free at the end of its length.
+        // A lock whose holder no longer renews is free at the end of its lease.
         let deadline = held.deadline().unwrap();
         let id = held.id().to_owned();
         held.detach();

@@ -1,4 +1,4 @@
-//! Wall clocks that are wrong, and are set while a lock is held.
+//! Wall clocks that are wrong, or are set while a lock is held.
 
 use std::{process::Stdio, time::Duration};
 
@@ -11,7 +11,7 @@ use testkit::{
 
 use super::{Place, lockheed};
 
-/// The wall clock is used for one thing, the validity of certificates: those of the cluster last ten years.
+/// The wall clock has only one use, the validity of certificates. The cluster's last ten years.
 #[test]
 #[ignore = "no cluster"]
 fn a_shift_is_visible_to_the_program() {
@@ -31,7 +31,8 @@ fn a_shift_is_visible_to_the_program() {
     assert!(!done && error.contains("expired"), "{error}");
 }
 
-/// Writes down when it began, as a `CLOCK_BOOTTIME` in hundredths of a second, if the one before does not run.
+/// Logs when it started, as a `CLOCK_BOOTTIME` in hundredths of a second, if its predecessor no
+/// longer runs.
 const NEXT: &str = r#"if kill -0 $(cat pid) 2>/dev/null; then echo -1 >next; exit 1; fi
 cut -d' ' -f1 /proc/uptime | tr -d . >next"#;
 
@@ -41,7 +42,7 @@ cut -d' ' -f1 /proc/uptime | tr -d . >next"#;
 fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late() {
     const LEASE: Duration = Duration::from_secs(4);
     let (place, clocks) = (Place::new(), WallClocks::set_up());
-    // It serves plain HTTP, so that the certificates do not matter.
+    // The proxy serves plain HTTP, so the certificates do not matter.
     let proxy = Proxy::start(&place.user);
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
     for (name, of_holder, of_waiter) in [
@@ -66,7 +67,7 @@ fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late
         let mut holder = run("holder", "echo $$ >pid; exec sleep 1000");
         let pid = number_in(&at("pid"));
         let mut waiter = run("waiter", NEXT);
-        // While it is held, it is renewed, and the clocks are set to and fro.
+        // While the lock is held and renewed, the clocks are set back and forth.
         for step in [-3600, 7200, of_holder] {
             clocks.set("holder", step);
             std::thread::sleep(LEASE);

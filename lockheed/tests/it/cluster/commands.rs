@@ -12,7 +12,7 @@ use testkit::{eventually, process::Kept};
 
 use super::{Place, lockheed, lockheed_on};
 
-/// Status, standard output and standard error.
+/// Runs the binary and returns status, standard output and standard error.
 pub(super) fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let done = outcome(lockheed(kubeconfig).args(arguments));
     manual::schema::assert_printed(env!("CARGO_MANIFEST_DIR"), arguments, &done.1);
@@ -56,7 +56,7 @@ pub(super) fn hold_list_inspect_and_break(place: &Place) {
     ]);
     assert_eq!((status, &*error), (Some(0), ""));
     let token: u64 = token.trim().parse().unwrap();
-    // The same ID holds it still, with the same token.
+    // The same ID still holds it, with the same token.
     let again = on(&["acquire", "a", "--id", "me", "--duration", "1h"]);
     assert_eq!(again, (Some(0), format!("{token}\n"), String::new()));
     assert_eq!(
@@ -181,7 +181,7 @@ fn delete_needs_one_right_more_and_takes_no_held_lock() {
     assert_eq!(on(&["list", "-o", "name"]).1, "");
 }
 
-/// Applies the Role that `check` printed, and binds it to this user.
+/// Applies the Role that `check` printed, and binds this user to it.
 pub(super) fn grant(place: &Place, role: &str, user: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), role).unwrap();
@@ -237,7 +237,7 @@ fn a_role_for_one_lock_that_is_there_is_enough_for_it() {
     assert_eq!(run(&user, &["check", "x"]), silent);
     assert_eq!(run(&user, &["run", "x", "--", "true"]), silent);
 
-    // For another one it is not.
+    // The Role is not enough for another lock.
     let (status, role, error) = run(&user, &["check", "y"]);
     assert_eq!(status, Some(1), "{error}");
     assert!(
@@ -252,7 +252,7 @@ fn a_role_for_one_lock_that_is_there_is_enough_for_it() {
     grant(&place, &role, "one");
     assert_eq!(run(&user, &["check", "y"]), silent);
     assert_eq!(run(&user, &["run", "y", "--", "true"]), silent);
-    // Once it is there, nobody needs to create it.
+    // Once the object exists, nobody needs to create it.
     assert_eq!(run(&user, &["check", "y"]), silent);
 }
 

@@ -1,4 +1,4 @@
-//! The suite for every store, on this one.
+//! The conformance suite, on this store.
 
 use super::Place;
 
@@ -6,7 +6,7 @@ use super::Place;
 #[ignore = "no cluster"]
 async fn a_store_of_config_maps() {
     let place = Place::new();
-    // It deletes, too, for which the shipped Role has no right.
+    // The suite also deletes, which the shipped Role does not allow.
     let user = place.namespace.user(
         "deleter",
         &[(

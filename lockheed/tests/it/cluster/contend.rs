@@ -1,4 +1,5 @@
-//! Many processes on one lock: no two critical sections overlap, whatever happens to the API server meanwhile.
+//! Many processes on one lock: no two critical sections overlap, whatever happens to the API server
+//! meanwhile.
 
 use std::{
     fs,
@@ -15,8 +16,8 @@ use testkit::process::Kept;
 
 use super::{Place, holder, lockheed};
 
-/// One critical section. The directory would break another one's, the log is appended to (`O_APPEND`), and the counter loses what is
-/// counted at the same time.
+/// A critical section. An overlap would fail to make the directory, or lose a count in the counter.
+/// The log is appended to (`O_APPEND`).
 const SECTION: &str = r#"set -eu
 echo "begin $LOCKHEED_TOKEN $WORKER" >>log
 mkdir exclusive
@@ -26,13 +27,14 @@ echo $((count + 1)) >counter
 rmdir exclusive
 echo "end $LOCKHEED_TOKEN $WORKER" >>log"#;
 
-/// A process that runs so many sections, one after the other, each under the lock, and ends with the first that fails.
+/// A process that runs this many sections one after another, each under the lock. It ends with the
+/// first that fails.
 fn worker(mut lockheed: Command, directory: &Path, number: usize, sections: usize) -> Kept {
     lockheed.args(["-v", "run", "contended", "--duration", "10s", "--"]);
     worker_by(&lockheed, directory, number, sections)
 }
 
-/// The same by a program that runs the command that follows its arguments.
+/// The same, with another program that runs the command after its arguments.
 pub(super) fn worker_by(
     program: &Command,
     directory: &Path,
@@ -57,7 +59,8 @@ pub(super) fn worker_by(
     Kept::spawn(bash.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log))
 }
 
-/// Each section is whole before the next one begins, each worker did all of its own, tokens rise, and the workers did contend.
+/// Each section ends before the next one begins, each worker ran all of its own, tokens rise, and
+/// the workers did contend.
 fn check(directory: &Path, workers: usize, sections: usize) {
     let done = done(directory);
     assert_eq!(done.len(), workers * sections);
@@ -78,7 +81,7 @@ fn check(directory: &Path, workers: usize, sections: usize) {
     );
 }
 
-/// Whose the sections were, in order. Each is whole before the next one begins, and tokens rise.
+/// Whose the sections were, in order. Each ends before the next one begins, and tokens rise.
 pub(super) fn done(directory: &Path) -> Vec<usize> {
     let log = fs::read_to_string(directory.join("log")).unwrap();
     let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split(' ').collect()).collect();
@@ -91,7 +94,7 @@ pub(super) fn done(directory: &Path) -> Vec<usize> {
             };
             assert_eq!((begin[0], end[0]), ("begin", "end"), "sections overlap");
             assert_eq!(begin[1..], end[1..], "sections overlap");
-            // Programs that are not ours have none.
+            // Other programs have no tokens.
             if begin[1] != "-" {
                 let token: u64 = begin[1].parse().unwrap();
                 assert!(token > last, "token {token} after {last}");
@@ -145,7 +148,7 @@ fn twenty_processes_with_fifty_sections_each_never_overlap() {
     let start = |number| worker(place.lockheed(), directory.path(), number, 50);
     wait_for((0..20).map(start).collect(), directory.path());
     check(directory.path(), 20, 50);
-    // Nothing is left behind, and nobody's lease.
+    // Nothing is left behind, and no lease.
     assert!(place.record("contended").leases.is_empty());
 }
 
@@ -188,7 +191,7 @@ fn nor_do_those_of_ten_on_a_lease() {
     assert!(place.record("contended").leases.is_empty());
     let spec = &place.object("contended")["spec"];
     assert_eq!(spec["holderIdentity"], "");
-    // The first one made it.
+    // The first one created it.
     assert_eq!(spec["leaseTransitions"], 199);
 }
 

@@ -1,4 +1,4 @@
-//! What it costs: requests, counted by the API server, and the time of a hand-off.
+//! What a lock costs: requests, as counted by the API server, and the time of a hand-off.
 
 use std::{
     sync::Arc,
@@ -16,7 +16,7 @@ use super::{
     lock, store,
 };
 
-/// The verbs of one contender's requests, once there are so many of them.
+/// The verbs of one contender's requests, once there are this many.
 fn verbs(place: &Place, agent: &str, at_least: usize) -> Vec<String> {
     let ours = || -> Vec<Request> {
         let all = place.namespace.requests().into_iter();
@@ -48,7 +48,7 @@ async fn a_holder_makes_one_request_for_each_thing() {
         held.renew().await.unwrap();
         held.release().await.unwrap();
         let mut all = verbs(&place, "holder/1", before + 6).split_off(before);
-        // A watch is written down when it has begun, which may be a moment later.
+        // The server logs a watch when it has started, which may be a moment later.
         all.sort();
         let mut expected = vec!["get", write, "update", "update", "update", "watch"];
         expected.sort_unstable();
@@ -88,22 +88,23 @@ async fn a_waiter_waits_with_one_watch() {
     next.release().await.unwrap();
 }
 
-/// The moments of each hand-off: when the release began, and when the next one had it.
+/// The times of each hand-off: when the release began, and when the next holder had the lock.
 #[derive(Default)]
 struct Log {
     released: Option<Instant>,
     handoffs: Vec<Duration>,
 }
 
-/// How often each contender has the lock.
+/// How often each contender gets the lock.
 #[derive(Clone, Copy)]
 enum Turns {
     One,
-    /// Whoever had it waits for it again, until it was handed on so often.
+    /// A contender that had it waits for it again, until it was handed on this often.
     Until(usize),
 }
 
-/// Lets so many wait for a lock that is held, and then hand it on so many times. Gives the times, and the writes that were tried.
+/// Lets this many contenders wait for a held lock, and then hand it on this many times. Returns the
+/// times, and the number of writes that were tried.
 async fn contend(
     place: &Place,
     waiters: usize,
@@ -140,7 +141,7 @@ async fn contend(
     while log.lock().await.handoffs.len() < handoffs {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // Each hand-off has a release, too.
+    // Each hand-off also has a release.
     let tried = writes(place) - written - handoffs;
     for task in tasks {
         task.await.unwrap();
@@ -174,12 +175,12 @@ async fn contender(
         tokio::time::sleep(HELD).await;
         log.lock().await.released = Some(Instant::now());
         held.release().await.unwrap();
-        // Somebody else has it by then.
+        // By then somebody else has it.
         tokio::time::sleep(HELD).await;
     }
 }
 
-/// How many contenders wait or have waited.
+/// How many contenders are or were waiting.
 fn watching(place: &Place) -> usize {
     let requests = place.namespace.requests();
     requests
@@ -188,14 +189,13 @@ fn watching(place: &Place) -> usize {
         .count()
 }
 
-/// How many writes the server has been asked for.
+/// How many writes the server has received.
 fn writes(place: &Place) -> usize {
     let wrote = |request: &&Request| ["update", "create"].contains(&&*request.verb);
     place.namespace.requests().iter().filter(wrote).count()
 }
 
-/// The times of PUTs that come as releases do: a server that has rested is slower than one that is
-/// kept busy.
+/// The times of PUTs at the pace of releases, because an idle server is slower than a busy one.
 async fn puts(place: &Place) -> Vec<Duration> {
     let held = lock(place.store().await, "alone", "us")
         .acquire()
@@ -216,13 +216,14 @@ fn median(times: Vec<Duration>) -> Duration {
     quantiles(times).0
 }
 
-/// The median, and what at most one of a hundred exceeds.
+/// The median, and the value that at most one in a hundred exceeds.
 fn quantiles(mut times: Vec<Duration>) -> (Duration, Duration) {
     times.sort();
     (times[times.len() / 2], times[times.len() * 99 / 100])
 }
 
-/// The median of hand-offs among so many, one of whom holds the lock, in medians of a PUT.
+/// The median hand-off among this many contenders, one of which holds the lock, as a multiple of a
+/// PUT's median.
 async fn hand_off(place: &Place, contenders: usize) -> f64 {
     let put = median(puts(place).await);
     let (handoffs, _) = contend(place, contenders, Turns::Until(60), false).await;
@@ -238,17 +239,18 @@ async fn hand_off(place: &Place, contenders: usize) -> f64 {
 #[ignore = "no cluster"]
 async fn a_hand_off_among_ten_costs_a_few_writes_of_time() {
     let place = Place::new();
-    // This one is only told: between two, a busy machine is what is measured.
+    // This one is only reported: between two, it would measure how busy the machine is.
     hand_off(&place, 2).await;
     let mut ratios = Vec::new();
-    // Another test may keep this machine busy at one time; a lock that polls would be slow at every time.
+    // Another test may keep the machine busy at some time, but a lock that polls would always be
+    // slow.
     while !ratios.iter().any(|ratio| *ratio <= 4.0) {
         assert!(ratios.len() < 5, "{ratios:.1?} times a PUT");
         ratios.push(hand_off(&place, 10).await);
     }
 }
 
-/// A process that waits for a lock, gets it, and runs a command while it holds it.
+/// A process that waits for a lock, acquires it, and runs a command under it.
 fn run(kubeconfig: &std::path::Path, place: &Place, name: &str) -> Kept {
     let end = place
         .namespace
@@ -256,7 +258,7 @@ fn run(kubeconfig: &std::path::Path, place: &Place, name: &str) -> Kept {
         .join(format!("{}-{name}", place.namespace.name()));
     let script = format!("while ! [ -e {} ]; do sleep 0.1; done", end.display());
     let mut command = super::lockheed(kubeconfig);
-    // A busy machine may answer late; what is not answered in a sixth of this costs the connection.
+    // A busy machine may answer late. A request that takes a sixth of this breaks the connection.
     command.args(["run", "x", "--duration", "15s", "--", "sh", "-c", &script]);
     Kept::spawn(&mut command)
 }
@@ -288,7 +290,7 @@ fn a_process_has_one_connection_while_it_waits_takes_over_and_holds() {
     };
     holders(1);
     let mut second = run(&fronts[1].kubeconfig(&place.user), &place, "second");
-    // It waits, while the first one renews its lease.
+    // It waits while the first one renews its lease.
     eventually("it waits", || fronts[1].accepted() > 0);
     holders(3);
     std::fs::write(file("first"), "").unwrap();
@@ -311,7 +313,7 @@ async fn a_hundred_waiters_do_not_storm_the_server() {
     const WAITERS: usize = 100;
     let place = Place::new();
     let mut rounds = Vec::new();
-    // On a machine that has much else to do, all see late what the first has done.
+    // On a very busy machine, everybody sees late what the first one did.
     for _ in 0..5 {
         let (handoffs, tried) = contend(&place, WAITERS, Turns::One, false).await;
         #[allow(clippy::cast_precision_loss, reason = "small numbers")]
@@ -326,8 +328,8 @@ async fn a_hundred_waiters_do_not_storm_the_server() {
     panic!("{rounds:.1?} write attempts for each hand-off");
 }
 
-/// The release, which names the next one, and that one's write. What else is written are places
-/// that were kept.
+/// The release, which names the next holder, and that holder's write. All other writes keep places
+/// in the queue.
 // Holds lockheed-8.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "no cluster"]

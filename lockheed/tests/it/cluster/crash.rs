@@ -1,4 +1,4 @@
-//! Holders that die or stop, and an API server that does: the work has ended before anybody else begins.
+//! Holders, and an API server, that die or stop: the work has ended before anybody else starts.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use super::{Place, holder, lockheed};
 
 pub(super) const LEASE: Duration = Duration::from_secs(6);
 
-/// A holder whose command has a child, which has one too, and ignores TERM.
+/// A holder whose command has a child and a grandchild, and ignores TERM.
 pub(super) struct Holder {
     pub(super) process: Kept,
     pub(super) directory: tempfile::TempDir,
@@ -63,7 +63,8 @@ while :; do sleep 1; done"#;
         fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
-    /// Ended when it should: seen alive after its deadline, it was not. That it is seen late to be dead proves nothing.
+    /// Fails if a process was seen alive after the deadline. Seeing late that it is dead proves
+    /// nothing.
     pub(super) fn assert_over_by(&self, deadline: Duration) {
         loop {
             let now = boottime();
@@ -80,7 +81,7 @@ while :; do sleep 1; done"#;
     }
 }
 
-/// The next one: writes down when it began, if nothing of the one before is left.
+/// The next command: logs when it started, if nothing of its predecessor is left.
 ///
 /// The first column of /proc/uptime is `CLOCK_BOOTTIME`, in hundredths of a second.
 pub(super) const NEXT: &str = r#"for pid in $(cat first second third); do
@@ -105,7 +106,7 @@ pub(super) fn began(file: &Path) -> Duration {
     Duration::from_millis(10 * hundredths.expect("it began while something of the one before ran"))
 }
 
-/// Which write of the lease it is.
+/// Identifies the lease's current write.
 fn lease_seen(place: &Place) -> String {
     place.object("x")["metadata"]["resourceVersion"]
         .as_str()
@@ -177,7 +178,7 @@ pub(super) fn stop_a_holder(place: &Place) {
     holder.process.signal(Signal::SIGSTOP);
     let stopped = boottime();
     holder.assert_over_by(stopped + LEASE);
-    // It is stopped still: its guard has done it.
+    // It is still stopped, so its guard ended the command.
     let stat = fs::read_to_string(format!("/proc/{}/stat", holder.process.pid())).unwrap();
     assert!(stat.rsplit_once(") ").unwrap().1.starts_with('T'), "{stat}");
     began(&file);
@@ -188,7 +189,7 @@ pub(super) fn stop_a_holder(place: &Place) {
     assert!(holder.log().contains("lost"), "{}", holder.log());
 }
 
-/// A cluster of its own, since it is stopped.
+/// A cluster for one test, which stops it.
 pub(super) struct Own {
     pub(super) cluster: Cluster,
     pub(super) namespace: String,
@@ -208,7 +209,7 @@ pub(super) fn own() -> Own {
     let namespace = Namespace::within(cluster.directory());
     let user = holder(&namespace);
     let name = namespace.name().to_owned();
-    // It goes with the cluster.
+    // It is removed with the cluster.
     std::mem::forget(namespace);
     Own {
         cluster,
@@ -314,7 +315,7 @@ fn a_server_that_never_answered_is_an_error_after_half_a_minute() {
     assert!(boottime() - begun >= Duration::from_secs(30));
 }
 
-/// What a shell runs is ours to end, too, when the holder is killed a moment after it began.
+/// Processes of a shell are also ended when the holder is killed a moment after it started.
 // Holds lockheed-3.
 #[test]
 #[ignore = "no cluster"]

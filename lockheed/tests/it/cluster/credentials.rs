@@ -1,4 +1,4 @@
-//! Locks that are held with credentials that change, and what credential plugins must not do.
+//! Locks that are held while credentials change, and what credential plugins must not do.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ fn in_seconds(seconds: u64) -> String {
     Timestamp::from_unix(Duration::from_secs(since.as_secs())).to_string()
 }
 
-/// How many renewals have been let through.
+/// How many renewals were let through.
 fn renewals(at: &Guarded) -> usize {
     let seen = at.proxy.seen();
     seen.iter()
@@ -32,13 +32,15 @@ fn renewals(at: &Guarded) -> usize {
         .count()
 }
 
-/// How long the lease is held with each credential after that: nothing, or for a long run `ROTATION_SECONDS=120`, ten minutes in all.
+/// How long the lease is held with each further credential: no time, or ten minutes in all for a
+/// long run with `ROTATION_SECONDS=120`.
 fn pause() -> Duration {
     let seconds = std::env::var("ROTATION_SECONDS").map(|seconds| seconds.parse().unwrap());
     Duration::from_secs(seconds.unwrap_or(0))
 }
 
-/// A lease is held until a file is there, while `rotate` is called five times; each time it is renewed at least twice.
+/// A lease is held until a file exists, while `rotate` is called five times. It is renewed at least
+/// twice each time.
 fn held_over_rotations(
     at: &Guarded,
     kubeconfig: &Path,
@@ -143,7 +145,7 @@ fn pem_of(kubeconfig: &Path) -> (String, String) {
     (text("client-certificate"), text("client-key"))
 }
 
-/// Two users who take turns, of whom only one has the right to do anything.
+/// Two users take turns, and only one of them has any permissions.
 fn take_turns(
     at: &Guarded,
     user: impl Fn(&Guarded) -> Value,
@@ -189,7 +191,7 @@ fn a_lock_is_held_while_a_plugins_certificates_expire() {
     };
     take_turns(&Guarded::start(), user, |at, certificate, key| {
         at.issue(&json!({"clientCertificateData": certificate, "clientKeyData": key, "expirationTimestamp": "EXPIRES"}));
-        // The one before has to have expired.
+        // The previous credential must have expired.
         let before = at.runs();
         if before > 0 {
             eventually("the plugin has run again", || at.runs() >= before + 2);

@@ -1,4 +1,4 @@
-//! `--events` on a cluster, and where there are none.
+//! `--events` on a cluster, and on stores without Events.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn with_events(place: Place) -> Place {
 }
 
 impl Place {
-    /// Runs a command that waits, and logs.
+    /// Runs a command that waits and logs.
     fn recorded(&self, arguments: &[&str], directory: &std::path::Path) -> Kept {
         let log = fs::File::create(directory.join("log")).unwrap();
         let mut command = self.lockheed();
@@ -37,7 +37,7 @@ impl Place {
     }
 }
 
-/// Those that are there: type, reason, message and what they are on.
+/// The existing Events: type, reason, message and object.
 fn events(namespace: &Namespace) -> Vec<(String, String, String, Value)> {
     let text = namespace.kubectl(&["get", "events", "-o", "json"], None);
     let all: Value = serde_json::from_str(&text).unwrap();
@@ -142,7 +142,7 @@ fn without_the_right_it_is_one_warning_and_check_names_it() {
     assert_eq!(run_on(&place, &["check", "--events"]).0, Some(0));
 }
 
-/// What could not be recorded while the server was away is recorded by the next life.
+/// The next life records what could not be recorded while the server was away.
 #[test]
 #[ignore = "no cluster"]
 fn an_event_outlives_the_life_that_could_not_record_it() {

@@ -1,6 +1,5 @@
-//! What a hand-off costs at least on this machine: two writes, and a server that tells all who
-//! wait of both. The clients of this one look for their turn in the bytes that they are sent, and
-//! do nothing else.
+//! The lowest possible cost of a hand-off on this machine: two writes, and a server that reports
+//! both to all waiters. These clients only look for their turn in the bytes they receive.
 
 use std::{
     sync::Arc,
@@ -18,13 +17,13 @@ use tokio::{sync::Mutex, task::JoinHandle, time::sleep};
 
 use super::{Place, cluster};
 
-/// About what a waiter's place takes in a lock.
+/// About the size of a waiter's place in a lock.
 const PLACE: usize = 200;
 
 /// How long the lock is held, as in the measurement of the real one.
 pub(super) const HELD: Duration = Duration::from_millis(50);
 
-/// One of those who wait in turn.
+/// A waiter in the queue.
 struct Waiter {
     number: usize,
     of: usize,
@@ -33,7 +32,8 @@ struct Waiter {
     released: Arc<Mutex<Instant>>,
 }
 
-/// The times from the begin of a release to the end of the next one's write, among so many waiters.
+/// The times from the start of a release to the end of the next holder's write, among this many
+/// waiters.
 pub(super) async fn hand_offs(place: &Place, waiters: usize) -> Vec<Duration> {
     let ours = cluster(&place.user, "floor/1").await;
     let mut object = ConfigMap::default();
@@ -72,7 +72,7 @@ async fn write(objects: &Api<ConfigMap>, object: &mut ConfigMap, turn: usize, le
 }
 
 impl Waiter {
-    /// Its watch has begun.
+    /// Returns when its watch has started.
     async fn begin(self) -> JoinHandle<Duration> {
         let all = Request::new(format!(
             "/api/v1/namespaces/{}/configmaps",
@@ -94,7 +94,7 @@ impl Waiter {
                 told = bytes
                     .windows(turn.len())
                     .any(|part| part == turn.as_bytes());
-                // The text may come in two parts.
+                // The text may arrive in two parts.
                 let from = bytes.len().saturating_sub(turn.len());
                 let end = from..bytes.len();
                 kept = end.len();
@@ -104,7 +104,7 @@ impl Waiter {
         })
     }
 
-    /// Has its turn, and gives it to the next one.
+    /// Has its turn, and passes it on.
     async fn serve(mut self) -> Duration {
         let objects: Api<ConfigMap> = self.cluster.api();
         let left = self.of - self.number;

@@ -1,4 +1,4 @@
-//! Objects as existing Go programs leave them, and what must not happen to objects of others.
+//! Objects as Go programs leave them, and what must not happen to other people's objects.
 
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ async fn what_is_not_ours_is_kept() {
     check();
 }
 
-/// A live reservation, one that is over, one left behind without a time, and one of nonsense.
+/// Reservations: a live one, one that is over, one without a time, and a nonsensical one.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn reservations_of_others_are_deferred_to_for_a_while_and_then_dropped() {
@@ -127,7 +127,7 @@ async fn reservations_of_others_are_deferred_to_for_a_while_and_then_dropped() {
         let begun = Instant::now();
         let held = lock(store.clone(), of, "us").try_acquire().await;
         let held = held.unwrap_or_else(|error| panic!("{of}: {error}"));
-        // The other way round it would depend on how fast this machine is.
+        // The other order would depend on the speed of this machine.
         assert!(
             !deferred || begun.elapsed() >= Duration::from_millis(1_900),
             "{of}"
@@ -178,7 +178,7 @@ async fn a_go_writer_between_our_read_and_our_write_makes_our_write_fail() {
             .filter(|seen| seen.method == "PUT")
             .count()
     };
-    // Our write is held back until the other one has written.
+    // Our write is held back until the other program has written.
     proxy.next(
         1,
         |method, _| method == "PUT",
@@ -234,7 +234,7 @@ async fn a_large_object_is_kept_and_a_full_one_is_an_error() {
     let filled = |of: &str, bytes: usize| {
         let mut object = super::config_map(of, &go_lock("{}"), &json!({}));
         object["data"]["theirs"] = "x".repeat(bytes).into();
-        // Too long for an annotation of kubectl's, and for an argument.
+        // It is too long for kubectl's annotation, and for an argument.
         place.namespace.apply(&object);
     };
     // All values together may have 1 MiB.

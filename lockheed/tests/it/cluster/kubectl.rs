@@ -1,4 +1,4 @@
-//! Beside kubectl, on the same kubeconfigs: who gets through.
+//! lockheed and kubectl with the same kubeconfigs: both get through, or neither.
 
 mod files;
 mod users;
@@ -15,18 +15,18 @@ use testkit::process::outcome;
 
 use super::Place;
 
-/// One kubeconfig, or several, and arguments.
+/// One or several kubeconfigs, and arguments.
 struct Row {
     name: &'static str,
     files: Vec<(&'static str, String)>,
     arguments: Vec<String>,
-    /// `KUBECONFIG`, of names in the directory; none for `--kubeconfig` and the file `config`.
+    /// `KUBECONFIG`, with names in the directory; none for `--kubeconfig` and the file `config`.
     list: Option<&'static str>,
-    /// Why not both get through, or neither.
+    /// Why only one of them gets through, if so.
     differs: Option<&'static str>,
 }
 
-/// What a row is made of.
+/// The parts that rows are made of.
 struct Bench {
     place: Place,
     directory: tempfile::TempDir,
@@ -45,7 +45,7 @@ fn base64(path: &Path) -> String {
     outcome(&mut base64).1
 }
 
-/// The same with this at a place in it.
+/// The same config with this value at a place in it.
 fn changed(mut config: Value, pointer: &str, value: &Value) -> String {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     config.pointer_mut(parent).unwrap()[key] = value.clone();
@@ -94,7 +94,7 @@ impl Bench {
         })
     }
 
-    /// The usual one, with this at a place in it.
+    /// The usual config with this value at a place in it.
     fn with(&self, pointer: &str, value: &Value) -> String {
         changed(self.config(&self.certificate), pointer, value)
     }
@@ -151,7 +151,7 @@ impl Row {
         self
     }
 
-    /// Status, standard output and standard error of a program.
+    /// The status, standard output and standard error of a program.
     fn run(&self, bench: &Bench, program: &mut Command, command: &[&str]) -> (i32, String, String) {
         for variable in ["KUBECONFIG", "LOCKHEED_STORE", "LOCKHEED_LOG_FILTER"] {
             program.env_remove(variable);
@@ -171,7 +171,7 @@ impl Row {
         outcome(program)
     }
 
-    /// What is wrong with this row; nothing if all is well.
+    /// What is wrong with this row; none if nothing is.
     fn check(&self, bench: &Bench) -> Option<String> {
         for (name, text) in &self.files {
             fs::write(bench.path(name), text).unwrap();
@@ -202,7 +202,7 @@ impl Row {
     }
 }
 
-/// On one line, and no cause twice.
+/// The text is one line, and names no cause twice.
 fn is_one_sentence(text: &str) -> bool {
     let causes: Vec<&str> = text.trim_end().split(": ").collect();
     let again = |(at, cause): (usize, &&str)| causes[at + 1..].contains(cause);
@@ -222,7 +222,7 @@ fn a_kubeconfig_that_kubectl_can_use_is_used() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A Pod without a mounted account: each cause once.
+/// In a Pod without a mounted account, each cause is named once.
 #[test]
 fn a_missing_service_account_is_said_in_one_sentence() {
     for (port, expected) in [("443", 2), ("none", 22)] {

@@ -1,4 +1,4 @@
-//! Labels on the ConfigMaps, as policies require them.
+//! Labels on the ConfigMaps, as a cluster's policies may require.
 
 use coord_core::Errno;
 use lockheed::KubeStore;
@@ -7,7 +7,7 @@ use testkit::eventually;
 
 use super::{Place, commands::run, lock};
 
-/// What an administrator demands of every ConfigMap of the namespace.
+/// An administrator's rules for every ConfigMap of the namespace.
 struct Policy<'a>(&'a Place);
 
 impl<'a> Policy<'a> {
@@ -63,7 +63,7 @@ fn a_policy_that_requires_a_label_is_met() {
     );
     let kept = json!({"lockheed/lock": "", "example.com/team": "db", "app": "x"});
     assert_eq!(place.object("x")["metadata"]["labels"], kept);
-    // What is there is there, also for those who do not say it.
+    // Labels that exist stay, even if a later caller does not give them.
     assert_eq!(run(&place.user, &["acquire", "x", "--id", "a"]).0, Some(0));
     assert_eq!(run(&place.user, &["release", "x", "--id", "a"]).0, Some(0));
     assert_eq!(place.object("x")["metadata"]["labels"], kept);

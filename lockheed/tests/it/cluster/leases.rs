@@ -1,4 +1,4 @@
-//! Locks in Leases: what those in ConfigMaps do too, and what is a Lease's own.
+//! Locks in Leases: what they share with locks in ConfigMaps, and what is special about them.
 
 mod client_go;
 mod objects;
@@ -8,7 +8,7 @@ use lockheed::LeaseStore;
 
 use super::{Place, cluster, commands, crash};
 
-/// Somebody who may do everything, in this namespace.
+/// A user who may do everything in this namespace.
 async fn admin(place: &Place) -> Cluster {
     let cluster = cluster(&place.namespace.admin(), "admin/0").await;
     cluster.within(place.namespace.name()).unwrap()

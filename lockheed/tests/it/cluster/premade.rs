@@ -8,7 +8,7 @@ use testkit::{eventually, process::Kept};
 
 use super::{Place, commands::run, lockheed};
 
-/// As `kubectl create configmap` makes it, with this metadata and data.
+/// Creates one as `kubectl create configmap` does, with this metadata and data.
 fn make(place: &Place, metadata: &Value, data: &Value) {
     let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
     if !data.is_null() {
@@ -34,7 +34,7 @@ fn it_is_free_and_whoever_acquires_it_keeps_what_it_has() {
     assert_eq!(on(&["release", "x", "--id", "a"]).0, Some(0));
     assert_eq!(on(&["break", "x", "--yes"]).0, Some(0));
     assert_eq!(on(&["check", "x"]).0, Some(0));
-    // Nothing of this has changed it.
+    // None of this has changed it.
     assert_eq!(place.object("x"), made);
 
     assert_eq!(on(&["acquire", "x", "--id", "a", "--no-wait"]).0, Some(0));
@@ -109,7 +109,7 @@ fn delete_takes_nothing_but_a_lock() {
     assert_eq!(run(&place.user, &["inspect", "x"]).0, Some(2));
 }
 
-/// Others may take the lock then, so that its holder must know at once.
+/// Others may then take the lock, so its holder must notice at once.
 #[test]
 #[ignore = "no cluster"]
 fn whose_entry_is_removed_by_hand_has_lost_the_lock() {
@@ -143,7 +143,7 @@ fn whose_entry_is_removed_by_hand_has_lost_the_lock() {
     assert!(error.contains("lock x: lost: "), "{error}");
 }
 
-/// A Role that names the ConfigMap is enough, and no right to create any.
+/// A Role that names the ConfigMap is enough, without the right to create any.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn it_needs_no_right_to_create() {

@@ -1,5 +1,5 @@
-//! The recipes of docs/recipes.md, as they are but for their paths: each manifest is applied, and
-//! its command runs as the service account that the manifest makes, with no right but those in it.
+//! The recipes of docs/recipes.md, unchanged but for their paths. Each manifest is applied, and its
+//! command runs as the manifest's service account with only the manifest's permissions.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use apiserver::Namespace;
 
 const RECIPES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/recipes");
 
-/// What must not overlap: it says so if it does. It goes on when there is a file `go`.
+/// Work that must not overlap, and reports if it does. It continues when the file `go` exists.
 const WORK: &str = "#!/bin/sh
 mkdir section || echo overlap >>log
 echo begun >>log
@@ -28,7 +28,7 @@ rmdir section
 echo ended >>log
 ";
 
-/// The work directory of a recipe, in which its programs are.
+/// A recipe's work directory, with its programs.
 struct Place {
     root: tempfile::TempDir,
 }
@@ -49,7 +49,7 @@ impl Place {
         self.root.path().join(name)
     }
 
-    /// Gives a command what it finds here.
+    /// Sets up a command to find this directory's programs.
     fn here(&self, mut command: Command) -> Command {
         let path = std::env::var("PATH").unwrap();
         command
@@ -86,7 +86,7 @@ fn the_backup_never_overlaps_itself() {
 
     let mut first = Kept::spawn(&mut backup("first"));
     eventually("it backs up", || place.log() == ["begun"]);
-    // What is applied again leaves the lock as it is.
+    // Applying it again leaves the lock unchanged.
     apply(&namespace, "backup-cronjob.yaml");
     let (status, _, said) = outcome(&mut backup("second"));
     assert_eq!(status, 0, "left out, which is no failure: {said}");
@@ -98,7 +98,7 @@ fn the_backup_never_overlaps_itself() {
     write_program(&place.path("backup.sh"), "#!/bin/sh\nexit 3\n");
     assert_ne!(outcome(&mut backup("fourth")).0, 0, "a failure stays one");
 
-    // When a Pod is deleted, its first process gets TERM, and no other: the lock is released.
+    // When a Pod is deleted, only its first process gets TERM: the lock is released.
     for file in ["go", "log"] {
         fs::remove_file(place.path(file)).unwrap();
     }
@@ -143,8 +143,8 @@ fn nodes_are_updated_one_at_a_time() {
     assert_eq!(place.log(), ["begun", "ended"].repeat(3));
 }
 
-/// A stand-in. As the real one it ends by INT, and a TERM would end its plugins in the middle of
-/// something.
+/// A stand-in for terraform. Like the real one it stops on INT; a TERM would end its plugins in the
+/// middle of their work.
 const TERRAFORM: &str = "#!/bin/sh
 trap 'echo INT >>log; exit 1' INT
 trap 'echo TERM >>log' TERM
@@ -180,7 +180,7 @@ fn terraform_applies_alone_and_is_interrupted_gently() {
     assert_eq!(log.collect::<Vec<_>>(), ["apply", "applied"].repeat(2));
 }
 
-/// A machine on which the units of the nightly report are installed.
+/// A machine with the units of the nightly report.
 struct Machine<'a> {
     place: &'a Place,
     name: &'static str,
@@ -211,8 +211,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What systemd makes of a command line that has `$$` and single quotes is what the shell makes
-    /// of it then.
+    /// systemd turns a command line with `$$` and single quotes into the one that the shell runs.
     fn run(&self, name: &str, result: &str) -> i32 {
         let line = |name: &str| {
             let found = self
@@ -269,7 +268,7 @@ fn the_report_is_made_on_one_of_two_machines() {
     assert!(!machines.iter().any(elapse), "later tries of the night");
     assert_eq!(place.log(), ["begun", "ended"]);
 
-    // The next night it fails on one machine: the other one does it.
+    // The next night it fails on one machine, and the other one does it.
     let mut over = place.here(Command::new(LOCKHEED));
     over.args(["break", "report-turn", "--yes"])
         .env("KUBECONFIG", &user);

@@ -72,7 +72,7 @@ fn the_same_in_a_lease() {
     break_again_and_again(&Place::of_leases());
 }
 
-/// For longer than a server is waited for that has never answered.
+/// It waits longer than it would for a server that has never answered.
 #[test]
 #[ignore = "no cluster"]
 fn a_server_that_is_away_after_the_loss_is_waited_for() {
@@ -105,7 +105,7 @@ fn a_server_that_is_away_after_the_loss_is_waited_for() {
     assert_eq!(singleton.process.status(), 143, "{}", singleton.read("log"));
 }
 
-/// The lease under which nothing runs any more does not keep others waiting for its length.
+/// A lease without a running command does not keep others waiting for its length.
 #[test]
 #[ignore = "no cluster"]
 fn the_lease_that_expired_is_ended() {

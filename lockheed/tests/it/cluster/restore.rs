@@ -1,4 +1,4 @@
-//! An etcd that is put back to an earlier state while locks are held and waited for.
+//! An etcd that is restored to an earlier state while locks are held and waited for.
 
 use std::{path::Path, process::Stdio};
 
@@ -14,7 +14,7 @@ use testkit::{
 
 use super::{crash, lockheed, store};
 
-/// Holds a lock for so long that nothing is extended by itself meanwhile; says so in a file.
+/// Holds a lock for so long that it is not renewed meanwhile; reports that in a file.
 fn holding(user: &Path, name: &str, file: &Path) -> Kept {
     let mut run = lockheed(user);
     run.args(["run", name, "--duration", "1h", "--", "sh", "-c"]);
@@ -24,7 +24,7 @@ fn holding(user: &Path, name: &str, file: &Path) -> Kept {
     holder
 }
 
-/// Some hundred writes: an answer is taken for an old one only when its version is a lower one.
+/// Writes some hundred times: an answer counts as old only if its version is lower.
 async fn write_often(user: &Path) {
     let store = store(user, "lockheed-tests/0").await;
     let name: LockName = "other".parse().unwrap();
@@ -69,7 +69,7 @@ async fn who_held_a_lock_since_the_backup_has_lost_it_and_nobody_storms_the_serv
     let asked = asked() - earlier;
     assert!(asked < 100, "{asked} requests of three clients");
 
-    // What was written before the backup is as it was.
+    // What was written before the backup is unchanged.
     assert!(testkit::process::is_alive(before.pid()));
     before.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(before.finish().0, 143);

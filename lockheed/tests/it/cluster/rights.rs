@@ -1,4 +1,4 @@
-//! Users who may not do everything that locks need.
+//! Users who lack some of the permissions that locks need.
 
 use coord_core::Errno;
 use coord_kube::ClientArgs;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Place, VERBS, lock, name, store};
 
-/// The error, and what caused it, as a command prints them.
+/// The error with its causes, as a command prints it.
 fn whole(error: &dyn std::error::Error) -> String {
     let source = error.source().map(whole).unwrap_or_default();
     format!("{error}: {source}")

@@ -49,7 +49,7 @@ fn hold_all_or_none(place: &Place) {
     assert!(all["a"].as_u64().unwrap() < all["b"].as_u64().unwrap());
     assert!(leases("a").is_empty() && leases("b").is_empty());
 
-    // None when the wait is over, nor after a signal.
+    // No lock is held when the wait is over, or after a signal.
     assert_eq!(on(&["acquire", "b", "--id", "other"]).0, Some(0));
     for wait in [&["--wait", "2s"][..], &["--no-wait"]] {
         let arguments = [&["run", "b", "a"], wait, &["--", "true"]].concat();
@@ -67,7 +67,8 @@ fn hold_all_or_none(place: &Place) {
         (vec![], vec!["other".to_owned()])
     );
 
-    // One that is lost meanwhile is acquired again, and one that is lost later ends the command.
+    // A lock that is lost during the wait is acquired again. One that is lost later ends the
+    // command.
     let holder = start(&["b", "a"], &["sh", "-c", "echo begun; exec sleep 1000"]);
     eventually("it holds the first", || leases("a").len() == 1);
     let id = leases("a");
@@ -86,7 +87,7 @@ fn hold_all_or_none(place: &Place) {
     assert!(leases("a").is_empty() && leases("b").is_empty());
 }
 
-/// With one lock it would be given up after 30 s only if it had never answered.
+/// As with a single lock, it gives up after 30 s only if the server has never answered.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "no cluster"]
 async fn a_server_that_goes_away_between_two_locks_is_waited_for() {
@@ -117,7 +118,7 @@ async fn a_server_that_goes_away_between_two_locks_is_waited_for() {
     held.unwrap().unwrap().release().await.unwrap();
 }
 
-/// Rounds of a process: each of the locks that it names, in an order by chance, is its own.
+/// Rounds of a process, which takes the locks it names in random order and checks each is its own.
 const WORKER: &str = r#"
 for ((i = 0; i < 8; i++)); do
     locks=$(shuf -e a b c -n $((RANDOM % 2 + 2)))

@@ -1,4 +1,4 @@
-//! Watches that the server ends, cuts, forgets or falls silent on.
+//! Watches that the server ends, cuts off or forgets, or on which it falls silent.
 
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,11 @@
-//! What is known of a lock is said, where clocks may differ.
+//! What messages say of a lock where clocks may differ.
 
 use testkit::eventually;
 
 use super::{Place, commands::run};
 
-/// Clocks may differ: what is over by its own word is shown as that, and ended by `break`.
+/// Clocks may differ: a lease that has expired by its own time is shown as such, and `break` ends
+/// it.
 #[test]
 #[ignore = "no cluster"]
 fn a_lease_that_is_over_by_its_own_word_is_called_that() {

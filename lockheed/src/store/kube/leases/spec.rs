@@ -1,4 +1,4 @@
-//! The fields of a Lease that leader election is about, as client-go reads and writes them.
+//! The leader election fields of a Lease, as client-go reads and writes them.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{Lease, Record, Timestamp};
 
-/// Those fields. The others of `spec` are left as they are.
+/// The leader election fields. Other fields of `spec` are left unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Spec {
-    /// Nobody, where it is empty or not there.
+    /// Empty or missing if nobody holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) holder_identity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,7 +24,7 @@ pub(super) struct Spec {
     pub(super) lease_transitions: Option<i32>,
 }
 
-/// A time with six digits of the second, no more and no less: the API server takes no other.
+/// A time with exactly six fractional digits: the API server accepts no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub(super) struct MicroTime(Timestamp);
@@ -34,12 +34,12 @@ impl Spec {
         Option::<Self>::deserialize(spec).map(Option::unwrap_or_default)
     }
 
-    /// Writes them over those that are there.
+    /// Writes these fields over the existing ones.
     pub(super) fn put(&self, spec: &mut Value) {
         if !spec.is_object() {
             *spec = json!({});
         }
-        // Texts, numbers and times: they can be written.
+        // Strings, numbers and times can always be written.
         if let (Some(spec), Ok(Value::Object(fields))) =
             (spec.as_object_mut(), serde_json::to_value(self))
         {
@@ -47,15 +47,15 @@ impl Spec {
         }
     }
 
-    /// A record with the lease that these fields tell of, and no other.
+    /// The record with the lease that these fields describe, and no other.
     pub(super) fn over(&self, mut record: Record) -> Record {
         let lease = self.lease().into_iter();
         record.leases = lease.map(|lease| (lease.holder.clone(), lease)).collect();
         record
     }
 
-    /// Who holds it, by these fields alone. A lease that says no time is over when it was seen for
-    /// its length, and one without a length at once, as for client-go.
+    /// The holder by these fields alone. A lease without a time is over once it was seen for its
+    /// length. A lease without a length is over at once, as for client-go.
     fn lease(&self) -> Option<Lease> {
         let holder = self.holder_identity.as_deref()?;
         if holder.is_empty() {
@@ -71,8 +71,7 @@ impl Spec {
         Some(Lease::new(holder, expires, Some(length)).by_holders_clock())
     }
 
-    /// What they are to be when the lock becomes this one; what was the other one, if there was
-    /// any.
+    /// The fields to write when the lock changes from `old`, if there was one, to `new`.
     pub(super) fn becoming(&self, new: &Record, old: Option<&Record>, now: Timestamp) -> Self {
         let (lease, before) = (last_to_end(new), old.map(last_to_end));
         if before == Some(lease) {
@@ -80,7 +79,7 @@ impl Spec {
         }
         let transitions = self.lease_transitions.unwrap_or_default();
         let Some((holder, lease)) = lease else {
-            // As client-go releases.
+            // Releases in the way client-go does.
             let now = MicroTime::of(now);
             return Self {
                 holder_identity: Some(String::new()),
@@ -103,8 +102,8 @@ impl Spec {
         }
     }
 
-    /// When a lease was written. It is never the time before: that it changes is what others see of
-    /// a renewal.
+    /// When a lease was written. It always differs from the time before: others notice a renewal by
+    /// that change.
     fn renewed(&self, lease: &Lease, now: Timestamp) -> MicroTime {
         let written = match lease.duration() {
             Some(length) if !lease.expires.is_never() => lease.expires.minus(length),
@@ -119,14 +118,14 @@ impl Spec {
     }
 }
 
-/// The lease that outlasts the others, with its holder's ID.
+/// The lease that ends last, with its holder's ID.
 fn last_to_end(record: &Record) -> Option<(&String, &Lease)> {
     let leases = record.leases.iter();
     leases.max_by_key(|(_, lease)| lease.expires)
 }
 
-/// Whole seconds, and no less than the lease has: who goes by them comes later. What has no end has
-/// the most that there can be.
+/// The length in whole seconds, rounded up, so that others who count them come later. A lease
+/// without an end has the largest possible number.
 fn seconds(lease: &Lease, now: Timestamp) -> i32 {
     if lease.expires.is_never() {
         return i32::MAX;
@@ -137,7 +136,7 @@ fn seconds(lease: &Lease, now: Timestamp) -> i32 {
     i32::try_from(whole).unwrap_or(i32::MAX).max(1)
 }
 
-/// A lease that has a length ends, however late.
+/// Keeps a lease with a length from becoming one without an end.
 fn before_never(time: Timestamp) -> Timestamp {
     time.min(Timestamp::NEVER.minus(Duration::from_secs(1)))
 }

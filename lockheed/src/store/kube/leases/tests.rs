@@ -1,4 +1,4 @@
-//! What a Lease says, and what is written into it, case by case.
+//! What is read from a Lease and written into it, case by case.
 
 mod random;
 
@@ -58,7 +58,7 @@ fn ours(now: Timestamp) -> Lease {
     Lease::new("me", now.plus(LENGTH), Some(LENGTH))
 }
 
-/// A lock of ours, as the API server has it.
+/// A lock that we hold, as the API server has it.
 fn held() -> Value {
     let mut new = Object::new(&lock());
     let mut record = Record::mutex("x");
@@ -68,7 +68,7 @@ fn held() -> Value {
     writing(&new, now())
 }
 
-/// As client-go writes over what is there: the fields it knows, and nothing else.
+/// The object after client-go has written the fields that it knows, and nothing else.
 fn by_client_go(object: &Value, holder: &str, seconds: i32, renewed: &str) -> Value {
     let mut object = object.clone();
     let transitions = object["spec"]["leaseTransitions"]
@@ -142,7 +142,7 @@ fn another_holder_is_one_more_transition() {
     );
 }
 
-/// What we noted of our own lease is not theirs, also where they have our ID.
+/// Our notes on our own lease do not apply to theirs, even under our ID.
 #[test]
 fn what_client_go_writes_over_ours_is_what_counts() {
     let renewed = "2030-01-02T03:06:00.000000Z";
@@ -309,7 +309,7 @@ fn what_cannot_be_read_names_the_lease_and_what_is_noted_wrongly_is_handed_on() 
         set(&mut free, &Record::mutex("x"));
         assert_eq!(writing(&free, now())["spec"]["holderIdentity"], "");
     }
-    // Without the fields that it goes with, or with nonsense for them, a lease is nobody's of ours.
+    // If the noted fields are missing or invalid, the lease is not one of ours.
     for with in [json!("nonsense"), json!("{}"), json!(null)] {
         let mut object = held();
         object["metadata"]["annotations"]["lockheed/record-of"] = with;

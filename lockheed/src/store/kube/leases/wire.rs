@@ -14,21 +14,21 @@ pub(super) const KIND: &str = "Lease";
 /// The lock's JSON, the same as in a ConfigMap.
 const NOTED: &str = "lockheed/record";
 
-/// The fields with which it was written. Its leases count as long as the fields are these: others
-/// than we write fields and no annotation.
+/// The fields at the time of writing. The annotated leases count while the fields are the same:
+/// other programs write the fields but no annotation.
 const NOTED_WITH: &str = "lockheed/record-of";
 
 /// The lock's other texts, as a JSON object.
 const DATA: &str = "lockheed/data";
 
-/// By these, Go programs announce a write of a ConfigMap. On a Lease they are somebody's, and say
-/// nothing of it.
+/// Go programs use these annotations to announce a write of a ConfigMap. On a Lease they belong to
+/// somebody else and announce nothing.
 const NOT_RESERVED: [&str; 2] = ["reserved/by", "reserved/expires"];
 
-/// The annotations that are the lock, and those that must not seem to be about it.
+/// The annotations that store the lock, and those that must not seem to be about it.
 struct Notes(BTreeMap<String, String>);
 
-/// What a Lease says of a lock.
+/// Reads a lock from a Lease.
 pub(super) fn read(lock: &LockName, mut found: DynamicObject) -> Result<Object, StoreError> {
     let spec = spec(lock, &found)?;
     let mut object = metadata::take(lock, &mut found);
@@ -41,13 +41,13 @@ pub(super) fn read(lock: &LockName, mut found: DynamicObject) -> Result<Object, 
     Ok(object)
 }
 
-/// The same of one that is gone, whatever it was.
+/// Reads a deleted Lease, whatever it was.
 pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
     let read = read(lock, found.clone());
     read.unwrap_or_else(|_| metadata::take(lock, &mut found))
 }
 
-/// The Lease of a lock. Fields and annotations that say what they shall are left as they are,
+/// Builds the Lease of a lock. Fields and annotations that are already right are left unchanged,
 /// whoever wrote them.
 pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
     let kept = metadata::kept(KIND, lock)?;
@@ -89,7 +89,7 @@ pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreE
     Ok(new)
 }
 
-/// Texts, numbers and times with texts as keys: they can be written.
+/// Strings, numbers and times under string keys can always be written.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
@@ -122,9 +122,9 @@ impl Notes {
         self.0.insert(key.to_owned(), text);
     }
 
-    /// The lock's JSON: what was noted, with the leases that the fields tell of where somebody else
-    /// has written those since. What is noted and cannot be read is handed on as it is, for whoever
-    /// reads the lock to say so.
+    /// The lock's JSON from the annotation. If somebody else has written the fields since, its
+    /// leases come from the fields. An unreadable annotation is passed on unchanged, and the reader
+    /// of the lock reports it.
     fn record(&self, lock: &LockName, spec: &Spec) -> String {
         let Some(noted) = self.0.get(NOTED) else {
             return spec.over(Record::mutex(lock.as_str())).to_json();
@@ -141,7 +141,7 @@ impl Notes {
         with.as_ref() == Some(spec)
     }
 
-    /// Empty where somebody else has written something there.
+    /// Empty if somebody else has written something there.
     fn data(&self) -> BTreeMap<String, String> {
         let data = self.0.get(DATA).map(|data| serde_json::from_str(data));
         data.and_then(Result::ok).unwrap_or_default()

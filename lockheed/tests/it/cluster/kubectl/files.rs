@@ -1,8 +1,8 @@
-//! Kubeconfigs: what is in one file, and several of them.
+//! Kubeconfigs: the content of one file, and several files together.
 
 use super::*;
 
-/// What is in one file.
+/// The content of one file.
 pub(super) fn files(bench: &Bench) -> Vec<Row> {
     let usual = bench.user(&bench.certificate);
     let server = bench.server.as_str();

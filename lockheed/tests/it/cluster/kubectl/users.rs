@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Who we are.
+/// The user's credentials.
 pub(super) fn credentials(bench: &Bench) -> Vec<Row> {
     let token = bench.token.as_str();
     let (first, second) = token.split_at(10);

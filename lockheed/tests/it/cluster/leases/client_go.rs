@@ -1,8 +1,8 @@
-//! client-go's leader election on the same Lease: nobody works beside another, and whoever is gone
-//! is followed in time.
+//! client-go's leader election on the same Lease: no two leaders work at once, and a leader that is
+//! gone is followed in time.
 //!
-//! The program is `xtask/kube/leader`. It gives its lease up `retry` and `renew` after its last
-//! renewal, before that is over.
+//! The program is `xtask/kube/leader`. It gives up its lease `retry` plus `renew` after its last
+//! renewal, which is before the lease is over.
 
 use std::{
     env, fs,
@@ -30,17 +30,17 @@ use super::super::{
     crash::{Holder, LEASE, NEXT, began, next_by},
 };
 
-/// What a loaded machine may take, beside what is documented.
+/// How much a loaded machine may add to what is documented.
 const SLACK: Duration = Duration::from_secs(2);
 
 const THEIR_LEASE: Duration = Duration::from_secs(3);
 const RENEW: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(200);
 
-/// It waits up to 1.2 times more than it should before a try.
+/// Before a try it waits for `RETRY`, and up to 1.2 times `RETRY` more.
 const LATE: Duration = Duration::from_millis(440);
 
-/// It works until it is ended. What comes next looks whether it does.
+/// It works until it is ended. Its successor checks whether it still does.
 const WORK: &str = "echo $$ >second; echo $$ >third; echo $$ >first; exec sleep 100000";
 
 fn leader(place: &Place, id: &str) -> Command {
@@ -78,7 +78,7 @@ fn holder(place: &Place) -> String {
     holder.as_str().unwrap_or_default().to_owned()
 }
 
-/// When the lease was renewed last, on `CLOCK_BOOTTIME`; the holder's clock is this machine's.
+/// When the lease was last renewed, on `CLOCK_BOOTTIME`. The holder's clock is this machine's.
 fn renewed(place: &Place) -> Duration {
     let time = place.object("x")["spec"]["renewTime"].clone();
     let time: Timestamp = time.as_str().unwrap().parse().unwrap();
@@ -133,7 +133,7 @@ fn a_killed_leader_is_followed_when_its_lease_was_seen_for_its_length() {
     leader.0.wait().unwrap();
     let (killed, renewed) = (boottime(), renewed(&place));
     let next = began(&next);
-    // The file has hundredths.
+    // The file has hundredths of a second.
     assert!(next + Duration::from_millis(10) >= renewed + THEIR_LEASE);
     assert!(next <= killed + THEIR_LEASE + SLACK, "{:?}", next - killed);
     assert!(waiting.0.wait().unwrap().success());
@@ -175,9 +175,9 @@ fn a_leader_follows_a_stopped_holder_of_ours_when_that_has_ended() {
     assert_eq!(status.code(), Some(122), "{}", holder.log());
 }
 
-/// It has no guard: when it goes on, it takes `renew` to see that it is not the leader any more. It
-/// cannot renew, but it releases what it takes for its own where it was stopped in a renewal, and
-/// ours is told.
+/// It has no guard: when it continues, it takes `renew` to notice that it is no longer the leader.
+/// It cannot renew. But if it was stopped during a renewal, it releases the lease that it takes for
+/// its own, and our holder is told.
 #[test]
 #[ignore = "no cluster"]
 fn a_stopped_leader_is_followed_and_cannot_take_the_lease_back() {
@@ -215,7 +215,7 @@ fn a_stopped_leader_is_followed_and_cannot_take_the_lease_back() {
     assert_eq!(ours.status(), status);
 }
 
-/// Long before the leases are over that were released.
+/// This happens long before the released leases would be over.
 #[test]
 #[ignore = "no cluster"]
 fn whoever_releases_is_followed_at_once() {

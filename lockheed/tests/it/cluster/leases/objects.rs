@@ -1,4 +1,4 @@
-//! Leases as others leave them, the rights to them, and the arguments that go with them.
+//! Leases as others leave them, the permissions for them, and their command-line options.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn put(place: &Place, name: &str, spec: &Value) {
     place.namespace.apply(&lease);
 }
 
-/// As client-go writes it, whose clock shows anything.
+/// A Lease as client-go writes it; its clock may show any time.
 fn held_by_client_go(seconds: u32, renewed: &str) -> Value {
     json!({"holderIdentity": "them", "leaseDurationSeconds": seconds, "acquireTime": renewed, "renewTime": renewed,
         "leaseTransitions": 3})
@@ -57,7 +57,7 @@ async fn what_others_have_released_is_taken_at_once_and_given_back_as_they_do() 
     }
 }
 
-/// However long ago its holder's clock says that it was renewed.
+/// This holds however old the renewal is by its holder's clock.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_lease_of_others_is_over_when_it_was_seen_unchanged_for_its_length() {
@@ -78,7 +78,8 @@ async fn a_lease_of_others_is_over_when_it_was_seen_unchanged_for_its_length() {
     }
 }
 
-/// Somebody who has read nothing of annotations writes his fields, and ours do not speak for them.
+/// A program that knows no annotations writes its fields, and our annotations do not speak for
+/// them.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn a_holder_that_client_go_has_replaced_is_told_and_its_notes_go() {
@@ -121,7 +122,7 @@ fn leases_of_others_are_listed_and_left_alone() {
     assert_eq!(names, ["free", "node-1", "x"].map(Some));
     assert_eq!(listed[1]["expired"][0]["id"], "them");
     assert_eq!(listed[1]["expired"][0]["durationSeconds"], 40.0);
-    // In any namespace, those of the API server itself among them.
+    // This works in any namespace, even for the API server's own Leases.
     let mut admin = lockheed_on("lease", &place.namespace.admin());
     eventually("they are listed", || {
         let all = admin.args(["list", "-A", "-o", "name"]).output().unwrap();
@@ -130,7 +131,7 @@ fn leases_of_others_are_listed_and_left_alone() {
         names.contains(&ours) && names.contains("kube-system/apiserver-")
     });
     assert_eq!(place.object("node-1"), before);
-    // Its holder may live, and only its clock be behind.
+    // Its holder may be alive, and only its clock be behind.
     let (status, _, error) = run_on(&place, &["delete", "node-1"]);
     assert_eq!(status, Some(16), "{error}");
     let (status, told, _) = run_on(&place, &["break", "node-1", "--yes"]);
@@ -211,7 +212,7 @@ fn check_prints_a_role_for_leases() {
     assert!(error.contains(lacks), "{error}");
     grant(&place, &role, "reader");
     assert_eq!(run_on(&reader, &["check"]), SILENT);
-    // For one lease, no right to create it where it is there.
+    // For one existing Lease, no right to create it is needed.
     put(&place, "x", &json!({}));
     let none = place.namespace.user("none", &[]);
     let none = Place {
@@ -246,7 +247,7 @@ fn every_name_of_a_lease_names_a_lock() {
     }
 }
 
-/// By key, with a label, and broken by the command that `inspect` shows.
+/// A lock by key and with a label, broken by the command that `inspect` prints.
 #[test]
 #[ignore = "no cluster"]
 fn a_lease_has_a_key_and_labels_and_is_broken_as_it_is_shown() {

@@ -1,4 +1,4 @@
-//! The same with whatever there may be.
+//! The same with random contents.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Some of the fields, each with anything in it.
+/// Some of the fields, each with any value.
 fn any_fields(names: &'static [&'static str]) -> impl Strategy<Value = Map<String, Value>> {
     let fields = prop::collection::btree_map(prop::sample::select(names), any_json(), 0..5);
     fields.prop_map(|fields| {
