@@ -52,11 +52,12 @@ impl Leader {
         &self.dir
     }
 
-    /// Signals the end of what was led. Where the record cannot be written, on a full disk for one, an empty `exitFile` stands in for it,
-    /// and the reason is logged. False if there was a signal already.
+    /// Signals the end of what was led. If the record cannot be written, for example on a full
+    /// disk, an empty `exitFile` replaces it and the reason is logged. Returns false if there
+    /// already was a signal.
     ///
     /// # Errors
-    /// Those of [`ExitDir::signal`], when there cannot even be an empty file: followers then learn
+    /// Those of [`ExitDir::signal`], when not even an empty file can be created. Followers then see
     /// that the leader died.
     pub fn signal(&self, record: &Record) -> Result<bool, Error> {
         let error = match self.dir.signal(record) {

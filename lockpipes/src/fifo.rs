@@ -87,8 +87,8 @@ impl Fifo {
 
     /// Opens one end of this very file.
     ///
-    /// Without `/proc` the path is opened again and the file compared afterwards: whatever was put there in between
-    /// is opened, but neither read, written nor truncated.
+    /// Without `/proc` it opens the path again and compares the file afterwards. A file that was
+    /// put there in between is opened, but not read, written or truncated.
     pub(crate) fn open(&self, end: End) -> Result<File, Kind> {
         let file = self.reached(|path| open_interruptibly(path, end))?;
         if FileId::of(&file.metadata()?) == self.id {

@@ -83,7 +83,8 @@ impl LockPipe {
     /// Whether a FIFO is at the path.
     ///
     /// # Errors
-    /// `EEXIST` when something else is there, and those of `open(2)`: `ENOTDIR`, `EACCES`, `ENAMETOOLONG`, `ELOOP`.
+    /// `EEXIST` when something else is there, and those of `open(2)`: `ENOTDIR`, `EACCES`,
+    /// `ENAMETOOLONG`, `ELOOP`.
     pub fn exists(&self) -> Result<bool, Error> {
         debug!("checking if pipe exists at {:?}", self.path);
         let found = Fifo::find(&self.path)

@@ -1,6 +1,7 @@
-//! What `--help` says beside the options: environment, exit statuses and examples, each as a table.
+//! What `--help` shows in addition to the options: environment, exit statuses and examples, each as
+//! a table.
 //!
-//! A command that is run pays nothing for it: the tables are read when help is asked for.
+//! The tables are read only for help, so a normal run does not pay for them.
 
 use std::{env, ffi::OsStr, fmt::Write as _, iter};
 
@@ -9,25 +10,25 @@ use clap::{Arg, Command};
 use super::{PLUGIN_OF, Tool, program};
 use crate::{exit, live};
 
-/// What the help of one command says beside its options. A row is a term and what it means.
+/// What a command's help shows in addition to its options. A row is a term and its meaning.
 #[derive(Clone, Copy, Debug)]
 pub struct Help {
-    /// The command; empty for the tool itself, whose variables are those of each command.
+    /// The command, or empty for the tool itself. The tool's variables also apply to each command.
     pub command: &'static str,
-    /// It ends with the status of the command that it runs.
+    /// Whether it exits with the status of a command that it runs.
     pub is_wrapper: bool,
-    /// The exit statuses that have a meaning of their own here.
+    /// The exit statuses that have a special meaning here.
     pub statuses: &'static [Row],
-    /// The environment variables, but for those of the log.
+    /// The environment variables, except those for logging.
     pub variables: &'static [Row],
     /// What an example does, and the example.
     pub examples: &'static [Row],
 }
 
-/// A term and what it means.
+/// A term and its meaning.
 pub type Row = (&'static str, &'static str);
 
-/// The headings of groups of options: one name for a thing, in all tools.
+/// The headings for groups of options, the same in all tools.
 pub mod heading {
     /// Which lock, and how it is held.
     pub const LOCK: &str = "Lock";
@@ -35,13 +36,13 @@ pub mod heading {
     pub const LEASE: &str = "Lease";
     /// Which process a pidfile must name.
     pub const PROCESS: &str = "Process";
-    /// How long, and for whom.
+    /// How long to wait, and for whom.
     pub const WAITING: &str = "Waiting";
-    /// What is sent to a server, and what it must answer.
+    /// What is sent to a server, and which answer is expected.
     pub const REQUEST: &str = "Request";
     /// How the command is run and stopped.
     pub const COMMAND: &str = "Command";
-    /// Who is told what happens.
+    /// Who is notified of what happens.
     pub const REPORTING: &str = "Reporting";
     /// Where the locks are kept.
     pub const STORE: &str = "Store";
@@ -50,23 +51,23 @@ pub mod heading {
     /// What is written to standard error.
     pub const LOGGING: &str = "Logging";
 
-    /// In the order in which help shows them.
+    /// The order in which help shows them.
     pub const ALL: [&str; 10] = [
         LOCK, LEASE, PROCESS, WAITING, REQUEST, COMMAND, REPORTING, STORE, CLUSTER, LOGGING,
     ];
 }
 
-/// The titles of the tables, in their order.
+/// The titles of the tables, in order.
 pub const SECTIONS: [&str; 3] = ["Environment", "Exit status", "Examples"];
 
-/// Longer lines are hard to read, however wide the terminal is.
+/// Longer lines are hard to read, even on a wider terminal.
 const WIDEST: usize = 100;
 
-/// The width where nothing tells.
+/// The width if nothing else sets it.
 const USUAL: usize = 80;
 
 impl Help {
-    /// Of this command of the tool; empty for the tool itself.
+    /// The help of this command of the tool; an empty name means the tool itself.
     #[must_use]
     pub fn of<T: Tool>(command: &str) -> Option<&'static Self> {
         T::HELP.iter().find(|help| help.command == command)
@@ -82,7 +83,7 @@ impl Help {
         own.chain(log_variables::<T>()).collect()
     }
 
-    /// The statuses of this command: its own, and those that every command has.
+    /// The statuses of this command: its own, and the ones that every command has.
     #[must_use]
     pub fn all_statuses(&self) -> Vec<Row> {
         let is_own = |code: &str| self.statuses.iter().any(|(own, _)| *own == code);
@@ -93,12 +94,12 @@ impl Help {
         };
         let common = common.iter().filter(|(code, _)| !is_own(code));
         let mut all: Vec<Row> = self.statuses.iter().chain(common).copied().collect();
-        // By number; what stands for many, behind.
+        // Sorted by number; codes that stand for many numbers come last.
         all.sort_by_key(|(code, _)| (code.parse::<u8>().is_err(), code.parse().unwrap_or(0)));
         all
     }
 
-    /// The tables, no line of which is wider than this, but for a word that is.
+    /// Renders the tables. No line is wider than `width`, unless a single word is.
     #[must_use]
     pub fn render<T: Tool>(&self, width: usize) -> String {
         let [environment, status, examples] = SECTIONS;
@@ -109,7 +110,7 @@ impl Help {
         let _ = write!(text, "\n{examples}:\n");
         for (what, line) in self.examples {
             wrap(&mut text, what, 2, 2, width);
-            // As whoever reads this has called it.
+            // Shows the program name as the reader has typed it.
             let line = line.replace(&format!("{} ", T::NAME), &format!("{} ", program::<T>()));
             let _ = writeln!(text, "      {line}");
         }
@@ -132,8 +133,8 @@ fn log_variables<T: Tool>() -> [(String, String); 2] {
     ]
 }
 
-/// What `--help` shows of this command, or of the tool itself; manual pages are made from it, too.
-/// It cannot be run.
+/// What `--help` shows for this command, or for the tool itself; manual pages are made from it,
+/// too. The result cannot parse arguments.
 #[must_use]
 pub fn page<T: Tool>(name: &str, width: usize) -> Command {
     let page = options::<T>(name).term_width(width);
@@ -143,7 +144,7 @@ pub fn page<T: Tool>(name: &str, width: usize) -> Command {
         .after_help(tables.unwrap_or_default())
 }
 
-/// The help that these arguments ask for: all of it, or with `-h` the options alone.
+/// The help that these arguments request: all of it, or with `-h` only the options.
 pub(super) fn requested<T: Tool>(arguments: &[&OsStr]) -> String {
     let width = width();
     let name = chosen(&T::command(), arguments).map_or_else(String::new, |(_, name)| name);
@@ -156,7 +157,7 @@ pub(super) fn requested<T: Tool>(arguments: &[&OsStr]) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// Which command these arguments are for, and where its name is.
+/// Which command these arguments are for, and the position of its name.
 pub(super) fn chosen(tool: &Command, arguments: &[&OsStr]) -> Option<(usize, String)> {
     let takes_value = |find: &dyn Fn(&Arg) -> bool| {
         let mut found = tool.get_arguments().filter(|arg| find(arg));
@@ -185,8 +186,8 @@ pub(super) fn chosen(tool: &Command, arguments: &[&OsStr]) -> Option<(usize, Str
     None
 }
 
-/// A command of the tool with its options, the groups of which are in the same order everywhere. It
-/// cannot be run.
+/// A command of the tool with its options. The groups of options have the same order everywhere.
+/// The result cannot parse arguments.
 #[must_use]
 pub fn options<T: Tool>(name: &str) -> Command {
     const HELP: &str = "Print help; -h prints a shorter one";
@@ -221,12 +222,12 @@ pub fn options<T: Tool>(name: &str) -> Command {
     }
 }
 
-/// How a command is written; one that is written in several ways has lines of them.
+/// The usage of a command. A command with several forms has one line for each.
 #[must_use]
 pub fn usage(command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim();
-    // What is written by hand knows only the tool's own name.
+    // Texts written by hand contain only the tool's own name.
     let called = command.get_bin_name().unwrap_or_default();
     let Some(own) = called.strip_prefix(PLUGIN_OF) else {
         return usage.to_owned();
@@ -238,13 +239,13 @@ pub fn usage(command: &Command) -> String {
     usage.lines().map(named).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether `-h` asks for help, and not `--help` or `help`.
+/// Whether the request was `-h`, and not `--help` or `help`.
 fn is_short(arguments: &[&OsStr]) -> bool {
     let mut options = arguments.iter().take_while(|word| **word != "--");
     !options.any(|word| *word == "--help" || *word == "help")
 }
 
-/// How wide help may be: as `COLUMNS` says, else as the terminal is.
+/// How wide help may be: `COLUMNS`, otherwise the terminal's width.
 fn width() -> usize {
     let columns = env::var("COLUMNS")
         .ok()
@@ -254,8 +255,8 @@ fn width() -> usize {
     width.unwrap_or(USUAL).min(WIDEST)
 }
 
-/// The terms in one column and what they mean in another one; below each other where the terms are
-/// so long that little is left.
+/// Prints terms and meanings in two columns. If the terms are too long for that, each meaning goes
+/// below its term.
 fn table<A: AsRef<str>, B: AsRef<str>>(text: &mut String, rows: &[(A, B)], width: usize) {
     let longest = rows.iter().map(|(term, _)| term.as_ref().len()).max();
     let indent = longest.unwrap_or(0) + 4;
@@ -272,8 +273,8 @@ fn table<A: AsRef<str>, B: AsRef<str>>(text: &mut String, rows: &[(A, B)], width
     }
 }
 
-/// Appends words in lines that begin so far to the right, `first` for what the first one lacks of
-/// it.
+/// Appends words in lines with this indent. `first` is the number of spaces that the first line
+/// still needs.
 fn wrap(text: &mut String, words: &str, first: usize, indent: usize, width: usize) {
     let mut column = indent;
     text.extend(iter::repeat_n(' ', first));

@@ -1,4 +1,4 @@
-//! What is wrong with the arguments, on one line: what it is, and what would be right.
+//! Explains wrong arguments on one line: what is wrong, and what is valid.
 
 use std::{env, error::Error as _, ffi::OsStr};
 
@@ -32,7 +32,7 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
         ErrorKind::InvalidSubcommand => {
             let name = texts(error, ContextKind::InvalidSubcommand).join(" ");
             let mut similar = suggested(error, ContextKind::SuggestedSubcommand, &name);
-            // Without aliases, which are one letter.
+            // Drops aliases, which are single letters.
             similar.retain(|name| {
                 meant
                     .command
@@ -74,12 +74,12 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
     }
 }
 
-/// Which command was meant, and how it is written.
+/// Which command was meant, and how it is typed.
 struct Meant {
     command: Command,
-    /// `lockheed run`.
+    /// Such as `lockheed run`.
     path: String,
-    /// Where in the arguments its own ones begin.
+    /// The index in the arguments where its own arguments begin.
     begin: usize,
 }
 
@@ -101,7 +101,7 @@ impl Meant {
         }
     }
 
-    /// The value of an option that begins with a dash, such as a negative number.
+    /// An option's value that begins with a dash, such as a negative number.
     fn value_with_a_dash(&self, error: &Error, arguments: &[&OsStr]) -> Option<String> {
         let value = texts(error, ContextKind::InvalidArg).pop()?;
         if error.kind() != ErrorKind::UnknownArgument || !value.starts_with('-') {
@@ -113,7 +113,7 @@ impl Meant {
             let option = options.find(|option| option.get_long().is_some_and(is_meant));
             option.is_some_and(|option| option.get_action().takes_values())
         };
-        // Of `-5m`, the error names `-5`.
+        // For `-5m`, the error names `-5`.
         arguments.windows(2).find_map(|pair| {
             let [before, word] = pair
                 .iter()
@@ -129,7 +129,7 @@ impl Meant {
         })
     }
 
-    /// CMD without `--` before it.
+    /// A CMD without `--` before it.
     fn forgotten_separator(&self, error: &Error, arguments: &[&OsStr]) -> Option<String> {
         let last = self
             .command
@@ -163,7 +163,8 @@ impl Meant {
         Some(format!("{before}: write {write}"))
     }
 
-    /// What begins with this argument, with `--` before it. The other words may be secrets.
+    /// Repeats the command from this argument on, with `--` before it. The other words are left
+    /// out, since they may be secrets.
     fn with_separator(&self, cmd: &str, arguments: &[&OsStr]) -> Option<String> {
         let own = arguments.get(self.begin..)?;
         let place = own.iter().position(|word| *word == cmd)?;
@@ -189,7 +190,7 @@ impl Meant {
         help::usage(&self.command).replace("\n       ", ", or ")
     }
 
-    /// The same with what was given, and what is missing.
+    /// The usage with the given and the missing arguments.
     fn usage_for(&self, error: &Error, arguments: &[&OsStr]) -> String {
         match error.get(ContextKind::Usage) {
             Some(ContextValue::StyledStr(usage)) if !usage.to_string().contains('\n') => {
@@ -201,7 +202,7 @@ impl Meant {
         }
     }
 
-    /// Without options that only the environment gives.
+    /// Drops options that are set only by the environment.
     fn without_variables(&self, mut usage: String, arguments: &[&OsStr]) -> String {
         for option in self.command.get_arguments() {
             let is_set = option.get_env().is_some_and(|it| env::var_os(it).is_some());
@@ -227,7 +228,7 @@ impl Meant {
     }
 }
 
-/// What a parser says of a value. Some name it, too.
+/// What a parser says about a value. Some parsers also name the value.
 fn invalid(error: &Error, arg: &str, value: &str) -> String {
     let why = error.source().map(why).unwrap_or_default();
     if why.contains(&format!("{value:?}")) {
@@ -237,7 +238,7 @@ fn invalid(error: &Error, arg: &str, value: &str) -> String {
     }
 }
 
-/// What the standard library says of what is no number of the wanted type.
+/// What the standard library says about text that is not a number of the expected type.
 const NOT_NUMBERS: [&str; 4] = [
     "invalid digit found in string",
     "cannot parse integer from empty string",
@@ -245,7 +246,8 @@ const NOT_NUMBERS: [&str; 4] = [
     "number too small to fit in target type",
 ];
 
-/// What the standard library and clap say of numbers is for programmers.
+/// Rewords messages of the standard library and clap about numbers, which are written for
+/// programmers.
 fn why(error: &(dyn std::error::Error + 'static)) -> String {
     let text = error.to_string();
     let range = text.split_once(" is not in ");
@@ -257,7 +259,7 @@ fn why(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// What clap takes for similar, if it is near.
+/// What clap suggests, if it is close enough.
 fn suggested(error: &Error, kind: ContextKind, given: &str) -> Vec<String> {
     let given = given.trim_start_matches('-');
     let is_near = |similar: &String| {
@@ -267,7 +269,7 @@ fn suggested(error: &Error, kind: ContextKind, given: &str) -> Vec<String> {
     texts(error, kind).into_iter().filter(is_near).collect()
 }
 
-/// How many letters must be put in, left out or changed to make one of the other.
+/// How many letters must be inserted, removed or changed to turn one text into the other.
 fn edits(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (line, a) in from.chars().enumerate() {
@@ -282,7 +284,7 @@ fn edits(from: &str, to: &str) -> usize {
     row[row.len() - 1]
 }
 
-/// A URL may have a password.
+/// Masks the password that a URL may contain.
 fn shown(value: &str) -> String {
     if value.contains("://") {
         without_password(value)
@@ -299,7 +301,7 @@ fn texts(error: &Error, kind: ContextKind) -> Vec<String> {
     }
 }
 
-/// `a, b or c`.
+/// Joins words as `a, b or c`.
 fn either(all: &[String]) -> String {
     match all {
         [] => String::new(),
@@ -308,7 +310,7 @@ fn either(all: &[String]) -> String {
     }
 }
 
-/// Of whatever else clap says.
+/// The first line of any other clap error.
 fn first_line(error: &Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
