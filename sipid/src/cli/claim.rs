@@ -52,7 +52,7 @@ impl Claim {
                 become_command(&file, &self.run, signal, Some(socket))
             });
         };
-        // Not an argument parser's error: a bad PID is 22 here, as it is in a file.
+        // Not an error of the argument parser: an invalid PID has status 22 here, as in a file.
         file.claim(pid.parse::<Pid>()?)?;
         Ok(Status::DONE)
     }
@@ -85,7 +85,7 @@ fn become_command(
     ))
 }
 
-/// A mode that lets others write would let them name whom they like.
+/// With a mode that lets others write, they could name any process.
 fn mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode & 0o600 == 0o600 && mode & !0o644 == 0 => Ok(mode),

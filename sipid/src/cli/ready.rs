@@ -1,4 +1,5 @@
-//! `sipid claim --ready-timeout`: a start that returns when the command says that it is ready, as `sd_notify(3)` has it.
+//! `sipid claim --ready-timeout`: returns when the command reports that it is ready, as
+//! `sd_notify(3)` describes.
 
 use std::{
     fmt, fs,
@@ -26,36 +27,37 @@ use nix::{
     unistd::{ForkResult, Pid, fork, geteuid, setsid},
 };
 
-/// How long a command that was not ready in time has from TERM to KILL.
+/// The grace period from TERM to KILL for a command that was not ready in time.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How often the command is looked at while nothing is said.
+/// How often to check the command while it reports nothing.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The command was not ready in time, or ended before it was.
+/// The command was not ready in time, or ended before that.
 #[derive(Debug)]
 enum NotReady {
     InTime(Duration),
     Ended,
 }
 
-/// Where the command says that it is ready.
+/// The socket on which the command reports that it is ready.
 pub(super) struct NotifySocket {
     socket: OwnedFd,
-    /// What `NOTIFY_SOCKET` is to be.
+    /// The value for `NOTIFY_SOCKET`.
     pub(super) name: String,
 }
 
-/// Forks. The child does this, which is to claim and to become the command; the parent returns when that is ready.
+/// Forks. The child calls `become_command`, which claims and becomes the command. The parent
+/// returns when the command is ready.
 pub(super) fn wait_until_ready(
     limit: Duration,
     become_command: impl FnOnce(&NotifySocket) -> Result<Status, Failure>,
 ) -> Result<Status, Failure> {
     let socket = NotifySocket::bind()?;
-    // SAFETY: this process has one thread, so the child finds everything as it would be without a fork.
+    // SAFETY: this process has one thread, so the child finds everything as without a fork.
     match unsafe { fork() }.map_err(io::Error::from)? {
         ForkResult::Child => {
-            // It outlives the script that starts it, and its terminal.
+            // It outlives the script that starts it, and the script's terminal.
             setsid().map_err(io::Error::from)?;
             become_command(&socket)
         }
@@ -83,13 +85,14 @@ impl NotifySocket {
     fn wait_for(&self, child: Pid, limit: Duration) -> Result<Status, Failure> {
         let deadline = Instant::now() + limit;
         loop {
-            // Looked at before what was said is read: what ends at once after its word has said it.
+            // Checked before the messages are read: a command that ends right after its message has
+            // still sent it.
             let ended = ended_with(child)?;
             if self.is_ready(child)? {
                 return Ok(Status::DONE);
             }
             if let Some(status) = ended {
-                // An error of its own, or of the claim, has been told.
+                // It has already reported its own error, or that of the claim.
                 let failed = status != Status::DONE;
                 return if failed {
                     Ok(status)
@@ -116,7 +119,8 @@ impl NotifySocket {
         Ok(())
     }
 
-    /// Reads all that was said so far. It counts if the command said it, or a process of its user, of ours or of root.
+    /// Reads all messages so far. A message counts if it is from the command, or from a process of
+    /// the command's user, our user or root.
     fn is_ready(&self, child: Pid) -> Result<bool, io::Error> {
         let mut buffer = [0; 4096];
         let mut control = cmsg_space!(UnixCredentials);
@@ -156,7 +160,7 @@ fn may_speak_for(child: Pid, sender: UnixCredentials) -> bool {
         || owner().is_ok_and(|owner| owner == sender.uid())
 }
 
-/// Ends the child, which is ours and so keeps its PID until it is waited for, and its session.
+/// Ends the child and its session. It is our child, so it keeps its PID until we wait for it.
 fn end(child: Pid) -> Result<(), io::Error> {
     let deadline = Instant::now() + GRACE;
     let send = |signal| killpg(child, signal).or_else(|_| kill(child, signal));
@@ -170,7 +174,7 @@ fn end(child: Pid) -> Result<(), io::Error> {
     Ok(())
 }
 
-/// The status of the child, once it has ended.
+/// The status of the child, if it has ended.
 fn ended_with(child: Pid) -> Result<Option<Status>, io::Error> {
     Ok(match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
         WaitStatus::Exited(_, code) => {
