@@ -26,20 +26,20 @@ pub(crate) struct PodArgs {
 }
 
 impl PodArgs {
-    /// For what is done at once: a person may log in before.
+    /// For commands that act at once: a person may log in first.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
         let cluster = Cluster::connect_attended(&self.arguments(), USER_AGENT).await?;
         cluster.log_in().await?;
         Ok(self.of(cluster))
     }
 
-    /// For what waits: a person may log in meanwhile.
+    /// For commands that wait: a person may log in meanwhile.
     pub(crate) async fn waiting(&self) -> Result<Client, Failure> {
         let cluster = Cluster::connect_attended(&self.arguments(), USER_AGENT).await?;
         Ok(self.of(cluster))
     }
 
-    /// For a command that has standard input.
+    /// For a command that uses standard input.
     pub(crate) async fn without_input(&self) -> Result<Client, Failure> {
         let cluster = Cluster::connect(&self.arguments(), USER_AGENT).await?;
         Ok(self.of(cluster))
@@ -50,13 +50,13 @@ impl PodArgs {
         let client = Client::of(cluster, &pod.unwrap_or_default());
         match (&self.container, variable("CONTAINER_NAME")) {
             (Some(name), _) => client.with_container(name),
-            // Others than Pods have variables of that name, too.
+            // Processes outside of Pods may have a variable of that name, too.
             (None, Some(name)) => client.with_container_if_any(&name),
             (None, None) => client,
         }
     }
 
-    /// `POD_NAMESPACE` is where the Pod says that it is; what is given goes before it.
+    /// `POD_NAMESPACE` is the Pod's own namespace; the argument takes precedence.
     pub(super) fn arguments(&self) -> ClientArgs {
         let mut arguments = self.client.clone();
         if arguments.namespace.is_none() {

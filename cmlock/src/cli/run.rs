@@ -1,4 +1,4 @@
-//! `run`: a command that runs while the lock is held, and has ended when it is not.
+//! `run`: runs a command while the lock is held, and ends it before the hold ends.
 
 use std::{ffi::OsString, time::Duration};
 
@@ -95,12 +95,12 @@ impl Run {
         if held.lease().lost_because() == Some(LeaseLost::Taken) {
             self.say_by_whom(&client).await;
         }
-        // Until here a signal did not end this process before the lock was given back.
+        // Until here, signals could not end this process before it released the lock.
         released(held).await;
         over.status
     }
 
-    /// Names who holds the lock now.
+    /// Reports who holds the lock now.
     async fn say_by_whom(&self, client: &Client) {
         const SOON: Duration = Duration::from_secs(1);
         let name = &self.name;
@@ -112,7 +112,7 @@ impl Run {
     }
 }
 
-/// What comes of it is in the log; the command's status is what counts.
+/// The outcome is logged; the command's status is what counts.
 async fn released(held: Held) {
     let _ = held.release().await;
 }
