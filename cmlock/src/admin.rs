@@ -48,7 +48,7 @@ pub async fn status(client: &Client, name: &str) -> Result<Option<LockState>, Er
     state.await.map_err(|kind| kind.at(name))
 }
 
-/// All locks of the namespace, sorted by name. A lock is a ConfigMap that a Pod owns as its
+/// All locks of the namespace, in order of name. A lock is a ConfigMap that a Pod owns as its
 /// controller, or one with content that only locks have. An unreadable lock is an error in its
 /// place in the list.
 ///
