@@ -1,8 +1,8 @@
 //! Logging to standard error, one line per record, the same in every tool.
 //!
 //! A line contains the level padded to five, the name of the logging crate, and the message:
-//! `[INFO  lockpipes] pipe exists at "example.pipe"`. It has no timestamp, because the log collector
-//! knows the time.
+//! `[INFO  lockpipes] pipe exists at "example.pipe"`. It has no timestamp, because the log
+//! collector knows the time.
 
 use std::{
     env,

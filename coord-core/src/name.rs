@@ -9,8 +9,8 @@ use crate::{Errno, HasErrno};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidLabel(String);
 
-/// Whether a ConfigMap, a Pod or most other objects can have this name: a DNS subdomain name (RFC
-/// 1123) of at most 253 bytes. Such a name is safe in a request's path and as a file name.
+/// Whether a ConfigMap, a Pod or most other objects can have this name: a DNS subdomain name
+/// (RFC 1123) of at most 253 bytes. Such a name is safe in a request's path and as a file name.
 #[must_use]
 pub fn is_dns_subdomain(text: &str) -> bool {
     const LONGEST: usize = 253;

@@ -181,8 +181,8 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Describes a request in this namespace, for its error: `cluster.action("get",
-    /// "pods").on("web-0")`.
+    /// Describes a request in this namespace, for its error:
+    /// `cluster.action("get", "pods").on("web-0")`.
     #[must_use]
     pub fn action(&self, verb: &'static str, resource: &'static str) -> Action {
         Action::new(verb, resource).within(&self.namespace)

@@ -69,9 +69,9 @@ impl Service<Request<Body>> for Sender {
     }
 }
 
-/// A request that makes progress whether its caller polls it or not. A caller may not poll one for a
-/// while, such as the start of a watch. All others would then wait for the connection that it is
-/// about to open. Dropping it cancels the request.
+/// A request that makes progress even if its caller does not poll it. A caller may leave one alone
+/// for a while, such as the start of a watch. All others would then wait for the connection that it
+/// is about to open. Dropping it cancels the request.
 struct Sending {
     on_wire: OnWire,
     task: JoinHandle<Result<Response<Incoming>, BoxError>>,

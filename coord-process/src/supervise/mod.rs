@@ -69,8 +69,8 @@
 //! # Limitations
 //!
 //! If client and guard are killed in the same instant, CMD dies but the processes that it started
-//! stay, because nobody is left to end them. If you may create a PID namespace, run `unshare --pid
-//! --fork --mount-proc --kill-child` as CMD: then all of them are killed too.
+//! stay, because nobody is left to end them. If you may create a PID namespace, run
+//! `unshare --pid --fork --mount-proc --kill-child` as CMD: then all of them are killed too.
 //!
 //! A process that this user may not signal, such as one below `sudo`, is waited for. `/proc` is
 //! needed to find processes, and must belong to our PID namespace. The value that `sigqueue(3)`
