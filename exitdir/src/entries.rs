@@ -29,7 +29,7 @@ pub(crate) const FILE: &str = "exitFile";
 /// The only entry that is never a signal: filesystems create it.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
-/// How long an empty record may still be being written.
+/// How long a leader may still be writing an empty record.
 pub(crate) const WRITING: Duration = Duration::from_millis(200);
 
 /// Longer than any record; a longer file is not a record.
@@ -42,7 +42,7 @@ pub(crate) enum Found {
     Nothing,
     /// It is time to exit.
     Signal(Record),
-    /// An empty record, so new that it may still be being written.
+    /// An empty record, so new that its leader may still be writing it.
     Empty,
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn look(dir: &Path) -> Result<Found, Kind> {
     if !names.iter().any(|name| name == FILE) {
         return Ok(Found::Signal(Record::default()));
     }
-    // An unreadable record, or one under another name, only says that it is time to exit.
+    // An unreadable record, or an entry with another name, only says that it is time to exit.
     Ok(read(dir).unwrap_or_else(|_| Found::Signal(Record::default())))
 }
 

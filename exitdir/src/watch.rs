@@ -32,7 +32,7 @@ const SELDOM: Duration = Duration::from_secs(90);
 /// How long a directory may be gone before it counts as removed.
 const GONE: Duration = Duration::from_secs(1);
 
-/// How often we check while the directory is missing or a record may still be being written.
+/// How often we check while the directory is missing or the leader may still be writing a record.
 const SOON: Duration = Duration::from_millis(50);
 
 /// The kernel reports a closed file before it frees the lock, and long before on a busy machine. So
