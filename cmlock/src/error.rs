@@ -95,16 +95,16 @@ impl Error {
 
     /// The error number:
     ///
-    /// - `EBUSY` when somebody else holds the lock,
-    /// - `ETIMEDOUT` when the wait timed out, or the server did not answer in time,
-    /// - `EAGAIN` for a server that was silent from the beginning,
-    /// - `ESTALE` for a lock that was lost,
-    /// - `ECANCELED` when the caller cancelled,
-    /// - `EACCES` when this user lacks a right,
-    /// - `ENOENT` for a Pod that does not exist,
-    /// - `EINVAL` for an invalid name, an unreadable object, or a Pod that has ended,
-    /// - `EPROTO` for a server without a clock,
-    /// - otherwise the number of the failed request ([`coord_kube::Error::errno`]).
+    /// - `EBUSY` when somebody else holds the lock
+    /// - `ETIMEDOUT` when the wait timed out, or the server did not answer in time
+    /// - `EAGAIN` for a server that was silent from the beginning
+    /// - `ESTALE` for a lock that was lost
+    /// - `ECANCELED` when the caller cancelled
+    /// - `EACCES` when this user lacks a right
+    /// - `ENOENT` for a Pod that does not exist
+    /// - `EINVAL` for an invalid name, an unreadable object, or a Pod that has ended
+    /// - `EPROTO` for a server without a clock
+    /// - otherwise the number of the failed request ([`coord_kube::Error::errno`])
     #[must_use]
     pub fn errno(&self) -> Errno {
         HasErrno::errno(self)

@@ -86,8 +86,8 @@ impl Lock {
         self
     }
 
-    /// Extends the expiry at this interval while the lock is held, each time to the full duration of
-    /// `hold` from then on. It needs the right to update.
+    /// Extends the expiry at this interval while the lock is held, each time by the duration that
+    /// `hold` sets, counted from then. It needs the right to update.
     #[must_use]
     pub fn extend_every(mut self, interval: Duration) -> Self {
         self.extend = Some(interval).filter(|interval| !interval.is_zero());

@@ -114,8 +114,8 @@ impl ExitDir {
         Leader::of(self)
     }
 
-    /// Returns the leader's record if it is time to exit. If the record is new and empty, the leader
-    /// may still be writing it, so this waits up to 0.2 s for its content.
+    /// Returns the leader's record if it is time to exit. If the record is new and empty, the
+    /// leader may still be writing it. Then this waits up to 0.2 s for its content.
     ///
     /// # Errors
     /// Those of `opendir(3)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EMFILE`.

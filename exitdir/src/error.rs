@@ -38,9 +38,13 @@ pub(crate) enum Kind {
 pub struct Names<'a>(pub &'a [OsString]);
 
 impl Error {
-    /// The error number: `EBUSY` when another leader is running, `ETIMEDOUT` when a wait timed out,
-    /// `ENOENT` when the directory was removed, `ENOTEMPTY` when there are other entries, or the
-    /// number of the system call that failed.
+    /// The error number:
+    ///
+    /// - `EBUSY` when another leader is running
+    /// - `ETIMEDOUT` when a wait timed out
+    /// - `ENOENT` when the directory was removed
+    /// - `ENOTEMPTY` when there are other entries
+    /// - otherwise the number of the system call that failed
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {

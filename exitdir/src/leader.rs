@@ -29,7 +29,7 @@ use crate::{
 const TRIES: u32 = 20;
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A directory's leader. It leads until this value is dropped, or longer while another process holds
+/// A directory's leader. It leads until this value is dropped, or longer if another process holds
 /// its descriptors.
 #[derive(Debug)]
 pub struct Leader {

@@ -42,9 +42,12 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// The error number: `EEXIST` when something other than a FIFO is at the path, `ENOENT` when
-    /// the FIFO was removed during the wait, `ETIMEDOUT` when the wait timed out, or the number of
-    /// the system call that failed.
+    /// The error number:
+    ///
+    /// - `EEXIST` when something other than a FIFO is at the path
+    /// - `ENOENT` when the FIFO was removed during the wait
+    /// - `ETIMEDOUT` when the wait timed out
+    /// - otherwise the number of the system call that failed
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {

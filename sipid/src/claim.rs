@@ -36,10 +36,12 @@ impl PidFile {
     /// service down.
     ///
     /// # Errors
-    /// `EEXIST` when the process in the file is running, `EAGAIN` when somebody else is claiming,
-    /// `ESRCH` when there is no process `pid`, `EINVAL` and `ELOOP` for a file that we must not
-    /// use, `EMFILE` and `ENFILE` when there are too few descriptors to keep the identity, and
-    /// those of `open(2)` and `write(2)`.
+    /// - `EEXIST` when the process in the file is running
+    /// - `EAGAIN` when somebody else is claiming
+    /// - `ESRCH` when there is no process `pid`
+    /// - `EINVAL` and `ELOOP` for a file that we must not use
+    /// - `EMFILE` and `ENFILE` when there are too few descriptors to keep the identity
+    /// - those of `open(2)` and `write(2)`
     pub fn claim(&self, pid: Pid) -> Result<(), Error> {
         self.take(pid).map(drop).map_err(|kind| kind.at(&self.path))
     }

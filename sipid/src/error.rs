@@ -57,11 +57,16 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// The error number: `EEXIST` when the process is running, `EAGAIN` when somebody else holds
-    /// the lock, `EINVAL` for content that is not a PID, `ELOOP` for an untrusted symbolic link,
-    /// `EACCES` for an untrusted file, `ESRCH` when there is no process to claim for or to signal,
-    /// `ETIMEDOUT` when a schedule ended before the process did, or the number of the system call
-    /// that failed.
+    /// The error number:
+    ///
+    /// - `EEXIST` when the process is running
+    /// - `EAGAIN` when somebody else holds the lock
+    /// - `EINVAL` for content that is not a PID
+    /// - `ELOOP` for an untrusted symbolic link
+    /// - `EACCES` for an untrusted file
+    /// - `ESRCH` when there is no process to claim for or to signal
+    /// - `ETIMEDOUT` when a schedule ended before the process did
+    /// - otherwise the number of the system call that failed
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {

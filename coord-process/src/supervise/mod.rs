@@ -46,13 +46,13 @@
 //! `RLIMIT_RTPRIO`.
 //!
 //! The largest possible tree depends on the machine. We measured as root on two processors, with
-//! processes in sessions of their own that ignore the signal:
+//! processes in sessions of their own that ignore the signal. The table says how long before the
+//! deadline all of them had ended:
 //!
-//! - 2,000 processes, with half a second until the deadline (a quarter of a lease of 2 s), were
-//!   gone 0.1 s before it on an idle machine, and just in time beside three busy loops.
-//! - 8,000 processes, with 3.75 s until the deadline (a lease of 15 s), were gone 2.3 s before it
-//!   on an idle machine, 2.0 s before it beside three busy loops, and 1.9 s before it beside
-//!   thirty.
+//! | processes | asked before the deadline | idle machine | 3 busy loops | 30 busy loops |
+//! |---|---|---|---|---|
+//! | 2,000 | 0.5 s, a quarter of a 2 s lease | 0.1 s | just in time | |
+//! | 8,000 | 3.75 s, a quarter of a 15 s lease | 2.3 s | 2.0 s | 1.9 s |
 //!
 //! Every signal that can be caught is passed on to CMD, real-time signals too. TERM, INT and the
 //! plan's own signal ask CMD to end, and the grace period counts from then. If CMD has already
