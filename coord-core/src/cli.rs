@@ -62,22 +62,22 @@ use crate::{
     text::escaped,
 };
 
-/// A command line tool. clap parses the arguments into the type itself.
+/// A command line tool: its arguments are the type itself, by way of clap.
 pub trait Tool: clap::Parser {
-    /// The binary's name, which begins each line that it writes about itself.
+    /// The binary's name, which begins each line it writes about itself.
     const NAME: &'static str;
-    /// The tool's logging defaults.
+    /// What its logging starts from.
     const LOG: Defaults;
-    /// What the help shows in addition to the options, for the tool itself and for each command.
+    /// What its help says beside the options, for itself and for each command.
     const HELP: &'static [Help];
 
-    /// The log options of this call.
+    /// The log options it was given.
     fn log_args(&self) -> LogArgs;
 
     /// Does the work.
     ///
     /// # Errors
-    /// Any error that prevents the work; the runner prints it and turns it into the exit status.
+    /// Whatever keeps it from being done; the runner prints it and turns it into the exit status.
     fn run(self) -> Result<Status, Failure>;
 }
 
@@ -89,8 +89,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with another status than the error's own, such as [`Status::FAILED`] in a command
-    /// that runs another.
+    /// A failure whose status is not the error's own, such as [`Status::FAILED`] of a command that runs another.
     pub fn new(status: Status, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             status,
@@ -98,7 +97,7 @@ impl Failure {
         }
     }
 
-    /// Arguments that are well formed but make no sense together, or here.
+    /// Arguments that were well formed and make no sense together, or here.
     pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Status::USAGE, error)
     }
@@ -116,7 +115,7 @@ impl<E: HasErrno + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
-/// The error and its sources on one line, with control characters escaped.
+/// The error and its sources on one line, whatever they contain.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = with_sources(&*self.error);
@@ -124,7 +123,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A failed write to standard output.
+/// A write to standard output that failed.
 #[derive(Debug)]
 struct StdoutError(io::Error);
 
@@ -146,10 +145,10 @@ impl HasErrno for StdoutError {
     }
 }
 
-/// Runs a tool: parses the arguments, sets up logging, does the work and reports errors.
+/// Runs a tool: parses the arguments, sets logging up, does the work, reports what went wrong.
 ///
-/// Wrong usage exits with 64. A panic exits with 70 and prints its location on standard error. An
-/// error prints one line on standard error and exits with its errno ([`Status::from_errno`]).
+/// Wrong usage ends with 64, a panic with 70 and its place on standard error, an error with its errno
+/// ([`Status::from_errno`]) after one line on standard error.
 #[must_use]
 pub fn main<T: Tool>() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
@@ -167,14 +166,14 @@ pub(crate) fn run_with<T: Tool>(arguments: &[&OsStr]) -> Status {
     panic::catch_unwind(|| run::<T>(arguments)).unwrap_or(Status::BUG)
 }
 
-/// Whether kubectl called us. The standard library does not know the arguments when `main` is ours.
+/// Whether kubectl called us. The standard library does not know the arguments where `main` is ours.
 static IS_PLUGIN: AtomicBool = AtomicBool::new(false);
 
-/// What people type before a plugin's name.
+/// What people type before the name of a plugin.
 const PLUGIN_OF: &str = "kubectl ";
 
-/// The command that people type to call a tool: its name, or `kubectl NAME` when the binary was
-/// called as a kubectl plugin.
+/// What people type to call a tool: its name, or `kubectl NAME` where the binary was called as
+/// kubectl's plugin.
 #[must_use]
 pub fn program<T: Tool>() -> Cow<'static, str> {
     if IS_PLUGIN.load(Ordering::Relaxed) {
@@ -184,11 +183,10 @@ pub fn program<T: Tool>() -> Cow<'static, str> {
     }
 }
 
-/// Writes a result to standard output at once.
+/// Writes a result to standard output, at once.
 ///
 /// # Errors
-/// The write's own; `EPIPE` when the reader has gone, which the runner turns into status 32 without
-/// a message.
+/// The write's own; `EPIPE` when the reader has gone, which the runner turns into status 32 without a word.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout
@@ -197,8 +195,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| StdoutError(error).into())
 }
 
-/// Returns the entries that could be read. Calls `tell` for each of the others; the status is the
-/// last error's.
+/// Those of a list that can be read. Each of the others is told, and the status is of the last one of them.
 pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (Vec<T>, Status) {
     let mut status = Status::DONE;
     let mut read = Vec::new();
@@ -227,7 +224,7 @@ fn run<T: Tool>(arguments: &[&OsStr]) -> Status {
     done.unwrap_or_else(|failure| report(T::NAME, &failure))
 }
 
-/// Prints help and version on standard output, and usage errors on standard error.
+/// Prints help and version on standard output, and what was wrong on standard error.
 fn explain<T: Tool>(error: &clap::Error, arguments: &[&OsStr]) -> Status {
     let text = match error.kind() {
         ErrorKind::DisplayHelp => help::requested::<T>(arguments),
@@ -251,8 +248,7 @@ fn report(name: &str, failure: &Failure) -> Status {
     failure.status
 }
 
-/// Writes once, so that the lines of processes that share standard error do not mix. Errors are
-/// ignored: if it is closed, nobody can read them.
+/// In one write, so that the lines of processes that share a standard error do not mix. Where it is closed, nobody can be told.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

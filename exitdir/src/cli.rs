@@ -206,7 +206,7 @@ impl Run {
     }
 }
 
-/// Logged by every command that has nothing to do without a directory.
+/// What every command says that has nothing to do because of it.
 const NO_DIRECTORY: &str = "no exit directory given (--dir or EXIT_DIR), so nothing can signal";
 
 fn exit(dir: Option<ExitDir>, status: u8, name: Option<String>) -> Result<Status, Failure> {
@@ -276,7 +276,7 @@ fn why_dead(watcher: &Watcher) -> &'static str {
     }
 }
 
-/// The leader's own status. If an older leader left none, it counts as 0.
+/// The leader's own status. What an older leader ended with is not known, and counts as done.
 fn status_of(record: &Record) -> Status {
     match (record.signal, record.status) {
         (Some(signal), _) => Status::from_signal(signal),
@@ -328,8 +328,7 @@ fn clear(dir: Option<ExitDir>, yes: bool) -> Result<Status, Failure> {
     Ok(Status::DONE)
 }
 
-/// Turns a write past the file size limit (`RLIMIT_FSIZE`) into the error `EFBIG`, so that it does
-/// not end this process.
+/// A limit of the size of files (`RLIMIT_FSIZE`) is then an error of the write, `EFBIG`, and not the end of this process.
 fn outlive_file_size_limit() {
     // It fails only for an invalid argument, pthread_sigmask(3).
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();

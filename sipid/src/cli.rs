@@ -82,7 +82,7 @@ impl FileArg {
     }
 }
 
-/// The kernel keeps this many bytes of a name, `proc_pid_comm(5)`.
+/// The kernel keeps so much of a name, `proc_pid_comm(5)`.
 const LONGEST_NAME: usize = 15;
 
 fn process_name(text: &str) -> Result<String, String> {

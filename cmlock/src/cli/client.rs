@@ -26,20 +26,20 @@ pub(crate) struct PodArgs {
 }
 
 impl PodArgs {
-    /// For commands that act at once: a person may log in first.
+    /// For what is done at once: a person may log in before.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
         let cluster = Cluster::connect_attended(&self.arguments(), USER_AGENT).await?;
         cluster.log_in().await?;
         Ok(self.of(cluster))
     }
 
-    /// For commands that wait: a person may log in meanwhile.
+    /// For what waits: a person may log in meanwhile.
     pub(crate) async fn waiting(&self) -> Result<Client, Failure> {
         let cluster = Cluster::connect_attended(&self.arguments(), USER_AGENT).await?;
         Ok(self.of(cluster))
     }
 
-    /// For a command that uses standard input.
+    /// For a command that has standard input.
     pub(crate) async fn without_input(&self) -> Result<Client, Failure> {
         let cluster = Cluster::connect(&self.arguments(), USER_AGENT).await?;
         Ok(self.of(cluster))
@@ -56,7 +56,7 @@ impl PodArgs {
         }
     }
 
-    /// `POD_NAMESPACE` is the Pod's own namespace; the argument takes precedence.
+    /// `POD_NAMESPACE` is where the Pod says that it is; what is given goes before it.
     pub(super) fn arguments(&self) -> ClientArgs {
         let mut arguments = self.client.clone();
         if arguments.namespace.is_none() {

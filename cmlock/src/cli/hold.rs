@@ -73,7 +73,7 @@ pub(crate) struct Break {
 }
 
 impl Wanted {
-    /// Starts to report the wait.
+    /// Begins to wait.
     pub(crate) fn report(&self, name: &str) -> WaitReport {
         WaitReport::start(CmlockCli::NAME, [name], self.limit(), !self.no_wait)
     }
@@ -90,7 +90,7 @@ impl Wanted {
         }
     }
 
-    /// How long to wait; `None` for ever.
+    /// How long to wait; none for ever.
     fn limit(&self) -> Option<Duration> {
         match self.wait {
             Some(Wait::For(limit)) => Some(limit),
@@ -129,7 +129,7 @@ impl Acquire {
         self.leave(held, &signals).await
     }
 
-    /// Leaves the lock held once its ID has been printed, since only the ID can release it.
+    /// Leaves the lock held when its ID has been told, which is all that can release it.
     async fn leave(&self, held: Held, signals: &Signals) -> Result<Status, Failure> {
         if let Some(status) = signals.status() {
             held.release().await?;
@@ -173,7 +173,7 @@ impl Break {
     }
 }
 
-/// The command line that ends the hold of this holder and no other.
+/// What is typed to end the hold of this holder and no other.
 pub(super) fn break_command(pod: &PodArgs, record: &Record) -> String {
     let holder = format!("--holder={}", shell_quoted(record.holder_id()));
     let program = program::<CmlockCli>();

@@ -100,7 +100,7 @@ impl Run {
         over.status
     }
 
-    /// Reports who holds the lock now.
+    /// Names who holds the lock now.
     async fn say_by_whom(&self, client: &Client) {
         const SOON: Duration = Duration::from_secs(1);
         let name = &self.name;
@@ -112,7 +112,7 @@ impl Run {
     }
 }
 
-/// The outcome is logged; the command's status is what counts.
+/// What comes of it is in the log; the command's status is what counts.
 async fn released(held: Held) {
     let _ = held.release().await;
 }

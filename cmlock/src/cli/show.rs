@@ -31,7 +31,7 @@ pub(crate) struct List {
     all_namespaces: bool,
 }
 
-/// A lock, with its namespace if the list covers several.
+/// A lock, and its namespace where the locks are not all in one.
 type Listed = (Option<String>, LockState);
 
 impl Show {
@@ -129,7 +129,7 @@ fn more_cells(record: &Record) -> [String; 3] {
     ]
 }
 
-/// Names of locks are DNS names: they need no escaping.
+/// Names of locks are DNS names: nothing in them is to be escaped.
 fn full_name((namespace, state): &Listed) -> String {
     let name = &state.record.name;
     match namespace {
@@ -160,7 +160,7 @@ fn in_words(name: &str, state: Option<&LockState>) -> String {
     }
 }
 
-/// The README documents this format, so it must not change.
+/// Documented in the README, and kept.
 fn in_json(name: &str, state: Option<&LockState>) -> Value {
     let record = state.map(|state| &state.record);
     let run = record.and_then(|record| record.run.as_ref());

@@ -10,25 +10,25 @@ use clap::{Arg, Command};
 use super::{PLUGIN_OF, Tool, program};
 use crate::{exit, live};
 
-/// What a command's help shows in addition to its options. A row is a term and its meaning.
+/// What the help of one command says beside its options. A row is a term and what it means.
 #[derive(Clone, Copy, Debug)]
 pub struct Help {
-    /// The command, or empty for the tool itself. The tool's variables also apply to each command.
+    /// The command; empty for the tool itself, whose variables are those of each command.
     pub command: &'static str,
-    /// Whether it exits with the status of a command that it runs.
+    /// It ends with the status of the command that it runs.
     pub is_wrapper: bool,
-    /// The exit statuses that have a special meaning here.
+    /// The exit statuses that have a meaning of their own here.
     pub statuses: &'static [Row],
-    /// The environment variables, except those for logging.
+    /// The environment variables, but for those of the log.
     pub variables: &'static [Row],
     /// What an example does, and the example.
     pub examples: &'static [Row],
 }
 
-/// A term and its meaning.
+/// A term and what it means.
 pub type Row = (&'static str, &'static str);
 
-/// The headings for groups of options, the same in all tools.
+/// The headings of groups of options: one name for a thing, in all tools.
 pub mod heading {
     /// Which lock, and how it is held.
     pub const LOCK: &str = "Lock";
@@ -36,13 +36,13 @@ pub mod heading {
     pub const LEASE: &str = "Lease";
     /// Which process a pidfile must name.
     pub const PROCESS: &str = "Process";
-    /// How long to wait, and for whom.
+    /// How long, and for whom.
     pub const WAITING: &str = "Waiting";
-    /// What is sent to a server, and which answer is expected.
+    /// What is sent to a server, and what it must answer.
     pub const REQUEST: &str = "Request";
     /// How the command is run and stopped.
     pub const COMMAND: &str = "Command";
-    /// Who is notified of what happens.
+    /// Who is told what happens.
     pub const REPORTING: &str = "Reporting";
     /// Where the locks are kept.
     pub const STORE: &str = "Store";
@@ -51,23 +51,23 @@ pub mod heading {
     /// What is written to standard error.
     pub const LOGGING: &str = "Logging";
 
-    /// The order in which help shows them.
+    /// In the order in which help shows them.
     pub const ALL: [&str; 10] = [
         LOCK, LEASE, PROCESS, WAITING, REQUEST, COMMAND, REPORTING, STORE, CLUSTER, LOGGING,
     ];
 }
 
-/// The titles of the tables, in order.
+/// The titles of the tables, in their order.
 pub const SECTIONS: [&str; 3] = ["Environment", "Exit status", "Examples"];
 
-/// Longer lines are hard to read, even on a wider terminal.
+/// Longer lines are hard to read, however wide the terminal is.
 const WIDEST: usize = 100;
 
-/// The width if nothing else sets it.
+/// The width where nothing tells.
 const USUAL: usize = 80;
 
 impl Help {
-    /// The help of this command of the tool; an empty name means the tool itself.
+    /// Of this command of the tool; empty for the tool itself.
     #[must_use]
     pub fn of<T: Tool>(command: &str) -> Option<&'static Self> {
         T::HELP.iter().find(|help| help.command == command)
@@ -83,7 +83,7 @@ impl Help {
         own.chain(log_variables::<T>()).collect()
     }
 
-    /// The statuses of this command: its own, and the ones that every command has.
+    /// The statuses of this command: its own, and those that every command has.
     #[must_use]
     pub fn all_statuses(&self) -> Vec<Row> {
         let is_own = |code: &str| self.statuses.iter().any(|(own, _)| *own == code);
@@ -99,7 +99,7 @@ impl Help {
         all
     }
 
-    /// Renders the tables. No line is wider than `width`, unless a single word is.
+    /// The tables, no line of which is wider than this, but for a word that is.
     #[must_use]
     pub fn render<T: Tool>(&self, width: usize) -> String {
         let [environment, status, examples] = SECTIONS;
@@ -133,8 +133,8 @@ fn log_variables<T: Tool>() -> [(String, String); 2] {
     ]
 }
 
-/// What `--help` shows for this command, or for the tool itself; manual pages are made from it,
-/// too. The result cannot parse arguments.
+/// What `--help` shows of this command, or of the tool itself; manual pages are made from it, too.
+/// It cannot be run.
 #[must_use]
 pub fn page<T: Tool>(name: &str, width: usize) -> Command {
     let page = options::<T>(name).term_width(width);
@@ -144,7 +144,7 @@ pub fn page<T: Tool>(name: &str, width: usize) -> Command {
         .after_help(tables.unwrap_or_default())
 }
 
-/// The help that these arguments request: all of it, or with `-h` only the options.
+/// The help that these arguments ask for: all of it, or with `-h` the options alone.
 pub(super) fn requested<T: Tool>(arguments: &[&OsStr]) -> String {
     let width = width();
     let name = chosen(&T::command(), arguments).map_or_else(String::new, |(_, name)| name);
@@ -157,7 +157,7 @@ pub(super) fn requested<T: Tool>(arguments: &[&OsStr]) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// Which command these arguments are for, and the position of its name.
+/// Which command these arguments are for, and where its name is.
 pub(super) fn chosen(tool: &Command, arguments: &[&OsStr]) -> Option<(usize, String)> {
     let takes_value = |find: &dyn Fn(&Arg) -> bool| {
         let mut found = tool.get_arguments().filter(|arg| find(arg));
@@ -186,8 +186,8 @@ pub(super) fn chosen(tool: &Command, arguments: &[&OsStr]) -> Option<(usize, Str
     None
 }
 
-/// A command of the tool with its options. The groups of options have the same order everywhere.
-/// The result cannot parse arguments.
+/// A command of the tool with its options, the groups of which are in the same order everywhere. It
+/// cannot be run.
 #[must_use]
 pub fn options<T: Tool>(name: &str) -> Command {
     const HELP: &str = "Print help; -h prints a shorter one";
@@ -222,7 +222,7 @@ pub fn options<T: Tool>(name: &str) -> Command {
     }
 }
 
-/// The usage of a command. A command with several forms has one line for each.
+/// How a command is written; one that is written in several ways has lines of them.
 #[must_use]
 pub fn usage(command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
@@ -239,13 +239,13 @@ pub fn usage(command: &Command) -> String {
     usage.lines().map(named).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether the request was `-h`, and not `--help` or `help`.
+/// Whether `-h` asks for help, and not `--help` or `help`.
 fn is_short(arguments: &[&OsStr]) -> bool {
     let mut options = arguments.iter().take_while(|word| **word != "--");
     !options.any(|word| *word == "--help" || *word == "help")
 }
 
-/// How wide help may be: `COLUMNS`, otherwise the terminal's width.
+/// How wide help may be: as `COLUMNS` says, else as the terminal is.
 fn width() -> usize {
     let columns = env::var("COLUMNS")
         .ok()
@@ -255,8 +255,8 @@ fn width() -> usize {
     width.unwrap_or(USUAL).min(WIDEST)
 }
 
-/// Prints terms and meanings in two columns. If the terms are too long for that, each meaning goes
-/// below its term.
+/// The terms in one column and what they mean in another one; below each other where the terms are
+/// so long that little is left.
 fn table<A: AsRef<str>, B: AsRef<str>>(text: &mut String, rows: &[(A, B)], width: usize) {
     let longest = rows.iter().map(|(term, _)| term.as_ref().len()).max();
     let indent = longest.unwrap_or(0) + 4;
@@ -273,8 +273,8 @@ fn table<A: AsRef<str>, B: AsRef<str>>(text: &mut String, rows: &[(A, B)], width
     }
 }
 
-/// Appends words in lines with this indent. `first` is the number of spaces that the first line
-/// still needs.
+/// Appends words in lines that begin so far to the right, `first` for what the first one lacks of
+/// it.
 fn wrap(text: &mut String, words: &str, first: usize, indent: usize, width: usize) {
     let mut column = indent;
     text.extend(iter::repeat_n(' ', first));

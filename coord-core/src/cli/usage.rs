@@ -74,12 +74,12 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
     }
 }
 
-/// Which command was meant, and how it is typed.
+/// Which command was meant, and how it is written.
 struct Meant {
     command: Command,
-    /// Such as `lockheed run`.
+    /// `lockheed run`.
     path: String,
-    /// The index in the arguments where its own arguments begin.
+    /// Where in the arguments its own ones begin.
     begin: usize,
 }
 
@@ -101,7 +101,7 @@ impl Meant {
         }
     }
 
-    /// An option's value that begins with a dash, such as a negative number.
+    /// The value of an option that begins with a dash, such as a negative number.
     fn value_with_a_dash(&self, error: &Error, arguments: &[&OsStr]) -> Option<String> {
         let value = texts(error, ContextKind::InvalidArg).pop()?;
         if error.kind() != ErrorKind::UnknownArgument || !value.starts_with('-') {
@@ -129,7 +129,7 @@ impl Meant {
         })
     }
 
-    /// A CMD without `--` before it.
+    /// CMD without `--` before it.
     fn forgotten_separator(&self, error: &Error, arguments: &[&OsStr]) -> Option<String> {
         let last = self
             .command
@@ -163,8 +163,7 @@ impl Meant {
         Some(format!("{before}: write {write}"))
     }
 
-    /// Repeats the command from this argument on, with `--` before it. The other words are left
-    /// out, since they may be secrets.
+    /// What begins with this argument, with `--` before it. The other words may be secrets.
     fn with_separator(&self, cmd: &str, arguments: &[&OsStr]) -> Option<String> {
         let own = arguments.get(self.begin..)?;
         let place = own.iter().position(|word| *word == cmd)?;
@@ -190,7 +189,7 @@ impl Meant {
         help::usage(&self.command).replace("\n       ", ", or ")
     }
 
-    /// The usage with the given and the missing arguments.
+    /// The same with what was given, and what is missing.
     fn usage_for(&self, error: &Error, arguments: &[&OsStr]) -> String {
         match error.get(ContextKind::Usage) {
             Some(ContextValue::StyledStr(usage)) if !usage.to_string().contains('\n') => {
@@ -202,7 +201,7 @@ impl Meant {
         }
     }
 
-    /// Drops options that are set only by the environment.
+    /// Without options that only the environment gives.
     fn without_variables(&self, mut usage: String, arguments: &[&OsStr]) -> String {
         for option in self.command.get_arguments() {
             let is_set = option.get_env().is_some_and(|it| env::var_os(it).is_some());
@@ -228,7 +227,7 @@ impl Meant {
     }
 }
 
-/// What a parser says about a value. Some parsers also name the value.
+/// What a parser says of a value. Some name it, too.
 fn invalid(error: &Error, arg: &str, value: &str) -> String {
     let why = error.source().map(why).unwrap_or_default();
     if why.contains(&format!("{value:?}")) {
@@ -238,7 +237,7 @@ fn invalid(error: &Error, arg: &str, value: &str) -> String {
     }
 }
 
-/// What the standard library says about text that is not a number of the expected type.
+/// What the standard library says of what is no number of the wanted type.
 const NOT_NUMBERS: [&str; 4] = [
     "invalid digit found in string",
     "cannot parse integer from empty string",
@@ -246,8 +245,7 @@ const NOT_NUMBERS: [&str; 4] = [
     "number too small to fit in target type",
 ];
 
-/// Rewords messages of the standard library and clap about numbers, which are written for
-/// programmers.
+/// What the standard library and clap say of numbers is for programmers.
 fn why(error: &(dyn std::error::Error + 'static)) -> String {
     let text = error.to_string();
     let range = text.split_once(" is not in ");
@@ -259,7 +257,7 @@ fn why(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// What clap suggests, if it is close enough.
+/// What clap takes for similar, if it is near.
 fn suggested(error: &Error, kind: ContextKind, given: &str) -> Vec<String> {
     let given = given.trim_start_matches('-');
     let is_near = |similar: &String| {
@@ -269,7 +267,7 @@ fn suggested(error: &Error, kind: ContextKind, given: &str) -> Vec<String> {
     texts(error, kind).into_iter().filter(is_near).collect()
 }
 
-/// How many letters must be inserted, removed or changed to turn one text into the other.
+/// How many letters must be put in, left out or changed to make one of the other.
 fn edits(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (line, a) in from.chars().enumerate() {
@@ -284,7 +282,7 @@ fn edits(from: &str, to: &str) -> usize {
     row[row.len() - 1]
 }
 
-/// Masks the password that a URL may contain.
+/// A URL may have a password.
 fn shown(value: &str) -> String {
     if value.contains("://") {
         without_password(value)
@@ -301,7 +299,7 @@ fn texts(error: &Error, kind: ContextKind) -> Vec<String> {
     }
 }
 
-/// Joins words as `a, b or c`.
+/// `a, b or c`.
 fn either(all: &[String]) -> String {
     match all {
         [] => String::new(),
@@ -310,7 +308,7 @@ fn either(all: &[String]) -> String {
     }
 }
 
-/// The first line of any other clap error.
+/// Of whatever else clap says.
 fn first_line(error: &Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();

@@ -15,7 +15,7 @@ use std::{
 
 use coord_core::text::without_password;
 
-/// Longer than any status line.
+/// More than any status line.
 const LONGEST: u64 = 4096;
 
 /// A URL to which a request can be sent.
@@ -56,7 +56,7 @@ impl FromStr for Url {
 }
 
 impl Url {
-    /// The port, 80 if the URL has none; `None` for an invalid one.
+    /// The port, 80 if none is given; none for one that makes no sense.
     fn port(&self) -> Option<u16> {
         let after_host = self
             .authority
@@ -79,10 +79,10 @@ impl Url {
         }
     }
 
-    /// Sends the request and waits at most this long for the status of the answer.
+    /// Sends the request and waits for the answer's status, for this long at most.
     ///
     /// # Errors
-    /// Those of the connection; `TimedOut`; and a status that is not a success.
+    /// Those of the connection; `TimedOut`; and an answer that is not a success.
     pub(crate) fn post(&self, limit: Duration) -> io::Result<()> {
         let deadline = Instant::now() + limit;
         let mut connection = self.connect(deadline)?;
@@ -111,8 +111,7 @@ impl Url {
     }
 }
 
-/// The addresses of a host. A name lookup cannot be cancelled, so its thread is left running when
-/// the time is over.
+/// The addresses of a host. Looking a name up cannot be ended, so it is left behind in its thread when the time is over.
 fn addresses(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![(address, port).into()]);
@@ -139,7 +138,7 @@ impl std::fmt::Display for Url {
     }
 }
 
-/// A read timed out or a signal interrupted it: only the deadline counts.
+/// The time of one read is over, or a signal came: what counts is the deadline.
 fn is_passing(error: &io::Error) -> bool {
     let passing = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
     passing.contains(&error.kind())
@@ -154,7 +153,7 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     }
 }
 
-/// The status in the answer's first line, such as `HTTP/1.1 200 OK`.
+/// The status of the answer's first line, `HTTP/1.1 200 OK`.
 fn status(connection: &mut TcpStream, deadline: Instant) -> io::Result<u16> {
     let mut line = Vec::new();
     while !line.contains(&b'\n') && (line.len() as u64) < LONGEST {

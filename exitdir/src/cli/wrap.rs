@@ -29,8 +29,8 @@ pub(super) struct Leading {
     post_timeout: Duration,
 }
 
-/// Runs CMD as the leader. The guard is forked before we take the lock, and then receives the lock.
-/// So the lock is free only when CMD's process tree has ended, whatever happens to us.
+/// Runs CMD as the leader. The guard is forked before the lock is taken and handed the lock then: it is free when CMD's tree is gone,
+/// whatever happens to us.
 pub(super) fn lead(dir: Option<ExitDir>, leading: Leading, plan: Plan) -> Result<Status, Failure> {
     let guard = Guard::start(plan).map_err(supervision)?;
     let urls = leading.post.iter().map(|text| text.parse::<Url>());
@@ -55,7 +55,7 @@ pub(super) fn lead(dir: Option<ExitDir>, leading: Leading, plan: Plan) -> Result
     Ok(exit?.status())
 }
 
-/// Reports every foreseeable error before CMD starts.
+/// All that can be known to go wrong is known before CMD starts.
 fn begin(dir: ExitDir, leading: &Leading) -> Result<Leader, Failure> {
     let leader = dir.lead().map_err(failed)?;
     match (leading.clear, leading.yes) {
@@ -79,7 +79,7 @@ fn begin(dir: ExitDir, leading: &Leading) -> Result<Leader, Failure> {
     Err(Failure::new(Status::FAILED, text))
 }
 
-/// CMD's work is done. Later errors are logged and do not change its status.
+/// CMD's work is done: what goes wrong from here on is told, and changes nothing about its status.
 fn signal(leader: &Leader, name: Option<String>, exit: &Result<Exit, Failure>) {
     let record = match exit {
         Ok(Exit::Code(status)) => Record::exited(*status),
@@ -100,7 +100,7 @@ fn post(url: &Url, limit: Duration) {
     }
 }
 
-/// Runs CMD until it is time to exit. Does not run CMD if it is time already.
+/// Runs CMD until it is time to exit. When that has been so from the start, CMD is not run.
 pub(super) fn follow(
     dir: Option<ExitDir>,
     watch: &Watch,
@@ -166,7 +166,7 @@ impl FollowStatus {
     }
 }
 
-/// An error of `clear`, with a hint how to remove the rest where there is one.
+/// An error of `clear`, with the way past it where there is one.
 pub(super) fn not_cleared(error: Error) -> Failure {
     let status = Status::from_errno(error.errno());
     if error.errno().raw() == libc::ENOTEMPTY {

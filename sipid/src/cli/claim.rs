@@ -85,7 +85,7 @@ fn become_command(
     ))
 }
 
-/// With a mode that lets others write, they could name any process.
+/// A mode that lets others write would let them name whom they like.
 fn mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode & 0o600 == 0o600 && mode & !0o644 == 0 => Ok(mode),

@@ -143,14 +143,14 @@ impl Wait {
     }
 }
 
-/// Restores SIGCHLD's default, which the parent may have changed. While SIGCHLD is ignored, the
-/// kernel discards the statuses of children, `wait(2)`.
+/// While SIGCHLD is ignored, as a parent may have left it, the kernel throws the statuses of
+/// children away, `wait(2)`.
 fn hear_of_children() {
     // SAFETY: no handler is installed.
     let _ = unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) };
 }
 
-/// Errors do not repeat the text, which may be a secret without a name.
+/// The text may be a secret without a name, and is not repeated.
 fn split_header(header: &str) -> Result<(&str, &str), Failure> {
     let split = header.split_once(':');
     let (name, value) =
@@ -158,7 +158,7 @@ fn split_header(header: &str) -> Result<(&str, &str), Failure> {
     Ok((name.trim(), value.trim()))
 }
 
-/// For a command the statuses are those of shells and timeout(1).
+/// A command's own statuses are those that shells and timeout(1) use.
 fn failure(error: Error) -> Failure {
     let status = match error.errno() {
         _ if !error.is_about_a_command() => return error.into(),

@@ -27,28 +27,27 @@ use nix::{
     unistd::{ForkResult, Pid, fork, geteuid, setsid},
 };
 
-/// The grace period from TERM to KILL for a command that was not ready in time.
+/// How long a command that was not ready in time has from TERM to KILL.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How often to check the command while it reports nothing.
+/// How often the command is looked at while nothing is said.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The command was not ready in time, or ended before that.
+/// The command was not ready in time, or ended before it was.
 #[derive(Debug)]
 enum NotReady {
     InTime(Duration),
     Ended,
 }
 
-/// The socket on which the command reports that it is ready.
+/// Where the command says that it is ready.
 pub(super) struct NotifySocket {
     socket: OwnedFd,
-    /// The value for `NOTIFY_SOCKET`.
+    /// What `NOTIFY_SOCKET` is to be.
     pub(super) name: String,
 }
 
-/// Forks. The child calls `become_command`, which claims and becomes the command. The parent
-/// returns when the command is ready.
+/// Forks. The child does this, which is to claim and to become the command; the parent returns when that is ready.
 pub(super) fn wait_until_ready(
     limit: Duration,
     become_command: impl FnOnce(&NotifySocket) -> Result<Status, Failure>,
@@ -119,8 +118,7 @@ impl NotifySocket {
         Ok(())
     }
 
-    /// Reads all messages so far. A message counts if it is from the command, or from a process of
-    /// the command's user, our user or root.
+    /// Reads all that was said so far. It counts if the command said it, or a process of its user, of ours or of root.
     fn is_ready(&self, child: Pid) -> Result<bool, io::Error> {
         let mut buffer = [0; 4096];
         let mut control = cmsg_space!(UnixCredentials);
@@ -160,7 +158,7 @@ fn may_speak_for(child: Pid, sender: UnixCredentials) -> bool {
         || owner().is_ok_and(|owner| owner == sender.uid())
 }
 
-/// Ends the child and its session. It is our child, so it keeps its PID until we wait for it.
+/// Ends the child, which is ours and so keeps its PID until it is waited for, and its session.
 fn end(child: Pid) -> Result<(), io::Error> {
     let deadline = Instant::now() + GRACE;
     let send = |signal| killpg(child, signal).or_else(|_| kill(child, signal));
@@ -174,7 +172,7 @@ fn end(child: Pid) -> Result<(), io::Error> {
     Ok(())
 }
 
-/// The status of the child, if it has ended.
+/// The status of the child, once it has ended.
 fn ended_with(child: Pid) -> Result<Option<Status>, io::Error> {
     Ok(match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
         WaitStatus::Exited(_, code) => {

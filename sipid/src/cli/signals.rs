@@ -5,20 +5,19 @@ use std::{io, os::unix::process::CommandExt, process::Command};
 use coord_core::signal::keep_sigpipe;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// The previous action for SIGXFSZ, the signal for a write beyond `RLIMIT_FSIZE`, `setrlimit(2)`.
+/// What was done on SIGXFSZ, which a write beyond `RLIMIT_FSIZE` brings, `setrlimit(2)`.
 #[derive(Clone, Copy)]
 pub(super) struct FileSizeSignal(Option<SigAction>);
 
 impl FileSizeSignal {
-    /// Ignores the signal from now on. The write then fails with an error that we handle, instead
-    /// of ending us in the middle of a claim.
+    /// Ignores it from now on: the write is an error then, which is dealt with, rather than our end in the middle of a claim.
     pub(super) fn ignore() -> Self {
         let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
         // SAFETY: no handler is installed.
         Self(unsafe { sigaction(Signal::SIGXFSZ, &ignore) }.ok())
     }
 
-    /// Restores the signal, and SIGPIPE, for the command, as we found them.
+    /// Lets the command find it, and SIGPIPE, as we found them.
     pub(super) fn restore_for(self, command: &mut Command) {
         let restore = move || {
             keep_sigpipe();
