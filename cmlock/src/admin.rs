@@ -1,4 +1,4 @@
-//! Locks that are looked at, and released by their name.
+//! Reading locks, and releasing or breaking them by name.
 
 use coord_core::is_dns_subdomain;
 use coord_kube::Rule;
@@ -13,17 +13,17 @@ use crate::{
     time::ClockBounds,
 };
 
-/// A lock's object, and what it means.
+/// A lock's object, and its meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockState {
-    /// What it says.
+    /// The content of the object.
     pub record: Record,
-    /// What it means, now.
+    /// Its meaning at this moment.
     pub verdict: Verdict,
 }
 
 impl LockState {
-    /// Who holds it, if somebody does.
+    /// Who holds the lock, if anybody does.
     #[must_use]
     pub fn held_by(&self) -> Option<&HeldBy> {
         match &self.verdict {
@@ -33,11 +33,10 @@ impl LockState {
     }
 }
 
-/// One lock; none when there is no object.
+/// The state of one lock; `None` if there is no object.
 ///
 /// # Errors
-/// `EINVAL` for a name that cannot be one, and for an object that is not a lock; those of the
-/// requests.
+/// `EINVAL` for an invalid lock name, and for an object that is not a lock; those of the requests.
 pub async fn status(client: &Client, name: &str) -> Result<Option<LockState>, Error> {
     let state = async {
         let object = read(client, name).await?;
@@ -49,8 +48,9 @@ pub async fn status(client: &Client, name: &str) -> Result<Option<LockState>, Er
     state.await.map_err(|kind| kind.at(name))
 }
 
-/// All locks of the namespace, by name: ConfigMaps that a Pod owns as their controller, or that have what only locks have. One that cannot be
-/// read is an error beside the others.
+/// All locks of the namespace, in order of name. A lock is a ConfigMap that a Pod owns as its
+/// controller, or one with content that only locks have. An unreadable lock is an error in its
+/// place in the list.
 ///
 /// # Errors
 /// Those of the requests.
@@ -62,7 +62,7 @@ pub async fn locks(client: &Client) -> Result<Vec<Result<LockState, Error>>, Err
 /// All locks of all namespaces, each with its namespace.
 ///
 /// # Errors
-/// As [`locks`].
+/// As for [`locks`].
 pub async fn locks_everywhere(
     client: &Client,
 ) -> Result<Vec<(String, Result<LockState, Error>)>, Error> {
@@ -83,7 +83,7 @@ async fn found(
                 let state = state(&there, &object).await;
                 locks.push((namespace, state.map_err(|kind| kind.at(&name))));
             }
-            // It is none, or has gone meanwhile.
+            // It is not a lock, or has been deleted meanwhile.
             Ok(_) => {}
             Err(error) => return Err(Kind::from(error).at(&name)),
         }
@@ -91,12 +91,13 @@ async fn found(
     Ok(locks)
 }
 
-/// Deletes the lock's object if the client's Pod owns it and, where an ID is given, that holder of
-/// it has it. None is fine, and so is one that nobody holds any more, which is left to the next
-/// holder.
+/// Deletes the lock's object if the client's Pod owns it and, if an ID is given, that holder has
+/// it. Succeeds if there is no object. It also succeeds if nobody holds the lock any more, and then
+/// leaves the object to the next holder.
 ///
 /// # Errors
-/// `EBUSY` when it is somebody else's, whom the text names; `EINVAL` when it cannot be read; those of the requests.
+/// `EBUSY` when another holder has it, whom the text names; `EINVAL` when it cannot be read; those
+/// of the requests.
 pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<(), Error> {
     let released = async {
         let holder = client.holder(id.unwrap_or_default()).await?;
@@ -113,7 +114,7 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
             }
             match client.delete(name, &object.metadata).await {
                 Ok(()) => return Ok(()),
-                // It has changed since.
+                // Somebody has changed it since.
                 Err(error) if error.status() == Some(409) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -122,11 +123,11 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
     released.await.map_err(|kind: Kind| kind.at(name))
 }
 
-/// Ends the hold of this holder, whichever Pod it is of: deletes the lock's object, by UID and
-/// version, so that another holder's is left alone. Who watches the lock learns of it at once;
-/// until then that holder believes to have it. Returns what was deleted.
+/// Ends the hold of this holder, in whichever Pod it is. It deletes the lock's object by UID and
+/// version, so another holder's object stays. Whoever watches the lock notices at once. Until then,
+/// that holder believes that it still has the lock. Returns the deleted record.
 ///
-/// `holder` is [`Record::holder_id`]. It needs [`Client::rules_to_break`], and no Pod.
+/// `holder` is [`Record::holder_id`]. This needs [`Client::rules_to_break`], and no Pod.
 ///
 /// ```no_run
 /// # async fn example(client: &cmlock::Client) -> Result<(), cmlock::Error> {
@@ -141,8 +142,8 @@ pub async fn release(client: &Client, name: &str, id: Option<&str>) -> Result<()
 /// ```
 ///
 /// # Errors
-/// `ESTALE` when that holder does not have it, with who does; `EACCES` without the right to delete
-/// it, which the text says; `EINVAL` when it cannot be read; those of the requests.
+/// `ESTALE` when that holder does not have the lock, with who does; `EACCES` without the right to
+/// delete it, which the text names; `EINVAL` when it cannot be read; those of the requests.
 pub async fn break_lock(client: &Client, name: &str, holder: &str) -> Result<Record, Error> {
     let rules = Client::rules_to_break(name)?;
     let broken = async {
@@ -158,7 +159,7 @@ pub async fn break_lock(client: &Client, name: &str, holder: &str) -> Result<Rec
             may(client, &rules).await?;
             match client.delete(name, &object.metadata).await {
                 Ok(()) => return Ok(record),
-                // It has changed since.
+                // Somebody has changed it since.
                 Err(error) if error.status() == Some(409) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -167,7 +168,7 @@ pub async fn break_lock(client: &Client, name: &str, holder: &str) -> Result<Rec
     broken.await.map_err(|kind: Kind| kind.at(name))
 }
 
-/// Without the right to read the Pod, what the object says counts.
+/// Without the right to read the Pod, the object alone decides.
 async fn now_held_by(client: &Client, object: &ConfigMap, record: &Record) -> Option<HeldBy> {
     match state(client, object).await {
         Ok(state) => state.held_by().cloned(),
@@ -184,7 +185,7 @@ fn not_held(holder: &str, by: Option<HeldBy>, now: Option<Record>) -> Kind {
     }))
 }
 
-/// Where the server does not tell, its answer to the request itself does.
+/// If the server does not tell, its answer to the actual request decides.
 async fn may(client: &Client, rules: &[Rule]) -> Result<(), Kind> {
     let cluster = client.cluster();
     let access = cluster.access(rules).await.unwrap_or_default();
@@ -197,7 +198,7 @@ async fn may(client: &Client, rules: &[Rule]) -> Result<(), Kind> {
     }
 }
 
-/// There is nothing to release where the holder is there no more.
+/// If the holder no longer exists, there is nothing to release.
 async fn held_by_another(client: &Client, object: &ConfigMap) -> Result<(), Kind> {
     match state(client, object).await?.verdict {
         Verdict::Held(obstacle) => Err(Kind::Held(obstacle)),

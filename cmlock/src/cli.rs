@@ -69,7 +69,7 @@ impl Tool for CmlockCli {
     fn run(self) -> Result<Status, Failure> {
         let pod = self.pod;
         match &self.command {
-            // These two hold what must be given back, and see to signals themselves.
+            // These two hold a lock that they must release, so they handle signals themselves.
             #[cfg(target_os = "linux")]
             Command::Run(_) => {}
             Command::Acquire(_) => {}

@@ -24,30 +24,32 @@ use crate::{
 pub(crate) const CONFIGMAPS: &str = "configmaps";
 pub(crate) const PODS: &str = "pods";
 
-/// A client of the API server that locks on behalf of one Pod. Clones share the connections, the clock, and what is known of the Pod.
+/// A client of the API server that locks on behalf of one Pod. Clones share the connections, the
+/// clock, and the data about the Pod.
 #[derive(Clone)]
 pub struct Client {
     cluster: Cluster,
     pod: PodName,
     container: Option<Container>,
     owner: Arc<tokio::sync::Mutex<Option<OwnRun>>>,
-    /// What was known of the server's clock at its last answer.
+    /// The bounds on the server's clock at its last answer.
     clock: Arc<Mutex<Option<Moment>>>,
 }
 
-/// The Pod, and the run of the container, if that is noted.
+/// The Pod, and the run of the container if it is recorded.
 type OwnRun = (Owner, Option<ContainerRun>);
 
-/// The container that this process is said to be in.
+/// The container in which this process runs, according to the caller.
 #[derive(Clone)]
 struct Container {
     name: String,
-    /// That the Pod has no such container is an error.
+    /// It is an error if the Pod has no such container.
     must_be: bool,
 }
 
 impl Client {
-    /// What the commands need, as rules of a Role: `update` is for `run` with a timeout, `list` for `list`.
+    /// The rights that the commands need, as rules of a Role: `update` is for `run` with a timeout,
+    /// `list` for `list`.
     pub const RULES: [Rule; 7] = [
         Rule::new("get", CONFIGMAPS),
         Rule::new("list", CONFIGMAPS),
@@ -58,13 +60,14 @@ impl Client {
         Rule::new("get", PODS),
     ];
 
-    /// What they can do without: the owner Pod is then read every ten seconds.
+    /// Optional rights. Without them, the owner Pod is read every ten seconds.
     pub const OPTIONAL_RULES: [Rule; 1] = [Rule::new("watch", PODS)];
 
-    /// What all but `list` need for the lock of this name alone. Its ConfigMap is created each time, which a Role cannot restrict to a name.
+    /// The rights for the lock of this name, for all commands except `list`. Each acquisition
+    /// creates the lock's ConfigMap, and a Role cannot restrict that right to a name.
     ///
     /// # Errors
-    /// `EINVAL` for a name that cannot be a lock's.
+    /// `EINVAL` for an invalid lock name.
     pub fn rules_for(name: &str) -> Result<Vec<Rule>, Error> {
         if !is_dns_subdomain(name) {
             return Err(Kind::Name.at(name));
@@ -79,10 +82,10 @@ impl Client {
         ])
     }
 
-    /// What is needed to end the hold of another Pod with [`break_lock`](crate::break_lock).
+    /// The rights to end another Pod's hold with [`break_lock`](crate::break_lock).
     ///
     /// # Errors
-    /// `EINVAL` for a name that cannot be a lock's.
+    /// `EINVAL` for an invalid lock name.
     pub fn rules_to_break(name: &str) -> Result<Vec<Rule>, Error> {
         if !is_dns_subdomain(name) {
             return Err(Kind::Name.at(name));
@@ -92,11 +95,12 @@ impl Client {
             .to_vec())
     }
 
-    /// The locks of this Pod, by a client whose retries are off (`kube::Config::default_retry`): a repeated write is judged by whoever knows what
-    /// it was for. It must be called within a tokio runtime.
+    /// A client for the locks of this Pod. Turn off the retries of `client`
+    /// (`kube::Config::default_retry`): only code that knows what a write was for can judge a
+    /// repeated one. Call this within a tokio runtime.
     ///
     /// # Errors
-    /// `EINVAL` when that cannot name a namespace.
+    /// `EINVAL` for an invalid namespace name.
     pub fn new(client: kube::Client, pod: &PodName) -> Result<Self, Error> {
         let cluster = Cluster::new(client, &pod.namespace);
         Ok(Self::of(
@@ -105,7 +109,7 @@ impl Client {
         ))
     }
 
-    /// The locks of the Pod of this name in the cluster's namespace.
+    /// A client for the locks of the Pod of this name in the cluster's namespace.
     #[must_use]
     pub fn of(cluster: Cluster, pod: &str) -> Self {
         let pod = PodName {
@@ -121,14 +125,15 @@ impl Client {
         }
     }
 
-    /// Notes in each lock the container that holds it, and how often that has been restarted: when it is restarted, the lock is free.
-    /// A Pod without a container of this name is an error.
+    /// Records in each lock the container that holds it, and its restart count. When the container
+    /// has been restarted, the lock is free. It is an error if the Pod has no container of this
+    /// name.
     #[must_use]
     pub fn with_container(self, name: &str) -> Self {
         self.in_container(name, true)
     }
 
-    /// The same if the Pod has a container of this name; else nothing is noted.
+    /// Like `with_container`, but records nothing if the Pod has no container of this name.
     #[must_use]
     pub fn with_container_if_any(self, name: &str) -> Self {
         self.in_container(name, false)
@@ -141,7 +146,7 @@ impl Client {
         self
     }
 
-    /// With another deadline for each request than 10 s.
+    /// Sets another timeout for each request than 10 s.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.cluster = self.cluster.with_timeout(timeout);
@@ -172,14 +177,14 @@ impl Client {
         self.cluster.action(verb, resource).on(name)
     }
 
-    /// This moment, with what is known of the server's clock.
+    /// The current moment, with the bounds on the server's clock.
     pub(crate) fn now(&self) -> Moment {
         let now = BootInstant::now();
         self.last_answer()
             .map_or(Moment::new(now), |last| last.at(now))
     }
 
-    /// What the server's clock shows now, since the Unix epoch; not ahead of it.
+    /// A lower bound of the server's clock now, since the Unix epoch.
     pub(crate) fn shown(&self) -> Option<Duration> {
         let shown = self.cluster.clock().now()?;
         shown.duration_since(UNIX_EPOCH).ok()
@@ -189,8 +194,8 @@ impl Client {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A holder of this Pod with this ID, or why it cannot be one. The Pod is read once, and again when no answer has told the server's clock
-    /// for a minute.
+    /// A holder of this Pod with this ID, or the reason why it is refused. The Pod is read once. It
+    /// is read again if no answer has shown the server's clock for a minute.
     pub(crate) async fn holder(&self, id: &str) -> Result<Result<Holder, Refusal>, KubeError> {
         let mut known = self.owner.lock().await;
         let (owner, run) = match known.clone().filter(|_| self.knows_the_time()) {
@@ -207,7 +212,7 @@ impl Client {
         }))
     }
 
-    /// Two clocks do not stay together for ever, and the server's may be set.
+    /// Two clocks drift apart over time, and the server's may be set.
     fn knows_the_time(&self) -> bool {
         const FRESH: Duration = Duration::from_secs(60);
         let last = self.last_answer();
@@ -236,7 +241,7 @@ impl Client {
         Ok((owner, run.transpose()?.flatten()))
     }
 
-    /// Before the Pod has a status of the container, it has not been restarted.
+    /// If the Pod has no status for the container yet, the container has not been restarted.
     fn run_of(&self, pod: &Pod, container: &Container) -> Result<Option<ContainerRun>, Refusal> {
         let Container { name, must_be } = container;
         let known = own_run(pod, name);
@@ -257,7 +262,7 @@ impl Client {
         }
     }
 
-    /// The container that was asked for and is not noted, since the Pod has none of that name.
+    /// The requested container, if it is not recorded because the Pod has none of that name.
     pub(crate) fn ignored_container(&self, holder: &Holder) -> Option<&str> {
         let container = self.container.as_ref().filter(|_| holder.run.is_none())?;
         Some(&container.name)

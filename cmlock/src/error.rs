@@ -1,4 +1,4 @@
-//! What can go wrong, with the lock it was about.
+//! Errors, each with the lock it is about.
 
 use std::{fmt, time::Duration};
 
@@ -8,58 +8,59 @@ use coord_lease::{LeaseLost, engine::Failure};
 
 use crate::{HeldBy, lock::PodLock, protocol::Refusal, record::Malformed};
 
-/// An operation on a lock that failed.
+/// A failed operation on a lock.
 #[derive(Debug)]
 pub struct Error {
     lock: String,
     kind: Box<Kind>,
 }
 
-/// What kind of failure it was.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Somebody else has the lock, and is not waited for. `EBUSY`.
+    /// Somebody else holds the lock, and the caller does not wait. `EBUSY`.
     Held,
-    /// The wait ran out. `ETIMEDOUT`.
+    /// The wait timed out. `ETIMEDOUT`.
     TimedOut,
-    /// The lock was held, and is held no more, or is held by somebody else. `ESTALE`.
+    /// The lock was held, and is no longer held, or somebody else holds it. `ESTALE`.
     Lost,
-    /// The caller wanted no more. `ECANCELED`.
+    /// The caller cancelled. `ECANCELED`.
     Cancelled,
     /// An invalid name or label, an object that is not a lock, a Pod that has ended or has no such
     /// container. `EINVAL`.
     Invalid,
     /// There is no such Pod. `ENOENT`.
     NoPod,
-    /// A request failed, or nothing could be waited with: [`Error::errno`] says how.
+    /// A request failed, or no timer could be created: [`Error::errno`] has the number.
     Request,
-    /// The server has never answered. `EAGAIN` when it was silent.
+    /// The server has never answered. `EAGAIN` if it was silent.
     Unanswered,
 }
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// The name cannot be a lock's.
+    /// The lock name is invalid.
     Name,
-    /// This cannot be a label.
+    /// The label is invalid.
     Label(InvalidLabel),
-    /// It cannot be had.
+    /// The lock is refused to us.
     Refused(Refusal),
-    /// Somebody else has it.
+    /// Somebody else holds it.
     Held(HeldBy),
-    /// It could not be acquired within this time; what was in the way.
+    /// It could not be acquired within this time; with what prevented that.
     TimedOut(Duration, String),
-    /// The caller wanted no more.
+    /// The caller cancelled.
     Cancelled,
-    /// It is held no more.
+    /// It is no longer held.
     Lost(LeaseLost),
-    /// This holder does not have it.
+    /// This holder does not hold it.
     NotHeld(Box<NotHeld>),
-    /// This user has not the right to do it, in this namespace.
+    /// This user lacks this right in this namespace.
     NotAllowed(Rule, String),
     Cluster(coord_kube::Error),
-    /// The server has never answered, and was given up before the wait was over; the last request's error.
+    /// The server has never answered, and we gave up before the wait was over; with the last
+    /// request's error.
     Unanswered(coord_kube::Error),
     /// The server did not answer in time.
     Silent,
@@ -67,13 +68,13 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// The lock's name; empty where none was about it.
+    /// The lock's name; empty if the error is not about a lock.
     #[must_use]
     pub fn lock(&self) -> &str {
         &self.lock
     }
 
-    /// What kind of failure it was.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &*self.kind {
@@ -92,30 +93,38 @@ impl Error {
         }
     }
 
-    /// The error number: `EBUSY` when somebody else has the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a server that was silent
-    /// from the beginning, `ESTALE` for a lock that was lost, `ECANCELED`, `ENOENT` for a Pod that is not there, `EINVAL` for a name that
-    /// cannot be one, an object that cannot be read, or a Pod that has ended, `EPROTO` for a server without a clock, or that of the request
-    /// ([`coord_kube::Error::errno`]).
+    /// The error number:
+    ///
+    /// - `EBUSY` when somebody else holds the lock
+    /// - `ETIMEDOUT` when the wait timed out, or the server did not answer in time
+    /// - `EAGAIN` for a server that was silent from the beginning
+    /// - `ESTALE` for a lock that was lost
+    /// - `ECANCELED` when the caller cancelled
+    /// - `EACCES` when this user lacks a right
+    /// - `ENOENT` for a Pod that does not exist
+    /// - `EINVAL` for an invalid name, an unreadable object, or a Pod that has ended
+    /// - `EPROTO` for a server without a clock
+    /// - otherwise the number of the failed request ([`coord_kube::Error::errno`])
     #[must_use]
     pub fn errno(&self) -> Errno {
         HasErrno::errno(self)
     }
 
-    /// Whether the wait is over: somebody else has the lock and is not waited for, or the time to wait has run out. A server that was given
-    /// up because it never answered is not that.
+    /// Whether the lock was busy: somebody else holds it and the caller does not wait, or the wait
+    /// timed out. It is false if we gave up because the server never answered.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(*self.kind, Kind::Held(_) | Kind::TimedOut(..))
     }
 }
 
-/// How it is with a lock that this holder does not have.
+/// The state of a lock that this holder does not hold.
 #[derive(Debug)]
 pub(crate) struct NotHeld {
     pub(crate) holder: String,
-    /// Who has it.
+    /// Who holds it.
     pub(crate) by: Option<HeldBy>,
-    /// The object's, where that one has no ID.
+    /// The object's UID, if its holder has no ID.
     pub(crate) uid: Option<String>,
 }
 
@@ -170,10 +179,7 @@ impl From<Failure<PodLock>> for Kind {
 }
 
 impl HasErrno for Error {
-    /// `EBUSY` when somebody else has the lock, `ETIMEDOUT` when the wait ran out, `EAGAIN` for a server that was silent from the
-    /// beginning, `ECANCELED`, `ENOENT` for a Pod that is not there,
-    /// `EINVAL` for a name that cannot be one, an object that cannot be read, or a Pod that has ended, `EPROTO` for a server without a clock, or that of
-    /// the request ([`coord_kube::Error::errno`]).
+    /// The number that the inherent method `errno` describes.
     fn errno(&self) -> Errno {
         match &*self.kind {
             Kind::Refused(Refusal::NoPod(_)) => Errno::ENOENT,
@@ -184,7 +190,7 @@ impl HasErrno for Error {
             Kind::Lost(_) | Kind::NotHeld(_) => Errno::ESTALE,
             Kind::NotAllowed(..) => Errno::EACCES,
             Kind::Cancelled => Errno::ECANCELED,
-            // That a request got no answer in time is not that the wait ran out.
+            // A request that timed out is not a wait that timed out.
             Kind::Unanswered(error) if error.errno() == Errno::ETIMEDOUT => Errno::EAGAIN,
             Kind::Cluster(error) | Kind::Unanswered(error) => error.errno(),
             Kind::Timer(error) => error.errno(),

@@ -1,4 +1,4 @@
-//! What happens to a lock while it is wanted or held, for whoever wants to know.
+//! Events of a lock while it is being acquired or held, for a handler.
 
 use std::{fmt, sync::Arc};
 
@@ -16,42 +16,43 @@ pub(crate) type Handler = Arc<dyn Fn(&Event) + Send + Sync>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Somebody holds the lock, and is waited for. Told again when somebody or something else is in the way.
+    /// Somebody holds the lock, and we wait. Repeated when the holder or the reason changes.
     Waiting(HeldBy),
-    /// The same holder is in the way still, with another expiry.
+    /// The same holder still has the lock, with another expiry.
     StillWaiting(HeldBy),
-    /// The holder is there no more, and its object is deleted.
+    /// The holder no longer exists, and its object is being deleted.
     Freeing(FreeReason),
     /// The lock was acquired, until this time.
     Acquired(Option<Time>),
-    /// It has been extended, until this time.
+    /// It was extended until this time.
     Extended(Time),
-    /// It could not be extended, and is tried again; why.
+    /// It could not be extended, for this reason; we retry.
     NotExtended(String),
-    /// It is held no more, without having been released.
+    /// It is no longer held, but was not released.
     Lost(LeaseLost),
     /// It was released.
     Released,
-    /// It could not be released; why.
+    /// It could not be released, for this reason.
     NotReleased(String),
-    /// The API server does not answer, and is tried again; why.
+    /// The API server does not answer, for this reason; we retry.
     Unreachable(String),
     /// The API server answers again.
     Reachable,
-    /// The object is not watched for a while: that it is deleted is noticed later; why.
+    /// The object is not watched for a while, for this reason: its deletion is noticed later.
     NotWatched(String),
-    /// The Pod has no container of this name, so that none is noted.
+    /// The Pod has no container of this name, so none is recorded.
     NoContainer(String),
-    /// This user may not watch the owner Pod, which is read from time to time instead.
+    /// This user may not watch the owner Pod, for this reason; it is read from time to time
+    /// instead.
     NotWatchingPods(String),
 }
 
-/// Tells a handler what the engine tells.
+/// Passes the engine's events on to a handler.
 pub(crate) struct Reporter {
     handler: Option<Handler>,
-    /// The expiry as it was written last.
+    /// The last written expiry.
     written: Written,
-    /// What was last said to be in the way.
+    /// The last reported holder.
     obstacle: Option<HeldBy>,
 }
 

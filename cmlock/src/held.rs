@@ -7,9 +7,10 @@ use coord_lease::{LeaseLost, LeaseWatch};
 
 use crate::{Error, error::Kind, lock::PodLock};
 
-/// A lock that is held, or was.
+/// A lock that is held, or was held.
 ///
-/// Dropping it releases the lock in the background, as long as the runtime lives; [`release`](Held::release) waits for that and says if it failed.
+/// Dropping it releases the lock in the background, as long as the runtime lives.
+/// [`release`](Held::release) waits for that and reports a failure.
 pub struct Held {
     name: String,
     lease: coord_lease::Held<PodLock>,
@@ -27,40 +28,41 @@ impl Held {
         &self.name
     }
 
-    /// The holder's ID: random, and noted in the object.
+    /// The holder's ID: random, and recorded in the object.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.lease.grant().id
     }
 
-    /// What is known of the lock, for whoever must end with it.
+    /// The state of the lease, for code that must end with it.
     #[must_use]
     pub fn lease(&self) -> &LeaseWatch {
         self.lease.lease()
     }
 
-    /// Until when the lock is held if it is not extended; none without expiry, the boot when it is lost. Whatever the lock protects must have
-    /// ended by then.
+    /// When the hold ends if it is not extended: `None` without expiry, the boot if it is lost.
+    /// Everything that the lock protects must have ended by then.
     #[must_use]
     pub fn deadline(&self) -> Option<BootInstant> {
         self.lease().deadline()
     }
 
-    /// Whether the lock is held no more.
+    /// Whether the lock is no longer held.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.lease().lost_because().is_some()
     }
 
-    /// Returns when the lock is held no more: at its expiry at the latest, whether the server answers or not.
+    /// Returns when the lock is no longer held: at its expiry at the latest, whether the server
+    /// answers or not.
     pub async fn lost(&self) -> LeaseLost {
         self.lease().lost().await
     }
 
-    /// Returns the deadline as soon as it is another than this one, which is after each extension.
+    /// Returns the deadline as soon as it differs from `known`, which it does after each extension.
     ///
     /// # Errors
-    /// When the lock is lost: why.
+    /// The reason, if the lock is lost.
     pub async fn deadline_after(
         &self,
         known: Option<BootInstant>,
@@ -68,18 +70,20 @@ impl Held {
         self.lease().deadline_after(known).await
     }
 
-    /// Deletes the object, unless it is another holder's by now. To be called when all that the lock protects is over. One that is gone
-    /// already is fine.
+    /// Deletes the object, unless it belongs to another holder by now. Call it when everything that
+    /// the lock protects has ended. Succeeds if the object is already gone.
     ///
     /// # Errors
-    /// `EBUSY` when the object is another holder's, whom the text names; that of the request when the server could not be reached within
-    /// 30 s: the object stays until it expires, or its Pod is gone.
+    /// `EBUSY` when the object belongs to another holder, whom the text names. If the server could
+    /// not be reached within 30 s, the error of the request; the object then stays until it
+    /// expires, or until its Pod is gone.
     pub async fn release(self) -> Result<(), Error> {
         let released = self.lease.release().await;
         released.map_err(|failure| Kind::from(failure).at(&self.name))
     }
 
-    /// Leaves the object as it is, for somebody else who knows the ID to release it. It is not extended from here any more.
+    /// Leaves the object unchanged, for somebody else who knows the ID to release it. This process
+    /// no longer extends it.
     pub fn detach(self) {
         self.lease.detach();
     }

@@ -7,7 +7,7 @@ use k8s_openapi::{
 
 use crate::record::{ContainerRun, Owner};
 
-/// Who wants a lock, or holds it: two of one Pod differ in their IDs.
+/// Somebody who wants a lock, or holds it. Two holders in one Pod have different IDs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
     pub(crate) id: String,
@@ -16,7 +16,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// One of this Pod, in no container that is noted.
+    /// A holder in this Pod, without a recorded container.
     #[must_use]
     pub fn new(id: &str, owner: Owner) -> Self {
         Self {
@@ -27,29 +27,31 @@ impl Holder {
     }
 }
 
-/// The owner Pod, as far as a lock is concerned.
+/// The state of the owner Pod, as far as locks need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnerState {
-    /// Nobody has looked yet.
+    /// Not read yet.
     Unknown,
-    /// It is not there any more, or another one has its name.
+    /// It no longer exists, or another Pod has its name.
     Gone,
-    /// All its containers have ended and are not started again: its phase.
+    /// All its containers have ended and will not be restarted; with its phase.
     Finished(String),
-    /// It is there.
+    /// It exists, with these containers.
     Alive(Vec<Container>),
 }
 
-/// A container of the owner Pod, as the kubelet last told.
+/// A container of the owner Pod, as the kubelet last reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     pub(crate) run: ContainerRun,
-    /// Whoever ran in it before this does so no more: when it last began or ended, in Unix seconds by the node's clock.
+    /// When it last started or ended, in Unix seconds by the node's clock. No process from before
+    /// that time still runs in it.
     turned: Option<i64>,
 }
 
 impl Container {
-    /// Whether what ran in it at this time by the node's clock has ended. The times have whole seconds: within one nobody knows.
+    /// Whether the processes that ran in it at this time, by the node's clock, have ended. The
+    /// times have whole seconds, so within the same second this is unknown.
     pub(crate) fn has_turned_since(&self, time: u64) -> bool {
         self.turned
             .is_some_and(|turned| u64::try_from(turned).is_ok_and(|turned| turned > time))
@@ -57,7 +59,7 @@ impl Container {
 }
 
 impl OwnerState {
-    /// What a Pod, or none of that name, means for the locks of this owner.
+    /// The state of the owner, from the Pod of its name, if there is one.
     #[must_use]
     pub fn of(owner: &Owner, pod: Option<&Pod>) -> Self {
         let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(&owner.uid)) else {
@@ -77,8 +79,9 @@ pub(crate) fn phase(pod: &Pod) -> &str {
         .unwrap_or_default()
 }
 
-/// The run of a container that this process is in. A status that says that the container does not run is older than this process: it is of
-/// the run before, or of none. One that says still that the run before runs cannot be told, and gives a count that is too low.
+/// The run of a container that this process is in. A status saying "not running" predates this
+/// process and belongs to the previous run, or to none: count one restart more. A status still
+/// showing the previous run cannot be recognised; the count is then too low.
 #[cfg(feature = "client")]
 pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<ContainerRun> {
     let status = statuses(pod).find(|status| status.name == container)?;
@@ -92,7 +95,7 @@ pub(crate) fn own_run(pod: &Pod, container: &str) -> Option<ContainerRun> {
     })
 }
 
-/// An init container can hold locks, too.
+/// Includes init containers, which can hold locks, too.
 fn containers(pod: &Pod) -> Vec<Container> {
     let container = |status: &ContainerStatus| Container {
         run: ContainerRun {

@@ -1,4 +1,5 @@
-//! Is this lock free, and if not, why not, and when to look again. No clocks and no requests here.
+//! Decides whether a lock is free, who holds it otherwise, and when to check again. No clocks and
+//! no requests here.
 
 use std::fmt;
 
@@ -11,23 +12,23 @@ use crate::{
     time::ClockBounds,
 };
 
-/// What an object means for somebody who wants the lock.
+/// The meaning of an object for somebody who wants the lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the one that was written for this holder.
+    /// It was written for this holder.
     Ours,
-    /// Nobody holds it: it may be deleted, this very version of it.
+    /// Nobody holds it: this version of it may be deleted.
     Free(FreeReason),
     /// Somebody holds it.
     Held(HeldBy),
 }
 
-/// Why the object of a lock means nothing any more.
+/// Why a lock's object no longer counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FreeReason {
-    /// It was held until this time.
+    /// The hold expired at this time.
     Expired(Time),
-    /// The owner Pod is not there any more, or another one has its name.
+    /// The owner Pod no longer exists, or another Pod has its name.
     OwnerGone(Owner),
     /// The owner Pod's phase is `Failed` or `Succeeded`.
     OwnerFinished(Owner, String),
@@ -35,21 +36,22 @@ pub enum FreeReason {
     Restarted(Owner, ContainerRun),
 }
 
-/// What is in the way.
+/// Who holds the lock, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldBy {
     owner: Owner,
     holder: Option<String>,
     expires: Option<Time>,
-    /// It is about to go.
+    /// The object is about to be deleted.
     deleting: bool,
-    /// The same Pod, and nobody knows whether its holder's container was restarted.
+    /// It is our own Pod, and it is unknown whether the holder's container was restarted.
     same_pod: bool,
-    /// The holder has noted its container.
+    /// The holder recorded its container.
     in_container: bool,
 }
 
-/// Judges an object by its owner Pod and the server's clock; without a sight of the clock nothing has expired.
+/// Judges an object by its owner Pod and the server's clock. If the clock is unknown, nothing
+/// counts as expired.
 pub(crate) fn judge(
     record: &Record,
     owner: &OwnerState,
@@ -60,7 +62,7 @@ pub(crate) fn judge(
         return Verdict::Ours;
     }
     match freed(record, owner, now) {
-        // It cannot be deleted twice; when it has gone, that is seen.
+        // It cannot be deleted twice; we notice when it is gone.
         Some(freed) if !record.deleting => Verdict::Free(freed),
         _ => {
             let unclear = match (&record.run, owner) {
@@ -75,7 +77,7 @@ pub(crate) fn judge(
     }
 }
 
-/// The local time at which this object must be looked at again, even if nothing happens to it.
+/// The local time at which this object must be checked again, even if nothing happens to it.
 pub(crate) fn look_again(record: &Record, now: Option<ClockBounds>) -> Option<BootInstant> {
     Some(now?.look_again(record.expires?)).filter(|_| !record.deleting)
 }
@@ -105,8 +107,9 @@ pub(crate) fn freed(
         .then_some(FreeReason::Expired(expires))
 }
 
-/// The container of this run, if it has been restarted more often by now. That alone proves nothing: the holder may have noted the count of the
-/// run before its own, as the kubelet tells of a restart a moment later.
+/// The container of this run, if its restart count is higher by now. That alone proves nothing: the
+/// kubelet reports a restart a moment later, so the holder may have recorded the count of the
+/// previous run.
 fn counted<'a>(run: &ContainerRun, containers: &'a [Container]) -> Option<&'a Container> {
     containers
         .iter()
@@ -125,7 +128,7 @@ impl HeldBy {
         }
     }
 
-    /// Whether the same holder is in the way in the same manner, if perhaps until another time.
+    /// Whether both are the same except for the expiry.
     #[cfg(feature = "client")]
     pub(crate) fn differs_by_expiry_at_most(&self, other: &Self) -> bool {
         let with_ours = Self {
@@ -169,7 +172,7 @@ impl fmt::Display for HeldBy {
             None => f.write_str(", without expiry")?,
         }
         if self.same_pod {
-            // It may be a dead process of the same container, which nothing in the object tells.
+            // It may be a dead process of the same container; nothing in the object tells.
             f.write_str("; that is this Pod itself: unless another process of it holds the lock, end it with `cmlock release`")?;
             if !self.in_container {
                 f.write_str(", and give --container from now on")?;
@@ -257,7 +260,7 @@ mod tests {
         }
     }
 
-    /// A container that has been restarted so often, the last time at this second.
+    /// A container with this restart count, last restarted at this second.
     fn restarted(name: &str, count: i32, second: u64) -> OwnerState {
         let began = humantime::format_rfc3339(UNIX_EPOCH + Duration::from_secs(second));
         let state = json!({"running": {"startedAt": began.to_string()}});
@@ -284,7 +287,8 @@ mod tests {
         }
     }
 
-    /// The holder may have noted the count of the run before its own: what began before it wrote is its own run.
+    /// The holder may have recorded the previous run's count. A run that began before the record
+    /// was written is its own.
     #[test]
     fn a_higher_count_alone_does_not_free_it() {
         let mut record = record(None);
@@ -345,7 +349,7 @@ mod tests {
         without.run = None;
         let us = holder();
         assert!(text(&without, Some(&us)).contains("cmlock release"));
-        // A container that was not restarted is no riddle, and another Pod is none of ours.
+        // A container that was not restarted needs no hint, and another Pod is not ours.
         assert!(!text(&record(None), Some(&us)).contains("cmlock release"));
         let mut elsewhere = holder();
         elsewhere.owner.uid = "p2".to_owned();

@@ -1,4 +1,4 @@
-//! A lock, and how it is wanted.
+//! A lock, with the settings for acquiring it.
 
 use std::{
     collections::BTreeMap,
@@ -26,24 +26,24 @@ use crate::{
 /// A lock on the API server.
 pub(crate) type PodLock = protocol::PodLock<Failed>;
 
-/// A lock by its name, and how it is wanted.
+/// A lock by its name, with the settings for acquiring it.
 #[derive(Clone)]
 pub struct Lock {
     client: Client,
     name: String,
     labels: BTreeMap<String, String>,
     wait: Wait,
-    /// None for no expiry.
+    /// How long it is held; `None` without expiry.
     hold: Option<Duration>,
-    /// How often the expiry is moved on; none for never.
+    /// How often the expiry is extended; `None` for never.
     extend: Option<Duration>,
     written: Written,
     handler: Option<Handler>,
 }
 
 impl Lock {
-    /// A lock of this name: the name of its ConfigMap, in the namespace of the client's Pod.
-    /// Unless more is said, it is waited for without a limit, and has no expiry.
+    /// A lock of this name, which is also the name of its ConfigMap, in the namespace of the
+    /// client's Pod. By default it waits without limit, and the lock has no expiry.
     #[must_use]
     pub fn new(client: &Client, name: &str) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Lock {
         }
     }
 
-    /// Puts these labels on the object.
+    /// Adds these labels to the object.
     #[must_use]
     pub fn with_labels<K: Into<String>, V: Into<String>>(
         mut self,
@@ -71,22 +71,23 @@ impl Lock {
         self
     }
 
-    /// Waits at most this long; zero is not to wait at all.
+    /// Waits at most this long; zero means not to wait.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Wait::at_most(wait);
         self
     }
 
-    /// Lets the lock expire this long after it is acquired, or [extended](Self::extend_every); zero
-    /// is without expiry.
+    /// Lets the lock expire this long after it is acquired or [extended](Self::extend_every); zero
+    /// means no expiry.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold = Some(hold).filter(|hold| !hold.is_zero());
         self
     }
 
-    /// Moves the expiry on while the lock is held, this often, for the whole time that it may be held. It needs the right to update.
+    /// Extends the expiry at this interval while the lock is held, each time by the duration that
+    /// `hold` sets, counted from then. It needs the right to update.
     #[must_use]
     pub fn extend_every(mut self, interval: Duration) -> Self {
         self.extend = Some(interval).filter(|interval| !interval.is_zero());
@@ -106,31 +107,34 @@ impl Lock {
         &self.name
     }
 
-    /// The `data` of its object as this lock has written it last: `expiresAt` in Unix seconds, when there is an expiry. Empty before it was acquired.
+    /// The `data` of its object as this lock last wrote it: `expiresAt` in Unix seconds, if there
+    /// is an expiry. Empty before the lock is acquired.
     #[must_use]
     pub fn data(&self) -> BTreeMap<String, String> {
         record::data(self.written.get().flatten())
     }
 
-    /// Waits for the lock, and takes it.
+    /// Waits for the lock and acquires it.
     ///
     /// # Errors
-    /// See [`Error`]: `ETIMEDOUT` when the wait ran out, `EBUSY` when somebody holds it and it is not to be waited for, and those of the
-    /// requests. A server that goes away is waited for, one that has never answered for 30 s.
+    /// See [`Error`]: `ETIMEDOUT` when the wait timed out, `EBUSY` when somebody holds it and the
+    /// caller does not wait, and those of the requests. If the server goes away, this keeps
+    /// waiting; if it has never answered, it waits for 30 s.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the wait; in the background it is seen to that nothing of it is left.
+    /// Dropping the future ends the wait; everything that it wrote is removed in the background.
     pub async fn acquire(&self) -> Result<Held, Error> {
         self.acquire_unless(pending()).await
     }
 
-    /// The same, until `cancel` is ready.
+    /// Like [`acquire`](Self::acquire), until `cancel` is ready.
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire), and `ECANCELED`, as soon as nothing is left behind, which takes a second at most.
+    /// As for [`acquire`](Self::acquire), and `ECANCELED`, as soon as nothing is left behind, which
+    /// takes a second at most.
     ///
     /// # Cancel safety
-    /// As [`acquire`](Self::acquire).
+    /// As for [`acquire`](Self::acquire).
     pub async fn acquire_unless(&self, cancel: impl Future<Output = ()>) -> Result<Held, Error> {
         if !is_dns_subdomain(&self.name) {
             return Err(Kind::Name.at(&self.name));
@@ -160,12 +164,12 @@ impl Lock {
     }
 }
 
-/// Enough to tell all holders apart.
+/// Long enough to be unique.
 fn new_id() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
-/// From the kernel; where that has none to give, from what differs between processes and moments.
+/// From the kernel. If that fails, from values that differ between processes and moments.
 fn random() -> u64 {
     getrandom::u64().unwrap_or_else(|_| {
         let since = coord_core::boottime();
@@ -179,7 +183,7 @@ fn random() -> u64 {
 mod tests {
     use super::*;
 
-    /// What is shared between threads, or sent to one.
+    /// These are shared between threads, or sent to one.
     #[test]
     fn the_types_can_be_shared() {
         fn shared<T: Send + Sync>() {}

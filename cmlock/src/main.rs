@@ -1,4 +1,4 @@
-//! `cmlock`: a lock that is owned by a Pod.
+//! `cmlock`: locks that belong to a Pod.
 
 #![cfg_attr(not(test), no_main)]
 

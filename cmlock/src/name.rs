@@ -4,27 +4,28 @@ use std::{env, fmt, fs};
 
 use coord_core::{Errno, HasErrno};
 
-/// Where a Pod finds its namespace: the service account's volume.
+/// The file with a Pod's namespace, in the service account's volume.
 const NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// The Pod that owns the locks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PodName {
-    /// The Pod's namespace, which is that of its locks.
+    /// The namespace of the Pod and of its locks.
     pub namespace: String,
     /// The Pod's name.
     pub name: String,
 }
 
-/// What does not name a Pod, and what to set. Its errno is `ENOENT`.
+/// Why the Pod is unknown, and what to set. Its errno is `ENOENT`.
 #[derive(Debug)]
 pub struct NoPod(String);
 
 impl PodName {
-    /// The Pod that this process runs in: `POD_NAME`, else the host's name, in the namespace `POD_NAMESPACE`, else that of the service account.
+    /// The Pod in which this process runs. Its name is `POD_NAME`, otherwise the host's name. Its
+    /// namespace is `POD_NAMESPACE`, otherwise the service account's.
     ///
     /// # Errors
-    /// `ENOENT` when neither is there; the text says what to set.
+    /// `ENOENT` when one of them is missing; the text says what to set.
     pub fn of_this_pod() -> Result<Self, NoPod> {
         let namespace = Self::namespace_of_this_pod()
             .ok_or_else(|| NoPod(format!("no namespace: set POD_NAMESPACE to the Pod's metadata.namespace (there is no {NAMESPACE})")))?;
@@ -33,7 +34,7 @@ impl PodName {
         Ok(Self { namespace, name })
     }
 
-    /// `POD_NAME`, else the host's name.
+    /// `POD_NAME`, otherwise the host's name.
     #[must_use]
     pub fn name_of_this_pod() -> Option<String> {
         let host = || {
@@ -49,7 +50,7 @@ impl PodName {
             .filter(|name| !name.is_empty())
     }
 
-    /// `POD_NAMESPACE`, else that of the service account.
+    /// `POD_NAMESPACE`, otherwise the service account's namespace.
     #[must_use]
     pub fn namespace_of_this_pod() -> Option<String> {
         let mounted = || Some(fs::read_to_string(NAMESPACE).ok()?.trim().to_owned());

@@ -16,17 +16,17 @@ use crate::{
     request::Failed,
 };
 
-/// See the module.
+/// One lock on its API server.
 pub(crate) struct Place {
     client: Client,
     name: String,
     /// The holder's ID.
     id: String,
-    /// The version of the owner Pod as it was read.
+    /// The version of the owner Pod when it was read.
     owner_version: Mutex<String>,
 }
 
-/// The owner Pod; of ourselves there is nothing to watch.
+/// A watch of the owner Pod; for ourselves there is nothing to watch.
 pub(crate) struct OwnerWatch(Option<(Owner, coord_kube::Watch<Pod>)>);
 
 impl Place {
@@ -40,7 +40,8 @@ impl Place {
     }
 
     fn answer<T>(&self, result: Result<T, Failed>) -> Answer<T, Failed> {
-        // A request that was not answered says nothing of the server's clock; neither does one that was answered by somebody before it.
+        // A request without an answer says nothing about the server's clock, nor does an answer
+        // from something in front of the server.
         let clock = result.is_ok().then(|| self.client.shown()).flatten();
         Answer { result, clock }
     }

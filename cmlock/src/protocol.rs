@@ -1,4 +1,5 @@
-//! The Pod's lock as the lease engine plays it: how the object and its owner are judged, and what claims, extends, releases and fences it.
+//! The Pod's lock for the lease engine: judges the object and its owner, and builds the writes that
+//! claim, extend, release and fence the lock.
 
 mod refusal;
 #[cfg(test)]
@@ -27,60 +28,61 @@ use crate::{
     time::ClockBounds,
 };
 
-/// How far back the expiry of an object is that only keeps its name from a creation in doubt: whole seconds, and then some.
+/// How far in the past the expiry of a fencing object is. Such an object only keeps its name from a
+/// creation in doubt. The value covers whole seconds, and more.
 const LONG_OVER: u64 = 5;
 
-/// A lock, as one contender sees it, whose requests fail with such errors.
+/// A lock, as one contender sees it. `E` is the error of its requests.
 #[derive(Debug)]
 pub struct PodLock<E> {
     name: String,
     labels: BTreeMap<String, String>,
-    /// Whether it has an expiry, for which the server's clock is needed.
+    /// Whether it has an expiry, which needs the server's clock.
     expires: bool,
-    /// The expiry as it was written last.
+    /// The last written expiry.
     written: Written,
     us: Option<Result<Holder, Refusal>>,
     record: Option<Result<Record, Malformed>>,
-    /// Of the Pod that owns what was seen.
+    /// The state of the Pod that owns the object.
     owner: OwnerState,
     errors: PhantomData<fn() -> E>,
 }
 
-/// What is known of the expiry of a lock that is held: none as long as nothing was written.
+/// The expiry of a held lock as far as known: the outer `None` until something was written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Written(Arc<Mutex<Option<Option<Time>>>>);
 
 /// What must be known besides the object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
-    /// Who we are.
+    /// Our own identity.
     Us,
-    /// The Pod of whoever holds the lock.
+    /// The Pod of the lock's holder.
     Owner(Owner),
 }
 
-/// What is known of a [`Subject`].
+/// The facts about a [`Subject`].
 #[derive(Debug)]
 pub enum Fact {
-    /// Who we are, and the container that was asked for and that the Pod does not have.
+    /// Our own identity, and the requested container if the Pod does not have it.
     Us(Result<Holder, Refusal>, Option<String>),
-    /// The Pod of whoever holds the lock.
+    /// The state of the holder's Pod.
     Owner(OwnerState),
 }
 
-/// What else happens to a lock that is wanted.
+/// Other events of a lock that we want.
 #[derive(Debug)]
 pub enum Notice {
-    /// The holder is there no more, and its object is deleted.
+    /// The holder no longer exists, and its object is being deleted.
     Freeing(FreeReason),
-    /// This user may not watch the owner Pod; why.
+    /// This user may not watch the owner Pod, for this reason.
     NotWatchingPods(String),
-    /// The Pod has no container of this name, so that none is noted.
+    /// The Pod has no container of this name, so none is recorded.
     NoContainer(String),
 }
 
 impl<E> PodLock<E> {
-    /// As nobody has seen it yet, and whether it is to have an expiry.
+    /// An unseen lock; `expires` is whether it will have an expiry.
     #[must_use]
     pub fn new(name: &str, expires: bool) -> Self {
         Self {
@@ -101,7 +103,7 @@ impl<E> PodLock<E> {
         self
     }
 
-    /// Tells this of each expiry that is written.
+    /// Reports each written expiry to `written`.
     #[cfg(feature = "client")]
     pub(crate) fn telling(mut self, written: &Written) -> Self {
         self.written = written.clone();
@@ -120,7 +122,8 @@ impl<E> PodLock<E> {
         self.us().is_some_and(|us| record.is_held_by(us))
     }
 
-    /// Who has waited for a predecessor of its own container knows now how often that has been restarted.
+    /// After waiting for a predecessor in our own container, we know the container's current
+    /// restart count, so we take it.
     fn freshen(&mut self) {
         let Some(Ok(us)) = &mut self.us else { return };
         let ours = self.record.as_ref().and_then(|record| record.as_ref().ok());
@@ -133,7 +136,7 @@ impl<E> PodLock<E> {
     }
 
     fn new_object(&self, expires: Option<Time>, lease: NewLease) -> ConfigMap {
-        // Nothing is claimed before it is known.
+        // Nothing is claimed before our identity is known.
         let us = self.us().cloned().unwrap_or_default();
         record::new(&self.name, &self.labels, &us, expires, lease)
     }
@@ -235,7 +238,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
         one == other
     }
 
-    /// What cannot be read is not what we have written.
+    /// We cannot have written an unreadable object.
     fn has_lease(&self, _: &ConfigMap) -> Option<bool> {
         Some(self.readable().is_some_and(|record| self.is_ours(record)))
     }
@@ -253,7 +256,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
         Ok(self.us().cloned().unwrap_or_default())
     }
 
-    /// The expiry in the object counts for all others, whoever has written it, and so for us.
+    /// The expiry in the object counts for everybody else, whoever wrote it, and so for us.
     fn deadline(&mut self, _: &ConfigMap, sent: Option<BootInstant>, now: Moment) -> Deadline {
         let Some(expires) = self.readable().map(|record| record.expires) else {
             return Deadline::Unchanged;
@@ -266,7 +269,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
         match (expires, ClockBounds::of(now)) {
             (None, _) => Deadline::Never,
             (Some(expires), Some(bounds)) => Deadline::At(bounds.deadline(expires)),
-            // What was granted by this clock was so by one that told the time.
+            // The grant needed the server's time. Without it, the lease counts as over.
             (Some(_), None) => Deadline::At(now.boot),
         }
     }
@@ -288,8 +291,8 @@ impl<E: RequestError> Protocol for PodLock<E> {
         (Write::Create(self.new_object(expires, lease)), None)
     }
 
-    /// A holder believes in the expiry that is there until it hears of this write, and others may
-    /// hear of it long before. So this one is not earlier, even where more is known of the clock by
+    /// A holder relies on the current expiry until it hears of this write, and others may hear of
+    /// it long before. So the new expiry is not earlier, even if we know more about the clock by
     /// now.
     fn extend(
         &self,
@@ -301,7 +304,7 @@ impl<E: RequestError> Protocol for PodLock<E> {
         let mut object = object.clone();
         let held = self.readable().filter(|_| grant.is_some());
         let held_until = held.map(|record| record.expires);
-        // None is later than any.
+        // No expiry is later than any.
         let expires = expiry(lease, now).filter(|_| held_until != Some(None));
         if let Some(expires) = expires {
             let expires = held_until
@@ -327,7 +330,8 @@ impl<E: RequestError> Protocol for PodLock<E> {
         }
     }
 
-    /// The name is taken by an object that is over, which the next one deletes; else it goes with the Pod.
+    /// Occupies the name with an expired object, which the next contender deletes; otherwise it
+    /// goes with the Pod.
     fn fence(&self, object: Option<&ConfigMap>, nonce: Nonce, now: Moment) -> Write<ConfigMap> {
         if let Some(object) = object {
             let mut object = object.clone();
@@ -340,13 +344,13 @@ impl<E: RequestError> Protocol for PodLock<E> {
     }
 }
 
-/// The ID of whoever holds the lock in this object, if it is one of ours.
+/// The ID of the lock's holder in this object, if it is one of ours.
 #[must_use]
 pub fn holder(object: &ConfigMap) -> Option<String> {
     Record::read(object).ok()?.holder
 }
 
-/// The Pod that the object belongs to.
+/// The Pod that owns the object.
 #[must_use]
 pub fn owner(object: &ConfigMap) -> Option<Owner> {
     Record::read(object).ok().map(|record| record.owner)

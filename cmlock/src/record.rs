@@ -1,4 +1,4 @@
-//! A lock as a ConfigMap: what is read of it, and what is written.
+//! A lock as a ConfigMap: reading and writing it.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use coord_lease::engine::{NewLease, Nonce};
 
 use crate::{Time, holder::Holder};
 
-/// The key in `data` of the time at which the lock is over.
+/// The key in `data` for the time at which the lock expires.
 pub(crate) const EXPIRES_AT: &str = "expiresAt";
 
 const HOLDER: &str = "cmlock/holder";
@@ -26,7 +26,7 @@ const SINCE: &str = "cmlock/since";
 const NONCE: &str = "cmlock/nonce";
 const PASSED: &str = "cmlock/passed";
 
-/// The Pod that an object belongs to.
+/// The Pod that owns an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
     /// The Pod's name.
@@ -40,34 +40,36 @@ pub struct Owner {
 pub struct ContainerRun {
     /// The container's name.
     pub container: String,
-    /// How often it had been restarted.
+    /// How often it had been restarted before this run.
     pub restarts: i32,
 }
 
-/// A lock as it is kept, read from its ConfigMap.
+/// A lock's record, read from its ConfigMap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The lock's name.
     pub name: String,
-    /// The object's UID, which no other acquisition has: each makes an object of its own.
+    /// The object's UID. Each acquisition creates its own object, so the UID is unique to it.
     pub uid: String,
     /// The owner Pod.
     pub owner: Owner,
-    /// When the lock is over; none for one without expiry.
+    /// When the lock expires; `None` without expiry.
     pub expires: Option<Time>,
-    /// The holder's ID; none in what Go programs write.
+    /// The holder's ID; `None` in objects that Go programs write.
     pub holder: Option<String>,
-    /// The holder's container, if it noted that.
+    /// The holder's container, if it was recorded.
     pub run: Option<ContainerRun>,
-    /// When the holder ran for sure: Unix seconds by its node's clock, which is the one that the times in its Pod's status are of.
+    /// Unix seconds by the node's clock at which the holder certainly ran; comparable with the
+    /// times in the Pod's status.
     pub(crate) since: Option<u64>,
-    /// The object is about to be deleted, and something (a finalizer) keeps it.
+    /// The object is being deleted, and something (a finalizer) keeps it.
     pub deleting: bool,
     /// The labels.
     pub labels: BTreeMap<String, String>,
 }
 
-/// What is wrong with an object that has a lock's name. It is reported, and left as it is.
+/// What is wrong with an object that has a lock's name. The object is reported, and stays
+/// unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(String);
 
@@ -77,8 +79,8 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Whether an object with this metadata may be a lock: it looks like one, or somebody has written what only locks say, or nobody tells who
-/// has written what (`managedFields`).
+/// Whether an object with this metadata may be a lock. It looks like one, somebody has written a
+/// field that only locks have, or the writers are unknown (`managedFields`).
 #[cfg(feature = "client")]
 pub(crate) fn may_be_lock(meta: &ObjectMeta) -> bool {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
@@ -93,7 +95,7 @@ pub(crate) fn may_be_lock(meta: &ObjectMeta) -> bool {
     looks_like(meta) || managed.is_empty() || managed.iter().any(writes_expiry)
 }
 
-/// It belongs to a Pod as its controller's does, or has a holder's ID.
+/// Whether a Pod owns it as its controller, or it has a holder's ID.
 #[cfg(feature = "client")]
 fn looks_like(meta: &ObjectMeta) -> bool {
     let mut owners = meta.owner_references.iter().flatten();
@@ -122,15 +124,16 @@ impl Record {
         })
     }
 
-    /// Whether an object looks like a lock, be it a malformed one: it belongs to a Pod as its controller's does, or says what only locks say.
+    /// Whether an object looks like a lock, even a malformed one: a Pod owns it as its controller,
+    /// or it has content that only locks have.
     #[cfg(feature = "client")]
     pub(crate) fn looks_like(object: &ConfigMap) -> bool {
         let mut data = object.data.iter().flatten();
         looks_like(&object.metadata) || data.any(|(key, _)| key == EXPIRES_AT)
     }
 
-    /// What tells this holder from all others: its ID, or the object's UID where a Go program wrote
-    /// none.
+    /// Distinguishes this holder from all others: its ID, or the object's UID if a Go program wrote
+    /// no ID.
     #[must_use]
     pub fn holder_id(&self) -> &str {
         self.holder.as_deref().unwrap_or(&self.uid)
@@ -141,7 +144,7 @@ impl Record {
     }
 }
 
-/// The object that a holder creates.
+/// Builds the object that a holder creates.
 pub(crate) fn new(
     name: &str,
     labels: &BTreeMap<String, String>,
@@ -168,13 +171,13 @@ pub(crate) fn new(
     object
 }
 
-/// How often its holder was passed while it waited.
+/// How often others overtook its holder while it waited.
 pub(crate) fn passed(object: &ConfigMap) -> Option<u32> {
     let passed = object.metadata.annotations.as_ref()?.get(PASSED)?;
     passed.parse().ok()
 }
 
-/// Tells this write from every other one.
+/// Marks this write, to distinguish it from every other.
 pub(crate) fn set_nonce(object: &mut ConfigMap, nonce: Nonce) {
     let annotations = object.metadata.annotations.get_or_insert_default();
     annotations.insert(NONCE.to_owned(), nonce.to_string());
@@ -185,7 +188,7 @@ pub(crate) fn nonce(object: &ConfigMap) -> Option<Nonce> {
     u64::from_str_radix(nonce, 16).ok().map(Nonce)
 }
 
-/// What is in the object's `data`.
+/// The content of the object's `data`.
 pub(crate) fn data(expires: Option<Time>) -> BTreeMap<String, String> {
     expires
         .map(|at| (EXPIRES_AT.to_owned(), at.as_secs().to_string()))
@@ -203,14 +206,14 @@ fn annotations(holder: &Holder) -> BTreeMap<String, String> {
     annotations
 }
 
-/// The wall clock of this machine, in whole Unix seconds. A container's times in a Pod's status are by its node's clock: where that is wrong, they
-/// are, too.
+/// The wall clock of this machine, in whole Unix seconds. The times in a Pod's status come from its
+/// node's clock: if that is wrong, both are.
 fn node_time() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs())
 }
 
-/// The garbage collector deletes the object when this Pod is gone.
+/// Makes the garbage collector delete the object when this Pod is gone.
 fn reference(owner: &Owner) -> OwnerReference {
     OwnerReference {
         api_version: "v1".to_owned(),
@@ -292,7 +295,7 @@ fn number<T: FromStr>(annotation: &str, text: &str) -> Result<T, Malformed> {
     })
 }
 
-/// Enough of it to recognise it.
+/// The start of the text, enough to recognise it.
 fn start_of(text: &str) -> String {
     text.chars().take(80).collect()
 }

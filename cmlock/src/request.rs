@@ -1,11 +1,11 @@
-//! A request that failed, as the lease engine takes it.
+//! A failed request, in the form for the lease engine.
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use coord_kube::Error;
 use coord_lease::engine::{Effect, RequestError};
 
-/// See the module.
+/// A failed request, and whether it may have had an effect.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) error: Error,
@@ -13,7 +13,7 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    /// Of a request that changes nothing.
+    /// For a request that changes nothing.
     pub(crate) fn read(error: Error) -> Self {
         let effect = if error.is_transient() {
             Effect::None
@@ -23,7 +23,8 @@ impl Failed {
         Self { error, effect }
     }
 
-    /// Of one that does. A creation finds nothing when there is no namespace, which to read again does not help.
+    /// For a request that writes. If a creation finds nothing, the namespace is missing, and
+    /// reading again does not help.
     pub(crate) fn write(error: Error, creates: bool) -> Self {
         let effect = match error.status() {
             Some(409) => Effect::Conflict,

@@ -1,4 +1,4 @@
-//! Times of the API server's clock, and when they are here.
+//! Times on the API server's clock, and the corresponding local times.
 
 use std::{
     fmt,
@@ -12,20 +12,21 @@ use coord_lease::engine::Moment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(u64);
 
-/// What is known of the API server's clock at one moment of the local one.
+/// Bounds on the API server's clock at one local moment.
 ///
-/// Its `Date` has whole seconds and is as old as the answer took: the clock shows something between the two.
+/// Its `Date` has whole seconds and is as old as the answer took: the clock shows a value between
+/// the two bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClockBounds {
-    /// This machine's.
+    /// The local moment.
     pub(crate) local: BootInstant,
-    /// Since the Unix epoch.
+    /// The bounds, since the Unix epoch.
     pub(crate) earliest: Duration,
     pub(crate) latest: Duration,
 }
 
 impl Time {
-    /// So many seconds since the Unix epoch.
+    /// This many seconds since the Unix epoch.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds)
@@ -42,7 +43,7 @@ impl Time {
     }
 }
 
-/// As RFC 3339, up to the year 9999.
+/// Formats as RFC 3339, up to the year 9999.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const YEAR_10000: u64 = 253_402_300_800;
@@ -56,7 +57,7 @@ impl fmt::Display for Time {
 }
 
 impl ClockBounds {
-    /// What is known at this moment.
+    /// The bounds at this moment.
     pub(crate) fn of(now: Moment) -> Option<Self> {
         let store = now.store?;
         Some(Self {
@@ -66,7 +67,8 @@ impl ClockBounds {
         })
     }
 
-    /// What to write as the expiry of a lock that is to be held so long from now: not before that by the server's clock.
+    /// The expiry to write for a lock that is held this long from now: not earlier than that by the
+    /// server's clock.
     pub(crate) fn expiry(self, hold: Duration) -> Time {
         let end = self.latest.saturating_add(hold);
         Time(
@@ -75,17 +77,18 @@ impl ClockBounds {
         )
     }
 
-    /// The local time by which a holder must be done that has this expiry: the server's clock may show its end then.
+    /// The local time by which a holder with this expiry must have ended: the server's clock may
+    /// reach the expiry then.
     pub(crate) fn deadline(self, expires: Time) -> BootInstant {
         self.local + expires.since_epoch().saturating_sub(self.latest)
     }
 
-    /// Whether this expiry is over for sure.
+    /// Whether this expiry has certainly passed.
     pub(crate) fn is_past(self, expires: Time) -> bool {
         self.earliest >= expires.since_epoch()
     }
 
-    /// The local time at which to look again whether it is over.
+    /// The local time at which to check again whether it has expired.
     pub(crate) fn look_again(self, expires: Time) -> BootInstant {
         self.local + expires.since_epoch().saturating_sub(self.earliest)
     }
@@ -110,9 +113,11 @@ mod tests {
         );
     }
 
-    /// How one machine sees the server's clock, which shows `server` when the local one shows `local`.
+    /// How one machine sees the server's clock, which shows `server` when the local clock shows
+    /// `local`.
     fn bounds(server: Duration, local: BootInstant, took: Duration, ago: Duration) -> Moment {
-        // The date was written somewhere between the request and the answer, cut to whole seconds.
+        // The date was written at some time between the request and the answer, cut to whole
+        // seconds.
         let earliest = Duration::from_secs((server - ago - took / 2).as_secs());
         let latest = earliest + Duration::from_secs(1) + took;
         let store = Some(StoreTime { earliest, latest });
@@ -125,7 +130,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the local clocks show, and however long answers take: nobody takes the lock before its holder is done.
+        /// Whatever the local clocks show, and however long answers take, nobody takes the lock
+        /// before its holder is done.
         // Holds cmlock-4.
         #[test]
         fn a_takeover_is_never_early_and_at_most_three_seconds_late(

@@ -1,4 +1,5 @@
-//! The clock of leases and deadlines, `CLOCK_BOOTTIME`, which runs during suspend and is never set (`clock_gettime(2)`).
+//! The clock for leases and deadlines: `CLOCK_BOOTTIME`, which runs during suspend and is never set
+//! (`clock_gettime(2)`).
 
 use std::{
     ops::{Add, Sub},
@@ -12,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 pub struct BootInstant(Duration);
 
 impl BootInstant {
-    /// When the machine was booted, which is before everything.
+    /// When the machine was booted: no moment is earlier.
     pub const BOOT: Self = Self(Duration::ZERO);
 
     /// Now.
@@ -21,7 +22,7 @@ impl BootInstant {
         Self(boottime())
     }
 
-    /// So long after the boot.
+    /// The moment this long after the boot.
     #[must_use]
     pub const fn after_boot(length: Duration) -> Self {
         Self(length)
@@ -33,14 +34,14 @@ impl BootInstant {
         self.0
     }
 
-    /// How long after an earlier moment this is; zero for a later one.
+    /// How long after an earlier moment this is; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// What would be too late to be told is as late as can be.
+/// A moment too late to represent becomes the latest one.
 impl Add<Duration> for BootInstant {
     type Output = Self;
 
@@ -49,7 +50,7 @@ impl Add<Duration> for BootInstant {
     }
 }
 
-/// Nothing is before the boot.
+/// A moment before the boot becomes the boot.
 impl Sub<Duration> for BootInstant {
     type Output = Self;
 
@@ -61,10 +62,10 @@ impl Sub<Duration> for BootInstant {
 /// Time since boot, including suspend.
 #[must_use]
 pub fn boottime() -> Duration {
-    // It fails only for a clock that the kernel does not have; this one came with Linux 2.6.39.
+    // It fails only for a clock that the kernel does not have; Linux has this one since 2.6.39.
     #[cfg(target_os = "linux")]
     let clock = ClockId::CLOCK_BOOTTIME;
-    // There it runs during suspend, too.
+    // On macOS this clock also runs during suspend.
     #[cfg(target_os = "macos")]
     let clock = ClockId::CLOCK_MONOTONIC;
     clock_gettime(clock).map_or(Duration::ZERO, Duration::from)

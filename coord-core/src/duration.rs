@@ -1,10 +1,12 @@
-//! Durations as people type them: what Go's `time.ParseDuration`, `humantime`, `timeout(1)` and `flock(1)` take.
+//! Durations as people type them: the formats of Go's `time.ParseDuration`, `humantime`,
+//! `timeout(1)` and `flock(1)`.
 
 use std::{fmt, time::Duration};
 
 use crate::{Errno, HasErrno};
 
-/// The longest duration taken, a hundred years of 365 days: any clock can be moved on by it without an overflow.
+/// The longest accepted duration, a hundred years of 365 days. Adding it to any clock does not
+/// overflow.
 pub const MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// A text that is not a duration.
@@ -33,12 +35,14 @@ impl HasErrno for Error {
     }
 }
 
-/// Reads a duration: `500ms`, `5s`, `1m30s`, `1.5h`, `1h 30m`, and bare seconds: `5`, `0.5`, `0`.
+/// Parses a duration: `500ms`, `5s`, `1m30s`, `1.5h`, `1h 30m`, or bare seconds: `5`, `0.5`, `0`.
 ///
-/// The units are those of Go (`ns`, `us`, `µs`, `ms`, `s`, `m`, `h`) and of `humantime` (`sec`, `min`, `day`, ...).
+/// The units are those of Go (`ns`, `us`, `µs`, `ms`, `s`, `m`, `h`) and of `humantime` (`sec`,
+/// `min`, `day`, ...).
 ///
 /// # Errors
-/// `EINVAL` for a negative value, one longer than [`MAX`], and anything else that is not a duration.
+/// `EINVAL` for a negative value, for one longer than [`MAX`], and for anything else that is not a
+/// duration.
 ///
 /// ```
 /// use {coord_core::duration::parse, std::time::Duration};
@@ -71,10 +75,10 @@ pub fn parse(text: &str) -> Result<Duration, Error> {
     }
 }
 
-/// [`parse`], for places where zero has no meaning.
+/// Like [`parse`], for places where zero has no meaning.
 ///
 /// # Errors
-/// As [`parse`], and `EINVAL` for zero.
+/// As for [`parse`], and `EINVAL` for zero.
 pub fn parse_positive(text: &str) -> Result<Duration, Error> {
     match parse(text)? {
         Duration::ZERO => Err(Error {
@@ -85,14 +89,15 @@ pub fn parse_positive(text: &str) -> Result<Duration, Error> {
     }
 }
 
-/// A number alone is one of seconds. Behind other numbers with units it is a mistake.
+/// A bare number means seconds. After other numbers with units it is a mistake.
 fn in_seconds(spelled: &str) -> Option<String> {
     let number = spelled.strip_suffix('.').unwrap_or(spelled);
     let alone = number.chars().all(|c| c.is_ascii_digit() || c == '.');
     (alone && !number.is_empty()).then(|| format!("{number}s"))
 }
 
-/// Spells out what Go takes and `humantime` does not: `.5s`, `5.s`, and the Greek letter for the micro sign.
+/// Rewrites what Go accepts and `humantime` does not: `.5s`, `5.s`, and the Greek letter for the
+/// micro sign.
 fn spelled_out(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     let mut chars = text.chars().peekable();

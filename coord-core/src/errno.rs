@@ -1,4 +1,4 @@
-//! Error numbers as a small type of our own, and the trait that gives each error its number.
+//! Error numbers as a small type of our own, and a trait for errors that have one.
 
 use std::{error::Error, fmt, io};
 
@@ -16,7 +16,7 @@ pub struct Errno(i32);
 
 /// An error that knows its error number.
 ///
-/// The number is taken where the system call failed and kept; it is never read again later.
+/// The number is stored where the system call failed, and is never read again from `errno` later.
 pub trait HasErrno: std::error::Error {
     /// The error number this error stands for.
     fn errno(&self) -> Errno;
@@ -47,7 +47,7 @@ impl Errno {
         self.0
     }
 
-    /// An error number from the kernel's count. Numbers that Linux does not know are kept as they are.
+    /// An error number from the kernel's count. Numbers that Linux does not know stay unchanged.
     #[must_use]
     pub const fn from_raw(raw: i32) -> Self {
         Self(raw)
@@ -55,8 +55,8 @@ impl Errno {
 }
 
 impl HasErrno for io::Error {
-    /// The operating system's number, or the nearest one for an error that the standard library made up:
-    /// `ETIMEDOUT`, `EINVAL`, `EPIPE`, `ENOENT`, `EEXIST`, `EACCES`, otherwise `EIO`.
+    /// The operating system's number. For an error from the standard library itself, the nearest
+    /// one: `ETIMEDOUT`, `EINVAL`, `EPIPE`, `ENOENT`, `EEXIST`, `EACCES`, otherwise `EIO`.
     fn errno(&self) -> Errno {
         if let Some(raw) = self.raw_os_error() {
             return Errno(raw);
@@ -73,7 +73,7 @@ impl HasErrno for io::Error {
     }
 }
 
-/// The error and its sources, in one line.
+/// The error and its sources on one line.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
     let sources = std::iter::successors(error.source(), |&error| error.source());

@@ -7,7 +7,7 @@ use std::process::{ExitCode, Termination};
 
 use crate::Errno;
 
-/// The status a process exits with.
+/// The exit status of a process.
 ///
 /// ```
 /// use coord_core::{Errno, Status};
@@ -18,7 +18,7 @@ use crate::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Status(u8);
 
-/// Each named status is written down here once: the constant, its documentation, and the line that `--help` prints.
+/// Defines each named status once: the constant, its documentation, and the line in `--help`.
 macro_rules! statuses {
     ($($name:ident = $code:literal, $text:literal;)*) => {
         impl Status {
@@ -54,7 +54,8 @@ pub const HELP: &[(&str, &str)] = &[
     ("128+n", "ended by signal n"),
 ];
 
-/// The statuses that every command has which runs another one (`... -- CMD`), for its `--help`.
+/// The statuses that every wrapper has, a command that runs another one (`... -- CMD`), for its
+/// `--help`.
 pub const HELP_WRAPPER: &[(&str, &str)] = &[
     ("n", "the command's own"),
     ("64", "wrong usage"),
@@ -75,17 +76,17 @@ impl Status {
         self.0
     }
 
-    /// Another program's exit status, passed on as it is.
+    /// Another program's exit status, passed on unchanged.
     #[must_use]
     pub const fn from_code(code: u8) -> Self {
         Self(code)
     }
 
-    /// The status of an operation that failed with this error number: the number itself,
-    /// unless it would read as something else.
+    /// The status of an operation that failed with this error number: the number itself, unless it
+    /// would mean something else as a status.
     ///
-    /// `EPERM` (1, "no") leaves as `EACCES` (13). The numbers 64 and 70, those above 125, and what is not an
-    /// error number leave as `EIO` (5).
+    /// `EPERM` (1, "no") becomes `EACCES` (13). The numbers 64 and 70, numbers above 125, and
+    /// numbers that are not error numbers become `EIO` (5).
     #[must_use]
     pub fn from_errno(errno: Errno) -> Self {
         const ACCES: u8 = 13;
@@ -101,7 +102,7 @@ impl Status {
         }
     }
 
-    /// The status of a process that signal `number` ended: 128 + `number`.
+    /// The status of a process that was ended by signal `number`: 128 + `number`.
     ///
     /// # Panics
     /// When `number` is not a signal number of Linux, 1 to 64.

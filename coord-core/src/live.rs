@@ -21,11 +21,11 @@ use crate::{
 
 const REDRAW: Duration = Duration::from_secs(1);
 
-/// One line on standard error that says how long the command has waited, how much is left, and what
-/// it waits for. It is redrawn once a second while it lives, and cut to the terminal's width. Where
-/// standard error is not a terminal it does nothing.
+/// One line on standard error that says how long the command has waited, how much time is left, and
+/// what it waits for. It is redrawn once a second until it is dropped, and cut to the terminal's
+/// width. If standard error is not a terminal, it does nothing.
 ///
-/// Nothing shows during the first second, so that a short wait leaves no trace.
+/// Nothing is shown during the first second, so a short wait leaves no trace.
 #[derive(Debug)]
 pub struct LiveLine {
     what: Arc<Mutex<String>>,
@@ -33,7 +33,8 @@ pub struct LiveLine {
 }
 
 impl LiveLine {
-    /// Starts a line such as `waiting for a writer at "x"`, with the limit of the wait where it has one.
+    /// Starts a line such as `waiting for a writer at "x"`. `limit` is the timeout of the wait, if
+    /// it has one.
     #[must_use = "the line goes when this is dropped"]
     pub fn start(what: impl Into<String>, limit: Option<Duration>) -> Self {
         let what = Arc::new(Mutex::new(what.into()));
@@ -46,13 +47,13 @@ impl LiveLine {
         Self { what, painter }
     }
 
-    /// Whether there is a terminal that shows it.
+    /// Whether a terminal shows the line.
     #[must_use]
     pub fn is_shown(&self) -> bool {
         self.painter.is_some()
     }
 
-    /// Changes what the line says is waited for, from the next redraw on.
+    /// Changes what the line says the command waits for, from the next redraw on.
     pub fn set(&self, what: impl Into<String>) {
         *self.what.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
     }
@@ -67,7 +68,7 @@ impl Drop for LiveLine {
     }
 }
 
-/// A line that cannot be painted must not fail the wait, hence no errors here.
+/// Ignores errors: a line that cannot be drawn must not fail the wait.
 fn paint_in_background(
     what: Arc<Mutex<String>>,
     limit: Option<Duration>,
@@ -77,7 +78,7 @@ fn paint_in_background(
     let painter = thread::Builder::new()
         .name("live line".to_owned())
         .spawn(move || {
-            // They are for the threads that wait.
+            // Signals are for the waiting threads.
             let _ = SigSet::all().thread_block();
             while stopped.recv_timeout(REDRAW) == Err(RecvTimeoutError::Timeout) {
                 let text = line(
@@ -87,8 +88,8 @@ fn paint_in_background(
                 );
                 let text = cut(escaped(&text).to_string(), columns(libc::STDERR_FILENO));
                 LINE_ON_TERMINAL.store(true, Ordering::Relaxed);
-                // DECAWM off and on: a wrapped line could not be wiped, and some characters take
-                // two columns.
+                // Turns DECAWM (line wrapping) off and on: a wrapped line could not be wiped, and
+                // some characters take two columns.
                 let _ = write!(io::stderr(), "{WIPE}\x1b[?7l{text}\x1b[?7h");
             }
             if LINE_ON_TERMINAL.swap(false, Ordering::Relaxed) {
@@ -98,7 +99,7 @@ fn paint_in_background(
     painter.ok().map(|painter| (stop, painter))
 }
 
-/// The time first: it stays when the rest is cut.
+/// The time comes first, so that it remains when the line is cut.
 fn line(what: &str, waited: Duration, limit: Option<Duration>) -> String {
     let whole =
         |duration: Duration| humantime::format_duration(Duration::from_secs(duration.as_secs()));
@@ -112,7 +113,7 @@ fn line(what: &str, waited: Duration, limit: Option<Duration>) -> String {
     }
 }
 
-/// At most so many characters, of which the last says that there was more.
+/// Cuts the text to this many characters; the last one shows that there was more.
 fn cut(text: String, columns: Option<usize>) -> String {
     match columns {
         Some(columns) if text.chars().count() > columns => {
@@ -123,7 +124,8 @@ fn cut(text: String, columns: Option<usize>) -> String {
     }
 }
 
-/// The width of the terminal that a standard stream is; none where it does not say, `ioctl_tty(2)`.
+/// The width of the terminal behind a standard stream, or `None` if it does not tell,
+/// `ioctl_tty(2)`.
 pub(crate) fn columns(stream: libc::c_int) -> Option<usize> {
     let mut size = libc::winsize {
         ws_row: 0,
@@ -131,7 +133,7 @@ pub(crate) fn columns(stream: libc::c_int) -> Option<usize> {
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    // SAFETY: TIOCGWINSZ writes one winsize to where it is told, and that is one.
+    // SAFETY: TIOCGWINSZ writes one winsize to its argument, which is one.
     let done = unsafe { libc::ioctl(stream, libc::TIOCGWINSZ, &raw mut size) };
     (done == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
 }

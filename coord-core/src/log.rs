@@ -1,7 +1,8 @@
-//! Logging: one line a record on standard error, in every tool the same way.
+//! Logging to standard error, one line per record, the same in every tool.
 //!
-//! A line is the level padded to five, the name of the crate that speaks, and the message:
-//! `[INFO  lockpipes] pipe exists at "example.pipe"`. There is no timestamp: what collects the logs knows the time.
+//! A line contains the level padded to five, the name of the logging crate, and the message:
+//! `[INFO  lockpipes] pipe exists at "example.pipe"`. It has no timestamp, because the log
+//! collector knows the time.
 
 use std::{
     env,
@@ -30,23 +31,26 @@ pub struct LogArgs {
     quiet: u8,
 }
 
-/// What a tool's logging starts from.
+/// A tool's logging defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
-    /// The prefix of the environment variables: `LOCKPIPE` reads `LOCKPIPE_LOG_FILTER` and `LOCKPIPE_LOG_STYLE`.
+    /// The prefix of the environment variables: `LOCKPIPE` means `LOCKPIPE_LOG_FILTER` and
+    /// `LOCKPIPE_LOG_STYLE`.
     pub env_prefix: &'static str,
-    /// The level when nothing else is asked for.
+    /// The level unless another is requested.
     pub level: LevelFilter,
-    /// The crates whose names a filter may give alone, without `=level`.
+    /// The crates that a filter may name alone, without `=level`.
     pub crates: &'static [&'static str],
-    /// Crates that log what they return as errors anyway: below debug, only a filter shows their records.
+    /// Crates that only log what they also return as errors. Below debug, only a filter shows their
+    /// records.
     pub silent_below_debug: &'static [&'static str],
 }
 
-/// Sets the process's logger up. `-v` and `-q` shift the default level and win over the environment.
+/// Sets up the process's logger. `-v` and `-q` shift the default level and override the
+/// environment.
 ///
 /// # Errors
-/// A sentence that names the environment variable whose value cannot be used, and what would be right.
+/// A sentence that names the environment variable with the invalid value, and a valid one.
 pub fn init(defaults: Defaults, args: LogArgs) -> Result<(), String> {
     let style = style(defaults.env_prefix)?;
     let filter = filter(defaults, args)?;
@@ -94,7 +98,7 @@ fn filter(defaults: Defaults, args: LogArgs) -> Result<String, String> {
     }
 }
 
-/// Below debug, without the crates that log what they return as errors anyway.
+/// Below debug, excludes the crates that only log what they also return as errors.
 fn by_level(level: LevelFilter, defaults: Defaults) -> String {
     let mut filter = level.to_string();
     if level < LevelFilter::Debug {
@@ -113,8 +117,8 @@ fn shifted(level: LevelFilter, args: LogArgs) -> LevelFilter {
     LevelFilter::iter().nth(wanted).unwrap_or(level)
 }
 
-/// `env_filter` takes any single word for the name of a crate, so that a misspelt level would silence everything else:
-/// a word alone must be a level or a crate that can speak.
+/// `env_filter` accepts any single word as a crate name, so a misspelt level would silence
+/// everything else. Hence a single word must be a level or a crate that logs.
 fn check_filter(text: &str, crates: &[&str]) -> Result<(), String> {
     env_filter::Builder::new()
         .try_parse(text)
@@ -137,7 +141,7 @@ fn check_filter(text: &str, crates: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the level is coloured, as `<TOOL>_LOG_STYLE` says.
+/// Whether the level is coloured, as `<TOOL>_LOG_STYLE` sets it.
 #[derive(Clone, Copy)]
 enum Style {
     Auto,
@@ -146,7 +150,7 @@ enum Style {
 }
 
 impl Style {
-    /// Most commands log nothing, and so need not know whether they write to a terminal.
+    /// Checks for a terminal only when called: most commands log nothing and need not know.
     fn is_coloured(self) -> bool {
         match self {
             Self::Auto => {
@@ -173,7 +177,7 @@ fn style(env_prefix: &str) -> Result<Style, String> {
     }
 }
 
-/// A variable that is unset or empty is none.
+/// An unset or empty variable counts as none.
 fn variable_text(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(text) if text.is_empty() => Ok(None),
@@ -183,7 +187,8 @@ fn variable_text(name: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// ECMA-48 select graphic rendition: the colour for a level, and what ends it.
+/// ECMA-48 select graphic rendition: the sequence that starts a level's colour, and the one that
+/// ends it.
 fn paint(level: Level) -> (&'static str, &'static str) {
     let on = match level {
         Level::Error => "\x1b[1;31m",

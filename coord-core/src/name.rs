@@ -4,20 +4,20 @@ use std::{error::Error, fmt};
 
 use crate::{Errno, HasErrno};
 
-/// A label that no Kubernetes object can have: what is wrong with it, and what would be right. Its
+/// A label that no Kubernetes object can have. The text says what is wrong and what is valid. Its
 /// errno is `EINVAL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidLabel(String);
 
-/// Whether a ConfigMap, a Pod or most other objects can have this name: a DNS subdomain name (RFC 1123), up to 253 bytes. Such a name can stand in a
-/// request's path, and be that of a file.
+/// Whether a ConfigMap, a Pod or most other objects can have this name: a DNS subdomain name
+/// (RFC 1123) of at most 253 bytes. Such a name is safe in a request's path and as a file name.
 #[must_use]
 pub fn is_dns_subdomain(text: &str) -> bool {
     const LONGEST: usize = 253;
     text.len() <= LONGEST && text.split('.').all(is_label)
 }
 
-/// A label as it is written on a command line, `KEY=VALUE`; the value may be empty.
+/// Parses a label from the command line, `KEY=VALUE`; the value may be empty.
 ///
 /// ```
 /// use coord_core::parse_label;
@@ -26,7 +26,7 @@ pub fn is_dns_subdomain(text: &str) -> bool {
 /// ```
 ///
 /// # Errors
-/// `EINVAL` when it is none, or as [`check_label`].
+/// `EINVAL` when the text is not a label, or as for [`check_label`].
 pub fn parse_label(text: &str) -> Result<(String, String), InvalidLabel> {
     let label = text.split_once('=');
     let (key, value) = label.ok_or_else(|| {
@@ -39,11 +39,11 @@ pub fn parse_label(text: &str) -> Result<(String, String), InvalidLabel> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// Whether a Kubernetes object can have this label: a name with or without a prefix before a slash,
-/// and a value.
+/// Checks that a Kubernetes object can have this label. The key is a name with an optional prefix
+/// before a slash.
 ///
 /// # Errors
-/// `EINVAL`, with the part that cannot be so.
+/// `EINVAL`, with the invalid part.
 pub fn check_label(key: &str, value: &str) -> Result<(), InvalidLabel> {
     const CHARACTERS: &str =
         "characters from a-z, A-Z, 0-9, \"-\", \"_\" and \".\", with a letter or digit at each end";
@@ -75,7 +75,7 @@ pub fn check_label(key: &str, value: &str) -> Result<(), InvalidLabel> {
     Ok(())
 }
 
-/// The name in a label's key, or its value; empty is well too.
+/// Whether this is valid as the name in a label's key, or as its value. The empty text is valid.
 fn is_label_text(text: &str) -> bool {
     const LONGEST: usize = 63;
     let ends = [text.bytes().next(), text.bytes().last()];
@@ -85,7 +85,7 @@ fn is_label_text(text: &str) -> bool {
         && text.bytes().all(good)
 }
 
-/// Enough of it to recognise it.
+/// The start of the text, enough to recognise it.
 fn start_of(text: &str) -> String {
     text.chars().take(80).collect()
 }

@@ -1,4 +1,4 @@
-//! Signals by name and number, as people type them: what `kill(1)` of util-linux and `trap` of a shell take.
+//! Signals by name and number, as people type them for util-linux `kill(1)` and a shell's `trap`.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::{Errno, HasErrno};
 /// The last signal of Linux on all architectures but MIPS, `signal(7)`.
 pub const LAST: i32 = 64;
 
-/// Second names, `signal(7)`.
+/// Alternative names, `signal(7)`.
 const ALIASES: [(&str, i32); 3] = [
     ("IOT", libc::SIGABRT),
     ("CLD", libc::SIGCHLD),
@@ -41,9 +41,11 @@ impl HasErrno for Error {
     }
 }
 
-/// Reads a signal: a name in any case, with or without `SIG`; `RTMIN`, `RTMIN+3`, `RTMAX-2`; or a number from 1 to 64.
+/// Parses a signal: a name in any case, with or without `SIG`; `RTMIN`, `RTMIN+3`, `RTMAX-2`; or a
+/// number from 1 to 64.
 ///
-/// `RTMIN` is the first real-time signal that the C library leaves to programs: 34 with glibc, 35 with musl.
+/// `RTMIN` is the first real-time signal that the C library leaves to programs: 34 with glibc, 35
+/// with musl.
 ///
 /// # Errors
 /// `EINVAL` for anything else.
@@ -71,7 +73,8 @@ pub fn parse(text: &str) -> Result<i32, Error> {
         })
 }
 
-/// What [`parse`] reads as this number: `TERM`, `RTMIN+3`; the number itself where the C library has no name for it.
+/// The name that [`parse`] reads as this number, such as `TERM` or `RTMIN+3`; the number itself if
+/// the C library has no name for it.
 #[must_use]
 pub fn name(number: i32) -> String {
     if let Ok(signal) = Signal::try_from(number) {

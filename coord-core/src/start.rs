@@ -1,9 +1,9 @@
-//! The program's start, where the standard library's is too dear.
+//! Replaces the standard library's start of a program, which takes too long.
 //!
-//! A command such as `sipid claim` or `lockpipe exists` takes less than a millisecond. A sixth of
-//! the time of `/bin/true` would go into what the standard library does before `main` for one
-//! message, that of a stack overflow: it reads `/proc/self/maps` and makes a second stack. Whatever
-//! else it does there is done here.
+//! A command such as `sipid claim` or `lockpipe exists` takes less than a millisecond. Before
+//! `main`, the standard library would spend a sixth of the run time of `/bin/true` on a single
+//! message, the one for a stack overflow: it reads `/proc/self/maps` and creates a second stack.
+//! This module does everything else that the standard library does there.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -21,11 +21,11 @@ use crate::{
     signal,
 };
 
-/// The status of a process that has run out of memory.
+/// The exit status when the process runs out of memory.
 static OUT_OF_MEMORY: AtomicI32 = AtomicI32::new(libc::ENOMEM);
 
-/// Defines the `main` of a [`Tool`]'s binary, which needs `no_main`, but for its own tests. A stack
-/// overflow is a plain SIGSEGV there, and with musl `std::env::args` knows of no arguments.
+/// Defines `main` for a [`Tool`]'s binary, which needs `no_main` except for its own tests. There, a
+/// stack overflow is a plain SIGSEGV, and with musl `std::env::args` knows no arguments.
 ///
 /// ```text
 /// #![cfg_attr(not(test), no_main)]
@@ -40,15 +40,15 @@ macro_rules! main {
             $crate::cli::main::<$tool>()
         }
 
-        // SAFETY: no other function of a program without Rust's own `main` has this name, and the C
-        // library calls it so.
+        // SAFETY: without Rust's own `main`, no other function of the program has this name, and
+        // the C library calls it with this signature.
         #[cfg(not(test))]
         #[unsafe(no_mangle)]
         extern "C" fn main(
             count: ::std::ffi::c_int,
             arguments: *const *const ::std::ffi::c_char,
         ) -> ::std::ffi::c_int {
-            // SAFETY: these are what the C library has handed over.
+            // SAFETY: the C library passes these arguments.
             unsafe { $crate::start::start::<$tool>(count, arguments) }
         }
 
@@ -58,13 +58,13 @@ macro_rules! main {
     };
 }
 
-/// The system's allocator, for the tool of this name: where no memory is left the process ends with
-/// a message and `ENOMEM`, or with 125 where it runs a command. The standard library would abort
-/// it.
+/// The system's allocator, for the tool of this name. When no memory is left, the process prints a
+/// message and exits with `ENOMEM`, or with 125 if it runs a command. The standard library would
+/// abort it.
 #[derive(Debug)]
 pub struct Allocator(pub &'static str);
 
-// SAFETY: the system's allocator does it all; a null pointer is never returned.
+// SAFETY: the system's allocator does everything; a null pointer is never returned.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the same promises.
@@ -110,16 +110,16 @@ impl Allocator {
     }
 }
 
-/// Runs a tool with the arguments that the C library hands to `main`, and ends the process with its
+/// Runs a tool with the arguments that the C library passes to `main`, and exits with the tool's
 /// status.
 ///
 /// # Safety
-/// `arguments` points to `count` strings that end with a zero byte and stay as they are.
+/// `arguments` must point to `count` zero-terminated strings, which stay unchanged.
 pub unsafe fn start<T: Tool>(count: c_int, arguments: *const *const c_char) -> ! {
     open_standard_streams();
     signal::ignore(nix::sys::signal::Signal::SIGPIPE);
     let argument = |index| {
-        // SAFETY: the caller promises that so many strings are there.
+        // SAFETY: the caller promises that there are `count` strings.
         let text = unsafe { CStr::from_ptr(*arguments.add(index)) };
         OsStr::from_bytes(text.to_bytes())
     };
@@ -132,12 +132,12 @@ pub unsafe fn start<T: Tool>(count: c_int, arguments: *const *const c_char) -> !
     process::exit(cli::run_with::<T>(&arguments).code().into())
 }
 
-/// Opens `/dev/null` in place of standard streams that are closed: a file of ours that got one of
-/// their numbers would get our messages as well.
+/// Opens `/dev/null` in place of closed standard streams. Otherwise a file of ours could get one of
+/// their numbers, and our messages with it.
 fn open_standard_streams() {
     for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-        // SAFETY: the first call changes nothing, and the second one opens the lowest descriptor
-        // that is free: this stream's.
+        // SAFETY: the first call changes nothing. The second opens the lowest free descriptor,
+        // which is this stream's.
         unsafe {
             if libc::fcntl(stream, libc::F_GETFD) == -1
                 && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != stream

@@ -1,5 +1,5 @@
-//! Foreign text, fit to be shown: control characters escaped, passwords in URLs masked, words
-//! quoted for a shell.
+//! Makes foreign text fit to show: escapes control characters, masks passwords in URLs, and quotes
+//! words for a shell.
 
 use std::{
     ffi::OsStr,
@@ -7,9 +7,10 @@ use std::{
     os::unix::ffi::OsStrExt,
 };
 
-/// Shows text that somebody else wrote (a file, a server, a name) so that it cannot move the cursor, change colours or hide anything
-/// on a terminal, and stays on its line: control characters (`Cc` of Unicode), the line and paragraph separators and the
-/// characters that change the direction of text (Unicode Standard Annex #9) are escaped as Rust writes them.
+/// Shows text from elsewhere (a file, a server, a name) on one line, so that it cannot move a
+/// terminal's cursor, change its colours or hide anything. Escapes these as Rust writes them:
+/// control characters (`Cc` of Unicode), the line and paragraph separators, and the characters that
+/// change the direction of text (Unicode Standard Annex #9).
 ///
 /// ```
 /// use coord_core::text::escaped;
@@ -21,7 +22,7 @@ pub fn escaped(text: &str) -> Escaped<'_> {
     Escaped(text)
 }
 
-/// Text whose control characters are escaped, see [`escaped`].
+/// Text with its control characters escaped, see [`escaped`].
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(&'a str);
 
@@ -37,7 +38,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Passes text on with its control characters escaped, for texts that are made piece by piece: `write!(Escaping(out), "{error}")`.
+/// Passes text on with its control characters escaped, for text that is written piece by piece:
+/// `write!(Escaping(out), "{error}")`.
 #[derive(Debug)]
 pub struct Escaping<W>(pub W);
 
@@ -47,9 +49,9 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// One word of a command that is shown to be pasted into a shell: quoted where that is needed. Text
-/// that a terminal would obey, and what is not UTF-8, is written as `$'…'`, which POSIX has since
-/// 2024 and most shells have for longer.
+/// Quotes one word of a command for pasting into a shell, if it needs quotes. Text that a terminal
+/// would obey, and bytes that are not UTF-8, become `$'…'`. POSIX has that form since 2024, and
+/// most shells have had it for longer.
 ///
 /// ```
 /// use coord_core::text::shell_quoted;
@@ -75,11 +77,12 @@ pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
     }
 }
 
-/// A URL with its user name and password masked, for errors, logs and the live line: `http://***@host/path`.
+/// Masks the user name and password in a URL, for errors, logs and the live line:
+/// `http://***@host/path`.
 ///
-/// It also works for text that is not a URL, since a URL with a mistake in it is just what is printed: where the port is no
-/// number, a password with a slash in it is assumed, and where there is no scheme, all before the last `@` may be one.
-///
+/// It also works for text that is not a URL, because a URL is printed just when it contains a
+/// mistake. If the port is not a number, it assumes a password with a slash in it. If there is no
+/// scheme, everything before the last `@` may be a password.
 /// ```
 /// use coord_core::text::without_password;
 /// assert_eq!(without_password("https://me:secret@host:1/x"), "https://***@host:1/x");
@@ -101,7 +104,7 @@ pub fn without_password(url: &str) -> String {
     }
 }
 
-/// Behind the scheme and its slashes, however many, and whether there is a scheme.
+/// Where the text after the scheme and any number of slashes begins, and whether there is a scheme.
 fn authority_start(url: &str) -> (usize, bool) {
     let is_scheme = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -109,7 +112,7 @@ fn authority_start(url: &str) -> (usize, bool) {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
     };
-    // What stands before `://` is meant as a scheme, even where it cannot be one.
+    // Text before `://` is meant as a scheme, even if it is not a valid one.
     let is_meant_as_scheme = |text: &str| !text.contains(['/', '\\', '?', '#', '@']);
     let rest = match url.split_once(':') {
         Some((scheme, rest)) if is_scheme(scheme.trim_start()) && rest.starts_with(['/', '\\']) => {
@@ -122,7 +125,7 @@ fn authority_start(url: &str) -> (usize, bool) {
     (url.len() - authority.len(), rest.is_some())
 }
 
-/// Whether what follows the host is a port, or nothing.
+/// Whether a port, or nothing, follows the host.
 fn has_good_port(authority: &str) -> bool {
     let after_host = match authority.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or("", |(_, rest)| rest),
@@ -196,7 +199,7 @@ mod tests {
             prop_assert!(!shown.contains("SECRET"), "{}", shown);
         }
 
-        /// `\0` cannot be in an argument.
+        /// An argument cannot contain `\0`.
         #[test]
         fn a_shell_reads_what_was_quoted(word in any::<String>()) {
             let word = word.replace('\0', "");

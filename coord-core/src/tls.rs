@@ -1,9 +1,10 @@
-//! Whom a TLS client trusts: the CAs of a file, and servers whose very certificate is in it.
+//! Which servers a TLS client trusts: those with a certificate from a CA in a file, and those whose
+//! own certificate is in it.
 //!
-//! `openssl req -x509` makes a certificate of a CA (`CA:TRUE`), and people use it as a server's
-//! own. webpki, which rustls asks, takes no CA for a server (`CaUsedAsEndEntity`), while OpenSSL
-//! and Go do when that certificate is itself among the trusted. So does [`server_verifier`]:
-//! nothing is given away, since whoever has the key of a trusted CA can sign for any server.
+//! `openssl req -x509` creates a CA certificate (`CA:TRUE`), and people use it as a server's own.
+//! rustls asks webpki, which rejects a CA certificate for a server (`CaUsedAsEndEntity`). OpenSSL
+//! and Go accept it if that certificate is itself trusted, and so does [`server_verifier`]. This
+//! loses no security: whoever has the key of a trusted CA can sign for any server.
 
 use std::{fmt, sync::Arc};
 
@@ -19,19 +20,19 @@ use rustls::{
     server::{ParsedCertificate, VerifierBuilderError},
 };
 
-/// Verifies as webpki does, and takes a server's certificate that is itself among the trusted ones.
+/// Verifies as webpki does, but also accepts a server's certificate that is itself trusted.
 #[derive(Debug)]
 struct PinningVerifier {
     webpki: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
-/// What checks a server's certificate against these trusted ones.
+/// Returns a verifier that checks a server's certificate against these trusted ones.
 ///
-/// A certificate that they issued, through others or not, is trusted for the names in it. One that
-/// is itself among them is trusted too, whether it is a CA's or issued by a stranger: for its
-/// names, or for any server where it has none but a common name. It must be valid at that time in
-/// any case.
+/// A certificate that they issued, directly or through others, is trusted for the names in it. A
+/// certificate that is itself in the list is trusted too, even if it is a CA's or issued by an
+/// unknown CA. It is trusted for its names, or for any server if it only has a common name. In all
+/// cases it must be valid at the time.
 ///
 /// # Errors
 /// When none of the certificates can be used.
@@ -45,7 +46,7 @@ pub fn server_verifier(
     Ok(Arc::new(PinningVerifier { webpki, trusted }))
 }
 
-/// An error of rustls in words, with what can be done about it where that is known.
+/// An error of rustls in words, with advice where we have some.
 ///
 /// ```
 /// use rustls::{CertificateError, Error};
@@ -62,7 +63,8 @@ pub fn explained(error: &Error) -> impl fmt::Display {
 }
 
 impl PinningVerifier {
-    /// webpki looks at the time before all that is forgiven here.
+    /// webpki checks the validity period before it reports any of the errors that are forgiven
+    /// here.
     fn verify_pinned(
         &self,
         reason: &CertificateError,
@@ -130,8 +132,8 @@ impl ServerCertVerifier for PinningVerifier {
     }
 }
 
-/// Whether the certificate has no `subjectAltName` to check: its common name counts for nothing,
-/// RFC 9525 section 2.
+/// Whether the certificate has no `subjectAltName` to check: its common name does not count, RFC
+/// 9525 section 2.
 fn is_without_names(reason: &CertificateError) -> bool {
     matches!(reason, CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What this user may do, and the Role that gives the rights that are missing.
+//! Which rights this user has, and a Role that grants the missing ones.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use kube::{Api, api::PostParams};
 
 use crate::{Action, Cluster, Error};
 
-/// A right: a verb on a resource, or on one object of it.
+/// A right: a verb on a resource, or on one object of that resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     verb: &'static str,
@@ -18,7 +18,7 @@ pub struct Rule {
     name: Option<String>,
 }
 
-/// Whether a right is there.
+/// Whether this user has a right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The right.
@@ -27,20 +27,20 @@ pub struct Access {
     pub allowed: bool,
 }
 
-/// A Role in a namespace, as `kubectl apply` takes it.
+/// A Role in a namespace, in the form that `kubectl apply` accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Role<'a> {
-    /// Its name.
+    /// The Role's name.
     pub name: &'a str,
-    /// The namespace it is in.
+    /// The Role's namespace.
     pub namespace: &'a str,
-    /// What it allows.
+    /// The rights that it grants.
     pub rules: &'a [Rule],
 }
 
 impl Rule {
     /// A verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on a resource, by its
-    /// plural name. The API group follows where it is not the core one, as kubectl has it:
+    /// plural name. As in kubectl, an API group other than the core group follows the name:
     /// `leases.coordination.k8s.io`.
     #[must_use]
     pub const fn new(verb: &'static str, resource: &'static str) -> Self {
@@ -51,7 +51,8 @@ impl Rule {
         }
     }
 
-    /// On the object of this name alone (`resourceNames`), which a creation and a list cannot be restricted to.
+    /// Restricts the right to the object of this name (`resourceNames`). Create and list rights
+    /// cannot be restricted.
     #[must_use]
     pub fn on(self, name: &str) -> Self {
         Self {
@@ -72,13 +73,13 @@ impl Rule {
         self.resource
     }
 
-    /// The name of the one object that it is about, if it is.
+    /// The name of the object, if the right is about one object.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// The plural name, and the API group.
+    /// The plural name and the API group.
     fn parts(&self) -> (&'static str, &'static str) {
         self.resource.split_once('.').unwrap_or((self.resource, ""))
     }
@@ -88,7 +89,7 @@ impl Rule {
     }
 }
 
-/// As it is written in a Role, in YAML.
+/// Formats the right as in a Role, in YAML.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (resource, group) = self.parts();
@@ -100,7 +101,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// With one rule for all verbs on the same objects.
+/// Combines all verbs on the same objects in one rule.
 impl fmt::Display for Role<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -130,10 +131,11 @@ impl fmt::Display for Role<'_> {
 }
 
 impl Cluster {
-    /// Asks for each right whether this user has it in the namespace (`SelfSubjectAccessReview`, which every authenticated user may ask).
+    /// Asks the server for each right whether this user has it in the namespace. It uses
+    /// `SelfSubjectAccessReview`, which every authenticated user may create.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// As for [`call`](Self::call).
     pub async fn access(&self, rules: &[Rule]) -> Result<Vec<Access>, Error> {
         let mut answers = Vec::with_capacity(rules.len());
         for rule in rules {
@@ -144,7 +146,8 @@ impl Cluster {
         Ok(answers)
     }
 
-    /// Whom the server takes this user for (`SelfSubjectReview`, since Kubernetes 1.28); none where it does not tell.
+    /// The user name by which the server knows this user (`SelfSubjectReview`, since Kubernetes
+    /// 1.28); `None` if the server does not tell.
     pub async fn whoami(&self) -> Option<String> {
         let api: Api<SelfSubjectReview> = Api::all(self.client().clone());
         let (params, review) = (PostParams::default(), SelfSubjectReview::default());
@@ -153,11 +156,12 @@ impl Cluster {
         answer.ok()?.status?.user_info?.username
     }
 
-    /// What a tool's `check` does: status 0 when this user has all rights that are needed, else 1, with a Role of this name that gives them
-    /// and the `optional` ones.
+    /// Runs a tool's `check` command. The status is 0 when this user has all needed rights,
+    /// otherwise 1. Then it prints a Role of this name that grants the needed and the `optional`
+    /// rights.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// As for [`call`](Self::call).
     #[cfg(feature = "cli")]
     pub async fn check(
         &self,
@@ -220,7 +224,7 @@ impl Cluster {
     }
 }
 
-/// `get configmaps, create configmaps`, and so on.
+/// Formats rights as `get configmaps, create configmaps`, and so on.
 #[cfg(feature = "cli")]
 fn in_words(rules: &[Rule]) -> String {
     let one = |rule: &Rule| match &rule.name {

@@ -1,8 +1,8 @@
-//! What a request is about.
+//! What a request is about, for error texts.
 
 use std::fmt;
 
-/// What a request is about: a verb of the API, a resource, and the object where it is about one.
+/// What a request is about: a verb of the API, a resource, and the object if it concerns one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
     pub(super) verb: &'static str,
@@ -12,8 +12,8 @@ pub struct Action {
 }
 
 impl Action {
-    /// A request with this verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`), by
-    /// the resource's plural name, with its API group as in [`Rule::new`](crate::Rule::new).
+    /// A request with this verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`).
+    /// `resource` is the plural name with its API group, as in [`Rule::new`](crate::Rule::new).
     #[must_use]
     pub fn new(verb: &'static str, resource: &'static str) -> Self {
         Self {
@@ -24,14 +24,14 @@ impl Action {
         }
     }
 
-    /// About this object.
+    /// Sets the object.
     #[must_use]
     pub fn on(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
     }
 
-    /// In this namespace.
+    /// Sets the namespace.
     #[must_use]
     pub fn within(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());

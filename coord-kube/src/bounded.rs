@@ -1,4 +1,4 @@
-//! Answers that cannot fill the memory.
+//! Limits the size of answers, so that they cannot fill the memory.
 
 use std::{
     fmt,
@@ -9,39 +9,39 @@ use std::{
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tower::BoxError;
 
-/// The longest answer, and the longest line of a watch.
+/// The maximum length of an answer, and of a line of a watch.
 ///
-/// A ConfigMap has 1 MiB at most (`kubectl explain configmap.data`), and JSON may take six bytes for one of them (RFC 8259 section 7); the rest is for
-/// its metadata.
+/// A ConfigMap has at most 1 MiB (`kubectl explain configmap.data`), and JSON may need six bytes
+/// for one byte (RFC 8259 section 7). The rest is for metadata.
 pub(super) const LONGEST: u64 = 8 << 20;
 
-/// The body of an answer, which fails where it gets too long.
+/// The body of an answer, which fails when it gets too long.
 pub(super) struct Bounded<B> {
     body: B,
     unit: Unit,
-    /// How much there was of the unit that has begun.
+    /// How long the current unit is so far.
     length: u64,
 }
 
-/// What must not be too long.
+/// The unit that must not be too long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Unit {
     Whole,
-    /// Each line of a watch: all of them together have no end.
+    /// Each line of a watch, since a watch as a whole has no end.
     Line,
 }
 
-/// An answer, or a line of it, that is too long.
+/// The answer, or a line of it, is too long.
 #[derive(Debug)]
 pub(super) struct TooLong(Unit);
 
 impl<B> Bounded<B> {
-    /// All of it must not be too long.
+    /// Limits the length of the whole body.
     pub(super) fn whole(body: B) -> Self {
         Self::new(body, Unit::Whole)
     }
 
-    /// None of its lines must be too long.
+    /// Limits the length of each line.
     pub(super) fn lines(body: B) -> Self {
         Self::new(body, Unit::Line)
     }

@@ -1,4 +1,4 @@
-//! The API server's clock, as far as its answers tell it.
+//! The API server's clock, derived from its answers.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,17 +7,19 @@ use std::{
 
 use coord_core::boottime;
 
-/// What time it is on the API server: the `Date` of its last answer, carried forward by the local `CLOCK_BOOTTIME`.
+/// The time on the API server: the `Date` of its last answer, plus the time passed since on the
+/// local `CLOCK_BOOTTIME`.
 ///
-/// The local wall clock is never looked at, so that steps and shifts of it do not matter. `Date` has whole seconds (RFC 9110 section
-/// 5.6.7): the time told is never ahead of the server that answered last, and behind by less than a second and the time the answer took.
-/// Answers that agree with it do not change it, so that it does not jump about within the second. Clones share one clock.
+/// It never uses the local wall clock, so changes to that clock do not matter. `Date` has whole
+/// seconds (RFC 9110 section 5.6.7). So the result is never ahead of the server that answered last.
+/// It is behind by less than a second plus the time that the answer took. An answer that agrees
+/// with it does not change it, so it does not jump within a second. Clones share one clock.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterClock {
     reading: Arc<Mutex<Option<Reading>>>,
 }
 
-/// The server's time, and the local one, at one moment.
+/// The server's time and the local time at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     server: SystemTime,
@@ -25,13 +27,13 @@ struct Reading {
 }
 
 impl ClusterClock {
-    /// The time on the server; none before its first answer.
+    /// The time on the server; `None` before its first answer.
     #[must_use]
     pub fn now(&self) -> Option<SystemTime> {
         self.at(boottime())
     }
 
-    /// An answer that arrived just now has this date.
+    /// Notes the date of an answer that has just arrived.
     pub(super) fn observe(&self, date: SystemTime) {
         self.observe_at(date, boottime());
     }
@@ -88,7 +90,7 @@ mod tests {
         let clock = ClusterClock::default();
         let local = Duration::from_millis;
         clock.observe_at(server(100_000), local(0));
-        // The server's second began 400 ms before our first reading of it: at 600 it says 101.
+        // The server's second began 400 ms before our first reading of it: at 600 it reports 101.
         clock.observe_at(server(100_000), local(500));
         assert_eq!(clock.at(local(500)), Some(server(100_500)));
         clock.observe_at(server(101_000), local(600));

@@ -1,4 +1,4 @@
-//! From arguments and environment to a client's configuration.
+//! Turns arguments and environment into a client's configuration.
 
 mod file;
 mod target;
@@ -14,11 +14,11 @@ enum Origin {
     Flag(PathBuf),
     Variable(OsString),
     Home(PathBuf),
-    /// There is no file, and `--server` says where the cluster is.
+    /// There is no file; `--server` names the cluster.
     Nothing,
 }
 
-/// What of the environment decides.
+/// The parts of the environment that decide.
 struct Environment {
     kubeconfig: Option<OsString>,
     in_pod: bool,
@@ -36,7 +36,8 @@ impl Environment {
 }
 
 impl ClientArgs {
-    /// The client's configuration. Its proxy is the kubeconfig's alone, which goes before that of the environment.
+    /// The client's configuration. Its proxy is only the kubeconfig's, which takes precedence over
+    /// the environment's.
     pub(super) fn config(&self) -> Result<Config, Error> {
         self.config_in(Environment::read())
     }
@@ -55,7 +56,7 @@ impl ClientArgs {
         Ok(config)
     }
 
-    /// The kubeconfig to use; none in a Pod, whose service account is used.
+    /// The kubeconfig to use. Returns `None` in a Pod, where the service account is used.
     fn origin(&self, environment: Environment) -> Result<Option<Origin>, Error> {
         if let Some(path) = &self.kubeconfig {
             return Ok(Some(Origin::Flag(path.clone())));
@@ -78,7 +79,7 @@ impl ClientArgs {
 }
 
 impl Origin {
-    /// For people: the argument, the variable or the file.
+    /// The source, for error texts: the argument, the variable or the file.
     fn name(&self) -> String {
         match self {
             Self::Flag(path) => format!("--kubeconfig {path:?}"),
@@ -98,7 +99,8 @@ impl Origin {
         }
     }
 
-    /// Those of a list that are there, as in a `PATH`; what an earlier one says counts.
+    /// Loads the files of a list that exist, as in a `PATH`. If several define the same thing, the
+    /// first one counts.
     fn load_list(&self, paths: &OsString) -> Result<Kubeconfig, Error> {
         let mut merged = None;
         for path in env::split_paths(paths).filter(|path| !path.as_os_str().is_empty()) {
@@ -109,7 +111,7 @@ impl Origin {
                 }
             };
             let before: Kubeconfig = merged.unwrap_or_default();
-            // They are all of one kind and version, so that they can be merged.
+            // They all have the same kind and version, so they can be merged.
             merged = before.merge(next).ok();
         }
         let none = || io::Error::new(io::ErrorKind::NotFound, "none of its files is there");
@@ -117,7 +119,8 @@ impl Origin {
     }
 }
 
-/// A namespace becomes a part of the path of each request, so that only a name that can be one is let through: an RFC 1123 label.
+/// Accepts only a valid namespace name, an RFC 1123 label, because the namespace becomes part of
+/// the path of each request.
 pub(super) fn check_namespace(what: &str, namespace: &str) -> Result<(), Error> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let label = (1..=63).contains(&namespace.len())

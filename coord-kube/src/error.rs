@@ -1,4 +1,4 @@
-//! What can go wrong with a request, with what it was about, as an errno.
+//! Errors of requests: what each request was about, and its errno.
 
 mod connection;
 
@@ -12,7 +12,7 @@ use crate::{Action, Rule, bounded::TooLong, connection::NotConnected, credential
 
 type Source = Box<dyn StdError + Send + Sync>;
 
-/// A request that failed, or a client that could not be set up.
+/// A failed request, or a client that could not be set up.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -20,26 +20,27 @@ pub struct Error {
 
 #[derive(Debug)]
 enum Kind {
-    /// This argument, variable or file cannot be used.
+    /// This argument, variable or file is invalid.
     Config(String, Source),
     /// Nothing names a cluster.
     NoCluster,
-    /// The server answered, and this is its answer.
+    /// The server answered with this error.
     Answer(Action, Box<Status>),
-    /// The server refused, and is not ready; or why that cannot be told.
+    /// The server refused the request because it is not ready. Or we cannot tell whether it is
+    /// ready, for this reason.
     Starting(Action, Box<Status>, Option<String>),
     /// The server did not answer in time.
     TimedOut(Action, Duration),
-    /// There are no credentials to show.
+    /// No credentials could be obtained.
     Credentials(Option<Action>, credentials::Failed),
-    /// There was no answer, or none that could be read.
+    /// There was no answer, or an unreadable one.
     Failed(Action, Box<kube::Error>),
-    /// A watch was cut off.
+    /// The server was silent for too long during a watch.
     Silent(Action, Duration),
 }
 
 impl Error {
-    /// This argument, variable or file cannot be used, and why.
+    /// This argument, variable or file is invalid, for this reason.
     pub(super) fn config(what: impl Into<String>, why: impl Into<Source>) -> Self {
         Kind::Config(what.into(), why.into()).into()
     }
@@ -48,7 +49,8 @@ impl Error {
         Kind::NoCluster.into()
     }
 
-    /// A refusal that is not final yet: the server is not ready, or does not say whether it is, for this reason.
+    /// A refusal that is not final yet: the server is not ready, or does not say whether it is, for
+    /// the reason in `unknown`.
     pub(super) fn starting(action: Action, status: Box<Status>, unknown: Option<String>) -> Self {
         Kind::Starting(action, status, unknown).into()
     }
@@ -61,7 +63,8 @@ impl Error {
         Kind::Silent(action, after).into()
     }
 
-    /// A client's error, with what it was about. A caller that makes requests without [`Cluster::call`](crate::Cluster::call) uses it.
+    /// Wraps a client's error together with what the request was about. Use it for requests made
+    /// without [`Cluster::call`](crate::Cluster::call).
     #[must_use]
     pub fn of(action: Action, error: kube::Error) -> Self {
         let of_credentials = chain(&error).find_map(<dyn StdError>::downcast_ref);
@@ -92,10 +95,10 @@ impl Error {
     /// | 408, 504, no answer in time | `ETIMEDOUT` |
     /// | connection refused | `ECONNREFUSED` |
     /// | connection lost | `ECONNRESET` |
-    /// | a credential plugin that fails | `EACCES`; `ENOENT` if it is not there, `ETIMEDOUT` if it hangs |
+    /// | a failing credential plugin | `EACCES`; `ENOENT` if it is missing, `ETIMEDOUT` if it hangs |
     /// | any other | `EIO`, with its text |
     ///
-    /// For a file that cannot be read it is that of the system call.
+    /// For an unreadable file it is the number of the failed system call.
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {
@@ -109,7 +112,7 @@ impl Error {
         }
     }
 
-    /// The HTTP status of the server's answer; none when there was no answer.
+    /// The HTTP status of the server's answer; `None` if there was no answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match &self.kind {
@@ -118,7 +121,8 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait before another request (`Retry-After`, RFC 9110 section 10.2.3).
+    /// How long the server asks the client to wait before another request (`Retry-After`, RFC 9110
+    /// section 10.2.3).
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let Kind::Answer(_, status) = &self.kind else {
@@ -128,25 +132,28 @@ impl Error {
         (seconds > 0).then(|| Duration::from_secs(seconds.into()))
     }
 
-    /// Whether the same request may do better later: the server is away, does not answer, or is overloaded.
+    /// Whether the same request may succeed later: the server is unreachable, does not answer, or
+    /// is overloaded.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &self.kind {
             Kind::Config(..) | Kind::NoCluster => false,
-            // A plugin that has never worked is set up wrongly.
+            // A plugin that has never worked is probably set up wrongly.
             Kind::Credentials(_, failed) => failed.renewal,
-            // 501 and 505 will not change; what has no code at all came from somebody between us and the server.
+            // 501 and 505 will not change. An answer without a code came from something between us
+            // and the server.
             Kind::Answer(_, status) => {
                 matches!(status.code, 0 | 408 | 429 | 500 | 502..=504 | 506..=599)
             }
-            // Names that cannot be resolved just now, answers that make no sense: none of it is final.
+            // None of these is final, also not a name that cannot be resolved just now or an
+            // unreadable answer.
             Kind::Starting(..) | Kind::TimedOut(..) | Kind::Silent(..) | Kind::Failed(..) => true,
         }
     }
 
-    /// Whether it is sure that the request changed nothing: it was not sent, or the server refused it.
+    /// Whether the request certainly changed nothing: it was not sent, or the server refused it.
     ///
-    /// After any other error the server may have acted on it, or may do so yet.
+    /// After any other error the server may have acted on it, or may still do so.
     #[must_use]
     pub fn had_no_effect(&self) -> bool {
         match &self.kind {
@@ -164,13 +171,14 @@ impl Error {
     }
 }
 
-/// Whether an admission webhook could not be asked, without which nothing is written: the API server says so with status 500.
+/// Whether an admission webhook could not be reached. Then the API server writes nothing and
+/// answers with status 500.
 fn was_not_admitted(status: &Status) -> bool {
     status.code == 500 && status.message.contains("failed calling webhook")
 }
 
 impl Error {
-    /// Whether the answer was longer than any object is.
+    /// Whether the answer was longer than any object can be.
     pub(super) fn is_too_long(&self) -> bool {
         let Kind::Failed(_, error) = &self.kind else {
             return false;
@@ -178,7 +186,8 @@ impl Error {
         chain(&**error).any(<dyn StdError>::is::<TooLong>)
     }
 
-    /// Where a list goes on whose beginning the server has forgotten meanwhile (410): it says so itself.
+    /// The token for continuing a list whose first part the server has discarded (410); the server
+    /// sends it in that answer.
     pub(super) fn goes_on_at(&self) -> Option<String> {
         match &self.kind {
             Kind::Answer(_, status) if status.code == 410 => {
@@ -232,7 +241,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.kind {
             Kind::Config(_, source) => Some(&**source),
-            // Its text repeats what its source says.
+            // Skips the error whose text repeats its source's.
             Kind::Failed(_, error) => error.source().or(Some(&**error)),
             Kind::Credentials(_, failed) => Some(failed),
             _ => None,
@@ -243,7 +252,7 @@ impl StdError for Error {
 fn answered(f: &mut fmt::Formatter<'_>, action: &Action, status: &Status) -> fmt::Result {
     let text = Text(status);
     match status.code {
-        // A namespace that is about to go, and a quota, are 403 too.
+        // 403 also means a namespace that is being deleted, or an exceeded quota.
         403 if status.message.contains(&format!(" cannot {}", action.verb)) => {
             let rule = Rule::new(action.verb, action.resource);
             match &action.namespace {
@@ -265,7 +274,7 @@ fn answered(f: &mut fmt::Formatter<'_>, action: &Action, status: &Status) -> fmt
     }
 }
 
-/// What the server says, and its code: the body of an answer that is no Status is quoted up to a length.
+/// The server's message and code. A body that is not a Status is quoted up to a limit.
 struct Text<'a>(&'a Status);
 
 impl fmt::Display for Text<'_> {

@@ -33,10 +33,10 @@ pub use self::{
     watch::{Event, Watch},
 };
 
-/// How long a request may take, unless [`Cluster::with_timeout`] says otherwise.
+/// The time limit of a request, unless [`Cluster::with_timeout`] sets another.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A namespace of a cluster: the client, the deadline of its requests, and the clock.
+/// A namespace of a cluster, with the client, the request timeout and the clock.
 ///
 /// Clones share the connections and the clock.
 #[derive(Clone)]
@@ -46,29 +46,31 @@ pub struct Cluster {
     timeout: Duration,
     clock: ClusterClock,
     starting: starting::Starting,
-    /// None for a client of the caller's.
+    /// `None` if the caller provided the client.
     sender: Option<Sender>,
 }
 
 impl Cluster {
-    /// A client for the cluster that the arguments and the environment name; nothing is sent yet. The order is that of [`ClientArgs`].
+    /// A client for the cluster that the arguments and the environment name, in the order that
+    /// [`ClientArgs`] describes. It sends nothing yet.
     ///
-    /// `user_agent` names the program in the cluster's audit log, `tool/1.2.3`. It must be called within a tokio runtime
-    /// with time and I/O.
+    /// `user_agent` is the program's name in the cluster's audit log, such as `tool/1.2.3`. Call it
+    /// within a tokio runtime with time and I/O.
     ///
     /// # Errors
-    /// `EINVAL` for what cannot be used, `ENOENT` for a file that is not there or when nothing names a cluster; the text names
-    /// the argument, the variable or the file.
+    /// `EINVAL` for an invalid setting; `ENOENT` for a missing file, or when nothing names a
+    /// cluster. The text names the argument, the variable or the file.
     #[allow(clippy::unused_async, reason = "it must be called where tokio runs")]
     pub async fn connect(args: &ClientArgs, user_agent: &str) -> Result<Self, Error> {
         Self::of(args, user_agent, false)
     }
 
-    /// The same for a program that a person waits for, and whose standard input nobody else wants: a credential plugin that asks for it
-    /// (`interactiveMode`) has it, if it is a terminal.
+    /// Like [`connect`](Self::connect), for a program that a person waits for and that does not
+    /// need its standard input. A credential plugin that asks for standard input
+    /// (`interactiveMode`) gets it, if it is a terminal.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// As for [`connect`](Self::connect).
     #[allow(clippy::unused_async, reason = "it must be called where tokio runs")]
     pub async fn connect_attended(args: &ClientArgs, user_agent: &str) -> Result<Self, Error> {
         Self::of(args, user_agent, true)
@@ -91,10 +93,12 @@ impl Cluster {
         })
     }
 
-    /// Waits until there are credentials: a person may need longer to log in than a request may take. It is not needed before a request.
+    /// Waits until there are credentials: a person may need longer to log in than a request may
+    /// take. You need not call it before a request.
     ///
     /// # Errors
-    /// As for [`call`](Self::call), when a credential plugin fails or has not ended after two minutes.
+    /// As for [`call`](Self::call), when a credential plugin fails or does not end within two
+    /// minutes.
     pub async fn log_in(&self) -> Result<(), Error> {
         match &self.sender {
             Some(sender) => sender.log_in().await.map_err(Error::of_log_in),
@@ -102,10 +106,11 @@ impl Cluster {
         }
     }
 
-    /// A client of the caller's own, in this namespace. Its retries should be off (`kube::Config::default_retry`): they repeat writes.
+    /// Uses the caller's own client, in this namespace. Turn its retries off
+    /// (`kube::Config::default_retry`), because they repeat writes.
     ///
     /// # Errors
-    /// `EINVAL` when the namespace cannot be one.
+    /// `EINVAL` for an invalid namespace.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -122,17 +127,17 @@ impl Cluster {
         })
     }
 
-    /// The same with another deadline for each request, from when it is sent to the end of its answer.
+    /// Sets another timeout for each request, from sending it to the end of its answer.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The same in another namespace.
+    /// The same cluster in another namespace.
     ///
     /// # Errors
-    /// `EINVAL` when the namespace cannot be one.
+    /// `EINVAL` for an invalid namespace.
     pub fn within(&self, namespace: &str) -> Result<Self, Error> {
         config::check_namespace("the namespace", namespace)?;
         Ok(Self {
@@ -141,7 +146,7 @@ impl Cluster {
         })
     }
 
-    /// The deadline of each request.
+    /// The timeout of each request.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
@@ -153,7 +158,8 @@ impl Cluster {
         &self.namespace
     }
 
-    /// The client; what it answers keeps the clock right too. Its requests have no deadline, see [`call`](Self::call).
+    /// The client. Its answers also keep the clock right. Its own requests have no timeout, see
+    /// [`call`](Self::call).
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -165,7 +171,7 @@ impl Cluster {
         &self.clock
     }
 
-    /// The objects of one kind in the namespace.
+    /// The API for objects of one kind in the namespace.
     #[must_use]
     pub fn api<K>(&self) -> Api<K>
     where
@@ -175,17 +181,18 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// What a request in this namespace is about, for its error: `cluster.action("get", "pods").on("web-0")`.
+    /// Describes a request in this namespace, for its error:
+    /// `cluster.action("get", "pods").on("web-0")`.
     #[must_use]
     pub fn action(&self, verb: &'static str, resource: &'static str) -> Action {
         Action::new(verb, resource).within(&self.namespace)
     }
 
-    /// Waits for the answer to a request, until its deadline.
+    /// Waits for the answer to a request, until its timeout.
     ///
     /// # Errors
-    /// Whatever the server or the connection says, see [`Error::errno`]; `ETIMEDOUT` when the deadline comes first. The server
-    /// may act on the request even then.
+    /// Any error from the server or the connection, see [`Error::errno`]; `ETIMEDOUT` after the
+    /// timeout. Even then the server may still act on the request.
     pub async fn call<T, F>(&self, action: Action, request: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = kube::Result<T>>,
@@ -209,7 +216,7 @@ impl Cluster {
     }
 }
 
-/// kube's client on connections and credentials of ours.
+/// kube's client, with our own connections and credentials.
 fn client(config: &Config, sender: Sender) -> Result<Client, Error> {
     let unusable = |error| Error::config("whom the kubeconfig's user is to act as", error);
     let service = ServiceBuilder::new()

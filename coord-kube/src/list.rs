@@ -1,4 +1,4 @@
-//! Lists, page by page.
+//! Listing objects page by page.
 
 use std::future::Future;
 
@@ -10,12 +10,14 @@ use crate::{Action, Cluster, Error};
 const PAGE: u32 = 100;
 
 impl Cluster {
-    /// Lists objects page by page, and hands each of them over before the next page is asked for: no more than a page is in memory.
+    /// Lists objects page by page. It passes each object to `take` before it requests the next
+    /// page, so only one page is in memory.
     ///
-    /// `list` makes one request with these parameters, such as [`kube::Api::list`] or [`kube::Api::list_metadata`].
+    /// `list` makes one request with these parameters, such as [`kube::Api::list`] or
+    /// [`kube::Api::list_metadata`].
     ///
     /// # Errors
-    /// As [`call`](Self::call), for each page.
+    /// As for [`call`](Self::call), for each page.
     pub async fn list<K, F>(
         &self,
         action: Action,

@@ -1,4 +1,5 @@
-//! What every answer is looked at for, wherever its request was made: a tower layer around the client.
+//! Checks that apply to every answer, wherever its request was made: a tower layer around the
+//! client.
 
 use std::{
     future::Future,
@@ -18,10 +19,10 @@ use tower::{BoxError, Layer, Service};
 
 use crate::{ClusterClock, bounded::Bounded};
 
-/// More than any Status of the API server has.
+/// Longer than any Status of the API server.
 const LONGEST_STATUS: usize = 1 << 20;
 
-/// The client, with its answers observed.
+/// Wraps the client so that its answers are observed.
 pub(super) fn observed(client: Client, clock: &ClusterClock) -> Client {
     let namespace = client.default_namespace().to_owned();
     let layer = Observe {
@@ -34,8 +35,8 @@ pub(super) fn observed(client: Client, clock: &ClusterClock) -> Client {
     Client::new(layer.layer(send), namespace)
 }
 
-/// Reads the `Date` of each answer, bounds its length, and turns one that is an error into a Status, with its HTTP status and its
-/// `Retry-After`, which the client would drop.
+/// Reads the `Date` of each answer and limits its length. Turns an error answer into a Status with
+/// its HTTP status and `Retry-After`, which the client would drop.
 #[derive(Clone)]
 struct Observe {
     clock: ClusterClock,
@@ -105,14 +106,14 @@ fn header(answer: &Response<Body>, name: header::HeaderName) -> Option<&str> {
     answer.headers().get(name)?.to_str().ok()
 }
 
-/// An answer that is an error, with a Status for its body, whatever it had: the client drops the HTTP status and the headers, and
-/// takes any JSON for a Status.
+/// Replaces the body of an error answer by a Status. Otherwise the client drops the HTTP status and
+/// the headers, and takes any JSON for a Status.
 async fn as_status(answer: Response<Body>) -> Result<Response<Body>, BoxError> {
     let after = header(&answer, header::RETRY_AFTER).and_then(|after| after.parse().ok());
     let (mut head, body) = answer.into_parts();
     let body = match Limited::new(body, LONGEST_STATUS).collect().await {
         Ok(body) => body.to_bytes(),
-        // A page without an end says no more than its beginning would.
+        // The body is too long to be useful, so it is dropped.
         Err(error) if error.is::<LengthLimitError>() => hyper::body::Bytes::new(),
         Err(error) => return Err(error),
     };
@@ -126,7 +127,8 @@ async fn as_status(answer: Response<Body>) -> Result<Response<Body>, BoxError> {
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
-/// The Status that the body is, else one with its text. A code that no error has is not believed: the HTTP status counts then.
+/// The Status in the body, or one with the body as its text. If its code is not an error code, the
+/// HTTP status replaces it.
 fn status(body: &[u8], code: StatusCode) -> Status {
     #[derive(Deserialize)]
     struct Kind {

@@ -1,4 +1,5 @@
-//! The service under kube's client: it shows credentials, and again when the server has not accepted them.
+//! The service under kube's client. It adds credentials to requests, and tries again with others if
+//! the server rejects them.
 
 use std::{
     pin::Pin,
@@ -31,7 +32,7 @@ struct Shared {
 type Answer = Response<MapErr<Incoming, fn(hyper::Error) -> BoxError>>;
 
 impl Sender {
-    /// Nothing is sent, and no plugin runs, before the first request.
+    /// Sends nothing and runs no plugin before the first request.
     pub(crate) fn of(config: &Config, attended: bool) -> Result<Self, Error> {
         Ok(Self(Arc::new(Shared {
             connections: Connections::of(config)?,
@@ -68,8 +69,9 @@ impl Service<Request<Body>> for Sender {
     }
 }
 
-/// A request that goes on whether its caller asks for it or not: one that is left alone for a while, such as the beginning of a watch, would
-/// otherwise keep all others from the connection that it is about to make. It is given up when it is dropped.
+/// A request that makes progress even if its caller does not poll it. A caller may leave one alone
+/// for a while, such as the start of a watch. All others would then wait for the connection that it
+/// is about to open. Dropping it cancels the request.
 struct Sending {
     on_wire: OnWire,
     task: JoinHandle<Result<Response<Incoming>, BoxError>>,
@@ -93,13 +95,13 @@ impl Future for Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         self.task.abort();
-        // Now, and not when the task is gone: the next request may come before that.
+        // Now, not when the task has ended: the next request may come before that.
         self.on_wire.doubt();
     }
 }
 
 impl Shared {
-    /// A request that is not accepted (401) has not been done, so that it may be sent again.
+    /// A rejected request (401) was not executed, so it may be sent again.
     async fn send(
         &self,
         request: Request<Body>,

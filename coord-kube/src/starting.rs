@@ -1,7 +1,8 @@
-//! API servers that have just started.
+//! Handles API servers that have just started.
 //!
-//! kube-apiserver answers requests before it has read who may do what, and refuses everything (403) until then. Its `/readyz` says when that
-//! is over; before, it is one more of the things that are refused.
+//! kube-apiserver answers requests before it has read its authorization rules, and refuses
+//! everything (403) until then. Its `/readyz` tells when that is over, but until then it may be
+//! refused as well.
 
 use std::{
     collections::HashMap,
@@ -15,39 +16,41 @@ use kube::core::Status;
 
 use crate::{Action, Cluster, Error};
 
-/// How long a server may be starting. Where `/readyz` does not tell, a refusal is believed after this.
+/// How long a server may take to start. If `/readyz` does not tell, a refusal counts as final after
+/// this.
 const STARTS_WITHIN: Duration = Duration::from_secs(15);
 
-/// What a server has refused that does not say that it is ready. Clones share it.
+/// The refusals of a server that does not say that it is ready. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Starting(Arc<Mutex<Refusals>>);
 
-/// Times are of `CLOCK_BOOTTIME`.
+/// Times are on `CLOCK_BOOTTIME`.
 #[derive(Debug, Default)]
 struct Refusals {
-    /// When each was refused first, by verb and resource.
+    /// When each request was first refused, by verb and resource.
     since: HashMap<(&'static str, &'static str), Duration>,
-    /// When anything was let through last.
+    /// When any request was last allowed.
     allowed: Option<Duration>,
 }
 
-/// What `/readyz` says.
+/// The answer of `/readyz`.
 enum Readiness {
     Ready,
     NotReady,
-    /// It cannot be asked, or its answer is not the API server's; why.
+    /// It could not be asked, or the answer is not the API server's; with the reason.
     Unknown(String),
 }
 
 impl Starting {
-    /// The server has let this request through.
+    /// Notes that the server has allowed this request.
     pub(super) fn allowed(&self, action: &Action, now: Duration) {
         let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.since.remove(&(action.verb, action.resource));
         refusals.allowed = Some(now);
     }
 
-    /// Whether a server that has refused this may be starting still: not for ever, and not when it let something else through since.
+    /// Whether a server that refused this request may still be starting. The time for that is
+    /// limited, and it is over if the server has allowed something else since.
     fn may_last(&self, action: &Action, now: Duration) -> bool {
         let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let allowed = refusals.allowed;
@@ -60,8 +63,8 @@ impl Starting {
 }
 
 impl Cluster {
-    /// The answer to a request that was refused: the same one when the server is ready, and was asked again after it said so. A
-    /// refusal changes nothing, so that a write may be repeated, too.
+    /// Handles a refused request. If the server is ready, sends the request again and returns that
+    /// answer. A refusal changes nothing, so a write may also be repeated.
     pub(super) async fn refused<T, F>(
         &self,
         action: &Action,
@@ -92,7 +95,8 @@ impl Cluster {
         };
         match self.client.request_text(request).await {
             Ok(_) => Readiness::Ready,
-            // So does the API server itself. A refusal, and the answer of a proxy, say nothing of it.
+            // The API server itself answers 500. A refusal or a proxy's answer tells nothing about
+            // the server.
             Err(kube::Error::Api(status)) if status.code == 500 => Readiness::NotReady,
             Err(kube::Error::Api(status)) => Readiness::Unknown(status.code.to_string()),
             Err(error) => Readiness::Unknown(error.to_string()),
@@ -113,10 +117,10 @@ mod tests {
         let watch = Action::new("watch", "pods");
         assert!(starting.may_last(&get, at(100)) && starting.may_last(&get, at(114)));
         assert!(!starting.may_last(&get, at(115)));
-        // One that is started again may refuse again.
+        // A server that was restarted may refuse again.
         starting.allowed(&get, at(120));
         assert!(starting.may_last(&get, at(200)));
-        // One that lets something else through meanwhile has started.
+        // A server that has allowed something else since has started.
         assert!(starting.may_last(&watch, at(201)));
         starting.allowed(&get, at(202));
         assert!(!starting.may_last(&watch, at(203)));

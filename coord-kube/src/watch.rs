@@ -1,4 +1,4 @@
-//! A watch that goes on where the server ended it, and ends instead of hanging.
+//! A watch that continues when the server ends a request, and fails instead of hanging.
 
 use std::{fmt::Debug, future::Future, pin::Pin, time::Duration};
 
@@ -13,30 +13,30 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Action, Cluster, Error};
 
-/// How long one request for a watch may last. The server then ends it, and the next one goes on
-/// where it ended.
+/// How long one watch request may last. The server then ends it, and the next request continues
+/// from there.
 const LASTS: Duration = Duration::from_secs(30);
 
-/// A request that has lasted so long is followed by the next one at once.
+/// After a request that lasted this long, the next one follows at once.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// The pauses before the others double, from the first to the last of these.
+/// Before the others there are pauses, which double from the first to the last of these.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The changes of objects of one kind since a version.
 ///
-/// The server ends a watch from time to time. The watch then continues after the last event: at
-/// once, or more and more slowly where the server, or a proxy before it, ends each one early. A
-/// server that is silent for longer than a watch lasts is an error, so that a lost connection is
-/// noticed.
+/// The server ends a watch from time to time. The watch then continues after the last event. It
+/// does so at once, or with growing pauses if the server, or a proxy in front of it, ends each
+/// request early. If the server is silent for longer than a request lasts, that is an error, so a
+/// lost connection is noticed.
 pub struct Watch<K> {
     request: Request<K>,
-    /// The newest version that was told, to go on from.
+    /// The newest version received, from which to continue.
     since: Option<String>,
     /// When the last request was sent.
     begun_at: Instant,
-    /// How long to wait before the next one, if this one ends early.
+    /// How long to wait before the next request, if this one ends early.
     pause: Duration,
     state: State<K>,
 }
@@ -44,9 +44,9 @@ pub struct Watch<K> {
 /// What happened.
 #[derive(Debug)]
 pub enum Event<K> {
-    /// The object is there, new or changed.
+    /// The object exists and is new or changed.
     Applied(K),
-    /// The object is gone; this is its last state.
+    /// The object was deleted; this is its last state.
     Deleted(K),
 }
 
@@ -67,12 +67,12 @@ enum State<K> {
 type Events<K> = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<K>>> + Send>>;
 
 impl Cluster {
-    /// Watches one object, or all those with a label, after a version; without one, from what there
-    /// is now, which is told first. A version that the server has forgotten is no error here: such a
-    /// watch is [over](Watch::next).
+    /// Watches one object, or all with a label, after a version. Without a version, the watch first
+    /// reports the objects that exist now. A version that the server no longer knows is not an
+    /// error here: such a watch is [over](Watch::next).
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// As for [`call`](Self::call).
     pub async fn watch<K>(
         &self,
         api: &Api<K>,
@@ -107,17 +107,17 @@ impl<K> Watch<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    /// Waits for the next event; none when the watch is over, and the objects must be read again:
-    /// the server cannot continue from the last version (410), or never told one.
+    /// Waits for the next event. Returns `None` when the watch is over and the objects must be read
+    /// again: the server cannot continue from the last version (410), or never reported one.
     ///
     /// # Errors
-    /// As [`Cluster::watch`], and `ETIMEDOUT` when the server is silent for too long. The watch is
-    /// over then, too.
+    /// As for [`Cluster::watch`], and `ETIMEDOUT` when the server is silent for too long. The watch
+    /// is then over, too.
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.
     pub async fn next(&mut self) -> Result<Option<Event<K>>, Error> {
-        // The server may take as long to say that it ends as to answer anything else.
+        // The server may need as long to report the end as for any other answer.
         let idle = LASTS + self.request.cluster.timeout();
         loop {
             let Some(events) = self.begun().await? else {
@@ -150,13 +150,13 @@ where
         }
     }
 
-    /// The newest version that was told, or the one from which it began.
+    /// The newest version received, or the one at which the watch began.
     #[must_use]
     pub fn since(&self) -> Option<&str> {
         self.since.as_deref()
     }
 
-    /// The server has ended it.
+    /// Continues after the server ended the request.
     fn begin_again(&mut self) {
         if self.begun_at.elapsed() >= LASTING {
             self.pause = FIRST_PAUSE;
@@ -170,8 +170,7 @@ where
 
     fn begin_after(&mut self, pause: Duration) {
         let request = self.request.clone();
-        // Without a version the server begins with the state of this moment, and not with one that
-        // it remembers.
+        // An empty version: the server starts with the current state, not with a cached one.
         let since = self.since.clone().unwrap_or_default();
         self.begun_at = Instant::now() + pause;
         self.state = State::Beginning(Box::pin(async move {
@@ -181,7 +180,8 @@ where
                 action,
                 selection,
             } = request;
-            // Even a timer of no time would put the request off until the runtime looks at timers.
+            // Even a timer of zero length would delay the request until the runtime checks its
+            // timers.
             if !pause.is_zero() {
                 sleep(pause).await;
             }
@@ -191,7 +191,7 @@ where
         }));
     }
 
-    /// The events; none when it is over.
+    /// The events; `None` when the watch is over.
     async fn begun(&mut self) -> Result<Option<&mut Events<K>>, Error> {
         if let State::Beginning(begin) = &mut self.state {
             match begin.await {
@@ -205,7 +205,7 @@ where
         })
     }
 
-    /// It is over; that a version is too old is no error.
+    /// Ends the watch. A version that is too old is not an error.
     fn end(&mut self, error: Error) -> Result<(), Error> {
         self.state = State::Over;
         match error.errno() {
@@ -235,7 +235,7 @@ where
     }
 }
 
-/// What is there at the beginning comes in no order: the newest counts.
+/// The events for existing objects come first and in no order: the newest version counts.
 fn is_older(version: Option<&str>, known: Option<&str>) -> bool {
     let number = |text: &str| text.parse::<u64>().ok();
     let numbers = (version.and_then(number), known.and_then(number));

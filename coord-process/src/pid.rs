@@ -1,14 +1,15 @@
-//! A process id that can be handed to `kill(2)` without meaning anything but one process.
+//! A process ID that is safe to pass to `kill(2)`: it can only mean one process.
 
 use std::{fmt, str::FromStr};
 
 use coord_core::{Errno, HasErrno};
 
-/// A process id from 1 to `i32::MAX`. Zero and negative numbers, with which `kill(2)` means groups or everybody, do not fit.
+/// A process ID from 1 to `i32::MAX`. Excludes zero and negative numbers, which mean groups or all
+/// processes to `kill(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(i32);
 
-/// A text or number that is no process id.
+/// A text or number that is not a process ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPid(String);
 
@@ -28,7 +29,8 @@ impl Pid {
         self.0
     }
 
-    /// Reads the decimal digits of a pidfile, with optional ASCII white space around; nothing else, no sign either.
+    /// Parses the decimal digits of a pidfile, with optional ASCII white space around them. Nothing
+    /// else is allowed, not even a sign.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let digits = bytes.trim_ascii();
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {

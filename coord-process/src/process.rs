@@ -1,4 +1,4 @@
-//! A process, and no later one with its PID.
+//! A process that is never confused with a later one with the same PID.
 
 use std::{
     io,
@@ -22,19 +22,19 @@ use rustix::process as sys;
 
 use crate::{Pid, procfs};
 
-/// How often a process is looked at where the kernel or a sandbox has no pidfds.
+/// How often a process is checked if the kernel or a sandbox has no pidfds.
 const FALLBACK_POLL: Duration = Duration::from_millis(10);
 
-/// The type of the file system that pidfds are on since Linux 6.9, `PID_FS_MAGIC` of `linux/magic.h`. Before that they
-/// are all one anonymous inode.
+/// The type of the file system that holds pidfds since Linux 6.9, `PID_FS_MAGIC` of
+/// `linux/magic.h`. Before that, all pidfds are one anonymous inode.
 #[cfg(target_pointer_width = "64")]
 const PIDFS: FsType = FsType(0x5049_4446);
 
 /// The longest single poll, below the limit of `poll(2)`'s milliseconds.
 const LONGEST_POLL: Duration = Duration::from_secs(60 * 60);
 
-/// One process, and no later one with its PID: with a pidfd, the inode of that, and the time of its start, as far as the kernel and
-/// `/proc` have them.
+/// One process, never a later one with the same PID. It is identified by a pidfd, the pidfd's inode
+/// and the process's start time, as far as the kernel and `/proc` provide them.
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
@@ -44,14 +44,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process with this PID, or none: a zombie is dead, and a thread is no process.
+    /// Finds the process with this PID. Returns `None` if there is none: a zombie counts as dead,
+    /// and a thread is not a process.
     ///
     /// # Errors
-    /// Those of `pidfd_open(2)` that do not say that there is none, such as `EMFILE`.
+    /// Those of `pidfd_open(2)` that do not mean that there is no such process, for example
+    /// `EMFILE`.
     pub fn find(pid: Pid) -> io::Result<Option<Self>> {
         let handle = match sys::pidfd_open(raw(pid), sys::PidfdFlags::empty()) {
             Ok(handle) => Some(handle),
-            // A sandbox that does not know the call says EPERM, which the call itself never does.
+            // A sandbox that does not know the call returns EPERM, which the call itself never
+            // does.
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => None,
             Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {
                 return Ok(None);
@@ -73,29 +76,29 @@ impl Process {
             inode,
             handle,
         };
-        // Alive after its start was read: so it was this process's start.
+        // It is alive after we read its start time, so the time belongs to this process.
         Some(process).filter(Self::is_alive)
     }
 
-    /// Its PID. By now it may be another process's, unless this one [is alive](Self::is_alive).
+    /// Its PID. Another process may have it by now, unless this one [is alive](Self::is_alive).
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Clock ticks from boot to its start; none where `/proc` hides it.
+    /// Clock ticks from boot to its start; `None` if `/proc` hides it.
     #[must_use]
     pub fn start(&self) -> Option<u64> {
         self.start
     }
 
-    /// The inode of its pidfd, where no other process of this boot has the same.
+    /// The inode of its pidfd; `None` where inodes are not unique to one process of this boot.
     #[must_use]
     pub fn inode(&self) -> Option<u64> {
         self.inode
     }
 
-    /// When it began, by the wall clock as it goes now.
+    /// When it started, by the wall clock as it is set now.
     #[must_use]
     pub fn began(&self) -> Option<SystemTime> {
         let ticks_a_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
@@ -104,15 +107,15 @@ impl Process {
         SystemTime::now().checked_sub(age)
     }
 
-    /// Its real, effective, saved and file system UID; none where `/proc` hides it.
+    /// Its real, effective, saved and file system UID; `None` if `/proc` hides them.
     #[must_use]
     pub fn users(&self) -> Option<[u32; 4]> {
         let users = procfs::is_ours().then(|| procfs::users(self.pid)).flatten();
-        // Alive after they were read: so they are this process's.
+        // It is alive after we read them, so they belong to this process.
         users.filter(|_| self.is_alive())
     }
 
-    /// Whether any of its threads lives. A zombie is dead.
+    /// Whether any of its threads is alive. A zombie counts as dead.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         match &self.handle {
@@ -121,7 +124,7 @@ impl Process {
         }
     }
 
-    /// EPERM means alive: there is a process, and no right to signal it.
+    /// EPERM means alive: the process exists, but we may not signal it.
     fn is_alive_by_number(&self) -> bool {
         let exists = !matches!(
             sys::test_kill_process(raw(self.pid)),
@@ -135,10 +138,12 @@ impl Process {
         exists && unchanged
     }
 
-    /// Sends the signal with this number; none is sent, and false returned, when the process is gone.
+    /// Sends the signal with this number. If the process has ended, it sends nothing and returns
+    /// false.
     ///
     /// # Errors
-    /// Those of `pidfd_send_signal(2)` and `kill(2)`: `EPERM` without the right to signal it, `EINVAL` for a number that is no signal.
+    /// Those of `pidfd_send_signal(2)` and `kill(2)`: `EPERM` without the right to signal it,
+    /// `EINVAL` for a number that is not a signal.
     pub fn send(&self, signal: i32) -> io::Result<bool> {
         let by_handle = self
             .handle
@@ -149,7 +154,8 @@ impl Process {
         let sent = match by_handle {
             Some(Err(error)) if !is_refused(&error) => Err(error),
             Some(Ok(())) => Ok(()),
-            // Without pidfds, or where a sandbox refuses only this call, the moment between this look and the signal remains.
+            // Without pidfds, or if a sandbox refuses only this call, another process may get the
+            // PID between this check and the signal.
             _ if !self.is_alive() => return Ok(false),
             _ => kill(self.pid.raw(), signal),
         };
@@ -160,7 +166,7 @@ impl Process {
         }
     }
 
-    /// A stopped process takes its signals only once it goes on.
+    /// Whether it is stopped. A stopped process handles its signals only when it continues.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         procfs::stat(self.pid).is_some_and(|stat| match stat.state {
@@ -170,7 +176,7 @@ impl Process {
         })
     }
 
-    /// Waits until the process is gone, or until the deadline. True if it is gone.
+    /// Waits until the process has ended, or until the deadline. Returns true if it has ended.
     #[must_use]
     pub fn wait(&self, deadline: Option<Instant>) -> bool {
         while self.is_alive() {
@@ -190,14 +196,14 @@ impl Process {
         true
     }
 
-    /// What to poll to learn of its end, where the kernel has it.
+    /// The descriptor to poll for its end, if the kernel has pidfds.
     #[must_use]
     pub fn handle(&self) -> Option<&OwnedFd> {
         self.handle.as_ref()
     }
 }
 
-/// The inode of a pidfd, where the kernel gives each process one of its own.
+/// The inode of a pidfd, if the kernel gives each process its own.
 #[cfg(target_pointer_width = "64")]
 fn unique_inode(handle: &OwnedFd) -> Option<u64> {
     let unique = fstatfs(handle).is_ok_and(|system| system.filesystem_type() == PIDFS);
@@ -205,7 +211,7 @@ fn unique_inode(handle: &OwnedFd) -> Option<u64> {
     file.map(|file| file.st_ino)
 }
 
-/// Inodes of 32 bits are used again.
+/// Inodes of 32 bits are reused.
 #[cfg(not(target_pointer_width = "64"))]
 fn unique_inode(_: &OwnedFd) -> Option<u64> {
     None
@@ -213,7 +219,7 @@ fn unique_inode(_: &OwnedFd) -> Option<u64> {
 
 /// A pidfd is readable once the whole process is dead, `pidfd_open(2)`.
 fn readable(handle: &OwnedFd, wait: Duration) -> bool {
-    // Rounded up, so that the last part of a millisecond is not spent spinning.
+    // Rounded up, so that we do not spin during the last part of a millisecond.
     let wait = wait.min(LONGEST_POLL) + Duration::from_micros(999);
     let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
     let mut files = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
@@ -281,22 +287,23 @@ mod tests {
         let process = Process::with(child.id().try_into().unwrap(), None).unwrap();
         assert!(!process.wait(Some(Instant::now() + Duration::from_millis(20))));
         assert!(process.send(Signal::SIGTERM as i32).unwrap());
-        // A zombie, until it is waited for: dead already.
+        // A zombie, until it is waited for: it counts as dead.
         assert!(process.wait(None));
         assert!(!process.send(Signal::SIGTERM as i32).unwrap());
         child.wait().unwrap();
         assert!(!process.is_alive());
     }
 
-    /// Its state is that of a zombie while its other threads live.
+    /// Its state is that of a zombie while its other threads are alive.
     #[test]
     fn a_process_whose_first_thread_has_exited_is_alive_without_pidfds_too() {
-        // SAFETY: the child starts a thread and exits by a system call; the C library lets a forked child do that.
+        // SAFETY: the child starts a thread and exits by a system call; the C library lets a forked
+        // child do that.
         let child = match unsafe { nix::unistd::fork() }.unwrap() {
             nix::unistd::ForkResult::Parent { child } => child,
             nix::unistd::ForkResult::Child => {
                 thread::spawn(|| thread::sleep(Duration::from_secs(1000)));
-                // SAFETY: it ends this thread alone, which owns nothing that the other one uses.
+                // SAFETY: it ends only this thread, which owns nothing that the other one uses.
                 unsafe { nix::libc::syscall(nix::libc::SYS_exit, 0) };
                 unreachable!("the thread has ended");
             }
@@ -319,7 +326,7 @@ mod tests {
         nix::sys::wait::waitpid(child, None).unwrap();
     }
 
-    /// By the wall clock, which nobody sets meanwhile, and to the kernel's tick.
+    /// By the wall clock, which nobody sets during the test, and to the kernel's tick.
     #[test]
     fn a_process_began_before_it_could_ask() {
         let (asked, tick) = (SystemTime::now(), Duration::from_millis(20));

@@ -12,11 +12,12 @@ use crate::Pid;
 /// The inode of the initial PID namespace, `PROC_PID_INIT_INO` of the kernel.
 pub const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// How often `/proc/locks` is read before a lock counts as not in it. The kernel hands it out in parts and counts the locks
-/// to find the next part, so that a lock that goes between two reads makes another one be left out.
+/// How often we read `/proc/locks` before a lock counts as missing. The kernel returns the list in
+/// parts and finds the next part by counting locks. So it skips a lock when another one disappears
+/// between two reads.
 const LOOKS_AT_LOCKS: usize = 16;
 
-/// The fields of `/proc/PID/stat` that are of use here.
+/// The fields of `/proc/PID/stat` that we use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// One letter: `R`, `S`, `Z`, ...
@@ -30,28 +31,30 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Whether no thread is left. A process whose first thread has exited looks like a zombie, and lives while it has other threads.
+    /// Whether no thread is left. A process whose first thread has exited looks like a zombie, but
+    /// is alive while it has other threads.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         matches!(self.state, 'X') || self.state == 'Z' && self.threads <= 1
     }
 }
 
-/// Reads `/proc/PID/stat`; none when the process is gone or hidden.
+/// Reads `/proc/PID/stat`. Returns `None` if the process has ended or is hidden.
 #[must_use]
 pub fn stat(pid: Pid) -> Option<Stat> {
     parse_stat(&line(format!("/proc/{pid}/stat"))?)
 }
 
-/// Reads a file of one line at once: its size, which `/proc` does not tell, need not be found out. A command name in it is
-/// any bytes, invalid UTF-8 included.
+/// Reads a file of one line in a single read, since `/proc` does not report sizes. A command name
+/// in it may be any bytes, also invalid UTF-8.
 fn line(path: impl AsRef<Path>) -> Option<String> {
     let mut buffer = [0; 1024];
     let length = File::open(path).ok()?.read(&mut buffer).ok()?;
     Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
-/// The fields are counted from the last parenthesis, since the command name before it may hold any character.
+/// Counts the fields from the last parenthesis, since the command name before it may contain any
+/// character.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();
@@ -63,17 +66,18 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-/// Whether `/proc` shows the PID namespace this process lives in: in another one, the IDs are those of other processes.
-/// When that cannot be told, it counts as another one.
+/// Whether `/proc` shows the PID namespace of this process. In another namespace the IDs belong to
+/// other processes. If it cannot be determined, the answer is false.
 #[must_use]
 pub fn is_ours() -> bool {
     try_is_ours().unwrap_or(false)
 }
 
-/// [`is_ours`], and why it cannot be told.
+/// Like [`is_ours`], but returns the error if it cannot be determined.
 ///
 /// # Errors
-/// Those of `readlink(2)` but `ENOENT`, which a `/proc` that does not know this process says.
+/// Those of `readlink(2)` except `ENOENT`, which means that this `/proc` does not know this
+/// process.
 pub fn try_is_ours() -> io::Result<bool> {
     match fs::read_link("/proc/self") {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -81,15 +85,15 @@ pub fn try_is_ours() -> io::Result<bool> {
     }
 }
 
-/// The id of this boot of the machine.
+/// The ID of this boot of the machine.
 #[must_use]
 pub fn boot_id() -> Option<String> {
     let id = line("/proc/sys/kernel/random/boot_id")?;
     Some(id.trim().to_owned())
 }
 
-/// The inode of the PID namespace of a process, or our own. The link shows it, which takes a small part of the time that a
-/// look at the file itself does.
+/// The inode of a process's PID namespace, or of our own. Reads the number from the link, which is
+/// much faster than looking at the file itself.
 #[must_use]
 pub fn namespace(pid: Option<Pid>) -> Option<u64> {
     let pid = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
@@ -109,10 +113,10 @@ pub fn users(pid: Pid) -> Option<[u32; 4]> {
     users.try_into().ok()
 }
 
-/// The name of a process, of 15 bytes at most; it may have given it to itself.
+/// The name of a process, at most 15 bytes; the process can change it.
 ///
 /// # Errors
-/// `ENOENT` when it is gone or hidden.
+/// `ENOENT` when the process has ended or is hidden.
 pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
     let mut name = fs::read(format!("/proc/{pid}/comm"))?;
     name.pop();
@@ -137,7 +141,7 @@ pub fn processes() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The process that is known as `pid` in the PID namespace `namespace`, by the PID it has here.
+/// Finds the process that has the PID `pid` in the PID namespace `namespace`. Returns its PID here.
 #[must_use]
 pub fn in_namespace(pid: Pid, namespace: u64) -> Option<Pid> {
     processes().find(|&here| {
@@ -154,7 +158,7 @@ fn innermost(pid: Pid) -> Option<Pid> {
         .ok()
 }
 
-/// What stands behind this word in `/proc/PID/status`. The name in it may be any bytes.
+/// The text after this word in `/proc/PID/status`. A process name in the file may be any bytes.
 fn status_line(pid: Pid, word: &str) -> Option<String> {
     let status = fs::read(format!("/proc/{pid}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
@@ -162,8 +166,8 @@ fn status_line(pid: Pid, word: &str) -> Option<String> {
     line.map(str::to_owned)
 }
 
-/// Whether a process that lives has itself taken a `flock(2)` on this inode, rather than inherited it from one that is
-/// dead. False where `/proc/locks` does not tell.
+/// Whether a living process has taken a `flock(2)` on this inode itself, not inherited it from a
+/// dead one. False if `/proc/locks` does not tell.
 #[must_use]
 pub fn is_locked_by_its_owner(inode: u64) -> bool {
     let is_listed = || {
@@ -174,8 +178,8 @@ pub fn is_locked_by_its_owner(inode: u64) -> bool {
     (0..LOOKS_AT_LOCKS).any(|_| is_listed())
 }
 
-/// Who took the lock of a line of `/proc/locks`, if it is a held `flock(2)` on this inode, `proc_locks(5)`. The device before
-/// the inode is not compared, since it is not always the one that `stat(2)` tells.
+/// Who took the lock in this line of `/proc/locks`, if it is a held `flock(2)` on this inode,
+/// `proc_locks(5)`. Ignores the device before the inode: it may differ from the one in `stat(2)`.
 fn flock_owner(line: &str, inode: u64) -> Option<Pid> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (_device, number) = fields.get(5)?.rsplit_once(':')?;
@@ -229,7 +233,7 @@ mod tests {
         assert_eq!(parse_stat(""), None);
     }
 
-    /// The lock is found however many others come and go, in a table of several pages too.
+    /// It finds the lock although many others come and go, also in a table of several pages.
     #[test]
     fn a_held_lock_is_found_among_those_that_come_and_go() {
         let lock = || {

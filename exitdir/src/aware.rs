@@ -6,10 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Ended, Watcher};
 
-/// A child of `parent` that is also cancelled when the directory of `EXIT_DIR` is signalled or its leader died.
-/// Without a directory it is just a child. To be called within a runtime.
+/// Returns a child of `parent` that is also cancelled when the directory in `EXIT_DIR` is signalled
+/// or its leader dies. Without a directory, only `parent` cancels it. Call it within a runtime.
 ///
-/// An error of the watch is logged, and cancels: a program that can no longer be told must not run for ever.
+/// If the watch fails, the error is logged and the token is cancelled: a program that can no longer
+/// hear the signal must not run for ever.
 ///
 /// ```no_run
 /// # async fn serve() {
@@ -28,7 +29,7 @@ pub fn aware(parent: &CancellationToken) -> CancellationToken {
     }
 }
 
-/// The same for a watcher that the caller has made. To be called within a runtime.
+/// Like `aware`, for a watcher that the caller made. Call it within a runtime.
 #[must_use]
 pub fn aware_of(mut watcher: Watcher, parent: &CancellationToken) -> CancellationToken {
     let token = parent.child_token();
@@ -49,7 +50,7 @@ pub fn aware_of(mut watcher: Watcher, parent: &CancellationToken) -> Cancellatio
         return cancelled_for(&token, &error);
     }
     let cancelled = token.clone();
-    // Ends the thread with the token, or with the runtime.
+    // Ends the thread when the token is cancelled or the runtime ends.
     tokio::spawn(async move {
         cancelled.cancelled().await;
         drop(writer);

@@ -1,4 +1,4 @@
-//! The directory: to signal, to look, to clear.
+//! The directory: signal in it, read it, clear it.
 
 use std::{
     env,
@@ -16,7 +16,7 @@ use crate::{
     leader,
 };
 
-/// A directory in which an entry means: time to exit.
+/// A directory in which an entry means that it is time to exit.
 ///
 /// ```
 /// use exitdir::{ExitDir, Record};
@@ -35,12 +35,13 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitDir(PathBuf);
 
-/// Signals when it is dropped, in a panic too.
+/// Signals when it is dropped, also during a panic.
 #[derive(Debug)]
 #[must_use = "it signals when it is dropped"]
 pub struct ExitGuard(Option<Leader>);
 
-/// Signals that it is time to exit, in the directory of `EXIT_DIR`. Without one, nothing happens.
+/// Signals in the directory of `EXIT_DIR` that it is time to exit. Does nothing without a
+/// directory.
 ///
 /// # Errors
 /// See [`ExitDir::signal`].
@@ -48,7 +49,8 @@ pub fn signal_exit() -> Result<(), Error> {
     ExitDir::from_env().map_or(Ok(()), |dir| dir.signal(&Record::exited(0)).map(drop))
 }
 
-/// Leads the directory of `EXIT_DIR` until the guard is dropped, which signals. Without a directory, nothing happens.
+/// Leads the directory of `EXIT_DIR` until the guard is dropped, which signals. Does nothing
+/// without a directory.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -68,12 +70,12 @@ pub fn on_exit() -> Result<ExitGuard, Error> {
 }
 
 impl ExitDir {
-    /// A directory by its path.
+    /// A directory at this path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// The directory of `EXIT_DIR`; none if that is unset or empty.
+    /// The directory of `EXIT_DIR`, or `None` if the variable is unset or empty.
     #[must_use]
     pub fn from_env() -> Option<Self> {
         env::var_os("EXIT_DIR")
@@ -81,15 +83,16 @@ impl ExitDir {
             .map(Self::new)
     }
 
-    /// Its path.
+    /// The directory's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Signals. True if this was the first signal; a record that is there already is left as it is.
+    /// Signals that it is time to exit. Returns true for the first signal; an existing record stays
+    /// unchanged.
     ///
-    /// The record appears whole. On a filesystem without `O_TMPFILE` it is empty for a moment.
+    /// The record appears in full. On a filesystem without `O_TMPFILE` it is empty for a moment.
     ///
     /// # Errors
     /// Those of `open(2)` and `linkat(2)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EROFS`, `ENOSPC`.
@@ -102,16 +105,17 @@ impl ExitDir {
         }
     }
 
-    /// Becomes the directory's leader: followers notice when it dies without signalling.
+    /// Becomes the directory's leader: followers notice if it dies without signalling.
     ///
     /// # Errors
-    /// `EBUSY` when another leader lives; when nobody could signal there, those of `open(2)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EROFS`.
+    /// `EBUSY` when another leader is running. When signalling there is impossible, those of
+    /// `open(2)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EROFS`.
     pub fn lead(self) -> Result<Leader, Error> {
         Leader::of(self)
     }
 
-    /// Whether it is time to exit, and what the leader said. A record that may just be being written, an empty and new one, is waited
-    /// for, for 0.2 s.
+    /// Returns the leader's record if it is time to exit. If the record is new and empty, the
+    /// leader may still be writing it. Then this waits up to 0.2 s for its content.
     ///
     /// # Errors
     /// Those of `opendir(3)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EMFILE`.
@@ -127,7 +131,7 @@ impl ExitDir {
         }
     }
 
-    /// The entries that signal, by their names.
+    /// The names of the entries that signal.
     ///
     /// # Errors
     /// As for [`signalled`](Self::signalled).
@@ -138,21 +142,21 @@ impl ExitDir {
     /// Removes the signal, for a restart.
     ///
     /// # Errors
-    /// `EBUSY` while a leader lives; `ENOTEMPTY` when there are entries that signalling does not leave, which then all stay; and those of
-    /// `unlink(2)`.
+    /// `EBUSY` while a leader is running; `ENOTEMPTY` when there are entries that do not come from
+    /// signalling, and then nothing is removed; and those of `unlink(2)`.
     pub fn clear(&self) -> Result<(), Error> {
         self.alone(entries::remove_signal)
     }
 
-    /// Removes every entry, with all that is below it.
+    /// Removes every entry, with everything below it.
     ///
     /// # Errors
-    /// `EBUSY` while a leader lives, and those of `unlink(2)`.
+    /// `EBUSY` while a leader is running, and those of `unlink(2)`.
     pub fn clear_all(&self) -> Result<(), Error> {
         self.alone(entries::remove_all)
     }
 
-    /// Does something while nobody leads. Followers take no notice of it.
+    /// Runs `act` while nobody leads. Followers do not notice.
     fn alone(&self, act: impl FnOnce(&Path) -> Result<(), Kind>) -> Result<(), Error> {
         let excluded = leader::exclude(&self.0);
         let done = excluded.and_then(|_excluded| act(&self.0));
@@ -167,7 +171,7 @@ impl Drop for ExitGuard {
         } else {
             Record::exited(0)
         };
-        // There is nobody to return the error to: followers learn that the leader died.
+        // Nobody can receive the error: followers see that the leader died.
         if let Some(Err(error)) = self.0.as_ref().map(|leader| leader.signal(&record)) {
             log::error!("{error}");
         }

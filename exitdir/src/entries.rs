@@ -1,4 +1,5 @@
-//! The entries of the directory: what they say, how the record gets there, and what may be removed.
+//! The entries of the directory: reading them, writing the record, and removing what may be
+//! removed.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -25,23 +26,23 @@ use crate::{Record, error::Kind};
 /// The leader's entry.
 pub(crate) const FILE: &str = "exitFile";
 
-/// The one entry that is never a signal: filesystems make it.
+/// The only entry that is never a signal: filesystems create it.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
-/// How long an empty record may be one that is being written.
+/// How long a leader may still be writing an empty record.
 pub(crate) const WRITING: Duration = Duration::from_millis(200);
 
-/// More than any record; what is longer is none.
+/// Longer than any record; a longer file is not a record.
 const LONGEST: u64 = 64 * 1024;
 
-/// What is in the directory.
+/// What the directory contains.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// Nothing that counts.
+    /// No entry that counts.
     Nothing,
     /// It is time to exit.
     Signal(Record),
-    /// An empty record that is so new that it may be one that is being written.
+    /// An empty record, so new that its leader may still be writing it.
     Empty,
 }
 
@@ -61,11 +62,11 @@ pub(crate) fn look(dir: &Path) -> Result<Found, Kind> {
     if !names.iter().any(|name| name == FILE) {
         return Ok(Found::Signal(Record::default()));
     }
-    // A record that nobody can read, or that is elsewhere, says no more than that it is there.
+    // An unreadable record, or an entry with another name, only says that it is time to exit.
     Ok(read(dir).unwrap_or_else(|_| Found::Signal(Record::default())))
 }
 
-/// Not blocking, whatever somebody has put there in a record's place.
+/// Does not block, whatever is in the record's place.
 fn read(dir: &Path) -> io::Result<Found> {
     let mut options = File::options();
     let file = options
@@ -84,7 +85,7 @@ fn read(dir: &Path) -> io::Result<Found> {
     Ok(Found::Signal(Record::parse(&bytes)))
 }
 
-/// By its change time, `inode(7)`; one that lies in the future says nothing.
+/// Goes by the change time, `inode(7)`. A change time in the future counts as new.
 fn is_new(file: &fs::Metadata) -> bool {
     let seconds = u64::try_from(file.ctime()).unwrap_or_default();
     let nanos = u32::try_from(file.ctime_nsec()).unwrap_or_default();
@@ -93,7 +94,8 @@ fn is_new(file: &fs::Metadata) -> bool {
     age.map_or(true, |age| age < WRITING)
 }
 
-/// Puts the record there, whole where that is possible. Linking wants `/proc`, and what keeps any record out fails again without it.
+/// Writes the record, in one step where possible. The link needs `/proc`. If it fails, the record
+/// is created under its name; an obstacle to any record then fails again.
 pub(crate) fn write(dir: &Path, line: &[u8]) -> io::Result<()> {
     if let Ok(mut file) = nameless(dir) {
         file.write_all(line)?;
@@ -104,12 +106,12 @@ pub(crate) fn write(dir: &Path, line: &[u8]) -> io::Result<()> {
     create(dir, line)
 }
 
-/// The record's stand-in: an empty file, as earlier programs leave it.
+/// Stands in for the record: an empty file, such as earlier programs leave.
 pub(crate) fn write_empty(dir: &Path) -> io::Result<()> {
     create(dir, b"")
 }
 
-/// A file without a name, which goes with its last descriptor.
+/// A file without a name; it disappears with its last descriptor.
 pub(crate) fn nameless(dir: &Path) -> io::Result<File> {
     let mut options = File::options();
     options
@@ -119,7 +121,8 @@ pub(crate) fn nameless(dir: &Path) -> io::Result<File> {
         .open(dir)
 }
 
-/// What filesystems and kernels without `O_TMPFILE` answer, `open(2)`, and filters of system calls.
+/// The errors that filesystems and kernels without `O_TMPFILE` return, `open(2)`, and those of
+/// system call filters.
 pub(crate) fn has_no_nameless_files(error: &io::Error) -> bool {
     let answers = [
         Errno::EOPNOTSUPP,
@@ -138,7 +141,8 @@ fn link(file: &File, dir: &Path) -> io::Result<()> {
     Ok(linked?)
 }
 
-/// Where a file cannot be without a name, or be given one. A record that cannot be written is taken away again.
+/// For filesystems where a file needs a name, or cannot be given one later. If the write fails, the
+/// record is removed again.
 fn create(dir: &Path, line: &[u8]) -> io::Result<()> {
     let target = dir.join(FILE);
     let mut options = File::options();
@@ -152,7 +156,7 @@ fn create(dir: &Path, line: &[u8]) -> io::Result<()> {
     })
 }
 
-/// Removes what signalling leaves, if there is nothing else.
+/// Removes what signalling left, if there is nothing else.
 pub(crate) fn remove_signal(dir: &Path) -> Result<(), Kind> {
     let names = names(dir).map_err(Kind::io("read"))?;
     let foreign: Vec<_> = names
@@ -169,7 +173,7 @@ pub(crate) fn remove_signal(dir: &Path) -> Result<(), Kind> {
         .map_err(Kind::io("clear"))
 }
 
-/// Removes every entry, and all that is below it.
+/// Removes every entry, and everything below it.
 pub(crate) fn remove_all(dir: &Path) -> Result<(), Kind> {
     let names = names(dir).map_err(Kind::io("read"))?;
     names
@@ -178,7 +182,7 @@ pub(crate) fn remove_all(dir: &Path) -> Result<(), Kind> {
         .map_err(Kind::io("clear"))
 }
 
-/// What is gone meanwhile need not be removed.
+/// An entry that has disappeared meanwhile counts as removed.
 fn remove(entry: &Path, directory: fn(&Path) -> io::Result<()>) -> io::Result<()> {
     debug!("removing {entry:?}");
     let is_directory = fs::symlink_metadata(entry).is_ok_and(|entry| entry.is_dir());

@@ -1,4 +1,4 @@
-//! What can go wrong, with the directory it was about.
+//! Errors, each with the directory it is about.
 
 use std::{
     ffi::OsString,
@@ -10,7 +10,7 @@ use std::{
 use coord_core::{Errno, HasErrno};
 use nix::libc;
 
-/// An operation on an exit directory that failed.
+/// A failed operation on an exit directory.
 #[derive(Debug)]
 pub struct Error {
     dir: PathBuf,
@@ -19,28 +19,32 @@ pub struct Error {
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// A system call failed; says what for.
+    /// A system call failed; with what it was needed for.
     Io(&'static str, io::Error),
-    /// The same for a call that a filter may refuse; says which.
+    /// As `Io`, for a call that a filter may refuse; with the call's name.
     Call(&'static str, &'static str, io::Error),
     /// Another leader holds the directory.
     Led,
-    /// The wait ran out.
+    /// The wait timed out.
     TimedOut(Duration),
-    /// The directory was removed while it was watched.
+    /// The directory was removed during the watch.
     Removed,
-    /// There are entries that signalling does not leave.
+    /// There are entries that do not come from signalling.
     Foreign(Vec<OsString>),
 }
 
-/// Names of entries, of which there may be thousands: the first three.
+/// Names of entries. There may be thousands, so it shows the first three.
 #[derive(Debug)]
 pub struct Names<'a>(pub &'a [OsString]);
 
 impl Error {
-    /// The error number: `EBUSY` when another leader lives, `ETIMEDOUT` when a wait ran out, `ENOENT`
-    /// when the directory was removed,
-    /// `ENOTEMPTY` when there are other entries, or that of the system call that failed.
+    /// The error number:
+    ///
+    /// - `EBUSY` when another leader is running
+    /// - `ETIMEDOUT` when a wait timed out
+    /// - `ENOENT` when the directory was removed
+    /// - `ENOTEMPTY` when there are other entries
+    /// - otherwise the number of the system call that failed
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {
@@ -52,7 +56,7 @@ impl Error {
         }
     }
 
-    /// The directory; empty for a wait without one.
+    /// The directory; empty for a wait without a directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -60,12 +64,12 @@ impl Error {
 }
 
 impl Kind {
-    /// For `map_err`: an error of the system call that was needed for `what`.
+    /// For `map_err`: an error of the system call that `what` needed.
     pub(crate) fn io<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Kind {
         move |error| Self::Io(what, error.into())
     }
 
-    /// The same, with the name of the call.
+    /// As `io`, with the name of the call.
     pub(crate) fn call<E: Into<io::Error>>(
         what: &'static str,
         call: &'static str,

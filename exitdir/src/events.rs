@@ -1,4 +1,4 @@
-//! What inotify says about a directory, `inotify(7)`.
+//! What inotify reports about a directory, `inotify(7)`.
 
 use std::{
     ffi::OsString,
@@ -17,27 +17,28 @@ use crate::{
     error::Kind,
 };
 
-/// The events of one directory. Its looks at the directory cause none, or five hundred followers would wake each other.
+/// The events of one directory. Reading the directory causes none of them; otherwise five hundred
+/// followers would wake each other.
 #[derive(Debug)]
 pub(crate) struct Events(Inotify);
 
-/// What has happened since it was last asked.
+/// What has happened since the last call.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// There is reason to look.
+    /// The directory must be read again.
     pub(crate) any: bool,
-    /// The directory is watched no longer, since it was removed.
+    /// The directory was removed and is no longer watched.
     pub(crate) gone: bool,
-    /// An entry was made, whether it is still there or not.
+    /// An entry was created, whether it is still there or not.
     pub(crate) made: bool,
     /// A record was closed after writing.
     pub(crate) written: bool,
-    /// Files that were closed after writing: a leader's may be among them.
+    /// Files that were closed after writing. A leader's file may be among them.
     pub(crate) closed: Vec<OsString>,
 }
 
 impl Events {
-    /// None, with a warning, when inotify is used up or refused.
+    /// Returns `None`, with a warning, when inotify instances are used up or inotify is refused.
     pub(crate) fn of(dir: &Path) -> Result<Option<Self>, Kind> {
         match Self::watch(dir) {
             Ok(events) => Ok(Some(events)),
@@ -57,7 +58,7 @@ impl Events {
         }
     }
 
-    /// Takes what is there.
+    /// Takes the events that are waiting.
     pub(crate) fn drain(&self, changes: &mut Changes) {
         while let Ok(events) = self.0.read_events() {
             events.into_iter().for_each(|event| changes.note(event));

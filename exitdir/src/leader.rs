@@ -1,4 +1,4 @@
-//! The leader: one at a time, known to live by what [`life`](crate::life) shows.
+//! The leader: at most one, and alive as long as [`life`](crate::life) shows.
 
 use std::{
     fs::File,
@@ -25,11 +25,12 @@ use crate::{
     life::{self, Proof},
 };
 
-/// How often, and how long in all, is looked whether who has the lock says that it leads.
+/// How often, and how long in all, we check whether the lock's holder announces that it leads.
 const TRIES: u32 = 20;
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A living leader of a directory, as long as this lives.
+/// A directory's leader. It leads until this value is dropped, or longer if another process holds
+/// its descriptors.
 #[derive(Debug)]
 pub struct Leader {
     dir: ExitDir,
@@ -46,17 +47,18 @@ impl Leader {
         }
     }
 
-    /// The directory it leads.
+    /// The directory that it leads.
     #[must_use]
     pub fn dir(&self) -> &ExitDir {
         &self.dir
     }
 
-    /// Signals the end of what was led. Where the record cannot be written, on a full disk for one, an empty `exitFile` stands in for it,
-    /// and the reason is logged. False if there was a signal already.
+    /// Signals the end of what was led. If the record cannot be written, for example on a full
+    /// disk, an empty `exitFile` replaces it and the reason is logged. Returns false if there
+    /// already was a signal.
     ///
     /// # Errors
-    /// Those of [`ExitDir::signal`], when there cannot even be an empty file: followers then learn
+    /// Those of [`ExitDir::signal`], when not even an empty file can be created. Followers then see
     /// that the leader died.
     pub fn signal(&self, record: &Record) -> Result<bool, Error> {
         let error = match self.dir.signal(record) {
@@ -76,12 +78,13 @@ impl Leader {
     /// Removes the signal of an earlier run, for a restart.
     ///
     /// # Errors
-    /// `ENOTEMPTY` when there are entries that signalling does not leave, which then all stay; and those of `unlink(2)`.
+    /// `ENOTEMPTY` when there are entries that do not come from signalling, and then nothing is
+    /// removed; and those of `unlink(2)`.
     pub fn clear(&self) -> Result<(), Error> {
         entries::remove_signal(self.dir.path()).map_err(|kind| kind.at(self.dir.path()))
     }
 
-    /// Removes every entry, with all that is below it.
+    /// Removes every entry, with everything below it.
     ///
     /// # Errors
     /// Those of `unlink(2)`.
@@ -89,14 +92,15 @@ impl Leader {
         entries::remove_all(self.dir.path()).map_err(|kind| kind.at(self.dir.path()))
     }
 
-    /// The descriptors by which it is known to live, for a process that is to hold them too.
+    /// The descriptors that show followers the leader is alive, for another process that must hold
+    /// them too.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let life = self.life.iter().map(AsFd::as_fd);
         life.chain([self.lock.as_fd()])
     }
 }
 
-/// Opens the directory, and nothing else.
+/// Opens the directory and nothing else.
 pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
     File::options()
         .read(true)
@@ -105,10 +109,11 @@ pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
         .map_err(Kind::io("open"))
 }
 
-/// Keeps leaders out as long as the file is open. False where a stranger's lock is in the way.
+/// Keeps leaders out as long as the file is open. Returns false if someone else holds the lock
+/// without leading.
 ///
-/// The lock alone decides nothing: anybody who may read the directory can take it. A leader that has it says within moments
-/// that it leads; who does not is no leader.
+/// The lock alone decides nothing: anybody who may read the directory can take it. A leader that
+/// holds it announces within moments that it leads; a holder that does not is no leader.
 pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
     let dir = open(path)?;
     for _ in 0..=TRIES {
@@ -132,14 +137,16 @@ pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
     Ok((dir, false))
 }
 
-/// What older followers ask about, the read lock on the directory, comes last: whoever sees it sees all of it.
+/// The read lock on the directory, which older followers check, comes last: whoever sees it sees
+/// everything else.
 fn begin(path: &Path) -> Result<(File, Option<File>), Kind> {
     let (dir, is_alone) = exclude(path)?;
     let begun = life::begin(path)?;
     let lock = begun.as_ref().map(|(_, lock)| lock);
     let is_told = life::announce(&dir, lock);
     if !is_alone {
-        // Whoever has not seen it yet says by then that it leads, and who says so last does.
+        // Another contender may not have seen our announcement yet. It announces itself by the end
+        // of this pause, and the last one to announce itself leads.
         sleep(PATIENCE);
     }
     if is_told && life::is_of_another(&dir, lock) {

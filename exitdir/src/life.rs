@@ -1,12 +1,14 @@
-//! The leader's life, as something that only those can show who may write into the directory.
+//! Proof that the leader is alive, which only processes that may write into the directory can give.
 //!
-//! A leader holds a write lock (`F_OFD_SETLK`, `fcntl_locking(2)`) on a file without a name that it made in the directory (`O_TMPFILE`,
-//! `open(2)`). Nobody else can open that file, the kernel drops the lock however the leader ends, and whoever watches the directory is told
-//! when the file is closed. Which file it is says an extended attribute of the directory (`xattr(7)`), which needs the right to write
-//! there; whether the lock is held says `/proc/locks` (`proc_locks(5)`), in all PID namespaces alike.
+//! A leader creates a file without a name in the directory (`O_TMPFILE`, `open(2)`). It holds a
+//! write lock on that file (`F_OFD_SETLK`, `fcntl_locking(2)`). Nobody else can open the file, the
+//! kernel drops the lock however the leader ends, and inotify tells everyone who watches the
+//! directory when the file is closed. An extended attribute of the directory (`xattr(7)`) names the
+//! file; setting it needs the right to write there. `/proc/locks` (`proc_locks(5)`) shows whether
+//! the lock is held, in all PID namespaces alike.
 //!
-//! Where one of these is missing the read lock on the directory itself must do. Anybody who may read the directory can take such
-//! a lock, and nobody is told when it goes.
+//! If one of these is missing, the leader uses a read lock on the directory itself. Anybody who may
+//! read the directory can take such a lock, and nobody is notified when it is released.
 
 use std::{
     fs::File,
@@ -31,16 +33,16 @@ use crate::{entries, error::Kind};
 
 const ATTRIBUTE: &str = "user.exitdir.leader";
 
-/// The attribute's value for a leader that can only lock the directory.
+/// The attribute's value for a leader that can only lock the directory itself.
 const BY_DIRECTORY: &str = "directory";
 
-/// How often a lock is looked for that is not shown, see [`shown`].
+/// How often we search for a lock that is not shown, see [`shown`].
 const TRIES: usize = 5;
 
-/// By what a leader is known.
+/// What proves that a leader is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// The write lock on a file of its own.
+    /// The write lock on the leader's own file.
     File(Lock),
     /// The read lock on the directory.
     Directory,
@@ -51,11 +53,12 @@ pub(crate) enum Proof {
 pub(crate) struct Lock {
     /// Device and inode number, such as `fe:00:4711`.
     file: String,
-    /// The first byte, which tells it from the lock of an earlier file with this number.
+    /// The first byte, which distinguishes the lock from one on an earlier file with the same inode
+    /// number.
     start: libc::off_t,
 }
 
-/// What the directory says about its leader.
+/// What the directory's attribute says about its leader.
 enum Attribute {
     Is(Proof),
     Missing,
@@ -63,7 +66,8 @@ enum Attribute {
 }
 
 impl Proof {
-    /// Whether a closed file is the one whose lock this is; the kernel names nameless files by their numbers.
+    /// Whether a closed file is the one with this lock. The kernel names nameless files by inode
+    /// number.
     pub(crate) fn is_of(&self, name: &str) -> bool {
         let Self::File(lock) = self else { return false };
         let number = lock.file.rsplit(':').next();
@@ -72,7 +76,7 @@ impl Proof {
     }
 }
 
-/// Whether the directory can say who leads it. Where it cannot, its lock has to be asked about now and then.
+/// Whether the directory can name its leader. If it cannot, its lock must be polled.
 pub(crate) fn can_be_told(dir: &File) -> bool {
     !matches!(
         attribute(dir),
@@ -80,7 +84,7 @@ pub(crate) fn can_be_told(dir: &File) -> bool {
     )
 }
 
-/// What the directory says who leads it, or led it last.
+/// The leader that the directory names, whether it is still alive or not.
 pub(crate) fn last(dir: &File) -> Option<Proof> {
     match attribute(dir) {
         Attribute::Is(proof) => Some(proof),
@@ -89,7 +93,7 @@ pub(crate) fn last(dir: &File) -> Option<Proof> {
     }
 }
 
-/// The leader that lives.
+/// The leader that is alive.
 pub(crate) fn living(dir: &File) -> Result<Option<Proof>, Kind> {
     let Some(proof) = last(dir) else {
         return Ok(None);
@@ -104,9 +108,10 @@ pub(crate) fn living(dir: &File) -> Result<Option<Proof>, Kind> {
     Ok(lives.then_some(proof))
 }
 
-/// Begins a life, which lasts as long as the file is open; none where there can only be the lock on the directory.
+/// Creates and locks the leader's file, which proves that the leader is alive while the file is
+/// open. Returns `None` where only the lock on the directory is possible.
 ///
-/// That the directory can be written is known then, before the leader does anything.
+/// By then it is certain that the directory is writable, before the leader does anything.
 pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
     let file = match entries::nameless(path) {
         Ok(file) => file,
@@ -123,7 +128,7 @@ pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
     Ok(lock.map(|lock| (file, lock)))
 }
 
-/// Lets the directory say who leads it. False where it cannot.
+/// Names the leader in the directory's attribute. Returns false where that is not possible.
 pub(crate) fn announce(dir: &File, lock: Option<&Lock>) -> bool {
     if is_sticky(dir) {
         return false;
@@ -137,7 +142,7 @@ pub(crate) fn announce(dir: &File, lock: Option<&Lock>) -> bool {
     false
 }
 
-/// Whether the directory says that somebody else leads it.
+/// Whether the directory names somebody else as leader.
 pub(crate) fn is_of_another(dir: &File, lock: Option<&Lock>) -> bool {
     matches!(attribute(dir), Attribute::Is(Proof::File(now)) if lock.is_some_and(|lock| now != *lock))
 }
@@ -150,14 +155,16 @@ fn is_locked(dir: &File) -> Result<bool, Kind> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
-/// The read lock on the directory, for followers that cannot know more, and for those of earlier versions.
+/// Takes the read lock on the directory, for followers that can check nothing else and for earlier
+/// versions.
 pub(crate) fn lock_directory(dir: &File) -> Result<(), Kind> {
     fcntl(dir, FcntlArg::F_OFD_SETLK(&whole(libc::F_RDLCK)))
         .map(drop)
         .map_err(Kind::call("lock", "fcntl(F_OFD_SETLK)"))
 }
 
-/// In a sticky directory only the owner may set attributes, whoever may write, `xattr(7)`: there it does not count.
+/// In a sticky directory only the owner may set attributes, whoever may write, `xattr(7)`. So the
+/// attribute does not count there.
 fn is_sticky(dir: &File) -> bool {
     let mode = dir.metadata().map(|dir| dir.permissions().mode());
     mode.is_ok_and(|mode| mode & libc::S_ISVTX != 0)
@@ -182,10 +189,10 @@ fn attribute(dir: &File) -> Attribute {
 }
 
 impl Lock {
-    /// The lock that begins there; none where `/proc/locks` does not show it.
+    /// The lock that begins there, or `None` if `/proc/locks` does not show it.
     ///
     /// # Errors
-    /// `EMFILE` and `ENFILE`: it might be shown.
+    /// `EMFILE` and `ENFILE`: the lock may exist, but the list cannot be read.
     fn of(start: libc::off_t) -> io::Result<Option<Self>> {
         for _ in 0..TRIES {
             match shown() {
@@ -201,17 +208,19 @@ impl Lock {
         Ok(None)
     }
 
-    /// None where it cannot be found out.
+    /// Returns `None` if the list cannot be read.
     fn is_held(&self) -> Option<bool> {
         Some(shown().ok()?.contains(self))
     }
 
-    /// Whether it was only skipped. A leader that lives has locked the directory too, and who has not is dead.
+    /// Whether the list only skipped the lock. A living leader has locked the directory too; if the
+    /// directory is not locked, the leader is dead.
     fn is_held_after_all(&self, dir: &File) -> bool {
         is_locked(dir).unwrap_or(true) && (0..TRIES).any(|_| self.is_held() == Some(true))
     }
 
-    /// `1: OFDLCK ADVISORY  WRITE -1 fe:00:4711 1234 1234`; a request that waits has an arrow before the kind.
+    /// Parses `1: OFDLCK ADVISORY  WRITE -1 fe:00:4711 1234 1234`. A waiting request has an arrow
+    /// before the kind.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_whitespace().skip(1);
         let kind = [fields.next()?, fields.next()?, fields.next()?];
@@ -242,8 +251,8 @@ impl FromStr for Proof {
     }
 }
 
-/// The write locks that `/proc/locks` shows. The kernel hands the list out a page at a time, and a lock is skipped when one before
-/// it goes between two pages.
+/// The write locks in `/proc/locks`. The kernel returns the list a page at a time, and skips a lock
+/// when an earlier one is released between two pages.
 fn shown() -> io::Result<Vec<Lock>> {
     let mut locks = File::open("/proc/locks")?;
     let mut text = Vec::with_capacity(16 * 1024);
@@ -267,7 +276,8 @@ fn check_writable(path: &Path) -> Result<(), Kind> {
     faccessat(AT_FDCWD, path, wanted, AtFlags::AT_EACCESS).map_err(Kind::io("write to"))
 }
 
-/// Where the lock begins: not where an earlier leader's did, and within what a lock of any architecture can say.
+/// Where the lock begins: not at an earlier leader's offset, and within the range of a lock on any
+/// architecture.
 fn unique() -> libc::off_t {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = now.unwrap_or_default().as_nanos() & 0x7fff_ffff;

@@ -1,19 +1,20 @@
-//! The record: what `exitFile` says about the leader's end.
+//! The record: how the leader ended, as `exitFile` states it.
 
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-/// How a leader ended. Nothing is known about one that left an empty file, as older programs do.
+/// How a leader ended. All fields are empty for a leader that left an empty file, as older programs
+/// do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// What the leader calls itself.
+    /// The name recorded for the leader.
     pub name: Option<String>,
-    /// Its exit status.
+    /// The leader's exit status.
     pub status: Option<u8>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// When, RFC 3339.
+    /// When it ended, in RFC 3339.
     pub time: Option<String>,
 }
 
@@ -36,14 +37,14 @@ impl Record {
         }
     }
 
-    /// The same, with a name.
+    /// Adds the leader's name.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// One line of JSON.
+    /// Formats the record as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let (name, status) = (json!(self.name), json!(self.status));
@@ -59,7 +60,7 @@ impl Record {
         }
     }
 
-    /// What a file says. Anything that is not a record says that the leader is done, no more.
+    /// Parses a file. Anything that is not a record says only that the leader is done.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
         let text = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);

@@ -1,7 +1,7 @@
-//! What a follower knows about its directory, and when it has to look again.
+//! What a follower knows about its directory, and when it must check again.
 //!
-//! While nothing happens it sleeps: entries, the leader's coming and going, and the end of the directory are all events. Where they
-//! cannot be had it looks four times a second.
+//! While nothing happens the follower sleeps. Events report entries, a leader that starts or ends,
+//! and the removal of the directory. Without events the follower checks four times a second.
 
 use std::{
     fs::File,
@@ -22,24 +22,24 @@ use crate::{
     watcher::Ended,
 };
 
-/// How often is looked where there are no events.
+/// How often we check without events.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often is looked beside the events. The end of a directory is told when the last process closes it, and a leader that lives has it
-/// open.
+/// How often we check in addition to the events. The kernel reports a directory's removal only when
+/// the last process closes it, and a living leader keeps it open.
 const SELDOM: Duration = Duration::from_secs(90);
 
 /// How long a directory may be gone before it counts as removed.
 const GONE: Duration = Duration::from_secs(1);
 
-/// How often is looked meanwhile, and while a record may be one that is being written.
+/// How often we check while the directory is missing or the leader may still be writing a record.
 const SOON: Duration = Duration::from_millis(50);
 
-/// A closed file is told before its lock is free, on a busy machine long before: so often is looked again, after a millisecond and then
-/// after twice as long each time.
+/// The kernel reports a closed file before it frees the lock, and long before on a busy machine. So
+/// we check again this often: after a millisecond, then after twice as long each time.
 const AGAIN: Range<u32> = 0..12;
 
-/// The same for one that was closed just before the watch began.
+/// The same for a file that was closed just before the watch began.
 const AT_FIRST: Range<u32> = 0..8;
 
 /// Device and inode number.
@@ -50,28 +50,28 @@ type FileId = (u64, u64);
 pub(crate) struct Watch {
     pub(crate) dir: ExitDir,
     id: FileId,
-    /// The directory itself, as long as it has a leader: another one may come to be at the path. Without events it keeps the number from
-    /// being used again.
+    /// The directory itself, while it has a leader: another directory may replace it at the path.
+    /// Without events, the open file also keeps its inode number from being reused.
     file: Option<File>,
     pub(crate) events: Option<Events>,
-    /// How often is looked without events.
+    /// How often we check when there are no events.
     poll: Option<Duration>,
     changes: Changes,
     made: bool,
-    /// The living leader that was seen.
+    /// The living leader that we saw.
     pub(crate) leader: Option<Proof>,
-    /// Another directory is at the path than the one whose leader lives.
+    /// The path leads to another directory than the living leader's.
     astray: bool,
-    /// The directory was removed, whatever has its number now.
+    /// The directory was removed, even if another one has its inode number now.
     removed: bool,
-    /// The looks that are to come since a file was closed that may have been the leader's.
+    /// The remaining checks since a file was closed that may have been the leader's.
     again: Range<u32>,
     gone_since: Option<Instant>,
     empty_since: Option<Instant>,
 }
 
 impl Watch {
-    /// Whether the leader lives is asked first of all: it may die at any time.
+    /// First checks whether the leader is alive: it may die at any time.
     pub(crate) fn new(dir: ExitDir, poll: Option<Duration>) -> Result<Self, Kind> {
         let file = leader::open(dir.path())?;
         let leader = life::living(&file)?;
@@ -104,7 +104,8 @@ impl Watch {
         Ok(())
     }
 
-    /// A leader that only locks the directory has to be asked about now and then: nobody is told when its lock goes.
+    /// A leader that only locks the directory must be polled: nobody is notified when the lock is
+    /// released.
     fn note_lock(&mut self, file: &File) {
         if self.poll.is_none() && self.events.is_some() && !life::can_be_told(file) {
             self.poll = Some(LOOK);
@@ -131,7 +132,7 @@ impl Watch {
         again.into_iter().chain(soon).chain([look]).min()
     }
 
-    /// Takes the events; true if one of them is reason to look.
+    /// Reads the events. Returns true if we must check the directory.
     pub(crate) fn hear(&mut self) -> bool {
         if let Some(events) = &self.events {
             events.drain(&mut self.changes);
@@ -139,7 +140,7 @@ impl Watch {
         self.changes.any
     }
 
-    /// The leader is asked about first and the entry looked for then: a leader signals before its life ends.
+    /// Checks the leader first and the entries second: a leader signals before its life ends.
     pub(crate) fn look(&mut self, overdue: bool) -> Result<Option<Ended>, Kind> {
         let changes = std::mem::take(&mut self.changes);
         self.made |= changes.made;
@@ -167,7 +168,7 @@ impl Watch {
         match entries::look(self.dir.path())? {
             Found::Signal(record) => return Ok(Some(Ended::Signalled(record))),
             Found::Empty => return Ok(self.empty(changes.written)),
-            // An entry that was made and removed has signalled.
+            // An entry that was created and removed counts as a signal.
             Found::Nothing if self.made => return Ok(Some(Ended::unknown())),
             Found::Nothing => {}
         }
@@ -183,7 +184,7 @@ impl Watch {
         Ok(None)
     }
 
-    /// An older leader's record, or one that is being written.
+    /// An older leader's empty record, or one that is still being written.
     fn empty(&mut self, written: bool) -> Option<Ended> {
         let since = *self.empty_since.get_or_insert_with(Instant::now);
         (written || since.elapsed() >= WRITING).then(Ended::unknown)
@@ -201,7 +202,7 @@ impl Watch {
         }
     }
 
-    /// Goes on with the directory that is at the path now.
+    /// Continues with the directory that is at the path now.
     fn follow(&mut self, file: File, overdue: bool) -> Result<Option<Ended>, Kind> {
         let path = self.dir.path();
         debug!("exit directory {path:?} was replaced; following the new one");
@@ -210,7 +211,7 @@ impl Watch {
         self.file = None;
         self.arm(&file)?;
         self.keep(file);
-        // An entry, or a leader, may have come between.
+        // A signal or a leader may have appeared in between.
         self.look(overdue)
     }
 }
@@ -220,7 +221,7 @@ fn id(file: &File) -> Result<FileId, Kind> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Whether a leader has ended whose life was too short to be seen.
+/// Whether a leader came and ended between two checks.
 fn came_and_died(dir: &File, changes: &Changes) -> bool {
     let last = life::last(dir);
     let of = |proof: &Proof| {

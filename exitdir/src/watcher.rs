@@ -1,4 +1,4 @@
-//! The follower's side: to wait until it is time.
+//! The follower's side: waiting until it is time to exit.
 
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -13,8 +13,8 @@ use nix::{
 
 use crate::{Error, ExitDir, Record, error::Kind, watch::Watch};
 
-/// Waits for the signal in a directory. It remembers from wait to wait whether it has seen the leader alive, and misses nothing between
-/// two waits.
+/// Waits for the signal in a directory. From wait to wait it remembers whether it has seen the
+/// leader alive, and it misses nothing between two waits.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -39,16 +39,16 @@ pub struct Watcher {
     watch: Option<Watch>,
     since: Instant,
     leader_by: Option<Duration>,
-    /// When to look though nothing was heard.
+    /// When to check even without an event.
     next: Option<Instant>,
 }
 
-/// What a wait ended with.
+/// How a wait ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It is time to exit; the record is empty when the leader left none.
+    /// It is time to exit. The record is empty if the leader left none.
     Signalled(Record),
-    /// The leader died without signalling, or was not there in time.
+    /// The leader died without signalling, or did not appear in time.
     LeaderDied,
     /// The caller's descriptor became readable.
     Cancelled,
@@ -63,7 +63,8 @@ impl Watcher {
         Self::with(dir, None)
     }
 
-    /// Looks this often, and uses no events, for filesystems that have none. What is made and removed between two looks is missed.
+    /// Checks this often and uses no events, for filesystems that have none. It misses a signal
+    /// that is made and removed between two checks.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -71,7 +72,7 @@ impl Watcher {
         Self::with(dir, Some(every))
     }
 
-    /// Watches the directory of `EXIT_DIR`. Without one, a wait never ends by a signal.
+    /// Watches the directory of `EXIT_DIR`. Without a directory, no signal ever ends a wait.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -79,7 +80,7 @@ impl Watcher {
         ExitDir::from_env().map_or_else(|| Ok(Self::idle()), Self::new)
     }
 
-    /// Watches nothing: its wait ends by its limit or the caller's descriptor alone.
+    /// Watches nothing: only a timeout or the caller's descriptor ends a wait.
     #[must_use]
     pub fn idle() -> Self {
         Self {
@@ -110,12 +111,13 @@ impl Watcher {
     /// Waits until it is time to exit.
     ///
     /// # Errors
-    /// `ENOENT` when the directory is gone for more than a second, `ENOTDIR` or `EACCES` when it is no longer what it was.
+    /// `ENOENT` when the directory is missing for more than a second; `ENOTDIR` or `EACCES` when
+    /// the path is no longer a readable directory.
     pub fn wait(&mut self) -> Result<Ended, Error> {
         self.wait_or(None, None)
     }
 
-    /// Waits for at most this long.
+    /// Waits at most this long.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait), and `ETIMEDOUT`.
@@ -123,7 +125,7 @@ impl Watcher {
         self.wait_or(Some(limit), None)
     }
 
-    /// Waits for at most this long, or until the descriptor is readable or hung up.
+    /// Waits at most this long, or until the descriptor is readable or hung up.
     ///
     /// # Errors
     /// As for [`wait_timeout`](Self::wait_timeout).
@@ -136,8 +138,9 @@ impl Watcher {
         ended.map_err(|kind| self.error(kind))
     }
 
-    /// Looks if there is reason to, and does not wait, for programs with a loop of their own. They check at once, and then whenever
-    /// [`descriptor`](Self::descriptor) is readable or the [`pause`](Self::pause) is over.
+    /// Checks if there is a reason to, and does not wait. It is for programs with an event loop of
+    /// their own. Call it once at the start, and then whenever [`descriptor`](Self::descriptor) is
+    /// readable or [`pause`](Self::pause) has passed.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
@@ -145,14 +148,15 @@ impl Watcher {
         self.look().map_err(|kind| self.error(kind))
     }
 
-    /// What is readable when something has happened; none where there are no events.
+    /// The descriptor that becomes readable when something happens; `None` without events.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         let events = self.watch.as_ref()?.events.as_ref()?;
         Some(events.as_fd())
     }
 
-    /// How long from now there is no need to check while the descriptor is not readable; none means for ever.
+    /// How long from now no check is needed while the descriptor is not readable; `None` means for
+    /// ever.
     #[must_use]
     pub fn pause(&self) -> Option<Duration> {
         let next = self.watch.as_ref().and(self.next)?;
@@ -216,13 +220,13 @@ impl Watcher {
 }
 
 impl Ended {
-    /// It is time to exit, and nobody knows how the leader ended.
+    /// It is time to exit, and the leader's end is unknown.
     pub(crate) fn unknown() -> Self {
         Self::Signalled(Record::default())
     }
 }
 
-/// True when the caller's descriptor is readable.
+/// Returns true when the caller's descriptor is readable.
 fn sleep(
     pause: Option<Duration>,
     events: Option<BorrowedFd<'_>>,
@@ -230,7 +234,7 @@ fn sleep(
 ) -> Result<bool, Kind> {
     let fds = cancel.into_iter().chain(events);
     let mut polled: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-    // Rounded up, so that a wait is never shorter than was asked for.
+    // Rounded up, so that a wait is never shorter than requested.
     let millis = pause.map(|pause| i32::try_from(pause.as_nanos().div_ceil(1_000_000)));
     let timeout = millis.map_or(PollTimeout::NONE, |millis| {
         millis

@@ -84,7 +84,7 @@ impl Tool for LockPipeCli {
         let pipe = LockPipe::new(self.path);
         match self.command {
             Command::Create { mode } => {
-                // The mode is what was asked for, as mkfifo(1) has it, from the first moment on.
+                // From the first moment the mode is the requested one, as with mkfifo(1).
                 umask(Mode::empty());
                 pipe.with_mode(mode).create()?;
             }

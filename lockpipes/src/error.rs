@@ -1,4 +1,4 @@
-//! What can go wrong, with the path it was about.
+//! Errors, each with the path it is about.
 
 use std::{
     fmt, io,
@@ -8,7 +8,7 @@ use std::{
 
 use coord_core::{Errno, HasErrno};
 
-/// An operation on a pipe that failed: which one, on which path, and why.
+/// A failed operation on a pipe: which operation, on which path, and why.
 #[derive(Debug)]
 pub struct Error {
     action: Action,
@@ -16,7 +16,7 @@ pub struct Error {
     kind: Kind,
 }
 
-/// What was being done.
+/// The operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Create,
@@ -31,19 +31,23 @@ pub(crate) enum Action {
 pub(crate) enum Kind {
     /// A system call failed.
     Io(io::Error),
-    /// The same for a call that a filter may refuse, or that there may be no more room for; says which.
+    /// As `Io`, for a call that a filter or a resource limit may refuse; with the call's name.
     Call(&'static str, io::Error),
-    /// Something that is not a FIFO is at the path; says what.
+    /// The path is not a FIFO; with what it is.
     NotFifo(&'static str),
-    /// The FIFO was removed, or another was put in its place, while it was waited on.
+    /// The FIFO was removed or replaced during the wait.
     Removed,
-    /// The wait ran out.
+    /// The wait timed out.
     TimedOut(Duration),
 }
 
 impl Error {
-    /// The error number: that of the system call that failed, `EEXIST` when something other than a FIFO is at the path,
-    /// `ENOENT` when the FIFO was removed while it was waited on, `ETIMEDOUT` when the wait ran out.
+    /// The error number:
+    ///
+    /// - `EEXIST` when something other than a FIFO is at the path
+    /// - `ENOENT` when the FIFO was removed during the wait
+    /// - `ETIMEDOUT` when the wait timed out
+    /// - otherwise the number of the system call that failed
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {
@@ -54,7 +58,7 @@ impl Error {
         }
     }
 
-    /// The path of the pipe that the operation was about.
+    /// The path of the pipe.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -127,7 +131,7 @@ impl std::error::Error for Error {
 }
 
 impl Action {
-    /// What did not come in time.
+    /// What the wait was for.
     fn missing(self) -> &'static str {
         match self {
             Self::Read => "no writer opened it and closed it again",

@@ -1,10 +1,10 @@
-//! What tells a waiter that something happens to its FIFO, without looking again and again.
+//! Notifies a waiter when something happens to its FIFO, so that it need not poll.
 //!
-//! Closing an inotify instance takes the kernel ten milliseconds (it waits until nobody uses a mark
-//! any more), and a process that ends has to wait for that. `F_NOTIFY` of `fcntl(2)` costs nothing
-//! at the end, but tells of everything that comes and goes in the FIFO's directory. So the
-//! directory is watched where that may be done, and the FIFO itself where too much happens beside
-//! it.
+//! The kernel takes ten milliseconds to close an inotify instance, because it waits until nobody
+//! uses a mark any more. A process that exits has to wait for that. `F_NOTIFY` of `fcntl(2)` costs
+//! nothing at the end, but reports everything that appears or disappears in the FIFO's directory.
+//! So we watch the directory where that is allowed, and the FIFO itself where too much else happens
+//! in the directory.
 
 use std::{
     fs::File,
@@ -31,8 +31,8 @@ use nix::{
 
 use crate::interrupt::{INTERRUPT, make_interruptible};
 
-/// Of `linux/dnotify.h` and `asm-generic/fcntl.h`, which the libc crate does not have for each
-/// architecture.
+/// From `linux/dnotify.h` and `asm-generic/fcntl.h`. The libc crate lacks them on some
+/// architectures.
 const DN_CREATE: c_int = 0x4;
 const DN_DELETE: c_int = 0x8;
 const DN_RENAME: c_int = 0x10;
@@ -47,24 +47,24 @@ struct Owner {
     id: libc::pid_t,
 }
 
-/// Events of the thread that asked for them.
+/// Events for the thread that asked for them.
 #[derive(Debug)]
 pub(crate) enum Events {
-    /// Of whatever is in the directory: [`INTERRUPT`] ends a sleep.
+    /// Events of the whole directory: [`INTERRUPT`] ends a sleep.
     Directory { _watched: Watched },
-    /// Of the FIFO alone.
+    /// Events of the FIFO alone.
     Fifo(Inotify),
 }
 
-/// A directory of which the kernel tells until it is closed, which comes before the signal is let
-/// through again.
+/// A directory that the kernel reports on until it is closed. It is closed before the signal is
+/// unblocked.
 #[derive(Debug)]
 pub(crate) struct Watched {
     _directory: File,
     _blocked: Blocked,
 }
 
-/// The signal, held back while its thread does not sleep.
+/// Keeps the signal blocked while its thread does not sleep.
 #[derive(Debug)]
 struct Blocked;
 
@@ -72,7 +72,7 @@ impl Events {
     /// Whether this system has such events.
     pub(crate) const EXIST: bool = true;
 
-    /// Of a directory.
+    /// Watches a directory.
     pub(crate) fn of_directory(path: &Path) -> io::Result<Self> {
         let mut options = File::options();
         let directory = options
@@ -93,7 +93,7 @@ impl Events {
             Errno::result(libc::fcntl(file, F_SETSIG, INTERRUPT as c_int))?;
             Errno::result(libc::fcntl(file, F_SETOWN_EX, &raw const owner))?;
         }
-        // From now on the signal ends no call but the sleep.
+        // From now on the signal interrupts only the sleep.
         pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&INTERRUPT.into()), None)?;
         let watched = Watched {
             _directory: directory,
@@ -105,7 +105,7 @@ impl Events {
         Ok(Self::Directory { _watched: watched })
     }
 
-    /// Of the file that is at this path.
+    /// Watches the file at this path.
     pub(crate) fn of_fifo(path: &Path) -> nix::Result<Self> {
         let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let gone =
@@ -114,12 +114,13 @@ impl Events {
         Ok(Self::Fifo(events))
     }
 
-    /// Whether they tell of other files, too.
+    /// Whether they report other files, too.
     pub(crate) fn is_of_directory(&self) -> bool {
         matches!(self, Self::Directory { .. })
     }
 
-    /// Takes what is there: whether something has happened, with the outcome of the sleep before.
+    /// Takes the waiting events and returns whether there were any. `interrupted` is the outcome of
+    /// the last sleep.
     pub(crate) fn take_events(&self, interrupted: bool) -> bool {
         match self {
             Self::Directory { .. } => interrupted,
@@ -130,13 +131,13 @@ impl Events {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        // It fails only for a wrong first argument, sigprocmask(2).
+        // It fails only for an invalid first argument, sigprocmask(2).
         let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&INTERRUPT.into()), None);
     }
 }
 
-/// Sleeps until the descriptor is ready, there is an event, or the time is over. What the
-/// descriptor is ready for; none when a signal came, as an event does that is one.
+/// Sleeps until the descriptor is ready, an event comes, or the time is over. Returns what the
+/// descriptor is ready for, or `None` after a signal. An event of a directory is a signal.
 pub(crate) fn sleep(
     fd: BorrowedFd<'_>,
     events: Option<&Events>,

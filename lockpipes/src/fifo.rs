@@ -1,8 +1,9 @@
-//! A FIFO that has been looked at before it is opened.
+//! A FIFO that is checked before it is opened.
 //!
-//! Opening a file can do things: a device acts, a writer's open of a regular file would be the first step to damage. So a path
-//! is opened with `O_PATH`, which touches nothing (`open(2)`), and only the very file that proved to be a FIFO is
-//! opened for reading or writing, through `/proc/self/fd`: see [`handle`](crate::handle).
+//! Opening a file can have effects: a device may act, and opening a regular file for writing would
+//! be the first step to damage. So we open the path with `O_PATH`, which touches nothing
+//! (`open(2)`). Only a file that proved to be a FIFO is then opened for reading or writing, through
+//! `/proc/self/fd`: see [`handle`](crate::handle).
 
 use std::{
     fs::{self, File},
@@ -36,20 +37,20 @@ struct FileId {
 /// Which end to open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
-    /// At once, whether there is a writer or not.
+    /// For reading, at once, whether there is a writer or not.
     #[cfg(target_os = "linux")]
     ReadNow,
-    /// At once, or `ENXIO` without a reader.
+    /// For writing, at once; `ENXIO` without a reader.
     WriteNow,
-    /// As soon as there is a writer.
+    /// For reading, as soon as there is a writer.
     #[cfg(not(target_os = "linux"))]
     Read,
-    /// As soon as there is a reader.
+    /// For writing, as soon as there is a reader.
     Write,
 }
 
 impl Fifo {
-    /// Finds the FIFO at the path, following symbolic links; none where nothing is there.
+    /// Finds the FIFO at the path, following symbolic links. Returns `None` if nothing is there.
     pub(crate) fn find(path: &Path) -> Result<Option<Self>, Kind> {
         let handle = match Handle::find(path) {
             Ok(handle) => handle,
@@ -67,12 +68,12 @@ impl Fifo {
         }))
     }
 
-    /// The path it was found at.
+    /// The path where it was found.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory that this very file is in, wherever links have led.
+    /// The directory that contains this very file, wherever symbolic links led.
     pub(crate) fn directory(&self) -> io::Result<PathBuf> {
         let this_file = self.handle.path();
         let place = this_file.and_then(|this_file| fs::read_link(this_file).ok());
@@ -86,8 +87,8 @@ impl Fifo {
 
     /// Opens one end of this very file.
     ///
-    /// Without `/proc` the path is opened again and the file compared afterwards: whatever was put there in between
-    /// is opened, but neither read, written nor truncated.
+    /// Without `/proc` it opens the path again and compares the file afterwards. A file that was
+    /// put there in between is opened, but not read, written or truncated.
     pub(crate) fn open(&self, end: End) -> Result<File, Kind> {
         let file = self.reached(|path| open_interruptibly(path, end))?;
         if FileId::of(&file.metadata()?) == self.id {
@@ -97,7 +98,8 @@ impl Fifo {
         }
     }
 
-    /// Does something with a path that leads to this very file, or without `/proc` with its own.
+    /// Calls `act` with a path that leads to this very file, or without `/proc` with the path where
+    /// it was found.
     pub(crate) fn reached<T>(&self, act: impl Fn(&Path) -> nix::Result<T>) -> nix::Result<T> {
         match self.handle.path().map(|this_file| act(&this_file)) {
             None | Some(Err(Errno::ENOENT)) => act(&self.path),
@@ -105,7 +107,8 @@ impl Fifo {
         }
     }
 
-    /// Fails when the path no longer names this file. What cannot be found out is no reason to stop waiting.
+    /// Fails when the path no longer names this file. If that cannot be checked, the wait
+    /// continues.
     pub(crate) fn still_there(&self) -> Result<(), Kind> {
         match fs::metadata(&self.path) {
             Ok(metadata) if FileId::of(&metadata) != self.id => Err(Kind::Removed),
@@ -145,12 +148,12 @@ impl End {
     }
 }
 
-/// The standard library would begin again after a signal, and a wait could not be given up.
+/// The standard library would retry after a signal, and then a wait could not be cancelled.
 fn open_interruptibly(path: &Path, end: End) -> nix::Result<File> {
     open(path, end.flags() | OFlag::O_CLOEXEC, Mode::empty()).map(File::from)
 }
 
-/// Fails unless the path itself, not what a symbolic link leads to, is a FIFO.
+/// Fails unless the path itself is a FIFO. A symbolic link to a FIFO does not count.
 pub(crate) fn check_is_no_link(path: &Path) -> Result<(), Kind> {
     let file_type = fs::symlink_metadata(path)?.file_type();
     if file_type.is_fifo() {
@@ -160,13 +163,13 @@ pub(crate) fn check_is_no_link(path: &Path) -> Result<(), Kind> {
     }
 }
 
-/// `ENOENT` means that nothing is there, or a symbolic link to nothing.
+/// Handles `ENOENT`: nothing is there, or a symbolic link to nothing.
 fn nothing_at(path: &Path) -> Result<Option<Fifo>, Kind> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_symlink() => {
             Err(Kind::NotFifo("a dangling symbolic link"))
         }
-        // Something appeared in between; whoever asked tries to create or asks again.
+        // Something appeared in between. The caller then tries to create it, or checks again.
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),

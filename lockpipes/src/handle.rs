@@ -1,8 +1,8 @@
-//! A file that has been found and not touched.
+//! A file that was found but not touched.
 
 pub(crate) use found::Handle;
 
-/// A descriptor that can neither read nor write.
+/// Uses a descriptor that can neither read nor write.
 #[cfg(target_os = "linux")]
 mod found {
     use std::{
@@ -22,8 +22,8 @@ mod found {
 
     impl Handle {
         pub(crate) fn find(path: &Path) -> io::Result<Self> {
-            // Not by the standard library: on musl it would drop O_PATH, which counts as an access
-            // mode there.
+            // Not through the standard library: on musl it would drop O_PATH, which musl counts as
+            // an access mode.
             let handle = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
             Ok(Self(File::from(handle)))
         }
@@ -32,14 +32,14 @@ mod found {
             self.0.metadata()
         }
 
-        /// A path that leads to this very file, where `/proc` is mounted.
+        /// A path that leads to this very file if `/proc` is mounted.
         pub(crate) fn path(&self) -> Option<PathBuf> {
             Some(format!("/proc/self/fd/{}", self.0.as_raw_fd()).into())
         }
     }
 }
 
-/// Elsewhere there is no such descriptor, and it is only known which file it was.
+/// Other systems have no such descriptor, so only the file's identity is known.
 #[cfg(not(target_os = "linux"))]
 mod found {
     use std::{

@@ -1,5 +1,5 @@
-//! The signal that interrupts a system call of one thread: URG, which is ignored by default and
-//! which every program must bear at any time, `signal(7)`.
+//! The signal that interrupts a system call of one thread: URG. It is ignored by default, and every
+//! program must expect it at any time, `signal(7)`.
 
 use std::io;
 
@@ -10,8 +10,8 @@ use nix::{
 
 pub(crate) const INTERRUPT: Signal = Signal::SIGURG;
 
-/// Makes the signal interrupt system calls. A handler that the program has set for it already
-/// stays, and only no longer has interrupted calls restarted.
+/// Makes the signal interrupt system calls. If the program has a handler for it, that handler
+/// stays, but interrupted calls are no longer restarted.
 pub(crate) fn make_interruptible() -> io::Result<()> {
     let ours = SigAction::new(
         SigHandler::Handler(nothing),
@@ -26,7 +26,7 @@ pub(crate) fn make_interruptible() -> io::Result<()> {
             before.flags() - SaFlags::SA_RESTART,
             before.mask(),
         );
-        // SAFETY: the handler is the one that the program itself had set.
+        // SAFETY: the program itself had set this handler.
         unsafe { sigaction(INTERRUPT, &kept) }?;
     }
     Ok(())

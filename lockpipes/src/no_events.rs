@@ -1,4 +1,4 @@
-//! In place of [`events`](crate::events), where the system has none.
+//! Replaces [`events`](crate::events) on systems without events.
 
 use std::{io, os::fd::BorrowedFd, path::Path, time::Duration};
 
@@ -31,15 +31,15 @@ impl Events {
     }
 }
 
-/// Sleeps until the descriptor is ready or the time is over. What the descriptor is ready for; none
-/// when a signal came.
+/// Sleeps until the descriptor is ready or the time is over. Returns what the descriptor is ready
+/// for, or `None` after a signal.
 pub(crate) fn sleep(
     fd: BorrowedFd<'_>,
     _: Option<&Events>,
     limit: Duration,
 ) -> nix::Result<Option<PollFlags>> {
     let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
-    // Not before the time is over, and a wait for longer than this is begun again.
+    // Not shorter than the limit. The caller repeats a wait that is longer than the maximum.
     let limit = limit.saturating_add(Duration::from_millis(1));
     let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     match poll(&mut polled, limit) {

@@ -1,6 +1,7 @@
 //! An open that blocks until somebody opens the other end.
 //!
-//! A thread blocks in it, and a signal to that thread alone interrupts it when the wait is over.
+//! A separate thread blocks in it. When the wait is over, a signal to that thread alone interrupts
+//! it.
 
 use std::{
     fs::File,
@@ -50,7 +51,7 @@ pub(crate) fn open_met(
             _ => presence.check(),
         };
         if let Err(kind) = over {
-            // Whoever came at the last moment has been let go, so the wait has succeeded.
+            // Somebody who came at the last moment has been released, so the wait has succeeded.
             return opener.cancel().unwrap_or(Err(kind));
         }
     }
@@ -60,7 +61,7 @@ pub(crate) fn open_met(
 struct Opener {
     thread: JoinHandle<()>,
     opened: Receiver<Option<Result<File, Kind>>>,
-    /// Hangs up when the thread is done.
+    /// Hangs up when the thread has finished.
     done: PipeReader,
     cancelled: Arc<AtomicBool>,
 }
@@ -76,7 +77,7 @@ impl Opener {
             .name("fifo open".to_owned())
             .spawn(move || {
                 let _not_done = not_done;
-                // Nobody listens any more only if the waiting thread panicked.
+                // The receiver is gone only if the waiting thread panicked.
                 let _ = sender.send(open_unless_cancelled(&fifo, end, &seen));
             })
             .map_err(Kind::call("start a thread"))?;
@@ -88,7 +89,7 @@ impl Opener {
         })
     }
 
-    /// The outcome of an open that is done.
+    /// The outcome of a finished open.
     fn outcome(&self) -> Result<File, Kind> {
         match self.opened.recv() {
             Ok(Some(opened)) => opened,
@@ -96,10 +97,10 @@ impl Opener {
         }
     }
 
-    /// Ends the open, unless it has just succeeded or failed: then returns that.
+    /// Cancels the open. If it has just succeeded or failed, returns that outcome.
     ///
-    /// A signal that comes just before the thread enters the open is lost, hence one every
-    /// millisecond. Where sending it is refused, the thread stays.
+    /// A signal is lost if it arrives just before the thread enters the open, so we send one every
+    /// millisecond. If sending is refused, the thread stays.
     fn cancel(self) -> Option<Result<File, Kind>> {
         self.cancelled.store(true, Ordering::SeqCst);
         loop {
@@ -119,13 +120,14 @@ impl Opener {
     }
 }
 
-/// Without a thread, where there can be none: only the other side or a deadly signal ends it.
+/// Opens without a thread, where none can be started: only the other side or a fatal signal ends
+/// it.
 fn open_for_ever(fifo: &Fifo, end: End) -> Result<File, Kind> {
     let opened = open_unless_cancelled(fifo, end, &AtomicBool::new(false));
     opened.unwrap_or_else(|| Err(Errno::EINTR.into()))
 }
 
-/// None if the wait was given up before the open came to an end.
+/// Returns `None` if the wait was cancelled before the open finished.
 fn open_unless_cancelled(
     fifo: &Fifo,
     end: End,

@@ -1,4 +1,4 @@
-//! The pipe as its users see it.
+//! The public type for a pipe.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
     write::meet_reader,
 };
 
-/// A named pipe that processes wait on. Nothing is opened or made before a method is called.
+/// A named pipe that processes wait on. Nothing is opened or created before you call a method.
 ///
 /// ```
 /// use std::{thread, time::Duration};
@@ -42,7 +42,7 @@ pub struct LockPipe {
 }
 
 impl LockPipe {
-    /// A pipe at this path, made with mode 0600 where a method makes it.
+    /// A pipe at this path. Methods that create it use mode 0600.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -50,8 +50,8 @@ impl LockPipe {
         }
     }
 
-    /// The permission bits of a pipe that is made from now on, less the process's umask (`mkfifo(3)`).
-    /// Bits other than 0777 are dropped.
+    /// Sets the permission bits for pipes that are created from now on, less the process's umask
+    /// (`mkfifo(3)`). Bits other than 0777 are dropped.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "nine bits are left")]
     pub fn with_mode(mut self, mode: u32) -> Self {
@@ -59,17 +59,17 @@ impl LockPipe {
         self
     }
 
-    /// The path it was made with.
+    /// The path of the pipe.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes the FIFO. True if it was made, false if one was there already.
+    /// Creates the FIFO. Returns true if it was created, false if it already exists.
     ///
     /// # Errors
-    /// `EEXIST` when something other than a FIFO is at the path, which is left alone, and those of `mkfifo(3)`: `ENOENT`, `ENOTDIR`,
-    /// `EACCES`, `EROFS`, `ENOSPC`, `ENAMETOOLONG`, `ELOOP`.
+    /// `EEXIST` when something other than a FIFO is at the path, which stays unchanged; and those
+    /// of `mkfifo(3)`: `ENOENT`, `ENOTDIR`, `EACCES`, `EROFS`, `ENOSPC`, `ENAMETOOLONG`, `ELOOP`.
     pub fn create(&self) -> Result<bool, Error> {
         let made = self
             .make()
@@ -83,7 +83,8 @@ impl LockPipe {
     /// Whether a FIFO is at the path.
     ///
     /// # Errors
-    /// `EEXIST` when something else is there, and those of `open(2)`: `ENOTDIR`, `EACCES`, `ENAMETOOLONG`, `ELOOP`.
+    /// `EEXIST` when something else is there, and those of `open(2)`: `ENOTDIR`, `EACCES`,
+    /// `ENAMETOOLONG`, `ELOOP`.
     pub fn exists(&self) -> Result<bool, Error> {
         debug!("checking if pipe exists at {:?}", self.path);
         let found = Fifo::find(&self.path)
@@ -97,17 +98,18 @@ impl LockPipe {
         Ok(found)
     }
 
-    /// Waits for a writer, then discards what is written until the last writer has closed. Makes the FIFO if it is missing.
+    /// Waits for a writer, then discards what is written until the last writer has closed. Creates
+    /// the FIFO if it is missing.
     ///
     /// # Errors
-    /// Those of [`create`](Self::create); `EACCES` without the right to read; `ENOENT` when the FIFO is removed or replaced
-    /// before a writer has come. Both are noticed at once where
-    /// there are events.
+    /// Those of [`create`](Self::create); `EACCES` without the right to read; `ENOENT` when the
+    /// FIFO is removed or replaced before a writer has come. Where there are events, it notices
+    /// both at once.
     pub fn read(&self) -> Result<(), Error> {
         self.read_within(None)
     }
 
-    /// [`read`](Self::read), for at most this long, the discarding included.
+    /// Like [`read`](Self::read), for at most this long, including the discarding.
     ///
     /// # Errors
     /// As for [`read`](Self::read), and `ETIMEDOUT`.
@@ -115,17 +117,17 @@ impl LockPipe {
         self.read_within(Some(limit))
     }
 
-    /// Waits for a reader, and writes nothing. Makes the FIFO if it is missing.
+    /// Waits for a reader and writes nothing. Creates the FIFO if it is missing.
     ///
     /// # Errors
-    /// Those of [`create`](Self::create); `EACCES` without the right to write; `ENOENT` when the FIFO is removed or replaced
-    /// before a reader has come. Both are noticed at once where
-    /// there are events.
+    /// Those of [`create`](Self::create); `EACCES` without the right to write; `ENOENT` when the
+    /// FIFO is removed or replaced before a reader has come. Where there are events, it notices
+    /// both at once.
     pub fn write(&self) -> Result<(), Error> {
         self.write_within(None)
     }
 
-    /// [`write`](Self::write), for at most this long.
+    /// Like [`write`](Self::write), for at most this long.
     ///
     /// # Errors
     /// As for [`write`](Self::write), and `ETIMEDOUT`.
@@ -133,13 +135,14 @@ impl LockPipe {
         self.write_within(Some(limit))
     }
 
-    /// Removes the FIFO. True if it was removed, false if nothing was there.
+    /// Removes the FIFO. Returns true if it was removed, false if nothing was there.
     ///
-    /// The check and the removal are two steps: another file put at the path between them is removed in the FIFO's place.
+    /// The check and the removal are two steps. If another file replaces the FIFO between them,
+    /// that file is removed.
     ///
     /// # Errors
-    /// `EEXIST` when something else is there, which is left alone, a symbolic link to a FIFO included; and those of `unlink(2)`:
-    /// `EACCES`, `EROFS`, `ENOTDIR`, `EBUSY`.
+    /// `EEXIST` when something else is there, also a symbolic link to a FIFO; it stays unchanged.
+    /// And those of `unlink(2)`: `EACCES`, `EROFS`, `ENOTDIR`, `EBUSY`.
     pub fn delete(&self) -> Result<bool, Error> {
         let deleted = self
             .unlink()
@@ -174,7 +177,8 @@ impl LockPipe {
         Ok(())
     }
 
-    /// The FIFO at the path, made if missing. Whoever loses the race to make it takes the winner's.
+    /// Finds the FIFO at the path, or creates it. If another process creates it first, uses that
+    /// one.
     fn ensure(&self) -> Result<Fifo, Kind> {
         debug!("ensuring pipe exists at {:?}", self.path);
         if let Some(fifo) = Fifo::find(&self.path)? {
@@ -196,7 +200,7 @@ impl LockPipe {
                 Ok(true)
             }
             Err(Errno::EEXIST) => Fifo::find(&self.path)?.map(|_| false).ok_or(Kind::Removed),
-            // Filters of system calls answer so.
+            // System call filters return these.
             Err(error @ (Errno::EPERM | Errno::ENOSYS)) => Err(Kind::call("mknod")(error)),
             Err(error) => Err(error.into()),
         }

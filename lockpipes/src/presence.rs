@@ -1,6 +1,5 @@
-//! Whether a FIFO is still at its path, without looking again and again: see
-//! [`events`](crate::events). Where there are no events it is looked once a second. A wait that is
-//! over soon does without.
+//! Checks whether a FIFO is still at its path, without polling: see [`events`](crate::events).
+//! Without events it checks once a second. A short wait does not set up events at all.
 
 use std::{
     io,
@@ -20,22 +19,23 @@ use crate::{
 /// How long a wait does without events.
 const SOON: Duration = Duration::from_millis(100);
 
-/// How often is looked where there are no events.
+/// How often we check when there are no events.
 const OFTEN: Duration = Duration::from_secs(1);
 
-/// How often is looked beside the events: a directory further up that is moved is no event of the FIFO.
+/// How often we check in addition to the events: moving a parent directory is not an event of the
+/// FIFO.
 const SELDOM: Duration = Duration::from_secs(90);
 
-/// After so many events of other files in the directory the FIFO is watched itself.
+/// After this many events of other files in the directory, we watch the FIFO itself.
 const PATIENCE: u32 = 16;
 
-/// Waits that end when the FIFO goes from its path.
+/// Waits that end when the FIFO disappears from its path.
 #[derive(Debug)]
 pub(crate) struct Presence<'a> {
     fifo: &'a Fifo,
     events: Option<Events>,
     interrupted: bool,
-    /// Events after which the FIFO was still there.
+    /// How many events came although the FIFO was still there.
     in_vain: u32,
     next_look: Instant,
     pause: Duration,
@@ -53,8 +53,8 @@ impl<'a> Presence<'a> {
         }
     }
 
-    /// Sleeps until the descriptor is ready, and returns what it is ready for: nothing after a signal, at the deadline, and when it is
-    /// time to ask [`check`](Self::check).
+    /// Sleeps until the descriptor is ready, and returns what it is ready for. Returns nothing
+    /// after a signal, at the deadline, and when it is time to call [`check`](Self::check).
     pub(crate) fn poll(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -67,7 +67,7 @@ impl<'a> Presence<'a> {
         Ok(ready.unwrap_or(PollFlags::empty()))
     }
 
-    /// Fails when the FIFO has gone.
+    /// Fails when the FIFO has disappeared.
     pub(crate) fn check(&mut self) -> Result<(), Kind> {
         let interrupted = self.interrupted;
         let happened = self
@@ -108,7 +108,7 @@ impl<'a> Presence<'a> {
         Events::of_directory(&directory)
     }
 
-    /// Where they are used up there may be events again later.
+    /// Inotify may be used up only for now, so events may work again later.
     fn warn_once(&self, error: nix::Error) {
         if self.pause == SOON {
             let path = self.fifo.path();

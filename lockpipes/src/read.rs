@@ -1,10 +1,10 @@
 //! The reader's side.
 //!
-//! On Linux the FIFO is opened without blocking. That lets a waiting writer go like any other
-//! reader's open, and then `poll(2)` takes the deadline.
-//! No writer is missed: from the open on, Linux reports `POLLHUP` once a writer has come and all have gone, however short
-//! the visit, and never before the first has come. Other systems do not promise that: there a
-//! blocking open waits for the first writer.
+//! On Linux we open the FIFO without blocking, and `poll(2)` takes the deadline. The open releases
+//! a waiting writer like any other reader's open. It misses no writer: from the open on, Linux
+//! reports `POLLHUP` once a writer has come and all have gone, however briefly it came, and never
+//! before the first one. Other systems do not promise that, so there a blocking open waits for the
+//! first writer.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ use crate::{
     presence::{Presence, passed},
 };
 
-/// A FIFO's default capacity, `pipe(7)`: whatever is written, no more memory than this is used.
+/// A FIFO's default capacity, `pipe(7)`. No more memory than this is used, whatever is written.
 const BUFFER: usize = 64 * 1024;
 
 /// Waits for a writer and discards everything until the last one has closed.
@@ -40,7 +40,7 @@ pub(crate) fn drain(fifo: Fifo, limit: Option<Duration>) -> Result<(), Kind> {
             return Ok(());
         }
         match (presence.check(), found) {
-            // Who has met a writer stays with it.
+            // A reader that has met a writer stays with it.
             (_, Found::Writer) => {}
             (present, Found::End) => present?,
         }
@@ -50,7 +50,7 @@ pub(crate) fn drain(fifo: Fifo, limit: Option<Duration>) -> Result<(), Kind> {
     }
 }
 
-/// The end to read from, and whether a writer has come already.
+/// Returns the end to read from, and whether a writer has already come.
 #[cfg(target_os = "linux")]
 fn open(fifo: &Arc<Fifo>, _: Option<Duration>, _: Option<Instant>) -> Result<(File, bool), Kind> {
     Ok((fifo.open(End::ReadNow)?, false))
@@ -73,7 +73,7 @@ fn open(
 enum Found {
     /// Nobody has the FIFO open for writing.
     End,
-    /// Somebody has, or had and left data.
+    /// Somebody has it open for writing, or had and left data.
     Writer,
 }
 

@@ -1,7 +1,8 @@
 //! The writer's side.
 //!
-//! Only a blocking open meets every reader: trying again and again without blocking would miss one that another writer lets
-//! go between two tries, and opening for reading and writing would let other waiters go.
+//! Only a blocking open meets every reader. Non-blocking retries would miss a reader that another
+//! writer releases between two tries. Opening for both reading and writing would release other
+//! waiters.
 
 use std::{
     sync::Arc,

@@ -1,4 +1,4 @@
-//! Claims: of racing claimants one wins, and a dead one blocks nobody.
+//! Claims: one of several racing claimants wins, and a dead claimant blocks nobody.
 
 use std::{
     fs::{self, File, Metadata},
@@ -21,7 +21,7 @@ use coord_process::Process;
 /// The mode of a new file.
 const PRIVATE: u32 = 0o600;
 
-/// A claim whose lock is held until this is dropped, and longer by whatever inherits it.
+/// A claim. Its lock is held until this is dropped, and longer if another process inherits it.
 #[derive(Debug)]
 pub struct Claim {
     file: File,
@@ -29,20 +29,24 @@ pub struct Claim {
 }
 
 impl PidFile {
-    /// Writes the PID of a running process into the file, unless the process that is in it runs. The file and its
-    /// directory are made, with modes 0600 and 0700, if they are missing.
+    /// Writes the PID of a running process into the file, unless the process in the file is
+    /// running. If the file or its directory is missing, it is created, with modes 0600 and 0700.
     ///
-    /// Content that is no PID is replaced, with a warning: a damaged file must not keep a service down.
+    /// Content that is not a PID is replaced, with a warning: a damaged file must not keep a
+    /// service down.
     ///
     /// # Errors
-    /// `EEXIST` when the process in the file runs, `EAGAIN` when somebody else is claiming, `ESRCH` when there is no process
-    /// `pid`, `EINVAL` and `ELOOP` for what is no file of ours, `EMFILE` and `ENFILE` when there
-    /// are too few descriptors to keep its identity, and those of `open(2)` and `write(2)`.
+    /// - `EEXIST` when the process in the file is running
+    /// - `EAGAIN` when somebody else is claiming
+    /// - `ESRCH` when there is no process `pid`
+    /// - `EINVAL` and `ELOOP` for a file that we must not use
+    /// - `EMFILE` and `ENFILE` when there are too few descriptors to keep the identity
+    /// - those of `open(2)` and `write(2)`
     pub fn claim(&self, pid: Pid) -> Result<(), Error> {
         self.take(pid).map(drop).map_err(|kind| kind.at(&self.path))
     }
 
-    /// [`claim`](Self::claim), for the calling process, with the lock held on.
+    /// Like [`claim`](Self::claim), for the calling process, and keeps holding the lock.
     ///
     /// # Errors
     /// As for [`claim`](Self::claim).
@@ -67,7 +71,8 @@ impl PidFile {
         Ok(file)
     }
 
-    /// Locks the file, if it names no process that runs. One that others could write to is made anew where that may be done.
+    /// Locks the file, unless it names a running process. A file that others could write to is
+    /// replaced by a new one if that is permitted.
     fn lock_free_file(&self, pid: Pid) -> Result<(File, Metadata), Kind> {
         loop {
             let file = self.lock_at_path()?;
@@ -78,7 +83,8 @@ impl PidFile {
         }
     }
 
-    /// The lock counts only on the file that the path still names: a `kill` may have removed it while we waited.
+    /// The lock counts only on the file that the path still names: a `kill` may have removed it
+    /// while we waited.
     fn lock_at_path(&self) -> Result<File, Kind> {
         loop {
             let file = file::open_or_create(&self.path, self.mode.unwrap_or(PRIVATE))?;
@@ -90,8 +96,8 @@ impl PidFile {
         }
     }
 
-    /// Somebody holds the lock. That counts, unless the file is another user's, who could keep us out for ever: such a file is
-    /// discarded.
+    /// Somebody holds the lock. That counts, unless the file belongs to another user, who could
+    /// keep us out for ever. Such a file is discarded.
     fn check_lock_may_be_broken(&self, file: &File) -> Result<(), Kind> {
         let (content, metadata) = file::read_unlocked(file)?;
         if let Ok(Some(pid)) = content.pid()
@@ -102,7 +108,8 @@ impl PidFile {
         if trust::is_our_own(&metadata) {
             return Err(Kind::Locked);
         }
-        // Of several claims that come here at once none may discard what another has just made.
+        // If several claims come here at once, none of them may discard a file that another has
+        // just created.
         let directory = File::open(file::directory(&self.path)).during("open the directory of")?;
         if !file::lock(&directory)? || !self.discard(file)? {
             return Err(Kind::Locked);
@@ -111,7 +118,7 @@ impl PidFile {
         Ok(())
     }
 
-    /// Removes the file, if the path still names it. False where that is not permitted.
+    /// Removes the file, if the path still names it. Returns false if that is not permitted.
     fn discard(&self, file: &File) -> Result<bool, Kind> {
         if !file::is_at(file, &self.path)? {
             return Ok(true);
@@ -139,8 +146,8 @@ impl PidFile {
         Ok(metadata)
     }
 
-    /// A file that names the claimant without its identity is from an earlier owner of the PID, as in a container that has been
-    /// started again.
+    /// If the file names the claimant without an identity, it is from an earlier owner of the PID,
+    /// for example in a restarted container.
     fn check_is_over(&self, old: Pid, file: &Metadata, claimant: Pid) -> Result<(), Kind> {
         match self.judge(old, file)? {
             (Verdict::Runs(_), identity) if old == claimant => {
@@ -171,7 +178,8 @@ impl PidFile {
         set.during("change the mode of")
     }
 
-    /// Without it the claim stands, and a live PID counts as running.
+    /// If the identity cannot be kept, the claim still stands, and a live process with the PID
+    /// counts as running.
     fn keep_identity(&self, file: &File, process: &Process) {
         let Some(identity) = Identity::of(process) else {
             warn!(
@@ -188,7 +196,8 @@ impl PidFile {
 }
 
 impl Claim {
-    /// Lets what this process executes inherit the lock: `exec` closes the file no longer.
+    /// Lets a program that this process executes inherit the lock: `exec` no longer closes the
+    /// file.
     ///
     /// # Errors
     /// Those of `fcntl(2)`.
@@ -200,7 +209,7 @@ impl Claim {
             .map_err(|kind| kind.at(self.pidfile.path()))
     }
 
-    /// Gives the claim up again, and removes the file.
+    /// Releases the claim and removes the file.
     ///
     /// # Errors
     /// Those of `unlink(2)`.

@@ -124,7 +124,8 @@ impl Tool for SipidCli {
         let file_size_signal = FileSizeSignal::ignore();
         let waits = !matches!(self.command, Command::Claim(_));
         if waits {
-            // A command that is claimed for must find its signals as they were; and a claim does not wait.
+            // Not for a claim: its command must inherit the signals unchanged, and a claim does not
+            // wait.
             coord_core::signal::end_on_termination();
         }
         match self.command {

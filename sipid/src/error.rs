@@ -1,4 +1,4 @@
-//! What can go wrong, with the pidfile it was about.
+//! Errors, each with the pidfile it is about.
 
 use std::{
     fmt, io,
@@ -9,7 +9,7 @@ use coord_core::{Errno, HasErrno};
 
 use crate::{Pid, Signal, trust::Doubt};
 
-/// An operation on a pidfile that failed: on which file, and why.
+/// A failed operation on a pidfile: on which file, and why.
 #[derive(Debug)]
 pub struct Error {
     path: PathBuf,
@@ -18,11 +18,11 @@ pub struct Error {
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// A system call failed, while doing this.
+    /// A system call failed during this operation.
     Io(&'static str, io::Error),
-    /// The content is no PID; the start of it, quoted.
+    /// The content is not a PID; with the start of it, quoted.
     Invalid(String),
-    /// Not a regular file; says what.
+    /// The path is not a regular file; with what it is.
     NotAFile(&'static str),
     /// A symbolic link in a directory that others may write to.
     Link,
@@ -30,19 +30,19 @@ pub(crate) enum Kind {
     DanglingLink,
     /// Somebody holds the lock.
     Locked,
-    /// The process in the file runs.
+    /// The process in the file is running.
     Running(Pid),
-    /// The very process that was to be claimed for is in the file.
+    /// The file already contains the process that was to be claimed for.
     AlreadyIn(Pid),
     /// There is no such process to claim for.
     NoProcess(Pid),
-    /// PID 1, without an identity that says it is the one that was claimed.
+    /// PID 1, without an identity that proves that it was claimed.
     UnknownInit,
-    /// This process may not be the one: the file is not believed.
+    /// The file may not mean this process, so it is not trusted.
     Doubtful(Pid, Doubt),
-    /// The same where its end is waited for.
+    /// The same, in a wait for the process's end.
     Unwatchable(Pid, Doubt),
-    /// There is no file, so nobody to signal.
+    /// There is no file, so there is no process to signal.
     NoFile,
     /// There is no process to signal.
     NotRunning,
@@ -50,17 +50,23 @@ pub(crate) enum Kind {
     NotLeader(Pid),
     /// The signal could not be sent.
     Signal(Signal, Pid, io::Error),
-    /// The schedule has ended, and the process has not.
+    /// The schedule ended before the process did.
     StillRunning(Vec<Pid>),
-    /// The process is gone, and these, which inherited its lock, are not.
+    /// The process has ended, but these, which inherited its lock, have not.
     Survivors(Pid, Vec<Pid>),
 }
 
 impl Error {
-    /// The error number: `EEXIST` when the process runs, `EAGAIN` when somebody else holds the lock, `EINVAL` for content
-    /// that is no PID, `ELOOP` for an untrusted symbolic link, `EACCES` for a file that is not believed, `ESRCH` when there is no
-    /// process to claim for or to signal, `ETIMEDOUT` when a schedule ended before the process did, or that of the system call
-    /// that failed.
+    /// The error number:
+    ///
+    /// - `EEXIST` when the process is running
+    /// - `EAGAIN` when somebody else holds the lock
+    /// - `EINVAL` for content that is not a PID
+    /// - `ELOOP` for an untrusted symbolic link
+    /// - `EACCES` for an untrusted file
+    /// - `ESRCH` when there is no process to claim for or to signal
+    /// - `ETIMEDOUT` when a schedule ended before the process did
+    /// - otherwise the number of the system call that failed
     #[must_use]
     pub fn errno(&self) -> Errno {
         match &self.kind {
@@ -94,7 +100,7 @@ impl Kind {
     }
 }
 
-/// Turns the error of a system call into a [`Kind`], with what it was for.
+/// Turns the error of a system call into a [`Kind`], with the operation it was for.
 pub(crate) trait While<T> {
     fn during(self, doing: &'static str) -> Result<T, Kind>;
 }

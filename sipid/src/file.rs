@@ -1,4 +1,4 @@
-//! The pidfile on disk: opened with care, locked on the inode that the path names.
+//! The pidfile on disk: opened safely, and locked on the inode that the path names.
 
 use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions},
@@ -17,21 +17,22 @@ use crate::{
     error::{Kind, While},
 };
 
-/// How long a lock that somebody holds is tried for: longer than a passing `status` or `kill` holds it.
+/// How long we try to get a lock that somebody holds: longer than a short `status` or `kill` holds
+/// it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
-/// No first line of a pidfile is longer, white space included.
+/// The maximum length of a pidfile's first line, including white space.
 const LONGEST: usize = 64;
 
-/// What a pidfile says.
+/// The content of a pidfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Empty,
     Pid(Pid),
-    /// A PID in the first line, and more below it, as in a `postmaster.pid`.
+    /// A PID in the first line, and more lines below it, as in a `postmaster.pid`.
     PidAndMore(Pid),
-    /// Anything else; the start of it, quoted.
+    /// Anything else; with the start of it, quoted.
     Invalid(String),
 }
 
@@ -46,7 +47,7 @@ impl Content {
     }
 }
 
-/// Opens the pidfile for reading; none when it is missing.
+/// Opens the pidfile for reading. Returns `None` if it is missing.
 pub(crate) fn open(path: &Path) -> Result<Option<File>, Kind> {
     match open_with(OpenOptions::new().read(true), path) {
         Err(Kind::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
@@ -60,14 +61,14 @@ pub(crate) fn open(path: &Path) -> Result<Option<File>, Kind> {
     }
 }
 
-/// Opens the pidfile for a claim. If it is missing it is made with this mode, in a directory made so that those who may read
-/// the one can enter the other.
+/// Opens the pidfile for a claim. If it is missing, it is created with this mode. If its directory
+/// is missing, that is created so that all who may read the file can enter it.
 pub(crate) fn open_or_create(path: &Path, mode: u32) -> Result<File, Kind> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(mode);
     let is_missing = |opened: &Result<File, Kind>| matches!(opened, Err(Kind::Io(_, error)) if error.kind() == io::ErrorKind::NotFound);
-    // Not O_CREAT for one that is there: the kernel may refuse that for another user's file, `fs.protected_regular` of
-    // proc_sys_fs(5).
+    // Does not pass O_CREAT for an existing file: the kernel may refuse that for another user's
+    // file, `fs.protected_regular` of proc_sys_fs(5).
     let opened = open_with(&mut options, path);
     if !is_missing(&opened) {
         return opened;
@@ -89,7 +90,7 @@ fn make_directory(directory: &Path, mode: u32) -> Result<(), Kind> {
         .mode(mode)
         .create(directory);
     match made {
-        // EEXIST is kept for a process that runs.
+        // EEXIST is reserved for a running process.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(io::Error::from_raw_os_error(libc::ENOTDIR))
         }
@@ -99,7 +100,7 @@ fn make_directory(directory: &Path, mode: u32) -> Result<(), Kind> {
 }
 
 fn open_with(options: &mut OpenOptions, path: &Path) -> Result<File, Kind> {
-    // Not blocking: opening a FIFO must not wait for its other end.
+    // Does not block: opening a FIFO must not wait for its other end.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = match options.custom_flags(flags | libc::O_NOFOLLOW).open(path) {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
@@ -118,7 +119,7 @@ fn open_with(options: &mut OpenOptions, path: &Path) -> Result<File, Kind> {
     }
 }
 
-/// A link is followed only where nobody but root and the caller could have put it.
+/// Follows a link only where nobody except root and the caller could have created it.
 fn check_directory_is_safe(path: &Path) -> Result<(), Kind> {
     let directory = fs::metadata(directory(path)).during("examine the directory of")?;
     let owned = [0, nix::unistd::geteuid().as_raw()].contains(&directory.uid());
@@ -129,14 +130,14 @@ fn check_directory_is_safe(path: &Path) -> Result<(), Kind> {
     }
 }
 
-/// The directory that the path says the file is in.
+/// The directory of the file, according to the path.
 pub(crate) fn directory(path: &Path) -> &Path {
     path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
 }
 
-/// Takes the exclusive lock, trying for a moment. False when somebody else keeps it.
+/// Takes the exclusive lock, trying for a moment. Returns false if somebody else keeps it.
 pub(crate) fn lock(file: &File) -> Result<bool, Kind> {
     let try_lock = || is_locked_now(fs2::FileExt::try_lock_exclusive(file));
     if try_lock()? {
@@ -152,7 +153,7 @@ pub(crate) fn lock(file: &File) -> Result<bool, Kind> {
     Ok(false)
 }
 
-/// Takes a shared lock if nobody holds the exclusive one.
+/// Takes a shared lock, unless somebody holds the exclusive one.
 pub(crate) fn lock_shared(file: &File) -> Result<bool, Kind> {
     is_locked_now(fs2::FileExt::try_lock_shared(file))
 }
@@ -175,7 +176,8 @@ pub(crate) fn is_at(file: &File, path: &Path) -> Result<bool, Kind> {
     }
 }
 
-/// Reads the content and what the file was when it was read. Wants the lock, or patience: see [`read_unlocked`].
+/// Reads the content, and the metadata at that moment. Either hold the lock or use
+/// [`read_unlocked`].
 pub(crate) fn read(file: &File) -> Result<(Content, Metadata), Kind> {
     let mut buffer = [0; LONGEST + 1];
     let mut length = 0;
@@ -190,7 +192,7 @@ pub(crate) fn read(file: &File) -> Result<(Content, Metadata), Kind> {
     }
 }
 
-/// Reads until two reads agree, since a write may be under way where the lock is not ours.
+/// Reads until two reads agree: without the lock, somebody may be writing meanwhile.
 pub(crate) fn read_unlocked(file: &File) -> Result<(Content, Metadata), Kind> {
     let mut last = read(file)?;
     loop {
@@ -203,15 +205,15 @@ pub(crate) fn read_unlocked(file: &File) -> Result<(Content, Metadata), Kind> {
     }
 }
 
-/// Whether both are the same inode with the same time of change.
+/// Whether both are the same inode with the same modification time.
 pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
     let version = |file: &Metadata| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec());
     version(one) == version(other)
 }
 
-/// The first line with something in it counts, and what comes after it need not even be text. Zeros
-/// at the end are what a power loss leaves of bytes that were not yet on the disk. Nothing but
-/// zeros counts as empty only if that is the whole file.
+/// The first line that is not empty counts; everything after it may even be binary. Zeros at the
+/// end are left by a power loss, for bytes that were not yet on the disk. A start that is all zeros
+/// counts as empty only if it is the whole file.
 fn parse(bytes: &[u8]) -> Content {
     let is_whole = bytes.len() <= LONGEST;
     let is_text = |byte: &u8| *byte != 0 && !(is_whole && byte.is_ascii_whitespace());
@@ -232,22 +234,23 @@ fn parse(bytes: &[u8]) -> Content {
     }
 }
 
-/// The start of it, as a pidfile's content is shown.
+/// The start of the content, as it is shown in errors.
 fn quoted(bytes: &[u8]) -> String {
     let more = if bytes.len() > LONGEST { "..." } else { "" };
     let start = bytes[..bytes.len().min(LONGEST)].escape_ascii();
     format!("\"{start}\"{more}")
 }
 
-/// Writes a PID over whatever is there, with the lock held.
+/// Writes a PID over the existing content, with the lock held.
 ///
-/// One write of at least the old length, padded with blanks, then the blanks are cut off: at no moment do digits of the
-/// old PID stand behind the new one. Of a longer file the first line is written so. Where there is no room for the whole PID,
-/// the old content stays. `old` is what the file was when the lock had been taken.
+/// It writes at least the old length in one write, padded with blanks, and then cuts the blanks
+/// off. So digits of the old PID never follow the new one. In a longer file it writes the first
+/// line in this way. If there is no room for the whole PID, the old content stays. `old` is the
+/// metadata from when the lock was taken.
 ///
-/// After a power loss the file may have the length of one moment and the bytes of another. So the
-/// disk is waited for where that could be a part of a PID: before a file is cut off, and before a
-/// PID goes into one that was shorter.
+/// After a power loss the file may have the length of one moment and the bytes of another. So this
+/// waits for the disk where the result could be part of a PID: before it cuts a file off, and
+/// before it writes a PID into a shorter file.
 pub(crate) fn write(file: &File, pid: Pid, old: &Metadata) -> Result<(), Kind> {
     let digits = pid.to_string();
     let mut buffer = [0; LONGEST];
@@ -257,7 +260,7 @@ pub(crate) fn write(file: &File, pid: Pid, old: &Metadata) -> Result<(), Kind> {
         if offset + written >= digits.len() {
             return Ok(());
         }
-        // There was room for as much as was written, so there is room for what stood there.
+        // There was room for what was written, so there is room for what was there before.
         file.write_at(&buffer[..old_start.min(written)], 0)
             .and_then(|_| file.set_len(old.len()))
             .during("put back the content of")?;
@@ -273,7 +276,7 @@ pub(crate) fn write(file: &File, pid: Pid, old: &Metadata) -> Result<(), Kind> {
         padded[digits.len()] = b'\n';
     }
     put(&padded, 0)?;
-    // As it is now: a program that takes no lock may have written since.
+    // The length as it is now: a program that takes no lock may have written since.
     let length = file.metadata().during("examine")?.len();
     if length > digits.len() as u64 {
         wait_for_disk(file);
@@ -289,7 +292,7 @@ fn wait_for_disk(file: &File) {
     }
 }
 
-/// Removes a file; none there is fine.
+/// Removes a file; succeeds if there is none.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -313,7 +316,8 @@ pub(crate) fn empty(file: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a name cannot be taken from where it is: the directory is another's, or the file system is read-only.
+/// Whether a name cannot be removed from its directory: the directory is another user's, or the
+/// file system is read-only.
 pub(crate) fn is_not_ours_to_remove(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -335,7 +339,7 @@ mod tests {
         let cases = [
             ("7\n".to_owned(), Content::Pid(pid("7"))),
             ("7\nx".to_owned(), Content::PidAndMore(pid("7"))),
-            // Nothing but blanks is below it, as far as is known.
+            // As far as is known, only blanks are below it.
             (format!("7\n{}\0", blanks(62)), Content::Pid(pid("7"))),
             (format!("7\n{}", blanks(63)), Content::PidAndMore(pid("7"))),
             (blanks(62) + "77", Content::Pid(pid("77"))),

@@ -45,7 +45,7 @@ pub use expect::{InvalidStatuses, Statuses};
 pub use proxy::Proxies;
 pub use target::Target;
 
-/// Asks targets until each of them was healthy once. See [`Target`] for what they can be.
+/// Polls targets until each of them was healthy once. See [`Target`] for the kinds of target.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -78,7 +78,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// A probe that asks a URL every 5 seconds, for a minute, for status 200.
+    /// A probe that polls a URL every 5 seconds, for a minute, for status 200.
     ///
     /// # Errors
     /// `EINVAL` for a URL that can never work.
@@ -86,7 +86,7 @@ impl Probe {
         Ok(Self::of(url.parse()?))
     }
 
-    /// The same for any target.
+    /// Like `new`, for any target.
     #[must_use]
     pub fn of(target: Target) -> Self {
         Self {
@@ -106,55 +106,55 @@ impl Probe {
         }
     }
 
-    /// One more target. All that is set for the probe holds for each of its targets.
+    /// Adds a target. All settings of the probe apply to each of its targets.
     #[must_use]
     pub fn and(mut self, target: Target) -> Self {
         self.targets.push(target);
         self
     }
 
-    /// How long to ask at most.
+    /// The longest time to poll.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.min(duration::MAX);
         self
     }
 
-    /// How long from one try to the next. A single try takes no longer than this, or a second where
-    /// this is less.
+    /// The time from one try to the next. A single try takes at most this long, or a second if this
+    /// is less.
     #[must_use]
     pub fn polling_frequency(mut self, frequency: Duration) -> Self {
         self.frequency = frequency.min(duration::MAX);
         self
     }
 
-    /// Doubles the time from one try to the next after each, up to this. Without, or where this is
-    /// less than the polling frequency, that time stays the same.
+    /// Doubles the time between tries after each, up to this. If this is not set, or less than the
+    /// polling frequency, the time stays the same.
     #[must_use]
     pub fn max_polling_frequency(mut self, slowest: Duration) -> Self {
         self.slowest = slowest.min(duration::MAX);
         self
     }
 
-    /// The statuses that mean healthy: `200..=299`, or a list that was parsed.
+    /// The statuses that mean healthy: `200..=299`, or a parsed list.
     #[must_use]
     pub fn expect_status(mut self, expected: impl Into<Statuses>) -> Self {
         self.statuses = expected.into();
         self
     }
 
-    /// The body must contain this text, within its first MiB. It replaces an earlier expectation.
+    /// Requires the body to contain this text in its first MiB. It replaces an earlier expectation.
     #[must_use]
     pub fn expect_body(mut self, text: impl Into<String>) -> Self {
         self.body = Some(expect::Body::Contains(text.into()));
         self
     }
 
-    /// The body must match this regular expression somewhere, within its first MiB. It replaces an
-    /// earlier expectation.
+    /// Requires the body to match this regular expression somewhere in its first MiB. It replaces
+    /// an earlier expectation.
     ///
     /// # Errors
-    /// `EINVAL` for what is no regular expression as the crate `regex-lite` has them.
+    /// `EINVAL` for a regular expression that the crate `regex-lite` does not accept.
     pub fn expect_body_regex(mut self, regex: &str) -> Result<Self, Error> {
         let parsed = Regex::new(regex);
         let parsed = parsed.map_err(|error| Kind::BadRegex(regex.to_owned(), error.to_string()))?;
@@ -162,12 +162,12 @@ impl Probe {
         Ok(self)
     }
 
-    /// A header to send with each try. A redirect to another scheme, host or port is followed
-    /// without it.
+    /// Sends this header with each try. After a redirect to another scheme, host or port it is left
+    /// out.
     ///
     /// # Errors
-    /// `EINVAL` for what HTTP does not allow in a header. The value, which may be a secret, is not
-    /// in the error.
+    /// `EINVAL` for a header that HTTP does not allow. The error does not contain the value, which
+    /// may be a secret.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, Error> {
         if name.parse::<HeaderName>().is_err() {
             let why = "a header's name has only letters, digits and !#$%&'*+-.^_`|~";
@@ -183,7 +183,7 @@ impl Probe {
         Ok(self)
     }
 
-    /// Trusts the CAs in this PEM file, and servers whose own certificate is in it, and no others.
+    /// Trusts only the CAs in this PEM file, and servers whose own certificate is in it.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());
@@ -197,8 +197,8 @@ impl Probe {
         self
     }
 
-    /// The certificate to show to servers that ask for one, with those that issued it, and its
-    /// private key: PEM files, which may be one and the same.
+    /// The client certificate for servers that ask for one, with the certificates that issued it,
+    /// and its private key. Both are PEM files and may be the same file.
     #[must_use]
     pub fn client_certificate(
         mut self,
@@ -216,16 +216,16 @@ impl Probe {
         self
     }
 
-    /// Asks through these proxies, where they are for the URL or what it redirects to. Without, every
-    /// URL is asked directly, and so is every one on a Unix socket.
+    /// Uses these proxies, for the URL and its redirect targets, where they apply. Without proxies
+    /// every URL is contacted directly; a URL on a Unix socket always is.
     #[must_use]
     pub fn proxies(mut self, proxies: Proxies) -> Self {
         self.proxies = proxies;
         self
     }
 
-    /// Stops waiting as soon as the process in this pidfile is gone. While the file is missing or
-    /// empty, or names no process that runs, the process is waited for.
+    /// Stops waiting as soon as the process in this pidfile has ended. While the file is missing or
+    /// empty, or its process is not running, it waits for the process to start.
     #[must_use]
     pub fn watch(mut self, pidfile: PidFile) -> Self {
         self.watched = Some(pidfile);

@@ -1,4 +1,5 @@
-//! What tells a process from a later one with the same PID, and the file beside the pidfile that keeps it.
+//! Distinguishes a process from a later one with the same PID, and keeps that identity in a file
+//! beside the pidfile.
 
 use std::{
     ffi::OsString,
@@ -16,26 +17,26 @@ use nix::libc;
 use crate::{Pid, file, trust};
 use coord_process::{Process, procfs};
 
-/// No identity is longer, with a name of 255 bytes of which each is escaped.
+/// Longer than any identity, even with a name of 255 bytes that are all escaped.
 const LONGEST: u64 = 2048;
 
-/// Tells a process from every other one that has had, or will have, its PID.
+/// Distinguishes a process from every earlier or later one with the same PID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Identity {
-    /// The inode of its pidfd, which no other process of this boot has: `pidfd_open(2)`, of Linux 6.9. None where the
-    /// kernel is older, or not of 64 bits; the start time has to do then.
+    /// The inode of its pidfd, which is unique in this boot: `pidfd_open(2)`, Linux 6.9. `None` if
+    /// the kernel is older, or not 64-bit; then the start time must do.
     pub pidfd: Option<u64>,
     /// Clock ticks from boot to the start of the process, field 22 of `/proc/PID/stat`.
     pub start: u64,
-    /// The boot it belongs to, `/proc/sys/kernel/random/boot_id`.
+    /// The boot that it belongs to, `/proc/sys/kernel/random/boot_id`.
     pub boot: String,
-    /// The inode of the PID namespace in which its PID counts, `pid_namespaces(7)`.
+    /// The inode of the PID namespace that its PID belongs to, `pid_namespaces(7)`.
     pub namespace: u64,
 }
 
 impl Identity {
-    /// None where `/proc` does not show the process.
+    /// Returns `None` if `/proc` does not show the process.
     pub(crate) fn of(process: &Process) -> Option<Self> {
         Some(Self {
             pidfd: process.inode(),
@@ -45,7 +46,7 @@ impl Identity {
         })
     }
 
-    /// The process with this PID and identity, if it is still there.
+    /// The process with this PID and identity, if it still exists.
     pub(crate) fn find(&self, pid: Pid) -> io::Result<Option<Process>> {
         let ours = procfs::namespace(None);
         let is_nested = ours == Some(procfs::INITIAL_NAMESPACE) && ours != Some(self.namespace);
@@ -55,7 +56,7 @@ impl Identity {
         let pid = match ours {
             Some(ours) if ours == self.namespace => Some(pid),
             Some(_) if is_nested => procfs::in_namespace(pid, self.namespace),
-            // A container's own earlier life.
+            // The identity is from an earlier life of this container.
             Some(_) => None,
             None => Some(pid),
         };
@@ -63,8 +64,8 @@ impl Identity {
         Ok(process.filter(|process| self.is_of(process)))
     }
 
-    /// What cannot be compared does not tell them apart, unless the boot seems to be another: a container may have a boot id
-    /// of its own, and then the inode must say so.
+    /// Values that cannot be compared count as equal, unless the boot seems to be another. A
+    /// container may have its own boot ID; then the inode must match.
     fn is_of(&self, process: &Process) -> bool {
         let same_boot = procfs::boot_id().is_none_or(|boot| boot == self.boot);
         match (self.pidfd, process.inode()) {
@@ -73,28 +74,29 @@ impl Identity {
         }
     }
 
-    /// Whether it is of a PID namespace that cannot be looked into from here: another container, or an earlier life of this one.
+    /// Whether it belongs to a PID namespace that we cannot see: another container's, or one of an
+    /// earlier life of this container.
     pub(crate) fn is_elsewhere(&self) -> bool {
         let is_another = |ours| ours != self.namespace && ours != procfs::INITIAL_NAMESPACE;
         procfs::namespace(None).is_some_and(is_another)
             && procfs::boot_id().is_some_and(|boot| boot == self.boot)
     }
 
-    /// Whether there is anything by which this process can be told from another.
+    /// Whether there is anything to tell this process from another by.
     pub(crate) fn can_tell(&self, process: &Process) -> bool {
         process.start().is_some() || self.pidfd.is_some() && process.inode().is_some()
     }
 }
 
-/// An identity that was read from beside a pidfile.
+/// An identity that was read from the file beside a pidfile.
 pub(crate) struct Kept {
     pub(crate) identity: Identity,
-    /// Only root or the caller can have written it, for a pidfile of this name in this directory: so it proves what it says,
-    /// whoever may write in the directory.
+    /// Only root or the caller can have written it, for a pidfile of this name in this directory.
+    /// So it is proof, whoever may write in the directory.
     pub(crate) is_proof: bool,
 }
 
-/// `.NAME.sipid` beside the pidfile NAME.
+/// The path of the identity of pidfile NAME: `.NAME.sipid` beside it.
 pub(crate) fn path_beside(pidfile: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(pidfile.file_name().unwrap_or_default());
@@ -102,21 +104,22 @@ pub(crate) fn path_beside(pidfile: &Path) -> PathBuf {
     pidfile.with_file_name(name)
 }
 
-/// Writes the identity, for the pidfile as it is now. A half-written one does not count.
+/// Writes the identity for the pidfile in its present state. A half-written one does not count.
 pub(crate) fn write(path: &Path, file: &File, pid: Pid, identity: &Identity) -> io::Result<()> {
     let beside = path_beside(path);
     let metadata = file.metadata()?;
     let line = line(&metadata, pid, identity) + &place(path)? + "\n";
     let mut options = OpenOptions::new();
-    // Who may read the one may read the other.
+    // The same users may read both files.
     let mode = 0o600 | metadata.mode() & 0o044;
     let create = options.write(true).create_new(true).mode(mode);
-    // Made anew, whoever has made the one that is there.
+    // An existing file is replaced, whoever created it.
     let mut written = create.open(&beside).or_else(|_| {
         file::remove(&beside)?;
         create.open(&beside)
     })?;
-    // One write: a second one would meet the limit that cut the first one short, and its signal, setrlimit(2).
+    // Only one write: a second would hit the limit that cut off the first one, and raise its
+    // signal, setrlimit(2).
     if written.write(line.as_bytes())? < line.len() {
         file::remove(&beside)?;
         return Err(io::Error::from_raw_os_error(libc::ENOSPC));
@@ -124,7 +127,7 @@ pub(crate) fn write(path: &Path, file: &File, pid: Pid, identity: &Identity) -> 
     Ok(())
 }
 
-/// The identity, if it is there and was written for the pidfile as it is now.
+/// The identity, if it exists and was written for the pidfile in its present state.
 pub(crate) fn read(path: &Path, pidfile: &Metadata, pid: Pid) -> io::Result<Option<Kept>> {
     let mut options = OpenOptions::new();
     options
@@ -148,7 +151,7 @@ pub(crate) fn read(path: &Path, pidfile: &Metadata, pid: Pid) -> io::Result<Opti
     }
 }
 
-/// Whether this says nothing of the file: it was not even looked at, or could not be read.
+/// Whether the error leaves open if the file exists: it was not looked up, or could not be read.
 fn is_there_perhaps(error: &io::Error) -> bool {
     let number = error.raw_os_error().unwrap_or_default();
     [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO].contains(&number)
@@ -158,7 +161,7 @@ fn kept(path: &Path, pidfile: &Metadata, pid: Pid, text: &str, is_ours: bool) ->
     let identity = parse(text)?;
     let rest = text.strip_prefix(&line(pidfile, pid, &identity))?;
     let place = rest.strip_suffix('\n')?;
-    // Those of earlier versions do not say for which place they are.
+    // Files of earlier versions do not name a place.
     if !place.is_empty() && !place.starts_with(" dir=") {
         return None;
     }
@@ -180,7 +183,7 @@ fn line(pidfile: &Metadata, pid: Pid, identity: &Identity) -> String {
     )
 }
 
-/// Where the pidfile is, so that an identity that somebody moves or links elsewhere proves nothing there.
+/// The pidfile's place, so that an identity proves nothing if somebody moves or links it elsewhere.
 fn place(path: &Path) -> io::Result<String> {
     let directory = fs::metadata(file::directory(path))?;
     let name = path.file_name().unwrap_or_default().as_bytes();

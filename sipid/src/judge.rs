@@ -1,4 +1,4 @@
-//! Which process a pidfile means, and whether the file may be believed.
+//! Which process a pidfile means, and whether the file can be trusted.
 
 use std::{
     fs::{self, Metadata},
@@ -18,11 +18,11 @@ use crate::{
 };
 use coord_process::{Process, procfs};
 
-/// How much earlier than its process a file may seem to be written, though it was written later: file systems cut times off at
-/// the second, the kernel at its tick.
+/// How much earlier than its process's start a file may seem to be written, even if it was written
+/// later. File systems cut times off at the second, the kernel at its tick.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(1_100);
 
-/// The place of the effective UID among the users of a process.
+/// The index of the effective UID in a process's users.
 const EFFECTIVE: usize = 1;
 
 /// What else must be true of the process in a pidfile, as for `start-stop-daemon(8)`.
@@ -33,17 +33,17 @@ pub(crate) struct Matches {
     pub(crate) user: Option<u32>,
 }
 
-/// What became of the process that a pidfile names.
+/// The judgement on the process that a pidfile names.
 pub(crate) enum Verdict {
-    /// It is gone, or the PID is another's by now.
+    /// It has ended, or another process has the PID by now.
     Gone,
     Runs(Process),
-    /// A process has the PID, and the file does not prove that it is the one.
+    /// A process has the PID, but the file does not prove that it is the right one.
     Doubtful(Doubt),
 }
 
 impl PidFile {
-    /// Judges the PID in the file, which has been opened and has this metadata.
+    /// Judges the PID in the file, which was opened and has this metadata.
     pub(crate) fn judge(
         &self,
         pid: Pid,
@@ -88,13 +88,14 @@ impl PidFile {
     }
 }
 
-/// Two descriptors can be opened, for the process and for a file. Without them what `/proc` shows
-/// seems not to be there, and a PID would be believed that is another process's by now.
+/// Checks that two descriptors can be opened, for the process and for a file. Otherwise entries in
+/// `/proc` would seem to be missing, and we might trust a PID that another process has by now.
 pub(crate) fn room_to_look() -> io::Result<()> {
     io::pipe().map(drop)
 }
 
-/// Whether the process began after the file was last written, and so did not write it, nor was it there to be written about.
+/// Whether the process started after the file was last written. Then it did not write the file, and
+/// nobody can have written the file about it.
 fn began_after(process: &Process, file: &Metadata) -> bool {
     let written = file.modified().ok();
     let later = written
@@ -116,7 +117,7 @@ impl Matches {
         }
         self.compare(process.pid())
             .or_else(|error| match error.kind() {
-                // It has no executable any more, like all else.
+                // It has no executable any more, because it has ended.
                 io::ErrorKind::NotFound if procfs::is_ours() => Ok(false),
                 _ => Err(error),
             })
@@ -143,7 +144,7 @@ impl Matches {
     }
 }
 
-/// Whether the process runs this executable, or did before another took its place, as an upgrade does.
+/// Whether the process runs this executable, or an earlier file at its path, as after an upgrade.
 fn is_instance_of(pid: Pid, path: &Path) -> io::Result<bool> {
     let link = PathBuf::from(format!("/proc/{pid}/exe"));
     let target = fs::read_link(&link)?;

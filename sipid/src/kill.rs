@@ -1,4 +1,4 @@
-//! Ending the process in a pidfile, and only that one.
+//! Ends the process in a pidfile, and only that process.
 
 use std::{
     fs::{File, Metadata},
@@ -20,15 +20,17 @@ use crate::{
 };
 use coord_process::{Process, procfs};
 
-/// How long after a last KILL it is sent again, to what has appeared in the group since.
+/// How long after the last KILL it is sent again, to new members of the group.
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long a lock is waited for that is not inherited, and so should be free any moment, on the busiest machine.
+/// How long to wait for a lock that is not inherited. It should be free at any moment, even on a
+/// very busy machine.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 impl PidFile {
-    /// Ends the process in the file as the schedule says, waits until it is gone, and removes the file. True if there was
-    /// one; with no file, or none alive, there is nothing to do but to remove the file.
+    /// Ends the process in the file according to the schedule, waits until it has ended, and
+    /// removes the file. Returns true if there was a process. If there is no file, or its process
+    /// is not running, it only removes the file.
     ///
     /// After a KILL at the end of the schedule the wait has no limit.
     ///
@@ -43,15 +45,17 @@ impl PidFile {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` when the content is no PID, or is PID 1 without an identity, `EACCES` when others can have written the file, and
-    /// it does not name a process of its owner, `EPERM` without the right to signal it,
-    /// `ETIMEDOUT` when the schedule ends before the process, `EAGAIN` when what inherited the lock survives. The file stays then.
+    /// `EINVAL` when the content is not a PID, or is PID 1 without an identity; `EACCES` when
+    /// others could have written the file and it does not name a process of its owner; `EPERM`
+    /// without the right to signal the process; `ETIMEDOUT` when the schedule ends before the
+    /// process; `EAGAIN` when a process that inherited the lock survives. In these cases the file
+    /// stays.
     pub fn kill(&self, schedule: &Schedule) -> Result<bool, Error> {
         self.end(schedule, false)
             .map_err(|kind| kind.at(&self.path))
     }
 
-    /// [`kill`](Self::kill), for the whole process group that the process leads.
+    /// Like [`kill`](Self::kill), for the whole process group that the process leads.
     ///
     /// # Errors
     /// As for [`kill`](Self::kill), and `EINVAL` when the process does not lead its group.
@@ -86,8 +90,8 @@ impl PidFile {
         }
     }
 
-    /// The process to end or to signal. This very process cannot be it: a pidfile that names it is from an earlier owner of
-    /// its PID.
+    /// The process to end or to signal. It cannot be this very process: a pidfile that names us is
+    /// from an earlier owner of our PID.
     pub(crate) fn killable(&self, pid: Pid, file: &Metadata) -> Result<Option<Process>, Kind> {
         if pid == Pid::own() {
             return Ok(None);
@@ -100,8 +104,8 @@ impl PidFile {
         }
     }
 
-    /// Removes the file, unless it is another's by now. A lock that a status, a claim or another kill holds is waited for;
-    /// one that children have inherited is not.
+    /// Removes the file, unless another process has claimed it by now. Waits for a lock that a
+    /// status, a claim or another kill holds, but not for one that children have inherited.
     fn remove(&self, snapshot: &Snapshot, pid: Option<Pid>) -> Result<(), Kind> {
         let file = &snapshot.file;
         let patience = Instant::now() + LOCK_PATIENCE;
@@ -127,8 +131,8 @@ impl PidFile {
         }
     }
 
-    /// Whether the file is by now the claim of another process with the same PID. That it was written since does not tell: the
-    /// claim may have been under way when it was read.
+    /// Whether another process with the same PID has claimed the file by now. A later modification
+    /// time is not enough: the claim may have been in progress when we read the file.
     fn is_newer_claim(
         &self,
         now: &Metadata,
@@ -141,8 +145,8 @@ impl PidFile {
         Ok(matches!(self.judge(pid, now)?.0, Verdict::Runs(_)))
     }
 
-    /// Removes the file, whose lock is held, if the path still names it. The identity goes first, since a claimant may make
-    /// both anew as soon as the file is gone.
+    /// Removes the file, whose lock we hold, if the path still names it. It removes the identity
+    /// first, since a claimant may create both anew as soon as the file is gone.
     pub(crate) fn remove_locked(&self, file: &File) -> Result<(), Kind> {
         if !file::is_at(file, &self.path)? {
             return Ok(());
@@ -157,7 +161,8 @@ impl PidFile {
         Ok(())
     }
 
-    /// Where the file may not be removed: what was asked for is done when the process is gone, and an empty file says so too.
+    /// If we may not remove the file, empties it. The request is fulfilled when the process has
+    /// ended, and an empty file says that too.
     fn empty(&self, file: &File, why: &io::Error) -> Result<(), Kind> {
         let path = &self.path;
         if file.metadata().during("examine")?.len() == 0 {
@@ -193,7 +198,7 @@ fn follow(schedule: &Schedule, target: &mut Target) -> Result<(), Kind> {
         if !killed {
             return Err(Kind::StillRunning(target.pids()));
         }
-        // A member of the group may have forked just before its end.
+        // A member of the group may have forked just before it ended.
         target.send(Signal::KILL)?;
     }
     info!("gone after {:?}", started.elapsed());

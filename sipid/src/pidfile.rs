@@ -1,4 +1,4 @@
-//! The pidfile as its users see it.
+//! The public type for a pidfile.
 
 use std::{
     fs::{File, Metadata},
@@ -14,7 +14,7 @@ use crate::{
 #[cfg(feature = "health")]
 use coord_process::Process;
 
-/// A pidfile. Nothing is opened or made before a method is called.
+/// A pidfile. Nothing is opened or created before you call a method.
 ///
 /// ```
 /// use sipid::{Pid, PidFile};
@@ -36,25 +36,27 @@ pub struct PidFile {
     pub(crate) matches: Matches,
 }
 
-/// What a pidfile says, and whether it is still so.
+/// The content of a pidfile, and the state of its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PidFileStatus {
-    /// Whether there is a file.
+    /// Whether the file exists.
     pub exists: bool,
-    /// The PID in the file; none when the file is missing or empty.
+    /// The PID in the file; `None` if the file is missing or empty.
     pub pid: Option<Pid>,
-    /// Whether the process that was claimed for is alive. A zombie is not.
+    /// Whether the claimed process is alive. A zombie is not.
     pub running: bool,
-    /// Whether somebody holds the lock: a claim under way, or a command run by `claim -- CMD` or its children.
+    /// Whether somebody holds the lock: a claim in progress, or a command run by `claim -- CMD` or
+    /// its children.
     pub locked: bool,
-    /// The identity kept beside the file, where it is there and belongs to the file as it is.
+    /// The identity kept beside the file, if it exists and belongs to the file in its present
+    /// state.
     pub identity: Option<Identity>,
-    /// Why the file is not believed, where a process has its PID and others than root and the caller can have written it: it
-    /// then counts as not running.
+    /// Why the file is not trusted, if a process has its PID but others than root and the caller
+    /// can have written the file. The process then counts as not running.
     pub doubt: Option<String>,
 }
 
-/// A pidfile at one moment.
+/// The state of a pidfile at one moment.
 pub(crate) struct Snapshot {
     pub(crate) file: File,
     pub(crate) metadata: Metadata,
@@ -72,8 +74,9 @@ impl PidFile {
         }
     }
 
-    /// The mode of a file that is claimed, whatever the umask is, where 0600 is not wanted: of 0644 those bits that let others
-    /// read it, and its identity. Whoever may read it may lock it too, which keeps a claim waiting, `flock(2)`.
+    /// Sets the mode of a claimed file, whatever the umask, instead of 0600. It may add the bits of
+    /// 0644 that let others read the file and its identity. Whoever may read the file may also lock
+    /// it, which keeps a claim waiting, `flock(2)`.
     ///
     /// # Panics
     /// When others could write to a file of this mode, or its owner could not.
@@ -84,38 +87,40 @@ impl PidFile {
         self
     }
 
-    /// Takes only an instance of this executable for the process in the file: what `/proc/PID/exe` names, also after another
-    /// file took its place. For a script that is its interpreter.
+    /// Matches only a process that runs this executable, which `/proc/PID/exe` names, even if
+    /// another file has replaced it since. For a script, this is its interpreter.
     #[must_use]
     pub fn executable(mut self, path: impl Into<PathBuf>) -> Self {
         self.matches.executable = Some(path.into());
         self
     }
 
-    /// Takes only a process of this name for the one in the file: `/proc/PID/comm`, of which the kernel keeps 15 bytes.
+    /// Matches only a process with this name: `/proc/PID/comm`, of which the kernel keeps 15 bytes.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.matches.name = Some(name.into());
         self
     }
 
-    /// Takes only a process whose effective UID this is for the one in the file.
+    /// Matches only a process with this effective UID.
     #[must_use]
     pub fn user(mut self, uid: u32) -> Self {
         self.matches.user = Some(uid);
         self
     }
 
-    /// The path it was made with.
+    /// The path of the pidfile.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Says whether the process in the file runs. A missing or empty file means no, and so does one that is not believed.
+    /// Returns whether the process in the file is running. The answer is no for a missing, empty or
+    /// untrusted file.
     ///
     /// # Errors
-    /// `EINVAL` when the content is no PID or the file is no regular file, `ELOOP` for an untrusted link, and those of `open(2)`.
+    /// `EINVAL` when the content is not a PID or the file is not a regular file, `ELOOP` for an
+    /// untrusted link, and those of `open(2)`.
     pub fn status(&self) -> Result<PidFileStatus, Error> {
         self.look().map_err(|kind| kind.at(&self.path))
     }
@@ -146,7 +151,7 @@ impl PidFile {
         Ok(state)
     }
 
-    /// The watched process of a wait: the one in the file, if it runs.
+    /// The process for a wait to watch: the one in the file, if it is running.
     #[cfg(feature = "health")]
     pub(crate) fn process(&self) -> Result<Option<Process>, Error> {
         let find = || {
@@ -161,7 +166,8 @@ impl PidFile {
         find().map_err(|kind: Kind| kind.at(&self.path))
     }
 
-    /// The process that the file means, if it runs. One that the file does not prove to be the one is an error.
+    /// The process that the file means, if it is running. If the file does not prove that it is the
+    /// right one, that is an error.
     #[cfg(feature = "health")]
     pub(crate) fn believed(&self, pid: Pid, file: &Metadata) -> Result<Option<Process>, Kind> {
         match self.judge(pid, file)?.0 {
@@ -171,7 +177,7 @@ impl PidFile {
         }
     }
 
-    /// Reads the file, under a shared lock where nobody holds the exclusive one.
+    /// Reads the file, under a shared lock if nobody holds the exclusive one.
     pub(crate) fn snapshot(&self) -> Result<Option<Snapshot>, Kind> {
         let Some(file) = file::open(&self.path)? else {
             return Ok(None);

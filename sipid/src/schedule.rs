@@ -1,4 +1,4 @@
-//! The signals a kill sends, and how long it waits after each.
+//! The signals that a kill sends, and how long it waits after each.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -6,11 +6,13 @@ use coord_core::{Errno, HasErrno, duration, signal_name};
 
 use crate::Signal;
 
-/// What [`kill`](crate::PidFile::kill) does: `TERM/20/KILL` sends TERM, waits up to 20 seconds, then sends KILL.
+/// What [`kill`](crate::PidFile::kill) does: `TERM/20/KILL` sends TERM, waits up to 20 seconds,
+/// then sends KILL.
 ///
-/// It is written as for `start-stop-daemon(8)`'s `--retry`: signal names with or without `SIG` or a `-`, signal numbers
-/// with a `-`, numbers of seconds or durations such as `500ms`, joined by `/`; `forever/` repeats what comes after it.
-/// A time alone, `20`, is `TERM/20/KILL/20`.
+/// The syntax is that of `start-stop-daemon(8)`'s `--retry`: items joined by `/`. An item is a
+/// signal name with or without `SIG` or a `-`, a signal number with a `-`, or a time, in seconds or
+/// as a duration such as `500ms`. `forever/` repeats everything after it. A time alone, `20`, means
+/// `TERM/20/KILL/20`.
 ///
 /// ```
 /// let schedule: sipid::Schedule = "TERM/20/QUIT/1s/KILL".parse()?;
@@ -20,18 +22,18 @@ use crate::Signal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     steps: Vec<Step>,
-    /// The first step that is repeated for ever, where there is one.
+    /// The first step that is repeated for ever, if there is one.
     repeat_from: Option<usize>,
 }
 
-/// One thing to do.
+/// A single step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Send(Signal),
     Wait(Duration),
 }
 
-/// A text that is no schedule.
+/// A text that is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSchedule {
     text: String,
@@ -49,7 +51,8 @@ impl Schedule {
         ])
     }
 
-    /// TERM, a wait of up to `grace`, QUIT, on which many runtimes show their stacks, a second for that, then KILL.
+    /// TERM, a wait of up to `grace`, QUIT, then a second for runtimes that print their stacks on
+    /// QUIT, then KILL.
     #[must_use]
     pub fn terminate_showing_stacks(grace: Duration) -> Self {
         Self::of(vec![
@@ -68,7 +71,7 @@ impl Schedule {
         }
     }
 
-    /// The steps in order, without end where some repeat.
+    /// The steps in order, endless if some repeat.
     pub(crate) fn steps(&self) -> impl Iterator<Item = Step> {
         let repeated = self.repeat_from.map_or(&[][..], |from| &self.steps[from..]);
         self.steps.iter().chain(repeated.iter().cycle()).copied()
@@ -141,7 +144,7 @@ fn step(item: &str) -> Result<Step, String> {
         .map_err(|_| format!("{item:?} is neither a signal nor a time"))
 }
 
-/// A bare number is seconds here, as for start-stop-daemon.
+/// A bare number means seconds here, as for start-stop-daemon.
 fn wait(item: &str) -> Result<Step, String> {
     let in_seconds = item.parse::<u32>().ok().filter(|_| !item.starts_with('+'));
     let duration = match in_seconds {
@@ -169,7 +172,7 @@ impl fmt::Display for Schedule {
             match step {
                 Step::Send(signal) => {
                     let name = signal_name::name(signal.raw());
-                    // A number alone would be a time.
+                    // A number without a dash would be a time.
                     let sign = if name.starts_with(|c: char| c.is_ascii_digit()) {
                         "-"
                     } else {

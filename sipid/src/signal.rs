@@ -1,4 +1,4 @@
-//! Signalling the process in a pidfile, and only that one.
+//! Signals the process in a pidfile, and only that process.
 
 use std::{fmt, str::FromStr};
 
@@ -9,7 +9,8 @@ use nix::libc;
 
 use crate::{Error, PidFile, error::Kind};
 
-/// A signal by name, with or without `SIG`, or by number, with or without a `-` before: `HUP`, `SIGHUP`, `-HUP`, `1`, `-1`, `RTMIN+3`.
+/// A signal by name, with or without `SIG`, or by number, each with an optional `-` in front:
+/// `HUP`, `SIGHUP`, `-HUP`, `1`, `-1`, `RTMIN+3`.
 ///
 /// ```
 /// let signal: sipid::Signal = "hup".parse()?;
@@ -20,10 +21,11 @@ use crate::{Error, PidFile, error::Kind};
 pub struct Signal(i32);
 
 impl PidFile {
-    /// Sends a signal to the process in the file, after all that [`kill`](Self::kill) makes sure of.
+    /// Sends a signal to the process in the file, after the same checks as [`kill`](Self::kill).
     ///
     /// # Errors
-    /// `ESRCH` when there is no file, or the process in it does not run; those of [`kill`](Self::kill) otherwise.
+    /// `ESRCH` when there is no file, or its process is not running; otherwise those of
+    /// [`kill`](Self::kill).
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         self.send(signal).map_err(|kind| kind.at(&self.path))
     }

@@ -1,4 +1,4 @@
-//! What a kill ends: one process, or the process group it leads.
+//! What a kill ends: one process, or the process group that it leads.
 
 use std::time::Instant;
 
@@ -29,7 +29,8 @@ impl Target {
         })
     }
 
-    /// Sends the signal to whatever is left, and CONT to what is stopped, which would not see it otherwise.
+    /// Sends the signal to all processes that are left, and CONT to stopped ones, which would not
+    /// handle it otherwise.
     pub(crate) fn send(&mut self, signal: Signal) -> Result<(), Kind> {
         self.find_members()?;
         for process in &self.processes {
@@ -46,7 +47,7 @@ impl Target {
         Ok(())
     }
 
-    /// Waits until all is gone, or until the deadline. True if all is gone.
+    /// Waits until all processes have ended, or until the deadline. Returns true if all have ended.
     pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, Kind> {
         loop {
             if !self.processes.iter().all(|process| process.wait(deadline)) {
@@ -59,7 +60,7 @@ impl Target {
         }
     }
 
-    /// The PIDs of what is left.
+    /// The PIDs of the processes that are left.
     pub(crate) fn pids(&self) -> Vec<Pid> {
         self.processes
             .iter()
@@ -68,8 +69,8 @@ impl Target {
             .collect()
     }
 
-    /// Looks for members of the group that were not known. While one of those known lives, the group's number is not
-    /// reused; after that, by a new group only once the kernel has been through all other numbers.
+    /// Finds new members of the group. While a known member is alive, the group's number is not
+    /// reused. After that, a new group gets it only once the kernel has used all other numbers.
     fn find_members(&mut self) -> Result<(), Kind> {
         if !self.group {
             return Ok(());
@@ -81,7 +82,7 @@ impl Target {
         for pid in procfs::processes().filter(|&pid| is_member(pid)) {
             let known = self.processes.iter().any(|process| process.pid() == pid);
             let process = Process::find(pid).during("look for the process of")?;
-            // Looked at again: the handle may be to a later process with the PID.
+            // Checked again: the handle may belong to a later process with the PID.
             found.extend(process.filter(|process| !known && is_member(process.pid())));
         }
         self.processes.extend(found);

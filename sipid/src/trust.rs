@@ -1,4 +1,4 @@
-//! Who can have written a pidfile, and so whose word it is.
+//! Who can have written a pidfile, and so whether it can be trusted.
 
 use std::{
     collections::VecDeque,
@@ -14,14 +14,14 @@ use nix::libc;
 
 use crate::users;
 
-/// As many symbolic links as the kernel follows in one path, `path_resolution(7)`.
+/// The number of symbolic links that the kernel follows in one path, `path_resolution(7)`.
 const MOST_LINKS: usize = 40;
 
-/// Whoever, besides root and the caller, can have written a file or put another in its place.
+/// Who, besides root and the caller, can have written a file or replaced it.
 #[derive(Debug)]
 pub(crate) enum Writers {
     Nobody,
-    /// The file's owner, and nobody else.
+    /// Only the file's owner.
     Owner(u32),
     Others(Doubt),
 }
@@ -29,23 +29,24 @@ pub(crate) enum Writers {
 /// Why a file proves nothing about the process that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Doubt {
-    /// Others may write to this file or directory, whose mode this is.
+    /// Others may write to this file or directory, which has this mode.
     Writable(PathBuf, u32),
     /// This user owns a directory or a link, and can replace what it leads to.
     Owned(PathBuf, u32),
     /// The file has another name too, and anybody may have given it this one.
     Linked,
-    /// The file is this user's, and the process is not.
+    /// The file is this user's, but the process is not.
     NotTheOwners(u32),
-    /// The file is this user's, and `/proc` does not tell whose the process is.
+    /// The file is this user's, and `/proc` does not show whose the process is.
     UnknownOwner(u32),
 }
 
-/// Says who can have written the file that was opened at this path.
+/// Determines who can have written the file that was opened at this path.
 pub(crate) fn writers(path: &Path, file: &Metadata) -> io::Result<Writers> {
     let way = way_to(path)?;
     let owner = file.uid();
-    // Where a user namespace has no number for the real root, its directories seem to be nobody's, as `/` does.
+    // In a user namespace without a number for the real root, root's directories, such as `/`, seem
+    // to be nobody's.
     let root = way[0].1.uid();
     let last = way.iter().rposition(|(_, found)| found.is_dir());
     for (index, (path, found)) in way.iter().enumerate() {
@@ -82,15 +83,17 @@ fn is_ours(user: u32) -> bool {
     user == 0 || user == nix::unistd::geteuid().as_raw()
 }
 
-/// Whether anybody but root, the caller and this owner may write: all may, or a group with somebody else in it. The mode tells
-/// of access control lists as well, whose mask it shows as the group's, `acl(5)`.
+/// Whether anybody except root, the caller and this owner may write: everybody, or a group with
+/// other members. The mode also covers access control lists: it shows their mask as the group's
+/// bits, `acl(5)`.
 fn others_may_write(found: &Metadata, owner: u32) -> bool {
     let of_group = found.mode() & 0o020 != 0;
     let is_known = |user| is_ours(user) || user == owner;
     found.mode() & 0o002 != 0 || of_group && !users::are_all(found.gid(), is_known)
 }
 
-/// The directories in which the names of a path are looked up, from `/` on, and the symbolic links on the way.
+/// The directories in which the names of a path are looked up, starting at `/`, and the symbolic
+/// links on the way.
 fn way_to(path: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
     let mut at = PathBuf::from("/");
     let mut way = vec![(at.clone(), fs::symlink_metadata(&at)?)];

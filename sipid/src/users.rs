@@ -1,12 +1,12 @@
-//! Users and groups as `/etc/passwd` and `/etc/group` have them, `passwd(5)`, `group(5)`.
+//! Users and groups from `/etc/passwd` and `/etc/group`, `passwd(5)`, `group(5)`.
 
 use std::fs;
 
-/// The group of root, which is not root's alone: containers give it to users of any number.
+/// Root's group. Others have it too: containers give it to users with any UID.
 const ROOTS_GROUP: u32 = 0;
 
-/// Whether each member of the group is known to be one of these, as in a group of a user's own. A group of which the files
-/// say nothing may have any members.
+/// Whether each member of the group is known to be one of these, as in a user's private group. A
+/// group that the files do not contain may have any members.
 pub(crate) fn are_all(group: u32, is_one: impl Fn(u32) -> bool) -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     group != ROOTS_GROUP
@@ -14,7 +14,7 @@ pub(crate) fn are_all(group: u32, is_one: impl Fn(u32) -> bool) -> bool {
             .is_some_and(|members| !members.is_empty() && members.into_iter().all(is_one))
 }
 
-/// Those who have the group as their first one, and those who are listed in it. None when one of these is unknown.
+/// The users with this primary group, and those listed in it. `None` if one of them is unknown.
 fn members(group: u32, passwd: &str, groups: &str) -> Option<Vec<u32>> {
     let number = |field: Option<&&str>| field.and_then(|field| field.parse::<u32>().ok());
     let users: Vec<Vec<&str>> = passwd

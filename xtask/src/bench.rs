@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what the tools cost. This builds what is measured; the package `bench` does
-//! the rest.
+//! `cargo xtask bench`: what the tools cost. This builds the programs to measure; the package
+//! `bench` does the rest.
 
 use std::{path::PathBuf, process::Command};
 
@@ -41,7 +41,7 @@ impl Bench {
         }
     }
 
-    /// In namespaces of its own: no process outlives it.
+    /// Measures in its own namespaces, so no process outlives it.
     fn measure(&self) -> Result {
         let linked = target::build_static(&target::smallest()?, &TOOLS)?;
         let mut dynamic = process::cargo(["build", "--release", "--locked"]);
@@ -55,7 +55,7 @@ impl Bench {
         }
         bench
             .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            // The first process of a namespace waits for those that lost their parent.
+            // The first process of a namespace waits for processes that lost their parent.
             .args(["sh", "-c", "\"$@\"; exit $?", "sh"])
             .arg(program()?)
             .arg("measure")
@@ -80,7 +80,7 @@ impl Bench {
     }
 }
 
-/// What was measured, on which machine.
+/// The measured results, with the machine.
 fn results() -> PathBuf {
     process::root().join("dev/bench/results.json")
 }
@@ -94,10 +94,10 @@ fn render() -> Result {
     process::run(&mut render)
 }
 
-/// Of the static binaries: they depend on no library of the machine.
+/// Counts for the static binaries, which depend on no library of the machine.
 pub(crate) fn instructions(write: bool) -> Result {
     let binaries = target::build_static(&target::smallest()?, &TOOLS)?;
-    // With the features of the whole workspace, as for its tests: nothing is built twice.
+    // With the features of the whole workspace, as for its tests, so nothing is built twice.
     let build = [
         "build",
         "--workspace",
@@ -115,7 +115,7 @@ pub(crate) fn instructions(write: bool) -> Result {
     process::run(&mut count)
 }
 
-/// Optimised, as the part of it is that holds locks; in a way that is quick to build.
+/// Optimised, because one part of it holds locks, but in a way that builds quickly.
 fn program() -> Result<PathBuf> {
     let directory = process::target().join("bench");
     let mut build = process::cargo(["build", "--release", "--locked", "--package=bench"]);

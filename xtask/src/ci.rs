@@ -102,7 +102,7 @@ impl Step {
     }
 }
 
-/// Clippy's `incompatible_msrv` looks at our own code; this looks at everybody else's.
+/// Clippy's `incompatible_msrv` checks our own code; this checks everybody else's.
 fn msrv() -> Result {
     let metadata = metadata()?;
     let packages = metadata["packages"]
@@ -134,7 +134,7 @@ fn msrv() -> Result {
     }
 }
 
-/// `1.89` and `1.89.0` are the same, and missing parts are zero.
+/// `1.89` and `1.89.0` are equal: missing parts are zero.
 fn version(text: &str) -> Vec<u32> {
     let mut parts: Vec<u32> = text
         .split('.')
@@ -155,7 +155,7 @@ fn light() -> Result {
     check_library("sipid", binary.len())
 }
 
-/// A library user gets no command line, no HTTP and no TLS, and no more crates than that.
+/// Checks that a library user gets no command line, no HTTP, no TLS, and at most `most` crates.
 fn check_library(package: &str, most: usize) -> Result {
     const HEAVY: [&str; 4] = ["clap", "env_logger", "http", "rustls"];
     let library = crates_of(package, &["--no-default-features"])?;
@@ -183,7 +183,7 @@ fn check_library(package: &str, most: usize) -> Result {
     process::run(&mut cargo(check))
 }
 
-/// The names of the crates that a package is built from, itself included.
+/// The names of the crates that a package is built from, including its own.
 fn crates_of(package: &str, more: &[&str]) -> Result<Vec<String>> {
     let tree = [
         "tree",
@@ -205,7 +205,7 @@ fn crates_of(package: &str, more: &[&str]) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Links glibc statically, and musl where that target is installed.
+/// Links glibc statically, and musl if that target is installed.
 fn static_binaries() -> Result {
     let targets = [Some(target::host()?), target::installed_musl()?];
     for target in targets.into_iter().flatten() {
@@ -242,7 +242,7 @@ fn musl() -> Result {
     process::run(
         process::cargo_test()
             .args(["--workspace", "--target", &target])
-            // What runs on the machine where they are built, and not where the tools do.
+            // These run on the build machine, not where the tools run.
             .args([
                 "--exclude",
                 "xtask",
@@ -261,7 +261,7 @@ fn musl() -> Result {
     )
 }
 
-/// What a `FROM scratch` image does: nothing is there but the binary.
+/// Runs the binary as a `FROM scratch` image does: nothing else is there.
 fn run_in_empty_root(binary: &Path, arguments: &[&str]) -> Result {
     let root = tempfile::tempdir()?;
     fs::copy(binary, root.path().join("tool"))?;
@@ -279,7 +279,7 @@ fn deny() -> Result {
     }
     let check = ["check", "--hide-inclusion-graph"];
     process::run(deny(&check).args(["licenses", "bans", "sources"]))?;
-    // A machine that reaches the registry may not reach what else there is.
+    // A machine that reaches the registry may not reach the advisory database.
     let mut fetch = deny(&["fetch", "db"]);
     fetch.env("GIT_HTTP_LOW_SPEED_LIMIT", "1000");
     if let Err(error) = process::output(fetch.env("GIT_HTTP_LOW_SPEED_TIME", "30")) {
@@ -323,14 +323,15 @@ fn package() -> Result {
 fn published() -> Result<Vec<String>> {
     let metadata = metadata()?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    // Of one with `publish = false` this is an empty list.
+    // For a package with `publish = false` this is an empty list.
     let published = packages.filter(|it| it["source"].is_null() && it["publish"].is_null());
     let names = published.filter_map(|it| it["name"].as_str().map(str::to_owned));
     Ok(names.collect())
 }
 
-/// Cargo hands the new packages to each other as a local registry. It unpacks a crate of a registry below its home, once for each
-/// version: where an earlier run has done so, this one would build with that one's sources.
+/// Removes unpacked sources of our own packages. Cargo hands the new packages to each other as a
+/// local registry, and unpacks each version of a crate only once, below its home. If an earlier run
+/// has done so, this run would build with the old sources.
 fn forget_unpacked() -> Result {
     let metadata = metadata()?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
@@ -346,7 +347,7 @@ fn forget_unpacked() -> Result {
     };
     for registry in registries {
         let registry = registry?;
-        // The others' names begin with a host.
+        // The other registries' names begin with a host.
         if registry.file_name().as_encoded_bytes().starts_with(b"-") {
             for unpacked in own.iter().map(|name| registry.path().join(name)) {
                 if unpacked.exists() {

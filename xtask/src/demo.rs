@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: each tool at work on this machine, in a directory that is removed
+//! `cargo xtask demo`: shows each tool at work on this machine, in a directory that is removed
 //! afterwards.
 
 mod cmlock;
@@ -15,7 +15,7 @@ use crate::{
     tools::TOOLS,
 };
 
-/// cmlock is shown where a cluster is up (`cargo xtask kube up`), or is to be started for it.
+/// Shows cmlock only if a cluster is up (`cargo xtask kube up`), or `start` asks for one.
 pub(crate) fn run(start: bool) -> Result {
     println!(
         "This builds the five tools, not optimised, which takes a minute or two the first time.\n\

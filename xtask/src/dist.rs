@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: what a release is made of.
+//! `cargo xtask dist`: builds the parts of a release.
 
 mod archive;
 mod check;
@@ -48,7 +48,7 @@ pub(crate) struct Packages {
     quick: bool,
 }
 
-/// What Linux users get, on each machine.
+/// The targets for Linux users, by machine.
 pub(crate) const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
 impl Dist {
@@ -70,12 +70,12 @@ impl Dist {
     }
 }
 
-/// Where all of it is written.
+/// The output directory.
 pub(crate) fn place() -> PathBuf {
     process::target().join("dist")
 }
 
-/// The tests that compare them write them, too: what is tested and what is written cannot differ.
+/// The tests that compare the documents also write them, so both always agree.
 fn docs() -> Result {
     let mut test = cargo(["test", "--all-features", "--locked", "--quiet"]);
     for tool in TOOLS {
@@ -85,7 +85,8 @@ fn docs() -> Result {
     process::run(test.args(only).env("COORD_WRITE_DOCS", "1"))
 }
 
-/// Makes the directory anew, with everything for these targets, and archives of what is built.
+/// Creates the directory anew, with everything for these targets, and archives of binaries that
+/// were built elsewhere.
 fn packages_for(targets: &[(&str, Effort)], built_elsewhere: &[String]) -> Result {
     for (target, _) in targets {
         if !target::is_installed(target)? {
@@ -110,7 +111,7 @@ fn packages_for(targets: &[(&str, Effort)], built_elsewhere: &[String]) -> Resul
     }
     for target in built_elsewhere {
         let binaries = process::target().join(target).join("release");
-        // Not every tool is for every system.
+        // Not every tool supports every system.
         let is_there = |product: &&Product| binaries.join(product.tool.binary).exists();
         let mut there = products.iter().filter(is_there).peekable();
         if there.peek().is_none() {
@@ -124,7 +125,7 @@ fn packages_for(targets: &[(&str, Effort)], built_elsewhere: &[String]) -> Resul
     manifests::write()
 }
 
-/// The archive, and the SBOM (`CycloneDX` 1.5) of its binary.
+/// Writes the archive, and the SBOM (`CycloneDX` 1.5) of its binary.
 fn pack(product: &Product, target: &str, binaries: &Path, epoch: u64) -> Result {
     let stem = product.stem(target);
     let sbom = sbom::of(product, target, epoch)?;
@@ -150,7 +151,7 @@ fn pack(product: &Product, target: &str, binaries: &Path, epoch: u64) -> Result 
     Ok(fs::write(place().join(name), archive::gzip(&tar)?)?)
 }
 
-/// `[package.metadata.deb]` of the tool says what is in it.
+/// Builds the Debian package, which `[package.metadata.deb]` of the tool describes.
 fn debian(tool: Tool, target: &str, epoch: u64) -> Result {
     let deb = |arguments: &[&str]| {
         let mut deb = cargo(["deb"]);
@@ -162,7 +163,8 @@ fn debian(tool: Tool, target: &str, epoch: u64) -> Result {
     }
     let mut pack = deb(&["--quiet", "--no-build", "--no-strip", "--locked"]);
     pack.args(["--package", tool.package, "--target", target]);
-    // Its version is ours: these packages and their changelog are made nowhere else.
+    // The package has our version and no revision: these packages and their changelog are made only
+    // here.
     pack.args(["--deb-revision", "", "--output"]).arg(place());
     process::run(pack.env("SOURCE_DATE_EPOCH", epoch.to_string()))
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask e2e`: the tools in real Pods. This builds what is needed; the package `e2e` does the rest.
+//! `cargo xtask e2e`: runs the tools in real Pods. This builds what is needed; the package `e2e`
+//! does the rest.
 
 use std::{os::unix::process::CommandExt, process::Command};
 
@@ -25,7 +26,7 @@ pub(crate) struct E2e {
     only: Vec<String>,
 }
 
-/// What must be on the PATH, and where it comes from.
+/// The programs that must be on the PATH, and where to get them.
 const PROGRAMS: [(&str, &str); 4] = [
     (
         "docker",
@@ -49,7 +50,7 @@ impl E2e {
             |tool: &Tool| self.only.is_empty() || self.only.iter().any(|only| only == tool.package);
         let tools: Vec<Tool> = TOOLS.into_iter().filter(wanted).collect();
         let binaries = target::build_static(&target::smallest()?, &tools)?;
-        // With the features of the whole workspace, as for its tests: nothing is built twice.
+        // With the features of the whole workspace, as for its tests, so nothing is built twice.
         let build = [
             "build",
             "--workspace",
@@ -70,7 +71,7 @@ impl E2e {
         if self.keep {
             e2e.arg("--keep");
         }
-        // It takes our place, so that signals reach it.
+        // It replaces this process, so that signals reach it.
         Err(e2e.exec().into())
     }
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask explore`: the lease engine and both locks, in every history up to a number of
-//! steps.
+//! `cargo xtask explore`: runs the lease engine and both locks through every history up to a number
+//! of steps.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: what must hold for all bytes that others write.
+//! `cargo xtask fuzz`: checks what must hold for all bytes that others can write.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::{Result, process};
 
-/// A package outside of the workspace: nothing else is to be built with libFuzzer.
+/// A package outside of the workspace, so that nothing else is built with libFuzzer.
 const LIBFUZZER: &str = "dev/fuzz/libfuzzer";
 
 #[derive(Args)]
@@ -69,7 +69,7 @@ fn has_libfuzzer() -> bool {
     version.is_ok_and(|status| status.success())
 }
 
-/// The driver that needs nothing else.
+/// The driver for the stable compiler, which needs nothing else.
 fn stable(arguments: &[&str]) -> Command {
     let run = ["run", "--quiet", "--locked", "--package", "fuzz", "--"];
     let mut cargo = process::cargo(run);
@@ -77,12 +77,12 @@ fn stable(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Where libFuzzer keeps what reaches something new: it begins with what is committed, and goes on
-/// with what it found before.
+/// The directory where libFuzzer keeps inputs that reach new code. It begins with the committed
+/// ones, and continues with those that it found before.
 fn corpus() -> Result<PathBuf> {
     let corpus = process::target().join("fuzz/corpus");
     process::run(stable(&["--corpus"]).arg(&corpus))?;
-    // The same versions of everything as in the workspace, and what libFuzzer needs beside them.
+    // All dependencies have the workspace's versions, plus those that libFuzzer needs.
     let lock = Path::new(LIBFUZZER).join("Cargo.lock");
     fs::copy(
         process::root().join("Cargo.lock"),
@@ -91,7 +91,7 @@ fn corpus() -> Result<PathBuf> {
     Ok(corpus)
 }
 
-/// Without a sanitizer: what reads foreign bytes is safe Rust, and it runs on every compiler then.
+/// Without a sanitizer: the parsers are safe Rust, and this way it runs on every compiler.
 fn by_libfuzzer(target: &str, corpus: &Path, seconds: u64) -> Result {
     let run = [
         "fuzz",

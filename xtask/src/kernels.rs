@@ -1,5 +1,5 @@
-//! `cargo xtask kernels`: the process tools on older kernels, in a virtual machine. The package
-//! `kernels` is its first program, and plays the scenarios.
+//! `cargo xtask kernels`: tests the process tools on older kernels, in a virtual machine. The
+//! package `kernels` is its first program, and plays the scenarios.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,13 +17,13 @@ use crate::{Result, process, target, tools};
 mod debian;
 mod initramfs;
 
-/// Longer than it takes on a busy machine, where the processor is emulated.
+/// Longer than a run takes on a busy machine with an emulated processor.
 const BOUND: Duration = Duration::from_secs(15 * 60);
 
-/// What is played there: all but the one that needs a cluster.
+/// The tools that are played there: all except the one that needs a cluster.
 const TOOLS: [&str; 4] = ["lockpipe", "exitdir", "sipid", "lockheed"];
 
-/// What must be on the PATH, and where Debian has it.
+/// The programs that must be on the PATH, and their Debian packages.
 const PROGRAMS: [(&str, &str); 3] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("mkfs.ext4", "e2fsprogs"),
@@ -45,11 +45,11 @@ pub(crate) struct Kernels {
     only: String,
 }
 
-/// What is booted.
+/// A kernel to boot.
 struct Kernel {
     name: String,
     image: PathBuf,
-    /// Its module for overlayfs, unless it is built in.
+    /// Its overlayfs module, unless it is built in.
     overlay: Option<PathBuf>,
 }
 
@@ -67,8 +67,9 @@ impl Kernels {
     }
 }
 
-/// For CI, with the static binaries that it has built, and on one file system, since three take three
-/// times as long: says so, and passes, where a program is missing or the kernels cannot be fetched.
+/// For CI: uses the static binaries that CI has built, and only one file system, since three take
+/// three times as long. If a program is missing or the kernels cannot be fetched, it says so and
+/// passes.
 pub(crate) fn for_ci() -> Result {
     let place = place()?;
     if let Err(error) = missing().and_then(|()| debian::reach(&place)) {
@@ -79,7 +80,7 @@ pub(crate) fn for_ci() -> Result {
     play(&debian::kernels(&place)?, &binaries, "tmpfs/")
 }
 
-/// Where all of it is kept.
+/// The directory for everything.
 fn place() -> Result<PathBuf> {
     let place = process::target().join("kernels");
     fs::create_dir_all(&place)?;
@@ -93,20 +94,21 @@ fn missing() -> Result {
     Ok(())
 }
 
-/// A user's PATH need not have the administrator's programs.
+/// A user's PATH may lack the administrator's programs.
 fn found(program: &str) -> Option<PathBuf> {
     let administrators = || Some(Path::new("/usr/sbin").join(program)).filter(|it| it.is_file());
     process::on_path(program).or_else(administrators)
 }
 
-/// No library will be there.
+/// The virtual machine has no libraries.
 fn target() -> Result<String> {
     let target = target::installed_musl()?.filter(|target| target.starts_with("x86_64-"));
     Ok(target
         .ok_or("needs the Rust target x86_64-unknown-linux-musl (rustup target add), on x86-64")?)
 }
 
-/// Quick to build. What is not optimised at all takes several times as long on an emulated processor.
+/// A profile that builds quickly. Code without any optimisation takes several times as long on an
+/// emulated processor.
 fn build() -> Result<PathBuf> {
     let target = target()?;
     let mut build = process::cargo(["build", "--profile", "sim", "--locked", "--target", &target]);
@@ -121,7 +123,7 @@ fn build() -> Result<PathBuf> {
     Ok(process::target().join(target).join("sim"))
 }
 
-/// On all kernels at once: most of the time somebody waits for something.
+/// Plays on all kernels at once, since most of the time is waiting.
 fn play(kernels: &[Kernel], binaries: &Path, only: &str) -> Result {
     missing()?;
     let list = binaries.join("kernels");
@@ -160,7 +162,7 @@ impl Kernel {
         }
     }
 
-    /// What is wrong with it.
+    /// Returns what is wrong with this kernel's run.
     fn play(
         &self,
         names: &str,
@@ -185,7 +187,7 @@ impl Kernel {
             .collect())
     }
 
-    /// Boots it, and waits until it powers off: what the scenarios have said.
+    /// Boots it, and waits until it powers off. Returns the scenarios' output.
     fn boot(&self, binaries: &Path, place: &Path, only: &str) -> Result<String> {
         if place.exists() {
             fs::remove_dir_all(place)?;
@@ -207,7 +209,8 @@ impl Kernel {
             .arg(&self.image)
             .arg("-initrd")
             .arg(&initramfs)
-            // What follows the dashes is for the first program. A panic reboots, which ends it all.
+            // The arguments after the dashes are for the first program. A panic reboots, which ends
+            // the virtual machine.
             .arg("-append")
             .arg(format!(
                 "console=ttyS0 quiet panic=-1 -- boot --results /dev/ttyS1 --only={only}"
@@ -247,7 +250,7 @@ impl Kernel {
     }
 }
 
-/// What is wrong: who has failed, and who has said nothing.
+/// What is wrong: the scenarios that failed, and those without a result.
 fn judge(names: &str, results: &str) -> Vec<String> {
     let mut ok = BTreeSet::new();
     let mut failed = BTreeMap::new();
@@ -283,7 +286,7 @@ mod tests {
             judged("ok ext4/tool/one (0.1 s)\nFAILED ext4/tool/two: it ends: 1\nend\n"),
             ["ext4/tool/two: it ends: 1"]
         );
-        // A kernel that stops, and a name that another one's begins with.
+        // A kernel that stops, and a name that is the start of another one.
         assert_eq!(
             judged("ok ext4/tool/one (0.1 s)\nok ext4/tool/tw"),
             ["ext4/tool/two: it said nothing"]

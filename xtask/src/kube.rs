@@ -1,4 +1,5 @@
-//! `cargo xtask kube`: a real etcd and kube-apiserver on loopback, for tests and for trying things out.
+//! `cargo xtask kube`: runs a real etcd and kube-apiserver on loopback, for tests and for trying
+//! things out.
 
 mod build;
 
@@ -37,7 +38,7 @@ impl Kube {
     }
 }
 
-/// A cluster that is gone when this is dropped, and when this process ends in any other way.
+/// A cluster that is removed when this is dropped, and when this process ends in any other way.
 pub(crate) struct OfTests {
     cluster: Cluster,
     binaries: Binaries,
@@ -45,14 +46,14 @@ pub(crate) struct OfTests {
 
 /// A cluster for the demo, or for the pages.
 pub(crate) struct AtHand {
-    /// It is gone with this value, if it was started for it.
+    /// The cluster that was started for this value, if any; it ends with it.
     _started: Option<OfTests>,
-    /// By which programs find it.
+    /// The environment variables by which programs find it.
     pub(crate) environment: Vec<(&'static str, PathBuf)>,
     pub(crate) kubectl: PathBuf,
 }
 
-/// The cluster that is up; else one of the caller's own, if it is to be started.
+/// The cluster that is up; otherwise a new one for the caller, if `start` is set.
 pub(crate) fn at_hand(start: bool) -> Result<Option<AtHand>> {
     let directory = place().join("up");
     if !start && !Cluster::is_up(&directory)? {
@@ -90,28 +91,28 @@ pub(crate) fn of_tests() -> Result<OfTests> {
     Ok(OfTests { cluster, binaries })
 }
 
-/// Whether there is a Go that builds what tests need.
+/// Whether there is a Go that can build what tests need.
 pub(crate) fn has_go() -> bool {
     build::check_go().is_ok()
 }
 
-/// What the tests find the program by that elects a leader.
+/// The variable by which the tests find the program that elects a leader.
 pub(crate) fn leader() -> Result<(&'static str, PathBuf)> {
     Ok(("TESTKIT_LEADER", build::leader(&place())?))
 }
 
-/// The program that judges the histories of locks.
+/// The program that checks the histories of locks.
 pub(crate) fn checker() -> Result<PathBuf> {
     build::checker(&place())
 }
 
-/// The directory of etcd, kube-apiserver and kubectl; none where each is found in `PATH`.
+/// The directory of etcd, kube-apiserver and kubectl; `None` if all are found in `PATH`.
 pub(crate) fn assets() -> Result<Option<PathBuf>> {
     Ok(binaries()?.directory().map(Path::to_owned))
 }
 
 impl OfTests {
-    /// What the tests find it by.
+    /// The environment variables by which the tests find it.
     pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         environment(self.cluster.directory(), &self.binaries)
     }
@@ -129,7 +130,7 @@ impl Drop for OfTests {
     }
 }
 
-/// How the directories of test runs begin; the PID of the run follows.
+/// The start of the names of test runs' directories; the PID of the run follows.
 const TESTS: &str = "tests-";
 
 fn up(directory: &Path) -> Result {
@@ -165,14 +166,14 @@ fn environment(directory: &Path, binaries: &Binaries) -> Vec<(&'static str, Path
         ("KUBECONFIG", directory.join("admin.kubeconfig")),
         (cluster::DIRECTORY, directory.to_owned()),
     ];
-    // For tests that start a cluster of their own, to make it fail.
+    // For tests that start their own cluster, to make it fail.
     if let Some(assets) = binaries.directory() {
         environment.push(("KUBEBUILDER_ASSETS", assets.to_owned()));
     }
     environment
 }
 
-/// Installed ones, else those that we build.
+/// Installed binaries, otherwise those that we build.
 fn binaries() -> Result<Binaries> {
     Binaries::installed().map_or_else(|| build::binaries(&place()), Ok)
 }
@@ -181,7 +182,7 @@ fn place() -> PathBuf {
     process::target().join("kube")
 }
 
-/// Keeps other runs of this task out until it is dropped.
+/// Keeps other runs of this task out until the file is dropped.
 fn alone() -> Result<File> {
     fs::create_dir_all(place())?;
     let lock = File::create(place().join("lock"))?;
@@ -189,7 +190,7 @@ fn alone() -> Result<File> {
     Ok(lock)
 }
 
-/// Removes what test runs have left that could not clean up. Their servers are gone with them.
+/// Removes directories of test runs that could not clean up. Their servers have ended with them.
 fn remove_abandoned() -> Result {
     for entry in fs::read_dir(place())? {
         let path = entry?.path();

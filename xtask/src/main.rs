@@ -77,7 +77,7 @@ enum Xtask {
     },
 }
 
-/// Why a task stopped, for people.
+/// Why a task stopped, in words.
 type Error = apiserver::Error;
 type Result<T = ()> = std::result::Result<T, Error>;
 

@@ -1,6 +1,6 @@
-//! What the READMEs and the pages of `docs` show of the tools is what they do: their `console`
-//! blocks are run, each in a shell and a directory of its own, and what the commands print is
-//! compared. `…` stands for any text, and what is printed in the background is not looked at.
+//! Checks that the READMEs and the pages of `docs` show what the tools really do. It runs their
+//! `console` blocks, each in its own shell and directory, and compares the output of the commands.
+//! `…` stands for any text; output in the background is ignored.
 
 mod block;
 
@@ -28,15 +28,15 @@ use nix::{
 use self::block::{Block, Step, blocks};
 use crate::{Result, kube::AtHand, process, tools::TOOLS};
 
-/// One that waits for more than a moment is stuck.
+/// A block that runs longer is stuck.
 const SECONDS: &str = "60";
 
-/// How long what a block has left in the background may take to end.
+/// How long a block's background processes may take to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// With the tools that are built. Blocks that need a cluster are run if there is one.
+/// Runs the blocks with the tools that are built. Blocks that need a cluster run if there is one.
 pub(crate) fn check(cluster: Option<&AtHand>) -> Result {
-    // What a block leaves in the background becomes our child when its shell is gone.
+    // Processes that a block leaves in the background become our children when its shell ends.
     prctl::set_child_subreaper(true)?;
     let mut left_out = 0;
     for page in pages()? {
@@ -102,12 +102,12 @@ fn play(block: &Block, cluster: Option<&AtHand>) -> Result {
     }
 }
 
-/// Runs a script, and ends what it has left in the background.
+/// Runs a script, and ends the processes that it leaves in the background.
 fn run(script: &str, place: &Path, cluster: Option<&AtHand>) -> Result<ExitStatus> {
     let directory = place.join("directory");
     fs::create_dir(&directory)?;
     let mut shell = Command::new("timeout");
-    // What the reader's own environment may say.
+    // Removes settings from the reader's own environment.
     for name in ["EXIT_DIR", "LOCKHEED_STORE", "LOCKPIPE_PATH", "KUBECONFIG"] {
         shell.env_remove(name);
     }
@@ -124,18 +124,18 @@ fn run(script: &str, place: &Path, cluster: Option<&AtHand>) -> Result<ExitStatu
         .current_dir(&directory)
         .stdin(Stdio::null())
         .spawn()?;
-    // timeout(1) has a process group of its own, with all that the shell starts. Until it is reaped
-    // no other group has that number.
+    // timeout(1) has its own process group, with everything that the shell starts. Until it is
+    // reaped, no other group has that number.
     let group = Pid::from_raw(child.id().try_into()?);
     waitid(Id::Pid(group), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
-    // The group may be gone by then.
+    // The group may have ended by then.
     let _ = killpg(group, Signal::SIGTERM);
     let status = child.wait()?;
     reap(group);
     Ok(status)
 }
 
-/// The tools first, then kubectl.
+/// The PATH: the tools first, then kubectl.
 fn path(cluster: Option<&AtHand>) -> OsString {
     let mut path = process::target().join("debug").into_os_string();
     for more in [
@@ -148,7 +148,8 @@ fn path(cluster: Option<&AtHand>) -> OsString {
     path
 }
 
-/// Waits for the end of a group whose first process is gone, and kills it when that takes long.
+/// Waits for the end of a group whose first process has ended, and kills the group when that takes
+/// long.
 fn reap(group: Pid) {
     let of_group = Pid::from_raw(-group.as_raw());
     let started = Instant::now();
@@ -181,7 +182,7 @@ mod tests {
         assert!(error.is_err());
     }
 
-    /// Also one that is slow to end, or deaf to TERM.
+    /// Also a process that is slow to end, or ignores TERM.
     #[test]
     fn a_block_that_fails_leaves_nothing_running() {
         let place = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! `cargo xtask pictures`: the pictures of `docs/pictures`, drawn from the text beside them
-//! (<https://pikchr.org>), and the recording of the demo.
+//! `cargo xtask pictures`: draws the pictures of `docs/pictures` from the text beside them
+//! (<https://pikchr.org>), and records the demo.
 
 mod recording;
 
@@ -47,7 +47,7 @@ fn sources() -> Result<Vec<PathBuf>> {
     Ok(sources)
 }
 
-/// The picture, on white, since its lines are black.
+/// The picture on a white background, since its lines are black.
 fn drawn(source: &Path) -> Result<String> {
     let text = fs::read_to_string(source)?;
     let svg = Pikchr::render(&text, None, PikchrFlags::default())

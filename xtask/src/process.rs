@@ -1,4 +1,4 @@
-//! Starting other programs, cargo above all.
+//! Starts other programs, above all cargo.
 
 use std::{
     env,
@@ -24,8 +24,9 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> C
     command
 }
 
-/// The tests of all features, which count on INT and QUIT: `.ci/run &` in a script shall pass too. One crate's failure hides no other's.
-/// Most tests wait for something: twice as many as there are processors keep those busy.
+/// The tests with all features. They rely on INT and QUIT, and must also pass under `.ci/run &` in
+/// a script. A failure in one crate does not hide another's. Most tests wait for something, so
+/// twice as many threads as processors keep those busy.
 pub(crate) fn cargo_test() -> Command {
     let mut command = cargo(["test", "--all-features", "--locked", "--no-fail-fast"]);
     let threads = thread::available_parallelism().map_or(2, |processors| 2 * processors.get());
@@ -36,20 +37,20 @@ pub(crate) fn cargo_test() -> Command {
     command
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's output directory.
 pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |target| root().join(target))
 }
 
-/// Where cargo keeps what it fetched.
+/// Cargo's home, where it keeps downloads.
 pub(crate) fn cargo_home() -> Result<PathBuf> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     home.or_else(|| Some(env::home_dir()?.join(".cargo")))
         .ok_or_else(|| "neither CARGO_HOME nor HOME is set".into())
 }
 
-/// Where the PATH has a program.
+/// The path of a program in the PATH.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -57,7 +58,7 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Fails if one of these programs is not there, each with where it comes from.
+/// Fails if one of these programs is missing, and says where to get it.
 pub(crate) fn check_programs(programs: &[(&str, &str)]) -> Result {
     let missing: Vec<&str> = programs
         .iter()
@@ -69,14 +70,14 @@ pub(crate) fn check_programs(programs: &[(&str, &str)]) -> Result {
     Err(format!("not on the PATH, and needed:\n  {}", missing.join("\n  ")).into())
 }
 
-/// Runs a program of another root directory in it.
+/// Runs a program from another root directory inside that directory.
 pub(crate) fn run_in_root(root: &Path, program: &str, arguments: &[&str]) -> Result {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--root"]);
     run(command.arg(root).arg(program).args(arguments))
 }
 
-/// Says what is run, runs it, and fails if it fails.
+/// Prints a command, runs it, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result {
     eprintln!("$ {}", shown(command));
     let status = command
@@ -89,7 +90,7 @@ pub(crate) fn run(command: &mut Command) -> Result {
     }
 }
 
-/// What it prints, for a command that must succeed.
+/// The output of a command, which must succeed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()

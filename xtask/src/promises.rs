@@ -1,5 +1,5 @@
-//! `cargo xtask promises`: what the READMEs promise, and the tests that hold it, as a table in
-//! RELIABILITY.md.
+//! `cargo xtask promises`: writes the READMEs' promises and the tests that hold them into a table
+//! in RELIABILITY.md.
 //!
 //! A promise is an item of a list under "Guarantees", with an anchor that is its name: `<a
 //! id="lockheed-3"></a>`. A test says in a line above it which promises would be broken if it
@@ -21,9 +21,9 @@ const END: &str = "<!-- end -->\n";
 /// Something that a README promises.
 #[derive(Debug)]
 struct Promise {
-    /// `lockheed-3`.
+    /// Such as `lockheed-3`.
     name: String,
-    /// The crate whose README it is in.
+    /// The crate whose README contains it.
     of: String,
     /// Its first sentence.
     text: String,
@@ -32,7 +32,7 @@ struct Promise {
 /// A test, and the promises that it holds.
 #[derive(Debug)]
 struct Test {
-    /// From the root.
+    /// The path from the workspace's root.
     file: String,
     name: String,
     holds: Vec<String>,
@@ -102,7 +102,7 @@ fn with_table(page: &str, table: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
-/// Of all READMEs, in the order of the crates.
+/// The promises of all READMEs, in the order of the crates.
 fn promises(root: &Path) -> Result<Vec<Promise>> {
     let mut all = Vec::new();
     let mut crates: Vec<_> = fs::read_dir(root)?.collect::<std::io::Result<_>>()?;
@@ -129,7 +129,7 @@ fn promises(root: &Path) -> Result<Vec<Promise>> {
     Ok(all)
 }
 
-/// On one line, and without links, whose targets count from where the text is.
+/// The first sentence on one line, without links, whose targets are relative to the README.
 fn first_sentence(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let ends = [". ", ": ", " - "].map(|end| text.find(end));
@@ -138,7 +138,7 @@ fn first_sentence(text: &str) -> String {
     text.replace('|', "\\|").replace(['[', ']'], "")
 }
 
-/// Those that name a promise, by file and then from the top.
+/// The tests that name a promise, by file and then from the top.
 fn tests(root: &Path) -> Result<Vec<Test>> {
     let mut files = Vec::new();
     sources(root, &mut files)?;
@@ -178,7 +178,7 @@ fn tests(root: &Path) -> Result<Vec<Test>> {
     Ok(all)
 }
 
-/// All that is written in Rust below a directory, but not what is built there.
+/// All Rust files below a directory, except build output.
 fn sources(directory: &Path, into: &mut Vec<PathBuf>) -> Result {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

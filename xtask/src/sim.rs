@@ -1,4 +1,5 @@
-//! `cargo xtask sim`: the lease engine and both locks, in virtual time, over a network that loses and delays.
+//! `cargo xtask sim`: runs the lease engine and both locks in virtual time, over a network that
+//! loses and delays messages.
 
 use clap::Args;
 

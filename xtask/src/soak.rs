@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: real faults over all five tools at once. This builds what is needed; the
-//! package `soak` does the rest.
+//! `cargo xtask soak`: causes real faults with all five tools at once. This builds what is needed;
+//! the package `soak` does the rest.
 
 use std::{
     os::unix::process::CommandExt,
@@ -23,23 +23,24 @@ pub(crate) struct Soak {
 }
 
 impl Soak {
-    /// What every change must pass.
+    /// The short run that every change must pass.
     pub(crate) fn short() -> Self {
         Self {
             minutes: 0.4,
-            // What a change breaks is to be seen, not what another draw would have found before.
+            // A fixed seed shows faults of the change, not those that another seed would have found
+            // before.
             seed: Some(1),
         }
     }
 
     pub(crate) fn run(&self) -> Result {
-        // It takes our place, so that signals reach it.
+        // It replaces this process, so that signals reach it.
         Err(self.command()?.exec().into())
     }
 
-    /// In namespaces of its own: its disk is gone with it, and so is every process.
+    /// Runs in its own namespaces, so its disk and all its processes end with it.
     pub(crate) fn command(&self) -> Result<Command> {
-        // With the features of the whole workspace, as for its tests: nothing is built twice.
+        // With the features of the whole workspace, as for its tests, so nothing is built twice.
         let build = [
             "build",
             "--workspace",
@@ -57,7 +58,7 @@ impl Soak {
             soak.arg("--map-root-user");
         }
         soak.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            // The first process of a namespace waits for those that lost their parent.
+            // The first process of a namespace waits for processes that lost their parent.
             .args(["sh", "-c", "\"$@\"; exit $?", "sh"])
             .arg(binaries.join("soak"))
             .arg("run")

@@ -1,4 +1,4 @@
-//! The targets that are linked statically.
+//! Targets for static linking.
 
 use std::{
     env::consts::ARCH,
@@ -8,12 +8,12 @@ use std::{
 
 use crate::{Result, process, tools::Tool};
 
-/// How much is done for a build.
+/// How much a build is optimised.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Effort {
-    /// What people get.
+    /// As for users.
     Release,
-    /// That it links and runs is all that is looked for, and optimising takes minutes.
+    /// Only to check that it links and runs, since optimising takes minutes.
     Quick,
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn host() -> Result<String> {
     Ok(host.ok_or("rustc names no host")?.to_owned())
 }
 
-/// The host's machine with musl, if that is installed.
+/// The host's architecture with musl, if that is installed.
 pub(crate) fn installed_musl() -> Result<Option<String>> {
     let musl = host()?.replace("-gnu", "-musl");
     Ok(is_installed(&musl)?.then_some(musl))
@@ -35,13 +35,13 @@ pub(crate) fn is_installed(target: &str) -> Result<bool> {
     Ok(library.join("lib").is_dir())
 }
 
-/// musl where it is installed, else the host's own.
+/// musl if it is installed, otherwise the host's own target.
 pub(crate) fn smallest() -> Result<String> {
     installed_musl()?.map_or_else(host, Ok)
 }
 
-/// Makes a build of these tools that needs no file at run time, with all effort on the target that
-/// images and packages are made of. Returns where it is.
+/// Builds these tools so that they need no file at run time. Optimises fully for the target that
+/// images and packages are made of. Returns the directory.
 pub(crate) fn build_static(target: &str, tools: &[Tool]) -> Result<PathBuf> {
     let effort = if target == smallest()? {
         Effort::Release
@@ -51,8 +51,8 @@ pub(crate) fn build_static(target: &str, tools: &[Tool]) -> Result<PathBuf> {
     build(target, tools, effort)
 }
 
-/// The same with this effort. On the target that images are made of, what those need beside is
-/// built, too, so that all of it is built once.
+/// The same with this effort. For the target of images, it also builds what those need besides, so
+/// that everything is built once.
 pub(crate) fn build(target: &str, tools: &[Tool], effort: Effort) -> Result<PathBuf> {
     let is_for_images = target == smallest()?;
     let mut build = process::cargo(["build", "--release", "--locked", "--target", target]);
@@ -73,8 +73,8 @@ pub(crate) fn build(target: &str, tools: &[Tool], effort: Effort) -> Result<Path
     Ok(process::target().join(target).join("release"))
 }
 
-/// Checks that the tools for macOS compile for it. Nothing is linked, so the C code of our
-/// dependencies need not be compiled, for which a Mac would be needed.
+/// Checks that the tools for macOS compile for it. It links nothing, so it need not compile the C
+/// code of our dependencies, which would need a Mac.
 pub(crate) fn check_macos() -> Result {
     const TARGET: &str = "aarch64-apple-darwin";
     if !is_installed(TARGET)? {
@@ -89,7 +89,8 @@ pub(crate) fn check_macos() -> Result {
     process::run(check.env(c_compiler(TARGET).replacen("CC", "AR", 1), "true"))
 }
 
-/// No path of this machine is in what is built: others get the same from the same sources.
+/// Keeps paths of this machine out of the binaries, so that others get the same from the same
+/// sources.
 fn flags(target: &str) -> Result<Vec<String>> {
     let cargo_home = process::cargo_home()?;
     let mut flags = vec![
@@ -98,7 +99,7 @@ fn flags(target: &str) -> Result<Vec<String>> {
         format!("--remap-path-prefix={}=/source", process::root().display()),
     ];
     if is_foreign(target) {
-        // Rust's own linker and C library: nothing else for that machine must be here.
+        // Rust's own linker and C library: nothing else for that machine is needed here.
         flags.extend(["-Clinker=rust-lld", "-Clink-self-contained=yes"].map(str::to_owned));
     }
     Ok(flags)
@@ -109,8 +110,8 @@ pub(crate) fn c_compiler(target: &str) -> String {
     format!("CC_{}", target.replace('-', "_"))
 }
 
-/// The C code of our dependencies needs no C library, so the host's compiler also works for musl.
-/// Clang compiles for each machine.
+/// The C compiler. The C code of our dependencies needs no C library, so the host's compiler also
+/// works for musl. Clang compiles for every machine.
 fn c_compiler_for(target: &str) -> &'static str {
     if is_foreign(target) { "clang" } else { "cc" }
 }

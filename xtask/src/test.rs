@@ -7,8 +7,9 @@ use nix::unistd::geteuid;
 
 use crate::{Result, kube, pages, process, soak::Soak};
 
-/// What some tests need beside a cluster and can only be installed, or given, from outside. They are in a module of that name and marked as
-/// ignored, so that `cargo test` alone reports them so.
+/// Things besides a cluster that some tests need, and that must be installed or granted from
+/// outside. These tests are in a module of that name and marked as ignored, so `cargo test` alone
+/// reports them as ignored.
 const NEEDS: [Need; 6] = [
     Need {
         module: "needs_root",
@@ -50,14 +51,14 @@ struct Need {
     is_here: fn() -> bool,
 }
 
-/// Debian keeps the server's programs of each version apart.
+/// Debian keeps the server's programs in a directory for each version.
 fn has_postgresql() -> bool {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut versions = versions.flatten().map(|version| version.path());
     versions.any(|version| version.join("bin/initdb").exists())
 }
 
-/// A container may have the program and not the right.
+/// A container may have strace but not the right to trace.
 fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-o", "/dev/null", "true"])
@@ -80,7 +81,7 @@ pub(crate) struct Test {
 }
 
 impl Test {
-    /// Every test there is: all features.
+    /// All tests, with all features.
     pub(crate) fn everything() -> Self {
         Self {
             no_cluster: false,
@@ -94,7 +95,7 @@ impl Test {
             return process::run(test.args(&self.arguments));
         }
         let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.is_here)()).collect();
-        // Whatever is needed is built first: the cluster is there for the tests alone.
+        // Builds everything first, so that the cluster runs only during the tests.
         process::run(self.cargo_test().arg("--no-run").args(self.of_cargo()))?;
         let cluster = kube::of_tests()?;
         test.args(including_ignored(&self.arguments, &missing))
@@ -110,7 +111,7 @@ impl Test {
             return Err("tests were ignored, and in CI all must run".into());
         }
         done?;
-        // Everything was asked for, and the tools are built.
+        // All tests were requested, and the tools are built.
         if self.arguments.is_empty() {
             pages::check(Some(&cluster.into()))?;
             if kube::has_go() {
@@ -122,7 +123,7 @@ impl Test {
         Ok(())
     }
 
-    /// With every package, unless some are named.
+    /// Tests all packages, unless some are named.
     fn cargo_test(&self) -> Command {
         let mut test = process::cargo_test();
         if !self.of_cargo().any(names_a_package) {
@@ -131,7 +132,7 @@ impl Test {
         test
     }
 
-    /// Whether this package is among those that are tested.
+    /// Whether this package is among the tested ones.
     fn tests(&self, package: &str) -> bool {
         let named = |argument: &String| argument.contains(package);
         !self.of_cargo().any(names_a_package) || self.of_cargo().any(named)
@@ -150,7 +151,8 @@ fn names_a_package(argument: impl AsRef<str>) -> bool {
     argument.starts_with("-p") || argument.starts_with("--package")
 }
 
-/// The tests that need something, and only those, are marked as ignored: they run, but for those that need what is missing.
+/// Only tests that need something are marked as ignored. They run, except those whose needs are
+/// missing.
 fn including_ignored(arguments: &[String], missing: &[&Need]) -> Vec<String> {
     let mut all = arguments.to_vec();
     let end = all.iter().position(|argument| argument == "--");

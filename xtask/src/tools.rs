@@ -1,18 +1,18 @@
-//! The tools, as every task here knows them.
+//! The tools, for all tasks here.
 
 /// A crate with one binary.
 #[derive(Clone, Copy)]
 pub(crate) struct Tool {
     pub(crate) package: &'static str,
     pub(crate) binary: &'static str,
-    /// Arguments with which it works where nothing else is.
+    /// Arguments for a call that works where nothing else is installed.
     pub(crate) alone: &'static [&'static str],
-    /// What cargo is to build for its scenarios, in images and on older kernels, besides the
-    /// binary.
+    /// Additional cargo arguments to build for its scenarios, in images and on older kernels,
+    /// besides the binary.
     pub(crate) beside: &'static [&'static str],
-    /// It talks to a cluster, and can be a plugin of kubectl.
+    /// It talks to a cluster, and can be a kubectl plugin.
     pub(crate) is_for_kubectl: bool,
-    /// Those of its commands that need no Linux are for macOS, too.
+    /// It supports macOS with the commands that do not need Linux.
     pub(crate) is_for_macos: bool,
 }
 
@@ -65,7 +65,7 @@ pub(crate) const TOOLS: [Tool; 5] = [
 ];
 
 impl Tool {
-    /// What makes cargo build its binary.
+    /// The cargo arguments that build its binary.
     pub(crate) fn build(self) -> [String; 2] {
         [
             format!("--package={}", self.package),

@@ -50,7 +50,7 @@ impl PodArgs {
         let client = Client::of(cluster, &pod.unwrap_or_default());
         match (&self.container, variable("CONTAINER_NAME")) {
             (Some(name), _) => client.with_container(name),
-            // Others than Pods have variables of that name, too.
+            // Processes outside of Pods may have a variable of that name, too.
             (None, Some(name)) => client.with_container_if_any(&name),
             (None, None) => client,
         }

@@ -1,4 +1,4 @@
-//! `acquire` and `release`: a lock that scripts hold across steps.
+//! `acquire`, `release` and `break`: locks that scripts hold across steps.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{CmlockCli, client::PodArgs, report};
 
-// What `run` and `acquire` have in common. (A doc comment would be taken for their help.)
+// The arguments that `run` and `acquire` share. (clap would take a doc comment for their help.)
 #[derive(Args)]
 pub(crate) struct Wanted {
     /// When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]

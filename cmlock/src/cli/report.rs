@@ -1,4 +1,4 @@
-//! What a command says while it waits and while it holds.
+//! What a command reports while it waits and while it holds.
 
 use cmlock::Event;
 use coord_lease::WaitReport;

@@ -1,4 +1,4 @@
-//! `run`: a command that runs while the lock is held, and has ended when it is not.
+//! `run`: runs a command while the lock is held, and ends it before the hold ends.
 
 use std::{ffi::OsString, time::Duration};
 
@@ -95,7 +95,7 @@ impl Run {
         if held.lease().lost_because() == Some(LeaseLost::Taken) {
             self.say_by_whom(&client).await;
         }
-        // Until here a signal did not end this process before the lock was given back.
+        // Until here, signals could not end this process before it released the lock.
         released(held).await;
         over.status
     }

@@ -1,4 +1,4 @@
-//! One request each, which also tells the server's clock.
+//! Single requests, which also update the server's clock.
 
 use std::{fmt::Debug, future::Future, sync::PoisonError};
 
@@ -21,7 +21,7 @@ use super::{CONFIGMAPS, Client};
 use crate::{lock::PodLock, record};
 
 impl Client {
-    /// One object; none when there is none.
+    /// One object; `None` if it does not exist.
     pub(crate) async fn get<K>(
         &self,
         resource: &'static str,
@@ -42,7 +42,7 @@ impl Client {
         }
     }
 
-    /// Watches one object from a version on; none is what there is now.
+    /// Watches one object, starting from a version, or from now without one.
     pub(crate) async fn watch<K>(
         &self,
         resource: &'static str,
@@ -75,8 +75,8 @@ impl Client {
         .await
     }
 
-    /// It has the `resourceVersion` that was read, so that the server refuses it (409) when somebody
-    /// else has written since.
+    /// Sends the `resourceVersion` that was read, so the server refuses the update (409) if
+    /// somebody else has written since.
     pub(crate) async fn update(
         &self,
         name: &str,
@@ -89,8 +89,7 @@ impl Client {
         .await
     }
 
-    /// Deletes this version of this object, and nothing else of this name. Deleting what is gone
-    /// succeeds.
+    /// Deletes only this version of this object. Succeeds if it is already gone.
     pub(crate) async fn delete(&self, name: &str, object: &ObjectMeta) -> Result<(), KubeError> {
         let parameters = DeleteParams {
             preconditions: Some(Preconditions {
@@ -112,8 +111,8 @@ impl Client {
         }
     }
 
-    /// The namespaces and names of the ConfigMaps that may be locks, here or everywhere. Their
-    /// metadata says so: the others, which may be large, are not fetched.
+    /// The namespaces and names of the ConfigMaps that may be locks, here or everywhere. This is
+    /// decided by their metadata, so the other ConfigMaps, which may be large, are not fetched.
     pub(crate) async fn candidates(
         &self,
         everywhere: bool,
@@ -149,8 +148,8 @@ impl Client {
         let sent = BootInstant::now();
         let answer = self.cluster.call(action, request).await;
         let boot = BootInstant::now();
-        // A request without an answer says nothing of the server's clock; neither does an answer of
-        // somebody before it.
+        // A request without an answer says nothing about the server's clock, nor does an answer
+        // from something in front of the server.
         if let (Some(earliest), true) = (self.shown(), answer.is_ok()) {
             let latest = earliest + PodLock::CLOCK_UNIT + boot.since(sent);
             let store = Some(StoreTime { earliest, latest });

@@ -1,10 +1,10 @@
-//! Why the lock cannot be had, in words.
+//! Why the lock is refused, in words.
 
 use std::fmt;
 
 use crate::{PodName, record::Malformed};
 
-/// Why the lock cannot be had.
+/// Why the lock is refused.
 #[derive(Clone, Debug)]
 pub enum Refusal {
     /// This cannot be the name of a Pod.

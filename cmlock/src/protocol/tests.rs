@@ -27,7 +27,7 @@ impl RequestError for Failed {
     }
 }
 
-/// So long after the boot, when the server's clock shows something between the two.
+/// This long after the boot, with these bounds on the server's clock.
 fn at(boot: u64, earliest: u64, latest: u64) -> Moment {
     let [boot, earliest, latest] = [boot, earliest, latest].map(Duration::from_secs);
     Moment {
@@ -43,7 +43,7 @@ fn lease(nonce: u64) -> NewLease {
     }
 }
 
-/// Who holds it.
+/// Tells the lock who we are.
 fn us(lock: &mut PodLock<Failed>) -> Holder {
     let owner = Owner {
         name: "a".to_owned(),
@@ -54,9 +54,8 @@ fn us(lock: &mut PodLock<Failed>) -> Holder {
     us
 }
 
-/// Whoever was answered slowly at first knows later that the clock is behind what it has reckoned
-/// with. Its extension may be done when its time is over, while the holder goes by what was
-/// granted.
+/// After a slow first answer, later answers may show that the clock is behind what was assumed. An
+/// extension by the newer bounds may then end earlier, while the holder relies on its grant.
 // Holds cmlock-4.
 #[test]
 fn an_extension_does_not_end_before_what_is_held() {
@@ -78,11 +77,11 @@ fn an_extension_does_not_end_before_what_is_held() {
     let quick = at(32, 1032, 1033);
     assert_eq!(extended(Some(&us), quick), Some(1067));
     assert_eq!(extended(Some(&us), at(70, 1070, 1071)), Some(1077));
-    // Nobody believes in it that is not granted.
+    // Without a grant nobody relies on the old expiry.
     assert_eq!(extended(None, quick), Some(1039));
 }
 
-/// Somebody has removed the expiry of a lock that is held: its holder believes in it for good.
+/// Somebody has removed the expiry of a held lock: its holder may rely on that for good.
 #[test]
 fn an_extension_gives_no_end_to_what_has_none() {
     let mut lock = PodLock::<Failed>::new("x", true);
@@ -107,7 +106,7 @@ fn somebody() -> Holder {
     Holder::new("other", owner)
 }
 
-/// The lock as its holder sees it, and the object, which has a version.
+/// The lock as its holder sees it, and the object with a version.
 fn held_by(holder: Holder, now: Moment) -> (PodLock<Failed>, ConfigMap) {
     let mut lock = PodLock::<Failed>::new("x", true);
     lock.learn(&Subject::Us, Fact::Us(Ok(holder), None));
@@ -153,7 +152,7 @@ fn a_holder_knows_its_lock_from_anothers() {
     assert!(matches!(other.release(&object, now), Ok(None)));
 }
 
-/// Others must be able to tell whether it is over.
+/// Others must be able to tell whether it has expired.
 #[test]
 fn a_lock_with_an_expiry_needs_the_servers_clock() {
     let unseen = Moment::new(at(30, 0, 0).boot);
@@ -184,7 +183,7 @@ fn what_is_told_of_a_former_owner_counts_for_no_other() {
     assert!(matches!(lock.judge(Some(&object), now), Verdict::Held(..)));
     lock.learn(&of_owner, Fact::Owner(OwnerState::Alive(Vec::new())));
     assert!(lock.is_watched(&of_owner) && !lock.is_watched(&Subject::Us));
-    // The same object again says nothing new of its Pod.
+    // The same object again gives no news about its Pod.
     lock.observe(Some(&object), now);
     assert!(lock.is_watched(&of_owner));
     lock.learn(&of_owner, Fact::Owner(OwnerState::Gone));
@@ -197,7 +196,7 @@ fn what_is_told_of_a_former_owner_counts_for_no_other() {
     assert!(matches!(why, Notice::NotWatchingPods(why) if why == "it failed"));
 }
 
-/// A holder goes by what it knows was written; what somebody else has written is news.
+/// A holder relies on what it wrote; a change by somebody else is news.
 #[test]
 fn a_deadline_changes_with_the_expiry_that_is_there() {
     let now = at(30, 1030, 1031);
@@ -230,7 +229,8 @@ fn a_holder_that_is_another_or_until_another_time_is_told_again() {
     assert!(lock.is_same(&held, &held) && !lock.is_same(&held, &later));
 }
 
-/// It waits for a predecessor in its own container, whose end it learns from the count.
+/// It waits for a predecessor in its own container, and the restart count shows the predecessor's
+/// end.
 #[test]
 fn who_waits_notes_the_run_that_it_is_by_then() {
     let now = at(30, 1030, 1031);

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// As the Go program writes it.
+/// An object as the Go program writes it.
 fn of_go() -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"expiresAt": "1900000000"},
         "metadata": {"name": "migrate", "namespace": "ci", "uid": "c1", "resourceVersion": "7", "labels": {"team": "db"},
@@ -119,7 +119,7 @@ fn malformed_objects_say_what_is_wrong() {
     assert!(long.contains(&format!("{:?}", "soon".repeat(20))), "{long}");
 }
 
-/// What a client lists, without its data.
+/// The metadata that a client lists, without the data.
 fn meta(object: &Value) -> ObjectMeta {
     serde_json::from_value(object["metadata"].clone()).unwrap()
 }
@@ -149,7 +149,7 @@ fn what_may_be_a_lock_is_told_from_other_objects() {
     let mut other = with("Job", true);
     other["metadata"]["managedFields"] = written(json!({"f:data": {"f:expiresAt": {}}}));
     assert!(may_be_lock(&meta(&other)) && !looks_like(&meta(&other)));
-    // Where nobody tells who has written what, it is looked at.
+    // If the writers are unknown, the object is read.
     other["metadata"]["managedFields"] = Value::Null;
     assert!(may_be_lock(&meta(&other)));
 

@@ -1,6 +1,7 @@
-//! What `--help` says beside the options: environment, exit statuses and examples, each as a table.
+//! What `--help` shows in addition to the options: environment, exit statuses and examples, each as
+//! a table.
 //!
-//! A command that is run pays nothing for it: the tables are read when help is asked for.
+//! The tables are read only for help, so a normal run does not pay for them.
 
 use std::{env, ffi::OsStr, fmt::Write as _, iter};
 
@@ -93,7 +94,7 @@ impl Help {
         };
         let common = common.iter().filter(|(code, _)| !is_own(code));
         let mut all: Vec<Row> = self.statuses.iter().chain(common).copied().collect();
-        // By number; what stands for many, behind.
+        // Sorted by number; codes that stand for many numbers come last.
         all.sort_by_key(|(code, _)| (code.parse::<u8>().is_err(), code.parse().unwrap_or(0)));
         all
     }
@@ -109,7 +110,7 @@ impl Help {
         let _ = write!(text, "\n{examples}:\n");
         for (what, line) in self.examples {
             wrap(&mut text, what, 2, 2, width);
-            // As whoever reads this has called it.
+            // Shows the program name as the reader has typed it.
             let line = line.replace(&format!("{} ", T::NAME), &format!("{} ", program::<T>()));
             let _ = writeln!(text, "      {line}");
         }
@@ -226,7 +227,7 @@ pub fn options<T: Tool>(name: &str) -> Command {
 pub fn usage(command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim();
-    // What is written by hand knows only the tool's own name.
+    // Texts written by hand contain only the tool's own name.
     let called = command.get_bin_name().unwrap_or_default();
     let Some(own) = called.strip_prefix(PLUGIN_OF) else {
         return usage.to_owned();

@@ -1,4 +1,4 @@
-//! What is wrong with the arguments, on one line: what it is, and what would be right.
+//! Explains wrong arguments on one line: what is wrong, and what is valid.
 
 use std::{env, error::Error as _, ffi::OsStr};
 
@@ -32,7 +32,7 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
         ErrorKind::InvalidSubcommand => {
             let name = texts(error, ContextKind::InvalidSubcommand).join(" ");
             let mut similar = suggested(error, ContextKind::SuggestedSubcommand, &name);
-            // Without aliases, which are one letter.
+            // Drops aliases, which are single letters.
             similar.retain(|name| {
                 meant
                     .command
@@ -113,7 +113,7 @@ impl Meant {
             let option = options.find(|option| option.get_long().is_some_and(is_meant));
             option.is_some_and(|option| option.get_action().takes_values())
         };
-        // Of `-5m`, the error names `-5`.
+        // For `-5m`, the error names `-5`.
         arguments.windows(2).find_map(|pair| {
             let [before, word] = pair
                 .iter()

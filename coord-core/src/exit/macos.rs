@@ -1,11 +1,11 @@
-//! Exit statuses are the error numbers of Linux everywhere. macOS has others from 35 on.
+//! Exit statuses are Linux error numbers on every system. macOS has other numbers from 35 on.
 
 use nix::libc;
 
-/// What Linux calls an error of this system.
+/// The Linux number for an error of this system.
 ///
-/// Up to 34 both have the same numbers, except for `EDEADLK`. Any other number is `EIO` (5): Linux
-/// does not have the error, or its number is too large for an exit status.
+/// Up to 34 the numbers are the same, except for `EDEADLK`. Any other number becomes `EIO` (5):
+/// Linux does not have the error, or its number is too large for an exit status.
 pub(super) const fn on_linux(raw: i32) -> i32 {
     match raw {
         libc::EDEADLK => 35,
@@ -19,7 +19,7 @@ pub(super) const fn on_linux(raw: i32) -> i32 {
         libc::ENOMSG => 42,
         libc::EIDRM => 43,
         libc::ENOSTR => 60,
-        // An attribute that is missing is no data on Linux.
+        // Linux reports a missing attribute as ENODATA.
         libc::ENODATA | libc::ENOATTR => 61,
         libc::ETIME => 62,
         libc::ENOSR => 63,

@@ -1,4 +1,4 @@
-//! One kubeconfig, as kubectl reads it.
+//! Reads one kubeconfig as kubectl does.
 
 use std::{
     error::Error as StdError,
@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::DuplicateKeyPolicy;
 
-/// Why a kubeconfig cannot be used: without any of its text, which has tokens and keys in it.
+/// Why a kubeconfig is invalid. It contains none of the file's text, which has tokens and keys.
 #[derive(Debug)]
 pub(super) enum Unusable {
     Unread(io::Error),
-    /// It is no text, or no YAML, at this line.
+    /// It is not text, or not YAML, at this line.
     NoYaml(Option<u64>),
-    /// Something in it is not what it should be.
+    /// A value is invalid.
     Wrong(String),
 }
 
@@ -47,7 +47,7 @@ impl StdError for Unusable {
     }
 }
 
-/// Reads a kubeconfig: what is empty in it is as good as absent, and paths in it start where it is.
+/// Reads a kubeconfig. Empty values count as absent, and relative paths start at its directory.
 pub(super) fn read(path: &Path) -> Result<Kubeconfig, Unusable> {
     let bytes = fs::read(path).map_err(Unusable::Unread)?;
     let text = decoded(&bytes).ok_or(Unusable::NoYaml(None))?;
@@ -58,7 +58,8 @@ pub(super) fn read(path: &Path) -> Result<Kubeconfig, Unusable> {
     Ok(config)
 }
 
-/// Text in one of the encodings that YAML may have, section 5.2 of its specification: UTF-8, and UTF-16 with a byte order mark.
+/// Decodes text in the YAML encodings that we support (section 5.2 of the specification): UTF-8,
+/// and UTF-16 with a byte order mark.
 fn decoded(bytes: &[u8]) -> Option<String> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
@@ -73,11 +74,11 @@ fn decoded(bytes: &[u8]) -> Option<String> {
 }
 
 fn parsed(text: &str) -> Result<Kubeconfig, Unusable> {
-    // Neither does kubectl mind a key that is there twice.
+    // Like kubectl, accepts a key that appears twice.
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
         .map_err(|error| Unusable::NoYaml(error.location().map(|place| place.line())))?;
-    // As kubectl does, which sees no more than the first.
+    // Like kubectl, uses only the first document.
     let mut config = documents.into_iter().next().unwrap_or(Value::Null);
     drop_empty(&mut config);
     if config.is_null() {
@@ -106,7 +107,8 @@ fn parsed(text: &str) -> Result<Kubeconfig, Unusable> {
     })
 }
 
-/// Drops what is null or an empty text, but for a plugin's arguments and environment, where that means something.
+/// Drops null values and empty texts. They are kept in a plugin's arguments and environment, where
+/// they mean something.
 fn drop_empty(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -119,7 +121,8 @@ fn drop_empty(value: &mut Value) {
     }
 }
 
-/// The entries of one of the lists, each of which has a name. What the parser says of one that does not fit would quote it.
+/// The entries of one of the lists, each with a name. The parser's error for an invalid entry is
+/// not shown, since it would quote the entry.
 fn entries<T: DeserializeOwned>(config: &mut Value, list: &str) -> Result<Vec<T>, Unusable> {
     let wrong = |what: String| Unusable::Wrong(format!("its {list} {what}"));
     let entries = match config.get_mut(list).map(Value::take) {
@@ -128,7 +131,7 @@ fn entries<T: DeserializeOwned>(config: &mut Value, list: &str) -> Result<Vec<T>
         None => return Ok(Vec::new()),
     };
     let typed = |mut entry: Value| {
-        // kubectl does not mind when one of these is not there.
+        // Like kubectl, accepts an entry without one of these.
         if let Some(Value::Object(context)) = entry.get_mut("context") {
             context.entry("cluster").or_insert_with(|| "".into());
         }
@@ -163,7 +166,7 @@ fn start_paths_at(directory: &Path, config: &mut Kubeconfig) {
         start(&mut user.client_certificate);
         start(&mut user.client_key);
         start(&mut user.token_file);
-        // A command without a slash is looked for in PATH.
+        // A command without a slash is searched for in PATH.
         let command = user.exec.as_mut().map(|exec| &mut exec.command);
         if let Some(command) =
             command.filter(|it| it.as_ref().is_some_and(|it| it.contains(MAIN_SEPARATOR)))

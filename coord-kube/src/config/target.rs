@@ -1,4 +1,5 @@
-//! Which of a kubeconfig's clusters, users and namespaces, and what the arguments change of them: by kubectl's rules.
+//! Selects a kubeconfig's cluster, user and namespace, and applies the arguments to them, by
+//! kubectl's rules.
 
 use std::{fs, io};
 
@@ -14,7 +15,8 @@ use coord_core::text::without_password;
 
 use crate::{ClientArgs, Error};
 
-/// The configuration that the arguments choose from a kubeconfig, which has this name for people.
+/// The configuration that the arguments select from a kubeconfig. `from` is its name for error
+/// texts.
 pub(super) fn config(
     args: &ClientArgs,
     kubeconfig: &Kubeconfig,
@@ -29,13 +31,13 @@ pub(super) fn config(
     let mut cluster = chosen.cluster(&context)?;
     if let Some(server) = &args.server {
         cluster.server = Some(server.clone());
-        // It was for the other server.
+        // The old name belongs to the other server.
         cluster.tls_server_name = None;
     }
     let mut config = Config::new(chosen.server(&cluster)?);
     config.root_cert = authority(&cluster)?;
     if cluster.certificate_authority_data.is_none() {
-        // Read again when it changes.
+        // The file is read again when it changes.
         config.root_cert_file = cluster.certificate_authority.as_ref().map(Into::into);
     }
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
@@ -49,7 +51,7 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// The Pod's service account.
+/// The configuration from the Pod's service account.
 pub(super) fn of_pod(args: &ClientArgs) -> Result<Config, Error> {
     let mut config = Config::incluster_env().map_err(no_account)?;
     config.default_namespace = config.default_namespace.trim().to_owned();
@@ -60,7 +62,7 @@ pub(super) fn of_pod(args: &ClientArgs) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// kube's errors say in their texts what their sources say too.
+/// Passes on only the sources of kube's errors, whose texts repeat them.
 fn no_account(error: InClusterError) -> Error {
     match error {
         InClusterError::ReadDefaultNamespace(why) => {
@@ -73,7 +75,7 @@ fn no_account(error: InClusterError) -> Error {
     }
 }
 
-/// What is chosen, and from what.
+/// The selection, and the kubeconfig that it comes from.
 struct Chosen<'a> {
     args: &'a ClientArgs,
     kubeconfig: &'a Kubeconfig,
@@ -90,7 +92,7 @@ impl Chosen<'_> {
         Error::config(format!("{option} {name:?}"), why)
     }
 
-    /// The context that is asked for, else the current one; none is needed where a cluster is named.
+    /// The requested context, otherwise the current one. None is needed if a cluster is named.
     fn context(&self) -> Result<Context, Error> {
         let asked = self.args.context.as_ref().filter(|name| !name.is_empty());
         let Some(name) = asked.or(self.kubeconfig.current_context.as_ref()) else {
@@ -125,7 +127,7 @@ impl Chosen<'_> {
         }
     }
 
-    /// A context's user that is not there is nobody in particular, as for kubectl.
+    /// Like kubectl, accepts a context whose user does not exist, and then uses no credentials.
     fn user(&self, of_context: Option<&String>, cluster: &Cluster) -> Result<AuthInfo, Error> {
         let Some(name) = self.args.user.as_ref().or(of_context) else {
             return Ok(AuthInfo::default());
@@ -155,7 +157,7 @@ impl Chosen<'_> {
     }
 }
 
-/// The address of an API server. `what` says where it is from.
+/// Parses the address of an API server. `what` says where it comes from.
 fn url(what: &str, text: &str) -> Result<Uri, Error> {
     let unusable = |why: &str| Error::config(format!("{what} {:?}", without_password(text)), why);
     let url: Uri = text.parse().map_err(|_| unusable("it is not a URL"))?;
@@ -174,7 +176,7 @@ fn url(what: &str, text: &str) -> Result<Uri, Error> {
     Ok(url)
 }
 
-/// `proxy-url`. One without a scheme is one for HTTP.
+/// Parses `proxy-url`. Without a scheme it is an HTTP proxy.
 fn proxy(cluster: &Cluster) -> Result<Option<Uri>, Error> {
     let Some(text) = &cluster.proxy_url else {
         return Ok(None);
@@ -186,7 +188,7 @@ fn proxy(cluster: &Cluster) -> Result<Option<Uri>, Error> {
     text.parse().map(Some).map_err(unusable)
 }
 
-/// The certificates that the server's is checked with; none for those of the system.
+/// The certificates to verify the server's with; `None` for the system's.
 fn authority(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>, Error> {
     let (what, pem) = match (
         &cluster.certificate_authority_data,
@@ -213,14 +215,15 @@ fn authority(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>, Error> {
 }
 
 fn decoded(base64: &str) -> io::Result<Vec<u8>> {
-    // Base64 is how JSON has bytes in the Kubernetes API. People wrap its lines.
+    // In the Kubernetes API, bytes are base64 in JSON, so its type decodes them. People wrap the
+    // lines.
     let compact: String = base64.split_whitespace().collect();
     let bytes = serde_json::from_value::<ByteString>(compact.into());
     let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not base64");
     bytes.map(|bytes| bytes.0).map_err(wrong)
 }
 
-/// `--token`, `--as` and `--as-group`.
+/// Applies `--token`, `--as` and `--as-group`.
 fn as_asked(args: &ClientArgs, mut user: AuthInfo) -> Result<AuthInfo, Error> {
     if let Some(token) = &args.token {
         user = AuthInfo {
@@ -243,7 +246,7 @@ fn as_asked(args: &ClientArgs, mut user: AuthInfo) -> Result<AuthInfo, Error> {
     Ok(user)
 }
 
-/// Whom the server is to take us for becomes headers.
+/// Checks the impersonated identity, which is sent in headers.
 fn check_impersonation(user: &AuthInfo) -> Result<(), Error> {
     let groups = user.impersonate_groups.iter().flatten();
     let extra = user.impersonate_user_extra.iter().flatten();

@@ -1,4 +1,4 @@
-//! Which configuration, and what cannot be used.
+//! Which configuration is chosen, and what is rejected.
 
 use std::{fs, path::Path};
 
@@ -64,7 +64,7 @@ fn the_first_that_is_there_decides() {
     .unwrap_err();
     assert_eq!(error.errno(), Errno::ENOENT);
     assert!(error.to_string().contains("KUBECONFIG"), "{error}");
-    // `--context` says that a kubeconfig is meant: the Pod's account is no substitute for it.
+    // `--context` means a kubeconfig: the Pod's account does not replace it.
     assert_eq!(
         name(&context, environment(None, true, None))
             .unwrap_err()

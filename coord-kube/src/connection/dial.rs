@@ -1,4 +1,4 @@
-//! A connection to the API server: by which of its addresses, through which proxy.
+//! Connects to the API server, by one of its addresses and perhaps through a proxy.
 
 use std::{
     fmt,
@@ -21,22 +21,23 @@ use super::{
 };
 use crate::{Error, credentials::Identity};
 
-/// How long one address may be silent before the next is tried beside it (RFC 8305 section 5, whose other rules need not matter to
-/// a few servers).
+/// How long one address may be silent before the next one is tried in parallel (RFC 8305 section 5;
+/// its other rules do not matter for a few servers).
 const NEXT_AFTER: Duration = Duration::from_millis(200);
 
-/// How the API server is reached.
+/// How to reach the API server.
 pub(super) struct Dialer {
     host: String,
     port: u16,
     proxy: Option<Proxy>,
-    /// None for a server that speaks plain HTTP.
+    /// `None` for a server with plain HTTP.
     tls: Option<Tls>,
-    /// The address to begin with: the one that did well, or the next after one that has not.
+    /// The first address to try: the last one that worked, or the one after an address that did
+    /// not.
     first: Mutex<Option<SocketAddr>>,
 }
 
-/// Why there is no connection. No request has been sent on it.
+/// Why the connection failed. No request has been sent on it.
 #[derive(Debug)]
 pub(crate) struct NotConnected {
     to: String,
@@ -47,7 +48,7 @@ impl Dialer {
     pub(super) fn of(config: &Config) -> Result<Self, Error> {
         let server = &config.cluster_url;
         let host = bare(server.host().unwrap_or_default());
-        // The configuration has no proxy but the kubeconfig's.
+        // The configuration has no proxy except the kubeconfig's.
         let own_proxy = config.proxy_url.as_ref().map(ToString::to_string);
         Ok(Self {
             host: host.to_owned(),
@@ -61,7 +62,7 @@ impl Dialer {
         })
     }
 
-    /// A connection, and whether HTTP/2 is spoken on it.
+    /// Connects, and returns the connection and whether it uses HTTP/2.
     pub(super) async fn dial(
         &self,
         identity: Option<&Identity>,
@@ -84,7 +85,8 @@ impl Dialer {
         done.await.map_err(|error| NotConnected { to, error })
     }
 
-    /// Who gives up before there is a connection leaves it to the next to begin with the next address.
+    /// Notes the second address as the next one to begin with, in case the caller gives up before
+    /// it is connected.
     fn in_order(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let at = first.and_then(|first| addresses.iter().position(|it| *it == first));
@@ -99,7 +101,8 @@ impl Dialer {
         identity: Option<&Identity>,
     ) -> io::Result<(Box<dyn Stream>, bool)> {
         let stream = TcpStream::connect(address).await?;
-        // Else a request waits for a delayed acknowledgement of the server's, 40 ms, whenever the connection was idle before, tcp(7).
+        // Otherwise, after an idle time, a request waits 40 ms for the server's delayed
+        // acknowledgement, tcp(7).
         stream.set_nodelay(true)?;
         let mut stream: Box<dyn Stream> = Box::new(stream);
         if let Some(proxy) = &self.proxy {
@@ -129,8 +132,8 @@ impl Dialer {
 
 /// The addresses of a host, `getaddrinfo(3)`.
 ///
-/// A runtime that shuts down cancels the lookup. That says nothing about the host, and whoever waits
-/// for it is about to end too: the future stays pending.
+/// If the runtime shuts down, it cancels the lookup. That says nothing about the host, and the
+/// caller is about to end too, so the future stays pending.
 async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
@@ -144,7 +147,8 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-/// Does it with each address until it is done with one, and says which. A silent one delays the next, one that fails does not.
+/// Tries the addresses until one succeeds, and returns which. A silent address delays the next one;
+/// a failing one does not.
 async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     next_after: Duration,
@@ -171,7 +175,7 @@ where
         };
         match one.await {
             Ok(Some((address, Ok(done)))) => return Ok((address, done)),
-            // The first says most.
+            // The first error is the most useful.
             Ok(Some((_, Err(error)))) => drop(failure.get_or_insert(error)),
             Ok(None) if !more => break,
             Ok(None) | Err(_) => {}

@@ -1,4 +1,5 @@
-//! The connections to the API server: one with HTTP/2, which all requests and watches share; with HTTP/1.1 as many as are needed at a time.
+//! The connections to the API server. With HTTP/2, all requests and watches share one; with
+//! HTTP/1.1 there are as many as are needed at a time.
 
 mod dial;
 pub(crate) mod proxy;
@@ -29,25 +30,28 @@ use self::dial::Dialer;
 pub(crate) use self::{dial::NotConnected, tunnel::basic};
 use crate::{Error, credentials::Identity};
 
-/// How often a server is asked whether it is there (a PING, RFC 9113 section 6.7), and how long it may take to answer. A dead one is
-/// noticed in time for the next renewal of a common lease.
+/// How often we check that a server is alive (a PING, RFC 9113 section 6.7), and how long it may
+/// take to answer. A dead server is noticed in time for the next renewal of a typical lease.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a connection with HTTP/1.1 is kept for the next request. Servers and proxies drop idle ones after a minute or more.
+/// How long an HTTP/1.1 connection is kept for the next request. Servers and proxies close idle
+/// ones after a minute or more.
 const KEPT: Duration = Duration::from_secs(50);
 
-/// How often a request is sent again that was surely not looked at. Each time it is on a connection that was good a moment ago.
+/// How often a request is resent that the server certainly did not look at. Each time it uses a
+/// connection that worked a moment ago.
 const UNSENT_TRIES: u32 = 5;
 
-/// What a connection is made of.
+/// The byte stream of a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// The connections of a client, and how to make more.
+/// A client's connections, and the means to open more.
 pub(crate) struct Connections {
     dialer: Dialer,
-    /// Who dials is alone, until it is known that connections are not shared: nobody makes a second one that others make at the moment.
+    /// Held while connecting, until it is known that connections are not shared. So nobody opens a
+    /// second connection while another is being opened.
     dialing: tokio::sync::Mutex<()>,
     http1: AtomicBool,
     open: Arc<Mutex<Open>>,
@@ -59,15 +63,15 @@ struct Open {
     idle: Vec<Idle>,
 }
 
-/// One with HTTP/2.
+/// A connection with HTTP/2.
 struct Shared {
     sender: http2::SendRequest<Body>,
     identity: Option<Arc<Identity>>,
-    /// Nothing new is sent on it. It is closed when what was sent before is over.
+    /// Nothing new is sent on it. It is closed when its last requests are done.
     retired: AtomicBool,
 }
 
-/// One with HTTP/1.1 that nobody uses.
+/// An idle connection with HTTP/1.1.
 struct Idle {
     sender: http1::SendRequest<Body>,
     identity: Option<Arc<Identity>>,
@@ -79,7 +83,7 @@ enum Connection {
     Http1(http1::SendRequest<Body>),
 }
 
-/// The connection that a request is on while it has no answer.
+/// The connection of a request that has no answer yet.
 #[derive(Clone, Default)]
 pub(crate) struct OnWire(Arc<Mutex<Option<Arc<Shared>>>>);
 
@@ -100,9 +104,9 @@ impl Connections {
         })
     }
 
-    /// Sends a request as `identity`; its URI is absolute.
+    /// Sends a request with an absolute URI as `identity`.
     ///
-    /// It is sent again only if the server cannot have looked at it.
+    /// It resends the request only if the server cannot have looked at it.
     pub(crate) async fn send(
         &self,
         request: Request<Body>,
@@ -123,7 +127,7 @@ impl Connections {
         last.map_err(|failed| lost(failed.error))
     }
 
-    /// One that is there, or a new one.
+    /// Returns an existing connection, or a new one.
     async fn get(&self, identity: Option<&Arc<Identity>>) -> Result<Connection, NotConnected> {
         if let Some(connection) = self.at_hand(identity) {
             return Ok(connection);
@@ -132,7 +136,7 @@ impl Connections {
             true => None,
             false => Some(self.dialing.lock().await),
         };
-        // Somebody else may have made it in the meantime.
+        // Somebody else may have opened it in the meantime.
         if let Some(connection) = self.at_hand(identity) {
             return Ok(connection);
         }
@@ -158,14 +162,14 @@ impl Connections {
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(stream))
             .await?;
-        // Who sends on it is told what becomes of it.
+        // The sender of each request receives the connection's errors.
         tokio::spawn(async { drop(connection.await) });
         let shared = Arc::new(Shared {
             sender,
             identity: identity.cloned(),
             retired: AtomicBool::new(false),
         });
-        // The one before ends by itself when nothing goes on there.
+        // The previous connection ends by itself when its requests are done.
         self.open().shared = Some(Arc::clone(&shared));
         Ok(Connection::Http2(shared))
     }
@@ -180,7 +184,7 @@ impl Connections {
 }
 
 impl Open {
-    /// A connection of ours on which something can be sent.
+    /// Returns an existing connection that can take a request.
     fn at_hand(&mut self, identity: Option<&Arc<Identity>>) -> Option<Connection> {
         if let Some(shared) = &self.shared {
             if shared.is_good(identity) {
@@ -248,7 +252,8 @@ impl OnWire {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
-    /// Who gives the request up has reason to doubt the connection: nothing new is sent on it.
+    /// A caller that cancels a request has reason to doubt the connection: nothing new is sent on
+    /// it.
     pub(crate) fn doubt(&self) {
         let on = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(on) = on {
@@ -268,15 +273,15 @@ impl Failed {
     }
 }
 
-/// A connection with HTTP/1.1, which has one request at a time.
+/// A connection with HTTP/1.1, which carries one request at a time.
 async fn alone(stream: Box<dyn Stream>) -> hyper::Result<Connection> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Who sends on it is told what becomes of it.
+    // The sender of each request receives the connection's errors.
     tokio::spawn(async { drop(connection.await) });
     Ok(Connection::Http1(sender))
 }
 
-/// Keeps the connection for the next request, as soon as the answer has been read to its end.
+/// Keeps the connection for the next request, once the answer has been read completely.
 fn keep(
     mut sender: http1::SendRequest<Body>,
     identity: Option<Arc<Identity>>,
@@ -295,7 +300,7 @@ fn keep(
     });
 }
 
-/// HTTP/1.1 has the host in a header of its own (RFC 9112 section 3.2.1).
+/// In HTTP/1.1 the host is in a separate header (RFC 9112 section 3.2.1).
 fn for_http1(request: &mut Request<Body>) {
     let uri = request.uri();
     let host = uri.authority().map(|it| HeaderValue::from_str(it.as_str()));
@@ -306,7 +311,7 @@ fn for_http1(request: &mut Request<Body>) {
     *request.uri_mut() = path.unwrap_or_default();
 }
 
-/// The same request again; none if its body cannot be had twice.
+/// A copy of the request; `None` if its body cannot be sent twice.
 pub(crate) fn copy(request: &Request<Body>) -> Option<Request<Body>> {
     let mut copy = Request::new(request.body().try_clone()?);
     *copy.method_mut() = request.method().clone();
@@ -315,8 +320,8 @@ pub(crate) fn copy(request: &Request<Body>) -> Option<Request<Body>> {
     Some(copy)
 }
 
-/// Whether the server says that it has not looked at the request: the stream was refused, or came after the last one that the server
-/// takes before it closes (RFC 9113 section 8.7).
+/// Whether the server says that it did not look at the request. Either it refused the stream, or
+/// the stream came after the last one that it accepts before it closes (RFC 9113 section 8.7).
 fn was_refused(error: &hyper::Error) -> bool {
     let Some(error) = http2_error(error).filter(|error| error.is_remote()) else {
         return false;
@@ -328,14 +333,14 @@ fn was_refused(error: &hyper::Error) -> bool {
     }
 }
 
-/// What went wrong with a request that had been sent, or with the answer: the server may have acted on it.
+/// The error of a request that was sent, or of its answer: the server may have acted on it.
 pub(crate) fn lost(error: hyper::Error) -> BoxError {
     let kind = match http2_error(&error) {
         Some(http2) => http2.get_io().map(io::Error::kind),
         None if error.is_timeout() => Some(io::ErrorKind::TimedOut),
         None => return error.into(),
     };
-    // Its reasons are not in the chain of sources.
+    // An HTTP/2 error's reason is not in the chain of sources.
     let kind = kind.unwrap_or(io::ErrorKind::ConnectionReset);
     io::Error::new(kind, error).into()
 }

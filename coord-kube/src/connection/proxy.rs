@@ -1,5 +1,5 @@
-//! Which proxy leads to the API server: the kubeconfig's, else the one of the environment, by the rules of Go's `golang.org/x/net/http/httpproxy`,
-//! which kubectl has.
+//! Which proxy leads to the API server: the kubeconfig's, otherwise the environment's. The rules
+//! are those of Go's `golang.org/x/net/http/httpproxy`, which kubectl uses.
 
 use std::{env, net::IpAddr};
 
@@ -8,28 +8,29 @@ use http::Uri;
 
 use crate::Error;
 
-/// A proxy, and how to ask it.
+/// A proxy, and how to connect through it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proxy {
     pub(super) protocol: Protocol,
     pub(super) host: String,
     pub(super) port: u16,
-    /// User and password, as they are to be sent.
+    /// User and password, in the form in which they are sent.
     pub(super) user: Option<(String, String)>,
 }
 
-/// How a proxy is asked for a connection.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     /// `CONNECT`, RFC 9110 section 9.3.6.
     Http,
-    /// The same over TLS.
+    /// `CONNECT` over TLS.
     Https,
-    /// RFC 1928. The proxy looks the server's name up.
+    /// RFC 1928. The proxy resolves the server's name.
     Socks5,
 }
 
-/// What of the environment decides. Each variable counts in upper case first.
+/// The parts of the environment that decide. For each variable, the upper case name takes
+/// precedence.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     https: Option<(&'static str, String)>,
@@ -55,7 +56,8 @@ fn variable(names: [&'static str; 2]) -> Option<(&'static str, String)> {
 }
 
 impl Proxy {
-    /// The proxy for this server, if there is one; `configured` is the kubeconfig's `proxy-url`, which `NO_PROXY` does not concern.
+    /// The proxy for this server, if there is one. `configured` is the kubeconfig's `proxy-url`, to
+    /// which `NO_PROXY` does not apply.
     pub(crate) fn to(
         server: &Uri,
         configured: Option<&str>,
@@ -77,7 +79,7 @@ impl Proxy {
             return Ok(None);
         }
         let url = url.trim();
-        // Only in the environment the scheme may be left out.
+        // The scheme is optional only in the environment.
         if url.contains("://") {
             Self::named(name, url).map(Some)
         } else {
@@ -126,7 +128,7 @@ impl Proxy {
     }
 }
 
-/// For people, without the password.
+/// For error texts, without the password.
 impl std::fmt::Display for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = match self.protocol {
@@ -147,7 +149,7 @@ pub(super) fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The port that a URI has, or its scheme.
+/// The port in a URI, or its scheme's default.
 pub(super) fn port(server: &Uri) -> u16 {
     let by_scheme = if server.scheme_str() == Some("http") {
         80
@@ -157,7 +159,7 @@ pub(super) fn port(server: &Uri) -> u16 {
     server.port_u16().unwrap_or(by_scheme)
 }
 
-/// What is percent-encoded is decoded; what is not stays, RFC 3986 section 2.1.
+/// Decodes percent-encoded text and keeps everything else, RFC 3986 section 2.1.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -172,7 +174,8 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether the environment's proxies do not concern this server: by `NO_PROXY`, or because it is this machine.
+/// Whether the environment's proxies do not apply to this server: because of `NO_PROXY`, or because
+/// it is this machine.
 fn is_direct(server: &Uri, none: &str) -> bool {
     let host = bare(server.host().unwrap_or_default()).to_ascii_lowercase();
     let host = host.trim_end_matches('.');
@@ -188,7 +191,8 @@ fn is_direct(server: &Uri, none: &str) -> bool {
         .any(|entry| entry == "*" || covers(&entry, host, address, port))
 }
 
-/// Whether an entry of `NO_PROXY` covers the server: a network, an address or a domain, the latter two with a port or without.
+/// Whether an entry of `NO_PROXY` covers the server. An entry is a network, or an address or domain
+/// with an optional port.
 fn covers(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     if let Some((network, bits)) = entry.split_once('/') {
         let network = network.parse().ok().zip(bits.parse().ok());
@@ -210,7 +214,8 @@ fn covers(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     }
 }
 
-/// The last colon of an address of more than one is no port's, unless the address is in brackets.
+/// Splits off a port. In an address with several colons, the last one precedes a port only after
+/// brackets.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     let whole = (bare(entry), None);
     match entry.rsplit_once(':') {

@@ -1,4 +1,4 @@
-//! TLS to the API server: whom to trust, and who we are.
+//! TLS to the API server: which certificates we trust, and our own identity.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::{
     credentials::{Files, Identity},
 };
 
-/// Protocols in the order of our liking (ALPN, RFC 7301).
+/// Protocols in our order of preference (ALPN, RFC 7301).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 pub(crate) type Roots = Vec<CertificateDer<'static>>;
@@ -33,28 +33,28 @@ pub(crate) type Roots = Vec<CertificateDer<'static>>;
 /// How TLS connections are made.
 pub(super) struct Tls {
     trust: Trust,
-    /// The name that the server's certificate must have.
+    /// The name that the server's certificate must contain.
     server: ServerName<'static>,
     provider: Arc<CryptoProvider>,
 }
 
-/// Whose word is taken for a server's certificate.
+/// Which server certificates are trusted.
 enum Trust {
-    /// Any.
+    /// All of them.
     Anyone,
-    /// These, which are read again when they are in a file that has changed.
+    /// Those from these CAs. They are read again if they are in a file that has changed.
     Roots(Files<Roots>),
 }
 
-/// webpki's rules, and what Go allows beside them: the server's certificate may itself be the configured CA, as `openssl req -x509`
-/// makes it.
+/// Applies webpki's rules, and also what Go allows: the server's certificate may itself be the
+/// configured CA, as `openssl req -x509` creates it.
 #[derive(Debug)]
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
     roots: Roots,
 }
 
-/// No check but that the server has the key of its certificate (`insecure-skip-tls-verify`).
+/// Checks only that the server has the key of its certificate (`insecure-skip-tls-verify`).
 #[derive(Debug)]
 struct NoVerifier(Arc<CryptoProvider>);
 
@@ -76,7 +76,7 @@ impl Tls {
         })
     }
 
-    /// Makes the connection a TLS one, with us as `identity`; whether HTTP/2 is spoken on it.
+    /// Starts TLS on the connection, with us as `identity`. Also returns whether it uses HTTP/2.
     pub(super) async fn to_server(
         &self,
         stream: Box<dyn Stream>,
@@ -90,7 +90,7 @@ impl Tls {
         Ok((Box::new(stream), http2))
     }
 
-    /// The same to a proxy, which is not told who we are.
+    /// Starts TLS to a proxy, without our identity.
     pub(super) async fn to_proxy(
         &self,
         stream: Box<dyn Stream>,
@@ -102,7 +102,7 @@ impl Tls {
         Ok(Box::new(connector.connect(name, stream).await?))
     }
 
-    /// It is made for each connection: a session that is resumed would go on with the old identity.
+    /// Created for each connection: a resumed session would keep the old identity.
     fn config(&self, identity: Option<&Identity>) -> Result<ClientConfig, rustls::Error> {
         let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
@@ -168,7 +168,7 @@ fn roots_in(files: &[Vec<u8>]) -> Result<Roots, String> {
     Ok(roots)
 }
 
-/// Those of the machine, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+/// The CA certificates of the machine, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 fn system_roots() -> Result<Roots, String> {
     let roots = rustls_native_certs::load_native_certs().certs;
     if roots.is_empty() {
@@ -189,7 +189,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let (webpki, roots) = (&self.webpki, &self.roots);
         match webpki.verify_server_cert(certificate, intermediates, server, ocsp, now) {
-            // Of the certificate itself, webpki looks at the dates first: they are good.
+            // webpki checks the certificate's dates before this error, so they are valid.
             Err(error) if is_of_ca(&error) => {
                 if !roots.iter().any(|root| root == certificate) {
                     return Err(rustls::Error::General(

@@ -1,4 +1,4 @@
-//! A connection to the API server through a proxy.
+//! Connects to the API server through a proxy.
 
 use std::{io, net::IpAddr};
 
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Stream, proxy::Proxy};
 
-/// More than any proxy says before the connection is there.
+/// Longer than any proxy's answer.
 const LONGEST_ANSWER: usize = 16 << 10;
 
 /// Asks an HTTP proxy for a connection (`CONNECT`, RFC 9110 section 9.3.6).
@@ -40,15 +40,15 @@ pub(super) async fn connect(
     }
 }
 
-/// The value of the header for a user and a password (RFC 7617).
+/// The header's value for a user and a password (RFC 7617).
 pub(crate) fn basic(user: &str, password: &str) -> String {
     let bytes = ByteString(format!("{user}:{password}").into_bytes());
-    // The API's bytes are base64 in JSON.
+    // In the Kubernetes API, bytes are base64 in JSON, so its type encodes them.
     let encoded = serde_json::to_value(bytes).unwrap_or_default();
     format!("Basic {}", encoded.as_str().unwrap_or_default())
 }
 
-/// The head of the answer, byte by byte: what follows is the server's.
+/// Reads the head of the answer byte by byte: everything after it comes from the server.
 async fn head(stream: &mut (impl Stream + ?Sized)) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -89,7 +89,7 @@ pub(super) async fn socks5(
     stream.read_exact(&mut bound).await.map(drop)
 }
 
-/// Agrees on who we are: nobody, or a user with a password (RFC 1929).
+/// Agrees on authentication: none, or a user with a password (RFC 1929).
 async fn greet(stream: &mut (impl Stream + ?Sized), proxy: &Proxy) -> io::Result<()> {
     const NONE: u8 = 0;
     const PASSWORD: u8 = 2;
@@ -121,14 +121,14 @@ async fn read<const N: usize>(stream: &mut (impl Stream + ?Sized)) -> io::Result
     Ok(bytes)
 }
 
-/// The text with its length before it.
+/// The text preceded by its length.
 fn counted(text: &str) -> io::Result<Vec<u8>> {
     let length =
         u8::try_from(text.len()).map_err(|_| refused("a name of 255 bytes is its longest"))?;
     Ok([&[length], text.as_bytes()].concat())
 }
 
-/// RFC 1928 section 6.
+/// The reasons of RFC 1928 section 6.
 fn reason(reply: u8) -> &'static str {
     match reply {
         2 => "its rules do not allow it",

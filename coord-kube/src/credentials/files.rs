@@ -1,4 +1,4 @@
-//! What is read from files, and read again when they have changed.
+//! Reads files, and reads them again when they change.
 
 use std::{
     error::Error,
@@ -10,7 +10,8 @@ use std::{
 
 type Parse<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync>;
 
-/// What files have. Something that cannot be used, such as one file of two that are being replaced, leaves what was there before.
+/// The parsed content of files. If it becomes invalid, for example while two files are being
+/// replaced, the previous content stays.
 pub(crate) struct Files<T> {
     paths: Vec<PathBuf>,
     parse: Parse<T>,
@@ -22,11 +23,12 @@ struct Read<T> {
     value: Arc<T>,
 }
 
-/// What is different in a file that was written or replaced: device, inode, size, and the time in seconds and nanoseconds.
+/// What changes when a file is written or replaced: device, inode, size, and the time in seconds
+/// and nanoseconds.
 #[derive(PartialEq, Eq)]
 struct Stamp(u64, u64, u64, i64, i64);
 
-/// Why files cannot be used: one cannot be read, or it is not what it should be.
+/// Why files are invalid: one cannot be read, or its content is wrong.
 pub(crate) type Unusable = Box<dyn Error + Send + Sync>;
 
 /// A file that cannot be read.
@@ -34,7 +36,7 @@ pub(crate) type Unusable = Box<dyn Error + Send + Sync>;
 struct CannotRead(PathBuf, io::Error);
 
 impl<T> Files<T> {
-    /// Reads them for the first time. `parse` is given what each of them has.
+    /// Reads the files for the first time. `parse` receives the content of each.
     pub(crate) fn read(
         paths: Vec<PathBuf>,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
@@ -48,7 +50,7 @@ impl<T> Files<T> {
         })
     }
 
-    /// What they have now.
+    /// The current content.
     pub(crate) fn current(&self) -> Arc<T> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if read.stamps != stamps(&self.paths)
@@ -62,7 +64,7 @@ impl<T> Files<T> {
 
 impl<T> Read<T> {
     fn of(paths: &[PathBuf], parse: &Parse<T>) -> Result<Self, Unusable> {
-        // Looked at before: what is written in the meantime is read once more.
+        // Taken before reading: if a file changes meanwhile, it is read again.
         let stamps = stamps(paths);
         let contents = paths.iter().map(|path| content(path));
         let contents = contents.collect::<Result<Vec<_>, _>>()?;

@@ -8,17 +8,17 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-/// `secp521r1`, 1.3.132.0.35, as it is encoded in a key (RFC 5480 section 2.1.1.1).
+/// `secp521r1`, 1.3.132.0.35, as encoded in a key (RFC 5480 section 2.1.1.1).
 const P521: [u8; 7] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 
-/// Who we are, for TLS.
+/// Our identity for TLS.
 pub(crate) struct Identity(CertifiedKey);
 
 impl Identity {
-    /// From a certificate with its chain, and its key, both in PEM.
+    /// Creates it from a certificate with its chain, and its key, both in PEM.
     ///
     /// # Errors
-    /// What is wrong with them, without any of it.
+    /// What is wrong with them, without any of their content.
     pub(crate) fn of(certificate: &[u8], key: &[u8]) -> Result<Self, String> {
         let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|error| format!("the client certificate is no PEM: {error}"))?;

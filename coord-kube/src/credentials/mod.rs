@@ -1,5 +1,6 @@
-//! Who we are for the API server, renewed as client-go does it: files when they have changed, plugins when what they gave is about to expire,
-//! and either when the server does not accept it any more.
+//! Our identity for the API server, renewed as client-go does. Files are read again when they
+//! change, and plugins run again when their credential is about to expire. Both also happen when
+//! the server no longer accepts the credential.
 
 mod files;
 mod identity;
@@ -16,7 +17,7 @@ use self::plugin::Plugin;
 pub(crate) use self::{files::Files, identity::Identity, plugin::Failed};
 use crate::{Error, connection::basic};
 
-/// What is shown to the server with one request.
+/// The credential that is sent with a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Credential {
     pub(crate) authorization: Option<HeaderValue>,
@@ -36,7 +37,7 @@ enum Authorization {
     TokenFile(Files<HeaderValue>),
 }
 
-/// A certificate or a key: what is in the kubeconfig goes before what is in a file.
+/// A certificate or a key. Data in the kubeconfig takes precedence over a file.
 #[derive(Clone)]
 enum Pem {
     Data(Vec<u8>),
@@ -44,7 +45,8 @@ enum Pem {
 }
 
 impl Credentials {
-    /// Those of a kubeconfig's user. No plugin runs yet; it may have this process's standard input if a person attends.
+    /// The credentials of a kubeconfig's user. No plugin runs yet. It may have this process's
+    /// standard input if a person attends.
     pub(crate) fn of(user: &AuthInfo, attended: bool) -> Result<Self, Error> {
         if let Some(provider) = user.auth_provider.as_ref().filter(|it| it.name != "oidc") {
             let what = format!("auth-provider {:?}", provider.name);
@@ -59,7 +61,7 @@ impl Credentials {
         })
     }
 
-    /// What is to be shown now.
+    /// The credential to send now.
     pub(crate) async fn current(&self) -> Result<Credential, Failed> {
         let own = Credential {
             authorization: self.authorization.current(),
@@ -71,7 +73,8 @@ impl Credentials {
         }
     }
 
-    /// What is to be shown instead of something that the server has not accepted (401): none if there is nothing else.
+    /// The credential to send instead of one that the server rejected (401); `None` if there is no
+    /// other.
     pub(crate) async fn instead_of(
         &self,
         refused: &Credential,
@@ -102,7 +105,8 @@ impl Credential {
 }
 
 impl Authorization {
-    /// In client-go's order: a token file goes before a token, which counts only while the file cannot be read.
+    /// In client-go's order: a token file takes precedence over a token, which counts only while
+    /// the file cannot be read.
     fn of(user: &AuthInfo) -> Result<Self, Error> {
         let token = exposed(user.token.as_ref());
         if let Some(path) = given(user.token_file.as_ref()) {
@@ -159,7 +163,7 @@ impl Pem {
         }
     }
 
-    /// What it is, where `files` are what the files have that have not been asked for.
+    /// The content. `files` are the contents of the files that have not been used yet.
     fn take<'a>(&'a self, files: &mut impl Iterator<Item = &'a Vec<u8>>) -> &'a [u8] {
         match self {
             Self::Data(pem) => pem,
@@ -204,20 +208,20 @@ fn token_in(files: &[Vec<u8>]) -> Result<HeaderValue, String> {
     }
 }
 
-/// The value of the header for a token (RFC 6750).
+/// The header's value for a token (RFC 6750).
 fn bearer(token: &str) -> Result<HeaderValue, String> {
     HeaderValue::try_from(format!("Bearer {}", token.trim()))
         .map(hidden)
         .map_err(|_| "the token has a line break or another character that no token has".to_owned())
 }
 
-/// It is not shown by `{:?}`.
+/// Hides it from `{:?}`.
 fn hidden(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }
 
-/// What is empty is as good as absent.
+/// An empty value counts as absent.
 fn given(value: Option<&String>) -> Option<String> {
     value.filter(|value| !value.is_empty()).cloned()
 }
@@ -228,7 +232,8 @@ fn exposed(value: Option<&SecretString>) -> Option<String> {
 }
 
 fn decoded(base64: &str) -> Result<Vec<u8>, ()> {
-    // The API's bytes are base64 in JSON. People wrap lines.
+    // In the Kubernetes API, bytes are base64 in JSON, so its type decodes them. People wrap the
+    // lines.
     let compact: String = base64.split_whitespace().collect();
     let bytes = serde_json::from_value::<ByteString>(compact.into());
     bytes.map(|bytes| bytes.0).map_err(drop)

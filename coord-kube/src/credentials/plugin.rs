@@ -1,7 +1,8 @@
 //! Credential plugins: programs that print an `ExecCredential` (`client.authentication.k8s.io`).
 //!
-//! A plugin runs at the start, again before what it gave expires, and again when the server has not accepted that. It never runs twice at a
-//! time, and it goes on when the request that needs it is given up.
+//! A plugin runs at the start, again before its credential expires, and again when the server
+//! rejects the credential. It never runs twice at a time, and continues if the request that needs
+//! it is cancelled.
 
 mod run;
 
@@ -24,22 +25,24 @@ use crate::Error;
 /// How long a plugin may run at the start, when a person may have to log in.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// How long it may run later: when it hangs once, there is time for another run before the credential expires.
+/// How long it may run later. If it hangs once, there is time for another run before the credential
+/// expires.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(25);
 
-/// How long before it expires a credential is renewed; a short-lived one in the last quarter of its life.
+/// How long before its expiry a credential is renewed; a short-lived one is renewed in the last
+/// quarter of its life.
 const AHEAD: Duration = Duration::from_secs(60);
 
-/// How long after a renewal that failed, while the credential still works, the next one begins.
+/// How long after a failed renewal the next one begins, while the credential still works.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// A plugin, and what it gave last.
+/// A plugin, and its last credential.
 pub(crate) struct Plugin {
     exec: Exec,
     state: Mutex<State>,
 }
 
-/// How it is run.
+/// How the plugin is run.
 #[derive(Clone)]
 struct Exec {
     config: ExecConfig,
@@ -54,7 +57,7 @@ struct State {
     not_before: Option<Instant>,
 }
 
-/// What a plugin gave.
+/// A credential from a plugin.
 #[derive(Clone)]
 struct Issued {
     credential: Arc<Credential>,
@@ -62,12 +65,12 @@ struct Issued {
     expires: Option<SystemTime>,
 }
 
-/// A plugin gave nothing that can be used.
+/// A plugin that returned no usable credential.
 #[derive(Clone, Debug)]
 pub(crate) struct Failed {
     program: String,
     why: Arc<Why>,
-    /// It gave something before, so that it may do so again.
+    /// It returned one before, so it may do so again.
     pub(crate) renewal: bool,
 }
 
@@ -110,14 +113,14 @@ impl Plugin {
         }
     }
 
-    /// What it gave, if that still works; else what it gives now.
+    /// The plugin's credential, if it still works; otherwise a new one.
     pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<Credential>, Failed> {
         let running = {
             let mut state = self.state();
             let now = SystemTime::now();
             if let Some(issued) = state.issued.clone().filter(|issued| issued.works(now)) {
                 if issued.should_be_renewed(now) && state.may_run() {
-                    // It goes on by itself, and costs nobody anything.
+                    // It runs on by itself, and nobody waits for it.
                     drop(self.run(&mut state));
                 }
                 return Ok(issued.credential);
@@ -127,7 +130,7 @@ impl Plugin {
         running.await.map(|issued| issued.credential)
     }
 
-    /// The server has not accepted this: the plugin runs again, unless it has done so since.
+    /// The server rejected this credential: runs the plugin again, unless it has run since.
     pub(super) async fn refused(self: &Arc<Self>, refused: &Credential) -> Result<(), Failed> {
         let running = {
             let mut state = self.state();
@@ -140,7 +143,7 @@ impl Plugin {
         running.await.map(drop)
     }
 
-    /// Starts it, unless it runs.
+    /// Starts it, unless it is running.
     fn run(
         self: &Arc<Self>,
         state: &mut State,
@@ -216,7 +219,7 @@ impl Issued {
 }
 
 impl Credential {
-    /// Whether the server was shown what this plugin gave, or a part of it.
+    /// Whether the rejected credential contains everything that this plugin issued.
     fn has_what_is_in(&self, issued: &Self) -> bool {
         let token = issued.authorization.as_ref();
         let identity = issued.identity.as_ref();
@@ -243,7 +246,7 @@ impl Exec {
     }
 }
 
-/// Never the arguments, the environment or the output: secrets are in them.
+/// Never contains the arguments, the environment or the output, which have secrets.
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the credential plugin {:?} ", self.program)?;

@@ -4,9 +4,9 @@ use std::{error::Error as StdError, io};
 
 use coord_core::{Errno, HasErrno};
 
-/// Of a request that got no answer, or none that could be read.
+/// The number for a request that got no answer, or an unreadable one.
 pub(super) fn of_connection(error: &kube::Error) -> Errno {
-    // One that only wraps another error says nothing itself.
+    // An error that only wraps another one says nothing itself.
     if let Some(error) = io_error(error).filter(|error| error.kind() != io::ErrorKind::Other) {
         return match error.kind() {
             io::ErrorKind::ConnectionRefused => Errno::ECONNREFUSED,
@@ -16,7 +16,7 @@ pub(super) fn of_connection(error: &kube::Error) -> Errno {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset => Errno::ECONNRESET,
             _ if error.raw_os_error().is_some() => error.errno(),
-            // Certificates and names that do not fit, for instance.
+            // Invalid certificates and names, for instance.
             _ => Errno::EIO,
         };
     }
@@ -38,7 +38,8 @@ pub(super) fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io
         .last()
 }
 
-/// The error and its sources. An I/O error that wraps another one passes over it: its source is the other's source.
+/// The error and its sources. The `source` of an I/O error skips the error that it wraps, so the
+/// wrapped error is taken instead.
 pub(super) fn chain<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

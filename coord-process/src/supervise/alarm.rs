@@ -1,4 +1,4 @@
-//! Sleeping until something happens: a descriptor is readable, a child has something to tell, or it is time.
+//! Sleeping until a descriptor is readable, a child changes, or a time comes.
 
 use std::{io, os::fd::AsFd, time::Duration};
 
@@ -17,20 +17,21 @@ use nix::{
 
 use super::{Error, boottime, error::Kind};
 
-/// How often the clock is looked at where there is no timer that runs during suspend.
+/// How often to check the clock if there is no timer that runs during suspend.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What wakes the guard.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// On `CLOCK_BOOTTIME`; none where a filter forbids timers: then the clock is looked at once a second while there is a time to wait for.
+    /// On `CLOCK_BOOTTIME`; `None` if a filter forbids timers. Then we check the clock once a
+    /// second while there is a time to wait for.
     timer: Option<TimerFd>,
-    /// While asleep: everything is blocked but SIGCHLD.
+    /// The mask during a sleep: everything but SIGCHLD is blocked.
     mask: SigSet,
 }
 
 impl Alarm {
-    /// Blocks all signals but for the time of a sleep, and returns the mask that was before.
+    /// Blocks all signals except during a sleep, and returns the previous mask.
     ///
     /// # Errors
     /// Those of `sigprocmask(2)`, `sigaction(2)` and `ppoll(2)`.
@@ -61,7 +62,7 @@ impl Alarm {
     /// Sleeps until one of these is ready, a child has changed, or this time has come.
     ///
     /// # Errors
-    /// Those of `ppoll(2)` but `EINTR`.
+    /// Those of `ppoll(2)` except `EINTR`.
     pub(crate) fn sleep<'a>(
         &'a self,
         polled: &mut Vec<PollFd<'a>>,

@@ -1,4 +1,4 @@
-//! The arguments by which every wrapper command is told how to stop what it runs.
+//! The arguments that tell every wrapper command how to stop its command.
 
 use std::{ffi::OsString, time::Duration};
 
@@ -22,7 +22,7 @@ pub struct StopArgs {
 }
 
 impl StopArgs {
-    /// The plan for a command that is stopped like this.
+    /// The plan for a command that is stopped in this way.
     #[must_use]
     pub fn plan(&self, command: Vec<OsString>, grace: Duration) -> Plan {
         Plan::new(command)

@@ -2,10 +2,10 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Left free beside the pidfds that are kept.
+/// How many descriptors stay free beside the pidfds that we keep.
 const SPARE: u64 = 64;
 
-/// The limit that CMD is to have: the one that the guard was started with.
+/// The limit of open files for CMD: the one that the guard was started with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Descriptors {
     before: Option<(u64, u64)>,
@@ -28,7 +28,7 @@ impl Descriptors {
         }
     }
 
-    /// Puts the limit back, in a child; async-signal-safe.
+    /// Restores the limit, in a child; async-signal-safe.
     pub(crate) fn restore(&self) -> nix::Result<()> {
         self.before.map_or(Ok(()), |(soft, hard)| {
             setrlimit(Resource::RLIMIT_NOFILE, soft, hard)

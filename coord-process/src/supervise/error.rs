@@ -1,4 +1,4 @@
-//! What can go wrong beside CMD itself.
+//! Errors of supervising, as opposed to CMD's own.
 
 use std::{borrow::Cow, ffi::OsString, fmt, io};
 
@@ -14,20 +14,21 @@ pub struct Error(Kind);
 pub(crate) enum Kind {
     /// The program could not be executed.
     Exec(OsString, io::Error),
-    /// A system call that supervising needs failed; says what for.
+    /// A system call that supervising needs failed; with its purpose.
     Io(Cow<'static, str>, io::Error),
     /// The guard process was killed; the tree has been ended.
     GuardDied,
-    /// The process has threads already.
+    /// The process already has threads.
     Threads,
-    /// Another command is supervised in this process.
+    /// This process already supervises another command.
     Busy,
-    /// `/proc` shows other processes than those that this one can signal.
+    /// `/proc` shows other processes than the ones that this process can signal.
     ForeignProc,
 }
 
 impl Error {
-    /// The exit status of a wrapper that fails with this: 127 when CMD was not found, 126 when it cannot be executed, else 125.
+    /// A wrapper's exit status for this error: 127 when CMD was not found, 126 when it cannot be
+    /// executed, otherwise 125.
     #[must_use]
     pub fn status(&self) -> Status {
         match &self.0 {
@@ -40,7 +41,7 @@ impl Error {
         }
     }
 
-    /// What the guard tells its client when it cannot do its work.
+    /// The report that the guard sends its client when it cannot work.
     pub(crate) fn into_report(self) -> Report {
         let errno = self.errno().raw();
         match self.0 {
@@ -51,7 +52,7 @@ impl Error {
 }
 
 impl Kind {
-    /// For `map_err`: an error of the system call that was needed for `what`.
+    /// For `map_err`: an error of the system call that `what` needed.
     pub(crate) fn io<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
         move |error| Error(Self::Io(what.into(), error.into()))
     }
@@ -69,7 +70,8 @@ impl From<Kind> for Error {
 }
 
 impl HasErrno for Error {
-    /// That of the system call; `ESRCH` when the guard died, `EBUSY` for threads or a second command, `EOPNOTSUPP` for a foreign `/proc`.
+    /// The number of the failed system call; `ESRCH` when the guard died, `EBUSY` for threads or a
+    /// second command, `EOPNOTSUPP` for a foreign `/proc`.
     fn errno(&self) -> Errno {
         match &self.0 {
             Kind::Exec(_, error) | Kind::Io(_, error) => error.errno(),
@@ -112,7 +114,8 @@ impl std::error::Error for Error {
     }
 }
 
-/// The errors of `fork(2)`, which `execve(2)` has only when there is no memory or no process for it either.
+/// Whether it is an error of `fork(2)`. `execve(2)` returns these too, but only when there is no
+/// memory or no process left.
 fn is_fork(error: &io::Error) -> bool {
     matches!(error.errno(), Errno::EAGAIN | Errno::ENOMEM)
 }

@@ -1,8 +1,8 @@
-//! A short script beside the command: in a process group of its own, which is ended when its time
-//! is over.
+//! A short script beside the command. It runs in its own process group, which is ended when its
+//! time is over.
 //!
-//! The script is a child of the client, and so is what it leaves behind, as long as the client is a
-//! child subreaper; what goes into a session of its own is let be.
+//! The script is a child of the client. If the client is a child subreaper, so is everything that
+//! the script leaves behind. Processes that start a session of their own are left alone.
 
 use std::{
     ffi::OsStr,
@@ -24,31 +24,31 @@ use nix::{
 
 use super::{Exit, reap};
 
-/// A script that was started, by the ID of its process and its process group.
+/// A script that was started, identified by its process ID, which is also its process group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hook(i32);
 
-/// What has become of a script.
+/// The state of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookState {
-    /// It runs, or something that it has started does.
+    /// The script is running, or something that it started is.
     Runs,
-    /// It has ended like this; what it has started may still run.
+    /// The script has ended with this status; processes that it started may still run.
     Ended(Exit),
     /// Nothing of it is left.
     Gone,
 }
 
 impl Hook {
-    /// Runs `sh -c SCRIPT` with this on its standard input, and with our standard error as its
-    /// output. No signal is blocked or ignored in it.
+    /// Runs `sh -c SCRIPT` with `input` on its standard input and our standard error as its output.
+    /// In the script no signal is blocked or ignored.
     ///
     /// # Errors
     /// Those of `memfd_create(2)`, `write(2)`, `fork(2)` and `execve(2)`.
     pub fn start(script: &OsStr, input: &[u8]) -> io::Result<Self> {
-        // Dead processes that earlier ones have left in sessions of their own.
+        // Reaps dead processes that earlier scripts left in sessions of their own.
         reap::strangers();
-        // A file, and not a pipe, which a script that does not read could fill.
+        // A file instead of a pipe: a script that does not read could fill a pipe.
         let mut file = File::from(memfd_create(c"hook", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(input)?;
         file.rewind()?;
@@ -62,24 +62,24 @@ impl Hook {
         Ok(Self(child.id().cast_signed()))
     }
 
-    /// The one of this ID, which an earlier program of this process has started.
+    /// The script with this ID, which an earlier program in this process started.
     #[must_use]
     pub const fn of(id: i32) -> Self {
         Self(id)
     }
 
-    /// Its ID.
+    /// The script's ID.
     #[must_use]
     pub const fn id(self) -> i32 {
         self.0
     }
 
-    /// Looks what has become of it, and reaps what has ended. It does not wait.
+    /// Checks its state and reaps what has ended. It does not wait.
     #[must_use]
     pub fn look(self) -> HookState {
         let mut status = 0;
         loop {
-            // SAFETY: `status` is a valid place for the answer.
+            // SAFETY: `status` is a valid place for the result.
             let pid = unsafe { libc::waitpid(-self.0, &raw mut status, libc::WNOHANG) };
             match (pid, Errno::last()) {
                 (0, _) => return HookState::Runs,
@@ -91,19 +91,19 @@ impl Hook {
         }
     }
 
-    /// Sends a signal to its process group, which cannot be another's while [`look`](Self::look)
-    /// has not said that nothing is left.
+    /// Sends a signal to its process group. No other group can have its number until
+    /// [`look`](Self::look) has said that nothing is left.
     pub fn signal(self, number: i32) {
         // SAFETY: kill takes any numbers.
         unsafe { libc::kill(-self.0, number) };
     }
 }
 
-/// No signal is blocked, and each does what it does by default.
+/// Unblocks all signals and gives each its default action.
 fn forget_handling() -> io::Result<()> {
     SigSet::empty().thread_set_mask()?;
     for number in 1..=signal_name::LAST {
-        // SAFETY: no handler is installed. It fails for those that have one way of handling.
+        // SAFETY: no handler is installed. It fails for signals whose action cannot be changed.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
     Ok(())

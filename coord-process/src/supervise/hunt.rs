@@ -1,4 +1,4 @@
-//! Ending a tree: who has been asked, and who is killed.
+//! Ending a tree: whom we have asked to end, and whom we kill.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -16,46 +16,46 @@ use super::{
     tree::{self, Descendant, Identity, Walk},
 };
 
-/// One part of the killing takes no longer, so that the dead are reaped meanwhile.
+/// The longest time for one part of the killing, so that the dead are reaped in between.
 const PART: Duration = Duration::from_millis(50);
 
-/// How many times as long as it took to look for them those who were asked are left alone, and how
-/// long at most: they need the processor to end.
+/// How long we leave the asked processes alone, as a multiple of the time that finding them took,
+/// and at most how long. They need the processor to end.
 const REST: u32 = 3;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// How many times as long as asking them it may take to kill so many: they need the processor once
-/// more to end, which takes five times as long on a machine that is idle.
+/// How long killing may take, as a multiple of the time that asking took. The killed processes need
+/// the processor once more to end, which takes five times as long on an idle machine.
 const KILLING: u32 = 8;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of `pidfd_send_signal(2)`, Linux 6.9.
 const PROCESS_GROUP: u32 = 1 << 2;
 
-/// Who has been asked to end, and how to reach them without looking for them again.
+/// Who has been asked to end, and how to reach them without another search.
 #[derive(Debug)]
 pub(crate) struct Hunt {
-    /// When it began, in the unit of a process's start.
+    /// When it began, in the unit of a process's start time.
     since: u64,
     asked: HashMap<Identity, Option<OwnedFd>>,
-    /// How many more pidfds may be kept.
+    /// How many more pidfds we may keep.
     room: usize,
-    /// How long the longest look took.
+    /// How long the longest search took.
     took: Duration,
-    /// No look before that.
+    /// The earliest time for the next search.
     next: Duration,
 }
 
-/// The killing of whoever is left, a part at a time.
+/// Kills whoever is left, a part at a time.
 #[derive(Default)]
 pub(crate) struct Killing {
-    /// The rest of a walk down the tree.
+    /// The unfinished part of a walk down the tree.
     walk: Option<Walk>,
-    /// Whether somebody was found on it.
+    /// Whether the walk has found anybody.
     found: bool,
 }
 
 impl Hunt {
-    /// Nobody has been asked yet; so many pidfds may be kept.
+    /// Starts with nobody asked; `room` is the number of pidfds that may be kept.
     pub(crate) fn new(room: usize) -> Self {
         Self {
             since: tree::ticks_now(),
@@ -66,20 +66,23 @@ impl Hunt {
         }
     }
 
-    /// Sends the signal to every descendant that has not had it: one look, given up at this time. To be called again as long as some are
-    /// left, since who is orphaned meanwhile can be overlooked.
+    /// Sends the signal to every descendant that has not received it. It searches once and gives up
+    /// at `until`. Call it again as long as some are left: a search can miss a process that is
+    /// orphaned meanwhile.
     ///
-    /// With `only`, the others are not sent it, but found for when they are killed. What is below another guard is left to its client, which passes the signal on. Who has started after the first were asked may be
-    /// a reaction, such as the clean-up in a shell's trap, and is left to its parent as long as that one lives. An orphan may be one that
-    /// was forked in the moment before its parent died of the signal.
+    /// With `only`, the others are found, to be killed later, but not signalled. Processes below
+    /// another guard are left to that guard's client, which passes the signal on. A process that
+    /// started after the first were asked may be a reaction to the signal, such as the clean-up in
+    /// a shell's trap. It is left to its parent while the parent is alive. If it is an orphan, it
+    /// may have been forked just before its parent died of the signal, so it is asked.
     ///
-    /// Nothing is done while the last look is not long past, see [`REST`].
+    /// Does nothing while the last search is too recent, see [`REST`].
     pub(crate) fn ask(&mut self, signal: i32, only: Option<i32>, until: Duration) {
         let started = boottime();
         if started < self.next {
             return;
         }
-        // All are found before one is asked: the others do not change with it.
+        // Finds them all before it asks any, so that the asking does not change what it finds.
         let found = self.find(until);
         let first = self.asked.is_empty();
         for mut process in found.into_iter().filter(|process| !process.is_guard) {
@@ -101,7 +104,7 @@ impl Hunt {
         self.took * KILLING
     }
 
-    /// Kills those who have been asked, by what was kept of them.
+    /// Kills the asked processes by the pidfds that we kept.
     pub(crate) fn kill_known(&mut self) {
         for (identity, pidfd) in self.asked.drain() {
             if let Some(pidfd) = pidfd {
@@ -110,7 +113,7 @@ impl Hunt {
         }
     }
 
-    /// With no more pidfds than there is room for: looking on needs descriptors too.
+    /// Keeps no more pidfds than there is room for: later searches need descriptors too.
     fn find(&self, until: Duration) -> Vec<Descendant> {
         let walk = Walk::around_guards().take_while(|_| boottime() < until);
         let limited = walk.enumerate().map(|(index, mut process)| {
@@ -136,15 +139,16 @@ impl Hunt {
     }
 }
 
-/// Kills a process group by the pidfd of the process that made it, which needs no look at `/proc`, and hits nobody who joins later: who
-/// forks while the group is being killed is killed too. False where the kernel cannot.
+/// Kills a process group by the pidfd of the process that created it. This needs no search in
+/// `/proc` and cannot hit a later group with the same number. A process that forks while the group
+/// is being killed is killed too. Returns false if the kernel does not support it.
 pub(crate) fn kill_group(leader: &OwnedFd) -> bool {
     send_by_pidfd(leader.as_fd(), libc::SIGKILL, PROCESS_GROUP).is_ok()
 }
 
 impl Killing {
-    /// Kills our children, whom we need not look at for that, and goes on down the tree where the
-    /// part before ended. False when the whole tree has been walked and nobody was in it.
+    /// Kills our children, which needs no search, and continues the walk down the tree where the
+    /// last part ended. Returns false when the walk has reached the whole tree and found nobody.
     pub(crate) fn part(&mut self) -> bool {
         for child in tree::own_children() {
             tree::send(child, None, libc::SIGKILL);
@@ -152,7 +156,7 @@ impl Killing {
         self.walk(boottime() + PART, Descendant::kill)
     }
 
-    /// At least one process of the walk, so that every part comes nearer to its end.
+    /// Visits at least one process of the walk, so that every part makes progress.
     fn walk(&mut self, until: Duration, mut visit: impl FnMut(&Descendant)) -> bool {
         let walk = self.walk.get_or_insert_with(Walk::everywhere);
         for process in walk {
@@ -173,7 +177,8 @@ mod tests {
 
     use super::*;
 
-    /// However short the parts are: a busy machine may leave time for one process in each.
+    /// Even very short parts make progress: a busy machine may have time for only one process in
+    /// each.
     #[test]
     fn the_killing_goes_on_where_the_part_before_ended() {
         let script = "sleep 1000 & sleep 1000 & wait";

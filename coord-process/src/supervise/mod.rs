@@ -19,54 +19,68 @@
 //!
 //! # Guarantees
 //!
-//! CMD is not our child but a guard's, a small process forked first. The guard is a child subreaper (`PR_SET_CHILD_SUBREAPER(2const)`), so
-//! that all that CMD starts stays below it; it ends that tree when it is asked to, when the deadline is near, and when the client (this
-//! process) dies, and says so only when the tree is gone. A client that is stopped changes nothing about that.
+//! CMD is not our child but the child of a guard, a small process that we fork first. The guard is
+//! a child subreaper (`PR_SET_CHILD_SUBREAPER(2const)`), so everything that CMD starts stays below
+//! it. It ends that tree when we ask it to, when the deadline is near, and when the client (this
+//! process) dies. It reports the end only when the tree is gone. All this also works while the
+//! client is stopped.
 //!
-//! Should the guard be killed, CMD dies with it (`PR_SET_PDEATHSIG(2const)`), and the client, a
-//! subreaper too, ends the rest. A guard that somebody stops is continued by the client at once. One
-//! that cannot be, since it is traced for example, is killed by the client when it is late, and so
-//! is any that has not done its work by the deadline: the client then ends the tree itself. The
-//! guard has a name and arguments of its own (`coord-guard of PID`), so that `pkill -9 -f` with the
-//! client's command line leaves it.
+//! If the guard is killed, CMD dies with it (`PR_SET_PDEATHSIG(2const)`). The client is a subreaper
+//! too and ends the rest. If somebody stops the guard, the client continues it at once. If the
+//! guard cannot be continued, for example because it is traced, the client kills it when it is
+//! late. The client also kills a guard that has not finished by the deadline, and then ends the
+//! tree itself. The guard has its own name and arguments (`coord-guard of PID`), so `pkill -9 -f`
+//! with the client's command line does not hit it.
 //!
-//! Ending is the plan's signal, once, to each process of the tree, and KILL after the grace period. With [`KillMode::Main`] only CMD is asked.
-//! A process that is started after the signal, such as the clean-up in a shell's trap, is not sent it as long as its parent lives. What is
-//! below another guard is left to that guard's client, which passes the signal on: a command below several wrappers is asked once.
+//! To end the tree, the guard sends the plan's signal once to each process of it, and KILL after
+//! the grace period. With [`KillMode::Main`] it sends the signal only to CMD. A process that starts
+//! after the signal, such as the clean-up in a shell's trap, does not receive it as long as its
+//! parent is alive. Processes below another guard are left to that guard's client, which passes the
+//! signal on. So a command below several wrappers receives the signal once.
 //!
-//! KILL goes to CMD's process group first, then to whom was found when the tree was asked, then, as
-//! long as somebody is left, to the guard's own children and to whom a walk down `/proc` finds. It
-//! begins one margin before a deadline, and earlier when asking took long: eight times as long
-//! before as that took. While it ends a tree the guard has a real-time priority (`sched(7)`, the
-//! lowest) where it may: with `CAP_SYS_NICE`, or within `RLIMIT_RTPRIO`.
+//! KILL goes first to CMD's process group, then to the processes that were found when the tree was
+//! asked. After that, as long as somebody is left, it goes to the guard's own children and to
+//! processes found by a walk down `/proc`. It begins one margin before a deadline, or earlier if
+//! asking took long: eight times as long before as the asking took. While it ends a tree, the guard
+//! runs with the lowest real-time priority (`sched(7)`) if it may: with `CAP_SYS_NICE`, or within
+//! `RLIMIT_RTPRIO`.
 //!
-//! How large a tree may be depends on the machine. Measured as root with sessions of their own that
-//! ignore the signal, on two processors: 2,000 of them, half a second before the deadline (a quarter
-//! of a lease of 2 s), were gone 0.1 s before it when nothing else ran, and just by it beside three
-//! busy loops; 8,000, 3.75 s before it (a lease of 15 s), 2.3 s before it when nothing else ran,
-//! 2.0 s beside three busy loops and 1.9 s beside thirty.
+//! The largest possible tree depends on the machine. We measured as root on two processors, with
+//! processes in sessions of their own that ignore the signal. The table says how long before the
+//! deadline all of them had ended:
 //!
-//! Every signal that can be caught is passed on to CMD, real-time ones too. A TERM or an INT, or the plan's own signal, asks CMD to end, and
-//! the grace period counts from then; when CMD has exited already, these and HUP and QUIT end what it left behind.
+//! | processes | asked before the deadline | idle machine | 3 busy loops | 30 busy loops |
+//! |---|---|---|---|---|
+//! | 2,000 | 0.5 s, a quarter of a 2 s lease | 0.1 s | just in time | |
+//! | 8,000 | 3.75 s, a quarter of a 15 s lease | 2.3 s | 2.0 s | 1.9 s |
 //!
-//! CMD has its own process group, the environment, the standard streams, the working directory, the signal mask and the limits of the client.
-//! What was ignored when the client was started is ignored in CMD. SIGCHLD is set to its default, as `timeout(1)` does, for it and for the
-//! client: a parent that ignores it would take the statuses away.
+//! Every signal that can be caught is passed on to CMD, real-time signals too. TERM, INT and the
+//! plan's own signal ask CMD to end, and the grace period counts from then. If CMD has already
+//! exited, these signals and HUP and QUIT end what it left behind.
 //!
-//! Nobody wakes while nothing happens, and no thread is needed: [`Running::wait_until`] waits for something else beside CMD, and
-//! [`Running::step`] is for a loop of one's own.
+//! CMD has its own process group. It inherits the client's environment, standard streams, working
+//! directory, signal mask and limits. Signals that were ignored when the client started are ignored
+//! in CMD. SIGCHLD is set to its default for CMD and the client, as `timeout(1)` does: if a parent
+//! ignored it, the exit statuses would be lost.
+//!
+//! No process wakes while nothing happens, and no thread is needed: [`Running::wait_until`] waits
+//! for something else beside CMD, and [`Running::step`] fits into the caller's own loop.
 //!
 //! # Limitations
 //!
-//! When client and guard are killed in the same instant, CMD dies and what it had started stays: nobody is left to end it. Where a PID
-//! namespace may be made, `unshare --pid --fork --mount-proc --kill-child` as CMD takes it all along.
+//! If client and guard are killed in the same instant, CMD dies but the processes that it started
+//! stay, because nobody is left to end them. If you may create a PID namespace, run
+//! `unshare --pid --fork --mount-proc --kill-child` as CMD: then all of them are killed too.
 //!
-//! A process that this user may not signal, as below `sudo`, is waited for. `/proc` is needed to find processes, and must be that of our PID
-//! namespace. The value that `sigqueue(3)` sends with a signal is not passed on, nor are the two or three real-time signals that the C
-//! library keeps for itself. The client should have no children of its own: when the guard was killed, all that is below the client is ended.
+//! A process that this user may not signal, such as one below `sudo`, is waited for. `/proc` is
+//! needed to find processes, and must belong to our PID namespace. The value that `sigqueue(3)`
+//! sends with a signal is not passed on, nor are the two or three real-time signals that the C
+//! library keeps for itself. The client should have no children of its own: if the guard is killed,
+//! everything below the client is ended.
 //!
-//! Where a filter refuses `timerfd_create(2)`, the guard looks at the clock once a second while there is a deadline. Where it refuses pidfds,
-//! processes are signalled by their IDs. Other calls that are refused are errors that name them, before CMD starts.
+//! If a filter refuses `timerfd_create(2)`, the guard checks the clock once a second while there is
+//! a deadline. If it refuses pidfds, processes are signalled by their IDs. Other refused calls are
+//! errors that name the call, before CMD starts.
 
 mod alarm;
 #[cfg(feature = "cli")]

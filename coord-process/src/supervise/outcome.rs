@@ -1,8 +1,8 @@
-//! How it ended, and why.
+//! How CMD ended, and why.
 
 use coord_core::Status;
 
-/// CMD and all it had started are gone.
+/// The result when CMD and everything that it started have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// How CMD ended.
@@ -23,15 +23,15 @@ pub enum Exit {
 /// Why CMD ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By itself, or by a signal of somebody else.
+    /// By itself, or by a signal from somebody else.
     Own,
-    /// [`Ender::end`](super::Ender::end) asked for it.
+    /// [`Ender::end`](super::Ender::end) requested it.
     Asked(Reason),
     /// The deadline was near.
     Deadline,
 }
 
-/// Why a caller ends CMD, and the status that its process then exits with.
+/// Why a caller ends CMD, and the exit status that this gives the caller's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {
     text: &'static str,
@@ -39,7 +39,8 @@ pub struct Reason {
 }
 
 impl Outcome {
-    /// The exit status of a wrapper: CMD's own, the reason's when it was ended for one, 122 when the deadline ended it.
+    /// A wrapper's exit status: CMD's own, the reason's if a caller ended CMD, or 122 if the
+    /// deadline ended it.
     #[must_use]
     pub fn status(&self) -> Status {
         match self.end {
@@ -51,7 +52,7 @@ impl Outcome {
 }
 
 impl Exit {
-    /// The status itself, or 128 and the signal's number.
+    /// The status itself, or 128 plus the signal's number.
     #[must_use]
     pub fn status(self) -> Status {
         match self {

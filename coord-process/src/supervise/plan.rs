@@ -7,7 +7,7 @@ use nix::libc;
 
 use super::reexec::SignalMask;
 
-/// So that a moment and a grace period make a moment.
+/// Keeps the sum of a moment and a grace period representable.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// What to run, and how to end it.
@@ -28,12 +28,13 @@ pub struct Plan {
 /// What happens to the processes that CMD leaves behind when it exits by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Orphans {
-    /// They are ended, as CMD would be.
+    /// They are ended as CMD would be.
     #[default]
     End,
-    /// They are waited for. A signal that asks CMD to end, sent after CMD has exited, ends them.
+    /// We wait for them. A signal that asks CMD to end, sent after CMD has exited, ends them.
     Wait,
-    /// They are let be: the supervisor ends, and they go to the next subreaper above, or to init.
+    /// They are left alone: the supervisor exits, and they move to the next subreaper above it, or
+    /// to init.
     Leave,
 }
 
@@ -48,7 +49,7 @@ pub enum KillMode {
     Main,
 }
 
-/// A signal that is passed on as another.
+/// A signal that is forwarded as another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewrite {
     from: i32,
@@ -60,7 +61,8 @@ pub struct Rewrite {
 pub struct InvalidRewrite(String);
 
 impl Plan {
-    /// A program and its arguments; TERM and ten seconds of grace, nothing is left behind.
+    /// A program and its arguments. By default it is stopped with TERM and ten seconds of grace,
+    /// and leaves nothing behind.
     pub fn new(command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let grace = Duration::from_secs(10);
         Self {
@@ -77,9 +79,11 @@ impl Plan {
         }
     }
 
-    /// How long after it was asked to end the tree is killed; more than a hundred years counts as a hundred.
+    /// How long after it is asked to end the tree is killed. More than a hundred years counts as a
+    /// hundred.
     ///
-    /// It counts after a signal that is passed on too, see [`signal_grace`](Self::signal_grace).
+    /// This also sets the grace period after a forwarded signal, see
+    /// [`signal_grace`](Self::signal_grace).
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace.min(LONGEST);
@@ -87,15 +91,16 @@ impl Plan {
         self
     }
 
-    /// How long after a TERM or an INT that was passed on, or the plan's own signal, the tree is killed. Others may mean something
-    /// else than to end: HUP to read the configuration again, QUIT to show the stacks.
+    /// How long after a forwarded TERM or INT, or the plan's own signal, the tree is killed. Other
+    /// signals may not mean to end: HUP may reload the configuration, QUIT may print the stacks.
     #[must_use]
     pub fn signal_grace(mut self, grace: Duration) -> Self {
         self.signal_grace = grace.min(LONGEST);
         self
     }
 
-    /// How long before a deadline KILL is sent, for it to be carried out in. The guard takes longer when asking a large tree to end took longer.
+    /// How long before a deadline KILL is sent, so that it takes effect in time. The guard uses a
+    /// longer time if asking a large tree took longer.
     #[must_use]
     pub fn margin(mut self, margin: Duration) -> Self {
         self.margin = margin.min(LONGEST);
@@ -105,7 +110,7 @@ impl Plan {
     /// The signal that asks the tree to end, by its number in `signal(7)`.
     ///
     /// # Panics
-    /// When `number` is not that of a signal, 1 to 64.
+    /// When `number` is not a signal, 1 to 64.
     #[must_use]
     pub fn signal(mut self, number: i32) -> Self {
         let is_signal = (1..=signal_name::LAST).contains(&number);
@@ -114,35 +119,36 @@ impl Plan {
         self
     }
 
-    /// What happens to what CMD leaves behind.
+    /// Sets what happens to the processes that CMD leaves behind.
     #[must_use]
     pub fn orphans(mut self, orphans: Orphans) -> Self {
         self.orphans = orphans;
         self
     }
 
-    /// Who is asked to end.
+    /// Sets which processes are asked to end.
     #[must_use]
     pub fn kill_mode(mut self, mode: KillMode) -> Self {
         self.kill_mode = mode;
         self
     }
 
-    /// What is passed on as another signal; of several rewrites of a signal the last counts.
+    /// Sets which signals are forwarded as another one. If a signal is rewritten several times, the
+    /// last one counts.
     #[must_use]
     pub fn rewrites(mut self, rewrites: impl IntoIterator<Item = Rewrite>) -> Self {
         self.rewrites = rewrites.into_iter().collect();
         self
     }
 
-    /// Variables of the environment that CMD does not get.
+    /// Removes these variables from CMD's environment.
     #[must_use]
     pub fn without_vars(mut self, names: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.without_vars = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The signal mask that CMD is started with, instead of this process's.
+    /// The signal mask that CMD starts with, instead of this process's.
     #[must_use]
     pub fn signal_mask(mut self, mask: SignalMask) -> Self {
         self.mask = Some(mask);
@@ -154,7 +160,7 @@ impl Plan {
         rewrite.map_or(signal, |rewrite| rewrite.to)
     }
 
-    /// Whether a signal that comes in asks CMD to end.
+    /// Whether an incoming signal asks CMD to end.
     pub(crate) fn is_asked_by(&self, signal: i32) -> bool {
         [libc::SIGTERM, libc::SIGINT, self.signal].contains(&signal)
     }
@@ -168,7 +174,7 @@ impl Plan {
 impl FromStr for Rewrite {
     type Err = InvalidRewrite;
 
-    /// Two signals as [`signal_name::parse`] reads them: `TERM=QUIT`.
+    /// Parses two signals as [`signal_name::parse`] does, such as `TERM=QUIT`.
     fn from_str(text: &str) -> Result<Self, InvalidRewrite> {
         let fail = |reason: &dyn fmt::Display| {
             InvalidRewrite(format!(

@@ -1,6 +1,7 @@
-//! Children that have ended or stopped, whatever the signal.
+//! Reaps children that have ended or stopped, whatever the signal.
 //!
-//! By `waitpid(2)` itself: nix refuses a status whose signal it cannot name, such as a real-time one, after the child has been reaped.
+//! Uses `waitpid(2)` itself. nix reaps the child and then rejects a status whose signal it cannot
+//! name, such as a real-time one.
 
 use std::{
     io,
@@ -21,31 +22,31 @@ use super::{
     tree::{self, Children},
 };
 
-/// So many children are waited for at once; the next round looks at the others.
+/// How many children are waited for at once; the next round takes the others.
 const WATCHED: usize = 64;
 
-/// What one look at the children found.
+/// The result of one check of the children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reaped {
     /// This process has ended, and its ID is free.
     Ended(i32, Exit),
     /// This process was stopped by this signal.
     Stopped(i32, i32),
-    /// No child has anything to tell.
+    /// No child has changed.
     Nothing,
     /// There is no child.
     NoChild,
 }
 
-/// Looks at one child, and does not wait.
+/// Checks one child without waiting.
 ///
 /// # Errors
-/// Those of `waitpid(2)` but `ECHILD`, which is [`Reaped::NoChild`].
+/// Those of `waitpid(2)` except `ECHILD`, which is [`Reaped::NoChild`].
 pub(crate) fn next() -> io::Result<Reaped> {
     let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
     let mut status = 0;
     loop {
-        // SAFETY: `status` is a valid place for the answer.
+        // SAFETY: `status` is a valid place for the result.
         let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
         match (pid, Errno::last()) {
             (0, _) => return Ok(Reaped::Nothing),
@@ -57,7 +58,7 @@ pub(crate) fn next() -> io::Result<Reaped> {
     }
 }
 
-/// Reaps every child that has ended; false when no child is left.
+/// Reaps every child that has ended. Returns false when no child is left.
 pub(crate) fn all() -> bool {
     loop {
         match next() {
@@ -69,13 +70,15 @@ pub(crate) fn all() -> bool {
     }
 }
 
-/// Session leaders that were dead when strangers were looked for last.
+/// Session leaders that were already dead at the last call of `strangers`.
 static DEAD_LEADERS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
-/// Reaps the zombies that PID 1 has inherited from other sessions, such as those of `docker exec`. To be called on each SIGCHLD.
+/// Reaps the zombies that PID 1 has inherited from other sessions, such as those of `docker exec`.
+/// Call it on each SIGCHLD.
 ///
-/// Children of this session are the program's own, and are waited for where they were started. The leader of another session may be
-/// one too, that was started apart from our terminal: it is reaped only if it is still dead when the next child ends.
+/// Children in our session are the program's own, and whoever started them waits for them. The
+/// leader of another session may also be our own child, started apart from our terminal. So it is
+/// reaped only if it is still dead when the next child ends.
 pub fn strangers() {
     let ours = getsid(None).ok();
     let mut dead_leaders = DEAD_LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,14 +92,15 @@ pub fn strangers() {
             leaders.push(pid);
             continue;
         }
-        // SAFETY: no status is asked for.
+        // SAFETY: the call stores no status.
         unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
     }
     *dead_leaders = leaders;
 }
 
-/// Sleeps until a child ends, or for this long. Who becomes a child meanwhile is not looked at: the
-/// next round does. Nor is who is dead already, and kept by its tracer.
+/// Sleeps until a child ends, or for this long. It ignores processes that become our children
+/// meanwhile, since the next round sees them. It also ignores a dead process that its tracer has
+/// not released.
 pub(crate) fn await_child(longest: Duration) {
     let children = Children::new().of(getpid().as_raw(), None).into_iter();
     let alive = children.filter(|child| !tree::is_zombie(*child));

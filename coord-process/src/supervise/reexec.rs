@@ -1,4 +1,4 @@
-//! Executing this program again, in the same process: with the same arguments and environment, and
+//! Executes this program again in the same process, with the same arguments and environment, and
 //! without losing a signal.
 //!
 //! ```no_run
@@ -19,8 +19,8 @@
 //! }
 //! ```
 //!
-//! What was ignored stays ignored, and a SIGPIPE that the standard library ignores is not what CMD
-//! finds. Descriptors that are to be closed are those with `FD_CLOEXEC`.
+//! Ignored signals stay ignored. A SIGPIPE that only the standard library ignores is not ignored in
+//! CMD. Descriptors with `FD_CLOEXEC` are closed.
 
 use std::{
     env,
@@ -40,39 +40,39 @@ use nix::{
     unistd::execve,
 };
 
-/// This program's file, also when it was replaced or removed since, `proc_pid_exe(5)`.
+/// This program's file, even if it was replaced or removed since, `proc_pid_exe(5)`.
 const THIS: &str = "/proc/self/exe";
 
-/// The signals that are blocked in a thread.
+/// The signals that a thread blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct SignalMask(SigSet);
 
-/// What the program before this one, in the same process, has left.
+/// What the previous program in this process left for this one.
 #[derive(Debug)]
 pub struct Inherited {
-    /// What it wanted this one to know.
+    /// The text for this program.
     pub text: String,
-    /// The mask that the first program of the process was started with. All signals are blocked
-    /// now, and those that came since are pending.
+    /// The mask that the first program of the process started with. All signals are blocked now,
+    /// and those that came since are pending.
     pub mask: SignalMask,
 }
 
 impl SignalMask {
-    /// This thread's.
+    /// This thread's mask.
     #[must_use]
     pub fn current() -> Self {
         let mut mask = SigSet::empty();
-        // It can fail only for a wrong first argument, sigprocmask(2).
+        // It fails only for an invalid first argument, sigprocmask(2).
         let _ = sigprocmask(SigmaskHow::SIG_BLOCK, None, Some(&mut mask));
         Self(mask)
     }
 
-    /// Blocks all signals in this thread, and in those that it starts from now on.
+    /// Blocks all signals in this thread, and in threads that it starts from now on.
     pub fn block_all() {
         Self(SigSet::all()).set();
     }
 
-    /// Makes this the thread's mask, and lets come what is pending and not blocked by it.
+    /// Makes this the thread's mask. Pending signals that it does not block then arrive.
     pub fn set(&self) {
         let _ = self.try_set();
     }
@@ -81,10 +81,10 @@ impl SignalMask {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None)
     }
 
-    /// A bit for each signal, the first one for signal 1.
+    /// One bit per signal; the first bit is signal 1.
     fn bits(&self) -> u64 {
         let has = |number: &i32| {
-            // SAFETY: the set is valid; the answer for a number that is none is -1.
+            // SAFETY: the set is valid; for a number that is not a signal the result is -1.
             unsafe { libc::sigismember(self.0.as_ref(), *number) == 1 }
         };
         let numbers = (1..=signal_name::LAST).filter(has);
@@ -92,7 +92,7 @@ impl SignalMask {
     }
 
     fn from_bits(bits: u64) -> Self {
-        // SAFETY: zeros are a place for a set, which is made one before it is used.
+        // SAFETY: zeroed memory is a valid place for a set, which is initialised before it is used.
         let mut mask: libc::sigset_t = unsafe { mem::zeroed() };
         // SAFETY: as above; a number that the C library keeps for itself is refused.
         unsafe {
@@ -101,7 +101,7 @@ impl SignalMask {
                 libc::sigaddset(&raw mut mask, number);
             }
         }
-        // SAFETY: it was made by `sigemptyset`.
+        // SAFETY: `sigemptyset` initialised it.
         Self(unsafe { SigSet::from_sigset_t_unchecked(mask) })
     }
 }
@@ -112,15 +112,15 @@ impl From<SigSet> for SignalMask {
     }
 }
 
-/// Takes what the program before has left in this environment variable, and removes the variable,
-/// so that nobody inherits it. None when this is the first program of the process, whatever the
-/// variable says. To be called before the process has threads.
+/// Takes what the previous program left in this environment variable, and removes the variable, so
+/// that nobody inherits it. Returns `None` if this is the first program of the process, whatever
+/// the variable contains. Call it before the process has threads.
 ///
-/// The process's name, which `execve(2)` has changed, is put back.
+/// It also restores the process's name, which `execve(2)` changed.
 #[must_use]
 pub fn inherited(variable: &str) -> Option<Inherited> {
     let left = env::var(variable).ok();
-    // SAFETY: there is one thread, so that nobody reads the environment now.
+    // SAFETY: there is only one thread, so nobody else reads the environment now.
     unsafe { env::remove_var(variable) };
     let left = left?;
     let [pid, bits, name, text] = *left.splitn(4, ':').collect::<Vec<_>>() else {
@@ -138,10 +138,10 @@ pub fn inherited(variable: &str) -> Option<Inherited> {
     })
 }
 
-/// Executes this program again; all other threads end. Returns only when that fails: why.
+/// Executes this program again; all other threads end. Returns only the error when that fails.
 ///
-/// To be called by the process's first thread, with all signals blocked in every thread, or some
-/// may be lost.
+/// Call it in the process's first thread, with all signals blocked in every thread. Otherwise
+/// signals may be lost.
 #[must_use]
 pub fn execute(variable: &str, text: &str, mask: &SignalMask) -> io::Error {
     let error = match try_execute(variable, text, mask) {
@@ -170,7 +170,7 @@ fn try_execute(
     Ok(execve(&CString::new(THIS)?, &arguments, &environment)?)
 }
 
-/// As the kernel has them: the standard library knows of none where C code has called `main`.
+/// The arguments as the kernel has them. The standard library knows none if C code called `main`.
 fn arguments() -> io::Result<Vec<CString>> {
     let all = fs::read("/proc/self/cmdline")?;
     let all = all.strip_suffix(b"\0").unwrap_or(&all);

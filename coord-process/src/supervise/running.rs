@@ -1,4 +1,4 @@
-//! A command that runs, from the client's side.
+//! A running command, from the client's side.
 
 use std::{
     iter,
@@ -22,28 +22,29 @@ use super::{
     wire::{Cause, Order, Report},
 };
 
-/// How long after the grace period a guard that is stopped has, and how often it is looked at then.
+/// How long a stopped guard has after the grace period, and how often we check it then.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How soon an order is sent again for which the guard had no room.
+/// How soon we resend an order that the guard had no room for.
 const RESEND: Duration = Duration::from_millis(100);
 
-/// So that the guard's own timer comes first.
+/// Gives the guard's own timer time to fire first.
 const AFTER: Duration = Duration::from_millis(1);
 
-/// What a caller waits for beside CMD, see [`Running::wait_until`].
+/// Something a caller waits for beside CMD, see [`Running::wait_until`].
 pub trait Condition {
     /// The descriptors that become readable when there is something to check.
     fn fds(&self) -> Vec<BorrowedFd<'_>>;
 
-    /// How soon to check again although nothing is readable; none when events alone will do.
+    /// How soon to check again if nothing is readable; `None` if events are enough.
     fn timeout(&self) -> Option<Duration>;
 
-    /// Why CMD is to end now, if it is. It must not block. It is called before the first wait and after each wake, until it has a reason.
+    /// Returns a reason if CMD must end now. It must not block. It is called before the first wait
+    /// and after each wake, until it returns a reason.
     fn check(&mut self) -> Option<Reason>;
 }
 
-/// A command that runs. Dropping it ends the command's tree, and waits until it is gone.
+/// A running command. Dropping it ends the command's tree and waits until the tree is gone.
 #[derive(Debug)]
 pub struct Running {
     guard: Guard,
@@ -51,7 +52,7 @@ pub struct Running {
     caught: Caught,
     terminal: Terminal,
     reason: Arc<OnceLock<Reason>>,
-    /// When CMD was first passed a signal that asks it to end.
+    /// When CMD was first sent a signal that asks it to end.
     stopping: Option<Duration>,
     over: bool,
 }
@@ -69,7 +70,7 @@ impl Running {
         }
     }
 
-    /// What ends the command, or moves its deadline, from another thread.
+    /// A handle for other threads that can end the command or move its deadline.
     #[must_use]
     pub fn ender(&self) -> Ender {
         Ender {
@@ -78,24 +79,26 @@ impl Running {
         }
     }
 
-    /// CMD's process ID, which is also its group's.
+    /// CMD's process ID, which is also its process group's ID.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.cmd.as_raw()
     }
 
-    /// Waits until CMD and all it has started are gone, passing signals on meanwhile. To be called once.
+    /// Waits until CMD and everything that it started have ended, and forwards signals meanwhile.
+    /// Call it once.
     ///
-    /// Until this value is dropped, the signals that were passed on do not end this process either: there is time to give back what
-    /// CMD was run under.
+    /// Until this value is dropped, forwarded signals do not end this process either. That leaves
+    /// time to release what CMD ran under, such as a lock.
     ///
     /// # Errors
-    /// `ESRCH` when the guard was killed; the tree has been ended then.
+    /// `ESRCH` when the guard was killed; by then the tree has been ended.
     pub fn wait(&mut self) -> Result<Outcome, Error> {
         self.wait_beside(None)
     }
 
-    /// Waits as [`wait`](Self::wait) does, and ends CMD when the condition says so: without a thread that waits for it.
+    /// Waits as [`wait`](Self::wait) does, and ends CMD when the condition gives a reason. This
+    /// needs no extra thread.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
@@ -103,14 +106,15 @@ impl Running {
         self.wait_beside(Some(condition))
     }
 
-    /// The descriptors to poll for reading, for a caller with a loop of its own: [`step`](Self::step) is to be called when one is readable,
-    /// and after [`timeout`](Self::timeout).
+    /// The descriptors to poll for reading, for a caller with its own loop. Call
+    /// [`step`](Self::step) when one is readable, and after [`timeout`](Self::timeout).
     #[must_use]
     pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
         [self.caught.as_fd(), self.guard.process.as_fd()]
     }
 
-    /// How long nothing is to be done if no descriptor becomes readable; none for ever. [`Ender`] changes it, and makes a descriptor readable then.
+    /// How long there is nothing to do if no descriptor becomes readable; `None` means for ever.
+    /// [`Ender`] can change it, and then makes a descriptor readable.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         let now = boottime();
@@ -121,10 +125,11 @@ impl Running {
         [left, late, resend].into_iter().flatten().min()
     }
 
-    /// Does what is to be done now: passes signals on, and sees to it that the guard does its part. The outcome, once CMD and all it has
-    /// started are gone.
+    /// Does what is due: forwards signals, and makes sure that the guard does its part. Returns the
+    /// outcome when CMD and everything that it started have ended.
     ///
-    /// It blocks only while this process's job is stopped, and while the tree of a guard that was killed is being ended.
+    /// It blocks only while this process's job is stopped, and while it ends the tree of a guard
+    /// that was killed.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
@@ -144,14 +149,14 @@ impl Running {
         Ok(self.take_over_if_late())
     }
 
-    /// Whether CMD was passed a signal that asks it to end: a TERM, an INT, or the plan's own.
+    /// Whether CMD was sent a signal that asks it to end: TERM, INT, or the plan's own.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_some()
     }
 
-    /// The next signal that was passed on to nobody, since it came when CMD was over: one that asks
-    /// it to end, a HUP or a QUIT. By its number in `signal(7)`.
+    /// The next signal that was not forwarded because CMD had already ended, by its number in
+    /// `signal(7)`. Only signals that ask CMD to end, HUP and QUIT are returned.
     pub fn next_unsent(&mut self) -> Option<i32> {
         let ends = |number: i32| {
             self.guard.plan.is_asked_by(number) || [libc::SIGHUP, libc::SIGQUIT].contains(&number)
@@ -188,7 +193,8 @@ impl Running {
         }
     }
 
-    /// When the guard has something to do for which it must not be stopped, and when it should have done it.
+    /// The moments at which the guard must act, so it must not be stopped, and the one at which it is
+    /// late.
     fn moments(&self) -> Vec<Duration> {
         let plan = &self.guard.plan;
         let deadline = self.guard.process.deadline();
@@ -202,7 +208,7 @@ impl Running {
         own.into_iter().flatten().chain(self.overdue()).collect()
     }
 
-    /// When the time is over that the tree was given when it was asked to end.
+    /// When the grace period of the tree ends.
     fn grace_over(&self) -> Option<Duration> {
         let plan = &self.guard.plan;
         let asked = self.guard.process.asked().map(|at| at + plan.grace);
@@ -220,9 +226,9 @@ impl Running {
         [deadline, grace_over].into_iter().flatten().min()
     }
 
-    /// A guard that is late is continued, should somebody have stopped it. When it cannot be
-    /// continued, as one that is traced, the tree is ended from here. One that is at work on a
-    /// large tree is better at that, and is let be until the deadline has come.
+    /// Continues a late guard, in case somebody stopped it. If it cannot be continued, for example
+    /// because it is traced, we end the tree ourselves. A guard that is busy with a large tree does
+    /// that better, so we leave it alone until the deadline.
     fn take_over_if_late(&mut self) -> Option<Outcome> {
         let now = boottime();
         if !self.moments().into_iter().any(|at| at <= now) {
@@ -252,7 +258,8 @@ impl Running {
         Kind::GuardDied.into()
     }
 
-    /// What the terminal sends is for the whole group, and so is job control; the rest is for CMD, as it would be without us.
+    /// Signals from the terminal go to the whole group, and so does job control. The others go only
+    /// to CMD, as they would without us.
     fn pass_on(&mut self, signal: Signal) {
         let Signal {
             number,
@@ -260,7 +267,7 @@ impl Running {
         } = signal;
         match number {
             libc::SIGCHLD if from_kernel => {
-                // While the guard is stopped nobody hears of CMD's end.
+                // A stopped guard cannot report CMD's end.
                 self.guard.process.wake();
                 if getpid().as_raw() == 1 {
                     reap::strangers();
@@ -290,7 +297,8 @@ impl Running {
         let _ = self.guard.process.order(&signal);
     }
 
-    /// CMD was stopped: by its terminal, then our job is stopped, and both continue together; or by somebody, who will know.
+    /// CMD was stopped. If its terminal stopped it, we stop our job, and both continue together. If
+    /// somebody else stopped it, we leave it to them.
     fn stop_too(&self, signal: i32) {
         let by_terminal = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
         if by_terminal && self.terminal.is_there() {
@@ -318,7 +326,7 @@ impl Drop for Running {
         }
         while !self.over {
             if self.wait().is_err() && !self.over {
-                // Nothing can be waited for.
+                // Waiting is no longer possible.
                 self.guard.take_over();
                 self.over = true;
             }
@@ -327,7 +335,7 @@ impl Drop for Running {
     }
 }
 
-/// What a terminal sends, or the kernel for one, `termios(3)`.
+/// Whether a terminal, or the kernel on its behalf, sends this signal, `termios(3)`.
 fn is_of_terminals(number: i32) -> bool {
     [
         libc::SIGHUP,
@@ -342,7 +350,7 @@ fn is_of_terminals(number: i32) -> bool {
     .contains(&number)
 }
 
-/// Rounded up, so that a wait is not shorter than was asked for.
+/// Rounded up, so that a wait is never shorter than requested.
 fn in_millis(timeout: Option<Duration>) -> PollTimeout {
     timeout.map_or(PollTimeout::NONE, |timeout| {
         let millis = i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).ok();

@@ -1,4 +1,5 @@
-//! The signals that are passed on to CMD: a handler writes each into a pipe, which works with threads and beside any runtime.
+//! The signals that are forwarded to CMD. A handler writes each into a pipe, which works with
+//! threads and with any runtime.
 
 use std::{
     io, mem,
@@ -20,10 +21,10 @@ use nix::{
 
 use super::error::{Error, Kind};
 
-/// Those that cannot be caught, `signal(7)`.
+/// The signals that cannot be caught, `signal(7)`.
 const UNCATCHABLE: [i32; 2] = [libc::SIGKILL, libc::SIGSTOP];
 
-/// Those by which the kernel tells a program of its own faults. They are passed on when a process has sent them.
+/// The signals that tell a program of its own faults. They are forwarded if a process sent them.
 const FAULTS: [i32; 6] = [
     libc::SIGSEGV,
     libc::SIGBUS,
@@ -33,10 +34,11 @@ const FAULTS: [i32; 6] = [
     libc::SIGSYS,
 ];
 
-/// What the handler writes into. It is never closed, so that a handler that runs late, or a thread, writes into nothing else.
+/// The pipe that the handler writes into. It is never closed, so that a late handler or thread
+/// cannot write into another file.
 static PIPE: OnceLock<Pipe> = OnceLock::new();
 
-/// Whether there is a [`Caught`].
+/// Whether a [`Caught`] exists.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug)]
@@ -45,22 +47,24 @@ struct Pipe {
     writer: OwnedFd,
 }
 
-/// A signal that came.
+/// A signal that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signal {
     pub(crate) number: i32,
-    /// The kernel sent it: a TERM, INT or QUIT comes from the terminal then, and a CHLD from a child's end.
+    /// The kernel sent it. Then TERM, INT or QUIT comes from the terminal, and CHLD from a child's
+    /// end.
     pub(crate) from_kernel: bool,
 }
 
-/// The handlers, as long as this lives; there is one at a time.
+/// Keeps the handlers installed until it is dropped; only one can exist at a time.
 pub(crate) struct Caught {
     pipe: &'static Pipe,
     before: Vec<(i32, libc::sigaction)>,
 }
 
 impl Caught {
-    /// Installs the handlers for every signal that can be caught. One that is ignored, by `nohup(1)` for one, stays ignored.
+    /// Installs handlers for every signal that can be caught. An ignored signal stays ignored, for
+    /// example under `nohup(1)`.
     pub(crate) fn new() -> Result<Self, Error> {
         let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let (reader, writer) = pipe2(flags).map_err(Kind::io("open a pipe (pipe2)"))?;
@@ -82,7 +86,7 @@ impl Caught {
         Ok(caught)
     }
 
-    /// The next signal; none when there is none.
+    /// The next signal, if there is one.
     pub(crate) fn next(&self) -> Option<Signal> {
         let mut bytes = [0; 2];
         while read(&self.pipe.reader, &mut bytes) == Ok(2) {
@@ -96,7 +100,7 @@ impl Caught {
         None
     }
 
-    /// The C library keeps two or three real-time signals for itself, and refuses them.
+    /// The C library refuses the two or three real-time signals that it keeps for itself.
     fn catch(&mut self, number: i32) {
         if is_ignored(number) {
             return;
@@ -123,37 +127,38 @@ impl AsFd for Caught {
 impl Drop for Caught {
     fn drop(&mut self) {
         for (number, action) in &self.before {
-            // SAFETY: this is what was installed before.
+            // SAFETY: this action was installed before.
             unsafe { libc::sigaction(*number, action, ptr::null_mut()) };
         }
         BUSY.store(false, Ordering::SeqCst);
     }
 }
 
-/// Wakes the thread that waits for signals, without one.
+/// Wakes the thread that waits for signals, without a signal.
 pub(crate) fn nudge() {
     if let Some(pipe) = PIPE.get() {
         let _ = write(&pipe.writer, &[0; 2]);
     }
 }
 
-/// Stops our process group, as Ctrl-Z would have if CMD did not have the terminal, and returns when we are continued.
-/// Where nobody could continue us the kernel drops the signal, and this returns at once.
+/// Stops our process group, as Ctrl-Z would have done if CMD did not have the terminal. Returns
+/// when we are continued. If nobody could continue us, the kernel drops the signal and this returns
+/// at once.
 pub(crate) fn stop_ourselves() {
     let before = replace(libc::SIGTSTP, libc::SIG_DFL);
     // SAFETY: kill takes any numbers; 0 is our process group.
     unsafe { libc::kill(0, libc::SIGTSTP) };
     if let Ok(before) = before {
-        // SAFETY: this is what was installed before.
+        // SAFETY: this action was installed before.
         unsafe { libc::sigaction(libc::SIGTSTP, &raw const before, ptr::null_mut()) };
     }
 }
 
-/// Whether a signal that came in is to be noted, and as what.
+/// Whether to note an incoming signal, and as what.
 ///
-/// A PIPE or XFSZ that comes from this very process is of a write of our own, which says so itself.
-/// A CHLD of the kernel counts when a child was stopped, which the guard should not be, and for
-/// PID 1, which inherits the orphans of other sessions.
+/// A PIPE or XFSZ from this very process comes from one of our own writes, which reports the error
+/// itself. A CHLD from the kernel counts when a child was stopped, since the guard should not be
+/// stopped. It also counts for PID 1, which inherits the orphans of other sessions.
 fn classify(number: i32, code: i32, sender: i32) -> Option<Signal> {
     let from_kernel = code > 0;
     let own = [libc::SIGPIPE, libc::SIGXFSZ];
@@ -173,21 +178,24 @@ fn classify(number: i32, code: i32, sender: i32) -> Option<Signal> {
 extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let Some(pipe) = PIPE.get() else { return };
     let errno = Errno::last_raw();
-    // SAFETY: the kernel hands a valid siginfo to a handler installed with SA_SIGINFO; for all codes looked at, the sender is in it.
+    // SAFETY: the kernel passes a valid siginfo to a handler installed with SA_SIGINFO. For all
+    // codes that we check, it contains the sender.
     let (code, sender) = unsafe { ((*info).si_code, (*info).si_pid()) };
     if FAULTS.contains(&number) && code > 0 {
-        // A fault of our own: it happens again when this returns, and ends us then.
+        // Our own fault: it happens again when this returns, and then ends us.
         let _ = replace(number, libc::SIG_DFL);
     } else if let Some(signal) = classify(number, code, sender) {
         let byte = u8::try_from(signal.number).unwrap_or(0);
         let bytes = [byte, u8::from(signal.from_kernel)];
-        // SAFETY: write is async-signal-safe, and the buffer is valid; two bytes go into a pipe whole.
+        // SAFETY: write is async-signal-safe and the buffer is valid. A pipe takes two bytes in one
+        // piece.
         unsafe { libc::write(pipe.writer.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
     }
     Errno::set_raw(errno);
 }
 
-/// Installs a handler, and returns the action that was before. By the system call itself: nix has no real-time signals.
+/// Installs a handler and returns the previous action. Uses the system call itself, because nix has
+/// no real-time signals.
 fn replace(number: i32, handler: usize) -> io::Result<libc::sigaction> {
     // SAFETY: zeros are a valid sigaction, with no flags and an empty mask.
     let (mut action, mut before): (libc::sigaction, libc::sigaction) =
@@ -203,7 +211,8 @@ fn replace(number: i32, handler: usize) -> io::Result<libc::sigaction> {
     }
 }
 
-/// Whether it was when the program was started: the standard library ignores SIGPIPE for the program itself.
+/// Whether the signal was ignored when the program started. The standard library itself ignores
+/// SIGPIPE.
 fn is_ignored(number: i32) -> bool {
     if number == libc::SIGPIPE {
         return signal::sigpipe_was_ignored();
@@ -216,7 +225,7 @@ fn is_ignored(number: i32) -> bool {
 }
 
 fn mask(how: i32, number: i32) {
-    // SAFETY: zeros are a place for a set, which is made one before it is used.
+    // SAFETY: zeroed memory is a valid place for a set, which is initialised before it is used.
     unsafe {
         let mut set: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut set);

@@ -1,4 +1,4 @@
-//! Starting CMD, from within the guard.
+//! Starts CMD, from within the guard.
 
 use std::{
     ffi::OsString,
@@ -16,7 +16,7 @@ use nix::{
 
 use super::{Plan, descriptors::Descriptors, reexec::SignalMask, terminal::Terminal, wire::Report};
 
-/// What can fail between fork and exec beside exec itself, in the order in which it is done.
+/// The steps between fork and exec that can fail, in their order.
 const STEPS: [&str; 4] = [
     "have the command killed with the guard (prctl)",
     "give the command a process group of its own (setpgid)",
@@ -24,7 +24,7 @@ const STEPS: [&str; 4] = [
     "restore the signal mask (sigprocmask)",
 ];
 
-/// Starts the plan's CMD, and returns its process ID, or the report that says why not.
+/// Starts the plan's CMD. Returns its process ID, or a report that says why it failed.
 pub(crate) fn start(
     plan: &Plan,
     vars: Vec<(OsString, OsString)>,
@@ -44,10 +44,11 @@ pub(crate) fn start(
     }
     command.args(arguments).envs(vars);
     let settle = move || settle(guard, client, descriptors, &mask, &mut writer);
-    // SAFETY: the guard has one thread, so that after its fork no lock is held, and anything may be called.
+    // SAFETY: the guard has one thread, so no lock is held after its fork and any function may be
+    // called.
     unsafe { command.pre_exec(settle) };
     let spawned = command.spawn();
-    // The closure has the writer, without which nothing more can be read.
+    // The closure owns the writer; the read below ends only when the writer is closed.
     drop(command);
     match spawned {
         Ok(child) => Ok(i32::try_from(child.id()).unwrap_or(0)),
@@ -58,8 +59,9 @@ pub(crate) fn start(
     }
 }
 
-/// What CMD does between fork and exec, in its own process group: it dies with the guard, takes the terminal if that was the
-/// client's, and has the limits, the ignored signals and the signal mask that the client was started with.
+/// CMD's setup between fork and exec, in its own process group. It will die with the guard, and
+/// takes the terminal if that was the client's. It gets the limits, ignored signals and signal mask
+/// that the client started with.
 fn settle(
     guard: Pid,
     client: Pid,

@@ -1,4 +1,4 @@
-//! The controlling terminal, and whose turn it is to read from it.
+//! The controlling terminal, and which process group may read from it.
 
 use std::{fs::File, os::unix::fs::OpenOptionsExt};
 
@@ -9,7 +9,7 @@ use nix::{
     unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp},
 };
 
-/// The terminal of this process; nothing for a process without one.
+/// This process's terminal. All calls do nothing for a process without one.
 #[derive(Debug)]
 pub(crate) struct Terminal(Option<File>);
 
@@ -31,7 +31,7 @@ impl Terminal {
     pub(crate) fn pass(&self, from: Pid, to: Pid) {
         let Some(tty) = &self.0 else { return };
         if tcgetpgrp(tty) == Ok(from) {
-            // From the background, the change itself would stop us, tcsetpgrp(3).
+            // In the background, the change itself would stop us, tcsetpgrp(3).
             let ttou = SigSet::from(Signal::SIGTTOU);
             let mut before = SigSet::empty();
             let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ttou), Some(&mut before));
@@ -40,12 +40,13 @@ impl Terminal {
         }
     }
 
-    /// Gives CMD's group the terminal, if it is ours to give.
+    /// Gives CMD's group the terminal, if we have it.
     pub(crate) fn give(&self, to: Pid) {
         self.pass(getpgrp(), to);
     }
 
-    /// Takes the terminal back from CMD's group, or from one of CMD's that has ended without giving it back.
+    /// Takes the terminal back from CMD's group, or from a group of CMD's that ended without
+    /// returning it.
     pub(crate) fn take_back(&self, from: Pid) {
         let Some(tty) = &self.0 else { return };
         let gone = |group| killpg(group, None) == Err(Errno::ESRCH);

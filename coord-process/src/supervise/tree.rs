@@ -1,6 +1,7 @@
 //! The process tree below this process, as `/proc` shows it.
 //!
-//! The process that asks is a child subreaper, so that whatever its descendants orphan stays below it.
+//! The calling process is a child subreaper, so everything that its descendants orphan stays below
+//! it.
 
 use std::{
     cell::OnceCell,
@@ -21,34 +22,36 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use super::{boottime, title::GUARD};
 use crate::process::{self, send_by_pidfd};
 
-/// A process that cannot be mistaken for a later one with the same ID: the ID, and when it started (in clock ticks since boot).
+/// Identifies a process even if a later one gets the same ID: the ID and the start time in clock
+/// ticks since boot.
 pub(crate) type Identity = (i32, u64);
 
 /// A process below this one.
 #[derive(Debug)]
 pub(crate) struct Descendant {
     pub(crate) identity: Identity,
-    /// Opened before the process was looked at, so that it is the one that was found.
+    /// Opened before we read the process's status, so it belongs to the process that we found.
     pub(crate) pidfd: Option<OwnedFd>,
-    /// Nobody is between it and this process.
+    /// It is a direct child of this process.
     pub(crate) is_child: bool,
-    /// It is the guard of another supervisor, which passes on what its client is sent.
+    /// It is another supervisor's guard. Its client passes signals on to it.
     pub(crate) is_guard: bool,
 }
 
-/// A walk down the tree: parents come before their children, and a process's children are listed before it is handed out.
+/// A walk down the tree. Parents come before their children, and a process's children are listed
+/// before the process is returned.
 pub(crate) struct Walk {
     this: i32,
     children: Children,
-    /// Processes with their parents.
+    /// The processes still to visit, with their parents.
     ahead: Vec<(i32, i32)>,
-    /// Whether to pass by what is below another guard.
+    /// Whether to skip everything below another guard.
     around_guards: bool,
 }
 
-/// Who is whose child.
+/// Finds the children of processes.
 pub(crate) struct Children {
-    /// All of `/proc` by parent, for kernels without `proc_tid_children(5)`; read when it is needed first.
+    /// All of `/proc` by parent, for kernels without `proc_tid_children(5)`; read on first use.
     swept: OnceCell<HashMap<i32, Vec<i32>>>,
 }
 
@@ -62,19 +65,19 @@ struct Stat {
 }
 
 impl Stat {
-    /// A process whose first thread has exited looks like one that is dead, but has others.
+    /// A process whose first thread has exited looks dead, but may have other threads.
     fn is_dead(&self) -> bool {
         self.state == b'Z' && self.threads <= 1
     }
 }
 
 impl Walk {
-    /// All that is below this process.
+    /// Everything below this process.
     pub(crate) fn everywhere() -> Self {
         Self::new(false)
     }
 
-    /// All that is not below another guard.
+    /// Everything that is not below another guard.
     pub(crate) fn around_guards() -> Self {
         Self::new(true)
     }
@@ -90,9 +93,10 @@ impl Walk {
         }
     }
 
-    /// None for one that has ended, or whose ID or parent is another by now: the next walk finds that where it is.
+    /// Returns `None` if the process has ended, or if its ID or parent has changed. The next walk
+    /// finds it in its new place.
     fn look(&mut self, pid: i32, parent: i32) -> Option<Descendant> {
-        // Only we can reap our child, so that its ID stays its own.
+        // Only we can reap our child, so its ID stays its own.
         let pidfd = if parent == self.this { None } else { open(pid) };
         let stat = stat(pid).filter(|stat| !stat.is_dead())?;
         if stat.parent != parent && stat.parent != self.this {
@@ -126,8 +130,8 @@ impl Iterator for Walk {
 }
 
 impl Descendant {
-    /// Sends it a signal, and continues it, since a stopped process could not act on the signal;
-    /// but for KILL.
+    /// Sends a signal. Unless it is KILL, also continues the process, since a stopped process could
+    /// not act on the signal.
     pub(crate) fn send(&self, signal: i32) {
         let (pid, started) = self.identity;
         let same = || stat(pid).is_some_and(|stat| stat.started == started);
@@ -151,13 +155,13 @@ impl Children {
         }
     }
 
-    /// The children of a process that has so many threads, if that is known.
+    /// The children of a process; `threads` is its number of threads, if known.
     pub(crate) fn of(&self, parent: i32, threads: Option<u32>) -> Vec<i32> {
         self.listed(parent, threads)
             .unwrap_or_else(|| self.searched(parent))
     }
 
-    /// From `proc_tid_children(5)`, which kernels may be built without; none then.
+    /// Uses `proc_tid_children(5)`. Returns `None` if the kernel was built without it.
     fn listed(&self, parent: i32, threads: Option<u32>) -> Option<Vec<i32>> {
         if self.swept.get().is_some() {
             return None;
@@ -181,14 +185,14 @@ impl Children {
     }
 }
 
-/// The children of this process, if the kernel lists them; they stay what they are until this
-/// process reaps them.
+/// The children of this process, if the kernel lists them. Their IDs stay valid until this process
+/// reaps them.
 pub(crate) fn own_children() -> Vec<i32> {
     let listed = Children::new().listed(getpid().as_raw(), None);
     listed.unwrap_or_default()
 }
 
-/// Whether the processes can be found here, with the descriptors that are left.
+/// Checks that processes can be found here with the descriptors that are left.
 ///
 /// # Errors
 /// Those of reading `/proc`.
@@ -203,8 +207,8 @@ pub(crate) fn is_zombie(pid: i32) -> bool {
     stat(pid).is_some_and(|stat| stat.is_dead())
 }
 
-/// Whether all children of this process are dead, so that nothing is left below it. A walk alone
-/// cannot tell: what is below one that dies meanwhile comes to us when our list has been read.
+/// Whether all children of this process are dead, so that nothing is left below it. One walk cannot
+/// tell: if a child dies meanwhile, its children become ours after we have read our list.
 pub(crate) fn is_all_dead() -> bool {
     let children = || Children::new().of(getpid().as_raw(), None);
     let dead = children();
@@ -212,17 +216,18 @@ pub(crate) fn is_all_dead() -> bool {
         && children().iter().all(|child| dead.contains(child))
 }
 
-/// Whether a process is stopped, by a signal or by whoever traces it.
+/// Whether a process is stopped, by a signal or by its tracer.
 pub(crate) fn is_stopped(pid: i32) -> bool {
     stat(pid).is_some_and(|stat| matches!(stat.state, b'T' | b't'))
 }
 
-/// None where the kernel or a filter has no pidfd, and for a process that is gone.
+/// Returns `None` if the kernel or a filter has no pidfds, and for a process that has ended.
 pub(crate) fn open(pid: i32) -> Option<OwnedFd> {
     pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
 }
 
-/// Sends a signal by the pidfd, or by the ID where there is none or a filter refuses it. The caller knows that the ID is still the process's.
+/// Sends a signal by the pidfd, or by the ID if there is no pidfd or a filter refuses it. The
+/// caller knows that the ID still belongs to the process.
 pub(crate) fn send(pid: i32, pidfd: Option<&OwnedFd>, signal: i32) {
     let sent = pidfd.is_some_and(|pidfd| {
         let sent = send_by_pidfd(pidfd.as_fd(), signal, 0);
@@ -233,7 +238,7 @@ pub(crate) fn send(pid: i32, pidfd: Option<&OwnedFd>, signal: i32) {
     }
 }
 
-/// Now, in the unit of a process's start, `sysconf(3)`.
+/// The current time, in the unit of a process's start time, `sysconf(3)`.
 pub(crate) fn ticks_now() -> u64 {
     ticks(boottime())
 }
@@ -254,7 +259,7 @@ fn children_of_thread(process: i32, thread: i32) -> Option<Vec<i32>> {
                 .filter_map(|pid| pid.parse().ok())
                 .collect(),
         ),
-        // The thread has ended, or there is no such file at all.
+        // The thread has ended, or the kernel has no such file at all.
         Err(_) if Path::new("/proc/thread-self/children").exists() => Some(Vec::new()),
         Err(_) => None,
     }
@@ -271,14 +276,15 @@ fn sweep() -> HashMap<i32, Vec<i32>> {
     children
 }
 
-/// Reads a file of `/proc`, whose size cannot be asked for: [`fs::read`] would try.
+/// Reads a file of `/proc`. [`fs::read`] would first ask for its size, which `/proc` does not
+/// report.
 fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(512);
     File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// The name in parentheses may contain anything, so the fields are counted from its end.
+/// Counts the fields from the end of the name, since the name in parentheses may contain anything.
 fn stat(pid: i32) -> Option<Stat> {
     let stat = read(format!("/proc/{pid}/stat")).ok()?;
     let start = stat.iter().position(|byte| *byte == b'(')?;
@@ -303,7 +309,7 @@ mod tests {
 
     use super::*;
 
-    /// A shell that has said something, and has an end of a pipe to read from.
+    /// A shell that has written something, with a pipe to read from.
     fn ready_shell(script: &str) -> Child {
         let mut shell = Command::new("sh")
             .args(["-c", script])

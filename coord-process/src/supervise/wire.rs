@@ -1,4 +1,5 @@
-//! What client and guard say to each other: one packet a message, over a socket pair that keeps packets whole.
+//! The link between client and guard: one packet per message, over a socket pair that keeps packet
+//! boundaries.
 
 mod message;
 
@@ -21,14 +22,15 @@ use nix::{
 
 pub(crate) use message::{Cause, Order, Report};
 
-/// More than the variables of a lock need; the kernel takes about 200 KiB in a packet.
+/// More than a lock's variables need; the kernel accepts about 200 KiB in a packet.
 const LARGEST: usize = 64 * 1024;
 
-/// One end of the pair. A message that the other end has no room for is kept until it has.
+/// One end of the pair. If the other end has no room for a message, the message is kept until it
+/// has.
 #[derive(Debug)]
 pub(crate) struct Link {
     socket: OwnedFd,
-    /// In the order in which they were given.
+    /// In the order in which they were posted.
     unsent: Mutex<VecDeque<Vec<u8>>>,
 }
 
@@ -50,7 +52,8 @@ impl Link {
         }
     }
 
-    /// Never blocks: a guard that is stopped must not stop the client. What cannot be sent yet is sent by [`flush`](Self::flush).
+    /// Never blocks: a stopped guard must not stop the client. If there is no room,
+    /// [`flush`](Self::flush) sends the order later.
     pub(crate) fn order(&self, order: &Order) -> io::Result<()> {
         match order {
             Order::Keep(fd) => Ok(self.send(&order.packet(), Some(fd.as_fd()))?),
@@ -58,7 +61,7 @@ impl Link {
         }
     }
 
-    /// The next order; none when the client has closed its end.
+    /// The next order, or `None` when the client has closed its end.
     pub(crate) fn next_order(&self) -> io::Result<Option<Order>> {
         let packet = self.receive(MsgFlags::empty())?;
         Ok(packet.map(|(packet, fd)| Order::read(&packet, fd)))
@@ -69,13 +72,13 @@ impl Link {
         self.post(report.packet())
     }
 
-    /// The next report, an error (`EAGAIN`) when there is none yet; none when the guard has died.
+    /// The next report: the error `EAGAIN` if there is none yet, `None` if the guard has died.
     pub(crate) fn try_next_report(&self) -> io::Result<Option<Report>> {
         let packet = self.receive(MsgFlags::MSG_DONTWAIT)?;
         Ok(packet.map(|(packet, _)| Report::read(&packet)))
     }
 
-    /// Sends what was kept, as far as there is room.
+    /// Sends kept messages while there is room.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let mut unsent = self.lock_unsent();
         while let Some(packet) = unsent.front() {
@@ -92,13 +95,14 @@ impl Link {
         !self.lock_unsent().is_empty()
     }
 
-    /// Ends the conversation, for all copies of this end.
+    /// Closes the connection, for all copies of this end.
     pub(crate) fn close(&self) {
         // It fails only for a socket that is not connected.
         let _ = socket::shutdown(self.socket.as_raw_fd(), Shutdown::Both);
     }
 
-    /// A message that waits already is not kept twice, as the kernel does it with a pending signal; an older deadline is replaced.
+    /// Does not keep a message twice, as the kernel does with pending signals. A new deadline
+    /// replaces an older one.
     fn post(&self, packet: Vec<u8>) -> io::Result<()> {
         if packet.len() > LARGEST {
             return Err(io::Error::from_raw_os_error(libc::E2BIG));
@@ -126,7 +130,7 @@ impl Link {
     }
 
     fn receive(&self, flags: MsgFlags) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
-        // Only the packet's length: room for the largest would cost each process 64 KiB.
+        // Allocates only the packet's length: room for the largest would cost each process 64 KiB.
         let peek = flags | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
         let length = retried(|| socket::recv(self.socket.as_raw_fd(), &mut [], peek))?;
         let mut packet = vec![0; length];
@@ -148,8 +152,8 @@ impl AsFd for Link {
     }
 }
 
-/// Calls again after a signal, and when the other end was closed and had not read all: what it wrote
-/// before is still to be read.
+/// Repeats the call after a signal, and when the other end closed without having read everything:
+/// we must still read what it wrote before.
 fn retried<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -162,7 +166,7 @@ fn retried<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
 fn first_fd(messages: nix::Result<socket::CmsgIterator<'_>>) -> Option<OwnedFd> {
     messages.ok()?.find_map(|message| match message {
         ControlMessageOwned::ScmRights(fds) => {
-            // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
+            // SAFETY: the kernel has just created this descriptor for us, and nobody else knows it.
             fds.first().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) })
         }
         _ => None,

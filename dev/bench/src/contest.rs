@@ -1,4 +1,4 @@
-//! Contests for a lock: how long a hand-off takes among so many, whatever the lock.
+//! Contests for a lock: how long a hand-off takes among several contenders, for any kind of lock.
 
 use std::{
     ffi::OsString,
@@ -19,7 +19,7 @@ use crate::{
 /// Longer than any contest takes.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Those who contend, and where.
+/// The contenders, and their directory.
 pub(crate) struct Contest {
     directory: TempDir,
     contenders: Vec<Kept>,
@@ -37,7 +37,7 @@ impl Contest {
         Place(self.directory.path().to_owned())
     }
 
-    /// Lets a command contend that holds a lock while it runs a section, again and again.
+    /// Adds a contender: a command that holds a lock while it runs a section, again and again.
     pub(crate) fn enter(&mut self, command: &Command) -> Result {
         const AGAIN: &str = r#"place=$1 away=$2; shift 2
             while [ ! -e "$place/stop" ]; do "$@" || echo "status $?" >>"$place/failed"; sleep "$away"; done"#;
@@ -51,7 +51,7 @@ impl Contest {
         self.start(again)
     }
 
-    /// Lets a program contend that does all that itself.
+    /// Adds a contender: a program that does all of that itself.
     pub(crate) fn start(&mut self, mut program: Command) -> Result {
         let errors = fs::OpenOptions::new()
             .create(true)
@@ -65,7 +65,7 @@ impl Contest {
         Ok(())
     }
 
-    /// Waits until one holds the lock and all others do nothing but wait.
+    /// Waits until one contender holds the lock and all others only wait.
     pub(crate) fn wait_until_all_wait(&self) -> Result {
         const LOOK: Duration = Duration::from_millis(500);
         let begun = Instant::now();
@@ -74,7 +74,8 @@ impl Contest {
         loop {
             std::thread::sleep(LOOK);
             let now = self.ticks();
-            // A hundredth of a second each, proc_pid_stat(5): one in twenty of the time.
+            // A tick is a hundredth of a second, proc_pid_stat(5): this allows one twentieth of the
+            // time.
             if place.has("log") && now - before <= 2 {
                 return Ok(());
             }
@@ -85,7 +86,7 @@ impl Contest {
         }
     }
 
-    /// Lets the holder go, and waits for so many hand-offs. Gives their times.
+    /// Lets the holder continue, waits for at least this many hand-offs, and returns their times.
     pub(crate) fn hand_offs(&self, least: usize) -> Result<Vec<u64>> {
         let begun = Instant::now();
         self.place().make("go")?;
@@ -104,12 +105,12 @@ impl Contest {
         }
     }
 
-    /// The PIDs of those who contend.
+    /// The contenders' PIDs.
     pub(crate) fn pids(&self) -> Vec<i32> {
         self.contenders.iter().map(Kept::pid).collect()
     }
 
-    /// Lets all of them end.
+    /// Ends all contenders.
     pub(crate) fn stop(mut self) -> Result {
         self.place().make("stop")?;
         self.place().make("go")?;
@@ -131,7 +132,7 @@ impl Contest {
         errors.lines().rev().take(5).collect::<Vec<_>>().join("; ")
     }
 
-    /// The processor time of all of them so far, in ticks.
+    /// The processor time of all contenders so far, in ticks.
     fn ticks(&self) -> u64 {
         let groups = self.pids();
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! The figures, in groups that can be measured alone.
+//! The figures, in groups that can be measured separately.
 
 mod crash;
 mod crowd;

@@ -1,10 +1,10 @@
-//! The machine that was measured on, and the versions of what was measured.
+//! The machine that was measured on, and the versions of the measured programs.
 
 use std::{fs, process::Command, thread};
 
 use crate::Result;
 
-/// Names and what they are here.
+/// Names of facts, with their values here.
 pub(crate) fn facts() -> Result<Vec<(String, String)>> {
     let cpu = fs::read_to_string("/proc/cpuinfo")?;
     let model = cpu
@@ -33,7 +33,7 @@ pub(crate) fn facts() -> Result<Vec<(String, String)>> {
     Ok(facts)
 }
 
-/// The first line that says it.
+/// The first line of the version output.
 fn version(program: &str) -> Option<String> {
     let argument = if program == "etcdctl" {
         "version"

@@ -1,5 +1,5 @@
-//! What the tools cost, beside others and beside what the machine itself needs: for `cargo xtask
-//! bench`.
+//! Measures what the tools cost, compared with others and with what the machine itself needs: for
+//! `cargo xtask bench`.
 
 mod contest;
 mod figures;
@@ -77,7 +77,7 @@ struct Measure {
     quick: bool,
 }
 
-/// What each group measures with.
+/// The settings for all groups.
 struct Setting {
     dynamic: Build,
     linked: Build,
@@ -132,7 +132,7 @@ impl Measure {
         };
         for group in groups {
             group.measure(&setting, &mut results)?;
-            // What was measured is kept even if a later one fails.
+            // Keeps these results even if a later group fails.
             fs::write(
                 &self.results,
                 serde_json::to_string_pretty(&results)? + "\n",
@@ -152,7 +152,7 @@ impl Setting {
     }
 }
 
-/// Nothing was measured where there is no file.
+/// Reads earlier results; empty if there is no file.
 fn read(results: &Path) -> Result<Results> {
     match fs::read_to_string(results) {
         Ok(text) => Ok(serde_json::from_str(&text)?),

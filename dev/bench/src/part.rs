@@ -1,4 +1,4 @@
-//! What takes part in a measurement: commands that say when they began, ended or were told.
+//! Programs that take part in a measurement: they report when they began, ended or were notified.
 
 use std::{
     fs::{self, OpenOptions},
@@ -23,14 +23,14 @@ use crate::Result;
 /// How long a lock is held.
 pub(crate) const HELD: Duration = Duration::from_millis(150);
 
-/// How long who had a lock stays away from it: longer than the next one needs to have it, and less
-/// than it is held, so that there is always somebody who waits.
+/// How long a holder stays away after its release. That is longer than the next one needs to
+/// acquire the lock, and shorter than the lock is held, so somebody always waits.
 pub(crate) const AWAY: Duration = Duration::from_millis(50);
 
-/// As long as `lockheed run` takes it.
+/// The length of leases that `lockheed run` uses.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// Where a contest is: its log, and the files `go` and `stop`.
+/// The directory of a contest, with its log and the files `go` and `stop`.
 #[derive(Clone, Debug)]
 pub(crate) struct Place(pub(crate) PathBuf);
 
@@ -96,7 +96,7 @@ impl Place {
         Ok(fs::write(self.0.join(name), "")?)
     }
 
-    /// One line, whole whoever else writes: `O_APPEND` of open(2).
+    /// Writes one line in one piece, even if others write too: `O_APPEND` of open(2).
     pub(crate) fn log(&self, what: &str) -> Result {
         let mut log = OpenOptions::new();
         let mut log = log.create(true).append(true).open(self.0.join("log"))?;
@@ -104,7 +104,7 @@ impl Place {
         Ok(log.write_all(line.as_bytes())?)
     }
 
-    /// The times of each hand-off so far: from the end of a section to the begin of the next.
+    /// The times of the hand-offs so far, from the end of a section to the start of the next.
     pub(crate) fn hand_offs(&self) -> Result<Vec<u64>> {
         let log = fs::read_to_string(self.0.join("log")).unwrap_or_default();
         let mut ended = None;
@@ -177,7 +177,7 @@ async fn contender(store: KubeStore, number: usize, fair: bool, place: Place) ->
     Ok(())
 }
 
-/// Two contend, and all that they do is done by one thread.
+/// Two contenders in a single thread, which does everything.
 fn engine(hand_offs: usize) -> Result {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -192,7 +192,7 @@ fn engine(hand_offs: usize) -> Result {
         for number in 1..=hand_offs {
             let next = lock(number)?;
             let mut next = std::pin::pin!(next.acquire());
-            // It waits.
+            // Lets it start to wait.
             let waits = tokio::time::timeout(Duration::ZERO, &mut next).await;
             if waits.is_ok() {
                 return Err("a lock that is held was acquired".into());
@@ -220,7 +220,7 @@ fn ends_late() -> Result {
     Ok(())
 }
 
-/// It waits for whoever takes it.
+/// Blocks the signal, so that it stays pending until somebody takes it.
 fn blocked(signal: Signal) -> Result<SigSet> {
     let mut set = SigSet::empty();
     set.add(signal);

@@ -1,4 +1,4 @@
-//! The pictures, drawn by plotters.
+//! Draws the pictures, with plotters.
 
 use plotters::prelude::*;
 
@@ -11,7 +11,7 @@ use crate::{
 const SIZE: (u32, u32) = (760, 420);
 const FONT: (&str, u32) = ("sans-serif", 14);
 
-/// Values against a number, both on logarithmic scales.
+/// Draws values against a number, both on logarithmic scales.
 pub(crate) fn lines(curve: &Curve) -> Result<String> {
     let mut svg = String::new();
     {
@@ -67,7 +67,7 @@ pub(crate) fn lines(curve: &Curve) -> Result<String> {
     Ok(svg + "\n")
 }
 
-/// The medians of a table, each a bar with its value.
+/// Draws the medians of a table as bars with their values.
 pub(crate) fn bars(table: &Table) -> Result<String> {
     let rows = i32::try_from(table.rows.len())?;
     let most = table.rows.iter().map(|row| row.median).max().unwrap_or(1);

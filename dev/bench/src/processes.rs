@@ -1,4 +1,5 @@
-//! What the kernel says about processes: whether they wait, their memory, and how often they ran.
+//! What the kernel reports about processes: whether they wait, their memory, and how often they
+//! ran.
 
 use std::{
     fs,
@@ -12,13 +13,13 @@ use crate::Result;
 
 const TRIES: Duration = Duration::from_secs(60);
 
-/// A process and all that it has started, itself first.
+/// A process and all its descendants; the process itself comes first.
 pub(crate) fn tree(root: i32) -> Vec<i32> {
     let mut tree = vec![root];
     let mut next = 0;
     while let Some(&parent) = tree.get(next) {
         next += 1;
-        // Each thread has children of its own.
+        // Each thread has its own children.
         let threads = fs::read_dir(format!("/proc/{parent}/task"));
         for thread in threads.into_iter().flatten().flatten() {
             let children = fs::read_to_string(thread.path().join("children"));
@@ -33,7 +34,7 @@ pub(crate) fn tree(root: i32) -> Vec<i32> {
     tree
 }
 
-/// Of a process and its children, those that run this program, which copies of it do too.
+/// Those of a process and its descendants that run this program, including forked copies.
 pub(crate) fn of_program(root: i32, program: &Path) -> Vec<i32> {
     let program = program
         .canonicalize()
@@ -67,7 +68,7 @@ pub(crate) fn settled(pid: i32) -> Result {
     Err(format!("process {pid} does not come to rest").into())
 }
 
-/// One of the sums of `smaps_rollup`, `proc_pid_smaps(5)`, in bytes.
+/// One of the sums in `smaps_rollup`, `proc_pid_smaps(5)`, in bytes.
 pub(crate) fn memory(pid: i32, which: &str) -> Result<u64> {
     let text = fs::read_to_string(PathBuf::from(format!("/proc/{pid}/smaps_rollup")))?;
     let sum = text.lines().find_map(|line| {

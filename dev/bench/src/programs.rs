@@ -1,4 +1,4 @@
-//! The programs that are measured: ours in two builds, and those of others that are installed.
+//! The measured programs: ours in two builds, and others that are installed.
 
 use std::{
     env,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::Result;
 
-/// Ours, linked in one way.
+/// Our programs, linked in one way.
 #[derive(Clone, Debug)]
 pub(crate) struct Build {
     pub(crate) name: &'static str,
@@ -27,13 +27,13 @@ impl Build {
         self.directory.join(binary)
     }
 
-    /// How it is called in a table.
+    /// The program's name in a table.
     pub(crate) fn who(&self, command: &str) -> String {
         format!("{command}, {}", self.name)
     }
 }
 
-/// Another's program, if this machine has it: Debian's packages have all that are asked for.
+/// Another project's program, if this machine has it; Debian packages all of them.
 pub(crate) fn peer(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
@@ -45,7 +45,7 @@ pub(crate) fn peer(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// This program itself, which takes part in what is measured.
+/// This program itself, which takes part in measurements.
 pub(crate) fn part(arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.args(arguments);

@@ -1,4 +1,4 @@
-//! The document: a table for each figure, and the pictures.
+//! Writes the document: a table for each figure, and the pictures.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -7,7 +7,7 @@ use crate::{
     results::{Results, Row, Table, Unit, float},
 };
 
-/// What stands between these is made from the results; the rest is written by hand.
+/// The text between these is made from the results; the rest is written by hand.
 const BEGIN: &str = "<!-- made by `cargo xtask bench` -->";
 const END: &str = "<!-- end -->";
 
@@ -28,7 +28,7 @@ pub(crate) fn all(results: &Path, document: &Path, pictures: &Path) -> Result {
     Ok(fs::write(document, text)?)
 }
 
-/// The document with the figures in their place.
+/// Puts the figures into the document.
 fn with_figures(text: &str, results: &Results, pictures: &str) -> Result<String> {
     let (before, rest) = text
         .split_once(BEGIN)
@@ -40,7 +40,7 @@ fn with_figures(text: &str, results: &Results, pictures: &str) -> Result<String>
     Ok(format!("{before}{BEGIN}\n\n{figures}{END}{after}"))
 }
 
-/// These are easier to see than to read.
+/// These tables also get a picture, which is easier to read.
 fn is_drawn(table: &Table) -> bool {
     ["start", "memory-waiting", "memory-holding", "crash"].contains(&&*table.id)
 }
@@ -122,7 +122,7 @@ fn whole(target: f64) -> u64 {
     target as u64
 }
 
-/// With its unit, in three digits or so.
+/// Formats a value with its unit, in about three digits.
 pub(crate) fn amount(value: u64, unit: Unit) -> String {
     let scaled = |by: f64, unit: &str| {
         let value = float(value) / by;

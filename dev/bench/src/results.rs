@@ -1,14 +1,14 @@
-//! What was measured, as it is kept: figures beside a base, in tables, and curves.
+//! The stored results: tables that compare figures with a base, and curves.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// All of one or several runs on one machine.
+/// The results of one or several runs on one machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// What it was measured on.
+    /// Facts about the machine.
     pub(crate) machine: Vec<(String, String)>,
     pub(crate) tables: Vec<Table>,
     pub(crate) curves: Vec<Curve>,
@@ -31,16 +31,16 @@ pub(crate) struct Row {
     pub(crate) median: u64,
     pub(crate) lowest: u64,
     pub(crate) highest: u64,
-    /// What one in a hundred exceeds.
+    /// The value that one in a hundred exceeds.
     pub(crate) p99: u64,
     pub(crate) count: u64,
-    /// To the base, in each round of its own.
+    /// The ratio to the base of the same round.
     pub(crate) ratio: Option<Spread>,
-    /// The ratio that is to be reached, or where there is none, the number.
+    /// The target for the ratio, or for the value if there is no ratio.
     pub(crate) target: Option<f64>,
 }
 
-/// The median of the rounds, and the lowest and highest of them.
+/// The median, lowest and highest value of the rounds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -55,18 +55,18 @@ pub(crate) enum Unit {
     Count,
 }
 
-/// Values against a number, such as that of waiters.
+/// Values against a number, such as the number of waiters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Curve {
     pub(crate) id: String,
     pub(crate) title: String,
     pub(crate) across: String,
     pub(crate) up: String,
-    /// Each a name and its points.
+    /// The name and points of each line.
     pub(crate) lines: Vec<(String, Vec<(f64, f64)>)>,
 }
 
-/// A program and how it is measured once: some values.
+/// A program, and a function that measures it once and returns some values.
 pub(crate) struct Subject<'a> {
     pub(crate) who: String,
     pub(crate) target: Option<f64>,
@@ -98,7 +98,8 @@ impl Table {
         }
     }
 
-    /// Measures all of them in turn, so many times: what the machine does beside is shared by all.
+    /// Measures all subjects in turn, this many times, so that other load on the machine affects
+    /// all of them.
     pub(crate) fn measured(
         mut self,
         rounds: usize,
@@ -120,7 +121,7 @@ impl Table {
             .map(|round| median(round))
             .collect::<Result<_>>()?;
         for (subject, rounds) in subjects.into_iter().zip(values) {
-            // Nothing is any number of times what is none.
+            // There is no ratio to zero.
             let has_ratio = !self.rows.is_empty() && !base.contains(&0);
             let ratio = has_ratio.then(|| ratio(&rounds, &base)).transpose()?;
             self.rows.push(Row::new(
@@ -156,7 +157,7 @@ impl Row {
 }
 
 impl Results {
-    /// Takes a table that is measured anew in place of its earlier self.
+    /// Adds a table, or replaces its earlier version.
     pub(crate) fn take(&mut self, table: Table) {
         put(&mut self.tables, table, |table| &table.id);
     }
@@ -196,7 +197,7 @@ pub(crate) fn float(value: u64) -> f64 {
     value as f64
 }
 
-/// How the rounds' medians are to those of the base.
+/// The ratios of the rounds' medians to the base's.
 fn ratio(rounds: &[Vec<u64>], base: &[u64]) -> Result<Spread> {
     let mut ratios = Vec::new();
     for (round, base) in rounds.iter().zip(base) {

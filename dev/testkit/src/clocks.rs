@@ -2,10 +2,10 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-/// What is preloaded into a program to make its wall clock wrong.
+/// The library that is preloaded into a program to make its wall clock wrong.
 const SHIM: &str = include_str!("wall_clock.c");
 
-/// Wall clocks that can be set, each by the text of a file. The other clocks are left alone.
+/// Wall clocks that can be set, each by the text of a file. Other clocks stay unchanged.
 #[derive(Debug)]
 pub struct WallClocks {
     directory: tempfile::TempDir,
@@ -13,7 +13,7 @@ pub struct WallClocks {
 }
 
 impl WallClocks {
-    /// Until they are set, they are right.
+    /// Starts with right clocks.
     ///
     /// # Panics
     /// Without a C compiler, which Rust needs for linking.
@@ -31,18 +31,18 @@ impl WallClocks {
         Self { directory, shim }
     }
 
-    /// Shifts somebody's by so many seconds: 3600 is an hour ahead.
+    /// Shifts the clock named `whose` by this many seconds: 3600 is an hour ahead.
     ///
     /// # Panics
     /// When a file cannot be written.
     pub fn set(&self, whose: &str, seconds: i64) {
-        // It is read at any time: it is whole at each.
+        // Programs may read it at any time, so it must always be complete.
         let new = self.directory.path().join("new");
         fs::write(&new, format!("{seconds}\n")).expect("a file in it");
         fs::rename(new, self.directory.path().join(whose)).expect("a file in it");
     }
 
-    /// Gives a command, which must be linked dynamically, somebody's clock.
+    /// Makes a command, which must be linked dynamically, use the clock named `whose`.
     pub fn of<'a>(&self, command: &'a mut Command, whose: &str) -> &'a mut Command {
         command
             .env("LD_PRELOAD", &self.shim)

@@ -1,7 +1,7 @@
-//! What the tests of several crates share.
+//! Helpers that the tests of several crates share.
 //!
-//! [`process`] looks after children, [`refusal`] takes system calls away from them, and [`WallClocks`] are wrong.
-//! [`Postgres`](postgres::Postgres) is a database.
+//! [`process`] handles children, [`refusal`] refuses system calls to them, and [`WallClocks`] give
+//! them wrong clocks. [`Postgres`](postgres::Postgres) is a database.
 
 mod clocks;
 pub mod postgres;
@@ -10,7 +10,8 @@ pub mod refusal;
 
 pub use self::clocks::WallClocks;
 
-/// Waits until something is so, and panics if it is not within two minutes, longer than anything takes on a busy machine.
+/// Waits until a condition is true. It panics after two minutes, which is longer than anything
+/// takes on a busy machine.
 ///
 /// # Panics
 /// After two minutes.

@@ -1,5 +1,4 @@
-//! A PostgreSQL server, as Debian packages it. It needs root, to run as the user that it runs as
-//! there.
+//! A PostgreSQL server from Debian's packages. It needs root, to run as the same user as there.
 
 use std::{
     fs,
@@ -17,7 +16,7 @@ use crate::{
     process::{Kept, outcome},
 };
 
-/// A directory with the data of a server that listens on loopback, and lets everybody in.
+/// The data directory of a server that listens on loopback and accepts everybody.
 #[derive(Debug)]
 pub struct Postgres {
     directory: TempDir,
@@ -25,10 +24,10 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes it. No server runs yet.
+    /// Creates the data. No server runs yet.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When it cannot be created.
     #[must_use]
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
@@ -48,13 +47,13 @@ impl Postgres {
         postgres
     }
 
-    /// Where the data and whatever else belongs to it may be, for every user to enter.
+    /// The directory for the data and everything that belongs to it. Every user may enter it.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The data.
+    /// The data directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
@@ -66,7 +65,7 @@ impl Postgres {
         self.port
     }
 
-    /// Where Debian has this program of the newest version that is there.
+    /// The path of this program in the newest version that Debian has installed.
     ///
     /// # Panics
     /// When there is no version.
@@ -77,7 +76,7 @@ impl Postgres {
         newest.expect("a version").join("bin").join(name)
     }
 
-    /// The server, in the foreground. INT is a fast shutdown.
+    /// The command for the server, in the foreground. INT is a fast shutdown.
     #[must_use]
     pub fn server(&self) -> Command {
         let mut server = as_postgres(&self.program("postgres"));
@@ -87,7 +86,7 @@ impl Postgres {
         server
     }
 
-    /// Starts it, and returns when it answers. It is ended when this is dropped.
+    /// Starts the server, and returns when it answers. Dropping the result ends it.
     ///
     /// # Panics
     /// When it does not answer within two minutes.
@@ -101,7 +100,7 @@ impl Postgres {
         running
     }
 
-    /// The client, as the database's owner, with an environment that leads programs there.
+    /// The client, as the database's owner, with an environment that points to the server.
     #[must_use]
     pub fn psql(&self) -> Command {
         let mut psql = Command::new("psql");
@@ -109,7 +108,7 @@ impl Postgres {
         psql
     }
 
-    /// What leads a client there.
+    /// The environment variables that point a client to the server.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, String); 3] {
         [
@@ -120,11 +119,11 @@ impl Postgres {
     }
 }
 
-/// A server that runs.
+/// A running server.
 #[derive(Debug)]
 pub struct Running(Kept);
 
-/// Not by KILL, after which its shared memory stays.
+/// Does not use KILL, which would leave its shared memory behind.
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.signal(Signal::SIGQUIT);
@@ -148,7 +147,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it listens").port()
 }
 
-/// As user postgres, who owns all of it.
+/// Runs as user postgres, who owns all of it.
 fn as_postgres(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     let user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"];

@@ -15,12 +15,12 @@ use nix::{
 
 use crate::eventually;
 
-/// A child that does not outlive its test, however that ends.
+/// A child that does not outlive its test, however the test ends.
 #[derive(Debug)]
 pub struct Kept(pub Child);
 
 impl Kept {
-    /// Starts it.
+    /// Starts the child.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -29,22 +29,22 @@ impl Kept {
         Self(command.spawn().expect("the process starts"))
     }
 
-    /// Its PID.
+    /// The child's PID.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.0.id().cast_signed()
     }
 
-    /// Sends it a signal.
+    /// Sends the child a signal.
     ///
     /// # Panics
-    /// When it has ended, and has been waited for.
+    /// When the child has ended and has been waited for.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid()), signal).expect("the process is there");
     }
 
-    /// Waits for its end: the status, 128 + n for a signal.
+    /// Waits for the child's end. Returns its status, 128 + n for a signal.
     ///
     /// # Panics
     /// When it does not end within two minutes.
@@ -58,7 +58,8 @@ impl Kept {
         status.map_or(-1, code)
     }
 
-    /// The same with what it wrote to its pipes, which must have room for that.
+    /// Like `status`, and also returns what the child wrote to its pipes, which must have room for
+    /// it.
     ///
     /// # Panics
     /// When it does not end within two minutes, or did not write text.
@@ -85,7 +86,7 @@ impl Drop for Kept {
     }
 }
 
-/// Runs a command to its end: its status, 128 + n for a signal, and what it wrote.
+/// Runs a command to its end. Returns its status, 128 + n for a signal, and its output.
 ///
 /// # Panics
 /// When it cannot be started, or did not write text.
@@ -100,7 +101,7 @@ pub fn outcome(command: &mut Command) -> (i32, String, String) {
     (code(status), text(stdout), text(stderr))
 }
 
-/// Whether the process runs: not one that is dead and not waited for.
+/// Whether the process is running. A zombie is not.
 #[must_use]
 pub fn is_alive(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -110,10 +111,11 @@ pub fn is_alive(pid: i32) -> bool {
     state.is_some_and(|state| !['Z', 'X'].contains(&state))
 }
 
-/// Makes a program of this text, which begins with `#!`.
+/// Creates a program from this text, which begins with `#!`.
 ///
-/// Another process writes it. A file that this one opens for writing may still be open in a child
-/// that another thread has just forked, and cannot be executed then: `ETXTBSY` of `execve(2)`.
+/// Another process writes the file. If this process opened it for writing, a child that another
+/// thread has just forked might still have it open. Then it could not be executed: `ETXTBSY` of
+/// `execve(2)`.
 ///
 /// # Panics
 /// When it cannot be written.
@@ -128,7 +130,7 @@ pub fn write_program(path: &Path, text: &str) {
     );
 }
 
-/// Copies a program, by another process as well.
+/// Copies a program, also by another process.
 ///
 /// # Panics
 /// When it cannot be copied.
@@ -138,10 +140,10 @@ pub fn copy_program(from: &Path, to: &Path) {
     assert_eq!(outcome(copy.arg(from).arg(to)).0, 0, "{from:?} is copied");
 }
 
-/// What a file has, as soon as it is a whole number and a line.
+/// The number in a file, once the file is a whole number and a line end.
 ///
 /// # Panics
-/// When it is none within two minutes.
+/// When it contains none within two minutes.
 #[track_caller]
 #[must_use]
 pub fn number_in(file: &Path) -> i32 {
@@ -157,8 +159,8 @@ pub fn number_in(file: &Path) -> i32 {
     number.unwrap_or_default()
 }
 
-/// Lets INT and QUIT end what the command starts. Shells start what runs in the background of a script with both ignored, and
-/// who is started so hands it on, signal(7).
+/// Lets INT and QUIT end what the command starts. A shell starts background commands of a script
+/// with both ignored, and their children inherit that, signal(7).
 pub fn interruptible(command: &mut Command) -> &mut Command {
     let by_default = || {
         for number in [Signal::SIGINT, Signal::SIGQUIT] {
@@ -182,7 +184,7 @@ pub fn code(status: ExitStatus) -> i32 {
 /// `proc_pid_status(5)`.
 ///
 /// # Panics
-/// When one of them is gone.
+/// When one of them has ended.
 #[must_use]
 pub fn switches(processes: &[i32]) -> u64 {
     let tasks = processes.iter().flat_map(|process| {
@@ -203,11 +205,11 @@ pub fn switches(processes: &[i32]) -> u64 {
         .sum()
 }
 
-/// Makes sure that these processes are left alone by the processor for three seconds. One of twenty
-/// times is enough: what has just begun to wait may still be settling.
+/// Checks that these processes do not run for three seconds. One success in twenty tries is enough,
+/// since a process that has just begun to wait may still be settling.
 ///
 /// # Panics
-/// When they wake up each time, or one of them is gone.
+/// When they wake up in each try, or one of them has ended.
 #[track_caller]
 pub fn assert_sleeps(processes: &[i32]) {
     let mut counts = (0..20).map(|_| {
@@ -218,11 +220,11 @@ pub fn assert_sleeps(processes: &[i32]) {
     assert!(counts.any(|count| count == 0), "they keep waking up");
 }
 
-/// Runs the command with ever more memory to use, `RLIMIT_AS` of `setrlimit(2)`: from less than it
-/// can be loaded in up to `most` KiB, more than it needs. The outcomes, each with what it wrote.
+/// Runs the command with more and more memory, `RLIMIT_AS` of `setrlimit(2)`: from too little to
+/// load it, up to `most` KiB, more than it needs. Returns the outcomes, each with its output.
 ///
 /// # Panics
-/// When it aborts itself, or `prlimit` is not there.
+/// When it aborts itself, or `prlimit` is missing.
 #[track_caller]
 #[must_use]
 pub fn run_with_little_memory(
@@ -246,7 +248,7 @@ pub fn run_with_little_memory(
         let output = limited.output().expect("prlimit, which util-linux has");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (said, error) = (text(&output.stdout), text(&output.stderr));
-        // glibc itself aborts where it cannot note what is to be done at a thread's end.
+        // glibc itself aborts if it cannot register what to do at a thread's end.
         let is_glibc = error.starts_with("Fatal glibc error: ");
         let has_aborted = output.status.signal() == Some(Signal::SIGABRT as i32) && !is_glibc;
         assert!(!has_aborted, "with {kib} KiB: {said}{error}");

@@ -1,11 +1,12 @@
-//! System calls that are refused, as sandboxes do it: a filter of `seccomp(2)` that answers one call with an error.
+//! Refuses system calls as sandboxes do: a filter of `seccomp(2)` answers one call with an error.
 
 use std::{io, os::unix::process::CommandExt, process::Command};
 
 use nix::libc;
 
-/// A system call, or those uses of it that an argument tells from the others. What is said of a call goes for the one
-/// that it replaced too, where the architecture still has that: C libraries differ in which of the two they use.
+/// A system call, or those uses of it that an argument selects. It also covers the older call that
+/// it replaced, if the architecture still has that: C libraries differ in which of the two they
+/// use.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     number: libc::c_long,
@@ -19,21 +20,21 @@ enum Test {
 }
 
 impl Call {
-    /// A call by its number, `libc::SYS_linkat` for one.
+    /// A call by its number, such as `libc::SYS_linkat`.
     #[must_use]
     pub const fn any(number: libc::c_long) -> Self {
         let argument = None;
         Self { number, argument }
     }
 
-    /// Only with this value as the argument of this index, counted from 0.
+    /// Only calls with this value in the argument at this index, counted from 0.
     #[must_use]
     pub const fn with(number: libc::c_long, index: u32, value: u32) -> Self {
         let argument = Some((index, Test::Equals(value)));
         Self { number, argument }
     }
 
-    /// Only where all these bits are set in the argument of this index.
+    /// Only calls with all these bits set in the argument at this index.
     #[must_use]
     pub const fn with_bits(number: libc::c_long, index: u32, bits: u32) -> Self {
         let argument = Some((index, Test::HasBits(bits)));
@@ -52,7 +53,8 @@ impl Call {
         Some(Self { number, argument })
     }
 
-    /// Classic BPF, `seccomp(2)`: load, compare, and fall through to what allows the call.
+    /// Classic BPF, `seccomp(2)`: loads, compares, and falls through to the instruction that allows
+    /// the call.
     fn filter(self, errno: u16) -> Vec<libc::sock_filter> {
         let number = u32::try_from(self.number).unwrap_or(u32::MAX);
         let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset);
@@ -84,7 +86,8 @@ impl Call {
     }
 }
 
-/// The newer call, the older one, and whether the older one lacks the first argument, a directory. `syscalls(2)`
+/// The newer call, the older one, and whether the older one lacks the first argument, a directory.
+/// `syscalls(2)`
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[(libc::c_long, libc::c_long, bool)] = &[
     (libc::SYS_clone, libc::SYS_fork, false),
@@ -100,37 +103,37 @@ const OLDER: &[(libc::c_long, libc::c_long, bool)] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[(libc::c_long, libc::c_long, bool)] = &[];
 
-/// Lets the command find that this call is refused with this error number, and all that it starts.
+/// Makes this call fail with this error number, for the command and everything that it starts.
 pub fn refuse(command: &mut Command, call: Call, errno: i32) -> &mut Command {
     let errno = u16::try_from(errno).unwrap_or_default();
     let calls = [Some(call), call.older()].into_iter().flatten();
     let mut filters: Vec<_> = calls.map(|call| call.filter(errno)).collect();
     let install = move || {
-        // SAFETY: a number, and no memory.
+        // SAFETY: the arguments are numbers.
         if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
             return Err(io::Error::last_os_error());
         }
         filters.iter_mut().try_for_each(|filter| add(filter))
     };
-    // SAFETY: prctl is a system call and no more, and nothing is allocated.
+    // SAFETY: prctl is just a system call, and nothing is allocated.
     unsafe { command.pre_exec(install) }
 }
 
-/// One more filter for this process; those before stay, and the strictest counts.
+/// Adds a filter to this process. Earlier ones stay, and the strictest counts.
 fn add(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {
         len: u16::try_from(filter.len()).unwrap_or_default(),
         filter: filter.as_mut_ptr(),
     };
     let mode = libc::SECCOMP_MODE_FILTER;
-    // SAFETY: the program is valid while the call lasts, which copies it.
+    // SAFETY: the program is valid during the call, which copies it.
     if unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
 }
 
-/// Where the low half of an argument is in `struct seccomp_data`.
+/// The position of an argument's low half in `struct seccomp_data`.
 fn low_word(index: u32) -> u32 {
     let high_first = if cfg!(target_endian = "big") { 4 } else { 0 };
     16 + 8 * index + high_first

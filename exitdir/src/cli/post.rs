@@ -1,6 +1,8 @@
-//! Asking a helper to end that cannot be run under `follow`: one HTTP request to a URL of its own, such as a proxy's `quitquitquit`.
+//! Asks a helper that cannot run under `follow` to end: one HTTP request to a URL of the helper,
+//! such as a proxy's `quitquitquit`.
 //!
-//! Such a helper listens on the Pod's loopback, so there is no TLS, no proxy and no redirect: the standard library is enough.
+//! Such a helper listens on the Pod's loopback. So this needs no TLS, proxies or redirects, and the
+//! standard library is enough.
 
 use std::{
     io::{self, Read, Write},

@@ -1,4 +1,4 @@
-//! `lead` and `follow`: another program as leader or follower.
+//! `lead` and `follow`: run another program as leader or follower.
 
 use std::{ffi::OsString, os::fd::BorrowedFd, time::Duration};
 

@@ -52,7 +52,7 @@ impl Claim {
                 become_command(&file, &self.run, signal, Some(socket))
             });
         };
-        // Not an argument parser's error: a bad PID is 22 here, as it is in a file.
+        // Not an error of the argument parser: an invalid PID has status 22 here, as in a file.
         file.claim(pid.parse::<Pid>()?)?;
         Ok(Status::DONE)
     }

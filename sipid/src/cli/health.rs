@@ -99,7 +99,7 @@ impl Wait {
 
     fn probe(self, targets: Vec<Target>) -> Result<Probe, Failure> {
         let mut targets = targets.into_iter();
-        // clap has made sure that there is one.
+        // clap has checked that there is one.
         let first = targets
             .next()
             .ok_or_else(|| Failure::usage("no URL is given"))?;

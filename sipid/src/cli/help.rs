@@ -1,4 +1,4 @@
-//! What `--help` says beside the options.
+//! What `--help` shows in addition to the options.
 
 use coord_core::cli::{Help, help::Row};
 

@@ -1,4 +1,5 @@
-//! `sipid claim --ready-timeout`: a start that returns when the command says that it is ready, as `sd_notify(3)` has it.
+//! `sipid claim --ready-timeout`: returns when the command reports that it is ready, as
+//! `sd_notify(3)` describes.
 
 use std::{
     fmt, fs,
@@ -52,10 +53,10 @@ pub(super) fn wait_until_ready(
     become_command: impl FnOnce(&NotifySocket) -> Result<Status, Failure>,
 ) -> Result<Status, Failure> {
     let socket = NotifySocket::bind()?;
-    // SAFETY: this process has one thread, so the child finds everything as it would be without a fork.
+    // SAFETY: this process has one thread, so the child finds everything as without a fork.
     match unsafe { fork() }.map_err(io::Error::from)? {
         ForkResult::Child => {
-            // It outlives the script that starts it, and its terminal.
+            // It outlives the script that starts it, and the script's terminal.
             setsid().map_err(io::Error::from)?;
             become_command(&socket)
         }
@@ -83,13 +84,14 @@ impl NotifySocket {
     fn wait_for(&self, child: Pid, limit: Duration) -> Result<Status, Failure> {
         let deadline = Instant::now() + limit;
         loop {
-            // Looked at before what was said is read: what ends at once after its word has said it.
+            // Checked before the messages are read: a command that ends right after its message has
+            // still sent it.
             let ended = ended_with(child)?;
             if self.is_ready(child)? {
                 return Ok(Status::DONE);
             }
             if let Some(status) = ended {
-                // An error of its own, or of the claim, has been told.
+                // It has already reported its own error, or that of the claim.
                 let failed = status != Status::DONE;
                 return if failed {
                     Ok(status)

@@ -1,4 +1,4 @@
-//! The signals that the library's user would have to look after.
+//! Signals that a program which uses the library must handle itself.
 
 use std::{io, os::unix::process::CommandExt, process::Command};
 
@@ -22,12 +22,12 @@ impl FileSizeSignal {
         let restore = move || {
             keep_sigpipe();
             if let Some(before) = self.0 {
-                // SAFETY: no handler of ours is installed; this one was there when we were started, or is none.
+                // SAFETY: no handler of ours is installed; this action was there when we started.
                 unsafe { sigaction(Signal::SIGXFSZ, &before) }.map_err(io::Error::from)?;
             }
             Ok(())
         };
-        // SAFETY: nothing is forked, and both calls are safe in a signal handler as well.
+        // SAFETY: nothing is forked, and both calls are also safe in a signal handler.
         unsafe { command.pre_exec(restore) };
     }
 }

@@ -1,10 +1,10 @@
-//! Answers of HTTP servers, RFC 9112, read as leniently as curl does.
+//! Answers of HTTP servers, RFC 9112, parsed as leniently as curl does.
 
 use std::io::{self, BufRead, Read};
 
 use coord_core::text::escaped;
 
-/// The longest head of an answer, as in curl.
+/// The maximum length of an answer's head, as in curl.
 const LONGEST_HEAD: u64 = 300 * 1024;
 
 /// The head of an answer.
@@ -14,7 +14,7 @@ pub(super) struct Head {
     fields: Vec<(String, String)>,
 }
 
-/// How the length of a body is known, RFC 9112 section 6.3.
+/// How the end of a body is known, RFC 9112 section 6.3.
 enum Length {
     Known(u64),
     Chunked,
@@ -40,7 +40,7 @@ impl Head {
             let text = line(reader)?;
             match text.split_once(':') {
                 _ if text.is_empty() => break,
-                // A line that continues the one before, RFC 9112 section 5.2.
+                // A line that continues the previous one, RFC 9112 section 5.2.
                 _ if text.starts_with([' ', '\t']) => {
                     if let Some((_, value)) = fields.last_mut() {
                         value.push(' ');
@@ -60,7 +60,7 @@ impl Head {
         })
     }
 
-    /// The value of the first header of this name, in small letters.
+    /// The value of the first header with this name, which must be in lower case.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let field = self.fields.iter().find(|(known, _)| known == name);
         field.map(|(_, value)| value.as_str())
@@ -75,7 +75,7 @@ impl Head {
         })
     }
 
-    /// Whether the connection can be used again once the body is read, RFC 9112 section 9.3.
+    /// Whether the connection can be reused after the body, RFC 9112 section 9.3.
     pub(super) fn keeps_open(&self) -> bool {
         let wanted = !self.is_http_1_0 || self.lists("connection", "keep-alive");
         wanted && !self.lists("connection", "close") && !matches!(self.length(), Length::UntilClose)
@@ -94,7 +94,7 @@ impl Head {
         length.map_or(Length::UntilClose, Length::Known)
     }
 
-    /// Reads the body, up to so many bytes. Says whether that was all of it.
+    /// Reads up to `most` bytes of the body. Also returns whether that was all of it.
     pub(super) fn read_body(
         &self,
         reader: &mut impl BufRead,
@@ -109,7 +109,7 @@ impl Head {
             Length::UntilClose => {
                 let mut body = Vec::new();
                 match reader.take(most).read_to_end(&mut body) {
-                    // TLS without its own end, as many servers leave it.
+                    // TLS that the server closed without an end, as many do.
                     Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
                     _ => Ok((body, false)),
                 }
@@ -118,7 +118,7 @@ impl Head {
     }
 }
 
-/// RFC 9112 section 7.1.
+/// Reads a chunked body, RFC 9112 section 7.1.
 fn read_chunks(reader: &mut impl BufRead, most: u64) -> io::Result<(Vec<u8>, bool)> {
     let mut body = Vec::new();
     loop {
@@ -173,7 +173,7 @@ fn line(reader: &mut io::Take<impl BufRead>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether the version is 1.0, and the status, of a line such as `HTTP/1.1 200 OK`.
+/// Parses a line such as `HTTP/1.1 200 OK`: whether the version is 1.0, and the status.
 fn status(line: &str) -> Option<(bool, u16)> {
     let mut words = line.split_ascii_whitespace();
     let version = words.next()?.strip_prefix("HTTP/1.")?;

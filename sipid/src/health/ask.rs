@@ -1,4 +1,4 @@
-//! One try: asks a target, and says why it is not healthy.
+//! One try: polls a target, and returns why it is not healthy.
 
 use std::{fs, io, path::Path, time::Instant};
 
@@ -13,20 +13,20 @@ use super::{
     url::{Origin, Url},
 };
 
-/// What is read of the body of an answer that is not healthy, so that the connection can be used
-/// again. The rest is never read.
+/// How much of an unhealthy answer's body is read, so that the connection can be reused. The rest
+/// is never read.
 const MOST_SKIPPED: u64 = 64 * 1024;
 
-/// What is read of a body that must contain something.
+/// How much of a body is searched for expected content.
 const MOST_SEARCHED: u64 = 1024 * 1024;
 
 /// How many redirects are followed in one try.
 const MOST_REDIRECTS: usize = 10;
 
-/// Asks one target, again and again.
+/// Polls one target.
 pub(super) struct Asker<'a> {
     connector: Connector<'a>,
-    /// The last connection, where it can be used again.
+    /// The last connection, if it can be reused.
     idle: Option<(Origin, Connection)>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Asks once.
+    /// Makes one try.
     pub(super) fn ask(&mut self, target: &What, until: Instant) -> Result<(), Reason> {
         let watch = &self.connector.watch;
         match target {
@@ -50,7 +50,7 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Asks, and follows redirects.
+    /// Sends requests, and follows redirects.
     fn ask_http(&mut self, first: &Url, until: Instant) -> Result<(), Reason> {
         let probe = self.connector.probe;
         let mut url = first.clone();
@@ -76,7 +76,7 @@ impl<'a> Asker<'a> {
         Err(Reason::failed(&why))
     }
 
-    /// Headers and password of the first URL go to its own scheme, host and port only.
+    /// The first URL's headers and password are sent only to its own scheme, host and port.
     fn get(
         &mut self,
         first: &Url,
@@ -111,8 +111,8 @@ impl<'a> Asker<'a> {
         (origin == url.origin() && connection.is_quiet()).then_some(connection)
     }
 
-    /// Keeps the connection for the next try if the answer ends soon enough. Whatever goes wrong
-    /// with a body that nobody needs only costs the connection.
+    /// Keeps the connection for the next try if the answer ends soon enough. Nobody needs the body,
+    /// so an error in it only costs the connection.
     fn keep(&mut self, url: &Url, mut connection: Connection, head: &Head) {
         let is_read =
             head.keeps_open() && matches!(connection.read_body(head, MOST_SKIPPED), Ok((_, true)));

@@ -32,24 +32,25 @@ use super::{
     watch::Watch,
 };
 
-/// How often a command is looked at where there are no pidfds.
+/// How often to check a command if there are no pidfds.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// What is kept of a command's output, to say why it failed.
+/// How much of a command's output is kept, to say why it failed.
 const MOST_KEPT: usize = 1024;
 
-/// A command that runs, in a process group of its own, which is killed when this is dropped before
-/// the command has ended.
+/// A running command, in its own process group. If this is dropped before the command has ended,
+/// the group is killed.
 struct Running {
     child: Child,
     pidfd: Option<OwnedFd>,
-    /// None once every writer has closed it.
+    /// `None` once every writer has closed it.
     output: Option<PipeReader>,
     kept: Vec<u8>,
     is_over: bool,
 }
 
-/// Runs the command until it ends. It is killed when the time is over or the watched process gone.
+/// Runs the command until it ends. It is killed when the time is over or the watched process has
+/// ended.
 pub(super) fn run(command: &[OsString], watch: &Watch, until: Instant) -> Result<(), Reason> {
     let mut running = Running::start(command)
         .map_err(|error| Reason::lacking(format!("run {:?}", command[0]), error))?;
@@ -63,8 +64,8 @@ pub(super) fn run(command: &[OsString], watch: &Watch, until: Instant) -> Result
     }
 }
 
-/// Whether the program can be run at all: looked for as a shell does, to which a directory of `PATH`
-/// that may not be searched is one without it.
+/// Checks that the program can be run at all. It is searched for as in a shell: a directory of
+/// `PATH` that may not be searched counts as one without it.
 pub(super) fn check(program: &OsStr) -> io::Result<()> {
     if program.as_bytes().contains(&b'/') {
         return is_executable(Path::new(program));
@@ -90,7 +91,7 @@ fn is_executable(path: &Path) -> io::Result<()> {
 }
 
 impl Running {
-    /// The output is not ours, and goes nowhere but into the reason.
+    /// The output goes only into the failure reason, not to our own output.
     fn start(command: &[OsString]) -> io::Result<Self> {
         let (output, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&output, true)?;
@@ -101,13 +102,13 @@ impl Running {
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .process_group(0);
-        // Only then, since what runs between fork and exec costs two more descriptors.
+        // Only in this case, since code between fork and exec costs two more descriptors.
         if sigpipe_was_ignored() {
             let keep = || {
                 keep_sigpipe();
                 Ok(())
             };
-            // SAFETY: what it calls is async-signal-safe.
+            // SAFETY: it calls only functions that are async-signal-safe.
             unsafe { program.pre_exec(keep) };
         }
         let child = program.spawn()?;
@@ -121,7 +122,7 @@ impl Running {
         })
     }
 
-    /// None when the time is over, or the watched process gone.
+    /// Returns `None` when the time is over, or the watched process has ended.
     fn wait(&mut self, watch: &Watch, until: Instant) -> io::Result<Option<ExitStatus>> {
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -147,7 +148,7 @@ impl Running {
         }
     }
 
-    /// Keeps the end of what the command has written by now.
+    /// Keeps the end of the output so far.
     fn read_output(&mut self) {
         let mut some = [0; 4096];
         while let Some(output) = &mut self.output {
@@ -157,7 +158,7 @@ impl Running {
                     self.kept.extend_from_slice(&some[..count]);
                     let surplus = self.kept.len().saturating_sub(MOST_KEPT);
                     self.kept.drain(..surplus);
-                    // One that writes without end must not keep us from looking at the time.
+                    // A command that writes endlessly must not keep us from checking the time.
                     return;
                 }
                 Err(_) => return,
@@ -165,7 +166,7 @@ impl Running {
         }
     }
 
-    /// The status, and the last line that was written.
+    /// The status, and the last line of output.
     fn why(&self, status: ExitStatus) -> String {
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("the command exits with status {code}"),
@@ -183,7 +184,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.is_over {
-            // Not reaped yet, so that no other group can have its number.
+            // Not reaped yet, so no other group can have its number.
             if let Ok(leader) = self.child.id().try_into() {
                 let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
             }

@@ -1,4 +1,4 @@
-//! From a URL to a connection: through a socket, a proxy, TLS, or none of them.
+//! Connects to a URL: through a socket, a proxy, TLS, or none of them.
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
@@ -24,7 +24,7 @@ pub(super) struct Connector<'a> {
 }
 
 impl Connector<'_> {
-    /// A connection over which the URL can be asked for.
+    /// Opens a connection for requesting the URL.
     pub(super) fn open(&mut self, url: &Url, until: Instant) -> Result<Connection, Reason> {
         let stream = match &self.probe.unix_socket {
             Some(path) => self.socket(dial::unix(path, &self.watch, until)?, until),
@@ -36,7 +36,7 @@ impl Connector<'_> {
         Ok(Connection::new(self.secured(stream, url)?))
     }
 
-    /// A connection to the URL's host, without TLS.
+    /// Connects to the URL's host, without TLS.
     pub(super) fn direct(&mut self, url: &Url, until: Instant) -> Result<Box<dyn Stream>, Reason> {
         let addresses: Vec<SocketAddr> = self.lookups.addresses(url, &self.watch, until)?;
         Ok(self.socket(dial::tcp(addresses, &self.watch, until)?, until))

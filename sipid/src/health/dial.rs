@@ -1,4 +1,4 @@
-//! Connections that are there in time, or not at all.
+//! Opens connections within a time limit.
 
 use std::{
     io,
@@ -19,14 +19,14 @@ use super::{
     watch::Watch,
 };
 
-/// How long a connection has before the next address is tried beside it, RFC 8305 section 5.
+/// How long a connection has before the next address is tried in parallel, RFC 8305 section 5.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// How often a socket is tried whose backlog is full: the kernel does not say when there is room.
+/// How often to try a socket whose backlog is full: the kernel does not report when there is room.
 const BACKLOG_RETRY: Duration = Duration::from_millis(10);
 
-/// Connects to the first address that takes it: each has a head start of [`HEAD_START`] over the
-/// next one, or less where there are many, and none once it has failed.
+/// Connects to the first address that accepts. Each address has a head start of [`HEAD_START`] over
+/// the next one, or less if there are many. When it fails, the next one starts at once.
 pub(super) fn tcp(
     addresses: Vec<SocketAddr>,
     watch: &Watch,
@@ -70,7 +70,7 @@ pub(super) fn tcp(
     }
 }
 
-/// Connects to a Unix socket. While its backlog is full, it is tried again.
+/// Connects to a Unix socket. If its backlog is full, tries again.
 pub(super) fn unix(path: &Path, watch: &Watch, until: Instant) -> Result<OwnedFd, Reason> {
     let address = SocketAddrUnix::new(path).map_err(|error| Reason::failed(&error))?;
     let socket = socket(AddressFamily::UNIX)?;
@@ -96,14 +96,14 @@ pub(super) fn interface(name: &str) -> Result<u32, Reason> {
         .map_err(|_| Reason::failed(&format!("there is no network interface {name:?}")))
 }
 
-/// So that each of many addresses has its turn.
+/// Shorter for many addresses, so that each gets its turn.
 fn head_start(addresses: usize, until: Instant) -> Duration {
     let left = until.saturating_duration_since(Instant::now());
     let turns = u32::try_from(addresses.saturating_add(1)).unwrap_or(u32::MAX);
     HEAD_START.min(left / turns)
 }
 
-/// The two families in turn, beginning with the first address's, RFC 8305 section 4.
+/// Alternates the two families, starting with that of the first address, RFC 8305 section 4.
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses
@@ -119,7 +119,7 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// A connection that is under way.
+/// Starts to connect.
 fn begin(address: SocketAddr) -> Result<OwnedFd, Reason> {
     let family = if address.is_ipv6() {
         AddressFamily::INET6
@@ -133,7 +133,7 @@ fn begin(address: SocketAddr) -> Result<OwnedFd, Reason> {
     }
 }
 
-/// How the connection came out.
+/// The outcome of the connection attempt.
 fn finish(socket: OwnedFd) -> Result<OwnedFd, Reason> {
     let failed = |error: Errno| Reason::failed(&io::Error::from(error));
     sockopt::socket_error(&socket)
@@ -145,8 +145,8 @@ fn finish(socket: OwnedFd) -> Result<OwnedFd, Reason> {
     Ok(socket)
 }
 
-/// A port of this machine that nobody listens on may be the one that the kernel gave this very
-/// connection, which TCP then opens, RFC 9293 section 3.5.
+/// If nobody listens on a local port, the kernel may have given that port to this very connection.
+/// TCP then connects it to itself, RFC 9293 section 3.5.
 fn is_connected_to_itself(socket: &OwnedFd) -> bool {
     let (own, peer) = (
         rustix::net::getsockname(socket),
@@ -158,7 +158,7 @@ fn is_connected_to_itself(socket: &OwnedFd) -> bool {
 fn socket(family: AddressFamily) -> Result<OwnedFd, Reason> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     rustix::net::socket_with(family, SocketType::STREAM, flags, None).map_err(|error| match error {
-        // No IPv6, for instance.
+        // For instance, there is no IPv6.
         Errno::AFNOSUPPORT => Reason::failed(&io::Error::from(error)),
         error => Reason::lacking("open a socket", error.into()),
     })

@@ -1,10 +1,10 @@
-//! Why a wait ended without success, or could not begin.
+//! Why a wait ended without success, or could not start.
 
 use std::{fmt, io, path::PathBuf};
 
 use coord_core::{Errno, HasErrno, text::escaped};
 
-/// Why a wait ended without a healthy answer, or could not begin.
+/// Why a wait ended without a healthy answer, or could not start.
 #[derive(Debug)]
 pub struct Error(Kind);
 
@@ -13,30 +13,31 @@ pub struct Error(Kind);
 pub struct Unhealthy {
     /// The target, without its password.
     pub target: String,
-    /// How often it was asked.
+    /// How often it was polled.
     pub attempts: u64,
-    /// What was wrong at the last attempt, or what was slow.
+    /// What was wrong, or too slow, at the last attempt.
     pub reason: String,
-    /// `ETIMEDOUT`, or the number of what this machine or process lacked, such as `EMFILE`.
+    /// `ETIMEDOUT`, or an error number for something that this machine or process lacked, such as
+    /// `EMFILE`.
     pub errno: Errno,
 }
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// Not a target, shown without its password, and why.
+    /// The text that is not a target, without its password, and why.
     BadTarget(String, String),
     /// Says what is wrong without the value.
     BadHeader(String),
     BadRegex(String, String),
     BadProxy(String),
-    /// What could not be done with this file.
+    /// The failed operation on this file.
     #[cfg_attr(
         not(feature = "tls"),
         allow(dead_code, reason = "only TLS has such files")
     )]
     Pem(&'static str, PathBuf, io::Error),
     NotHealthy(Vec<Unhealthy>),
-    /// The command of a target can never be run.
+    /// The command of a target can never run.
     Command(String, io::Error),
     Gone(PathBuf),
     PidFile(crate::Error),
@@ -61,7 +62,7 @@ impl Error {
         }
     }
 
-    /// The targets that were not healthy when the time was over. There are none in other errors.
+    /// The targets that were not healthy when the time was over. Empty for other errors.
     #[must_use]
     pub fn unhealthy(&self) -> &[Unhealthy] {
         match &self.0 {

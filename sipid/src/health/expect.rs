@@ -4,11 +4,11 @@ use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use regex_lite::Regex;
 
-/// A list of HTTP statuses and ranges of them, such as `200,204,300-399`.
+/// A list of HTTP statuses and ranges, such as `200,204,300-399`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
-/// A text that is no list of statuses.
+/// A text that is not a list of statuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidStatuses(String);
 
@@ -74,7 +74,7 @@ impl fmt::Display for Body {
     }
 }
 
-/// HTTP has statuses from 100 to 599, RFC 9110 section 15.
+/// HTTP statuses range from 100 to 599, RFC 9110 section 15.
 fn range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let status = |text: &str| {

@@ -26,17 +26,17 @@ impl Connection {
         }
     }
 
-    /// Whether it can be used again: a server may have closed it, or sent what nobody asked for.
+    /// Whether it can be reused: a server may have closed it, or sent unrequested data.
     pub(super) fn is_quiet(&self) -> bool {
         self.stream.buffer().is_empty() && self.stream.get_ref().is_quiet()
     }
 
-    /// Until when all that follows may take.
+    /// Sets the time limit for everything that follows.
     pub(super) fn limit(&mut self, until: Instant) {
         self.stream.get_mut().limit(until);
     }
 
-    /// Asks for the URL, and reads the head of the answer.
+    /// Requests the URL, and reads the head of the answer.
     pub(super) fn get(
         &mut self,
         url: &Url,
@@ -79,7 +79,7 @@ impl Connection {
     }
 }
 
-/// Headers that are given replace those that are sent on our own account.
+/// The caller's headers replace our own.
 fn request(url: &Url, authorization: Option<&str>, headers: &[Header]) -> Vec<u8> {
     let host = url.host_header();
     let own = [

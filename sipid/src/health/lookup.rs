@@ -1,4 +1,4 @@
-//! The addresses of a host. A lookup that takes longer than one try goes on during the next ones.
+//! The addresses of a host. A lookup that takes longer than one try continues during the next ones.
 
 use std::{
     collections::HashMap,
@@ -16,13 +16,14 @@ use super::{
     watch::{GLANCE, Watch},
 };
 
-/// Lookups by name that are under way. Nothing can end one: `getaddrinfo(3)` takes as long as the
-/// name servers let it, so that each is in a thread of its own.
+/// Name lookups in progress. Nothing can cancel one: `getaddrinfo(3)` takes as long as the name
+/// servers let it, so each has its own thread.
 #[derive(Default)]
 pub(super) struct Lookups(HashMap<String, Receiver<io::Result<Vec<IpAddr>>>>);
 
 impl Lookups {
-    /// The addresses of the URL's host, with its port. An address and `localhost` need no lookup.
+    /// The addresses of the URL's host, with its port. An IP address or `localhost` needs no
+    /// lookup.
     pub(super) fn addresses(
         &mut self,
         url: &Url,
@@ -77,7 +78,7 @@ fn start(host: &str) -> io::Result<Receiver<io::Result<Vec<IpAddr>>>> {
     let host = host.to_owned();
     let find = move || {
         let found = (host.as_str(), 0).to_socket_addrs();
-        // Where the wait is over nobody needs it.
+        // If the wait is over, nobody needs the result.
         let _ = sender.send(found.map(|all| all.map(|address| address.ip()).collect()));
     };
     thread::Builder::new()
@@ -86,13 +87,13 @@ fn start(host: &str) -> io::Result<Receiver<io::Result<Vec<IpAddr>>>> {
     Ok(lookup)
 }
 
-/// RFC 6761 section 6.3: no name server is asked for it.
+/// Whether it is a `localhost` name, for which no name server is asked, RFC 6761 section 6.3.
 fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// With the index of the interface that the URL names, which may come and go.
+/// Adds the index of the interface that the URL names, which may come and go.
 fn scoped(address: Ipv6Addr, url: &Url) -> Result<SocketAddr, Reason> {
     let scope = match url.zone() {
         None => 0,

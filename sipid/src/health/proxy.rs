@@ -1,18 +1,20 @@
-//! Which URLs are asked through a proxy.
+//! Which URLs are requested through a proxy.
 
 use std::{fmt, net::IpAddr};
 
 use super::url::Url;
 
-/// Proxies as environment variables name them, and what is asked without.
+/// Proxies from environment variables, and the hosts that are contacted directly.
 ///
-/// - `http_proxy` is for `http://`, `https_proxy` for `https://`, `all_proxy` for what has none of
-///   its own. Each is written `http://[user:password@]host:port`, or `https://`. The proxy is asked
-///   to `CONNECT`.
-/// - `no_proxy` lists, with commas or blanks between, what is asked directly: a domain with all below
-///   it, an address, a network such as `10.0.0.0/8`, each with an optional `:port`, or `*`.
-/// - The names may be in capitals; those in small letters come first. An empty variable is none.
-/// - A loopback address, `localhost` and what is below it is always asked directly.
+/// - `http_proxy` is for `http://` and `https_proxy` for `https://`. `all_proxy` is for a scheme
+///   without its own. The form of each is `http://[user:password@]host:port`, or `https://`. The
+///   proxy must support `CONNECT`.
+/// - `no_proxy` lists the hosts that are contacted directly, separated by commas or blanks. An
+///   entry is a domain, which includes everything below it, an address, a network such as
+///   `10.0.0.0/8`, each with an optional `:port`, or `*`.
+/// - Names in upper case also work; those in lower case take precedence. An empty variable counts
+///   as unset.
+/// - Loopback addresses, `localhost` and names below it are always contacted directly.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
     http: Option<Variable>,
@@ -27,7 +29,7 @@ struct Variable {
 }
 
 impl Proxies {
-    /// The proxies of variables such as those of the environment:
+    /// The proxies from variables such as those of the environment:
     /// `Proxies::from_variables(|name| std::env::var(name).ok())`.
     pub fn from_variables(value: impl Fn(&str) -> Option<String>) -> Self {
         let find = |name: &str| {
@@ -45,7 +47,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy for a URL, or none; the reason why its variable names none.
+    /// The proxy for a URL, if there is one. The error says why its variable does not name one.
     pub(super) fn of(&self, url: &Url) -> Result<Option<Url>, String> {
         let variable = match url.uri().scheme_str() {
             Some("http") => &self.http,
@@ -66,7 +68,7 @@ impl Proxies {
 }
 
 impl Variable {
-    /// The value is not repeated in what is said about it, since it may hold a password.
+    /// Errors do not repeat the value, since it may contain a password.
     fn proxy(&self) -> Result<Url, String> {
         let text = if self.value.contains("://") {
             self.value.clone()
@@ -132,7 +134,7 @@ impl Host {
     }
 }
 
-/// Without an IPv6 address's brackets and a name's last dot, in small letters.
+/// Removes an IPv6 address's brackets and a name's last dot, and turns it into lower case.
 fn bare(host: &str) -> String {
     let host = host.strip_prefix('[').unwrap_or(host);
     let host = host.strip_suffix(']').unwrap_or(host);
@@ -144,7 +146,7 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// A port stands behind a colon, unless that is one of many in an IPv6 address.
+/// A port follows a colon, unless that is one of many in an IPv6 address.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     match entry.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
@@ -162,7 +164,7 @@ fn is_in_network(own: IpAddr, network: &str) -> bool {
         return false;
     };
     let differ: u128 = match (own, network) {
-        // In the upper half of 128 bits, so that the prefix is counted from the top in both cases.
+        // Shifted to the top of 128 bits, so that the prefix is counted from the top in both cases.
         (IpAddr::V4(own), IpAddr::V4(network)) => {
             u128::from(own.to_bits() ^ network.to_bits()) << 96
         }

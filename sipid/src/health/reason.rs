@@ -7,15 +7,16 @@ use coord_core::{Errno, HasErrno, text::escaped};
 /// Why a try failed.
 #[derive(Debug)]
 pub(super) enum Reason {
-    /// This was not there in time.
+    /// This did not come in time.
     Slow(&'static str),
-    /// The target, or what is between, does not work.
+    /// The target, or something on the way to it, does not work.
     Failed(String),
-    /// This machine or this process lacks something, such as descriptors: what could not be done.
+    /// This machine or process lacks something, such as descriptors; with the operation that
+    /// failed.
     Lacking(String, io::Error),
 }
 
-/// What a try spends its time on, as [`Reason::Slow`] has it.
+/// The phases of a try, for [`Reason::Slow`].
 pub(super) mod phase {
     pub(in super::super) const LOOKUP: &str = "result from the name lookup";
     pub(in super::super) const CONNECTION: &str = "connection";
@@ -28,7 +29,7 @@ pub(super) mod phase {
 }
 
 impl Reason {
-    /// A failed call, in one of the phases. The text of a server in it is escaped.
+    /// A failed call in one of the phases. Text from a server is escaped.
     pub(super) fn of(phase: &'static str, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
             return Self::Slow(phase);
@@ -48,7 +49,7 @@ impl Reason {
         Self::Lacking(doing.into(), error)
     }
 
-    /// That of the call, where the reason is on this side.
+    /// The number of the failed call if the reason is on this side; otherwise `ETIMEDOUT`.
     pub(super) fn errno(&self) -> Errno {
         match self {
             Self::Lacking(_, error) => error.errno(),

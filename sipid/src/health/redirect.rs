@@ -2,7 +2,7 @@
 
 use super::url::Url;
 
-/// The URL an answer redirects to: `Location`, relative to the URL that was asked, RFC 9110 section
+/// The URL that an answer redirects to: `Location`, relative to the requested URL, RFC 9110 section
 /// 10.2.2.
 pub(super) fn target(asked: &Url, status: u16, location: Option<&str>) -> Option<Url> {
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
@@ -12,7 +12,7 @@ pub(super) fn target(asked: &Url, status: u16, location: Option<&str>) -> Option
     matches!(url.uri().scheme_str(), Some("http" | "https")).then_some(url)
 }
 
-/// RFC 3986 section 5.2, without the fragment, which is not sent.
+/// Resolves a reference, RFC 3986 section 5.2, without the fragment, which is not sent.
 fn resolve(base: &Url, reference: &str) -> Option<String> {
     let reference = reference.split('#').next()?;
     let (scheme, server, base) = (base.uri().scheme_str()?, base.server(), base.uri());
@@ -44,7 +44,7 @@ fn has_scheme(reference: &str) -> bool {
     scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.contains(':')
 }
 
-/// A path that begins with `/`, without the segments `.` and `..`, RFC 3986 section 5.2.4.
+/// Removes the segments `.` and `..` from a path that begins with `/`, RFC 3986 section 5.2.4.
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for segment in path.split('/').skip(1) {

@@ -1,4 +1,4 @@
-//! Connections whose reads and writes end in time.
+//! Connections whose reads and writes have a time limit.
 
 use std::{
     io::{self, Read, Write},
@@ -16,16 +16,16 @@ use rustix::{
 use super::watch::Watch;
 
 /// A connection, with TLS or without. Reads and writes fail with `TimedOut` when their time is over
-/// or the watched process is gone.
+/// or the watched process has ended.
 pub(super) trait Stream: Read + Write {
-    /// Until when reads and writes may take from now on.
+    /// Sets the time limit for reads and writes from now on.
     fn limit(&mut self, until: Instant);
 
-    /// Whether it is open, and nothing has come that was not asked for.
+    /// Whether it is open and has received no unrequested data.
     fn is_quiet(&self) -> bool;
 }
 
-/// A connected socket, which does not block.
+/// A connected, non-blocking socket.
 pub(super) struct Socket {
     socket: OwnedFd,
     watch: Arc<Watch>,
@@ -41,14 +41,14 @@ impl Socket {
         }
     }
 
-    /// Calls until it does not have to wait any more.
+    /// Calls until the call does not have to wait any more.
     fn retry<T>(
         &self,
         events: PollFlags,
         mut call: impl FnMut(&OwnedFd) -> rustix::io::Result<T>,
     ) -> io::Result<T> {
         loop {
-            // Also where there is always something to be had.
+            // Checked even if the call never has to wait.
             if Instant::now() >= self.until {
                 return Err(io::ErrorKind::TimedOut.into());
             }

@@ -1,4 +1,4 @@
-//! What is to become healthy.
+//! The things that can become healthy.
 
 use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr};
 
@@ -9,9 +9,10 @@ use super::{Error, Kind, url::Url};
 /// The longest path of a Unix socket, `unix(7)`: `sun_path` without its last byte.
 const LONGEST_SOCKET_PATH: usize = 107;
 
-/// What is to become healthy. It is parsed from a URL, and shown without the password in it:
+/// Something that must become healthy. It is parsed from a URL, and shown without the password in
+/// it:
 ///
-/// - `http://…` and `https://…` (feature `tls`) are healthy when they answer with an expected status;
+/// - `http://…` and `https://…` (feature `tls`) are healthy when their status is an expected one;
 /// - `tcp://host:port` and `unix:/path` when they can be connected to;
 /// - `file:/path` when it exists;
 /// - a [command](Self::command) when it exits with status 0.
@@ -28,8 +29,9 @@ pub(super) enum What {
 }
 
 impl Target {
-    /// A program with its arguments, which is healthy when it exits with status 0. It is looked for
-    /// in `PATH`. While this process ignores SIGCHLD its status cannot be known, `wait(2)`.
+    /// A program with its arguments, which is healthy when it exits with status 0. It is searched
+    /// for in `PATH`. While this process ignores SIGCHLD, its status cannot be determined,
+    /// `wait(2)`.
     ///
     /// # Errors
     /// `EINVAL` when there is no program.
@@ -91,7 +93,7 @@ fn parse(text: &str) -> Result<What, String> {
     }
 }
 
-/// The path behind this scheme. A local file's URL may have an empty host, RFC 8089.
+/// The path after this scheme. A local file's URL may have an empty host, RFC 8089.
 fn path_of(text: &str, scheme: &str) -> Result<Option<PathBuf>, String> {
     let Some(path) = text.strip_prefix(scheme) else {
         return Ok(None);
@@ -104,7 +106,7 @@ fn path_of(text: &str, scheme: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
-/// What is wrong with this path of a socket, if anything.
+/// Checks the path of a socket, and says what is wrong with it.
 pub(super) fn check_socket(path: &std::path::Path) -> Result<(), String> {
     if path.as_os_str().len() > LONGEST_SOCKET_PATH {
         return Err(format!(

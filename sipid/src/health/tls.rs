@@ -1,4 +1,4 @@
-//! Whom https trusts, and who we are to it.
+//! Which servers https trusts, and our own identity.
 
 use std::{
     io,
@@ -26,17 +26,17 @@ use super::{
     stream::Stream,
 };
 
-/// What a client needs for TLS.
+/// A client's TLS settings.
 pub(super) struct Trust {
     provider: Arc<CryptoProvider>,
-    /// None means the platform's roots, which are read when TLS is first needed.
+    /// `None` means the platform's roots, which are read when TLS is first needed.
     verifier: Option<Arc<dyn ServerCertVerifier>>,
     own: Option<Arc<SingleCertAndKey>>,
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Trust {
-    /// Reads the files at once, so that a bad one is an error before anything is asked.
+    /// Reads the files at once, so that an invalid one is an error before anything is polled.
     pub(super) fn of(probe: &Probe) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Option<Arc<dyn ServerCertVerifier>> = match &probe.ca_file {
@@ -54,7 +54,7 @@ impl Trust {
         })
     }
 
-    /// Wraps a connection to this host.
+    /// Starts TLS on a connection to this host.
     pub(super) fn secure(
         &self,
         mut stream: Box<dyn Stream>,
@@ -157,7 +157,7 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Takes any certificate, and checks only that the server has its key.
+/// Accepts any certificate, and checks only that the server has its key.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

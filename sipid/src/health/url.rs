@@ -1,4 +1,5 @@
-//! URLs: what is asked, what is shown, and the user and password apart from both.
+//! URLs: the part that is requested, the part that is shown, and the user and password, which are
+//! in neither.
 
 use std::fmt;
 
@@ -6,10 +7,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use coord_core::text::{escaped, without_password};
 use http::{Uri, uri::InvalidUri};
 
-/// Whether TLS is spoken, the host in small letters, and the port.
+/// Whether it uses TLS, the host in lower case, and the port.
 pub(super) type Origin = (bool, String, u16);
 
-/// An absolute URL. What is displayed has no password in it, and nothing that a terminal obeys.
+/// An absolute URL. Its displayed form has no password and nothing that a terminal obeys.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Url {
     /// Without user and zone.
@@ -17,13 +18,13 @@ pub(super) struct Url {
     user: Option<String>,
     /// The interface of a link-local IPv6 address, RFC 6874.
     zone: Option<String>,
-    /// Host, zone and port as they were written.
+    /// Host, zone and port as written.
     server: String,
     shown: String,
 }
 
 impl Url {
-    /// Says what is wrong with a text that is not one, without repeating it.
+    /// Parses a URL. The error says what is wrong without repeating the text.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").ok_or("it has no scheme")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -59,7 +60,7 @@ impl Url {
         self.uri.scheme_str() == Some("https")
     }
 
-    /// Without the brackets of an IPv6 address.
+    /// The host without the brackets of an IPv6 address.
     pub(super) fn host(&self) -> &str {
         let host = self.uri.host().unwrap_or_default();
         host.trim_start_matches('[').trim_end_matches(']')
@@ -69,7 +70,7 @@ impl Url {
         self.zone.as_deref()
     }
 
-    /// Host, zone and port as they were written, to build another URL from.
+    /// Host, zone and port as written, to build another URL from.
     pub(super) fn server(&self) -> &str {
         &self.server
     }
@@ -79,7 +80,7 @@ impl Url {
         self.uri.port_u16().unwrap_or(default)
     }
 
-    /// Scheme, host and port: what headers are given for, and a connection is used again for.
+    /// Scheme, host and port. Headers are sent, and connections reused, only for the same ones.
     pub(super) fn origin(&self) -> Origin {
         (
             self.is_secure(),
@@ -88,12 +89,12 @@ impl Url {
         )
     }
 
-    /// Host and port as a proxy's `CONNECT` wants them.
+    /// Host and port in the form for a proxy's `CONNECT`.
     pub(super) fn host_and_port(&self) -> String {
         format!("{}:{}", self.uri.host().unwrap_or_default(), self.port())
     }
 
-    /// The value of the header `Host`: the port is left out where it is the scheme's own.
+    /// The value of the header `Host`. It leaves out the scheme's default port.
     pub(super) fn host_header(&self) -> String {
         let is_default = self.port() == if self.is_secure() { 443 } else { 80 };
         if is_default {
@@ -109,7 +110,7 @@ impl Url {
         format!("{}{}", self.uri.path(), query.unwrap_or_default())
     }
 
-    /// `Basic` with the user and the password of the URL, RFC 7617.
+    /// `Basic` with the URL's user and password, RFC 7617.
     pub(super) fn authorization(&self) -> Option<String> {
         let (name, password) = match self.user.as_deref()?.split_once(':') {
             Some((name, password)) => (name, password),
@@ -134,7 +135,8 @@ impl fmt::Debug for Url {
     }
 }
 
-/// The zone of `[fe80::1%25eth0]`; the `%` may stand alone, as people write it and curl takes it.
+/// Splits off the zone, as in `[fe80::1%25eth0]`. The `%` may stand alone, as people write it and
+/// curl accepts it.
 fn split_zone(server: &str) -> (String, Option<String>) {
     let split = server.split_once(']').and_then(|(address, port)| {
         let (address, zone) = address.split_once('%')?;
@@ -147,7 +149,7 @@ fn split_zone(server: &str) -> (String, Option<String>) {
     split.unwrap_or_else(|| (server.to_owned(), None))
 }
 
-/// Whether what stands after the host is a port, or nothing where the scheme has one of its own.
+/// Whether a port follows the host, or nothing if the scheme has a default port.
 fn has_usable_port(uri: &Uri) -> bool {
     let server = uri.authority().map_or("", |authority| authority.as_str());
     match server.strip_prefix(uri.host().unwrap_or_default()) {
@@ -159,7 +161,7 @@ fn has_usable_port(uri: &Uri) -> bool {
     }
 }
 
-/// RFC 3986 section 2.1; a `%` that begins no such byte stands for itself.
+/// Decodes as in RFC 3986 section 2.1; any other `%` stands for itself.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

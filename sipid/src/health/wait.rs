@@ -1,4 +1,4 @@
-//! The wait itself: asks each target at once, and then again and again until it is healthy.
+//! The wait itself: polls each target at once, and then again until it is healthy.
 
 use std::{
     panic::resume_unwind,
@@ -22,7 +22,7 @@ use super::{
     watch::Watch,
 };
 
-/// The least time that a single try may take.
+/// The minimum time limit of a single try.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
 /// What all targets of a wait share.
@@ -35,15 +35,16 @@ struct Wait<'a> {
 }
 
 impl Probe {
-    /// Asks each target at once, and then again and again until it was healthy.
+    /// Polls each target at once, and then again until it was healthy.
     ///
-    /// With several targets there is a thread for each. Name lookups have threads of their own,
-    /// which outlive a wait that ends before them.
+    /// With several targets there is a thread for each. Name lookups have their own threads, which
+    /// may outlive the wait.
     ///
     /// # Errors
-    /// `ETIMEDOUT` when the time is over, or the number of what this machine lacked all the while,
-    /// such as `EMFILE` or a thread, `EAGAIN`; `ESRCH` when the watched process is gone; those of
-    /// the pidfile and of the certificates' files; `EINVAL` for a proxy that cannot be used.
+    /// `ETIMEDOUT` when the time is over; if this machine lacked something all the while, its
+    /// number instead, such as `EMFILE`, or `EAGAIN` for a thread; `ESRCH` when the watched process
+    /// has ended; those of the pidfile and of the certificates' files; `EINVAL` for an invalid
+    /// proxy.
     pub fn wait(&self) -> Result<(), Error> {
         let wait = Wait::start(self)?;
         let unhealthy: Vec<Unhealthy> = match &self.targets[..] {
@@ -60,7 +61,7 @@ impl Probe {
         }
     }
 
-    /// Finds what can never work.
+    /// Rejects targets that can never work.
     fn check(&self) -> Result<(), Kind> {
         if let Some(path) = &self.unix_socket {
             let shown = format!("unix:{}", path.display());
@@ -99,7 +100,7 @@ impl<'a> Wait<'a> {
         })
     }
 
-    /// Asks all targets at once, and returns those that were not healthy, in their order.
+    /// Polls all targets in parallel, and returns those that were not healthy, in their order.
     fn ask_all(&self, targets: &[Target]) -> Vec<Unhealthy> {
         thread::scope(|scope| {
             let start = |target| {
@@ -139,7 +140,8 @@ impl<'a> Wait<'a> {
                     info!("{target} is healthy after {attempts} attempts");
                     return Ok(());
                 }
-                // A last try that the end of the wait has cut short tells less than the one before.
+                // If the end of the wait cuts the last try short, its reason is less useful than
+                // the previous one.
                 Err(Reason::Slow(_)) if limit == self.deadline && last.is_some() => {}
                 Err(reason) => {
                     debug!("{target}, attempt {attempts}: {reason}");

@@ -1,4 +1,4 @@
-//! The watched process of a wait, and every wait for something else while it lives.
+//! The watched process of a wait, and all waiting for other things while it is running.
 
 use std::{
     os::fd::AsFd,
@@ -15,14 +15,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::PidFile;
 use coord_process::Process;
 
-/// How often the pidfile is read before a process was seen, and the process is looked at where
+/// How often to read the pidfile before the process has been seen, and to check the process if
 /// there are no pidfds.
 pub(super) const GLANCE: Duration = Duration::from_millis(100);
 
 /// The longest single poll, below the limit of `poll(2)`'s milliseconds.
 const LONGEST_POLL: Duration = Duration::from_secs(60 * 60);
 
-/// The process of a pidfile, looked for until it is seen, and then watched.
+/// The process in a pidfile. We look for it until it is seen, and then watch it.
 pub(super) struct Watch {
     pidfile: Option<PidFile>,
     seen: Mutex<Seen>,
@@ -36,7 +36,8 @@ struct Seen {
 
 impl Watch {
     /// # Errors
-    /// The pidfile's, other than that it is missing, empty, or names no process that runs.
+    /// Those of the pidfile, except that it is missing, empty, or names a process that is not
+    /// running.
     pub(super) fn new(pidfile: Option<PidFile>) -> Result<Self, crate::Error> {
         let process = pidfile
             .as_ref()
@@ -53,13 +54,14 @@ impl Watch {
         })
     }
 
-    /// Whether a process was seen and is gone.
+    /// Whether a process was seen and has ended.
     pub(super) fn is_gone(&self) -> bool {
         self.process();
         self.gone.load(Ordering::Relaxed)
     }
 
-    /// Waits until the process is seen, where one is to be watched; false when it is not until then.
+    /// Waits until the process is seen, if one is to be watched. Returns false if it is not seen in
+    /// time.
     pub(super) fn wait_for_process(&self, until: Instant) -> bool {
         let is_awaited = || self.pidfile.is_some() && self.process().is_none();
         while is_awaited() {
@@ -71,8 +73,8 @@ impl Watch {
         true
     }
 
-    /// Waits until one of the files is ready, and says which; none when the time is over or the
-    /// process is gone.
+    /// Waits until one of the files is ready, and returns its index. Returns `None` when the time
+    /// is over or the process has ended.
     pub(super) fn wait(&self, files: &[PollFd<'_>], until: Instant) -> Option<usize> {
         loop {
             let process = self.process();
@@ -83,7 +85,7 @@ impl Watch {
             let left = until.saturating_duration_since(Instant::now());
             let mut polled = files.to_vec();
             polled.extend(handle.map(|handle| PollFd::new(handle.as_fd(), PollFlags::POLLIN)));
-            // A signal may interrupt it, which the next round makes good; nothing else can fail.
+            // A signal may interrupt it, and then the next round continues; nothing else can fail.
             let _ = poll(&mut polled, self.pause(left, handle.is_some()));
             let is_ready = |file: &PollFd<'_>| file.any().unwrap_or(false);
             match polled[..files.len()].iter().position(is_ready) {
@@ -93,13 +95,13 @@ impl Watch {
         }
     }
 
-    /// Waits until then; false when the process is gone before.
+    /// Waits until then. Returns false if the process ends before.
     pub(super) fn sleep(&self, until: Instant) -> bool {
         self.wait(&[], until);
         !self.is_gone()
     }
 
-    /// Rounded up, so that the last part of a millisecond is not spent spinning.
+    /// Rounded up, so that we do not spin during the last part of a millisecond.
     fn pause(&self, left: Duration, has_handle: bool) -> PollTimeout {
         let longest = if self.pidfile.is_none() || has_handle {
             LONGEST_POLL
@@ -113,13 +115,13 @@ impl Watch {
         PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX)
     }
 
-    /// The process that is watched by now.
+    /// The process that is now being watched.
     fn process(&self) -> Option<Arc<Process>> {
         let pidfile = self.pidfile.as_ref()?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match &seen.process {
             Some(process) if process.is_alive() => {}
-            // A daemon that forks, or is started again, may have left its PID for another's.
+            // A daemon that forks or restarts may have replaced its PID in the file.
             Some(_) => {
                 seen.process = look(pidfile);
                 self.gone.store(seen.process.is_none(), Ordering::Relaxed);
@@ -134,7 +136,7 @@ impl Watch {
     }
 }
 
-/// A file that cannot be read at this moment tells nothing.
+/// If the file cannot be read at this moment, that says nothing.
 fn look(pidfile: &PidFile) -> Option<Arc<Process>> {
     let found = pidfile.process().unwrap_or_else(|error| {
         debug!("{error}");

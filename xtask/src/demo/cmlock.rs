@@ -1,4 +1,4 @@
-//! Two Pods and one lock: the Pod that holds it is deleted, and the other one gets it.
+//! Two Pods and one lock: we delete the Pod that holds it, and the other one acquires it.
 
 use std::{fs, time::Instant};
 
@@ -9,7 +9,7 @@ const PODS: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "demo-a"}, "spec": {"automountServiceAccountToken": false, "containers": [{"name": "main", "image": "none"}]}},
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "demo-b"}, "spec": {"automountServiceAccountToken": false, "containers": [{"name": "main", "image": "none"}]}}]}"#;
 
-/// The lock was lost.
+/// The exit status for a lost lock.
 const LOST: i32 = 122;
 
 pub(super) fn show(stage: &mut Stage, cluster: &AtHand) -> Result {

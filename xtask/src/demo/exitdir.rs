@@ -1,11 +1,11 @@
-//! A helper that ends with its leader: when that is done, and when it is killed.
+//! A helper that ends with its leader, when the leader is done and when it is killed.
 
 use std::{fs, time::Instant};
 
 use super::stage::{Stage, Started, eventually, remark, since, title};
 use crate::Result;
 
-/// The leader died without signalling.
+/// The exit status when the leader died without signalling.
 const LOST: i32 = 122;
 
 pub(super) fn show(stage: &mut Stage) -> Result {

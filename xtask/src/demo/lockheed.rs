@@ -1,5 +1,5 @@
-//! Contenders for one lock in a directory: one at a time, and the lock of one that dies is free at
-//! once.
+//! Contenders for one lock in a directory. One holds it at a time, and when a holder dies its lock
+//! is free at once.
 
 use std::{fs, time::Instant};
 

@@ -1,4 +1,4 @@
-//! A process that waits, and is let go.
+//! A process that waits, and is released.
 
 use std::{fs, time::Instant};
 
@@ -24,7 +24,7 @@ pub(super) fn show(stage: &mut Stage) -> Result {
     stage.run("lockpipe --path ready delete", 0)
 }
 
-/// It has the pipe open by its path and by what it waits with.
+/// Whether it has opened the pipe twice: by its path, and for the wait.
 fn reads_pipe(waiter: &Started) -> bool {
     let links = fs::read_dir(format!("/proc/{}/fd", waiter.pid()));
     let links = links.into_iter().flatten().flatten();

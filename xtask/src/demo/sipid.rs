@@ -1,14 +1,14 @@
-//! A daemon that is started once, waited for until it is healthy, and stopped.
+//! We start a daemon once, wait until it is healthy, and stop it.
 
 use std::fs;
 
 use super::stage::{Stage, eventually, remark, title};
 use crate::Result;
 
-/// `EEXIST`: the process in the pidfile runs.
+/// `EEXIST`: the process in the pidfile is running.
 const RUNS_ALREADY: i32 = 17;
 
-/// Ended by the signal TERM.
+/// The exit status after the signal TERM.
 const TERMINATED: i32 = 143;
 
 pub(super) fn show(stage: &mut Stage) -> Result {

@@ -1,4 +1,5 @@
-//! Where the tools are shown: a directory of its own, in which each printed command can be typed.
+//! The place where the tools are shown: a temporary directory, in which each printed command can be
+//! typed.
 
 use std::{
     env,
@@ -16,7 +17,7 @@ use testkit::process::code;
 
 use crate::{Result, process};
 
-/// How long anything may take here.
+/// How long any step may take.
 const BOUND: Duration = Duration::from_secs(10);
 
 pub(super) struct Stage {
@@ -25,7 +26,7 @@ pub(super) struct Stage {
     environment: Vec<(String, OsString)>,
 }
 
-/// A command in the background, which does not outlive the demo, however that ends.
+/// A command in the background. It does not outlive the demo, however the demo ends.
 pub(super) struct Started {
     child: Child,
     line: String,
@@ -33,7 +34,7 @@ pub(super) struct Started {
 
 impl Stage {
     pub(super) fn set_up() -> Result<Self> {
-        // What the tools say on standard error is a part of the story: in one stream with the rest.
+        // The tools' standard error is part of the story, so it goes into the same stream.
         nix::unistd::dup2_stderr(stdout().as_fd())?;
         let mut stage = Self {
             directory: tempfile::tempdir()?,
@@ -50,7 +51,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The tools.
+    /// The directory of the tools.
     pub(super) fn binaries(&self) -> &Path {
         &self.binaries
     }
@@ -66,7 +67,7 @@ impl Stage {
         self.environment.push((name.to_owned(), value.into()));
     }
 
-    /// Runs a command, and fails unless it ends with this status.
+    /// Runs a command, and fails unless it exits with this status.
     pub(super) fn run(&self, line: &str, expected: i32) -> Result {
         println!("$ {line}");
         let status = self.command(line).status()?;
@@ -88,7 +89,7 @@ impl Stage {
         })
     }
 
-    /// What a command prints, which is not shown.
+    /// The output of a command, which is not shown.
     pub(super) fn output(&self, line: &str) -> Result<String> {
         let output = self.command(line).stderr(Stdio::null()).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -110,7 +111,7 @@ impl Started {
         self.child.id()
     }
 
-    /// Waits for its end, and fails unless that has this status, 128 + n for signal n.
+    /// Waits for its end, and fails unless it has this status, 128 + n for signal n.
     pub(super) fn ends(mut self, expected: i32) -> Result {
         let mut status = None;
         eventually(&format!("{} ends", self.line), || {
@@ -136,17 +137,17 @@ pub(super) fn title(text: &str) {
     println!("\n== {text}");
 }
 
-/// A remark beside what the commands print.
+/// A remark between the commands' output.
 pub(super) fn remark(text: &str) {
     println!("  ({text})");
 }
 
-/// A duration for people.
+/// The time since a moment, in words.
 pub(super) fn since(moment: Instant) -> String {
     format!("{} ms", moment.elapsed().as_millis())
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 pub(super) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> Result {
     let started = Instant::now();
     while !is_so() {

@@ -1,4 +1,4 @@
-//! Archives that are the same whenever and wherever they are made.
+//! Archives with the same content whenever and wherever they are made.
 
 use std::{fs, io::Write as _, path::Path};
 
@@ -31,8 +31,8 @@ impl Entry {
     }
 }
 
-/// Files in order of their paths, all below one directory where there is one, of root and of this
-/// time.
+/// A tar archive of these files, sorted by path, below one directory if `below` is set. All belong
+/// to root and have this time.
 pub(crate) fn tar(mut entries: Vec<Entry>, below: Option<&str>, epoch: u64) -> Result<Vec<u8>> {
     entries.sort_by(|one, other| one.path.cmp(&other.path));
     let mut tar = Builder::new(Vec::new());

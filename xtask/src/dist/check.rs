@@ -1,4 +1,4 @@
-//! What can be tried here of a release: everything is packed, unpacked, installed and run.
+//! Tests a release as far as that works here: packs, unpacks, installs and runs everything.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use crate::{
     tools::{TOOLS, Tool},
 };
 
-/// What must be on the PATH, and where it comes from.
+/// The programs that must be on the PATH, and where to get them.
 const PROGRAMS: [(&str, &str); 4] = [
     (
         "clang",
@@ -29,11 +29,11 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("qemu-aarch64", "an emulator: Debian's package qemu-user"),
 ];
 
-/// As images and as ELF files call the machines.
+/// The names of the machines in images and in ELF files.
 const MACHINES: [(&str, u16); 2] = [("amd64", 62), ("arm64", 183)];
 
-/// What every change must pass. The build for this machine is there already, from where static
-/// binaries are tried.
+/// The check that every change must pass. The build for this machine already exists, from the step
+/// that tries static binaries.
 pub(crate) fn pack_and_check() -> Result {
     process::check_programs(&PROGRAMS)?;
     let own = target::smallest()?;
@@ -48,7 +48,7 @@ pub(crate) fn pack_and_check() -> Result {
     check()
 }
 
-/// Of what is in target/dist.
+/// Checks the content of target/dist.
 pub(crate) fn check() -> Result {
     process::check_programs(&PROGRAMS)?;
     let mut checksums = Command::new("sha256sum");
@@ -78,7 +78,7 @@ pub(crate) fn check() -> Result {
     })
 }
 
-/// Unpacks the archives of a target, and lets each tool do what it is there for.
+/// Unpacks the archives of a target, and runs each tool at its task.
 fn try_archives(target: &str) -> Result {
     let unpacked = tempfile::tempdir()?;
     for product in product::all()? {
@@ -97,7 +97,7 @@ fn try_archives(target: &str) -> Result {
     process::run(try_all.current_dir(&work))
 }
 
-/// Installs this machine's packages where nothing else is, and runs the tools there.
+/// Installs this machine's packages in an empty root, and runs the tools there.
 fn install(packages: &[PathBuf]) -> Result {
     let root = tempfile::tempdir()?;
     let root = root.path();
@@ -138,8 +138,8 @@ fn check_installed(root: &Path, tool: Tool) -> Result {
     process::run_in_root(root, &format!("/usr/bin/{binary}"), tool.alone)
 }
 
-/// Everything an archive refers to is in it and is what it is called, and each machine gets its own
-/// binary as what its image runs.
+/// Checks that everything an archive refers to is in it and has the right digest, and that each
+/// machine's image runs that machine's binary.
 fn check_image(file: &Path, binary: &str) -> Result {
     let mut files = BTreeMap::new();
     let mut tar = tar::Archive::new(fs::File::open(file)?);

@@ -1,5 +1,5 @@
-//! An image that holds nothing but a tool: an archive as the OCI's image layout has it, for all
-//! machines, with what `docker load` reads beside.
+//! An image with nothing but a tool: an archive in the OCI's image layout, for all machines, plus
+//! the files that `docker load` reads.
 
 use std::{fs, path::PathBuf};
 
@@ -12,14 +12,14 @@ use super::{
 };
 use crate::Result;
 
-/// The OCI's media types begin so.
+/// The start of the OCI's media types.
 const TYPE: &str = "application/vnd.oci.image";
 
 /// A user who owns nothing: `nonroot` of the distroless images, and the user of the recipes. 65534
-/// (nobody) is the owner of files that belong to no user of a user namespace.
+/// (nobody) owns the files without a user in a user namespace.
 const USER: &str = "65532:65532";
 
-/// Blobs by their digests, and what describes one.
+/// Blobs by their digests.
 struct Blobs(Vec<Entry>);
 
 impl Blobs {
@@ -39,7 +39,7 @@ fn path(digest: &str) -> String {
     format!("blobs/sha256/{}", digest.trim_start_matches("sha256:"))
 }
 
-/// Of these builds, each a target and where its binaries are.
+/// Writes the image from these builds, each a target with the directory of its binaries.
 pub(crate) fn write(product: &Product, built: &[(&str, PathBuf)], epoch: u64) -> Result {
     let (binary, version) = (product.tool.binary, &product.version);
     let mut blobs = Blobs(Vec::new());
@@ -91,7 +91,7 @@ pub(crate) fn write(product: &Product, built: &[(&str, PathBuf)], epoch: u64) ->
     Ok(fs::write(place().join(product.image()), tar)?)
 }
 
-/// As images call the machine of a target.
+/// The name of a target's machine in images.
 fn machine(target: &str) -> Option<&'static str> {
     match target.split_once("-unknown-linux-")?.0 {
         "x86_64" => Some("amd64"),

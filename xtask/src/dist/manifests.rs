@@ -1,5 +1,5 @@
-//! What is written of the archives once all are there: checksums, and how krew and Homebrew install
-//! them.
+//! Writes the files about the archives once all exist: checksums, and the manifests with which krew
+//! and Homebrew install them.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::Result;
 
-/// A target, as krew and as Homebrew call it.
+/// A target, with its names for krew and Homebrew.
 struct Platform {
     target: &'static str,
     krew: (&'static str, &'static str),
@@ -39,14 +39,14 @@ const PLATFORMS: [Platform; 4] = [
     },
 ];
 
-/// An archive that is there.
+/// An archive that exists.
 struct Archive {
     platform: &'static Platform,
     url: String,
     sha256: String,
 }
 
-/// Writes all of it for the archives that are there, anew.
+/// Writes all files anew, for the archives that exist.
 pub(crate) fn write() -> Result {
     let place = place();
     let (krew, homebrew) = (place.join("krew"), place.join("homebrew"));
@@ -87,7 +87,7 @@ fn archives(product: &Product, place: &Path) -> Result<Vec<Archive>> {
     Ok(archives)
 }
 
-/// As `sha256sum --check` reads them.
+/// Writes the checksums in the format of `sha256sum --check`.
 fn checksums(place: &Path) -> Result {
     const NAME: &str = "SHA256SUMS";
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! What there is to pack, as the manifests have it.
+//! The products to pack, as described by their manifests.
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use crate::{
     tools::{TOOLS, Tool},
 };
 
-/// A tool and what its manifest says.
+/// A tool, with the facts from its manifest.
 pub(crate) struct Product {
     pub(crate) tool: Tool,
     pub(crate) version: String,
@@ -24,7 +24,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// What the names of its files begin with.
+    /// The start of its files' names.
     pub(crate) fn stem(&self, target: &str) -> String {
         format!("{}-{}-{target}", self.tool.package, self.version)
     }
@@ -37,7 +37,7 @@ impl Product {
         format!("{}-{}.oci.tar", self.tool.binary, self.version)
     }
 
-    /// Where a release has one of its files.
+    /// The URL of one of its files in a release.
     pub(crate) fn url(&self, file: &str) -> String {
         let Self {
             repository,
@@ -72,7 +72,7 @@ pub(crate) fn all() -> Result<Vec<Product>> {
     TOOLS.into_iter().map(product).collect()
 }
 
-/// The only time in what is made: `SOURCE_DATE_EPOCH`, else that of the commit.
+/// The only time in the output: `SOURCE_DATE_EPOCH`, otherwise the commit's time.
 pub(crate) fn epoch() -> Result<u64> {
     let text = match env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => text,

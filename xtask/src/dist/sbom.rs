@@ -1,5 +1,5 @@
-//! The SBOM (`CycloneDX` 1.5) of a binary: what it is built from. `cargo cyclonedx` does not do: it
-//! lists what any crate of the workspace makes of a dependency.
+//! The SBOM (`CycloneDX` 1.5) of a binary: the packages that it is built from. `cargo cyclonedx`
+//! does not work here: for a dependency, it lists what any crate of the workspace uses of it.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
 pub(crate) fn of(product: &Product, target: &str, epoch: u64) -> Result<Vec<u8>> {
     let mut tree = cargo(["tree", "--locked", "--edges=normal", "--prefix=depth"]);
     tree.args(["--target", target, "--package", product.tool.package]);
-    // A line is `1bitflags v2.9.0;MIT`, with more behind the version in some.
+    // A line is `1bitflags v2.9.0;MIT`; some have more after the version.
     let tree = process::output(tree.args(["--format", " {p};{l}"]))?;
     let rustc = process::output(std::process::Command::new("rustc").arg("--version"))?;
     let mut components = BTreeMap::new();

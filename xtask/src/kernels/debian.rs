@@ -1,7 +1,7 @@
-//! Kernels of Debian's, fetched with apt, which checks their signatures.
+//! Debian's kernels, fetched with apt, which checks their signatures.
 //!
-//! apt has a state of its own here, so that this machine's sources and lists do not matter, and are
-//! left alone. It need not run as root.
+//! apt has its own state here, so this machine's sources and lists do not matter and stay
+//! unchanged. It need not run as root.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 use super::Kernel;
 use crate::{Result, process};
 
-/// 5.10 is in the first, 6.1 in the second. These are the small kernels, for virtual machines.
+/// The first has 5.10, the second 6.1. These are the small kernels for virtual machines.
 const RELEASES: [&str; 2] = ["bullseye", "bookworm"];
 const NEWEST: &str = "linux-image-cloud-amd64";
 
@@ -21,7 +21,7 @@ const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Fetches the lists of both releases.
 ///
 /// # Errors
-/// When they cannot be fetched, or checked.
+/// When they cannot be fetched or verified.
 pub(super) fn reach(place: &Path) -> Result {
     if !Path::new(KEYS).exists() {
         return Err(format!("{KEYS} is missing: the package debian-archive-keyring has it").into());
@@ -33,7 +33,7 @@ pub(super) fn reach(place: &Path) -> Result {
     Ok(())
 }
 
-/// The newest kernel of each release, once their lists are there.
+/// The newest kernel of each release, after their lists have been fetched.
 pub(super) fn kernels(place: &Path) -> Result<Vec<Kernel>> {
     RELEASES
         .iter()
@@ -62,7 +62,7 @@ fn fetch(release: &str, place: &Path) -> Result<Kernel> {
     })
 }
 
-/// It gets its name only once it is whole.
+/// The file gets its name only when it is complete.
 fn unpack(place: &Path, package: &str, to: &Path) -> Result {
     let is_of = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -108,7 +108,7 @@ impl Apt {
         for directory in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(self.place.join(directory))?;
         }
-        // The lists of a release that gets no updates any more are not signed again.
+        // The lists of a release without updates are not signed again, so they expire.
         let of = |archive: &str, suite: &str| {
             format!(
                 "deb [arch=amd64 signed-by={KEYS} check-valid-until=no] http://deb.debian.org/{archive} {suite} main\n"

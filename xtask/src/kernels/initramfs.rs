@@ -1,4 +1,4 @@
-//! What the machine has: an archive (cpio, `newc`), which the kernel unpacks into memory.
+//! The files of the virtual machine: an archive (cpio, `newc`) that the kernel unpacks into memory.
 
 use std::{
     fs::{self, File},
@@ -14,10 +14,10 @@ const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const LINK: u32 = 0o120_777;
 
-/// Whoever needs libraries names it.
+/// A binary that needs libraries contains this name.
 const LOADER: &[u8] = b"/ld-linux-x86-64.so.2\0";
 
-/// The kernel puts each part at a multiple of so many bytes.
+/// The kernel expects each part at a multiple of this many bytes.
 const ALIGNED: usize = 4;
 
 pub(super) fn write(to: &Path, binaries: &Path, overlay: Option<&Path>) -> Result {

@@ -1,4 +1,4 @@
-//! etcd, kube-apiserver and kubectl, and a program that elects a leader, built from Go modules that
+//! Builds etcd, kube-apiserver, kubectl, and a program that elects a leader, from Go modules that
 //! `xtask/kube/go.sum` pins.
 
 use std::{
@@ -11,10 +11,11 @@ use apiserver::cluster::Binaries;
 
 use crate::{Result, process};
 
-/// The version that the API server says it is; `xtask/kube/go.mod` names the modules of this version.
+/// The version that the API server reports; `xtask/kube/go.mod` names the modules of this version.
 const VERSION: (&str, &str, &str) = ("v1.36.3", "1", "36");
 
-/// The binaries below `place`, built unless they are there and made from these very modules.
+/// The binaries below `place`. They are built unless they exist and were made from these very
+/// modules.
 pub(super) fn binaries(place: &Path) -> Result<Binaries> {
     let _alone = super::alone()?;
     let modules = process::root().join("xtask/kube");
@@ -27,7 +28,7 @@ pub(super) fn binaries(place: &Path) -> Result<Binaries> {
     }
     check_go()?;
     eprintln!("building etcd, kube-apiserver and kubectl, once; it takes some minutes");
-    // What an interrupted build leaves is not taken for a whole one.
+    // Ensures that the output of an interrupted build does not count as complete.
     let _ = fs::remove_file(&made_from);
     fs::create_dir_all(&bin)?;
     process::run(&mut servers(&modules, &bin))?;
@@ -36,18 +37,18 @@ pub(super) fn binaries(place: &Path) -> Result<Binaries> {
     Binaries::in_directory(&bin).ok_or_else(|| format!("not all binaries are in {bin:?}").into())
 }
 
-/// The program of `xtask/kube/leader`.
+/// The program in `xtask/kube/leader`.
 pub(super) fn leader(place: &Path) -> Result<PathBuf> {
     program(place, "xtask/kube", "leader")
 }
 
-/// The program of `dev/soak/checker`.
+/// The program in `dev/soak/checker`.
 pub(super) fn checker(place: &Path) -> Result<PathBuf> {
     program(place, "dev/soak", "checker")
 }
 
-/// A Go program, `main.go` in a directory of its name, below `place`: built unless it is there and
-/// made from these very sources. Its modules are its own, or its directory's parent's.
+/// A Go program, `main.go` in a directory of its name, below `place`. It is built unless it exists
+/// and was made from these very sources. It uses its own modules, or those of its parent directory.
 fn program(place: &Path, parent: &str, name: &str) -> Result<PathBuf> {
     let _alone = super::alone()?;
     let directory = process::root().join(parent).join(name);
@@ -89,20 +90,20 @@ fn servers(modules: &Path, bin: &PathBuf) -> Command {
     go
 }
 
-/// In the directory of the modules.
+/// Go, in the directory of the modules.
 fn go(modules: &Path) -> Command {
     let mut go = Command::new("go");
     go.current_dir(modules)
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off");
     if env::var_os("GOTOOLCHAIN").is_none() {
-        // Some distributions switch it off: https://go.dev/doc/toolchain.
+        // Some distributions turn it off: https://go.dev/doc/toolchain.
         go.env("GOTOOLCHAIN", "auto");
     }
     go
 }
 
-/// All that the binaries depend on, but for the Go toolchain.
+/// Everything that the binaries depend on, except the Go toolchain.
 fn recipe(modules: &Path) -> Result<String> {
     let read = |name: &str| -> Result<String> {
         let path = modules.join(name);
@@ -111,7 +112,7 @@ fn recipe(modules: &Path) -> Result<String> {
     Ok(read("go.mod")? + &read("go.sum")? + &format!("{VERSION:?}"))
 }
 
-/// Any Go since 1.21 fetches the one that go.mod asks for.
+/// Any Go since 1.21 fetches the version that go.mod requires.
 pub(super) fn check_go() -> Result {
     const MISSING: &str = "the tests need a Kubernetes API server: install Go 1.21 or newer (https://go.dev/dl), \
         or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl";
@@ -127,7 +128,7 @@ pub(super) fn check_go() -> Result {
 fn minor(version: &str) -> u32 {
     let rest = version.trim().strip_prefix("go1.").unwrap_or_default();
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    // A Go built from source is called `devel`: it is new.
+    // A Go built from source is called `devel`: it counts as new.
     digits.parse().unwrap_or(u32::MAX)
 }
 

@@ -1,12 +1,12 @@
-//! A `console` block of a page: commands, and what the page says that they print.
+//! A `console` block of a page: commands, and the output that the page shows for them.
 
-/// What a comment before a block begins with, where there are commands to run before it that the
-/// page need not show. It ends at `-->`.
+/// The start of a comment before a block, with commands to run first that the page need not show.
+/// It ends at `-->`.
 const BEFORE: &str = "<!-- before";
 /// Such a comment for a block that needs a cluster.
 const IN_A_CLUSTER: &str = "<!-- before, in a cluster";
 
-/// A block, which is played in a shell and a directory of its own.
+/// A block, which runs in its own shell and directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) needs_cluster: bool,
@@ -15,7 +15,7 @@ pub(super) struct Block {
     pub(super) steps: Vec<Step>,
 }
 
-/// A command, and what the page says that it prints.
+/// A command, and the output that the page shows for it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) command: String,
@@ -28,7 +28,7 @@ impl Step {
         command.trim_end().ends_with('&')
     }
 
-    /// Whether it has printed what the page says, where `…` stands for anything.
+    /// Whether the output is what the page shows, where `…` stands for anything.
     pub(super) fn has_printed(&self, text: &str) -> bool {
         is_like(&self.expected, text)
     }

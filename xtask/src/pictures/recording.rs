@@ -1,4 +1,4 @@
-//! A program's output as an SVG that scrolls as it was printed.
+//! Turns a program's output into an SVG that scrolls as the output was printed.
 
 use std::{
     fmt::Write as _,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::{Result, process};
 
-/// Lines that are seen at once, and the characters of one.
+/// How many lines are visible at once, and how many characters one has.
 const ROWS: usize = 26;
 const COLUMNS: usize = 100;
 
@@ -18,15 +18,15 @@ const WIDTH: f64 = 8.43;
 const HEIGHT: f64 = 18.0;
 const BORDER: f64 = 12.0;
 
-/// Nobody wants to wait for longer, nor reads faster.
+/// Limits of a pause: nobody wants to wait longer, or reads faster.
 const LONGEST: Duration = Duration::from_millis(1_200);
 const SHORTEST: Duration = Duration::from_millis(120);
-/// Each tool's story is read first.
+/// A pause at each tool's heading, to read it.
 const HEADING: Duration = Duration::from_millis(1_500);
-/// How long the end is shown before it begins again.
+/// How long the end is shown before it starts again.
 const END: Duration = Duration::from_secs(5);
 
-/// A line, and how long it is the last one.
+/// A line, and how long it remains the last one.
 struct Line {
     text: String,
     lasts: Duration,
@@ -42,7 +42,7 @@ pub(super) fn of_demo() -> Result<String> {
     let mut lines: Vec<Line> = Vec::new();
     let mut since = Instant::now();
     for line in BufReader::new(output).lines() {
-        // Where this checkout is does not matter to others.
+        // The path of this checkout does not matter to others.
         let text = line?.replace(&root, "~/coordination-tools");
         if let Some(last) = lines.last_mut() {
             last.lasts = since.elapsed();
@@ -56,7 +56,7 @@ pub(super) fn of_demo() -> Result<String> {
     if !demo.wait()?.success() {
         return Err("the demo failed".into());
     }
-    // How it was built is of no interest.
+    // The build output is left out.
     let first = lines.iter().position(|it| it.text.starts_with("== "));
     Ok(drawn(&lines[first.unwrap_or(0)..])?)
 }
@@ -98,7 +98,7 @@ fn drawn(lines: &[Line]) -> std::result::Result<String, std::fmt::Error> {
     ))
 }
 
-/// The rows that a line takes, of which the last one lasts.
+/// The rows of a line; only the last one has a pause.
 fn wrapped(line: &Line) -> Vec<Line> {
     let lasts = match line.text.starts_with("== ") {
         true => HEADING,

@@ -1,5 +1,5 @@
-//! What goes into the engine and what comes out, step by step; above all, how a waiter knows of the
-//! Pod of the holder.
+//! The engine's inputs and outputs, step by step; above all, how a waiter learns about the holder's
+//! Pod.
 
 use coord_lease::engine::{Engine, Event, Goal, Input, Output, Settings, Wait};
 
@@ -11,7 +11,7 @@ fn after(seconds: u64) -> BootInstant {
     at(30 + seconds, 0, 0).boot
 }
 
-/// A lock of this name's Pod, at this version.
+/// A lock held by the Pod of this name, at this version.
 fn held(owner: &str, version: u64) -> ConfigMap {
     let holder = Holder::new("other", pod(owner));
     let (_, mut object) = held_by(holder, at(30, 1030, 1031));
@@ -34,7 +34,7 @@ fn gone() -> Fact {
     Fact::Owner(OwnerState::Gone)
 }
 
-/// What is to be done, in one word each; the lock itself is watched from the first time on.
+/// The outputs, one word each. The lock itself is watched from the first time on.
 fn outputs(engine: &mut Waiter) -> Vec<&'static str> {
     let word = |output| match output {
         Output::Read => "read",
@@ -55,7 +55,7 @@ fn outputs(engine: &mut Waiter) -> Vec<&'static str> {
     std::iter::from_fn(|| engine.poll()).map(word).collect()
 }
 
-/// What it does when that happens, so long after it began.
+/// The outputs for this input, this many seconds after the start.
 fn does(engine: &mut Waiter, input: Input<PodLock<Failed>>, seconds: u64) -> Vec<&'static str> {
     engine.handle(input, after(seconds));
     outputs(engine)
@@ -65,7 +65,7 @@ fn owner_is(fact: Fact) -> Input<PodLock<Failed>> {
     Input::SubjectRead(Ok(fact), None)
 }
 
-/// One that was beaten by `b`, and knows that this Pod lives.
+/// A contender that `b` has beaten, and that knows that this Pod lives.
 fn waiter() -> Waiter {
     let settings = Settings {
         goal: Goal::Acquire,
@@ -87,7 +87,7 @@ fn waiter() -> Waiter {
     engine
 }
 
-/// The next holder is left alone for a second, after which it is read and watched.
+/// The next holder is left alone for a second, and then read and watched.
 #[test]
 fn the_owner_is_watched_and_each_later_one_a_second_after_it_came() {
     let mut engine = waiter();
@@ -99,7 +99,7 @@ fn the_owner_is_watched_and_each_later_one_a_second_after_it_came() {
     let next = Input::Changed(held("c", 2));
     assert_eq!(does(&mut engine, next, 5), ["unwatch owner", "waiting"]);
     assert_eq!(engine.wake_at(), Some(after(6)));
-    // What the former watch still tells is of the former owner.
+    // A late event of the former watch is about the former owner.
     assert_eq!(does(&mut engine, Input::SubjectChanged(gone()), 5), [""; 0]);
     assert_eq!(does(&mut engine, Input::Time, 6), ["read owner"]);
     assert_eq!(does(&mut engine, owner_is(alive()), 6), ["watch owner"]);
@@ -118,7 +118,7 @@ fn the_owners_end_frees_the_lock_and_ends_its_watch() {
     assert_eq!(now, ["unwatch owner", "freeing", "delete"]);
 }
 
-/// Where Pods may not be watched, the owner is read every ten seconds.
+/// If Pods may not be watched, the owner is read every ten seconds.
 #[test]
 fn an_owner_that_may_not_be_watched_is_read_every_ten_seconds() {
     let mut engine = waiter();
@@ -131,7 +131,7 @@ fn an_owner_that_may_not_be_watched_is_read_every_ten_seconds() {
     }
 }
 
-/// A watch that has ended, well or not, is begun again after another look, within seconds.
+/// However a watch ended, it is started again after another read, within seconds.
 #[test]
 fn an_owner_whose_watch_ends_is_read_and_watched_again() {
     for error in [
@@ -150,7 +150,7 @@ fn an_owner_whose_watch_ends_is_read_and_watched_again() {
     }
 }
 
-/// One that has the lock, so long after it began, and the object.
+/// A contender that holds the lock, this long after the start, and the object.
 fn holder(length: Option<Duration>, seconds: u64) -> (Waiter, ConfigMap) {
     let settings = Settings {
         goal: Goal::Acquire,
@@ -173,7 +173,7 @@ fn holder(length: Option<Duration>, seconds: u64) -> (Waiter, ConfigMap) {
     (engine, created)
 }
 
-/// The server's clock shows whole seconds, and its answer was under way.
+/// The server's clock shows whole seconds, and its answer took time.
 #[test]
 fn an_expiry_counts_from_the_latest_that_the_servers_clock_may_show() {
     let (_, created) = holder(Some(Duration::from_secs(6)), 2);
@@ -181,7 +181,7 @@ fn an_expiry_counts_from_the_latest_that_the_servers_clock_may_show() {
     assert_eq!(expires.map(Time::as_secs), Some(1000 + 1 + 2 + 6));
 }
 
-/// Somebody has changed the expiry: that is when the next one takes the lock.
+/// Somebody has changed the expiry, and the next contender takes the lock at that time.
 #[test]
 fn a_holder_goes_by_the_expiry_that_is_there() {
     let (mut engine, created) = holder(Some(Duration::from_secs(60)), 0);

@@ -26,23 +26,24 @@ use tokio::{
 use super::{super::Identity, Exec, Issued, Why};
 use crate::credentials::{Credential, bearer};
 
-/// More than any `ExecCredential` has.
+/// Longer than any `ExecCredential`.
 const LONGEST_OUTPUT: usize = 1 << 20;
 
-/// How much of standard error is told: its end.
+/// How much of standard error is shown: its end.
 const TOLD: usize = 2000;
 
-/// How long after its end a plugin's output may be held open by what it has started in the background, such as ssh's master.
+/// How long a plugin's output may stay open after the plugin ended. A process that it started in
+/// the background, such as ssh's master, may hold it.
 const LINGERS: Duration = Duration::from_millis(500);
 
-/// How a plugin is connected with us.
+/// How a plugin is connected to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Connected {
     /// It has our standard input.
     stdin: bool,
-    /// What it says is seen at once: it may ask a person to do something.
+    /// Its standard error is shown at once: it may ask a person to do something.
     stderr: bool,
-    /// It has our terminal, if it asks for it by name.
+    /// It can open our terminal by name.
     terminal: bool,
 }
 
@@ -63,10 +64,10 @@ struct Status {
     client_key_data: Option<String>,
 }
 
-/// Ends a plugin, and what it has started, when it is given up.
+/// When the run is cancelled, kills the plugin and the processes that it started.
 struct Group(Option<Pid>);
 
-/// Runs it to its end, which is `longest` away at most.
+/// Runs it to its end, for at most `longest`.
 pub(super) async fn run(exec: &Exec, first: bool, longest: Duration) -> Result<Issued, Why> {
     let connected = Connected::now(exec, first);
     if exec.needs_terminal() && !connected.stdin {
@@ -81,7 +82,7 @@ pub(super) async fn run(exec: &Exec, first: bool, longest: Duration) -> Result<I
     let status = status
         .map_err(|_| Why::TooLong(longest))?
         .map_err(Why::NotStarted)?;
-    // What it leaves behind when it ends by itself is its own business.
+    // If it ends by itself, processes that it leaves behind are its own business.
     group.let_be();
     let (stdout, stderr) = (stdout.end().await, stderr.end().await);
     if status.success() {
@@ -92,8 +93,9 @@ pub(super) async fn run(exec: &Exec, first: bool, longest: Duration) -> Result<I
 }
 
 impl Connected {
-    /// The terminal is a plugin's at the first run only, and while it is ours: later, a command of the user's may read from it, and a shell
-    /// with job control stops who does so in the background.
+    /// A plugin gets the terminal only in the first run, and only while it is ours. Later, a
+    /// command of the user's may read from the terminal, and a shell with job control stops
+    /// background processes that read from it.
     fn now(exec: &Exec, first: bool) -> Self {
         let stdin = io::stdin();
         let ours = tcgetpgrp(&stdin)
@@ -131,23 +133,23 @@ fn command(exec: &Exec, connected: Connected) -> Command {
         }
     }
     let prepare = move || {
-        // Without a terminal, reading from one is an error and does not stop anybody, credentials(7).
+        // Without a terminal, reading from one is an error and stops nobody, credentials(7).
         if !connected.terminal {
             setsid()?;
         }
         // The runtime's threads may block signals, which a program inherits, execve(2).
         SigSet::empty().thread_set_mask()?;
-        // It does not outlive us, whatever ends us.
+        // It does not outlive us, however we end.
         #[cfg(target_os = "linux")]
         nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
         Ok(())
     };
-    // SAFETY: these are system calls, and allocate nothing; signal-safety(7).
+    // SAFETY: these are system calls and allocate nothing; signal-safety(7).
     unsafe { command.pre_exec(prepare) };
     command
 }
 
-/// `KUBERNETES_EXEC_INFO`: an `ExecCredential` with what is asked for.
+/// `KUBERNETES_EXEC_INFO`: an `ExecCredential` with the request.
 fn info(exec: &Exec, interactive: bool) -> String {
     let mut spec = json!({"interactive": interactive});
     if let Some(cluster) = exec.config.cluster.as_ref() {
@@ -171,7 +173,7 @@ fn not_started(error: io::Error, exec: &Exec) -> Why {
 }
 
 impl Group {
-    /// One of its own, unless it has our terminal and so is in our group.
+    /// The plugin's own group, or none if it has our terminal and so is in our group.
     fn of(child: &Child, connected: Connected) -> Self {
         let pid = child.id().map(|pid| Pid::from_raw(pid.cast_signed()));
         Self(pid.filter(|_| !connected.terminal))
@@ -185,13 +187,13 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // Its leader has not been waited for, so that nobody else can have its ID.
+            // Its leader has not been waited for, so nobody else can have its ID.
             let _ = killpg(group, Signal::SIGKILL);
         }
     }
 }
 
-/// What a pipe has had so far, and who reads it.
+/// What was read from a pipe so far, and the task that reads it.
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     reading: JoinHandle<()>,
@@ -205,7 +207,7 @@ fn collect(pipe: Option<impl AsyncRead + Send + Unpin + 'static>) -> Collected {
         let mut part = vec![0; 8 << 10];
         while let Ok(length @ 1..) = pipe.read(&mut part).await {
             let mut bytes = collected.lock().unwrap_or_else(PoisonError::into_inner);
-            // What is too much is read all the same, or the plugin would wait for its reader.
+            // Output beyond the limit is also read, or the plugin would block on a full pipe.
             if bytes.len() < LONGEST_OUTPUT {
                 bytes.extend_from_slice(&part[..length]);
             }
@@ -228,12 +230,12 @@ impl Drop for Collected {
     }
 }
 
-/// Nothing of what it printed is in an error.
+/// Parses the plugin's output. Errors contain none of it.
 fn issued(output: &[u8], exec: &Exec) -> Result<Issued, Why> {
     let unusable = |_| Why::Output("printed something that is no ExecCredential in JSON");
     let text = str::from_utf8(output).unwrap_or_default();
     let printed: ExecCredential = serde_json::from_str(text)
-        // As for client-go, YAML is as good.
+        // Like client-go, also accepts YAML.
         .or_else(|_| serde_saphyr::from_str(text).map_err(unusable))?;
     if printed.kind.as_deref() != Some("ExecCredential") {
         return Err(Why::Output("printed something that is no ExecCredential"));

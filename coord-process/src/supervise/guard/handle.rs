@@ -1,4 +1,4 @@
-//! The client's hold on the guard process: before CMD runs, and from any thread while it does.
+//! The client's handle on the guard process, before CMD runs and from any thread while it runs.
 
 use std::{
     ffi::OsString,
@@ -36,16 +36,16 @@ use crate::{
     },
 };
 
-/// How often the tree of a guard that was killed is looked through.
+/// How often we search the tree of a guard that was killed.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How often a guard is continued that has not reported, in milliseconds.
+/// How often we continue a guard that has not reported, in milliseconds.
 const AWAKE: u16 = 100;
 
-/// A guard that is still stopped after being continued so often is traced.
+/// A guard that is still stopped after being continued this often is traced.
 const CONTINUED: u32 = 10;
 
-/// How often it is looked for while it is being killed.
+/// How often we check the guard while we kill it.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
 
 /// The guard process, before CMD is started. Dropping it ends the guard.
@@ -62,31 +62,32 @@ pub struct Ender {
     pub(crate) reason: Arc<OnceLock<Reason>>,
 }
 
-/// The guard process as it is reached from here.
+/// The guard process, as seen from the client.
 #[derive(Debug)]
 pub(crate) struct Handle {
     link: Link,
     pid: Pid,
-    /// None where the kernel or a filter has no pidfd.
+    /// `None` if the kernel or a filter has no pidfds.
     pidfd: Option<OwnedFd>,
     times: Mutex<Times>,
 }
 
-/// Kept here too, for the case that the guard is killed or stopped.
+/// Also kept here, in case the guard is killed or stopped.
 #[derive(Clone, Copy, Debug, Default)]
 struct Times {
     deadline: Option<Duration>,
-    /// When the end was asked for.
+    /// When the end was requested.
     asked: Option<Duration>,
 }
 
 impl Guard {
-    /// Forks the guard, and waits until it is ready. Descriptors opened before this stay open in it until the tree is gone, those opened
-    /// later do not. This process becomes a child subreaper, and its SIGCHLD is set to the default if it was ignored.
+    /// Forks the guard and waits until it is ready. Descriptors opened before this stay open in the
+    /// guard until the tree is gone; those opened later do not. This process becomes a child
+    /// subreaper, and its SIGCHLD is set to the default if it was ignored.
     ///
     /// # Errors
-    /// `EBUSY` when the process has threads already; `EOPNOTSUPP` when `/proc` is that of another PID namespace; those of the system calls
-    /// that supervising needs, which the error names.
+    /// `EBUSY` when the process already has threads; `EOPNOTSUPP` when `/proc` belongs to another
+    /// PID namespace; those of the system calls that supervising needs, which the error names.
     pub fn start(plan: Plan) -> Result<Self, Error> {
         let threads = fs::read_dir("/proc/self/task").map_err(Kind::io("read /proc"))?;
         if threads.count() > 1 {
@@ -100,7 +101,7 @@ impl Guard {
         let (ours, theirs) = Link::pair().map_err(Kind::io("open a socket pair (socketpair)"))?;
         let client = getpid();
         let client_died = tree::open(client.as_raw());
-        // SAFETY: this process has one thread, so that no lock can be held for ever in the child.
+        // SAFETY: this process has one thread, so no lock can be held for ever in the child.
         match unsafe { fork() }.map_err(Kind::io("start the guard process (fork)"))? {
             ForkResult::Parent { child } => {
                 drop(theirs);
@@ -118,7 +119,7 @@ impl Guard {
         }
     }
 
-    /// Lets the guard hold this descriptor, with the kernel lock on it, until the tree is gone.
+    /// Makes the guard hold this descriptor, with the kernel lock on it, until the tree is gone.
     ///
     /// # Errors
     /// Those of `sendmsg(2)`.
@@ -137,11 +138,12 @@ impl Guard {
         self.process.set_deadline(at)
     }
 
-    /// Starts CMD with these variables beside the environment. From here on, signals are passed on to it.
+    /// Starts CMD with these variables added to the environment. From then on, signals are
+    /// forwarded to it.
     ///
     /// # Errors
-    /// Those of `execve(2)`, for which [`Error::status`] is 126 or 127; 125 when a process cannot be started for it or set up, or the
-    /// guard cannot be reached.
+    /// Those of `execve(2)`, for which [`Error::status`] is 126 or 127. Otherwise the status is
+    /// 125: no process could be started or set up for it, or the guard cannot be reached.
     pub fn spawn<K: Into<OsString>, V: Into<OsString>>(
         self,
         vars: impl IntoIterator<Item = (K, V)>,
@@ -160,8 +162,8 @@ impl Guard {
             }
             Some(Report::Failed(what, errno)) => Err(Kind::failed(what, errno).into()),
             _ => {
-                // It may have started CMD, which dies with it; what CMD has started is asked to
-                // end.
+                // It may have started CMD, which dies with the guard. Processes that CMD started
+                // are asked to end.
                 self.process.kill();
                 self.end_the_rest(boottime() + self.plan.grace);
                 Err(Kind::GuardDied.into())
@@ -169,14 +171,15 @@ impl Guard {
         }
     }
 
-    /// Kills the guard, which is late, and all that is below it.
+    /// Kills a late guard and everything below it.
     pub(crate) fn take_over(&self) {
         self.process.kill();
         self.end_the_rest(Duration::ZERO);
     }
 
-    /// The guard is dead, and what it had below it comes to us: the tree is gone when the kernel says that we have no child, the guard
-    /// included, and not when we see none; unless what is left is a guard that is dead and kept by whoever traced it.
+    /// Ends what a dead guard had below it, which is now below us. The tree is gone when the kernel
+    /// says that we have no child left, the guard included; that we find none is not enough. The
+    /// only exception is a dead guard that its tracer has not released.
     pub(crate) fn end_the_rest(&self, kill_at: Duration) {
         let (mut hunt, mut killing) = (Hunt::new(0), Killing::default());
         while reap::all() {
@@ -200,7 +203,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // It has no tree now: CMD has not been started, or is over.
+        // The guard has no tree now: CMD has not started, or has ended.
         self.process.link.close();
         self.process.kill();
         self.process.reap();
@@ -208,15 +211,16 @@ impl Drop for Guard {
 }
 
 impl Ender {
-    /// Ends CMD and all it has started: the plan's signal, and KILL after the grace period. The first reason counts.
-    /// A command that is over already keeps its own status.
+    /// Ends CMD and everything that it started, with the plan's signal, and KILL after the grace
+    /// period. The first reason counts. A command that has already ended keeps its own status.
     pub fn end(&self, reason: Reason) {
         let _ = self.reason.set(reason);
         self.process.end();
     }
 
-    /// Sets the `CLOCK_BOOTTIME` by which the tree must be gone, whether this process lives, is stopped, or is dead. It is killed one margin
-    /// before that, and asked to end one grace period before it is killed. `None` lifts the deadline.
+    /// Sets the `CLOCK_BOOTTIME` by which the tree must be gone, whether this process is running,
+    /// stopped or dead. The tree is killed one margin before that, and asked to end one grace
+    /// period before it is killed. `None` removes the deadline.
     ///
     /// # Errors
     /// Those of `sendmsg(2)`: `EPIPE` when the guard is gone.
@@ -252,9 +256,9 @@ impl Handle {
         sent
     }
 
-    /// The next report. A guard that somebody stops before it has reported is continued. None when
-    /// it has died, when it cannot be continued, as one that is traced, and when the deadline comes
-    /// first.
+    /// Waits for the next report, and continues a guard that somebody stops meanwhile. Returns
+    /// `None` if the guard has died, if it cannot be continued (for example because it is traced),
+    /// or if the deadline comes first.
     fn await_report(&self) -> Result<Option<Report>, Error> {
         let mut continued = 0;
         loop {
@@ -268,7 +272,8 @@ impl Handle {
             let mut link = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
             match poll(&mut link, PollTimeout::from(AWAKE)) {
                 Ok(0) => {
-                    // Counted and not timed: this process may have been stopped together with it.
+                    // Counted instead of timed: this process may have been stopped together with
+                    // the guard.
                     continued = if self.is_stopped() { continued + 1 } else { 0 };
                     self.wake();
                 }
@@ -278,7 +283,7 @@ impl Handle {
         }
     }
 
-    /// The next report, or none when there is none yet.
+    /// The next report, or `None` if there is none yet.
     pub(crate) fn try_next_report(&self) -> Option<Result<Option<Report>, Error>> {
         match self.link.try_next_report() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -286,7 +291,7 @@ impl Handle {
         }
     }
 
-    /// Sends what there was no room for.
+    /// Sends the messages that there was no room for.
     pub(crate) fn flush(&self) {
         // It fails only when the guard is gone, which is noticed elsewhere.
         let _ = self.link.flush();
@@ -296,12 +301,12 @@ impl Handle {
         self.link.has_unsent()
     }
 
-    /// Continues a guard that somebody has stopped; to one that runs it means nothing.
+    /// Continues a stopped guard; a running one ignores it.
     pub(crate) fn wake(&self) {
         self.send(libc::SIGCONT);
     }
 
-    /// Whether it is stopped, or traced and stopped, which nobody but its tracer can end.
+    /// Whether it is stopped, or stopped by its tracer, and then only the tracer can continue it.
     pub(crate) fn is_stopped(&self) -> bool {
         tree::is_stopped(self.pid.as_raw())
     }
@@ -310,12 +315,12 @@ impl Handle {
         self.times().deadline
     }
 
-    /// When the end was asked for.
+    /// When the end was requested.
     pub(crate) fn asked(&self) -> Option<Duration> {
         self.times().asked
     }
 
-    /// Asks for the end.
+    /// Requests the end.
     pub(crate) fn end(&self) {
         self.times().asked.get_or_insert_with(boottime);
         signals::nudge();
@@ -325,7 +330,7 @@ impl Handle {
 
     fn set_deadline(&self, at: Option<Duration>) -> Result<(), Error> {
         self.times().deadline = at;
-        // Who waits for CMD sleeps until the deadline that was.
+        // The thread that waits for CMD sleeps until the old deadline.
         signals::nudge();
         self.order(&Order::Deadline(at))
     }
@@ -334,12 +339,12 @@ impl Handle {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Dead, and not reaped: while it is traced its tracer comes first.
+    /// Whether the guard is dead but not reaped. If it is traced, its tracer must reap it first.
     fn is_zombie(&self) -> bool {
         tree::is_zombie(self.pid.as_raw())
     }
 
-    /// Waits until it is dead.
+    /// Waits until the guard is dead.
     fn reap(&self) {
         let is_reaped = || {
             let look = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
@@ -355,7 +360,8 @@ impl Handle {
         self.send(libc::SIGKILL);
     }
 
-    /// Without a pidfd, by the ID: the guard is our child, and its ID is its own until it is reaped, after which nobody gives it orders.
+    /// Without a pidfd, signals by the ID. The guard is our child and keeps its ID until it is
+    /// reaped; after that nobody sends it signals.
     fn send(&self, signal: i32) {
         tree::send(self.pid.as_raw(), self.pidfd.as_ref(), signal);
     }
@@ -368,19 +374,20 @@ impl AsFd for Handle {
     }
 }
 
-/// While SIGCHLD is ignored the kernel throws the statuses of children away, `wait(2)`.
+/// Restores SIGCHLD's default if it was ignored: otherwise the kernel discards the statuses of
+/// children, `wait(2)`.
 fn hear_of_children() -> nix::Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler is installed; one that was there is put back.
+    // SAFETY: no handler is installed; an existing one is restored.
     let before = unsafe { sigaction(Signal::SIGCHLD, &default) }?;
     if !matches!(before.handler(), SigHandler::SigIgn) {
-        // SAFETY: this is what was installed before.
+        // SAFETY: this action was installed before.
         unsafe { sigaction(Signal::SIGCHLD, &before) }?;
     }
     Ok(())
 }
 
-/// The guard's whole life. It never returns into the caller's code, whatever happens.
+/// The guard's whole life. It never returns to the caller's code, whatever happens.
 fn stand_guard(plan: Plan, link: Link, client: Pid, client_died: Option<OwnedFd>) -> ! {
     let run = || match Tools::new(client) {
         Ok(tools) => {
@@ -390,7 +397,7 @@ fn stand_guard(plan: Plan, link: Link, client: Pid, client_died: Option<OwnedFd>
         Err(error) => link.report(&error.into_report()),
     };
     let is_well = matches!(catch_unwind(AssertUnwindSafe(run)), Ok(Ok(())));
-    // SAFETY: _exit takes any number; the caller's exit handlers are not ours to run.
+    // SAFETY: _exit takes any number. It skips the caller's exit handlers, which we must not run.
     unsafe { libc::_exit(i32::from(!is_well)) };
     #[allow(
         unreachable_code,

@@ -1,20 +1,20 @@
-//! The part of an end that does not ask.
+//! The second part of ending a tree: killing instead of asking.
 
 use std::time::Duration;
 
 use super::process::AGAIN;
 use crate::supervise::{boottime, hunt::Killing};
 
-/// How often it is gone on with at first: who forks without end is to be caught.
+/// How often the killing continues at first, to catch a process that forks without end.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
 
-/// For so long it is "at first".
+/// How long "at first" lasts.
 const HURRY: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// The state of the killing.
 pub(super) struct Kill {
     since: Duration,
-    /// When to go on with it.
+    /// When to continue.
     pub(super) next: Duration,
     killing: Killing,
 }

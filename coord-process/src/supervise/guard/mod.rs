@@ -1,4 +1,4 @@
-//! The guard: a process of its own between the client and CMD.
+//! The guard: a separate process between the client and CMD.
 
 mod handle;
 mod kill;

@@ -1,5 +1,5 @@
-//! The guard process from the inside: CMD's parent and subreaper, which ends the tree when it is told to, when the deadline is near, or when the
-//! client is gone.
+//! The guard process from the inside. It is CMD's parent and subreaper, and ends the tree when it
+//! is asked to, when the deadline is near, or when the client has died.
 
 use std::{
     ffi::OsString,
@@ -30,7 +30,7 @@ use crate::supervise::{
     wire::{Cause, Link, Order, Report},
 };
 
-/// How often a tree is looked through again while it is being ended.
+/// How often the tree is searched again while it is being ended.
 pub(super) const AGAIN: Duration = Duration::from_millis(100);
 
 /// Everything the guard knows.
@@ -38,23 +38,24 @@ pub(crate) struct Process {
     plan: Plan,
     link: Link,
     client: Pid,
-    /// Readable when the client has died; none where the kernel has no pidfd, and the link's end must do.
+    /// Readable when the client has died. `None` if the kernel has no pidfds; then the end of the
+    /// link shows it.
     client_died: Option<OwnedFd>,
     tools: Tools,
     kept: Vec<OwnedFd>,
     cmd: Option<Cmd>,
     deadline: Option<Duration>,
-    /// CMD was sent a signal that asks it to end, and has time until then.
+    /// CMD was sent a signal that asks it to end, and has until this time.
     stop_by: Option<Duration>,
     ending: Option<Ending>,
     client_gone: bool,
 }
 
-/// What the guard has made of its process before it says that it is ready.
+/// The guard's preparations before it reports that it is ready.
 pub(crate) struct Tools {
     alarm: Alarm,
     descriptors: Descriptors,
-    /// The signal mask that the client was started with.
+    /// The signal mask that the client started with.
     mask: SignalMask,
 }
 
@@ -62,28 +63,29 @@ pub(crate) struct Tools {
 struct Cmd {
     pid: i32,
     pidfd: Option<OwnedFd>,
-    /// It has been reaped, and its ID may be another's.
+    /// Set once CMD is reaped; then another process may have its ID.
     exit: Option<Exit>,
 }
 
-/// The tree is being ended.
+/// How the tree is being ended.
 struct Ending {
     cause: Cause,
     kill_at: Duration,
     hunt: Hunt,
-    /// It is being killed.
+    /// Set once it is being killed.
     killing: Option<Kill>,
 }
 
 impl Tools {
-    /// Makes a guard of this process, which has just been forked and has one thread.
+    /// Makes this process a guard. It has just been forked and has one thread.
     ///
     /// # Errors
-    /// Those of the system calls that it cannot do without.
+    /// Those of the system calls that it needs.
     pub(crate) fn new(client: Pid) -> Result<Self, Error> {
         title::become_guard(client.as_raw());
         prctl::set_child_subreaper(true).map_err(Kind::io("become a child subreaper (prctl)"))?;
-        // Out of the way of what is meant for the client's group, yet in its session, or CMD could not have the terminal.
+        // A group of its own keeps signals for the client's group away. It stays in the client's
+        // session, or CMD could not have the terminal.
         setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(Kind::io(
             "give the guard a process group of its own (setpgid)",
         ))?;
@@ -142,7 +144,8 @@ impl Process {
         Ok(())
     }
 
-    /// Sleeps until something happens: an order, or the client's end. The rest is looked at every time.
+    /// Sleeps until something happens. Returns whether an order came, and whether the client died;
+    /// everything else is checked every time.
     fn sleep(&self) -> io::Result<(bool, bool)> {
         let mut polled = Vec::new();
         if !self.client_gone {
@@ -161,7 +164,7 @@ impl Process {
                 .unwrap_or(PollFlags::empty())
         };
         if happened(0).contains(PollFlags::POLLOUT) {
-            // A client that has died is noticed by its pidfd or the link's end.
+            // A dead client is noticed by its pidfd or the end of the link.
             let _ = self.link.flush();
         }
         let asked = happened(0).difference(PollFlags::POLLOUT);
@@ -217,9 +220,10 @@ impl Process {
         self.link.report(&report).or(Ok(()))
     }
 
-    /// Sends a signal to CMD, which has not been reaped while its status is unknown, so that nobody else can have its ID.
+    /// Sends a signal to CMD. While its status is unknown, CMD has not been reaped, so nobody else
+    /// can have its ID.
     ///
-    /// Once CMD has exited the signals that end a program end what it left behind.
+    /// After CMD has exited, the signals that end a program end what it left behind.
     fn signal(&mut self, number: i32, group: bool, ends: bool) {
         let Some(cmd) = &self.cmd else { return };
         if cmd.exit.is_none() {
@@ -240,7 +244,7 @@ impl Process {
         self.end(Cause::Asked);
     }
 
-    /// Begins to end the tree; what ended it first is what counts.
+    /// Starts to end the tree; the first cause counts.
     fn end(&mut self, cause: Cause) {
         if self.ending.is_some() || self.cmd.is_none() {
             return;
@@ -279,7 +283,7 @@ impl Process {
         }
     }
 
-    /// When the time to end is over.
+    /// When the time to end is over and KILL is due.
     fn kill_at(&self) -> Option<Duration> {
         let ending = self.ending.as_ref();
         let lead = ending.map_or(Duration::ZERO, |ending| ending.hunt.lead());
@@ -292,7 +296,7 @@ impl Process {
             .min()
     }
 
-    /// One look for who has not been asked yet.
+    /// Searches once for processes that have not been asked yet.
     fn ask(&mut self) {
         let until = self.kill_at().unwrap_or(Duration::MAX);
         let (Some(ending), Some(cmd)) = (&mut self.ending, &self.cmd) else {
@@ -302,8 +306,9 @@ impl Process {
         ending.hunt.ask(self.plan.signal, only, until);
     }
 
-    /// First whom we can reach without looking for them, then who is found. What is killed needs
-    /// the processor to end, so that there is as long a pause as each part took.
+    /// Kills first those we can reach without a search, then those that a search finds. The killed
+    /// processes need the processor to end, so the pause after each part is as long as the part
+    /// took.
     fn kill(&mut self) {
         let (Some(ending), Some(cmd)) = (&mut self.ending, &self.cmd) else {
             return;
@@ -319,7 +324,7 @@ impl Process {
         }
     }
 
-    /// Reaps what can be reaped; true when no child is left.
+    /// Reaps what can be reaped. Returns true when no child is left.
     fn reap(&mut self) -> io::Result<bool> {
         loop {
             match reap::next()? {
@@ -343,7 +348,7 @@ impl Process {
 
     fn note_stop(&self, pid: i32, signal: i32) {
         if self.cmd.as_ref().is_some_and(|cmd| cmd.pid == pid) {
-            // A client that has died hears nothing.
+            // A dead client does not receive it.
             let _ = self.link.report(&Report::Stopped(signal));
         }
     }
@@ -356,13 +361,13 @@ impl Process {
         self.plan.orphans == Orphans::Leave && self.ending.is_none()
     }
 
-    /// Does not return before the client has room for it, or has died.
+    /// Returns only when the client has room for it, or has died.
     fn report_the_end(mut self, exit: Exit) -> io::Result<()> {
         let cause = self
             .ending
             .as_ref()
             .map_or(Cause::Own, |ending| ending.cause);
-        // Nothing is left to hold what we keep for.
+        // Nothing is left that the descriptors must be kept for.
         self.kept.clear();
         self.cmd = None;
         let mut reported = self.link.report(&Report::Over(exit, cause));
@@ -376,7 +381,8 @@ impl Process {
 }
 
 impl Cmd {
-    /// While CMD has not been reaped its group's number cannot be another's; afterwards the kernel can tell by the pidfd.
+    /// While CMD has not been reaped, no other group can have its number. Afterwards the kernel can
+    /// still find the group by the pidfd.
     fn kill_group(&self) {
         let killed = self.pidfd.as_ref().is_some_and(hunt::kill_group);
         if !killed && self.exit.is_none() {

@@ -11,20 +11,20 @@ use std::{
 
 use super::super::Exit;
 
-/// What the packet of a deadline begins with: a later one takes its place.
+/// The first byte of a deadline's packet: a later deadline replaces it.
 pub(super) const DEADLINE: u8 = b'D';
 
 /// From the client to the guard.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Start CMD, with these variables beside the environment.
+    /// Start CMD, with these variables added to the environment.
     Start(Vec<(OsString, OsString)>),
     /// End the tree.
     End,
-    /// The tree must be gone by this `CLOCK_BOOTTIME`; none lifts the deadline.
+    /// The tree must be gone by this `CLOCK_BOOTTIME`; `None` removes the deadline.
     Deadline(Option<Duration>),
-    /// Send CMD, or its whole process group, a signal; one that asks to end starts the grace
-    /// period.
+    /// Send CMD, or its whole process group, a signal. A signal that asks CMD to end starts the
+    /// grace period.
     Signal {
         number: i32,
         group: bool,
@@ -39,9 +39,9 @@ pub(crate) enum Order {
 pub(crate) enum Report {
     /// The guard can do its work.
     Ready,
-    /// It cannot: what failed, and the errno.
+    /// It cannot: the step that failed, and the errno.
     Failed(String, i32),
-    /// CMD runs; its process ID is that of its group too.
+    /// CMD is running; its process ID is also its group's.
     Started(i32),
     /// CMD could not be started: the errno.
     NotStarted(i32),
@@ -56,14 +56,14 @@ pub(crate) enum Report {
 pub(crate) enum Cause {
     /// It ended by itself.
     Own,
-    /// The client asked for it, or died.
+    /// The client requested it, or died.
     Asked,
     /// The deadline was near.
     Deadline,
 }
 
 impl Order {
-    /// The packet; the descriptor of a [`Keep`](Self::Keep) goes beside it.
+    /// The packet. The descriptor of [`Keep`](Self::Keep) is sent beside it.
     pub(super) fn packet(&self) -> Vec<u8> {
         let (tag, rest) = match self {
             Self::Start(vars) => (b'S', encode(vars)),
@@ -87,7 +87,7 @@ impl Order {
         [&[tag], &rest[..]].concat()
     }
 
-    /// The order in a packet and the descriptor that came with it. What cannot be understood ends
+    /// The order in a packet, with the descriptor that came with it. An invalid packet means to end
     /// the tree.
     pub(super) fn read(packet: &[u8], fd: Option<OwnedFd>) -> Self {
         let rest = &packet[1..];
@@ -171,7 +171,7 @@ fn two(bytes: &[u8]) -> (i32, i32) {
     (number(0), number(4))
 }
 
-/// Names and values, each ended by a NUL, which neither can contain.
+/// Names and values, each followed by a NUL, which neither can contain.
 fn encode(vars: &[(OsString, OsString)]) -> Vec<u8> {
     let texts = vars.iter().flat_map(|(name, value)| [name, value]);
     texts

@@ -1,4 +1,4 @@
-//! From the death of a lock's holder to the next holder.
+//! The time from the death of a lock's holder to the next holder.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use crate::{
     results::{Results, Subject, Table, Unit},
 };
 
-/// What leases are long here.
+/// The length of leases here.
 const LEASE: Duration = Duration::from_secs(4);
 
 const WHAT: &str = "The holder, its command and all else that it has started are killed (SIGKILL), until another holds the lock. Leases are 4 s long; what is freed by the kernel, or by the end of a Pod, has none. With cmlock the Pod is deleted right after the kill.";
@@ -103,7 +103,8 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     Ok(())
 }
 
-/// One holder's death, with another who waits. `servers` is given where its Pod ends with it.
+/// One death of a holder while another contender waits. `servers` is given if the holder's Pod ends
+/// with it.
 fn once(
     servers: Option<&Servers>,
     command: &dyn Fn(usize, &Contest) -> Command,
@@ -117,7 +118,7 @@ fn once(
         let mut command = command(number, &contest);
         command.args(section(contest.place().0)?);
         contest.start(command)?;
-        // The first one holds it.
+        // The first contender holds the lock.
         let begun = Instant::now();
         while number == 0 && began(&contest)?.is_empty() {
             if begun.elapsed() > LEASE * 10 {

@@ -1,4 +1,4 @@
-//! A thousand who wait for one lock: what each hand-off costs all of them.
+//! A thousand waiters for one lock: how much each hand-off costs all of them.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -38,7 +38,7 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     Ok(())
 }
 
-/// How many hand-offs are looked at.
+/// How many hand-offs are measured.
 const HAND_OFFS: usize = 20;
 
 fn directory(
@@ -48,7 +48,7 @@ fn directory(
     fair: bool,
     (counts, times): (&mut Table, &mut Table),
 ) -> Result {
-    // A thousand that join a fair queue keep each other from it, see BENCHMARKS.md.
+    // A thousand contenders that join a fair queue delay each other too much, see BENCHMARKS.md.
     let waiters = if fair { waiters.min(100) } else { waiters };
     let mut contest = Contest::new()?;
     let place = contest.place();
@@ -77,7 +77,7 @@ fn directory(
     let events = watch(&locks)?;
     let took = contest.hand_offs(HAND_OFFS)?;
     let written = count(&events)?;
-    // Those that still wait for their first turn.
+    // Contenders that still wait for their first turn.
     let woken = all().into_iter().filter_map(|pid| {
         let before = waiting.get(&pid)?;
         Some(switches(&[pid]).saturating_sub(*before))
@@ -109,7 +109,7 @@ fn cluster(
     fair: bool,
     (counts, times): (&mut Table, &mut Table),
 ) -> Result {
-    // Joining a queue takes a write of each, and a thousand of these a while.
+    // To join a queue, each contender needs a write, and a thousand writes take a while.
     let waiters = if fair { waiters.min(300) } else { waiters };
     let mut contest = Contest::new()?;
     let clients = waiters.to_string();
@@ -145,7 +145,7 @@ fn cluster(
     contest.stop()
 }
 
-/// Counts what happens to files in a directory.
+/// Counts events of files in a directory.
 fn watch(directory: &Path) -> Result<Inotify> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let changes = AddWatchFlags::IN_CREATE

@@ -1,4 +1,4 @@
-//! From the release of a lock to its next holder.
+//! The time from the release of a lock to its next holder.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 
 const WHAT: &str = "From the end of a section to the begin of the next holder's, one PUT to the same server being the base, which is measured anew before each row. Each holds the lock for 150 ms. A `run` ends its command and starts another one in this time; the library does not.";
 
-/// What contends.
+/// The kind of contender.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Library,
@@ -54,7 +54,7 @@ impl Kind {
         }
     }
 
-    /// Medians of a PUT that a median may take, by the number of waiters.
+    /// The target for the median, in medians of a PUT, by the number of contenders.
     fn target(self, contenders: usize) -> Option<f64> {
         match (self, contenders) {
             (Self::Library, 2 | 10) => Some(4.0),
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// client-go looks every two seconds: a hundred would wait for minutes.
+    /// client-go checks every two seconds, so a hundred contenders would wait for minutes.
     fn contests(self) -> &'static [usize] {
         match self {
             Self::Leader => &[2, 10],
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// client-go writes Leases, which are not counted.
+    /// client-go writes Leases, which we do not count.
     fn counts_writes(self) -> bool {
         !matches!(
             self,
@@ -116,7 +116,8 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
             let base = float(median(&put)?);
             let mut row = Row::new(kind.who().to_owned(), &took, None, kind.target(contenders))?;
             let of = |value: u64| float(value) / base;
-            // One contest: the spread is that of the hand-offs, from the median to the 99th percentile.
+            // From one contest only: the spread is that of the hand-offs, from the median to the
+            // 99th percentile.
             row.ratio = Some(crate::results::Spread {
                 median: of(row.median),
                 lowest: of(row.lowest),
@@ -157,7 +158,7 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     Ok(())
 }
 
-/// The times of the hand-offs, and the writes that each took.
+/// The times of the hand-offs, and the number of writes for each.
 fn contest(
     setting: &Setting,
     servers: &Servers,
@@ -227,8 +228,7 @@ fn contest(
     Ok(Some((times, each)))
 }
 
-/// The times of PUTs that come as releases do: a server that has rested is slower than one that is
-/// kept busy.
+/// The times of PUTs at the same pace as releases: an idle server is slower than a busy one.
 fn puts(servers: &Servers) -> Result<Vec<u64>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! How long a newcomer waits for a build.
+//! How long a first build takes.
 
 use std::{
     path::Path,

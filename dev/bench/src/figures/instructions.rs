@@ -1,4 +1,4 @@
-//! Instructions, which do not depend on what else the machine does: by callgrind.
+//! Counts instructions with callgrind. They do not depend on the machine's other load.
 
 use std::{
     collections::BTreeMap,
@@ -17,11 +17,11 @@ use crate::{
 
 const WHAT: &str = "Instructions of a whole process, counted by callgrind. `true` does nothing.";
 
-/// How much more than what is written down is too much.
+/// The largest accepted ratio to the recorded count.
 const TOLERATED: f64 = 1.03;
 
-/// What is started, and the instructions that it may take in a dynamic build: half of those of the
-/// first version that was measured.
+/// A command to start, and its target for a dynamic build: half the instructions of the first
+/// measured version.
 struct Case {
     name: &'static str,
     binary: &'static str,
@@ -29,7 +29,7 @@ struct Case {
     target: Option<u64>,
 }
 
-/// What is started, in a directory.
+/// The commands, for a directory.
 fn cases(place: &Path) -> Result<Vec<Case>> {
     let shown = |name: &str| place.join(name).display().to_string();
     if !place.join("pipe").exists() {
@@ -98,7 +98,7 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
             let counted = count(&build.path(case.binary), &case.arguments)?;
             let who = build.who(&format!("`{}`", case.name));
             let to_base = |count: u64| float(count) / float(base);
-            // The targets are those of a dynamic build.
+            // The targets are for a dynamic build.
             let target = case.target.filter(|_| build.name == "dynamic").map(to_base);
             let mut row = Row::new(who, &[counted], None, target)?;
             let ratio = to_base(counted);
@@ -114,14 +114,14 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     Ok(())
 }
 
-/// Counts that are written down, and the compiler whose code was counted.
+/// Recorded counts, with the compiler whose code was counted.
 #[derive(Serialize, Deserialize)]
 struct Counts {
     compiler: String,
     instructions: BTreeMap<String, u64>,
 }
 
-/// Compares a static build's counts with those that are written down, or writes them down.
+/// Compares a static build's counts with the recorded ones, or records them.
 pub(crate) fn check(build: &Build, file: &Path, write: bool) -> Result {
     let now = counts(build)?;
     if write {
@@ -169,7 +169,7 @@ fn counts(build: &Build) -> Result<Counts> {
     let directory = tempfile::tempdir()?;
     let compiler = Command::new("rustc").arg("--version").output()?.stdout;
     let mut instructions = BTreeMap::new();
-    // How often the threads of a `run` look at each other differs from time to time.
+    // Without `run`: how often its threads check each other varies from run to run.
     let cases = cases(directory.path())?.into_iter();
     for case in cases.filter(|case| case.name != "lockheed run") {
         let counted = count(&build.path(case.binary), &case.arguments)?;
@@ -182,7 +182,7 @@ fn counts(build: &Build) -> Result<Counts> {
     })
 }
 
-/// Of this program as it was built, which is not optimised where nothing but this is asked of it.
+/// Counts one hand-off in this program as it was built, which may be without optimisation.
 fn hand_off() -> Result<u64> {
     let program = std::env::current_exe()?;
     let of = |hand_offs: u64| count(&program, &["engine".to_owned(), hand_offs.to_string()]);
@@ -197,7 +197,7 @@ fn count(program: &Path, arguments: &[String]) -> Result<u64> {
     let mut valgrind = Command::new("valgrind");
     valgrind.arg("--tool=callgrind");
     valgrind.arg(format!("--callgrind-out-file={}", out.path().display()));
-    // As few variables as there can be: each of them is read by somebody.
+    // As few environment variables as possible, since programs read each of them.
     valgrind.arg(program).args(arguments).env_clear();
     valgrind
         .env("PATH", "/usr/bin:/bin")
@@ -205,7 +205,7 @@ fn count(program: &Path, arguments: &[String]) -> Result<u64> {
         .stdout(Stdio::null());
     let output = valgrind.output();
     let output = output.map_err(|error| format!("valgrind is needed: {error}"))?;
-    // `exitdir status` says no.
+    // `exitdir status` exits with 1 for "no".
     if output.status.code().is_none_or(|code| code > 1) {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(format!("{program:?} failed: {said}").into());

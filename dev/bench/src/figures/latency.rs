@@ -1,4 +1,4 @@
-//! From what happens to who is told of it.
+//! The time from an event to the notification about it.
 
 use std::{
     fs::{self, OpenOptions},
@@ -138,7 +138,7 @@ fn exit(setting: &Setting) -> Result<Table> {
     what.measured(setting.rounds(9), subjects)
 }
 
-/// In a directory of its own, which is removed.
+/// Runs in a temporary directory of its own.
 fn until_told(command: &dyn Fn(&Path) -> Result<Command>, directory: &Path) -> Result<u64> {
     fs::create_dir(directory)?;
     let mut command = command(directory)?;
@@ -207,7 +207,7 @@ fn kill(setting: &Setting) -> Result<Table> {
     table.measured(setting.rounds(5), subjects)
 }
 
-/// From when the process has ended to when the command has.
+/// The time from the end of the process to the end of the command.
 fn until_returned(command: &mut Command, pidfile: &Path) -> Result<u64> {
     let mut late = command_of(&["ends-late"])?;
     let mut process = Kept::spawn(late.stdin(Stdio::null()).stdout(Stdio::piped()));
@@ -220,9 +220,9 @@ fn until_returned(command: &mut Command, pidfile: &Path) -> Result<u64> {
             .stdout(Stdio::null())
             .stderr(Stdio::null()),
     );
-    // TERM has come, and the command waits.
+    // TERM has arrived, and the command waits.
     said(&mut lines)?;
-    // Long enough for who waits by looking again and again to be anywhere between two looks.
+    // Long enough for a command that polls to be anywhere between two checks.
     thread::sleep(Duration::from_millis(50));
     let end = pidfd_open(
         Pid::from_raw(process.pid()).ok_or("no PID")?,

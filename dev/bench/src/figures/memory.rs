@@ -1,4 +1,4 @@
-//! Memory of those who wait, and of those who hold a lock.
+//! The memory of waiters and of lock holders.
 
 use std::{
     path::Path,
@@ -77,7 +77,7 @@ fn waiting(setting: &Setting) -> Result<Table> {
                 resident(wait.arg("--dir").arg(&dir).arg("wait"), None)
             },
         ));
-        // The process that one starts, and together with the guard that it starts itself.
+        // The started process alone, and together with the guard that it starts.
         for (name, target, guard) in [
             ("`exitdir follow`", exitdir, false),
             ("`exitdir follow` and its guard", None, true),
@@ -131,7 +131,8 @@ fn sum(command: &mut Command, program: Option<&Path>, which: &str) -> Result<Vec
     Ok(vec![sum])
 }
 
-/// Asks it to end, so that it gives back what it holds; not all others do.
+/// Asks the command to end, so that it releases what it holds. Some other programs do not end on
+/// TERM.
 fn end(mut child: Kept) -> Result {
     child.signal(Signal::SIGTERM);
     for _ in 0..200 {
@@ -147,7 +148,7 @@ const HOLDING: &str = "Memory of who holds a lock and runs CMD, its guard includ
 
 const OWN: &str = "What they have written, and nobody else has: `Private_Dirty`. The rest is pages of the program's file, which are there once however often it runs.";
 
-/// The figure is called as in `smaps_rollup`.
+/// `figure` is a name in `smaps_rollup`.
 fn holding(
     setting: &Setting,
     servers: &Servers,
@@ -212,7 +213,7 @@ fn peers<'a>(setting: &'a Setting, servers: &'a Servers, figure: &'static str) -
         let mut number = 0;
         peers.push(Subject::new("`etcdctl lock`", None, move || {
             let mut lock = servers.etcdctl(&program);
-            // Nobody else's, and not the last one's, which is held for a while after a kill.
+            // A lock of its own: the previous one may stay held for a while after a kill.
             number += 1;
             lock.args(["lock", &format!("{figure}-{number}"), "sleep", "1000"]);
             sum(&mut lock, Some(&program), figure)

@@ -1,4 +1,4 @@
-//! A cluster and an etcd of our own, and the commands that contend in them.
+//! Our own cluster and etcd, and the commands that contend in them.
 
 use std::{
     net::TcpListener,
@@ -20,7 +20,7 @@ pub(crate) struct Servers {
     pub(crate) namespace: Namespace,
     pub(crate) user: PathBuf,
     etcd: String,
-    /// Whoever has these ends them: etcd and the cluster before their directory.
+    /// Dropping these ends them: etcd and the cluster before their directory.
     _etcd: Kept,
     _cluster: Cluster,
     _directory: TempDir,
@@ -51,7 +51,7 @@ impl Servers {
         })
     }
 
-    /// Pods that no kubelet runs, for cmlock to be in.
+    /// Creates Pods for cmlock, which no kubelet runs.
     pub(crate) fn make_pods(&self, count: usize) {
         let pod = |number| {
             json!({"apiVersion": "v1", "kind": "Pod",
@@ -70,7 +70,7 @@ impl Servers {
         lockheed
     }
 
-    /// In the Pod with this number.
+    /// The command for the Pod with this number.
     pub(crate) fn cmlock(&self, build: &Build, pod: usize) -> Command {
         let mut cmlock = Command::new(build.path("cmlock"));
         cmlock.env("KUBECONFIG", &self.user);
@@ -78,7 +78,7 @@ impl Servers {
         cmlock
     }
 
-    /// A program that runs a command while client-go has elected it; the command is to be added.
+    /// A program that runs a command while client-go has elected it; the caller adds the command.
     pub(crate) fn leader(&self, program: &Path, id: &str, lease: &str) -> Command {
         let mut leader = Command::new(program);
         leader.arg("-kubeconfig").arg(&self.user);
@@ -94,7 +94,7 @@ impl Servers {
         etcdctl
     }
 
-    /// How many writes the API server has been asked for here.
+    /// How many writes the API server has received in this namespace.
     pub(crate) fn writes(&self) -> u64 {
         let requests = self.namespace.requests();
         let wrote = |verb: &str| ["create", "update", "patch", "delete"].contains(&verb);
@@ -103,7 +103,7 @@ impl Servers {
     }
 }
 
-/// An etcd that nobody else uses, and its address.
+/// Starts our own etcd, and returns its address.
 fn etcd(binaries: &Binaries, data: &Path) -> Result<(Kept, String)> {
     let free = || -> Result<String> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();

@@ -1,4 +1,4 @@
-//! Whole processes, by hyperfine.
+//! Times whole processes with hyperfine.
 
 use std::{fs, path::Path, process::Command};
 
@@ -11,7 +11,7 @@ use crate::{
 
 const WHAT: &str = "A whole process: it is started, does what it says, and ends. Timed by hyperfine, without a shell. `true` does nothing.";
 
-/// What is started, what is done before each time, and the targets: static and dynamic.
+/// A command to start, the preparation before each start, and the targets: static and dynamic.
 struct Case {
     name: &'static str,
     binary: &'static str,
@@ -88,7 +88,7 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     Ok(())
 }
 
-/// The times of so many runs.
+/// The times of this many runs.
 fn hyperfine(runs: u32, before: Option<&str>, command: &[String]) -> Result<Vec<u64>> {
     let out = tempfile::NamedTempFile::new()?;
     let mut hyperfine = Command::new("hyperfine");
@@ -104,7 +104,7 @@ fn hyperfine(runs: u32, before: Option<&str>, command: &[String]) -> Result<Vec<
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }
     let report: Value = serde_json::from_str(&fs::read_to_string(out.path())?)?;
-    // `exitdir status` says no.
+    // `exitdir status` exits with 1 for "no".
     let statuses = report["results"][0]["exit_codes"].as_array();
     let statuses = statuses.ok_or("hyperfine reports no statuses")?;
     if let Some(other) = statuses

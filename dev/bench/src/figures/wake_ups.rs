@@ -1,4 +1,4 @@
-//! How often those who wait are given a processor.
+//! How often waiting processes are given the processor.
 
 use std::{
     process::{Command, Stdio},
@@ -27,7 +27,7 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     std::fs::create_dir(&exit)?;
     let build = &setting.linked;
     let ours = |binary: &str| Command::new(build.path(binary));
-    // Others hold the locks that are waited for.
+    // Other processes hold the locks that the measured ones wait for.
     let mut holders = Vec::new();
     let mut hold = servers.lockheed(build, "kube");
     holders.push(spawn(hold.args(["run", "held", "--", "sleep", "10000"])));
@@ -95,7 +95,7 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
             &["sleep", "10000"],
         );
     }
-    // All of them at once: they have nothing to do with each other.
+    // All of them at once, since they do not affect each other.
     let started: Vec<(&str, Kept, Vec<i32>)> = commands
         .into_iter()
         .map(|(who, mut command)| {
