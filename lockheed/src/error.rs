@@ -48,7 +48,7 @@ pub(crate) enum Kind {
     TimedOut(Duration, String),
     /// The lock was held and is now lost; why.
     Lost(LeaseLost),
-    /// There is no lock of this name.
+    /// No lock has this name.
     NoLock,
     /// There is no such lease of this ID.
     NotHeld(Box<NotHeld>),

@@ -184,9 +184,8 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// Waits in the lock's queue: first come, first served. The queue orders all waiters that use
-    /// it, in whatever process or on whatever machine they run. A holder that releases the lock
-    /// names the next holder with the same write.
+    /// Waits in the lock's queue: first come, first served, on whatever machine. A holder that
+    /// releases the lock names the next holder with the same write.
     ///
     /// The named waiter has five seconds to take the lock, and a little more if several are named
     /// at once. After that it loses its place, and the next waiter has its turn.
@@ -225,8 +224,7 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// Lets [`try_acquire`](Self::try_acquire) retry this many times, with this delay before each
-    /// retry.
+    /// Lets [`try_acquire`](Self::try_acquire) retry so often, after this delay each time.
     pub fn retry(mut self, retries: u32, delay: Duration) -> Self {
         self.retries = retries;
         self.delay = delay;
@@ -240,8 +238,7 @@ impl<S: Store> Lock<S> {
         self
     }
 
-    /// Calls the handler with every event. It must return at once: the lock is not renewed while it
-    /// runs.
+    /// Calls the handler with every event. It must return at once, since it delays renewals.
     pub fn on_event(mut self, handler: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.handler = Some(Arc::new(handler));
         self
@@ -279,8 +276,7 @@ impl<S: Store> Lock<S> {
         self.acquire_unless(Wait::Forever, pending()).await
     }
 
-    /// Acquires the lock, and waits at most this long. Zero means the same as
-    /// [`try_acquire`](Self::try_acquire).
+    /// Waits for the lock at most this long. Zero means [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
     /// `ETIMEDOUT` when the time is over; otherwise as for [`acquire`](Self::acquire).
@@ -328,8 +324,7 @@ impl<S: Store> Lock<S> {
         self.attempt(Goal::Renew, Wait::No, pending()).await
     }
 
-    /// Ends the lease of this ID, which was acquired earlier and left in place; succeeds if there
-    /// is none.
+    /// Ends the lease of this ID that was left in place. Succeeds if there is none.
     ///
     /// # Errors
     /// The store's error; `EINVAL` when the object of this name is not a lock.

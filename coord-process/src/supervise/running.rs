@@ -193,8 +193,7 @@ impl Running {
         }
     }
 
-    /// The moments at which the guard must act, so it must not be stopped, and the one at which it is
-    /// late.
+    /// The times at which the guard must act, so it must not be stopped, and when it is late.
     fn moments(&self) -> Vec<Duration> {
         let plan = &self.guard.plan;
         let deadline = self.guard.process.deadline();

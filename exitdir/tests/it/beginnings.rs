@@ -63,8 +63,8 @@ fn without_proc_a_leader_is_known_by_its_lock() {
     assert!(said.contains("1 passed"), "{said}");
 }
 
-/// A leader that cannot find its lock for want of a descriptor does not make do with less. This test runs once more in processes that
-/// have few.
+/// A leader with too few descriptors to find its lock fails, instead of leading with less. This test
+/// runs again in processes that have few.
 #[test]
 fn with_few_descriptors_a_leader_is_known_by_all_it_has_or_fails() {
     if std::env::var_os(INNER).is_some() {

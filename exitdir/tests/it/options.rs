@@ -107,7 +107,7 @@ fn a_helper_that_cannot_be_wrapped_is_asked_to_end_after_the_record_is_written()
     assert!(stderr.contains("Connection refused"), "{stderr}");
 }
 
-/// As lockheed has it for the name of a lock: a value that is not valid is a failure of the wrapper.
+/// An invalid value is a failure of the wrapper, as an invalid lock name is for lockheed.
 #[test]
 fn a_post_to_what_is_no_url_fails_before_the_command_starts() {
     let dir = tempdir().unwrap();

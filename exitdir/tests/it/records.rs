@@ -122,7 +122,8 @@ fn an_entry_that_was_made_and_removed_has_signalled_unless_it_is_lost_and_found(
     assert_eq!(watcher.check().unwrap(), Some(unknown));
 }
 
-/// Whose record is still being written has not closed it, whatever else is closed. Several times, since one that takes long counts.
+/// An empty record waits until its own file is closed; closing another file ends nothing. A record
+/// that stays empty for long counts too, so this is tried several times.
 #[test]
 fn another_file_that_is_closed_ends_no_record() {
     let mut waits = (0..50).map(|_| {
@@ -135,8 +136,8 @@ fn another_file_that_is_closed_ends_no_record() {
     assert!(waits.any(|waits| waits));
 }
 
-/// For a clock that was put back an empty record never gets old. It is waited for as long as others, and when it has been closed
-/// nobody will write more.
+/// After the clock was set back, an empty record never looks old. We wait for it as long as for any
+/// other; once its file is closed, nobody will write more.
 // A static binary has the machine's clock, whatever LD_PRELOAD says.
 #[cfg(not(target_env = "musl"))]
 #[test]

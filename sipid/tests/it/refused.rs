@@ -32,7 +32,7 @@ fn a_lock_that_cannot_be_asked_for_is_not_one_that_somebody_holds() {
     assert!(said.contains("cannot lock"), "{said}");
 }
 
-/// The end of a longer file is cut off last. Until then the first line has the new PID, and nothing else.
+/// A longer file is cut off last. Until then, its first line has only the new PID.
 #[test]
 fn a_longer_file_that_cannot_be_cut_off_has_the_pid_in_its_first_line() {
     let dir = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn errors_say_what_is_no_pidfile() {
     }
 }
 
-/// Whether a process has the name that it must have cannot be told without `/proc`, and no is not the answer.
+/// Without `/proc` nobody can tell a process's name. That is an error, and not a no.
 #[test]
 fn without_proc_a_name_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
@@ -79,7 +79,7 @@ fn without_proc_a_name_is_an_error() {
     assert_eq!(in_namespace(script, dir.path()), "0\n2\n");
 }
 
-/// Of a `/proc` of another PID namespace nothing is believed: its numbers are those of other processes.
+/// A `/proc` of another PID namespace is not believed: its PIDs belong to other processes.
 #[test]
 fn a_proc_of_another_namespace_tells_nothing() {
     let dir = tempfile::tempdir().unwrap();

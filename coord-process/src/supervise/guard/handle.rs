@@ -138,8 +138,7 @@ impl Guard {
         self.process.set_deadline(at)
     }
 
-    /// Starts CMD with these variables added to the environment. From then on, signals are
-    /// forwarded to it.
+    /// Starts CMD with these variables added. From then on, signals are forwarded to it.
     ///
     /// # Errors
     /// Those of `execve(2)`, for which [`Error::status`] is 126 or 127. Otherwise the status is
@@ -162,8 +161,7 @@ impl Guard {
             }
             Some(Report::Failed(what, errno)) => Err(Kind::failed(what, errno).into()),
             _ => {
-                // It may have started CMD, which dies with the guard. Processes that CMD started
-                // are asked to end.
+                // CMD, if it has started, dies with the guard. Its children are asked to end.
                 self.process.kill();
                 self.end_the_rest(boottime() + self.plan.grace);
                 Err(Kind::GuardDied.into())
@@ -256,9 +254,8 @@ impl Handle {
         sent
     }
 
-    /// Waits for the next report, and continues a guard that somebody stops meanwhile. Returns
-    /// `None` if the guard has died, if it cannot be continued (for example because it is traced),
-    /// or if the deadline comes first.
+    /// Waits for the next report, and continues a guard that was stopped. `None` if it has died,
+    /// cannot be continued (a traced one), or the deadline comes first.
     fn await_report(&self) -> Result<Option<Report>, Error> {
         let mut continued = 0;
         loop {
@@ -360,8 +357,7 @@ impl Handle {
         self.send(libc::SIGKILL);
     }
 
-    /// Without a pidfd, signals by the ID. The guard is our child and keeps its ID until it is
-    /// reaped; after that nobody sends it signals.
+    /// Without a pidfd by the ID, which the guard, our child, keeps until it is reaped.
     fn send(&self, signal: i32) {
         tree::send(self.pid.as_raw(), self.pidfd.as_ref(), signal);
     }
@@ -374,8 +370,7 @@ impl AsFd for Handle {
     }
 }
 
-/// Restores SIGCHLD's default if it was ignored: otherwise the kernel discards the statuses of
-/// children, `wait(2)`.
+/// While SIGCHLD is ignored, the kernel discards the statuses of children, `wait(2)`.
 fn hear_of_children() -> nix::Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler is installed; an existing one is restored.

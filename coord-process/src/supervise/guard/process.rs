@@ -1,5 +1,4 @@
-//! The guard process from the inside. It is CMD's parent and subreaper, and ends the tree when it
-//! is asked to, when the deadline is near, or when the client has died.
+//! The guard process: CMD's parent and subreaper, which ends the whole tree below it.
 
 use std::{
     ffi::OsString,
