@@ -181,7 +181,10 @@ impl fmt::Display for Error {
             Kind::NoLock => write!(f, "lock {lock} does not exist"),
             Kind::NotHeld(why) => write!(f, "lock {lock} is not held by {why}"),
             Kind::Cancelled => write!(f, "waiting for lock {lock} was cancelled"),
-            Kind::Record(reason) => write!(f, "lock {lock} cannot be read: {reason}"),
+            Kind::Record(reason) => write!(
+                f,
+                "lock {lock} cannot be read: {reason}: put its file or object back as it was, or remove it while nobody holds the lock"
+            ),
             Kind::InvalidRequest(reason) => write!(f, "lock {lock}: {reason}"),
             Kind::Store(_) | Kind::Unanswered(_) => write!(f, "lock {lock}"),
         }

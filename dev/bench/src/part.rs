@@ -4,6 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -13,9 +14,10 @@ use lockheed::{KubeStore, Lock, MemoryStore};
 use nix::{
     sys::{
         inotify::{AddWatchFlags, InitFlags, Inotify},
-        signal::{SigSet, Signal},
+        signal::{SigSet, Signal, kill},
     },
     time::{ClockId, clock_gettime},
+    unistd::Pid,
 };
 
 use crate::Result;
@@ -61,6 +63,10 @@ pub(crate) enum Part {
     EndsLate,
     /// Wait for an entry in a directory with nothing but inotify, and say when it came
     Inotify { directory: PathBuf },
+    /// The same with two more processes: it wakes one, and that one sends TERM to another
+    InotifyChain { directory: PathBuf },
+    /// Send TERM to a process when the standard input ends
+    SendTerm { pid: i32 },
 }
 
 impl Part {
@@ -77,6 +83,11 @@ impl Part {
             Self::Told => told(),
             Self::EndsLate => ends_late(),
             Self::Inotify { directory } => inotify(&directory),
+            Self::InotifyChain { directory } => chain(&directory),
+            Self::SendTerm { pid } => {
+                io::copy(&mut io::stdin(), &mut io::sink())?;
+                Ok(kill(Pid::from_raw(pid), Signal::SIGTERM)?)
+            }
         }
     }
 }
@@ -228,12 +239,32 @@ fn blocked(signal: Signal) -> Result<SigSet> {
     Ok(set)
 }
 
-fn inotify(directory: &Path) -> Result {
+fn watch(directory: &Path) -> Result<Inotify> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
     inotify.add_watch(directory, AddWatchFlags::IN_CREATE)?;
+    Ok(inotify)
+}
+
+fn inotify(directory: &Path) -> Result {
+    let inotify = watch(directory)?;
     say("ready")?;
     inotify.read_events()?;
     say(&now()?.to_string())
+}
+
+/// The least that a follower, its guard and CMD can do.
+fn chain(directory: &Path) -> Result {
+    let inotify = watch(directory)?;
+    let own = std::env::current_exe()?;
+    let mut told = Command::new(&own).arg("told").spawn()?;
+    let mut sender = Command::new(&own);
+    sender.arg("send-term").arg(told.id().to_string());
+    let mut sender = sender.stdin(Stdio::piped()).spawn()?;
+    inotify.read_events()?;
+    drop(sender.stdin.take());
+    sender.wait()?;
+    told.wait()?;
+    Ok(())
 }
 
 fn say(line: &str) -> Result {

@@ -58,7 +58,7 @@ pub(crate) fn settled(pid: i32) -> Result {
         let sleeps = stat
             .rsplit_once(") ")
             .is_some_and(|(_, rest)| rest.starts_with('S'));
-        let now = switches(&[pid]);
+        let now = switches(&[pid])?;
         if sleeps && now == before {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Read,
+    io::{self, Read},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Output},
@@ -183,26 +183,25 @@ pub fn code(status: ExitStatus) -> i32 {
 /// How often the threads of these processes have been given the processor so far,
 /// `proc_pid_status(5)`.
 ///
+/// # Errors
+/// `ENOENT` or `ESRCH` when one of them, or one of its threads, has ended.
+///
 /// # Panics
-/// When one of them has ended.
-#[must_use]
-pub fn switches(processes: &[i32]) -> u64 {
-    let tasks = processes.iter().flat_map(|process| {
-        let tasks = fs::read_dir(format!("/proc/{process}/task"));
-        tasks.expect("the process is there").flatten()
-    });
-    let statuses = tasks.map(|task| fs::read_to_string(task.path().join("status")));
-    let counted = |status: String| {
-        let lines = status
-            .lines()
-            .filter_map(|line| line.split_once("ctxt_switches:"));
-        lines
-            .map(|(_, count)| count.trim().parse::<u64>().expect("a count"))
-            .sum::<u64>()
-    };
-    statuses
-        .map(|status| counted(status.expect("the thread is there")))
-        .sum()
+/// When the kernel writes something that is not a count.
+pub fn switches(processes: &[i32]) -> io::Result<u64> {
+    let mut switches = 0;
+    for process in processes {
+        for task in fs::read_dir(format!("/proc/{process}/task"))? {
+            let status = fs::read_to_string(task?.path().join("status"))?;
+            let counts = status
+                .lines()
+                .filter_map(|line| line.split_once("ctxt_switches:"));
+            switches += counts
+                .map(|(_, count)| count.trim().parse::<u64>().expect("a count"))
+                .sum::<u64>();
+        }
+    }
+    Ok(switches)
 }
 
 /// Checks that these processes do not run for three seconds. One success in twenty tries is enough,
@@ -213,9 +212,10 @@ pub fn switches(processes: &[i32]) -> u64 {
 #[track_caller]
 pub fn assert_sleeps(processes: &[i32]) {
     let mut counts = (0..20).map(|_| {
-        let before = switches(processes);
+        let now = || switches(processes).expect("they are there");
+        let before = now();
         std::thread::sleep(std::time::Duration::from_secs(3));
-        switches(processes) - before
+        now() - before
     });
     assert!(counts.any(|count| count == 0), "they keep waking up");
 }

@@ -193,7 +193,7 @@ impl<K: ObjectKind> ClusterStore<K> {
             return Ok(name);
         }
         let kind = K::NAME;
-        let text = format!("{name:?} cannot name a {kind}: it is longer than {LONGEST}");
+        let text = format!("its {kind} would have a name of more than {LONGEST} characters");
         Err(invalid(text))
     }
 

@@ -175,6 +175,8 @@ fn what_cannot_be_read_is_an_error_that_says_where_and_is_left_alone() {
             let (code, _, stderr) = place.run(command);
             assert_eq!(code, 22, "{command:?} on {bad:.40}: {stderr}");
             assert!(stderr.contains("lock x cannot be read: "), "{stderr}");
+            let remedy = "or remove it while nobody holds the lock";
+            assert!(stderr.contains(remedy), "{stderr}");
             assert!(stderr.len() < 1000, "{stderr}");
         }
         assert_eq!(std::fs::read_to_string(place.file("x")).unwrap(), bad);

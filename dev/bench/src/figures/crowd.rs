@@ -70,17 +70,19 @@ fn directory(
         let trees = pids.iter().flat_map(|pid| of_program(*pid, &program));
         trees.collect()
     };
-    let waiting: BTreeMap<i32, u64> = all()
-        .into_iter()
-        .map(|pid| (pid, switches(&[pid])))
-        .collect();
+    // A process that ends meanwhile had its turn.
+    let switched = || -> BTreeMap<i32, u64> {
+        let counted = |pid| Some((pid, switches(&[pid]).ok()?));
+        all().into_iter().filter_map(counted).collect()
+    };
+    let waiting = switched();
     let events = watch(&locks)?;
     let took = contest.hand_offs(HAND_OFFS)?;
     let written = count(&events)?;
     // Contenders that still wait for their first turn.
-    let woken = all().into_iter().filter_map(|pid| {
+    let woken = switched().into_iter().filter_map(|(pid, after)| {
         let before = waiting.get(&pid)?;
-        Some(switches(&[pid]).saturating_sub(*before))
+        Some(after.saturating_sub(*before))
     });
     let woken: u64 = woken.sum();
     let number = u64::try_from(took.len())?;
@@ -121,10 +123,10 @@ fn cluster(
     contend.args(fair.then_some("--fair"));
     contest.start(contend)?;
     contest.wait_until_all_wait()?;
-    let before = (switches(&contest.pids()), servers.writes());
+    let before = (switches(&contest.pids())?, servers.writes());
     let hand_offs = if setting.quick { 5 } else { HAND_OFFS };
     let took = contest.hand_offs(hand_offs)?;
-    let woken = switches(&contest.pids()).saturating_sub(before.0);
+    let woken = switches(&contest.pids())?.saturating_sub(before.0);
     let written = servers.writes().saturating_sub(before.1);
     let number = u64::try_from(took.len())?;
     let turn = if fair { " in turn" } else { "" };

@@ -81,7 +81,7 @@ fn until_read(command: &mut Command, fifo: &Path) -> Result<u64> {
     Ok(now()? - begun)
 }
 
-const EXIT: &str = "From before an entry is made in the directory to when CMD has its TERM. The base is a loop that has nothing but inotify, and says when it was told.";
+const EXIT: &str = "From before an entry is made in the directory to when CMD has its TERM. The base is a loop that has nothing but inotify, and says when it was told. The second row does nothing but wake one process, which sends TERM to a third.";
 
 fn exit(setting: &Setting) -> Result<Table> {
     let directory = tempfile::tempdir()?;
@@ -91,13 +91,22 @@ fn exit(setting: &Setting) -> Result<Table> {
         let once = |number| until_told(command, &place.join(format!("exit-{number}")));
         (0..times).map(once).collect()
     };
-    let mut subjects = vec![Subject::new("inotify alone", None, || {
-        again(&|dir| {
-            let mut inotify = command_of(&["inotify"])?;
-            inotify.arg(dir);
-            Ok(inotify)
+    let bare = [
+        ("inotify alone", "inotify"),
+        ("inotify, and two more processes", "inotify-chain"),
+    ];
+    let mut subjects: Vec<Subject<'_>> = bare
+        .map(|(who, part)| {
+            let again = &again;
+            Subject::new(who, None, move || {
+                again(&|dir| {
+                    let mut inotify = command_of(&[part])?;
+                    inotify.arg(dir);
+                    Ok(inotify)
+                })
+            })
         })
-    })];
+        .into();
     if let Some(program) = peer("inotifywait") {
         let again = &again;
         subjects.push(Subject::new(

@@ -108,7 +108,10 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
         .collect::<Result<_>>()?;
     thread::sleep(Duration::from_secs(5));
     let minute = Duration::from_secs(if setting.quick { 6 } else { 60 });
-    let before: Vec<u64> = started.iter().map(|(_, _, pids)| switches(pids)).collect();
+    let counts = || -> std::io::Result<Vec<u64>> {
+        started.iter().map(|(_, _, pids)| switches(pids)).collect()
+    };
+    let before = counts()?;
     thread::sleep(minute);
     let target = |who: &str| {
         if who.contains("client-go") || who.contains("holds") || who == "`sleep`" {
@@ -121,8 +124,10 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
             })
         }
     };
-    let counted = started.iter().zip(&before).map(|((who, _, pids), before)| {
-        let count = switches(pids).saturating_sub(*before) * 60 / minute.as_secs();
+    let after = counts()?;
+    let counted = started.iter().zip(before.iter().zip(after));
+    let counted = counted.map(|((who, ..), (before, after))| {
+        let count = after.saturating_sub(*before) * 60 / minute.as_secs();
         Subject::new(*who, target(who), move || Ok(vec![count]))
     });
     let subjects: Vec<_> = counted.collect();

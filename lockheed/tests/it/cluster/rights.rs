@@ -116,7 +116,7 @@ async fn a_name_that_does_not_fit_is_refused_before_any_request() {
         .unwrap_err();
     assert_eq!(error.errno(), Errno::EINVAL, "{error}");
     assert!(
-        whole(&error).contains("longer than 253"),
+        whole(&error).contains("a name of more than 253 characters"),
         "{}",
         whole(&error)
     );
