@@ -1,8 +1,8 @@
-//! What the process tools promise, played on the kernel that runs: `cargo xtask kernels` boots
-//! older ones, with this as their first program.
+//! Plays the main promises of the process tools on the running kernel. `cargo xtask kernels` boots
+//! older kernels with this as their first program.
 //!
-//! Each scenario is played on each file system, and is one line in the end: `ok NAME`, or `FAILED
-//! NAME: why`.
+//! Each scenario is played on each file system, and prints one line: `ok NAME`, or `FAILED NAME:
+//! why`.
 
 #![allow(
     clippy::unwrap_used,
@@ -59,7 +59,7 @@ fn main() {
     }
 }
 
-/// The name of an abstract socket begins with a null byte, which a variable shows as an `@`.
+/// The name of an abstract socket begins with a null byte, which is written as `@` in variables.
 fn notify(socket: &str, message: &str) {
     let address = match socket.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name),
