@@ -12,7 +12,8 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct E2e {
-    /// A context of your kubeconfig that is of a kind cluster, to use it and leave it; else a cluster is made and removed
+    /// A context of your kubeconfig that is of a kind cluster, to use it and leave it; else a
+    /// cluster is made and removed
     #[arg(long, value_name = "CONTEXT")]
     context: Option<String>,
     /// The node image of a cluster that is made, which says which Kubernetes it is

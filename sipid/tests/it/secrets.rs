@@ -94,7 +94,7 @@ fn a_password_is_shown_nowhere() {
         "http://me:secret@name.invalid/".to_owned(),
         "https://me:secret@127.0.0.1:1/".to_owned(),
         "tcp://me:secret@127.0.0.1:1".to_owned(),
-        // None of these is a valid URL.
+        // None of these can be requested.
         "http://me:secret@host:0/".to_owned(),
         "http://me:se/secret@host/".to_owned(),
         "htp://me:secret@host/".to_owned(),
