@@ -164,7 +164,6 @@ fn a_command_that_cannot_start_leaves_nothing() {
 
 /// The lock is held for a while after the claim has opened the file, as by a status or a kill. Of
 /// many claims, at least one must be fast enough to get the lock before it gives up.
-/// at least is not so slow that its patience ends.
 #[test]
 fn a_passing_lock_does_not_fail_a_claim() {
     let (_dir, file) = place();

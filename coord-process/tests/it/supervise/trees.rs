@@ -41,7 +41,6 @@ fn a_tree_that_forks_without_end_is_killed() {
 /// The larger the tree is, the earlier the killing begins. One run of five has to be in time,
 /// within a tenth of a second: other tests run meanwhile, and a killed process needs the processor
 /// once more to end.
-/// at the same time, and what is killed needs the processor once more to end.
 // Holds lockheed-3.
 #[test]
 fn a_large_tree_is_gone_when_the_deadline_has_come() {
