@@ -44,10 +44,10 @@ struct Args {
     keep: bool,
     #[arg(long)]
     only: Vec<Tool>,
-    /// Where the static binaries are
+    /// The directory of the static binaries
     #[arg(long)]
     binaries: PathBuf,
-    /// Where to write; what is there is replaced
+    /// The output directory; its old content is removed
     #[arg(long)]
     out: PathBuf,
 }

@@ -26,21 +26,21 @@ use clap::Parser;
 
 #[derive(Parser)]
 enum Kernels {
-    /// Print the names of all scenarios, or of those whose name has this text
+    /// Print the names of all scenarios, or of those whose name contains this text
     List {
         #[arg(long, default_value = "")]
         only: String,
     },
-    /// Be the first process: make the file systems, play on each, and power off
+    /// Run as the first process: mount the file systems, play on each, and power off
     Boot {
-        /// Where the results go; the console has the kernel's messages
+        /// The device for the results; the console has the kernel's messages
         #[arg(long)]
         results: PathBuf,
         #[arg(long, default_value = "")]
         only: String,
     },
-    /// Play all scenarios in each of these directories, as the child of a PID namespace's first
-    /// process: in the end, all others are killed
+    /// Play all scenarios in each of these directories. This must be a child of a PID namespace's
+    /// first process: in the end, all other processes are killed
     Play {
         directories: Vec<PathBuf>,
         #[arg(long, default_value = "")]

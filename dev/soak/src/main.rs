@@ -32,28 +32,28 @@ use crate::{
 
 #[derive(Parser)]
 enum Soak {
-    /// Let things go wrong
+    /// Cause faults, and check what the tools promise
     Run(Run),
-    /// Be the command of somebody who holds a lock
+    /// Run as the command of a lock's holder
     Section(section::Section),
 }
 
 /// The settings of a run.
 #[derive(Args)]
 struct Run {
-    /// Where the tools are
+    /// The directory of the tools
     #[arg(long)]
     binaries: PathBuf,
-    /// Where logs are kept; what is there is removed
+    /// The directory of the logs; its old content is removed
     #[arg(long)]
     out: PathBuf,
     /// The program that judges histories
     #[arg(long)]
     checker: PathBuf,
-    /// How long things go wrong
+    /// How long faults are caused
     #[arg(long)]
     seconds: u64,
-    /// What the faults are drawn from
+    /// The seed of the faults
     #[arg(long)]
     seed: u64,
 }

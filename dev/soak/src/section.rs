@@ -21,16 +21,17 @@ pub(crate) struct Section {
     /// The log of all sections.
     #[arg(long)]
     log: PathBuf,
-    /// The files that stand for what is protected. Who finds one unlocked has it alone.
+    /// The files that stand for what the lock protects. A section that finds one unlocked has it
+    /// alone.
     #[arg(long)]
     guard: PathBuf,
-    /// How many may be here at once.
+    /// The largest number of sections at once.
     #[arg(long)]
     slots: u32,
-    /// Others who say so may be here, too.
+    /// Other sections with this flag may run at the same time.
     #[arg(long)]
     shared: bool,
-    /// Which hold this is.
+    /// The number of this hold.
     #[arg(long)]
     hold: u64,
     #[arg(long)]

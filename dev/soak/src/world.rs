@@ -34,7 +34,6 @@ pub(crate) const BOUND: Duration = Duration::from_secs(90);
 /// access.
 const BUGS: [i32; 5] = [64, 70, 101, 134, 139];
 
-/// What workloads, faults and checkers share.
 pub(crate) struct World {
     /// The directory of the tools.
     pub(crate) binaries: PathBuf,
