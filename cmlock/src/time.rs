@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         /// Whatever the local clocks show, and however long answers take, nobody takes the lock
-        /// before its holder is done.
+        /// before its holder's lease has ended.
         // Holds cmlock-4.
         #[test]
         fn a_takeover_is_never_early_and_at_most_three_seconds_late(

@@ -49,7 +49,7 @@ impl HasErrno for Error {
 /// assert_eq!(parse("1m30s").unwrap(), Duration::from_secs(90));
 /// assert_eq!(parse("30").unwrap(), Duration::from_secs(30));
 /// assert_eq!(parse("soon").unwrap_err().to_string(),
-///     r#""soon" is not a duration: expected number at 0; write it like 500ms, 5s, 1m30s or 1.5h"#);
+///   r#""soon" is not a duration: expected number at 0; write it like 500ms, 5s, 1m30s or 1.5h"#);
 /// ```
 pub fn parse(text: &str) -> Result<Duration, Error> {
     let fail = |reason: &str| Error {

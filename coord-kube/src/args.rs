@@ -7,17 +7,19 @@ use coord_core::cli::help::heading;
 #[cfg(feature = "cli")]
 use coord_core::text::shell_quoted;
 
-/// Which cluster, as whom, and in which namespace: to be flattened into a tool's arguments, before or after its command. They are
-/// kubectl's.
+/// Which cluster, as whom, and in which namespace: to be flattened into a tool's arguments, before
+/// or after its command. They are kubectl's.
 ///
-/// The first of these that is there decides, and when it cannot be used that is an error, not a reason to try the next:
+/// The first of these that is there decides, and when it cannot be used that is an error, not a
+/// reason to try the next:
 /// 1. `--kubeconfig`
 /// 2. the files that `KUBECONFIG` names, those that are there
 /// 3. the Pod's service account, unless `--context`, `--cluster` or `--user` is given
 /// 4. `~/.kube/config`
 /// 5. `--server` alone
 ///
-/// The namespace is that of `--namespace`, else the context's, else in a Pod that of its service account, else `default`.
+/// The namespace is that of `--namespace`, else the context's, else in a Pod that of its service
+/// account, else `default`.
 #[derive(Clone, Default)]
 #[cfg_attr(
     feature = "cli",

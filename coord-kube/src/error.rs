@@ -95,7 +95,7 @@ impl Error {
     /// | 408, 504, no answer in time | `ETIMEDOUT` |
     /// | connection refused | `ECONNREFUSED` |
     /// | connection lost | `ECONNRESET` |
-    /// | a failing credential plugin | `EACCES`; `ENOENT` if it is missing, `ETIMEDOUT` if it hangs |
+    /// | a credential plugin that fails | `EACCES`; missing: `ENOENT`; hanging: `ETIMEDOUT` |
     /// | any other | `EIO`, with its text |
     ///
     /// For an unreadable file it is the number of the failed system call.

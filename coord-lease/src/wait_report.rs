@@ -317,7 +317,7 @@ mod tests {
         let all = WaitReport::start("tool", ["one", "two"], None, true);
         let (one, two) = (all.of("one"), all.of("two"));
         one.waiting("held by a");
-        // Before the wait is reported.
+        // This comes before the wait is reported.
         one.acquired("acquired");
         sleep(SHORT / 2).await;
         two.waiting("held by b");
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(second()[0], "waiting: held by b");
         assert!(second()[1].starts_with("acquired, after "));
         two.waiting("held by c");
-        // Starts over.
+        // This wait starts over.
         one.waiting("held by d");
         sleep(2 * SHORT).await;
         assert_eq!((first().len(), second().len()), (1, 2));

@@ -1,8 +1,12 @@
-//! Runs a command under the supervisor: `supervise [OPTION VALUE]... CMD...`. What the tests run.
+//! Runs a command under the supervisor, for the tests: `supervise [OPTION VALUE]... CMD...`.
 //!
-//! `--grace MS`, `--margin MS`, `--signal NAME`, `--orphans end|wait|leave`, `--kill-mode main`, `--rewrite FROM=TO`; `--keep FILE` has the guard hold an exclusive `flock(2)` on the file. By another thread:
-//! `--deadline MS` from now, which prints a line when it is told; `--end MS` from now, or `--end-on FIFO` when somebody writes to it.
-//! Without a thread: `--until FIFO` ends the command when something can be read from it, `--until-ms MS` after this time.
+//! - `--grace MS`, `--margin MS`, `--signal NAME`, `--orphans end|wait|leave`, `--kill-mode main`,
+//!   `--rewrite FROM=TO`: as in a plan.
+//! - `--keep FILE`: the guard holds an exclusive `flock(2)` on the file.
+//! - In another thread: `--deadline MS` from now, which prints a line when it is set; `--end MS`
+//!   from now, or `--end-on FIFO` when somebody writes to it.
+//! - Without a thread: `--until FIFO` ends the command when something can be read from it,
+//!   `--until-ms MS` after this time.
 
 use std::{
     env,
@@ -91,7 +95,7 @@ fn run() -> Result<Status, Error> {
         let file = File::open(path).expect("the file can be opened");
         let lock = Flock::lock(file, FlockArg::LockExclusive).expect("the file can be locked");
         guard.keep(lock.as_fd())?;
-        // Closed here, unlocked when the guard's copy is closed.
+        // Dropping it would unlock the file, which must stay locked in the guard.
         std::mem::forget(lock);
     }
     let mut running = guard.spawn([("SUPERVISED", "yes")])?;

@@ -287,14 +287,14 @@ mod tests {
         let process = Process::with(child.id().try_into().unwrap(), None).unwrap();
         assert!(!process.wait(Some(Instant::now() + Duration::from_millis(20))));
         assert!(process.send(Signal::SIGTERM as i32).unwrap());
-        // A zombie, until it is waited for: it counts as dead.
+        // It is a zombie until it is waited for, and a zombie counts as dead.
         assert!(process.wait(None));
         assert!(!process.send(Signal::SIGTERM as i32).unwrap());
         child.wait().unwrap();
         assert!(!process.is_alive());
     }
 
-    /// Its state is that of a zombie while its other threads are alive.
+    /// The kernel reports such a process as a zombie, although its other threads are alive.
     #[test]
     fn a_process_whose_first_thread_has_exited_is_alive_without_pidfds_too() {
         // SAFETY: the child starts a thread and exits by a system call; the C library lets a forked
@@ -326,7 +326,8 @@ mod tests {
         nix::sys::wait::waitpid(child, None).unwrap();
     }
 
-    /// By the wall clock, which nobody sets during the test, and to the kernel's tick.
+    /// The start is by the wall clock, which nobody sets during the test, and exact to the kernel's
+    /// tick.
     #[test]
     fn a_process_began_before_it_could_ask() {
         let (asked, tick) = (SystemTime::now(), Duration::from_millis(20));

@@ -18,7 +18,8 @@ use crate::Record;
 ///
 /// ```
 /// use lockheed::{Condition, Record};
-/// let condition: Condition = r#"tags contains "prod" or (tags contains test and acquired equals false)"#.parse()?;
+/// let text = r#"tags contains "prod" or (tags contains test and acquired equals false)"#;
+/// let condition: Condition = text.parse()?;
 /// let mut record = Record::mutex("deploy");
 /// record.tags.push("test".to_owned());
 /// assert!(condition.holds(&record, false) && !condition.holds(&record, true));

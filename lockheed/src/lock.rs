@@ -31,12 +31,12 @@ use crate::{
 /// A lock, with the options to acquire it with.
 ///
 /// ```
-/// use std::time::Duration;
-/// use lockheed::{Lock, MemoryStore};
+/// use {lockheed::{Lock, MemoryStore}, std::time::Duration};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let lock = Lock::new(MemoryStore::new(), "deploy".parse()?).duration(Duration::from_secs(30)).renew_interval(Duration::from_secs(10));
+/// let lock = Lock::new(MemoryStore::new(), "deploy".parse()?);
+/// let lock = lock.duration(Duration::from_secs(30)).renew_interval(Duration::from_secs(10));
 /// let held = lock.acquire_within(Duration::from_secs(60)).await?;
 /// tokio::select! {
 ///     why = held.lost() => eprintln!("no longer ours: {why}"),

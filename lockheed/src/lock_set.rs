@@ -35,8 +35,8 @@ const SOON: Duration = Duration::from_secs(1);
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = MemoryStore::new();
 /// let lock = |name: &str| {
-///     let lock = Lock::new(store.clone(), name.parse()?);
-///     Ok::<_, lockheed::InvalidName>(lock.duration(Duration::from_secs(30)).renew_interval(Duration::from_secs(10)))
+///     let lock = Lock::new(store.clone(), name.parse()?).duration(Duration::from_secs(30));
+///     Ok::<_, lockheed::InvalidName>(lock.renew_interval(Duration::from_secs(10)))
 /// };
 /// let locks = LockSet::new([lock("database")?, lock("cache")?])?;
 /// let held = locks.acquire_within(Duration::from_secs(60)).await?;

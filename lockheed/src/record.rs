@@ -16,7 +16,8 @@ pub(crate) const MUTEX: &str = "mutex";
 ///
 /// ```
 /// use lockheed::Record;
-/// let record = Record::from_json(r#"{"name":"deploy","lockType":"","leases":null,"colour":"red"}"#)?;
+/// let text = r#"{"name":"deploy","lockType":"","leases":null,"colour":"red"}"#;
+/// let record = Record::from_json(text)?;
 /// assert!(record.leases.is_empty());
 /// assert_eq!(record.to_json(), r#"{"name":"deploy","lockType":"","leases":{},"colour":"red"}"#);
 /// # Ok::<(), lockheed::InvalidRecord>(())

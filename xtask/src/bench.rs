@@ -12,21 +12,21 @@ use crate::{Result, kube, process, target, tools::TOOLS};
 pub(crate) struct Bench {
     #[command(subcommand)]
     instead: Option<Instead>,
-    /// Only these groups, such as `start` or `hand-off`; the figures of the others stay as they are
+    /// Only these groups, such as `start` or `hand-off`; the figures of other groups stay unchanged
     #[arg(long, num_args = 1..)]
     only: Vec<String>,
-    /// Fewer rounds, to see whether it works
+    /// Fewer rounds, to check that it works
     #[arg(long)]
     quick: bool,
 }
 
 #[derive(Subcommand)]
 enum Instead {
-    /// Write BENCHMARKS.md and its pictures from what was measured last
+    /// Write BENCHMARKS.md and its pictures from the latest results
     Render,
-    /// Compare the instructions that a start takes with those that are written down
+    /// Compare the number of instructions that a start takes with the recorded one
     Instructions {
-        /// Write them down
+        /// Record the numbers
         #[arg(long)]
         write: bool,
     },
@@ -115,7 +115,8 @@ pub(crate) fn instructions(write: bool) -> Result {
     process::run(&mut count)
 }
 
-/// Optimised, because one part of it holds locks, but in a way that builds quickly.
+/// Built with optimisation, because one part of it holds locks, but with a profile that builds
+/// quickly.
 fn program() -> Result<PathBuf> {
     let directory = process::target().join("bench");
     let mut build = process::cargo(["build", "--release", "--locked", "--package=bench"]);

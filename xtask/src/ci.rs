@@ -29,22 +29,22 @@ pub(crate) enum Step {
     Light,
     /// The binaries link statically and run in an empty root directory
     Static,
-    /// No start of a static binary takes 3 % more instructions than before, where musl is installed
+    /// No start of a static binary takes 3 % more instructions than recorded, if musl is installed
     Instructions,
-    /// What a release is made of can be packed, and what can be tried of it here works
+    /// The parts of a release can be packed, and work as far as they can be tried here
     Dist,
-    /// What is for macOS, too, compiles for it
+    /// The tools that support macOS compile for it
     Macos,
     /// actionlint finds nothing wrong with the workflows
     Workflows,
-    /// The tools' tests pass with musl, where that target is installed
+    /// The tools' tests pass with musl, if that target is installed
     Musl,
-    /// The process tools' scenarios pass on older kernels, where those can be fetched
+    /// The process tools' scenarios pass on older kernels, if those can be fetched
     Kernels,
-    /// `cargo deny` finds nothing wrong with licences, sources and duplicates, nor advisories where
-    /// their database can be fetched
+    /// `cargo deny` finds nothing wrong with licences, sources, duplicates and, if their database
+    /// can be fetched, advisories
     Deny,
-    /// Every crate that is published can be packaged and built from its package
+    /// Every published crate can be packaged, and built from its package
     Package,
 }
 
@@ -102,7 +102,7 @@ impl Step {
     }
 }
 
-/// Clippy's `incompatible_msrv` checks our own code; this checks everybody else's.
+/// Clippy's `incompatible_msrv` checks our own code. This checks the dependencies.
 fn msrv() -> Result {
     let metadata = metadata()?;
     let packages = metadata["packages"]

@@ -25,25 +25,25 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(crate) enum Dist {
-    /// Write the manual pages and completions anew, from what the tools' help says
+    /// Write the manual pages and completions anew from the tools' help
     Docs,
     /// Build the tools and pack them, into target/dist: archives with an SBOM (CycloneDX 1.5),
     /// Debian packages, images, checksums, krew manifests, Homebrew formulae
     Packages(Packages),
-    /// Try what is in target/dist: unpack it, install it where nothing else is, run it
+    /// Test the content of target/dist: unpack it, install it in an empty system, run it
     Check,
 }
 
 #[derive(Args)]
 pub(crate) struct Packages {
-    /// A target to build for; more than once for more
+    /// A target to build for; may be repeated
     #[arg(long, value_name = "TARGET", default_values = TARGETS)]
     target: Vec<String>,
-    /// A target for which other machines have built, into target/TARGET/release: only archives are
-    /// made of it
+    /// A target that other machines have built, in target/TARGET/release: only its archives are
+    /// made
     #[arg(long, value_name = "TARGET")]
     built: Vec<String>,
-    /// Do not optimise, for a try: it takes a tenth of the time
+    /// Do not optimise, to try the packing: it takes a tenth of the time
     #[arg(long)]
     quick: bool,
 }

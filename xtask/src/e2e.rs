@@ -12,16 +12,17 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct E2e {
-    /// A context of your kubeconfig that is of a kind cluster, to use it and leave it; else a cluster is made and removed
+    /// Use the kind cluster of this context of your kubeconfig, and leave it; otherwise a cluster
+    /// is created and removed
     #[arg(long, value_name = "CONTEXT")]
     context: Option<String>,
-    /// The node image of a cluster that is made, which says which Kubernetes it is
+    /// The node image of a new cluster, which determines the version of Kubernetes
     #[arg(long, value_name = "NODE_IMAGE", conflicts_with = "context")]
     image: Option<String>,
-    /// Leave the cluster, the images and the namespaces of what failed, and say where they are
+    /// Keep the cluster, the images and the namespaces of failed scenarios, and say where they are
     #[arg(long)]
     keep: bool,
-    /// Only the scenarios of this tool; more than once for more tools
+    /// Only the scenarios of this tool; may be repeated
     #[arg(long, value_name = "TOOL", value_parser = names())]
     only: Vec<String>,
 }

@@ -7,22 +7,22 @@ use crate::{Result, process};
 
 #[derive(Args)]
 pub(crate) struct Explore {
-    /// Only one kind of lock: lockheed's in its ways to be held, or cmlock's (pod)
+    /// Only this kind of lock: one of lockheed's, or cmlock's (pod)
     #[arg(long, value_name = "LOCK", value_parser = ["mutex", "shared", "fair", "pod"])]
     lock: Option<String>,
     /// How many contenders want the lock
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
     contenders: u8,
-    /// How many steps a history has at most
+    /// The largest number of steps in a history
     #[arg(long, value_name = "N", default_value_t = 13)]
     depth: u32,
-    /// How many faults a history has at most
+    /// The largest number of faults in a history
     #[arg(long, value_name = "N", default_value_t = 2)]
     faults: u8,
-    /// Check for one state in N, not for each, that everybody is served from there on
+    /// Check one state in N, instead of each, for whether everybody is served from it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     served_of: u32,
-    /// Stop after this many seconds for each kind of lock, at whatever depth
+    /// Stop after this many seconds for each kind of lock, at any depth
     #[arg(long, value_name = "N")]
     seconds: Option<u32>,
 }

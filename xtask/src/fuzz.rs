@@ -15,13 +15,13 @@ const LIBFUZZER: &str = "dev/fuzz/libfuzzer";
 
 #[derive(Args)]
 pub(crate) struct Fuzz {
-    /// Only these, see --list
+    /// Only these targets; --list shows all
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// How long to look at each
+    /// How many minutes to spend on each target
     #[arg(long, value_name = "M", default_value_t = 2.0)]
     minutes: f64,
-    /// Print what there is to look at
+    /// List the targets
     #[arg(long, conflicts_with_all = ["targets", "minutes"])]
     list: bool,
 }

@@ -32,15 +32,15 @@ const PROGRAMS: [(&str, &str); 3] = [
 
 #[derive(Args)]
 pub(crate) struct Kernels {
-    /// A kernel (bzImage) with overlayfs, ext4, NVMe and the serial port built in; may be repeated.
-    /// Without it, Debian's 5.10 and 6.1 are fetched with apt
+    /// A kernel (bzImage) with built-in overlayfs, ext4, NVMe and serial port; may be repeated. By
+    /// default, Debian's 5.10 and 6.1 are fetched with apt
     #[arg(long, value_name = "FILE")]
     kernel: Vec<PathBuf>,
-    /// Where static binaries are, such as those of a release, and the scenarios' own, `kernels`;
-    /// without it they are built, with the profile `sim`
+    /// The directory of static binaries, such as those of a release, and of the scenarios' own
+    /// binary `kernels`. By default, they are built with the profile `sim`
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
-    /// Only scenarios whose name has this text, such as ext4/exitdir
+    /// Only scenarios whose name contains this text, such as ext4/exitdir
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
 }

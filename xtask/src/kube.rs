@@ -16,9 +16,9 @@ use crate::{Result, process};
 /// What to do with the cluster.
 #[derive(Subcommand)]
 pub(crate) enum Kube {
-    /// Start it, unless it runs
+    /// Start it, unless it is running
     Up,
-    /// End it, and remove everything it wrote
+    /// End it, and remove everything that it wrote
     Down,
     /// Print what a shell needs to use it: eval "$(cargo xtask kube env)"
     Env,

@@ -33,45 +33,45 @@ enum Xtask {
         #[arg(long)]
         kube: bool,
     },
-    /// A Kubernetes API server on this machine, with RBAC on
+    /// Run a Kubernetes API server with RBAC on this machine
     #[command(subcommand)]
     Kube(kube::Kube),
-    /// Run every test, those that need a cluster with one of their own
+    /// Run every test; the tests that need a cluster get one of their own
     Test(test::Test),
-    /// Play the locking logic of lockheed and cmlock through many histories of failures, each from
-    /// a seed
+    /// Run the locking logic of lockheed and cmlock through many histories of failures, each from a
+    /// seed
     Sim(sim::Sim),
-    /// Let real things go wrong, over all five tools at once, and check what they promise
+    /// Cause real faults with all five tools at once, and check their promises
     Soak(soak::Soak),
-    /// Run what the READMEs and docs show, with the tools as they were built last, and compare what
-    /// they print
+    /// Run the examples of the READMEs and docs with the tools that are built, and compare the
+    /// output
     Pages {
-        /// Start a Kubernetes API server for what needs one, unless `cargo xtask kube` has
+        /// Start a Kubernetes API server for the examples that need one, unless `cargo xtask kube`
+        /// has
         #[arg(long)]
         kube: bool,
     },
     /// Draw the pictures of docs/pictures from their text
     Pictures(pictures::Pictures),
-    /// Write down which tests hold what the READMEs promise, in RELIABILITY.md
+    /// Write the table of promises and their tests into RELIABILITY.md
     Promises,
-    /// Play lockheed's and cmlock's locking logic through every history of failures, up to a number
-    /// of steps
+    /// Run the locking logic of lockheed and cmlock through every history of failures, up to a
+    /// number of steps
     Explore(explore::Explore),
-    /// Look for bytes that somebody else may write and a parser cannot handle, with cargo-fuzz
-    /// where it is installed
+    /// Look for input that a parser cannot handle, with cargo-fuzz if it is installed
     Fuzz(fuzz::Fuzz),
-    /// Measure what the tools cost, beside others, and write it into BENCHMARKS.md
+    /// Measure what the tools cost compared with others, and write it into BENCHMARKS.md
     Bench(bench::Bench),
-    /// Play the process tools' scenarios on older Linux kernels, in a virtual machine
+    /// Run the process tools' scenarios on older Linux kernels, in a virtual machine
     Kernels(kernels::Kernels),
-    /// Show the tools at work in real Pods, on a kind cluster
+    /// Run the tools in real Pods, on a kind cluster
     E2e(e2e::E2e),
-    /// Make what a release is made of
+    /// Build the parts of a release
     #[command(subcommand)]
     Dist(dist::Dist),
-    /// Check what every change must pass: all steps, or those named
+    /// Run all checks that every change must pass, or only the named ones
     Ci {
-        /// The steps to run, in this order
+        /// The checks to run, in this order
         #[arg(value_enum)]
         steps: Vec<ci::Step>,
     },

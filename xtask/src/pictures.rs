@@ -17,7 +17,7 @@ const DIRECTORY: &str = "docs/pictures";
 
 #[derive(Args)]
 pub(crate) struct Pictures {
-    /// Record the demo, too
+    /// Record the demo as well
     #[arg(long)]
     demo: bool,
 }

@@ -7,13 +7,13 @@ use crate::{Result, process};
 
 #[derive(Args)]
 pub(crate) struct Sim {
-    /// How many histories to play
+    /// How many histories to run
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     seeds: u64,
-    /// Only one kind of lock: lockheed's in its ways to be held, or cmlock's (pod)
+    /// Only this kind of lock: one of lockheed's, or cmlock's (pod)
     #[arg(long, value_name = "LOCK", value_parser = ["mutex", "shared", "slots", "fair", "queue", "pod"])]
     lock: Option<String>,
-    /// Play just this one, and show all that happens
+    /// Run only the history of this seed, and show everything that happens
     #[arg(long, value_name = "S", conflicts_with = "seeds")]
     seed: Option<u64>,
 }

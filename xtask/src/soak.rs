@@ -14,10 +14,10 @@ use crate::{Result, kube, process, tools::TOOLS};
 
 #[derive(Args)]
 pub(crate) struct Soak {
-    /// How long things go wrong
+    /// How long faults are caused
     #[arg(long, value_name = "M", default_value_t = 10.0)]
     minutes: f64,
-    /// What the faults are drawn from; when they come, and to whom, differs still
+    /// The seed of the faults. When they happen, and to which process, still varies
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 }

@@ -7,9 +7,9 @@ use nix::unistd::geteuid;
 
 use crate::{Result, kube, pages, process, soak::Soak};
 
-/// Things besides a cluster that some tests need, and that must be installed or granted from
-/// outside. These tests are in a module of that name and marked as ignored, so `cargo test` alone
-/// reports them as ignored.
+/// Requirements of some tests, besides a cluster, that must be installed or granted. Such tests are
+/// in a module named after the requirement and marked as ignored, so `cargo test` alone reports
+/// them as ignored.
 const NEEDS: [Need; 6] = [
     Need {
         module: "needs_root",

@@ -27,7 +27,7 @@ impl RequestError for Failed {
     }
 }
 
-/// This long after the boot, with these bounds on the server's clock.
+/// The time this long after the boot, with these bounds on the server's clock.
 fn at(boot: u64, earliest: u64, latest: u64) -> Moment {
     let [boot, earliest, latest] = [boot, earliest, latest].map(Duration::from_secs);
     Moment {
@@ -152,7 +152,7 @@ fn a_holder_knows_its_lock_from_anothers() {
     assert!(matches!(other.release(&object, now), Ok(None)));
 }
 
-/// Others must be able to tell whether it has expired.
+/// Other contenders must be able to tell whether the lock has expired.
 #[test]
 fn a_lock_with_an_expiry_needs_the_servers_clock() {
     let unseen = Moment::new(at(30, 0, 0).boot);
@@ -183,7 +183,7 @@ fn what_is_told_of_a_former_owner_counts_for_no_other() {
     assert!(matches!(lock.judge(Some(&object), now), Verdict::Held(..)));
     lock.learn(&of_owner, Fact::Owner(OwnerState::Alive(Vec::new())));
     assert!(lock.is_watched(&of_owner) && !lock.is_watched(&Subject::Us));
-    // The same object again gives no news about its Pod.
+    // The same object again says nothing new about its Pod.
     lock.observe(Some(&object), now);
     assert!(lock.is_watched(&of_owner));
     lock.learn(&of_owner, Fact::Owner(OwnerState::Gone));
@@ -196,7 +196,7 @@ fn what_is_told_of_a_former_owner_counts_for_no_other() {
     assert!(matches!(why, Notice::NotWatchingPods(why) if why == "it failed"));
 }
 
-/// A holder relies on what it wrote; a change by somebody else is news.
+/// A holder relies on what it wrote, until somebody else changes the expiry.
 #[test]
 fn a_deadline_changes_with_the_expiry_that_is_there() {
     let now = at(30, 1030, 1031);
@@ -229,8 +229,8 @@ fn a_holder_that_is_another_or_until_another_time_is_told_again() {
     assert!(lock.is_same(&held, &held) && !lock.is_same(&held, &later));
 }
 
-/// It waits for a predecessor in its own container, and the restart count shows the predecessor's
-/// end.
+/// The waiter waits for a predecessor in its own container, and the restart count shows that the
+/// predecessor has ended.
 #[test]
 fn who_waits_notes_the_run_that_it_is_by_then() {
     let now = at(30, 1030, 1031);

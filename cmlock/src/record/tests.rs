@@ -119,7 +119,7 @@ fn malformed_objects_say_what_is_wrong() {
     assert!(long.contains(&format!("{:?}", "soon".repeat(20))), "{long}");
 }
 
-/// The metadata that a client lists, without the data.
+/// The metadata that a client sees in a list, without the data.
 fn meta(object: &Value) -> ObjectMeta {
     serde_json::from_value(object["metadata"].clone()).unwrap()
 }
@@ -149,7 +149,7 @@ fn what_may_be_a_lock_is_told_from_other_objects() {
     let mut other = with("Job", true);
     other["metadata"]["managedFields"] = written(json!({"f:data": {"f:expiresAt": {}}}));
     assert!(may_be_lock(&meta(&other)) && !looks_like(&meta(&other)));
-    // If the writers are unknown, the object is read.
+    // If the object does not say who wrote it, it is read.
     other["metadata"]["managedFields"] = Value::Null;
     assert!(may_be_lock(&meta(&other)));
 

@@ -1,4 +1,4 @@
-//! `break`: the hold of one holder of another Pod, and of no other.
+//! `break` ends the hold of one holder, even in another Pod, and of no other.
 
 use std::{path::Path, process::Command};
 
@@ -30,7 +30,7 @@ fn only_the_hold_of_that_holder_is_ended() {
     );
     assert_eq!(error, expected);
     assert_eq!(place.uid("configmaps", "x"), uid);
-    // Whoever breaks a lock needs no Pod.
+    // `break` needs no Pod.
     let mut admin = cmlock(&place.user);
     let (status, said, error) =
         outcome(admin.args(["break", "x", "--holder", &id, "--pod", "none"]));
@@ -49,7 +49,7 @@ fn only_the_hold_of_that_holder_is_ended() {
 fn what_status_shows_can_be_pasted() {
     let place = Place::with_pods(&["a"]);
     let id = acquire(&place, "a");
-    // Go programs write no ID: there, the object's UID says which hold is meant.
+    // Go programs write no ID, so the object's UID says which hold is meant.
     place.put("go", "a", None);
     let uid = place.uid("configmaps", "go");
     let namespace = place.namespace.name();
@@ -97,7 +97,7 @@ fn the_right_that_is_needed_is_checked_before_and_named() {
         "cmlock: lock x: not allowed to delete configmaps in namespace \"{namespace}\": a Role there must have the rule {rule}; `cmlock check x` prints one\n"
     );
     assert_eq!(error, expected);
-    // Without the right to read Pods, what the object says is told.
+    // Without the right to read Pods, the error says only what the object says.
     let (status, _, error) = on("other");
     assert_eq!(status, 1);
     assert!(

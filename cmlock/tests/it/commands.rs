@@ -1,4 +1,4 @@
-//! The commands: status, standard output and standard error.
+//! The commands: exit status, standard output and standard error.
 
 use serde_json::{Value, json};
 use testkit::{eventually, process::Kept};
@@ -85,7 +85,7 @@ fn a_lock_is_held_across_commands_shown_and_released() {
     assert_eq!(place.run("a", &["release", "x"]), silent(0));
 }
 
-/// A namespace may have large ConfigMaps that are no locks.
+/// A namespace may contain large ConfigMaps that are not locks.
 // Holds cmlock-8.
 #[test]
 #[ignore = "no cluster"]
@@ -167,7 +167,7 @@ fn all_namespaces_are_listed_with_their_names() {
     }
 }
 
-/// What others write into ConfigMaps does not reach a terminal as it is.
+/// Text that others write into ConfigMaps is escaped before it reaches a terminal.
 #[test]
 #[ignore = "no cluster"]
 fn control_characters_are_escaped_in_every_format() {

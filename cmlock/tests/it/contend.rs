@@ -1,4 +1,4 @@
-//! Many who want the same lock.
+//! Many contenders for the same lock.
 
 use std::sync::{
     Arc,
@@ -9,7 +9,7 @@ use cmlock::{Client, Lock};
 
 use crate::support::{AGENT, Place, client, soon};
 
-/// What is counted in the sections.
+/// What the critical sections count.
 #[derive(Default)]
 struct Sections {
     inside: AtomicU32,
@@ -68,7 +68,8 @@ async fn twenty_pods_exclude_each_other_and_are_all_served() {
     let lost = count("create") - 1_000;
     assert_eq!(count("delete"), 1_000);
     assert!(lost <= 4_000, "{lost} creations came too late");
-    // Nobody polls: the object is read by those who were too late, and once before a watch begins.
+    // Nobody polls: contenders that were too late read the object, and each reads it once before a
+    // watch begins.
     let (reads, watches) = (count("get"), count("watch"));
     assert!(
         reads <= lost + 40 && watches < 4_000,
@@ -82,7 +83,7 @@ async fn twenty_pods_exclude_each_other_and_are_all_served() {
 async fn two_in_one_pod_exclude_each_other() {
     let place = Place::with_pods(&["a"]);
     let one = place.client("a").await;
-    // One that shares everything but the holder's ID, and one that shares the Pod alone.
+    // The second client shares everything but the holder's ID; the third shares only the Pod.
     let clients = vec![one.clone(), one, place.client("a").await];
     soon(all(clients, 25)).await;
 }

@@ -1,4 +1,4 @@
-//! What it costs: requests, counted by the API server, and the time of a hand-off.
+//! What a lock costs: requests, as the API server counts them, and the time of a hand-off.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use testkit::{eventually, process::Kept};
 
 use crate::support::{Place, client, cmlock, waiting};
 
-/// Between two things that are measured.
+/// The pause between two measurements.
 const PAUSE: Duration = Duration::from_millis(30);
 
 /// The verbs of one contender's requests, sorted.
@@ -36,7 +36,7 @@ async fn a_free_lock_takes_one_request_and_its_release_one() {
         .hold(Duration::from_secs(60));
     for round in 1..=3 {
         let held = lock.acquire().await.unwrap();
-        // A watch is written down when it has begun, which is before it is cut off.
+        // The server logs a watch when it begins, which is before the watch is cut off.
         verbs(&place, "holder/1", 1 + round * 3 - 1);
         held.release().await.unwrap();
     }
@@ -79,7 +79,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// The time of one write to an object that is there.
+/// The time of one write to an existing object.
 async fn write(api: &Api<ConfigMap>, number: usize) -> Duration {
     let mut object = api.get("measure").await.unwrap();
     object.data = Some([("number".to_owned(), number.to_string())].into());
@@ -91,7 +91,8 @@ async fn write(api: &Api<ConfigMap>, number: usize) -> Duration {
     begun.elapsed()
 }
 
-/// The medians of 60 hand-offs, and of a write before each, when the machine is as busy.
+/// The medians of 60 hand-offs, and of one write before each hand-off, when the machine is just as
+/// busy.
 async fn hand_off(a: &Client, b: &Client, api: &Api<ConfigMap>) -> (Duration, Duration) {
     let (mut times, mut writes) = (Vec::new(), Vec::new());
     let mut held = Lock::new(a, "x").acquire().await.unwrap();
@@ -122,7 +123,8 @@ async fn a_hand_off_takes_no_longer_than_four_writes() {
     let (a, b) = (place.client("a").await, place.client("b").await);
     let api: Api<ConfigMap> = place.client("a").await.cluster().api();
     let mut ratios = Vec::new();
-    // Another test may keep this machine busy at one time; a lock that polls would be slow at every time.
+    // Another test may keep the machine busy at some time, but a lock that polls would always be
+    // slow.
     for _ in 0..5 {
         let (hand_off, write) = hand_off(&a, &b, &api).await;
         let ratio = hand_off.as_secs_f64() / write.as_secs_f64();

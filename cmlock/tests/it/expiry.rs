@@ -1,4 +1,4 @@
-//! Locks with an expiry, and without.
+//! Locks with and without an expiry.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ async fn two_waiters_cannot_both_free_an_expired_lock_and_hold_it() {
     let place = Place::with_pods(&["gone-by", "slow", "fast"]);
     place.put("x", "gone-by", Some(1));
     let proxy = place.proxy();
-    // The slow one has read the expired lock; what it deletes it by comes when the fast one has the lock.
+    // The slow waiter has read the expired lock. Its deletion arrives only when the fast one holds
+    // the lock.
     let late = Duration::from_secs(3);
     proxy.next(1, |method, _| method == "DELETE", Fault::Delay(late));
     let slow = place.behind(&proxy, "slow").await;
@@ -77,7 +78,7 @@ async fn a_waiter_with_a_timeout_never_removes_a_lock_without_expiry() {
 #[ignore = "no cluster"]
 async fn expiry_is_judged_by_the_servers_clock() {
     let place = Place::with_pods(&["a", "b"]);
-    // The server's clock is an hour off the clock of whoever contends.
+    // The server's clock is an hour off the contender's clock.
     for hour in [3600, -3600] {
         let proxy = place.proxy();
         proxy.shift_date(hour);
@@ -132,13 +133,13 @@ async fn only_the_expiry_frees_the_lock_of_a_silent_owner() {
     next.release().await.unwrap();
 }
 
-/// The binary, and the wall clocks of two machines.
+/// The binary, on machines with two different wall clocks.
 // Holds cmlock-4.
 #[test]
 #[ignore = "no cluster"]
 fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late() {
     let (place, clocks) = (Place::with_pods(&["a", "b"]), WallClocks::set_up());
-    // It serves plain HTTP, so that the validity of certificates does not matter.
+    // The proxy serves plain HTTP, so that the validity of certificates does not matter.
     let proxy = place.proxy();
     let kubeconfig = proxy.kubeconfig(place.namespace.directory(), place.namespace.name());
     let command = |pod: &str, arguments: &[&str]| {
@@ -166,7 +167,7 @@ fn a_wall_clock_that_is_wrong_by_an_hour_takes_no_lock_early_and_keeps_none_late
         let run = ["run", "x", "--timeout", "4s", "--", "sh", "-c", &script];
         let holder = Kept::spawn(&mut command("a", &run));
         let pid = number_in(&file);
-        // It is extended, and nobody takes it, however the clocks are set.
+        // The lock is extended, and nobody takes it, whatever the clocks show.
         for step in [-3600, 7200, of_holder] {
             clocks.set("a", step);
             let before = expiry();

@@ -1,4 +1,4 @@
-//! Requests that are held up, lost or refused, and what a wait does about them.
+//! Requests that are delayed, lost or refused, and what a waiting contender does about them.
 
 use std::{
     thread,
@@ -25,7 +25,7 @@ fn behind(place: &Place, proxy: &Proxy) -> std::process::Command {
     command
 }
 
-/// Without an expiry it would stay as long as the Pod.
+/// A lock without an expiry would stay as long as its Pod.
 // Holds cmlock-1.
 #[test]
 #[ignore = "no cluster"]
@@ -40,14 +40,15 @@ fn a_creation_that_lands_after_its_client_gave_up_makes_no_lock() {
     run.signal(Signal::SIGTERM);
     assert_eq!(run.status(), 143);
     assert!(sent.elapsed() < LATE, "it has waited for the answer");
-    // The one that was late fails by then, or has made a lock of nobody.
+    // By then the late creation has failed, or has created an object that nobody holds.
     thread::sleep((LATE + Duration::from_secs(1)).saturating_sub(sent.elapsed()));
     let next = place.run("b", &["run", "x", "--no-wait", "--", "true"]);
     assert_eq!(next.0, 0, "{next:?}");
     assert!(!place.exists("x"));
 }
 
-/// As with an admission webhook that is down: what is refused has had no effect, and is not tried again without end.
+/// For example, an admission webhook is down. A refused write has had no effect, and is not retried
+/// endlessly.
 // Holds cmlock-9.
 #[test]
 #[ignore = "no cluster"]
@@ -74,7 +75,7 @@ fn writes_that_fail_while_reads_work_end_no_later_than_the_wait() {
         assert!(took >= Duration::from_secs(least), "{options:?}: {took:?}");
         let tried = creations(&proxy);
         assert!((1..=12).contains(&tried), "{options:?}: {tried} creations");
-        // It says so once, and at the end.
+        // The failure is reported once, and again at the end.
         assert!(stderr.lines().count() <= 3, "{stderr}");
     }
 }

@@ -1,4 +1,4 @@
-//! A lock that is lost while it is held.
+//! A lock that is lost while somebody holds it.
 
 use std::{process::Command, time::Duration};
 
@@ -13,7 +13,7 @@ use testkit::{
 
 use crate::support::{Place, cmlock, soon, unix_time};
 
-/// `cmlock run x` with a shell script, which runs already.
+/// `cmlock run x` with a shell script that is already running.
 struct Running {
     cmlock: Kept,
     /// The shell's PID.
@@ -93,7 +93,7 @@ async fn a_lock_that_is_not_extended_is_lost_at_its_expiry() {
     let deadline = held.deadline().unwrap();
     assert_eq!(soon(held.lost()).await, LeaseLost::Expired);
     assert!(BootInstant::now() >= deadline);
-    // Nobody has taken it: it is ours to delete.
+    // Nobody has taken the lock, so we may still delete its object.
     held.release().await.unwrap();
     assert!(!place.exists("x"));
 }
@@ -174,7 +174,7 @@ fn a_killed_client_takes_its_command_along() {
     let run = Running::start(&mut place.cmlock("a", &[]), &[], "sleep 1000");
     run.cmlock.signal(Signal::SIGKILL);
     eventually("the command has ended", || run.has_ended());
-    // Nothing has told anybody: the Pod's end will, or `release`.
+    // The killed client could not release the lock. The Pod's end frees it, or `release` does.
     assert!(place.exists("x"));
     assert_eq!(place.run("a", &["release", "x"]).0, 0);
 }

@@ -1,4 +1,4 @@
-//! The library and the binary `cmlock`, on a real API server: `cargo xtask test` starts one.
+//! The library and the binary `cmlock`, on a real API server, which `cargo xtask test` starts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

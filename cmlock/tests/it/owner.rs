@@ -1,4 +1,4 @@
-//! What becomes of the owner Pod.
+//! What happens to a lock when something happens to the Pod that owns it.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::support::{AGENT, Events, Place, soon, unix_time, waiting};
 
-/// Holds the lock as Pod `a`, waits for it as Pod `b`, and expects `b` to get it for this reason.
+/// Holds the lock as Pod `a` and waits for it as Pod `b`. `what` must free it for `b`, and `b` must
+/// report `why`.
 async fn frees(what: impl FnOnce(&Place), why: &str) {
     let place = Place::with_pods(&["a", "b"]);
     let held = Lock::new(&place.client("a").await, "x")
@@ -20,7 +21,7 @@ async fn frees(what: impl FnOnce(&Place), why: &str) {
     what(&place);
     let next = waiter.await.unwrap();
     assert!(events.has(why), "{why}");
-    // The holder, if there is still one, is told.
+    // The holder, if it still exists, is told.
     soon(held.lost()).await;
     next.release().await.unwrap();
     let polled = place
@@ -72,7 +73,7 @@ async fn an_owner_that_was_replaced_by_one_of_the_same_name_frees_it() {
         .await
         .unwrap();
     held.release().await.unwrap();
-    // And its successor of the same name has it no less quickly.
+    // The successor, with the same name, acquires the lock just as quickly.
     place.put("x", "a", None);
     place.delete_pod("a");
     place.pod("a");
@@ -84,7 +85,8 @@ async fn an_owner_that_was_replaced_by_one_of_the_same_name_frees_it() {
         .unwrap();
 }
 
-/// A lock of Pod `a`, by a process of its container `main`, and when it noted that by the node's clock.
+/// A lock that Pod `a` holds, acquired in its container `main`, and when it noted the restart
+/// count, by the node's clock.
 async fn hold_in_container(place: &Place) -> (Held, u64) {
     let lock = Lock::new(&place.client("a").await.with_container("main"), "x");
     let held = lock.acquire().await.unwrap();
@@ -100,7 +102,7 @@ async fn a_restarted_container_does_not_wait_for_its_predecessor() {
     place.set_restarts("a", 3, unix_time() - 9);
     let (before, since) = hold_in_container(&place).await;
     before.detach();
-    // A successor of the same count is another process of the same run.
+    // A successor with the same restart count is another process of the same run.
     let (waiter, events) = waiting(Lock::new(
         &place.client("a").await.with_container("main"),
         "x",
@@ -109,7 +111,7 @@ async fn a_restarted_container_does_not_wait_for_its_predecessor() {
     place.set_restarts("a", 4, since + 1);
     let next = waiter.await.unwrap();
     assert!(events.has("container \"main\" of Pod \"a\" has been restarted since"));
-    // What it notes is its own count, and not that of the Pod as it was when the wait began.
+    // It notes its own restart count, not the Pod's count from when the wait began.
     assert_eq!(
         place.object("x")["metadata"]["annotations"]["cmlock/restarts"],
         "4"
@@ -117,7 +119,8 @@ async fn a_restarted_container_does_not_wait_for_its_predecessor() {
     next.release().await.unwrap();
 }
 
-/// The kubelet tells of a restart after the restarted process has read its Pod and acquired the lock.
+/// The kubelet reports a restart only after the restarted process has read its Pod and acquired the
+/// lock.
 // Holds cmlock-2.
 #[tokio::test]
 #[ignore = "no cluster"]
@@ -132,7 +135,7 @@ async fn a_restart_that_is_told_late_does_not_cost_the_lock() {
         assert_eq!(error.errno(), Errno::EBUSY, "{error}");
     }
     assert!(!held.is_lost());
-    // The next one is a restart of the holder.
+    // The next restart is one of the holder itself.
     place.set_restarts("a", 5, since + 1);
     let next = soon(another.acquire()).await.unwrap();
     soon(held.lost()).await;
@@ -158,7 +161,7 @@ async fn without_a_container_the_wait_says_how_to_end_it() {
         .unwrap_err();
     assert_eq!(wrong.errno(), Errno::EINVAL);
     assert!(wrong.to_string().contains("CONTAINER_NAME"), "{wrong}");
-    // A variable that is there for something else is not.
+    // A variable that may be there for another purpose causes no error.
     let events = Events::default();
     let lock = Lock::new(&client.with_container_if_any("other"), "y").on_event(events.handler());
     lock.acquire().await.unwrap().release().await.unwrap();

@@ -1,4 +1,4 @@
-//! The recipe of docs/recipes.md that uses cmlock: the migration Job, as it is.
+//! The recipe of docs/recipes.md that uses cmlock: the migration Job, unchanged.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ const RECIPE: &str = concat!(
     "/../docs/recipes/migration-job.yaml"
 );
 
-/// It says if it overlaps, and goes on when there is a file `go`.
+/// Reports an overlap, and continues when the file `go` exists.
 const MIGRATE: &str = "#!/bin/sh
 mkdir section || echo overlap >>log
 echo begun >>log

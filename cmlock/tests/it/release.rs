@@ -1,4 +1,4 @@
-//! Whose lock it is to release, and objects that are no locks.
+//! Who may release a lock, and objects that are not locks.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn a_lock_that_another_holder_of_the_same_pod_has_is_not_released_by_id() 
     assert_eq!(error.errno(), Errno::EBUSY);
     assert!(error.to_string().contains(second.id()), "{error}");
     assert!(!second.is_lost());
-    // Without an ID it is the Pod that counts: what a Go program of it holds has none.
+    // Without an ID, the Pod decides: a lock that a Go program in this Pod holds has no ID.
     cmlock::release(&client, "x", None).await.unwrap();
     soon(second.lost()).await;
 }
@@ -60,7 +60,8 @@ async fn after_a_loss_the_next_holder_is_left_alone() {
     let next = soon(Lock::new(&place.client("b").await, "x").acquire())
         .await
         .unwrap();
-    // Its object was deleted, which it may have seen, and then another one came.
+    // The first holder's object was deleted, which it may have noticed. Then another object
+    // appeared.
     if let Err(error) = first.release().await {
         assert_eq!(error.errno(), Errno::EBUSY);
         assert!(error.to_string().contains("held by Pod \"b\""), "{error}");
@@ -102,7 +103,7 @@ async fn what_is_dropped_is_released() {
     soon(gone).await;
 }
 
-/// A name, what is done to an object as it should be, and what is said of it.
+/// A name, a change that spoils a good object, and the error for it.
 type Case<'a> = (&'a str, &'a dyn Fn(&mut Value), &'a str);
 
 // Holds cmlock-8.

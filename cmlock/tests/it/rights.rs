@@ -1,4 +1,4 @@
-//! What is missing is named, with what to set.
+//! Errors name the missing right or setting, and what to do.
 
 use cmlock::Lock;
 use coord_core::Errno;
@@ -8,7 +8,8 @@ use crate::support::{AGENT, Events, Place, client, cmlock, soon, waiting};
 
 const CONFIGMAPS: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
 
-/// Standard error of a command of somebody without one right, which fails with this status.
+/// Runs a command as a user who lacks one right. It must fail with this status. Returns its
+/// standard error.
 fn refused(place: &Place, resource: &str, verb: &str, arguments: &[&str], status: i32) {
     let without = |of: &str, all: &[&'static str]| -> Vec<&'static str> {
         all.iter()
@@ -49,7 +50,7 @@ fn each_missing_right_is_named() {
     refused(&place, "configmaps", "watch", &["acquire", "held"], 13);
     refused(&place, "configmaps", "delete", &["acquire", "over"], 13);
     refused(&place, "configmaps", "list", &["list"], 13);
-    // Without update, the command ends before the expiry.
+    // Without the right to update, the command is ended before the lock expires.
     refused(
         &place,
         "configmaps",
@@ -70,7 +71,7 @@ fn check_prints_one_role_to_apply() {
     let silent = (0, String::new(), String::new());
     assert_eq!(place.run("a", &["check"]), silent);
     let namespace = &place.namespace;
-    // Without the right to watch Pods, all works, and a little later.
+    // Without the right to watch Pods, everything works, only a little later.
     let enough = namespace.user("enough", &[("configmaps", &CONFIGMAPS), ("pods", &["get"])]);
     assert_eq!(outcome(cmlock(&enough).arg("check")), silent);
 
@@ -102,7 +103,7 @@ fn check_prints_one_role_to_apply() {
         std::fs::write(file.path(), &role).unwrap();
         namespace.kubectl(&["apply", "-f", file.path().to_str().unwrap()], None);
     }
-    // The one for a lock is enough for that lock.
+    // The Role for one lock is enough for that lock.
     let user = namespace.user_with_role("granted", "cmlock-x");
     assert_eq!(outcome(cmlock(&user).args(["check", "x"])), silent);
     let run = ["run", "x", "--timeout", "1h", "--", "true"];
@@ -139,7 +140,8 @@ fn a_pod_that_is_not_there_is_named_with_what_to_set() {
         error.contains("there is no Pod \"wrong\"") && error.contains("set POD_NAME"),
         "{error}"
     );
-    // Without it, the host's name is taken, which is no Pod's here.
+    // Without the variable, the host's name counts as the Pod's name, but there is no such Pod
+    // here.
     let (status, _, error) = outcome(cmlock(&place.user).args(["acquire", "x"]));
     assert!(
         [2, 22].contains(&status) && error.contains("set POD_NAME"),
@@ -158,7 +160,7 @@ fn a_pod_that_is_not_there_is_named_with_what_to_set() {
     );
     assert_eq!(status, 13, "{error}");
     assert!(error.contains("elsewhere"), "{error}");
-    // What is given on the command line goes before the environment.
+    // The command line takes precedence over the environment.
     assert_eq!(place.run("wrong", &["--pod", "a", "acquire", "x"]).0, 0);
 }
 

@@ -1,4 +1,5 @@
-//! A server that takes connections and never answers: it is not somebody else who has the lock.
+//! A server that accepts connections and never answers is not the same as a lock that somebody
+//! holds.
 
 use std::{net::TcpListener, process::Stdio};
 
@@ -6,7 +7,7 @@ use testkit::process::{Kept, outcome};
 
 use crate::support::cmlock;
 
-/// A listener that nobody accepts from, and a kubeconfig that leads there.
+/// A listener from which nobody accepts, and a kubeconfig for it.
 struct Silent {
     kubeconfig: tempfile::NamedTempFile,
     _listener: TcpListener,
@@ -40,7 +41,8 @@ impl Silent {
 #[test]
 fn a_server_that_never_answers_is_not_a_wait_that_ran_out() {
     let server = Silent::new();
-    // Each gives up after 30 s; a script that skips its job on 124 or 110 must not skip it then.
+    // Each command gives up after 30 s. A script that skips its job on status 124 or 110 must not
+    // skip it then.
     let cases = [
         (&["run", "x", "--wait", "10m", "--", "true"][..], 125),
         (&["run", "x", "--no-wait", "--", "true"], 125),

@@ -13,19 +13,19 @@ use coord_kube::{ClientArgs, Cluster};
 use serde_json::{Value, json};
 use testkit::{eventually, process::outcome};
 
-/// Longer than anything here takes on a loaded machine: what is not over by then hangs.
+/// Longer than anything takes here on a loaded machine: a test that takes longer hangs.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(120);
 
 pub(crate) const AGENT: &str = "cmlock-tests/0";
 
-/// A namespace, and a user in it with just the Role that is shipped.
+/// A namespace, and a user in it with only the shipped Role.
 pub(crate) struct Place {
     pub(crate) namespace: Namespace,
     pub(crate) user: PathBuf,
 }
 
 impl Place {
-    /// With Pods of these names, each with a container `main`.
+    /// A namespace with Pods of these names, each with a container `main`.
     pub(crate) fn with_pods(pods: &[&str]) -> Self {
         let namespace = Namespace::new();
         let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes/rbac.yaml");
@@ -38,7 +38,7 @@ impl Place {
         place
     }
 
-    /// Makes a Pod: its UID.
+    /// Creates a Pod, and returns its UID.
     pub(crate) fn pod(&self, name: &str) -> String {
         let spec = json!({"automountServiceAccountToken": false, "containers": [{"name": "main", "image": "none"}]});
         self.namespace.apply(
@@ -54,7 +54,7 @@ impl Place {
             .to_owned()
     }
 
-    /// As when the node says that it is gone.
+    /// Deletes a Pod at once, as if its node had reported its end.
     pub(crate) fn delete_pod(&self, name: &str) {
         self.namespace.kubectl(
             &["delete", "pod", name, "--grace-period=0", "--force"],
@@ -62,7 +62,7 @@ impl Place {
         );
     }
 
-    /// Plays the kubelet's part.
+    /// Sets a Pod's status, as the kubelet does.
     pub(crate) fn set_status(&self, pod: &str, status: &Value) {
         let patch = json!({ "status": status }).to_string();
         self.namespace.kubectl(
@@ -79,7 +79,8 @@ impl Place {
         );
     }
 
-    /// Its container has been restarted so often, the last time at this Unix second.
+    /// Reports that the Pod's container was restarted this many times, the last time at this Unix
+    /// second.
     pub(crate) fn set_restarts(&self, pod: &str, count: i32, began: u64) {
         let began = UNIX_EPOCH + Duration::from_secs(began);
         let began = humantime::format_rfc3339_seconds(began).to_string();
@@ -105,7 +106,7 @@ impl Place {
         Proxy::start(&self.user)
     }
 
-    /// Makes the ConfigMap of a lock as a Go program would; no expiry where none is given.
+    /// Creates the ConfigMap of a lock as a Go program would, without an expiry if none is given.
     pub(crate) fn put(&self, name: &str, pod: &str, expires: Option<u64>) {
         self.namespace
             .apply(&of_go(name, pod, &self.uid("pods", pod), expires));
@@ -125,7 +126,7 @@ impl Place {
             .is_empty()
     }
 
-    /// The requests of one program, once there are so many of them.
+    /// The requests of one program, once there are at least this many.
     pub(crate) fn requests(&self, agent: &str, at_least: usize) -> Vec<Request> {
         let ours = || -> Vec<Request> {
             let all = self.namespace.requests().into_iter();
@@ -137,14 +138,14 @@ impl Place {
         ours()
     }
 
-    /// The binary, as this Pod.
+    /// The binary, run as this Pod.
     pub(crate) fn cmlock(&self, pod: &str, arguments: &[&str]) -> Command {
         let mut command = cmlock(&self.user);
         command.env("POD_NAME", pod).args(arguments);
         command
     }
 
-    /// Status, standard output and standard error of the binary.
+    /// Runs the binary, and returns status, standard output and standard error.
     pub(crate) fn run(&self, pod: &str, arguments: &[&str]) -> (i32, String, String) {
         let done = outcome(&mut self.cmlock(pod, arguments));
         manual::schema::assert_printed(env!("CARGO_MANIFEST_DIR"), arguments, &done.1);
@@ -203,7 +204,7 @@ impl Events {
             .any(|event| event.contains(text))
     }
 
-    /// Waits until something has happened.
+    /// Waits until this has happened.
     pub(crate) async fn wait_for(&self, text: &str) {
         let started = std::time::Instant::now();
         while !self.has(text) {
@@ -217,7 +218,7 @@ impl Events {
     }
 }
 
-/// Somebody who waits in the background, and does so already.
+/// A contender that is already waiting in the background.
 pub(crate) async fn waiting(lock: Lock) -> (tokio::task::JoinHandle<Held>, Events) {
     let events = Events::default();
     let lock = lock.on_event(events.handler());
@@ -232,7 +233,7 @@ pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {
         .expect("it hangs")
 }
 
-/// By this machine's clock, which is the API server's.
+/// The time on this machine's clock, which is also the API server's.
 pub(crate) fn unix_time() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! What is said of a wait where there is no terminal.
+//! Reports on a wait, without a terminal.
 
 use std::{
     fs::{self, File},
@@ -32,7 +32,7 @@ fn a_wait_without_a_terminal_is_told_when_it_begins_changes_and_ends() {
     let waiter = start(&log, "b", &["run", "x", "--", "true"]);
     let silent = start(&quiet, "c", &["-q", "run", "x", "--", "true"]);
     eventually("the beginning is told", || lines(&log).len() == 1);
-    // The same holder is no news.
+    // The same holder is not reported again.
     for more in 1..4 {
         place.put("x", "a", Some(expires + more));
     }

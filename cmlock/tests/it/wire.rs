@@ -1,4 +1,4 @@
-//! What is shared with Go programs, and answers that are lost.
+//! What cmlock shares with Go programs, and answers that are lost.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn what_a_go_program_writes_is_understood() {
         ("a", None)
     );
     let (waiter, _) = waiting(Lock::new(&client, "x")).await;
-    // It releases by name.
+    // The other program releases the lock by its name.
     place.namespace.kubectl(&["delete", "configmap", "x"], None);
     waiter.await.unwrap().release().await.unwrap();
     place.put("x", "a", Some(1));
@@ -65,7 +65,7 @@ async fn what_a_go_program_writes_is_understood() {
         .unwrap();
 }
 
-/// The object is the one that was created, and nobody else can have the lock.
+/// The lock's object is the one that this ID created, and nobody else can acquire the lock.
 async fn assert_held_once(place: &Place, proxy: &Proxy, id: &str, creations: usize) {
     assert_eq!(
         place.object("x")["metadata"]["annotations"]["cmlock/holder"],
@@ -105,7 +105,7 @@ async fn a_creation_whose_answer_is_lost_is_found_out() {
     .unwrap();
     assert!(held.deadline().is_some());
     assert_held_once(&place, &proxy, held.id(), 1).await;
-    // And a deletion.
+    // Then the answer to a deletion is lost.
     proxy.next(1, |method, _| method == "DELETE", Fault::CutAnswer);
     held.release().await.unwrap();
     assert!(!place.exists("x"));
@@ -128,7 +128,7 @@ async fn a_server_that_cannot_now_is_asked_again() {
     assert!(!place.exists("x"));
 }
 
-/// As load balancers do it whose servers are away: their JSON is no Status.
+/// A load balancer without a working server answers like this: with JSON that is not a Status.
 #[test]
 #[ignore = "no cluster"]
 fn run_gives_its_lock_back_through_a_load_balancer_that_cannot_now() {
@@ -196,7 +196,7 @@ async fn a_wait_that_is_given_up_leaves_no_lock_behind() {
     let place = Place::with_pods(&["a", "b"]);
     let proxy = place.proxy();
     let client = place.behind(&proxy, "a").await;
-    // Its creation is under way when it is cancelled.
+    // The wait is cancelled while its creation is in flight.
     proxy.next(
         1,
         |method, _| method == "POST",
@@ -214,7 +214,7 @@ async fn a_wait_that_is_given_up_leaves_no_lock_behind() {
     cancel.send(()).unwrap();
     let error = soon(acquiring).await.unwrap().unwrap_err();
     assert_eq!(error.errno(), Errno::ECANCELED, "{error}");
-    // What keeps the name from the creation is over.
+    // The object that keeps the late creation out has expired, so nobody holds the lock.
     let left = cmlock::status(&place.client("b").await, "x").await.unwrap();
     assert!(left.is_some_and(|left| left.held_by().is_none()));
     let next = Lock::new(&place.client("b").await, "x").wait(Duration::ZERO);

@@ -1,13 +1,13 @@
-//! Who holds a lock, or that nobody does and why: what each command answers.
+//! What each command answers about holders, expired locks and missing locks.
 
 use serde_json::json;
 
 use crate::support::Place;
 
-/// How a lock may be found by Pod `a`.
+/// The situations in which Pod `a` may find a lock.
 const SITUATIONS: [&str; 6] = ["none", "over", "gone", "other", "ours", "spoilt"];
 
-/// Status, and words of standard output and standard error; none where nothing may be said.
+/// The status, and words in standard output and standard error; none if nothing may be printed.
 type Answer = (i32, &'static [&'static str]);
 
 const SILENT: Answer = (0, &[]);
@@ -37,7 +37,7 @@ fn put(place: &Place, situation: &str) {
     }
 }
 
-/// One command of Pod `a`, and its answer in each situation.
+/// Runs a command as Pod `a`, and checks its answer in each situation.
 fn answers(arguments: &[&str], expected: [Answer; 6]) {
     let place = Place::with_pods(&["a", "b"]);
     for (situation, (status, words)) in SITUATIONS.into_iter().zip(expected) {
@@ -118,12 +118,12 @@ fn acquire_and_run_name_the_holder() {
     );
 }
 
-/// A server that is away is that, whatever was asked.
+/// A server that is unreachable is reported as that, whatever was asked.
 #[test]
 fn an_api_server_that_is_away_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // Nobody listens there any more; the name makes it be looked up.
+    // Nobody listens there any more; the name has to be looked up.
     drop(listener);
     let server = format!("http://localhost:{port}");
     for arguments in [

@@ -303,7 +303,7 @@ fn a_full_disk_under_stdout_is_reported() {
     assert_output(&output, 28, "", line);
 }
 
-/// What this program becomes shows which streams it has.
+/// The program executes a shell, which shows what its standard streams are.
 #[test]
 fn closed_standard_streams_are_null_devices() {
     let are_null = "for n in 0 1 2; do [ /proc/$$/fd/$n -ef /dev/null ] || exit 9$n; done";
@@ -315,7 +315,7 @@ fn closed_standard_streams_are_null_devices() {
     assert_eq!(status.unwrap().code(), Some(0));
 }
 
-/// Images such as distroless/base have the C library alone.
+/// Images such as distroless/base contain no library but the C library.
 #[test]
 #[cfg(target_env = "gnu")]
 fn a_binary_needs_no_library_but_the_c_library() {

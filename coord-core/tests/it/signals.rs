@@ -105,7 +105,7 @@ fn a_signal_that_the_parent_had_blocked_still_ends_it() {
     assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
 }
 
-/// With this signal ignored, as `nohup` ignores HUP, and a shell INT for what it runs in the background.
+/// Ignores this signal, as `nohup` does with HUP, and a shell with INT for its background commands.
 fn ignoring(mut command: Command, ignored: Signal) -> Command {
     // SAFETY: signal is safe between fork and exec, and no handler is installed.
     unsafe { command.pre_exec(move || Ok(signal(ignored, SigHandler::SigIgn).map(drop)?)) };
@@ -157,7 +157,8 @@ fn a_program_that_it_becomes_finds_sigpipe_as_it_was() {
 
 #[test]
 fn as_pid_1_it_reaps_what_others_have_left() {
-    // The first process that unshare's shell starts is PID 1 of the new namespace, the second one's child becomes its orphan.
+    // The first process that unshare's shell starts is PID 1 of the new namespace. The child of the
+    // second one becomes its orphan.
     let script = r#""$0" wait & sh -c 'sleep 1000 & echo orphan'; read -r _"#;
     let mut command = Command::new("unshare");
     if !geteuid().is_root() {

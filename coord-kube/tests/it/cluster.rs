@@ -1,4 +1,4 @@
-//! The Kubernetes client before a real API server: `cargo xtask test` starts one.
+//! The Kubernetes client with a real API server, which `cargo xtask test` starts.
 
 use std::time::{Duration, SystemTime};
 
@@ -96,7 +96,7 @@ async fn errors_are_told_apart_by_their_errno() {
     assert_eq!(refused.unwrap_err().errno(), Errno::EINVAL);
 }
 
-/// All names, by pages, and how many requests that took.
+/// Lists all names, page by page, and counts the requests for that.
 async fn listed(namespace: &Namespace, proxy: &Proxy) -> (Vec<String>, usize) {
     let kubeconfig = proxy.kubeconfig(namespace.directory(), namespace.name());
     let cluster = connect(&kubeconfig).await;
@@ -133,7 +133,7 @@ async fn a_list_comes_in_pages_that_fit() {
     let small: Vec<String> = (0..101).map(|it| format!("small-{it:03}")).collect();
     assert_eq!((&names, requests), (&small, 2));
 
-    // Ten of these are more than an answer may have.
+    // Ten of these are more than an answer may contain.
     let large: Vec<String> = (0..10).map(|it| format!("large-{it:03}")).collect();
     for name in &large {
         make(name.clone(), "x".repeat(1_000_000)).await;
@@ -189,7 +189,7 @@ async fn the_clock_is_the_servers() {
     assert_eq!(cluster.clock().now(), None);
     for shift in [-3_600_i64, 3_600, 0] {
         proxy.shift_date(shift);
-        // Also an answer that is an error has a date.
+        // The answer to a request that fails has a date, too.
         get(&cluster, "x").await.unwrap_err();
         let local = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -286,7 +286,7 @@ async fn a_watch_tells_what_happens_and_notices_silence() {
     assert_eq!(error.errno(), Errno::ETIMEDOUT);
     proxy.set(Fault::None);
     proxy.cut_open_connections();
-    // Where the connection was closed in good order, the watch goes on.
+    // If the connection was closed in good order, the watch goes on.
     api.create(&PostParams::default(), &config_map("x"))
         .await
         .unwrap();

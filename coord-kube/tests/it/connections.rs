@@ -1,4 +1,4 @@
-//! How many connections there are, and what becomes of requests when one is lost.
+//! How many connections there are, and what happens to requests when one is lost.
 
 use std::{
     path::Path,
@@ -57,7 +57,7 @@ async fn watches_reads_and_writes_share_one_connection() {
     get(&cluster, "a").await.unwrap();
     assert_eq!(front.accepted(), 1);
     drop(watches);
-    // A watch that is given up is no reason to doubt the connection.
+    // A watch that the client drops is no reason to doubt the connection.
     get(&cluster, "a").await.unwrap();
     assert_eq!((front.accepted(), front.open()), (1, 1));
 }
@@ -71,7 +71,7 @@ async fn a_connection_that_was_cut_is_replaced() {
     create(&cluster, "a").await.unwrap();
     for cuts in 1..=3 {
         front.cut();
-        // A request that is sent in the very moment may be lost with it.
+        // A request that is sent at this very moment may be lost with the connection.
         if let Err(error) = get(&cluster, "a").await {
             assert_eq!(error.errno(), Errno::ECONNRESET, "{error:?}");
             assert!(error.is_transient() && !error.had_no_effect());
@@ -97,7 +97,7 @@ async fn a_dead_peer_is_noticed_by_the_next_request_and_by_a_watch() {
     assert_eq!(found.unwrap_err().errno(), Errno::ENOENT);
     assert_eq!(front.accepted(), 2);
 
-    // By itself the watch would wait for ten minutes.
+    // Without the other request, the watch would wait for ten minutes.
     let begun = Instant::now();
     let error = loop {
         match watch.next().await {
@@ -116,7 +116,7 @@ async fn a_server_that_sends_its_clients_away_loses_no_request() {
     tls_server::certificate(directory.path(), "server");
     let server = TlsServer::start(directory.path(), "server", |served, mut respond| {
         tls_server::answer(&mut respond, 404);
-        // Every third is the last of its connection.
+        // Every third request is the last one on its connection.
         served % 3 == 2
     });
     let cluster = connect(&server.kubeconfig(directory.path(), &json!({}))).await;
@@ -157,7 +157,7 @@ async fn only_what_the_server_has_not_looked_at_is_sent_again() {
     }
 }
 
-/// In a mount namespace, where `/etc/hosts` is a test's own.
+/// This test runs again in a mount namespace, with an `/etc/hosts` of its own.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn the_second_address_is_used_when_the_first_is_silent() {
@@ -172,7 +172,7 @@ async fn the_second_address_is_used_when_the_first_is_silent() {
     let namespace = Namespace::new();
     let to = api_server(namespace.directory());
     let front = Front::on("127.0.0.2:0".parse().unwrap(), to);
-    // It takes connections, and says nothing.
+    // It lets clients connect, and never answers.
     let silent = std::net::TcpListener::bind(("127.0.0.3", front.address().port()));
     let _silent = silent.unwrap();
     let kubeconfig = front.kubeconfig(&namespace.user("u", ALL));

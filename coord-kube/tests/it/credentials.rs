@@ -1,4 +1,5 @@
-//! Credentials that change while they are used. The API server is real; the proxy before it accepts one token at a time.
+//! Credentials that change while they are used. The API server is real. The proxy in front of it
+//! accepts one token at a time.
 
 use std::{
     fs,
@@ -37,7 +38,7 @@ async fn a_token_file_is_read_again_when_it_changes() {
     let at = Guarded::start();
     fs::write(at.path("token"), "one\n").unwrap();
     at.proxy.require("one");
-    // The file goes before the token, as in client-go.
+    // The file takes precedence over the token, as in client-go.
     let user = json!({"tokenFile": at.path("token"), "token": "never"});
     let cluster = connect(&at.kubeconfig(&user)).await;
     works(&cluster).await;
@@ -46,7 +47,7 @@ async fn a_token_file_is_read_again_when_it_changes() {
         at.proxy.require(token);
         works(&cluster).await;
     }
-    // While there is no file, or nothing in it, the last token goes on.
+    // While the file is missing or empty, the last token is used.
     fs::write(at.path("token"), "").unwrap();
     works(&cluster).await;
     fs::remove_file(at.path("token")).unwrap();
@@ -80,7 +81,7 @@ async fn a_plugin_runs_once_at_the_start_and_once_more_when_its_token_is_refused
         futures::future::join_all(at_once).await;
         assert_eq!(at.runs(), run);
     }
-    // What is refused again is not asked for a third time.
+    // If the new token is refused too, there is no third try.
     at.proxy.require("another");
     let (errno, text) = fails(&cluster).await;
     assert_eq!((errno, at.runs()), (Errno::EACCES, 7), "{text}");
@@ -97,14 +98,15 @@ async fn a_renewal_that_fails_or_hangs_costs_nothing_while_the_old_token_works()
         let cluster = connect(&at.kubeconfig(&at.plugin(&script, &json!({})))).await;
         let cluster = cluster.with_timeout(Duration::from_secs(4));
         works(&cluster).await;
-        // The last quarter of its life begins after 15 s.
+        // The last quarter of the token's life begins after 15 s.
         let begun = std::time::Instant::now();
         while at.runs() < 2 {
             works(&cluster).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
             assert!(begun.elapsed() < Duration::from_secs(120));
         }
-        // Both errors and requests that wait for it have their limits when the old one is over.
+        // Once the old token has expired, a failed renewal is an error, and the wait for a hanging
+        // one has a limit.
         let (errno, text) = loop {
             let error = get(&cluster, "x").await.unwrap_err();
             if error.errno() != Errno::ENOENT {
@@ -135,7 +137,8 @@ async fn a_plugin_does_not_get_standard_input_and_is_told_so() {
         connect(&at.kubeconfig(&at.plugin(script, &json!({"provideClusterInfo": true})))).await;
     works(&cluster).await;
     assert_eq!(fs::read(at.path("input")).unwrap(), b"");
-    // It is in a session of its own, that is, without our terminal: it is not stopped when it reads from there, and nor are we.
+    // The plugin has a session of its own, and so it does not have our terminal. Reading from the
+    // terminal would stop the plugin, or us.
     let session = fs::read_to_string(at.path("session")).unwrap();
     let (pid, session) = session.trim().split_once(' ').unwrap();
     assert_eq!(pid, session);
@@ -155,7 +158,8 @@ async fn what_a_plugin_leaves_behind_does_not_hold_it_up() {
     let at = Guarded::start();
     at.proxy.require("one");
     at.issue(&json!({"token": "one"}));
-    // As ssh's master does it: in the background, with standard output and standard error.
+    // ssh's master process does this: it stays in the background, with our pipes as its standard
+    // output and standard error.
     let script = "sleep 1000 & echo $! >left; cat issued";
     let cluster = connect(&at.kubeconfig(&at.plugin(script, &json!({})))).await;
     works(&cluster.with_timeout(Duration::from_secs(60))).await;
@@ -272,7 +276,7 @@ async fn client_certificate_files_are_read_again_and_the_old_connection_is_close
         let (next, next_key) = certificate_of(user);
         let before = user_name(&cluster).await;
         fs::copy(next, &certificate).unwrap();
-        // The key is still the old one: nothing that can be used.
+        // The key is still the old one, so the pair cannot be used.
         assert_eq!(user_name(&cluster).await, before);
         fs::copy(next_key, &key).unwrap();
         assert_ne!(user_name(&cluster).await, before);
@@ -311,7 +315,7 @@ async fn a_plugin_may_hand_out_short_lived_certificates() {
     eventually("the old connection is closed", || front.open() == 1);
 }
 
-/// A kubeconfig can name any program, and only that of the chosen user is run.
+/// A kubeconfig may name any program. Only the chosen user's is run.
 #[tokio::test]
 async fn the_plugin_of_the_chosen_user_is_run_and_no_other() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The Kubernetes client before servers that are not well.
+//! The Kubernetes client with servers that misbehave.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::WatchParams;
 use serde_json::json;
 
-/// A client that is to go through this kubeconfig.
+/// A client that uses this kubeconfig.
 pub(crate) async fn connect(kubeconfig: &Path) -> Cluster {
     let args = ClientArgs {
         kubeconfig: Some(kubeconfig.to_owned()),
@@ -44,12 +44,13 @@ async fn get_from(server: &str) -> Error {
     get(&cluster, "x").await.unwrap_err()
 }
 
-/// Does this with each connection, after it has read the head of a request.
+/// Starts a server that reads the head of a request on each connection, and then calls `then`.
+/// Returns its URL.
 pub(crate) fn server(then: impl Fn(TcpStream) + Send + 'static) -> String {
     server_by_path(move |connection, _| then(connection))
 }
 
-/// The same, given the request's path.
+/// The same, with the request's path.
 fn server_by_path(then: impl Fn(TcpStream, &str) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -152,7 +153,7 @@ async fn what_is_no_answer_of_an_api_server_is_eio_with_its_text() {
     assert_eq!(no_json.errno(), Errno::EIO);
     let no_http = server(|mut connection| connection.write_all(b"SSH-2.0-x\r\n\r\n").unwrap());
     assert_eq!(get_from(&no_http).await.errno(), Errno::EIO);
-    // It speaks HTTP where TLS is asked for.
+    // The server speaks HTTP where the client expects TLS.
     let no_tls = get_from(&page.replace("http:", "https:")).await;
     assert!(
         [Errno::EIO, Errno::ETIMEDOUT].contains(&no_tls.errno()),
@@ -191,7 +192,7 @@ async fn a_wish_to_be_left_alone_is_passed_on() {
     assert_eq!((error.errno(), error.retry_after()), (Errno::EAGAIN, None));
 }
 
-/// Load balancers write JSON, too, and gateways have codes of their own.
+/// Load balancers write JSON, too, and gateways have status codes of their own.
 // Holds coord-kube-4.
 #[tokio::test]
 async fn the_http_status_counts_when_the_body_has_none() {
@@ -234,7 +235,8 @@ async fn the_http_status_counts_when_the_body_has_none() {
     assert_eq!(get_from(&gone).await.errno(), Errno::ESTALE);
 }
 
-/// Writes without end after the head, until nobody reads any more: how much that was.
+/// Sends the head, and then `piece` again and again until nobody reads any more. The channel then
+/// has the number of bytes.
 fn endless(head: &'static str, piece: &'static [u8]) -> (String, std::sync::mpsc::Receiver<usize>) {
     let (told, written) = std::sync::mpsc::channel();
     let url = server(move |mut connection| {
@@ -262,7 +264,7 @@ async fn an_answer_without_end_is_cut_off() {
     drop(cluster);
     assert!(written.recv().unwrap() < 64 << 20);
 
-    // The same of an error: its status counts.
+    // The same with an error: its status counts.
     let (url, written) = endless("HTTP/1.1 503 Service Unavailable\r\n\r\n", piece);
     let cluster = connect_to(&url).await;
     let error = get(&cluster, "x").await.unwrap_err();
@@ -316,7 +318,7 @@ async fn nothing_is_sent_twice() {
     assert_eq!(counted.try_iter().count(), 1);
 }
 
-/// What an API server does that has not read yet who may do what.
+/// An API server does this while it has not yet read who may do what.
 // Holds coord-kube-1.
 #[tokio::test]
 async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
@@ -339,7 +341,8 @@ async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
         "{error}"
     );
 
-    // Nobody says whether it is ready: it is both, and the refusal's status counts.
+    // Nobody says whether the server is ready. So the error names both causes, and the status of
+    // the refusal counts.
     for readyz in ["403 Forbidden", "404 Not Found", "502 Bad Gateway"] {
         let silent = server_by_path(move |connection, path| match path {
             "/readyz" => answer(connection, readyz, "not here"),
@@ -359,7 +362,8 @@ async fn a_server_that_has_just_started_is_not_believed_to_refuse() {
         );
     }
 
-    // Ready by the time it is asked for that: the request is repeated, and its second answer counts.
+    // The server is ready by the time it is asked. The request is repeated, and its second answer
+    // counts.
     let asked = std::sync::atomic::AtomicBool::new(false);
     let ready = server_by_path(move |connection, path| match path {
         "/readyz" => answer(connection, "200 OK", "ok"),

@@ -1,4 +1,4 @@
-//! The Kubernetes client before a real API server, and before servers that are not well.
+//! The Kubernetes client with a real API server, and with servers that misbehave.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -1,4 +1,4 @@
-//! Proxies between us and a real API server.
+//! Proxies between the client and a real API server.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{
     kube::{connect, get},
 };
 
-/// A kubeconfig for the API server under a name that only a proxy knows.
+/// A kubeconfig that names the API server by a name that only a proxy knows.
 struct Place {
     namespace: Namespace,
     directory: TempDir,
@@ -138,7 +138,7 @@ async fn a_proxy_url_that_is_none_is_told_without_its_password() {
     }
 }
 
-/// A process of its own for each, since they have one environment.
+/// Each case runs in a process of its own, because a process has one environment.
 #[tokio::test]
 #[ignore = "no cluster"]
 async fn the_environments_proxy_is_used_for_servers_that_no_proxy_does_not_name() {
@@ -170,7 +170,7 @@ async fn the_environments_proxy_is_used_for_servers_that_no_proxy_does_not_name(
     let cases: [(_, Option<&str>, usize, usize, _); 4] = [
         (through, None, 1, 0, "ENOENT"),
         (bare, None, 1, 0, "ENOENT"),
-        // Nobody else knows the name.
+        // Only the proxy knows the name.
         (direct, None, 0, 0, "cannot connect to api.test:6443"),
         (dead, Some(&of_kubeconfig), 0, 1, "ENOENT"),
     ];

@@ -28,7 +28,7 @@ async fn a_servers_certificate_may_be_the_configured_ca_itself() {
     tls_server::certificate(directory.path(), "own");
     let told = text("own", json!({})).await;
     assert!(told.contains("404"), "{told}");
-    // Its name is looked at all the same, and so is whether it is the very one.
+    // Its name is still checked, and it must be the very certificate that the kubeconfig names.
     let told = text("own", json!({"tls-server-name": "another.test"})).await;
     assert!(told.contains("another.test"), "{told}");
     tls_server::certificate(directory.path(), "other");
@@ -38,7 +38,7 @@ async fn a_servers_certificate_may_be_the_configured_ca_itself() {
         told.contains("CA:TRUE") && told.contains("CA:FALSE"),
         "{told}"
     );
-    // And its dates.
+    // Its dates are checked, too.
     tls_server::certificate_until(directory.path(), "old", 2020);
     let told = text("old", json!({})).await;
     assert!(told.contains("expired"), "{told}");
@@ -49,7 +49,7 @@ async fn a_servers_certificate_may_be_the_configured_ca_itself() {
     assert!(told.await.contains("404"));
 }
 
-/// One of the curve P-521, which nobody uses.
+/// A key on the curve P-521, which nobody uses.
 const P521: &str = "-----BEGIN EC PRIVATE KEY-----
 MIHcAgEBBEIBbSBjuvcW6u2fsNORQdF+Dsnt7cMpqM/UF6BrwwaHRqneGlXo5RaZ
 mISRZd7KjbCElN2V4jfT6B9Yr3TFBLePIRCgBwYFK4EEACOhgYkDgYYABAFabrLK

@@ -18,19 +18,20 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// It ends with the test's runtime.
+/// A server that ends with the test's runtime.
 pub(crate) struct TlsServer {
     address: SocketAddr,
     accepted: Arc<AtomicUsize>,
     authority: PathBuf,
 }
 
-/// Makes a key and a certificate for this machine, as `openssl req -x509` does it: one of a CA's (CA:TRUE).
+/// Creates a key and a certificate for this machine, as `openssl req -x509` does: the certificate
+/// is a CA's (CA:TRUE).
 pub(crate) fn certificate(directory: &Path, name: &str) {
     certificate_until(directory, name, 2100);
 }
 
-/// The same that has expired, or will, when this year begins.
+/// The same, but the certificate expires when this year begins.
 pub(crate) fn certificate_until(directory: &Path, name: &str, year: i32) {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -47,8 +48,8 @@ pub(crate) fn answer(respond: &mut SendResponse<Bytes>, status: u16) {
 }
 
 impl TlsServer {
-    /// With the certificate of this name. `serve` is given how many requests of the connection came before; the connection is closed
-    /// if it says so.
+    /// Starts a server with the certificate of this name. `serve` gets the number of earlier
+    /// requests on the connection. If it returns true, the server closes the connection.
     pub(crate) fn start(
         directory: &Path,
         name: &str,
@@ -103,12 +104,12 @@ impl TlsServer {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Its own certificate is the CA.
+    /// A kubeconfig in which the server's own certificate is the CA.
     pub(crate) fn kubeconfig(&self, directory: &Path, user: &Value) -> PathBuf {
         self.kubeconfig_with(directory, user, &json!({}))
     }
 
-    /// The same with more about the cluster.
+    /// The same, with more fields for the cluster.
     pub(crate) fn kubeconfig_with(&self, directory: &Path, user: &Value, more: &Value) -> PathBuf {
         let url = format!("https://{}", self.address);
         let mut config = apiserver::cluster::kubeconfig(&url, &self.authority, user);

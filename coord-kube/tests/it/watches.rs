@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::kube::{connect_to, server};
 
-/// As proxies do that do not know watches: each one ends with nothing, or with the last event
-/// again.
+/// A proxy that does not know watches does this: each watch ends with nothing, or with the last
+/// event again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watches_that_the_server_ends_at_once_are_begun_more_and_more_slowly() {
     const EVENT: &str = r#"{"type":"MODIFIED","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x","resourceVersion":"7"}}}"#;

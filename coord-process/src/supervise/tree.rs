@@ -309,7 +309,7 @@ mod tests {
 
     use super::*;
 
-    /// A shell that has written something, with a pipe to read from.
+    /// A shell that has printed a line. Its standard input is a pipe.
     fn ready_shell(script: &str) -> Child {
         let mut shell = Command::new("sh")
             .args(["-c", script])

@@ -1,4 +1,4 @@
-//! Runs the supervisor as a real process, by way of the examples.
+//! Runs the supervisor as a real process, through the examples.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

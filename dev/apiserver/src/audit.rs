@@ -1,4 +1,4 @@
-//! What the API server says was asked of it: its audit log.
+//! The requests that the API server has received, from its audit log.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::Result;
 
-/// One request, with its answer. A watch is here as soon as it has begun.
+/// One request, with its answer. A watch appears as soon as it has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
@@ -27,7 +27,7 @@ pub struct Request {
 
 /// The requests of one namespace, in the order in which they were answered.
 ///
-/// The server may write a request down a moment after its client has the answer.
+/// The server may log a request a moment after its client has the answer.
 ///
 /// # Errors
 /// When the log cannot be read.
@@ -35,7 +35,7 @@ pub fn requests(directory: &Path, namespace: &str) -> Result<Vec<Request>> {
     let path = directory.join("audit.log");
     let log =
         fs::read_to_string(&path).map_err(|error| format!("cannot read {path:?}: {error}"))?;
-    // The last line may not be whole yet.
+    // The last line may still be incomplete.
     let events = log
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -45,7 +45,8 @@ pub fn requests(directory: &Path, namespace: &str) -> Result<Vec<Request>> {
         .collect())
 }
 
-/// A watch has an event when it begins and one when it ends, any other request only the latter.
+/// A watch has one event when it begins and one when it ends. Any other request has only the
+/// latter.
 fn is_counted(event: &Value) -> bool {
     let counted = if event["verb"] == "watch" {
         "ResponseStarted"

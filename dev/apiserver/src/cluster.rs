@@ -1,8 +1,8 @@
 //! A Kubernetes API server and its etcd on loopback, with RBAC on.
 //!
-//! Everything it writes is in one directory, its run directory: certificates, logs, etcd's data, the audit log of what was done to
-//! ConfigMaps and Pods, and the state by which a later process finds the servers again. There are no controllers and
-//! no nodes: nothing collects garbage, no Pod runs, and no service account is made by itself.
+//! Everything it writes is in one directory, its run directory: certificates, logs, etcd's data,
+//! the audit log for ConfigMaps and Pods, and the state by which a later process finds the servers.
+//! There are no controllers and no nodes: no garbage collection, no Pods, no service accounts.
 
 mod backup;
 mod binaries;
@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::{Error, Result};
 
-/// How long etcd and the API server may take to be ready. They take three seconds on an idle machine.
+/// How long etcd and the API server may take to start. An idle machine needs three seconds.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// The environment variable that names the run directory of the cluster that tests use.
@@ -34,7 +34,7 @@ pub const DIRECTORY: &str = "TESTKIT_CLUSTER";
 
 /// A running etcd and API server.
 ///
-/// Dropped, a cluster that was started with [`Lives::WithThread`] is ended, and its directory stays.
+/// A cluster that was started with [`Lives::WithThread`] ends when dropped; its directory stays.
 #[derive(Debug)]
 pub struct Cluster {
     directory: PathBuf,
@@ -56,10 +56,10 @@ struct Ports {
 impl Cluster {
     /// Starts both servers and waits until the API server is ready.
     ///
-    /// The directory is made, and must not have a cluster in it.
+    /// The directory is created, and must not contain a running cluster.
     ///
     /// # Errors
-    /// When a server cannot be started or does not get ready, with the end of its log.
+    /// When a server cannot be started or does not get ready; the error has the end of its log.
     pub fn start(binaries: &Binaries, directory: &Path, lives: Lives) -> Result<Self> {
         if Self::is_up(directory)? {
             return Err(format!("there is a cluster in {directory:?}").into());
@@ -74,9 +74,9 @@ impl Cluster {
         loop {
             tries += 1;
             match Self::on(Ports::free()?, binaries, &directory, lives) {
-                // Between our look at a port and the server's, somebody else may have taken it.
+                // Somebody else may have taken a port after we looked at it.
                 Err(error) if tries < 3 && error.to_string().contains("address already in use") => {
-                    // It may not have come so far as to make it.
+                    // The etcd may have ended before it created this.
                     let _ = fs::remove_dir_all(directory.join("etcd"));
                 }
                 started => return started,
@@ -108,8 +108,8 @@ impl Cluster {
 
     /// Ends what an earlier process started in this directory, and removes the directory.
     ///
-    /// Only processes that are still the ones that were started are ended: their start time is compared. A directory
-    /// that is not there is fine.
+    /// It ends only processes with the recorded start time, which no other process has. It succeeds
+    /// if there is no such directory.
     ///
     /// # Errors
     /// When the state cannot be read, or the directory cannot be removed.
@@ -127,7 +127,7 @@ impl Cluster {
         }
     }
 
-    /// Whether a cluster that an earlier process started in this directory still runs, both servers of it.
+    /// Whether both servers that an earlier process started in this directory still run.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -148,7 +148,7 @@ impl Cluster {
         kubeconfig_of(&self.directory, "admin")
     }
 
-    /// Makes a user with a client certificate, and no rights but those of the group.
+    /// Creates a user with a client certificate, who has no rights but those of the group.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -156,27 +156,27 @@ impl Cluster {
         user(&self.directory, name, group)
     }
 
-    /// The API server, to stop, continue or kill it.
+    /// The API server, for tests that stop, continue or kill it.
     #[must_use]
     pub fn apiserver(&self) -> &Server {
         &self.apiserver
     }
 
-    /// The etcd, to stop, continue or kill it.
+    /// The etcd, for tests that stop, continue or kill it.
     #[must_use]
     pub fn etcd(&self) -> &Server {
         &self.etcd
     }
 
-    /// Kills both servers, with SIGKILL, and waits until they are gone. What etcd has written stays.
+    /// Kills both servers with SIGKILL, and waits until they are gone. etcd's data stays.
     pub fn kill(&self) {
         self.apiserver.kill();
         self.etcd.kill();
     }
 
-    /// Starts again what does not run, with the same data and on the same ports, and waits until
-    /// the API server is ready. One that ends on the way, as the API server does when etcd is slow
-    /// to answer it, is started once more, as a supervisor would.
+    /// Starts the servers that do not run, with the same data and on the same ports, and waits
+    /// until the API server is ready. Like a supervisor, it starts a server again that ends
+    /// meanwhile: the API server ends by itself when etcd answers slowly.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -247,8 +247,8 @@ impl Drop for Cluster {
 }
 
 impl Ports {
-    /// Ports below those that the kernel hands out for outgoing connections, so that a server that is started again finds its
-    /// port as free as it left it. No two calls in one process look at the same port.
+    /// The ports are below those that the kernel uses for outgoing connections, so a restarted
+    /// server finds its port free. No two calls in one process try the same port.
     fn free() -> Result<Self> {
         const RANGE: std::ops::Range<u32> = 20_000..32_000;
         static LOOKED_AT: AtomicU32 = AtomicU32::new(0);
@@ -284,7 +284,7 @@ pub fn url(directory: &Path) -> Result<String> {
     Ok(state["url"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Makes a user of the cluster in this directory, with a client certificate, and gives the path of the user's kubeconfig.
+/// Creates a user with a client certificate in this cluster. Returns the user's kubeconfig.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -315,7 +315,7 @@ pub fn kubeconfig(url: &str, authority: &Path, user: &Value) -> Value {
 const ETCD: &str = "etcd";
 const APISERVER: &str = "kube-apiserver";
 
-/// Who did what to ConfigMaps and Pods, a line a request; a watch has one when it starts and one when it ends.
+/// Logs requests for ConfigMaps and Pods, one line each, and two for a watch: begin and end.
 const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: ["RequestReceived"]
@@ -336,7 +336,7 @@ fn etcd(ports: Ports, binaries: &Binaries, directory: &Path) -> server::Start {
         .flag("initial-advertise-peer-urls", &peer)
         .flag("initial-cluster", format!("default={peer}"))
         .flag("log-level", "warn")
-        // The machine is not going to lose its power in the middle of a test.
+        // No machine loses its power in the middle of a test.
         .flag("unsafe-no-fsync", "true")
 }
 
@@ -357,7 +357,8 @@ fn apiserver(ports: Ports, binaries: &Binaries, directory: &Path) -> server::Sta
         .flag("authorization-mode", "RBAC")
         .flag("service-cluster-ip-range", "10.0.0.0/24")
         .flag("endpoint-reconciler-type", "none")
-        // It wants the ServiceAccount `default` in each namespace, which a controller would make.
+        // This plugin needs the ServiceAccount `default` in each namespace, which a controller
+        // creates.
         .flag("disable-admission-plugins", "ServiceAccount")
         .flag("audit-policy-file", file("audit-policy.yaml"))
         .flag("audit-log-path", file("audit.log"))

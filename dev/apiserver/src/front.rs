@@ -1,4 +1,4 @@
-//! A TCP server before the API server that counts connections, and loses them.
+//! A TCP server in front of the API server. It counts connections, and makes them fail.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{Namespace, cluster};
 
-/// Passes bytes on, TLS or not. Its threads are gone when the test is.
+/// Passes bytes on, with or without TLS. Its threads end with the test.
 #[derive(Debug)]
 pub struct Front {
     address: SocketAddr,
@@ -31,7 +31,7 @@ struct Shared {
     pipes: Mutex<Vec<Arc<Pipe>>>,
 }
 
-/// One connection, both ways.
+/// One connection, in both directions.
 #[derive(Debug)]
 struct Pipe {
     client: TcpStream,
@@ -41,10 +41,10 @@ struct Pipe {
 }
 
 impl Front {
-    /// One on loopback that leads to the API server.
+    /// Starts one on loopback that leads to the API server.
     ///
     /// # Panics
-    /// When there is none, or it cannot listen.
+    /// When there is no API server, or it cannot listen.
     #[must_use]
     pub fn before(namespace: &Namespace) -> Self {
         let url = cluster::url(namespace.directory()).expect("there is a cluster");
@@ -52,7 +52,7 @@ impl Front {
         Self::to(address.expect("its address is an IP address and a port"))
     }
 
-    /// One on loopback that leads to this address.
+    /// Starts one on loopback that leads to this address.
     ///
     /// # Panics
     /// When it cannot listen.
@@ -61,7 +61,7 @@ impl Front {
         Self::on(SocketAddr::from(([127, 0, 0, 1], 0)), address)
     }
 
-    /// The same on an address of the caller's.
+    /// The same, on an address that the caller chooses.
     ///
     /// # Panics
     /// When it cannot listen.
@@ -78,7 +78,7 @@ impl Front {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 of_thread.accepted.fetch_add(1, Ordering::SeqCst);
-                // Whoever cannot be passed on is closed.
+                // A client is disconnected if the server cannot be reached.
                 let _ = of_thread.pass_on(client);
             }
         });
@@ -97,27 +97,27 @@ impl Front {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// How many connections there are.
+    /// How many connections are open.
     #[must_use]
     pub fn open(&self) -> usize {
         self.shared.pipes().len()
     }
 
-    /// Closes all that are open.
+    /// Closes all open connections.
     pub fn cut(&self) {
         for pipe in self.shared.pipes().iter() {
             pipe.close();
         }
     }
 
-    /// Nothing comes through those that are open, for ever, as if a cable had been cut.
+    /// Passes nothing on any more through the open connections, as if a cable had been cut.
     pub fn stall(&self) {
         for pipe in self.shared.pipes().iter() {
             pipe.stalled.store(true, Ordering::SeqCst);
         }
     }
 
-    /// Writes a kubeconfig as this one but for the server's address, which is this one's.
+    /// Writes a copy of this kubeconfig with this server's own address. Returns its path.
     ///
     /// # Panics
     /// When it cannot be read or written.

@@ -11,12 +11,12 @@ use testkit::process::write_program;
 
 use crate::{Namespace, Proxy, cluster};
 
-/// The version of their API that the plugins here have.
+/// The API version of the credential plugins here.
 pub const VERSION: &str = "client.authentication.k8s.io/v1";
 
-/// A proxy that accepts one token at a time, a directory for what the user has, and a namespace.
+/// A proxy that accepts one token at a time, a directory for the user's files, and a namespace.
 ///
-/// What cannot be set up panics: a test cannot go on without it.
+/// It panics if something cannot be set up: a test cannot continue without it.
 pub struct Guarded {
     /// See [`Proxy::require`].
     pub proxy: Proxy,
@@ -26,7 +26,7 @@ pub struct Guarded {
 
 #[allow(clippy::missing_panics_doc, reason = "see the type")]
 impl Guarded {
-    /// One that accepts everything as yet.
+    /// Starts with a proxy that still accepts everything.
     #[must_use]
     pub fn start() -> Self {
         let namespace = Namespace::new();
@@ -43,13 +43,13 @@ impl Guarded {
         &self.namespace
     }
 
-    /// A file of this user's.
+    /// The path of one of this user's files.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Replaces a file of this user's at once.
+    /// Replaces one of this user's files at once.
     pub fn put(&self, name: &str, text: &str) {
         let new = self.path("new");
         fs::write(&new, text).expect("a file can be written");
@@ -65,7 +65,7 @@ impl Guarded {
         self.write(config)
     }
 
-    /// The same that leads to the API server as another one does.
+    /// The same, but it leads to the API server as the other kubeconfig does.
     #[must_use]
     pub fn kubeconfig_like(&self, other: &Path, user: &Value) -> PathBuf {
         let text = fs::read_to_string(other).expect("there is a kubeconfig");
@@ -80,7 +80,8 @@ impl Guarded {
         self.path("kubeconfig")
     }
 
-    /// A user with a plugin that is this script of the shell's, after it has counted its runs. `more` is about the plugin.
+    /// A user whose credential plugin is this shell script. The plugin first counts its run. `more`
+    /// adds fields to the plugin's settings.
     #[must_use]
     pub fn plugin(&self, script: &str, more: &Value) -> Value {
         let directory = self.directory.path().display();
@@ -102,7 +103,7 @@ impl Guarded {
         runs.lines().count()
     }
 
-    /// What is in the file `issued` from now on, for plugins that print it: an `ExecCredential` with this status.
+    /// Writes an `ExecCredential` with this status to the file `issued`, which plugins can print.
     pub fn issue(&self, status: &Value) {
         let text = json!({"apiVersion": VERSION, "kind": "ExecCredential", "status": status});
         self.put("issued", &text.to_string());

@@ -1,9 +1,14 @@
-//! For the tests of several crates: a real Kubernetes API server of their own, and ways to make it fail.
+//! For the tests of several crates: a real Kubernetes API server, and ways to make it fail.
 //!
-//! [`cluster`] starts etcd and kube-apiserver; it is light, since `cargo xtask` stands on it too. The rest is the feature `faults`:
-//! a [`Namespace`] for each test, with users who may do just what the test gives them, the requests that the API server has
-//! [counted](audit), a [`Proxy`] before it that cuts, delays and rewrites its answers, a [`Front`] that counts and loses connections,
-//! a [`Tunnel`] as companies have it, and a [`Guarded`] user whose credentials change.
+//! [`cluster`] starts etcd and kube-apiserver. It has few dependencies, because `cargo xtask` uses
+//! it, too. The feature `faults` adds the rest:
+//!
+//! - a [`Namespace`] for each test, with users who have only the rights that the test gives them;
+//! - the requests that the API server has [counted](audit);
+//! - a [`Proxy`] in front of it that cuts, delays and rewrites its answers;
+//! - a [`Front`] that counts connections, and makes them fail;
+//! - a [`Tunnel`], as companies have it;
+//! - a [`Guarded`] user whose credentials change.
 
 pub mod cluster;
 
@@ -34,7 +39,8 @@ pub use self::{
     tunnel::Tunnel,
 };
 
-/// Why something could not be set up, for people: nothing here is told apart by a program.
+/// Why something could not be set up. The text is for people; no program distinguishes these
+/// errors.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The result of setting something up.

@@ -15,9 +15,9 @@ use crate::{
     cluster::{self, Binaries},
 };
 
-/// A namespace of one test, which is gone with this value, and everything in it.
+/// A namespace of one test. It is removed with everything in it when this value is dropped.
 ///
-/// What cannot be set up panics: a test cannot go on without it.
+/// It panics if something cannot be set up: a test cannot continue without it.
 pub struct Namespace {
     directory: PathBuf,
     kubectl: PathBuf,
@@ -27,10 +27,11 @@ pub struct Namespace {
 static NUMBER: AtomicU32 = AtomicU32::new(1);
 
 impl Namespace {
-    /// A new one in the cluster that `cargo xtask test` has started, or that `cargo xtask kube env` names.
+    /// Creates one in the cluster that `cargo xtask test` has started, or that `cargo xtask kube
+    /// env` names.
     ///
     /// # Panics
-    /// When there is no cluster, or it does not do what it is asked.
+    /// When there is no cluster, or a request fails.
     #[must_use]
     pub fn new() -> Self {
         let directory = env::var_os(cluster::DIRECTORY).unwrap_or_else(|| {
@@ -42,7 +43,7 @@ impl Namespace {
         Self::within(Path::new(&directory))
     }
 
-    /// A new one in the cluster with this run directory.
+    /// Creates one in the cluster with this run directory.
     ///
     /// # Panics
     /// As [`new`](Self::new).
@@ -75,18 +76,18 @@ impl Namespace {
         &self.directory
     }
 
-    /// The kubeconfig of somebody who may do everything; its namespace is `default`.
+    /// The kubeconfig of a user who may do everything. Its namespace is `default`.
     #[must_use]
     pub fn admin(&self) -> PathBuf {
         self.directory.join("admin.kubeconfig")
     }
 
-    /// A user who has, in this namespace alone, the right to do `verbs` on `resource`, for each of
-    /// `rules`, and the kubeconfig of that user, whose namespace is this one. A resource of another
-    /// API group than the core one has it after a dot.
+    /// Creates a user who may do `verbs` on `resource` for each of `rules`, in this namespace only.
+    /// Returns the user's kubeconfig, whose namespace is this one. A resource outside the core API
+    /// group is written with its group after a dot.
     ///
     /// # Panics
-    /// When the user cannot be made.
+    /// When the user cannot be created.
     #[must_use]
     pub fn user(&self, name: &str, rules: &[(&str, &[&str])]) -> PathBuf {
         let rule = |(resource, verbs): &(&str, &[&str])| {
@@ -100,10 +101,11 @@ impl Namespace {
         self.user_with_role(name, name)
     }
 
-    /// A user who has just a Role that is in this namespace already, and the user's kubeconfig.
+    /// Creates a user with only a Role that this namespace already has. Returns the user's
+    /// kubeconfig.
     ///
     /// # Panics
-    /// When the user cannot be made.
+    /// When the user cannot be created.
     #[must_use]
     pub fn user_with_role(&self, name: &str, role: &str) -> PathBuf {
         let user = format!("{}-{name}", self.name);
@@ -116,7 +118,7 @@ impl Namespace {
         self.with_namespace(&kubeconfig)
     }
 
-    /// Creates or replaces an object, as somebody who may do everything.
+    /// Creates or replaces an object, as a user who may do everything.
     ///
     /// # Panics
     /// When the server refuses it.
@@ -127,7 +129,7 @@ impl Namespace {
         );
     }
 
-    /// One object of this namespace, whole.
+    /// One complete object of this namespace.
     ///
     /// # Panics
     /// When it is not there.
@@ -137,7 +139,8 @@ impl Namespace {
         serde_json::from_str(&text).expect("kubectl prints JSON")
     }
 
-    /// What kubectl prints, in this namespace, as somebody who may do everything, with `input` on its standard input.
+    /// The output of kubectl in this namespace, as a user who may do everything, with `input` as
+    /// its standard input.
     ///
     /// # Panics
     /// When kubectl fails.
@@ -189,7 +192,7 @@ impl Namespace {
         kubeconfig.to_owned()
     }
 
-    /// There is no controller to empty and to finalize it.
+    /// No controller is there to empty and finalize the namespace.
     fn remove(&self) -> crate::Result {
         let kinds = "configmaps,leases,pods,roles,rolebindings";
         self.try_kubectl(
@@ -219,7 +222,7 @@ impl Default for Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // A test that broke its cluster leaves nothing to remove it from.
+        // If a test has broken its cluster, there is nothing left to remove the namespace from.
         if let Err(error) = self.remove() {
             eprintln!("namespace {} stays: {error}", self.name);
         }

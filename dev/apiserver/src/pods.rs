@@ -1,5 +1,5 @@
-//! What a manifest's Pods would do, without a controller that makes them or a kubelet that runs
-//! them.
+//! Does what a manifest's Pods would do, without a controller that creates them or a kubelet that
+//! runs them.
 
 use std::{
     path::PathBuf,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{Namespace, cluster};
 
 impl Namespace {
-    /// From here on it admits only what keeps to the Pod Security Standard `restricted`.
+    /// From now on, admits only Pods that meet the Pod Security Standard `restricted`.
     ///
     /// # Panics
     /// When the server refuses that.
@@ -20,7 +20,7 @@ impl Namespace {
         self.kubectl(&["label", "namespace", self.name(), level], None);
     }
 
-    /// The kubeconfig of a service account, which has a token as in a Pod.
+    /// The kubeconfig of a service account, with a token as in a Pod.
     ///
     /// # Panics
     /// When there is no such account.
@@ -39,12 +39,12 @@ impl Namespace {
         path
     }
 
-    /// Makes a Pod from a template, on a node that need not be there, and returns the command of
-    /// one of its containers: with the environment that the kubelet would give it, as the Pod's
+    /// Creates a Pod from a template, on a node that need not exist. Returns the command of one of
+    /// its containers, with the environment that the kubelet would give it, and with the Pod's
     /// service account.
     ///
     /// # Panics
-    /// When the server refuses the Pod, or there is no such container in it.
+    /// When the server refuses the Pod, or it has no such container.
     #[must_use]
     pub fn container(&self, template: &Value, pod: &str, node: &str, container: &str) -> Command {
         let mut spec = template["spec"].clone();

@@ -1,4 +1,4 @@
-//! A server between a client and the API server that makes things go wrong.
+//! A server between a client and the API server that makes requests fail.
 
 use std::{
     convert::Infallible,
@@ -34,13 +34,15 @@ pub enum Fault {
     None,
     /// The connection is closed, and the API server hears nothing of the request.
     Cut,
-    /// The API server gets the request and does it; its answer is thrown away and the connection closed.
+    /// The API server gets the request and performs it. Its answer is thrown away, and the
+    /// connection is closed.
     CutAnswer,
-    /// The API server gets the request so much later; the client may have gone by then.
+    /// The API server gets the request this much later. The client may be gone by then.
     Delay(Duration),
-    /// The API server hears nothing of the request, and this is the answer: status, `Retry-After` in seconds, body.
+    /// The API server hears nothing of the request. The client gets this answer: status,
+    /// `Retry-After` in seconds, body.
     Answer(u16, Option<u32>, String),
-    /// Nobody hears anything, until the fault is taken away. The connection stays open.
+    /// Nobody gets an answer until the fault is removed. The connection stays open.
     Silence,
 }
 
@@ -51,15 +53,17 @@ pub struct Seen {
     pub method: Method,
     /// The path with its query.
     pub path: String,
-    /// When it came.
+    /// When it arrived.
     pub at: Instant,
-    /// What was done to it.
+    /// What the proxy did to it.
     pub fault: Fault,
 }
 
-/// An HTTP server on loopback that passes requests on to the API server as one of its users, and lets them go wrong.
+/// An HTTP server on loopback. It passes requests on to the API server as one of its users, and can
+/// make them fail.
 ///
-/// It serves plain HTTP, and has the user's credentials itself. It has a thread of its own, and is gone with this value.
+/// It speaks plain HTTP, and has the user's credentials itself. Its own thread ends when this value
+/// is dropped.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -67,12 +71,12 @@ pub struct Proxy {
     _alive: oneshot::Sender<Infallible>,
 }
 
-/// What the test and the proxy's thread share.
+/// The state that the test and the proxy's thread share.
 struct Shared {
     state: Mutex<State>,
-    /// The fault of all requests, those included that are on their way and watches that have begun.
+    /// The fault of all requests. Requests in flight and watches that have begun have it, too.
     everything: watch::Sender<Fault>,
-    /// Counts up whenever open connections are to be closed.
+    /// Rises whenever open connections are to be closed.
     cuts: watch::Sender<u64>,
 }
 
@@ -86,7 +90,7 @@ struct State {
 
 type Applies = Box<dyn Fn(&Method, &str) -> bool + Send>;
 
-/// The next `left` requests that it applies to go wrong.
+/// The next `left` requests for which `applies` holds have this fault.
 struct Rule {
     applies: Applies,
     fault: Fault,
@@ -111,10 +115,10 @@ type Outgoing = Either<
 >;
 
 impl Proxy {
-    /// Starts one that passes requests on as the user of this kubeconfig.
+    /// Starts a proxy that passes requests on as the user of this kubeconfig.
     ///
     /// # Panics
-    /// When it cannot be started, which a test cannot go on without.
+    /// When it cannot be started: a test cannot continue without it.
     #[must_use]
     pub fn start(kubeconfig: &Path) -> Self {
         let kubeconfig = kubeconfig.to_owned();
@@ -165,13 +169,15 @@ impl Proxy {
         path
     }
 
-    /// Lets everything go wrong from now on: new requests, those on their way, and watches that have begun. [`Fault::None`] ends it, and what
-    /// was held back by silence goes on. A rule for some requests comes first.
+    /// Sets the fault of everything from now on: new requests, those in flight, and watches that
+    /// have begun. [`Fault::None`] ends it, and what silence held back continues. Rules from
+    /// [`next`](Self::next) take precedence.
     pub fn set(&self, fault: Fault) {
         self.shared.everything.send_replace(fault);
     }
 
-    /// Lets the next `times` requests go wrong for which `applies` holds, given the method and the path with its query.
+    /// Sets the fault of the next `times` requests for which `applies` holds. It gets the method
+    /// and the path with its query.
     pub fn next(
         &self,
         times: usize,
@@ -185,17 +191,18 @@ impl Proxy {
         });
     }
 
-    /// Closes all connections that are open now, watches above all.
+    /// Closes all connections that are open now, above all those of watches.
     pub fn cut_open_connections(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Shifts the `Date` of each answer by so many seconds.
+    /// Shifts the `Date` of each answer by this many seconds.
     pub fn shift_date(&self, seconds: i64) {
         self.shared.state().shift = seconds;
     }
 
-    /// Lets only requests through that have this bearer token; the others are answered 401, as the API server does it.
+    /// Passes on only requests with this bearer token. Others are answered with 401, as the API
+    /// server does.
     pub fn require(&self, token: &str) {
         self.shared.state().token = Some(token.to_owned());
     }
@@ -218,7 +225,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes the request, and says what is to go wrong with it; none leaves it to what is to go wrong with everything.
+    /// Records the request, and returns its own fault; none if it has that of everything.
     fn judge(&self, method: &Method, path: &str) -> Option<Fault> {
         let mut state = self.state();
         let mut rules = state.rules.iter_mut();
@@ -247,7 +254,7 @@ impl Shared {
             || given.and_then(|it| it.strip_prefix("Bearer ")) == state.token.as_deref()
     }
 
-    /// Waits while everything is silent; the fault of everything then.
+    /// Waits until the silence is over, and returns the fault of everything then.
     async fn silence_over(&self) -> Fault {
         let mut everything = self.everything.subscribe();
         let changed = everything.wait_for(|fault| *fault != Fault::Silence).await;
@@ -278,7 +285,7 @@ async fn serve(
             let answer = service_fn(|request| answer(request, &shared, &client));
             let served = http1::Builder::new().serve_connection(TokioIo::new(connection), answer);
             tokio::select! {
-                // What goes wrong here was meant to.
+                // Errors here are caused on purpose.
                 _ = served => {}
                 _ = cuts.changed() => {}
             }
@@ -313,11 +320,11 @@ async fn answer(
         Fault::Delay(delay) => tokio::time::sleep(delay).await,
         Fault::None | Fault::CutAnswer | Fault::Silence => {}
     }
-    // It is passed on by a task, so that a client that goes away in the meantime does not take it back.
+    // A task passes it on, so that the request still arrives if the client goes away meanwhile.
     let (client, request) = (client.clone(), forwarded(request).await?);
     let answer = tokio::spawn(async move { client.send(request).await }).await??;
     if fault == Fault::CutAnswer {
-        // The head of the answer says that it is done.
+        // The answer's head has arrived, so the request is done.
         return Err(Closed.into());
     }
     if shared.silence_over().await == Fault::CutAnswer {
@@ -350,7 +357,7 @@ fn made_up(
     Ok(answer.body(Either::Left(Full::new(body.into())))?)
 }
 
-/// The answer's parts, held back while everything is silent.
+/// The parts of the answer, which are held back while everything is silent.
 fn frames(
     body: Body,
     shared: Arc<Shared>,

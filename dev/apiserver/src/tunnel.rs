@@ -1,4 +1,4 @@
-//! A proxy as companies have it: `CONNECT`, or SOCKS 5.
+//! A proxy as companies have it: with `CONNECT`, or SOCKS 5.
 
 use std::{
     io::{self, Read, Write},
@@ -7,23 +7,23 @@ use std::{
     thread,
 };
 
-/// Leads wherever it is asked for to one address. Its threads are gone when the test is.
+/// Leads to one address, whatever the client asks for. Its threads end with the test.
 #[derive(Debug)]
 pub struct Tunnel {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-/// What it does with those who ask.
+/// How it treats its clients.
 #[derive(Clone, Debug)]
 struct Rules {
     to: SocketAddr,
-    /// The user and the password that it wants, `user:password`.
+    /// The credentials that it requires, as `user:password`.
     user: Option<String>,
 }
 
 impl Tunnel {
-    /// One that leads to this address, for anybody or for this `user:password`.
+    /// Starts one that leads to this address. If `user` is given (`user:password`), it is required.
     ///
     /// # Panics
     /// When it cannot listen.
@@ -40,7 +40,7 @@ impl Tunnel {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (rules, asked) = (rules.clone(), Arc::clone(&of_thread));
-                // Whoever breaks the rules is closed.
+                // A client that breaks the rules is disconnected.
                 thread::spawn(move || drop(rules.serve(client, &asked)));
             }
         });
@@ -53,7 +53,7 @@ impl Tunnel {
         self.address
     }
 
-    /// Where it was asked to lead, `host:port` each.
+    /// The destinations that clients asked for, as `host:port`.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);

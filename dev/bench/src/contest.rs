@@ -105,7 +105,6 @@ impl Contest {
         }
     }
 
-    /// The contenders' PIDs.
     pub(crate) fn pids(&self) -> Vec<i32> {
         self.contenders.iter().map(Kept::pid).collect()
     }

@@ -18,25 +18,25 @@ use crate::{Result, Setting, results::Results};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Group {
-    /// Whole processes that begin, do something small, and end
+    /// Whole processes that start, do something small, and end
     Start,
     /// Instructions that a start takes
     Instructions,
     /// Memory while waiting and while holding
     Memory,
-    /// From what happens to who is told
+    /// The time from an event to the notification about it
     Latency,
-    /// How often those who wait are given a processor
+    /// How often waiting processes are given the processor
     WakeUps,
     /// From the release of a lock to its next holder
     HandOff,
     /// From the death of a lock's holder to the next holder
     Crash,
-    /// A thousand who wait for one lock
+    /// A thousand waiters for one lock
     Crowd,
     /// Sizes of the binaries
     Size,
-    /// Builds from nothing, with the crates downloaded
+    /// Builds from scratch, with the crates downloaded
     Install,
 }
 

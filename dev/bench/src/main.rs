@@ -34,7 +34,7 @@ type Result<T = ()> = std::result::Result<T, Error>;
 enum Bench {
     /// Measure, and keep what was measured
     Measure(Measure),
-    /// Write the document and its pictures from what was measured
+    /// Write the document and its pictures from the stored results
     Render {
         results: PathBuf,
         #[arg(long)]
@@ -42,13 +42,13 @@ enum Bench {
         #[arg(long)]
         pictures: PathBuf,
     },
-    /// Count instructions, and compare them with those that are written down
+    /// Count instructions, and compare the numbers with the recorded ones
     Instructions {
-        /// Where the static binaries are
+        /// The directory of the static binaries
         binaries: PathBuf,
-        /// Where the counts are written down
+        /// The file of the recorded numbers
         counts: PathBuf,
-        /// Write them down
+        /// Record the numbers
         #[arg(long)]
         write: bool,
     },
@@ -58,12 +58,12 @@ enum Bench {
 
 #[derive(clap::Args)]
 struct Measure {
-    /// Where the results are kept; what is not measured this time stays
+    /// The file of the results; results that are not measured this time stay
     results: PathBuf,
-    /// Where the binaries are that are linked dynamically
+    /// The directory of the dynamically linked binaries
     #[arg(long)]
     dynamic: PathBuf,
-    /// Where the binaries are that are linked statically
+    /// The directory of the statically linked binaries
     #[arg(long = "static")]
     linked: PathBuf,
     /// The program that elects a leader with client-go
@@ -72,7 +72,7 @@ struct Measure {
     /// Only these groups
     #[arg(long, value_enum, num_args = 1..)]
     only: Vec<Group>,
-    /// Fewer rounds, to see whether it works
+    /// Fewer rounds, to check that it works
     #[arg(long)]
     quick: bool,
 }

@@ -38,14 +38,14 @@ pub(crate) struct Place(pub(crate) PathBuf);
 
 #[derive(Subcommand)]
 pub(crate) enum Part {
-    /// Hold a lock for a while, and write down when that began and ended
+    /// Hold a lock for a while, and record when that began and ended
     Section {
         place: PathBuf,
-        /// Until it is killed
+        /// Hold it until killed
         #[arg(long)]
         for_ever: bool,
     },
-    /// Contend for a lock in ConfigMaps, through the library, as so many clients
+    /// Contend for a lock in ConfigMaps, through the library, as this many clients
     Contend {
         place: PathBuf,
         #[arg(long)]
@@ -55,13 +55,13 @@ pub(crate) enum Part {
         #[arg(long)]
         fair: bool,
     },
-    /// Hand a lock in memory on, so many times: the locking logic, and nothing else
+    /// Hand on a lock in memory this many times: only the locking logic
     Engine { hand_offs: usize },
-    /// Wait for TERM, and say when it came
+    /// Wait for TERM, and report when it came
     Told,
-    /// Say when TERM has come, and end at USR1
+    /// Report when TERM comes, and end at USR1
     EndsLate,
-    /// Wait for an entry in a directory with nothing but inotify, and say when it came
+    /// Wait for an entry in a directory with nothing but inotify, and report when it came
     Inotify { directory: PathBuf },
     /// The same with two more processes: it wakes one, and that one sends TERM to another
     InotifyChain { directory: PathBuf },

@@ -1,4 +1,4 @@
-//! The kind cluster: one that is there, or one that is made for the run.
+//! The kind cluster: an existing one, or one that is created for the run.
 
 use std::path::{Path, PathBuf};
 
@@ -14,27 +14,29 @@ use crate::{
     program::{output, program},
 };
 
-/// What the cluster is called that a run makes, and looks for first.
+/// The name of a cluster that a run creates; a run looks for it first.
 const NAME: &str = "coord-e2e";
 
 pub(crate) struct Cluster {
-    /// What kind calls it.
+    /// Its name in kind.
     name: String,
-    /// Where its credentials are; the user's own kubeconfig for a context that the user has named.
+    /// The path of its credentials; none for the context that the user has named, which is in the
+    /// user's own kubeconfig.
     kubeconfig: Option<PathBuf>,
     origin: Origin,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// Somebody else's.
+    /// It existed before this run, and stays.
     Found,
-    /// This run makes it, and removes it.
+    /// This run creates it, and removes it.
     Ours,
 }
 
 impl Cluster {
-    /// The cluster of the context, else the one that an earlier run has kept, else one that is to be made.
+    /// The cluster of the context, otherwise the one that an earlier run has kept, otherwise a new
+    /// one.
     pub(crate) async fn choose(context: Option<&str>, out: &Path) -> Result<Self> {
         if let Some(context) = context {
             let name = context.strip_prefix("kind-").ok_or_else(|| {
@@ -58,7 +60,7 @@ impl Cluster {
         })
     }
 
-    /// Makes it, if it is ours, and sees to its credentials.
+    /// Creates the cluster if it is ours, and writes its credentials.
     pub(crate) async fn ensure(&self, image: Option<&str>) -> Result {
         let Some(kubeconfig) = &self.kubeconfig else {
             return Ok(());
@@ -86,7 +88,7 @@ impl Cluster {
         output(&mut kind).await.map(drop)
     }
 
-    /// For whoever asked to keep what a run has made.
+    /// How to inspect what a run has kept.
     pub(crate) fn how_to_look(&self, id: &str) -> String {
         let kubeconfig = self.kubeconfig.as_ref();
         let kubeconfig = kubeconfig.map(|path| format!(" --kubeconfig {}", path.display()));
@@ -127,7 +129,7 @@ impl Cluster {
         Ok(Client::try_from(config)?)
     }
 
-    /// A shell command on a container's node, which finds the container's first process in `$pid`.
+    /// A shell command on a container's node. The container's first process is in `$pid`.
     pub(crate) fn beside(pod: &Pod, container: &str, command: &str) -> Result<Command> {
         let (node, id) = pod::place(pod, container)?;
         let inspect = "crictl inspect -o go-template --template '{{.info.pid}}'";

@@ -1,4 +1,5 @@
-//! What a container writes until it is no more, taken from its node: the API server knows nothing of a Pod that was deleted.
+//! Reads a container's output on its node until the container ends. The API server cannot give it
+//! once the Pod is deleted.
 
 use std::{
     fs::{self, File},
@@ -11,7 +12,7 @@ use tokio::{process::Child, time::timeout};
 
 use crate::{Result, cluster::Cluster, pod, program::output, scene::Scene};
 
-/// How long the end of a process may take to be seen here.
+/// How long it may take here until the end of a process is seen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Followed {
@@ -20,7 +21,7 @@ pub(crate) struct Followed {
 }
 
 impl Scene<'_> {
-    /// Begins to follow, from the last line that is there.
+    /// Starts to follow, from the last existing line.
     pub(crate) async fn follow(&self, pod: &Pod, container: &str) -> Result<Followed> {
         let name = pod::name(pod);
         let logs = format!(
@@ -40,8 +41,8 @@ impl Scene<'_> {
 }
 
 impl Followed {
-    /// How long after the last line `works` of this one, which should work no more, another one has written its first line
-    /// of this kind. Two at once are an error.
+    /// How long after this container's last line `works` the next container wrote its first line of
+    /// this kind. It is an error if both worked at once.
     pub(crate) async fn until(
         self,
         scene: &Scene<'_>,
@@ -64,7 +65,8 @@ impl Followed {
         .into())
     }
 
-    /// All lines, each after its time, once the container's first process has ended; what there is of them if it just does not.
+    /// All lines, each after its time, once the container's first process has ended. If that takes
+    /// too long, the lines so far.
     async fn text(mut self) -> Result<String> {
         match timeout(PATIENCE, self.tail.wait()).await {
             Ok(ended) => {
@@ -81,7 +83,7 @@ impl Followed {
     }
 }
 
-/// What stands before a line of a log.
+/// The time at the start of a log line.
 fn time_of(line: Option<&str>) -> Result<Timestamp> {
     let time = line.and_then(|line| line.split(' ').next());
     Ok(time.ok_or("a command has written nothing")?.parse()?)

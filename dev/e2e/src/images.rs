@@ -1,4 +1,4 @@
-//! The images, which hold static binaries and nothing else that is not written here.
+//! The images. They contain static binaries and files that are written here, and nothing else.
 
 use std::{
     fs,
@@ -16,23 +16,23 @@ use crate::{
     scene::LABEL,
 };
 
-/// All names of one run; no other run has the tag.
+/// The names of one run's images. No other run has the tag.
 pub(crate) struct Images {
     tag: String,
 }
 
 /// How an image is made.
 struct Recipe {
-    /// What the manifests call it.
+    /// Its name in the manifests.
     name: &'static str,
     dockerfile: &'static str,
-    /// What it stands on, an image of this run; none for an image that holds nothing else.
+    /// The image of this run that it is based on; none for an image that contains nothing else.
     base: Option<&'static str>,
-    /// From where the binaries are built.
+    /// Its files, in the directory of the binaries.
     files: &'static [&'static str],
 }
 
-/// What runs in Pods beside the tools.
+/// What runs in Pods besides the tools.
 pub(crate) const BASE: &str = "base";
 
 /// The image of lockheed, with a program that needs a lock.
@@ -88,7 +88,7 @@ impl Images {
         Self { tag: id.to_owned() }
     }
 
-    /// For a kustomization: the names by which manifests know the images, with what they are called in this run.
+    /// For a kustomization: the images' names in manifests, and their names in this run.
     pub(crate) fn overrides(&self) -> Vec<Value> {
         let tools = Tool::value_variants();
         let names = tools
@@ -101,7 +101,7 @@ impl Images {
         overrides.collect()
     }
 
-    /// An image, as a Pod names it.
+    /// The full name of an image, for a Pod.
     pub(crate) fn full(&self, name: &str) -> String {
         format!("{}:{}", Self::repository(name), self.tag)
     }
@@ -110,7 +110,8 @@ impl Images {
         format!("coord-e2e/{name}")
     }
 
-    /// Builds the base, and what the tools need, each from a directory that holds just its files.
+    /// Builds the base image, and the images of these tools. Each is built from a directory that
+    /// contains only its files.
     pub(crate) async fn build(&self, tools: &[Tool], binaries: &Path, place: &Path) -> Result {
         self.build_base(&place.join(BASE)).await?;
         for recipe in tools.iter().flat_map(|tool| recipes(*tool)) {
@@ -155,13 +156,15 @@ impl Images {
         let mut docker = program("docker");
         let plugin = output(program("docker").args(["buildx", "version"])).await;
         if plugin.is_err() {
-            // Without the plugin a client refuses to build, unless it is told that the old builder will do.
+            // Without the plugin, the client refuses to build unless it is told to use the old
+            // builder.
             docker.env("DOCKER_BUILDKIT", "0");
         }
-        // The image and nothing beside it: not every kind can load what describes how it was built.
+        // Only the image itself: not every kind can load the attestations of how it was built.
         docker.env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
         docker.args(["build", "--tag", &self.full(recipe.name)]);
-        // A node that is told to remove an image removes all names of it: no other run's may be the same.
+        // A node that removes an image removes all of its names, so no other run's image may be the
+        // same.
         docker.args(["--label", &format!("{LABEL}={}", self.tag)]);
         if let Some(base) = recipe.base {
             docker.args(["--build-arg", &format!("BASE={}", self.full(base))]);
@@ -170,7 +173,7 @@ impl Images {
         output(&mut docker).await.map(drop)
     }
 
-    /// Copies what was built to the cluster's nodes.
+    /// Copies the built images to the cluster's nodes.
     pub(crate) async fn load(&self, cluster: &Cluster) -> Result {
         let built = self.built().await?;
         output(cluster.kind(&["load", "docker-image"]).args(built))
@@ -178,7 +181,7 @@ impl Images {
             .map(drop)
     }
 
-    /// Removes them from the nodes of a cluster that stays.
+    /// Removes the images from the nodes of a cluster that stays.
     pub(crate) async fn unload(&self, cluster: &Cluster) -> Result {
         let images: Vec<_> = self
             .built()
@@ -196,7 +199,7 @@ impl Images {
         Ok(())
     }
 
-    /// Removes them from the Docker engine.
+    /// Removes the images from the Docker engine.
     pub(crate) async fn remove(&self) -> Result {
         let built = self.built().await?;
         if built.is_empty() {

@@ -7,7 +7,7 @@ use kube::api::ListParams;
 
 use crate::{Result, pod, scene::Scene};
 
-/// What a Job's condition says when all is over.
+/// The condition of a Job that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Complete,
@@ -15,7 +15,7 @@ pub(crate) enum End {
 }
 
 impl Scene<'_> {
-    /// Waits until a Job ends in this way. Its time is returned, for people.
+    /// Waits until a Job ends in this way. Returns the time that took, for people.
     pub(crate) async fn job_ends(&self, name: &str, end: End) -> Result<String> {
         let started = Instant::now();
         let what = format!("the Job {name} is {end:?}");
@@ -30,7 +30,7 @@ impl Scene<'_> {
         Err(self.wrong(&what).await)
     }
 
-    /// The first Pod of a Job, once it is so.
+    /// The first Pod of a Job, once this is true of it.
     pub(crate) async fn pod_of_job(
         &self,
         name: &str,
@@ -46,7 +46,8 @@ impl Scene<'_> {
         pod.await
     }
 
-    /// Fails unless a container of a Job's Pod has ended with one of these statuses, and returns which.
+    /// Checks that a container of a Job's Pod has ended with one of these statuses, and returns
+    /// which.
     pub(crate) async fn ended_with(
         &self,
         job: &str,

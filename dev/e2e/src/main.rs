@@ -1,7 +1,8 @@
-//! The tools at work in real Pods: `cargo xtask e2e` builds them and runs this.
+//! Runs the tools in real Pods. `cargo xtask e2e` builds them, and runs this.
 //!
-//! Each scenario has a namespace of its own, which enforces the Pod Security Standard `restricted`, and applies the manifests that the
-//! crates ship. Everything that a run makes carries its ID, by which it is removed, however the run ends.
+//! Each scenario has a namespace of its own, which enforces the Pod Security Standard `restricted`,
+//! and applies the manifests that the crates ship. Everything that a run creates carries its ID, so
+//! it can be removed however the run ends.
 
 mod cluster;
 mod follow;
@@ -28,7 +29,8 @@ use self::{cluster::Cluster, images::Images, scenarios::Scenario, scene::Scene};
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
-/// How many scenarios run side by side: a node has room for many more, a small machine has not.
+/// How many scenarios run side by side. A node has room for many more, but a small machine does
+/// not.
 const SIDE_BY_SIDE: usize = 4;
 
 /// The arguments come from `cargo xtask e2e`, which explains them.
@@ -42,10 +44,10 @@ struct Args {
     keep: bool,
     #[arg(long)]
     only: Vec<Tool>,
-    /// Where the static binaries are
+    /// The directory of the static binaries
     #[arg(long)]
     binaries: PathBuf,
-    /// Where to write; what is there is replaced
+    /// The output directory; its old content is removed
     #[arg(long)]
     out: PathBuf,
 }
@@ -88,7 +90,7 @@ async fn run(mut args: Args) -> Result {
     }
     program::empty_directory(&args.out)?;
     let id = id();
-    // From here on a signal ends the work, and not the cleaning up.
+    // From here on, a signal ends the work, but not the clean-up.
     let mut interrupted = Interrupted::new()?;
     let cluster = Cluster::choose(args.context.as_deref(), &args.out).await?;
     let images = Images::new(&id);
@@ -136,7 +138,7 @@ async fn everything(args: &Args, id: &str, cluster: &Cluster, images: &Images) -
     }
 }
 
-/// Plays one scenario, and says how it went.
+/// Plays one scenario, and prints the result.
 async fn play(
     scenario: Scenario,
     id: &str,
@@ -175,14 +177,14 @@ async fn remove(id: &str, cluster: &Cluster, images: &Images) -> Result {
     removed.and(images.remove().await)
 }
 
-/// Short, and different for runs that share a cluster.
+/// A short ID, different for each of the runs that share a cluster.
 fn id() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = now.map_or(0, |now| now.as_secs());
     format!("{:x}-{}", seconds % 0x0100_0000, std::process::id())
 }
 
-/// The signals that end a program unless it does something about them.
+/// The signals that would end this program.
 struct Interrupted([(tokio::signal::unix::Signal, &'static str); 3]);
 
 impl Interrupted {

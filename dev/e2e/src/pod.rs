@@ -1,10 +1,10 @@
-//! What a Pod's status says of its containers.
+//! What a Pod's status says about its containers.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
 use crate::Result;
 
-/// Its name, which every Pod that comes from the API server has.
+/// Its name. Every Pod from the API server has one.
 pub(crate) fn name(pod: &Pod) -> String {
     pod.metadata.name.clone().unwrap_or_default()
 }
@@ -48,8 +48,8 @@ pub(crate) fn containers(pod: &Pod) -> Vec<String> {
     statuses(pod).map(|status| status.name.clone()).collect()
 }
 
-/// The containers that may say why something is not as it should be, each with how many of its last lines: those that have ended badly, or are to be
-/// started again since they have, and those that run.
+/// The containers whose logs may explain a failure, and how many of the last lines to show: those
+/// that failed, those that failed and will be restarted, and those that run.
 pub(crate) fn telling(pod: &Pod) -> Vec<(String, usize)> {
     let telling = statuses(pod).filter_map(|status| {
         let state = status.state.as_ref()?;
@@ -70,7 +70,7 @@ pub(crate) fn status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerS
     statuses(pod).find(|status| status.name == container)
 }
 
-/// With what a container ended, if it has.
+/// The exit status of a container, if it has ended.
 pub(crate) fn exit_code(pod: &Pod, container: &str) -> Option<i32> {
     let state = status(pod, container)?.state.as_ref()?;
     Some(state.terminated.as_ref()?.exit_code)
@@ -85,7 +85,7 @@ pub(crate) fn runs(pod: &Pod, container: &str) -> bool {
 pub(crate) fn place(pod: &Pod, container: &str) -> Result<(String, String)> {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
     let id = status(pod, container).and_then(|status| status.container_id.as_deref());
-    // With the runtime before it: containerd://ID.
+    // The ID is written after the runtime: containerd://ID.
     let id = id.and_then(|id| id.split("://").nth(1));
     let (Some(node), Some(id)) = (node, id) else {
         return Err(format!("the container {container} is on no node: {}", shown(pod)).into());

@@ -1,4 +1,4 @@
-//! Other programs, which do not outlive their caller's interest in them.
+//! Other programs, which end when nobody waits for them any more.
 
 use std::{fs, io::ErrorKind, path::Path, process::Stdio};
 
@@ -13,7 +13,8 @@ pub(crate) fn program(name: &str) -> Command {
     command
 }
 
-/// What a command prints that must succeed; if it does not, what it complained about is the error.
+/// The output of a command that must succeed. If it fails, the error has what it wrote to standard
+/// error.
 pub(crate) async fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()
@@ -32,10 +33,11 @@ pub(crate) async fn output(command: &mut Command) -> Result<String> {
     .into())
 }
 
-/// How many lines an error has at most.
+/// The most lines of an error.
 pub(crate) const SHOWN: usize = 12;
 
-/// All that was said, or, if that is long, the lines that call themselves errors; where there are none, the last ones.
+/// The whole text. If it is long, only its lines that begin with "error"; if there are none, its
+/// last lines.
 fn telling(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     if lines.len() <= SHOWN {
@@ -59,7 +61,7 @@ fn shown(command: &Command) -> String {
         .join(" ")
 }
 
-/// Makes a directory that has nothing in it, whatever was there.
+/// Creates an empty directory, and removes what was there.
 pub(crate) fn empty_directory(path: &Path) -> Result {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -1,4 +1,4 @@
-//! What is shown of each tool.
+//! The scenarios of all tools.
 
 mod cmlock;
 mod exitdir;
@@ -10,11 +10,11 @@ use futures::future::LocalBoxFuture;
 
 use crate::{Result, Tool, scene::Scene};
 
-/// What is played in a namespace of its own. It returns figures, for people.
+/// A scenario, which runs in a namespace of its own. It returns figures, for people.
 pub(crate) struct Scenario {
     pub(crate) tool: Tool,
     pub(crate) name: &'static str,
-    /// Its figures count only if nothing else is going on.
+    /// Its figures count only if nothing else runs.
     pub(crate) alone: bool,
     pub(crate) play: Play,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Scenario {
 type Play = for<'a> fn(&'a Scene<'a>) -> LocalBoxFuture<'a, Result<String>>;
 
 impl Scenario {
-    /// One that is played beside others.
+    /// A scenario that runs beside others.
     const fn new(tool: Tool, name: &'static str, play: Play) -> Self {
         Self {
             tool,
@@ -32,7 +32,7 @@ impl Scenario {
         }
     }
 
-    /// One that is played when nothing else is.
+    /// A scenario that runs when nothing else does.
     const fn alone(tool: Tool, name: &'static str, play: Play) -> Self {
         Self {
             alone: true,
@@ -41,7 +41,7 @@ impl Scenario {
     }
 }
 
-/// All there are, in the order in which they are started.
+/// All scenarios, in the order in which they start.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
     lockpipes::SCENARIOS
         .into_iter()
@@ -51,7 +51,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         .chain(cmlock::SCENARIOS)
 }
 
-/// The rights that a `check` names as lacking, each a verb and what it is for.
+/// The rights that `check` reports as missing: each is a verb and a resource.
 fn lacking(said: &str) -> Vec<String> {
     let rights = said.lines().filter_map(|line| {
         let (_, right) = line.split_once(" lacks the right to ")?;
@@ -73,7 +73,8 @@ mod tests {
         include_str!("scenarios/cmlock.rs"),
     ];
 
-    /// The namespace of a scenario admits nothing but `restricted`: what is played there keeps to it.
+    /// The namespace of a scenario admits only Pods that meet `restricted`, so every manifest that
+    /// is played here meets it.
     #[test]
     fn every_manifest_that_is_shipped_is_played() {
         let is_played = |path: &str| {

@@ -1,4 +1,4 @@
-//! Where one scenario plays: a namespace, and what can be done in it.
+//! The place of one scenario: a namespace, and what can be done in it.
 
 use std::{
     collections::BTreeSet,
@@ -26,16 +26,17 @@ use crate::{
     program::{self, SHOWN, output},
 };
 
-/// Namespaces carry it, with the run's ID.
+/// The label of a run's namespaces; its value is the run's ID.
 pub(crate) const LABEL: &str = "coord-e2e/run";
 
-/// How long anything may take. It is long, since a machine may be busy; what must be quick is measured by its scenario.
+/// How long anything may take. It is long, because a machine may be busy. Scenarios measure what
+/// must be quick.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How long the API server may fail to answer, on a machine that is busy.
+/// How long the API server may fail to answer on a busy machine.
 const TOLERANCE: Duration = Duration::from_secs(30);
 
-/// How often the cluster is asked whether something is so.
+/// The pause between two looks at the cluster.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) struct Scene<'a> {
@@ -43,18 +44,18 @@ pub(crate) struct Scene<'a> {
     pub(crate) images: &'a Images,
     client: Client,
     pub(crate) namespace: String,
-    /// For what is applied here, and what is collected.
+    /// The files that are applied here, and those that are collected.
     pub(crate) directory: PathBuf,
 }
 
-/// A change to what the manifests say: operations of a JSON patch (RFC 6902) on the one object of a kind.
+/// A change to the manifests: JSON patch operations (RFC 6902) for the only object of a kind.
 pub(crate) struct Patch {
     pub(crate) kind: &'static str,
     pub(crate) operations: Value,
 }
 
 impl<'a> Scene<'a> {
-    /// Makes a namespace that admits only Pods that keep to the Pod Security Standard `restricted`.
+    /// Creates a namespace that admits only Pods that meet the Pod Security Standard `restricted`.
     pub(crate) async fn open(
         name: &str,
         id: &str,
@@ -79,13 +80,13 @@ impl<'a> Scene<'a> {
             namespace,
             directory: directory.to_owned(),
         };
-        // No Pod is admitted before.
+        // Before that, no Pod is admitted.
         let account = async || Ok(scene.api::<ServiceAccount>().get_opt("default").await?);
         scene.until("there is a service account", account).await?;
         Ok(scene)
     }
 
-    /// Begins to remove the namespace; [`remove_all`] sees the end of it.
+    /// Starts to remove the namespace. [`remove_all`] waits until it is gone.
     pub(crate) async fn close(&self) -> Result {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces
@@ -101,7 +102,8 @@ impl<'a> Scene<'a> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Applies manifests of this repository, files or directories with a kustomization, with the images of this run.
+    /// Applies manifests of this repository, with the images of this run. Each is a file, or a
+    /// directory with a kustomization.
     pub(crate) async fn apply(&self, manifests: &[&str], patches: &[Patch]) -> Result {
         let overlay = self.directory.join("overlay");
         program::empty_directory(&overlay)?;
@@ -134,15 +136,15 @@ impl<'a> Scene<'a> {
             .map(drop)
     }
 
-    /// A kubectl that works in the namespace.
+    /// A kubectl for this namespace.
     pub(crate) fn kubectl(&self) -> Command {
         let mut kubectl = self.cluster.kubectl();
         kubectl.args(["--namespace", &self.namespace]);
         kubectl
     }
 
-    /// Waits until `look` finds something. The error says what was waited for, and what the Pods are doing instead. An API server that does not
-    /// answer for a moment is asked again.
+    /// Waits until `look` finds something. The error says what was waited for, and what the Pods do
+    /// instead. If the API server fails to answer for a moment, it is asked again.
     pub(crate) async fn until<T>(
         &self,
         what: &str,
@@ -174,7 +176,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// An error that says what is wrong, and what the Pods are doing.
+    /// An error that says what is wrong, and what the Pods do.
     pub(crate) async fn wrong(&self, what: &str) -> crate::Error {
         match self.situation().await {
             Ok(situation) => format!("{what}\n{situation}").into(),
@@ -182,7 +184,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// What a container has written, in its present life or the one before.
+    /// The output of a container, of its current run or of the previous one.
     pub(crate) async fn logs(&self, pod: &str, container: &str, previous: bool) -> Result<String> {
         let parameters = kube::api::LogParams {
             container: Some(container.to_owned()),
@@ -192,14 +194,16 @@ impl<'a> Scene<'a> {
         Ok(self.api::<Pod>().logs(pod, &parameters).await?)
     }
 
-    /// Ends a container's first process as nothing within the cluster can: with SIGKILL, from the node.
+    /// Kills a container's first process with SIGKILL from the node. Nothing inside the cluster can
+    /// do that.
     pub(crate) async fn kill_from_node(&self, pod: &Pod, container: &str) -> Result {
         output(&mut Cluster::beside(pod, container, "kill -KILL $pid")?)
             .await
             .map(drop)
     }
 
-    /// What the Pods do, what those wrote last that failed or run, and what the cluster warns of: an indented line each.
+    /// The state of the Pods, the last lines of those that failed or run, and the cluster's
+    /// warnings; one indented line each.
     async fn situation(&self) -> Result<String> {
         let mut lines = Vec::new();
         for pod in self.api::<Pod>().list(&ListParams::default()).await? {
@@ -220,7 +224,7 @@ impl<'a> Scene<'a> {
                 text(event.message)
             ));
         }
-        // Many Pods of a Job say the same. The rest is in what is collected.
+        // Many Pods of a Job write the same. The rest is in the collected files.
         let mut said = BTreeSet::new();
         lines.retain(|line| said.insert(line.clone()));
         lines.truncate(SHOWN);
@@ -231,7 +235,8 @@ impl<'a> Scene<'a> {
             .join("\n"))
     }
 
-    /// Writes objects, events and logs down. What cannot be had is left out: a failure is to be reported, not this.
+    /// Saves objects, events and logs. It leaves out what it cannot get, because the scenario's
+    /// failure is what matters.
     pub(crate) async fn collect(&self) {
         let kinds = "all,configmaps,roles,rolebindings,serviceaccounts";
         let of: [(&str, &[&str]); 3] = [
@@ -277,7 +282,8 @@ pub(crate) async fn remove_all(id: &str, cluster: &Cluster) -> Result {
         .map(drop)
 }
 
-/// Whether the same question may have an answer a moment later: the connection broke, or the server has too much to do, or is not well.
+/// Whether a retry may succeed a moment later: the connection broke, or the server is overloaded or
+/// has an internal error.
 fn is_transient(error: &crate::Error) -> bool {
     match error.downcast_ref() {
         Some(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,

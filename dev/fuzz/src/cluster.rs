@@ -1,4 +1,4 @@
-//! Locks in objects of a cluster, and an API server that says what it is told to say.
+//! Locks in a cluster's objects, and an API server that answers as it is told.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -61,7 +61,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
 ];
 
-/// A client whose requests this answers.
+/// A client whose requests are answered by this function.
 pub(crate) fn client(
     answer: impl Fn(&Request<Vec<u8>>) -> Response<Vec<u8>> + Send + Sync + 'static,
 ) -> Client {
@@ -96,7 +96,7 @@ fn store<K: ObjectKind>(client: Client) -> ClusterStore<K> {
     ClusterStore::new(client, "ns").expect("a namespace")
 }
 
-/// What an object says and is not about the lock is still there when the lock was written.
+/// Writing a lock keeps what the object says about other things.
 fn objects<K: ObjectKind>(bytes: &[u8]) {
     let body = bytes.to_vec();
     let written = Arc::new(Mutex::new(None));
@@ -121,7 +121,8 @@ fn objects<K: ObjectKind>(bytes: &[u8]) {
         }
         match store.update(&read).await {
             Ok(updated) => Some((read, updated)),
-            // One that cannot be a lock can be no other.
+            // An object that cannot be this lock cannot be written either, and the error says that
+            // it is invalid.
             Err(error) => {
                 assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
                 assert_eq!(error.errno(), Errno::EINVAL);
@@ -176,7 +177,7 @@ fn objects<K: ObjectKind>(bytes: &[u8]) {
     assert_eq!(written, serde_json::to_value(before).expect("JSON"));
 }
 
-/// Status, `Date`, `Retry-After`, each on a line, and the body.
+/// The bytes are the status, `Date` and `Retry-After`, each on a line, and then the body.
 fn answers(bytes: &[u8]) {
     let mut parts = bytes.splitn(4, |&byte| byte == b'\n');
     let mut part = || parts.next().unwrap_or_default().to_vec();
@@ -212,7 +213,7 @@ fn answers(bytes: &[u8]) {
     });
 }
 
-/// A watch tells what is in the lines, and then ends when the server says so.
+/// A watch reports at most one change for each line, and then ends when the server says so.
 fn watches(bytes: &[u8]) {
     let (body, begun) = (bytes.to_vec(), AtomicBool::new(false));
     let client = move || {

@@ -1,4 +1,4 @@
-//! The directory of exitdir: what followers find there.
+//! The directory of exitdir, as followers find it.
 
 use std::{
     ffi::OsStr,
@@ -44,7 +44,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
 ];
 
-/// Whatever is in the file, it signals.
+/// Any content of the file signals the exit.
 fn records(bytes: &[u8]) {
     if bytes.is_empty() {
         return; // somebody who has not written it yet is waited for
@@ -57,7 +57,7 @@ fn records(bytes: &[u8]) {
     assert!(read.signal.is_none_or(|signal| (1..=64).contains(&signal)));
     fs::write(&path, read.to_json()).expect("a file");
     assert_eq!(dir.signalled().expect("a directory"), Some(read.clone()));
-    // What a leader leaves: the time is its own.
+    // `signal` writes a time of its own.
     dir.clear().expect("a directory");
     assert!(dir.signal(&read).expect("a directory"));
     let signalled = dir.signalled().expect("a directory").expect("a signal");
@@ -68,7 +68,7 @@ fn records(bytes: &[u8]) {
     assert_eq!(signalled, timed);
 }
 
-/// Any entry signals, and the one that never counts does not.
+/// Any entry signals the exit, except the one that never counts.
 fn entries(bytes: &[u8]) {
     let directory = directory();
     let dir = ExitDir::new(directory.path());
@@ -85,8 +85,8 @@ fn entries(bytes: &[u8]) {
     assert_eq!(dir.signalled().expect("a directory"), None);
 }
 
-/// Who leads, as an attribute of the directory says it. A leader that nobody has seen is not dead,
-/// and none keeps a real one from leading.
+/// The directory's attribute that names the leader may have any value. It makes no follower believe
+/// that a leader died, and it keeps no real leader out.
 fn leaders(bytes: &[u8]) {
     let directory = directory();
     let opened = File::open(directory.path()).expect("a directory");

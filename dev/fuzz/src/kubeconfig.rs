@@ -1,4 +1,4 @@
-//! Which cluster, and as whom: kubeconfigs, and the credentials that they lead to.
+//! Kubeconfigs, and the credentials that they lead to.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
 ];
 
-/// A kubeconfig of one cluster and one user.
+/// A kubeconfig with one cluster and one user.
 pub(crate) fn of(cluster: &Value, user: &Value) -> Vec<u8> {
     let config = json!({"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
         "clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}]});
@@ -69,12 +69,12 @@ pub(crate) async fn connect(kubeconfig: &[u8]) -> Result<Cluster, Error> {
     Cluster::connect(&args, "fuzz/0").await
 }
 
-/// One whose certificate is not looked at: reading the machine's takes long.
+/// A server whose certificate is not verified: it takes long to read the machine's certificates.
 fn server() -> Value {
     json!({"server": "https://h", "insecure-skip-tls-verify": true})
 }
 
-/// It names a cluster, or the error says what is wrong, and no password.
+/// A kubeconfig names a cluster, or the error says what is wrong, and no password.
 fn kubeconfigs(bytes: &[u8]) {
     if let Err(error) = run(connect(bytes)) {
         let text = text_of(bytes);
@@ -100,7 +100,7 @@ fn proxy_urls(bytes: &[u8]) {
     }
 }
 
-/// Whether the secret stands where a URL has its password, even one that is none otherwise.
+/// Whether the secret is where a URL has its password, even if the text is not a URL.
 pub(crate) fn has_password(text: &str) -> bool {
     let parts = text.split_once("://");
     let is_password =
@@ -119,7 +119,7 @@ fn tokens(bytes: &[u8]) {
     }
 }
 
-/// Nothing that a plugin prints to us is told to anybody.
+/// No error contains what a plugin prints.
 fn exec_credentials(bytes: &[u8]) {
     let directory = directory();
     let printed = directory.path().join("printed");

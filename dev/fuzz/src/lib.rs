@@ -1,8 +1,8 @@
 //! Promises about bytes that others write: files, answers, objects, arguments.
 //!
-//! A [`Target`] is one function that is given bytes and panics when a promise does not hold for
-//! them. It calls what the crates make public, as their users do. Two drivers call it: [`play`] on
-//! any compiler, with the corpus and what comes of it by edits, and libFuzzer.
+//! A [`Target`] is one function. It gets bytes, and panics if they break a promise. It calls the
+//! crates' public interfaces, as their users do. Two drivers call it: [`play`] on any compiler,
+//! with the corpus and edits of it, and libFuzzer.
 
 mod cluster;
 mod exits;
@@ -18,20 +18,20 @@ use std::{borrow::Cow, future::Future};
 
 pub use play::{Broken, play};
 
-/// One kind of bytes, and what must hold for all of them.
+/// One kind of input, and what must hold for all inputs of this kind.
 #[derive(Debug)]
 pub struct Target {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// Where to begin: good ones, and those that were not read well once.
+    /// Good inputs, and inputs that were once handled badly.
     pub corpus: &'static [&'static [u8]],
-    /// How many are tried in a test. All of a target together take less than a second.
+    /// How many inputs a test tries. All inputs of a target together take less than a second.
     pub cases: u32,
     /// Panics when a promise is broken.
     pub holds: fn(&[u8]),
 }
 
-/// All there are.
+/// All targets.
 #[must_use]
 pub fn targets() -> Vec<&'static Target> {
     let all = [
@@ -51,14 +51,14 @@ fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// A runtime of the case's own: what it has started ends with it.
+/// Runs the future on a runtime of its own, with which everything ends that the future has started.
 fn run<T>(future: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build();
     runtime.expect("a runtime").block_on(future)
 }
 
-/// The same where nothing waits for anything but time: that goes by at once.
+/// The same, for a future that waits for nothing but time: time passes at once.
 fn run_in_no_time<T>(future: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).build();

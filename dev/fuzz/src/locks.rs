@@ -1,4 +1,4 @@
-//! Lockheed's locks: the record, what stands beside it, and the files of a directory.
+//! lockheed's locks: the record, the annotations beside it, and the files of a directory.
 
 use std::{fs, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -63,7 +63,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
 ];
 
-/// The record, and an annotation a line.
+/// The record, and then one annotation on each line.
 const OBJECTS: &[&[u8]] = &[
     b"{\"name\":\"x\",\"leases\":{\"lockheed/shared\":{\"instanceID\":\"lockheed/shared\",\"expires\":\"2030-01-02T03:04:05Z\",\"z\":1}}}\nlockheed/holders={\"slots\":2,\"leases\":{\"a\":{\"instanceID\":\"a\",\"expires\":\"2030-01-02T03:04:05Z\",\"q\":{}}}}\nnote=kept",
     b"{\"name\":\"x\",\"leases\":{},\"extra\":[1,{\"a\":null}],\"tags\":[\"t\"]}\nlockheed/queue=[{\"id\":\"w\",\"since\":\"2030-01-02T03:04:05Z\",\"priority\":4294967295,\"raised\":4294967295,\"shared\":true,\"slots\":3,\"durationMillis\":18446744073709551615,\"nonce\":\"1\",\"proofOfLife\":9,\"more\":1},7,{\"id\":3}]\nreserved/by=z\nreserved/expires=1970-01-01T00:00:00Z",
@@ -91,7 +91,7 @@ fn object(bytes: &[u8]) -> Object {
     object
 }
 
-/// What of a JSON object is none of ours.
+/// The fields of a JSON object that are not ours.
 fn unknown(text: &str, known: &[&str]) -> Map<String, Value> {
     let mut whole: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
     whole.retain(|key, _| !known.contains(&&**key));
@@ -143,8 +143,8 @@ fn objects(bytes: &[u8]) {
     assert_eq!(others(&written), others(&read));
 }
 
-/// The lock is acquired and released, or it is left as it is. Either way what is not about it
-/// stays.
+/// The lock is acquired and released, or it is left unchanged. In both cases, everything that is
+/// not about the lock stays.
 fn cycles(bytes: &[u8]) {
     let found = object(bytes);
     run(async {
@@ -184,7 +184,7 @@ fn cycles(bytes: &[u8]) {
     });
 }
 
-/// Words in capitals stand for what is so.
+/// Replaces words in capitals by facts of this machine.
 fn here(bytes: &[u8]) -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("this boot");
     let namespace = fs::read_link("/proc/self/ns/time").unwrap_or_default();
@@ -192,7 +192,7 @@ fn here(bytes: &[u8]) -> String {
     text.replace("TIMENS", &namespace.to_string_lossy())
 }
 
-/// A lock's file, by whomever it was written.
+/// A lock's file with any content.
 fn lock_files(bytes: &[u8]) {
     let bytes = here(bytes);
     let bytes = bytes.as_bytes();
@@ -203,7 +203,7 @@ fn lock_files(bytes: &[u8]) {
     run(async {
         let store = match DirStore::open(directory.path()) {
             Ok(store) => store,
-            // What it says of the clock counts where nothing else says it.
+            // If nothing else says what the clock shows, the lock's file does, and may be invalid.
             Err(error) => return assert_eq!(error.errno(), Errno::EINVAL, "{error}"),
         };
         store.list().await.expect("a directory");
@@ -233,7 +233,8 @@ fn lock_files(bytes: &[u8]) {
     });
 }
 
-/// Numbers never go back: a counter that says one is counted on, and one that says none is refused.
+/// Numbers never go back: a counter with a number is continued, and a counter without one is an
+/// error.
 fn counters(bytes: &[u8]) {
     let directory = directory();
     let path = directory.path().join(".counter");
@@ -258,7 +259,7 @@ fn counters(bytes: &[u8]) {
     });
 }
 
-/// What the directory's time is counted by.
+/// The file by which the directory's time is counted.
 fn clocks(bytes: &[u8]) {
     let directory = directory();
     fs::write(directory.path().join(".clock"), here(bytes)).expect("a file");

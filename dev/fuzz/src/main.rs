@@ -47,7 +47,7 @@ fn write_corpus(target: &Target, to: &Path) -> std::io::Result<()> {
     inputs.try_for_each(|(number, input)| fs::write(to.join(number.to_string()), input))
 }
 
-/// Other inputs each time, round after round.
+/// Tries other inputs each time, round after round.
 fn play_for(target: &'static Target, time: Duration) -> Result<(), fuzz::Broken> {
     let started = Instant::now();
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

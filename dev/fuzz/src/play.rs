@@ -1,7 +1,7 @@
-//! The driver for every compiler: the corpus, and what comes of it by a few edits.
+//! The driver for every compiler: the corpus, and a few edits of it.
 //!
-//! It is proptest's, for its shrinking: of an input that breaks a promise, the smallest edits are
-//! told.
+//! It uses proptest for its shrinking: for an input that breaks a promise, it finds the smallest
+//! edits.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use proptest::{
 
 use crate::Target;
 
-/// What is special to some parser.
+/// Bytes that are special for some parser.
 const WORDS: &[&[u8]] = &[
     b"\0",
     b"\n",
@@ -50,7 +50,7 @@ const WORDS: &[&[u8]] = &[
 /// The longest input that edits make.
 const LONGEST: usize = 4096;
 
-/// A promise that does not hold.
+/// A promise that was broken.
 #[derive(Debug)]
 pub struct Broken {
     target: &'static str,
@@ -68,11 +68,11 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Tries the corpus as it is, and then this many inputs that come of it. A seed gives the same each
-/// time.
+/// Tries the corpus as it is, and then this many edited inputs. The same seed gives the same
+/// inputs.
 ///
 /// # Errors
-/// When a promise is broken: by which input.
+/// When a promise is broken; the error shows the input.
 pub fn play(target: &'static Target, seed: u64, cases: u32) -> Result<(), Broken> {
     for input in target.corpus {
         play_some(target, &Just(input.to_vec()), seed, 1)?;

@@ -1,4 +1,4 @@
-//! Locks that belong to Pods: what cmlock reads of them.
+//! cmlock's locks, which belong to Pods.
 
 use std::sync::{
     Arc,
@@ -26,8 +26,9 @@ pub(crate) const TARGETS: &[Target] = &[Target {
     holds: locks,
 }];
 
-/// The ConfigMap, and behind a NUL the Pod that it belongs to, if there is one. What cannot be read
-/// is left as it is, and nothing is ever deleted but this state of this object.
+/// The bytes are the ConfigMap, and after a NUL the Pod that it belongs to, if there is one. A
+/// ConfigMap that cannot be read is left unchanged. Nothing is ever deleted but this state of this
+/// object.
 fn locks(bytes: &[u8]) {
     let mut parts = bytes.splitn(2, |&byte| byte == 0).map(<[u8]>::to_vec);
     let (object, pod) = (parts.next().unwrap_or_default(), parts.next());
@@ -76,7 +77,7 @@ fn locks(bytes: &[u8]) {
                     assert!(!why.to_string().is_empty());
                 }
             }
-            // Whoever breaks a lock does not have to know what its Pod does.
+            // `break` need not know the state of the lock's Pod.
             _ if has_pod => {}
             _ => assert_eq!(
                 deleted.load(Ordering::Relaxed),

@@ -68,7 +68,7 @@ fn pids(bytes: &[u8]) {
     assert_eq!(digits.trim_start_matches('0'), pid.to_string());
 }
 
-/// A process chooses its name, and with it what others find in `/proc`.
+/// A process chooses its name, which others find in `/proc`.
 fn proc(bytes: &[u8]) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,7 +96,7 @@ fn proc(bytes: &[u8]) {
     assert!(found.is_some_and(|process| process.is_alive()));
 }
 
-/// A content that is no PID of ours signals nobody, and does not keep a service down.
+/// A pidfile without a valid PID signals nobody, and does not keep a service from starting.
 fn pidfiles(bytes: &[u8]) {
     let directory = directory();
     let path = directory.path().join("a.pid");
@@ -145,7 +145,7 @@ fn pidfiles(bytes: &[u8]) {
     }
 }
 
-/// The file beside the pidfile; words in capitals stand for what is so.
+/// The file beside the pidfile. Words in capitals stand for the facts of this process.
 fn identities(bytes: &[u8]) {
     let directory = directory();
     let path = directory.path().join("a.pid");

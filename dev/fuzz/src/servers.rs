@@ -1,4 +1,4 @@
-//! What servers and proxies answer.
+//! The answers of servers and proxies.
 
 use std::{
     io::{Read, Write},
@@ -39,7 +39,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
 ];
 
-/// A server that says the same to everybody, and then closes.
+/// A server that sends the same to every client, and then closes the connection.
 struct Server {
     says: Arc<Mutex<Vec<u8>>>,
     address: String,
@@ -51,7 +51,7 @@ impl Server {
     }
 }
 
-/// Says what it is to say to a connection, whether or not it was asked for anything.
+/// Sends the answer to a connection, whatever the client asked for.
 fn serve<S: Read + Write>(mut stream: S, says: &Mutex<Vec<u8>>) {
     let says = says.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let _ = stream.read(&mut [0; 1024]);
@@ -92,7 +92,7 @@ fn proxy_server() -> &'static Mutex<Server> {
     })
 }
 
-/// Any answer is healthy or tells why not, on one line that no terminal obeys.
+/// Any answer counts as healthy, or the error says why not, on one line without control characters.
 fn answers(bytes: &[u8]) {
     let server = http_server().lock().unwrap_or_else(PoisonError::into_inner);
     server.say(bytes);
@@ -107,7 +107,7 @@ fn answers(bytes: &[u8]) {
     }
 }
 
-/// A proxy that answers anything is an error, at once.
+/// Any answer of a proxy is an error, at once.
 fn tunnels(bytes: &[u8]) {
     let Some((kind, says)) = bytes.split_first() else {
         return;

@@ -1,4 +1,4 @@
-//! Small languages: what people, scripts and manifests write.
+//! Small languages that people, scripts and manifests write.
 
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ fn conditions(bytes: &[u8]) {
     };
     let json = serde_json::to_string(&condition).unwrap_or_default();
     assert_eq!(json.parse(), Ok(condition.clone()));
-    // What has one part means that part, and is written as such.
+    // A condition with only one part means that part, and is written like it.
     let text = condition.to_string();
     let again: Condition = text
         .parse()
@@ -230,10 +230,10 @@ fn versions(bytes: &[u8]) {
     }
 }
 
-/// What is shown of a URL has no password, and is as good as the URL.
+/// The shown form of a URL has no password, and can be used like the URL.
 fn urls(bytes: &[u8]) {
     let text = text_of(bytes);
-    // Other schemes have a path or a command there.
+    // In other schemes, this part is a path or a command.
     let is_url = text.starts_with("http") && has_password(&text);
     let is_secret = |shown: &str| is_url && shown.contains("secret");
     match text.parse::<Asked>() {
@@ -266,7 +266,7 @@ fn statuses(bytes: &[u8]) {
     }
 }
 
-/// Variables of the environment: the proxy, and on the next line what needs none.
+/// Environment variables: the proxy, and on the next line the hosts that need none.
 fn proxies(bytes: &[u8]) {
     let text = text_of(bytes);
     let (proxy, direct) = text.split_once('\n').unwrap_or((&text, ""));
@@ -279,7 +279,7 @@ fn proxies(bytes: &[u8]) {
         _ => None,
     });
     for host in ["localhost.", "[::1]", "127.0.0.1:81"] {
-        // Before it asks anybody it finds that there is no such program.
+        // The missing program is an error before anybody is asked.
         let asked = Probe::new(&format!("http://{host}/")).expect("a URL");
         let missing = Asked::command(["/nonexistent"]).expect("a command");
         let probe = asked.and(missing).proxies(proxies.clone());

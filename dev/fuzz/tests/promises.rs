@@ -1,4 +1,4 @@
-//! Every promise, with the corpus and a fixed number of inputs that come of it.
+//! Every promise, with the corpus and a fixed number of edited inputs.
 
 use std::thread;
 

@@ -19,13 +19,13 @@ use nix::{
 };
 use testkit::eventually;
 
-/// Where they are mounted; the last part is the name.
+/// The mount points. The last part of each is the file system's name.
 pub(crate) const FILE_SYSTEMS: [&str; 3] = ["/fs/tmpfs", "/fs/ext4", "/fs/overlay"];
 
-/// The disk that ext4 is on.
+/// The disk for ext4.
 const DISK: &str = "/dev/nvme0n1";
 
-/// The kernel's module, where it is not built in.
+/// The overlayfs module, unless it is built into the kernel.
 const OVERLAY: &str = "/lib/overlay.ko";
 
 pub(crate) fn boot(results: &Path, only: &str) {
@@ -40,7 +40,7 @@ pub(crate) fn boot(results: &Path, only: &str) {
         .env("PATH", "/bin")
         .stdout(results.try_clone().unwrap());
     reap_until_end_of(player.spawn().unwrap().id());
-    // Whoever reads knows that nothing is missing.
+    // With this line, the reader knows that nothing is missing.
     writeln!(results, "end").unwrap();
     results.flush().unwrap();
     sync();
@@ -67,7 +67,7 @@ fn mount_all() {
     if let Ok(module) = File::open(OVERLAY) {
         finit_module(&module, c"", ModuleInitFlags::empty()).unwrap();
     }
-    // The upper layer is on the disk, as that of a container is.
+    // The upper layer is on the disk, as a container's is.
     for layer in ["lower", "upper", "work"] {
         fs::create_dir(Path::new("/fs/ext4").join(layer)).unwrap();
     }
@@ -88,7 +88,7 @@ fn set_loopback_up() {
     assert!(status.unwrap().success(), "there is no loopback");
 }
 
-/// It waits for those that lost their parent, too.
+/// Also reaps processes that lost their parent.
 fn reap_until_end_of(player: u32) {
     loop {
         match wait() {

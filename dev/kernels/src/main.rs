@@ -1,8 +1,8 @@
-//! What the process tools promise, played on the kernel that runs: `cargo xtask kernels` boots
-//! older ones, with this as their first program.
+//! Plays the main promises of the process tools on the running kernel. `cargo xtask kernels` boots
+//! older kernels with this as their first program.
 //!
-//! Each scenario is played on each file system, and is one line in the end: `ok NAME`, or `FAILED
-//! NAME: why`.
+//! Each scenario is played on each file system, and prints one line: `ok NAME`, or `FAILED NAME:
+//! why`.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,21 +26,21 @@ use clap::Parser;
 
 #[derive(Parser)]
 enum Kernels {
-    /// Print the names of all scenarios, or of those whose name has this text
+    /// Print the names of all scenarios, or of those whose name contains this text
     List {
         #[arg(long, default_value = "")]
         only: String,
     },
-    /// Be the first process: make the file systems, play on each, and power off
+    /// Run as the first process: mount the file systems, play on each, and power off
     Boot {
-        /// Where the results go; the console has the kernel's messages
+        /// The device for the results; the console has the kernel's messages
         #[arg(long)]
         results: PathBuf,
         #[arg(long, default_value = "")]
         only: String,
     },
-    /// Play all scenarios in each of these directories, as the child of a PID namespace's first
-    /// process: in the end, all others are killed
+    /// Play all scenarios in each of these directories. This must be a child of a PID namespace's
+    /// first process: in the end, all other processes are killed
     Play {
         directories: Vec<PathBuf>,
         #[arg(long, default_value = "")]
@@ -59,7 +59,7 @@ fn main() {
     }
 }
 
-/// The name of an abstract socket begins with a null byte, which a variable shows as an `@`.
+/// The name of an abstract socket begins with a null byte, which is written as `@` in variables.
 fn notify(socket: &str, message: &str) {
     let address = match socket.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name),

@@ -1,4 +1,4 @@
-//! Where one scenario plays: a directory of its own, and the tools.
+//! The place of one scenario: a directory of its own, and the tools.
 
 use std::{
     fs,
@@ -43,7 +43,7 @@ impl Place {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Any program, in this directory, where each tool finds what it works on: the pipe `pipe`, the
+    /// Any program, run in this directory. Each tool finds what it works on: the pipe `pipe`, the
     /// exit directory `exit`, the locks in `locks`.
     pub(crate) fn program(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
@@ -60,7 +60,7 @@ impl Place {
         command
     }
 
-    /// Starts it, and keeps what it says for [`Kept::finish`].
+    /// Starts a program, and keeps its output for [`Kept::finish`].
     pub(crate) fn start(&self, program: &str, arguments: &[&str]) -> Kept {
         let mut command = self.program(program, arguments);
         Kept::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
@@ -70,7 +70,7 @@ impl Place {
         outcome(&mut self.program(program, arguments))
     }
 
-    /// Runs it to its end, which must have this status; what it printed.
+    /// Runs a program to its end, which must have this status. Returns what it printed.
     #[track_caller]
     pub(crate) fn expect(&self, program: &str, arguments: &[&str], status: i32) -> String {
         let (code, said, errors) = self.outcome(program, arguments);
@@ -78,14 +78,14 @@ impl Place {
         said
     }
 
-    /// The PID that a process of the scenario has written down, once it has.
+    /// The PID in a file, once a process of the scenario has written it.
     #[track_caller]
     pub(crate) fn pid(&self, name: &str) -> i32 {
         number_in(&self.path(name))
     }
 }
 
-/// Waits for the end, which must have this status; what it printed.
+/// Waits for the end, which must have this status. Returns what the process printed.
 #[track_caller]
 pub(crate) fn ends(process: Kept, status: i32) -> String {
     let (code, said, errors) = process.finish();
@@ -98,13 +98,13 @@ pub(crate) fn send(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
 }
 
-/// A process whose parent waits for it is gone with that.
+/// Waits until a process has ended. A zombie has ended, too.
 #[track_caller]
 pub(crate) fn goes(pid: i32) {
     eventually(&format!("process {pid} is gone"), || !is_alive(pid));
 }
 
-/// The child of a process that has one.
+/// The child of a process, once it has one.
 #[track_caller]
 pub(crate) fn child_of(pid: i32) -> i32 {
     let mut child = None;
@@ -120,7 +120,7 @@ pub(crate) fn child_of(pid: i32) -> i32 {
     child.unwrap()
 }
 
-/// How many of a process's descriptors are of this file.
+/// How many of a process's descriptors refer to this file.
 pub(crate) fn descriptors(pid: i32, file: &Path) -> usize {
     let links = fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()

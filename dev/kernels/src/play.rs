@@ -17,11 +17,11 @@ use testkit::process::is_alive;
 
 use crate::{boot::FILE_SYSTEMS, place::Place, scenarios};
 
-/// How long the processes of a scenario may take to end after it. A process that was killed is
-/// gone as soon as the processor gets to it.
+/// How long a scenario's processes may take to end after it. A killed process is gone as soon as it
+/// gets the processor.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Of those that are played in a virtual machine, each as `FILE SYSTEM/TOOL/SCENARIO`.
+/// The names of the scenarios in a virtual machine, as `FILE SYSTEM/TOOL/SCENARIO`.
 pub(crate) fn names(only: &str) -> impl Iterator<Item = String> {
     let all = FILE_SYSTEMS.iter().flat_map(|directory| {
         let all = scenarios::all();
@@ -37,7 +37,7 @@ fn name(directory: &Path, tool: &str, scenario: &str) -> String {
 
 pub(crate) fn play(directories: &[PathBuf], only: &str) {
     assert_eq!(parent_id(), 1, "others would be killed");
-    // What the last one said.
+    // The message of the last panic.
     static WHY: Mutex<String> = Mutex::new(String::new());
     panic::set_hook(Box::new(|panic| {
         let why = panic.to_string().replace('\n', " ");
@@ -69,7 +69,7 @@ pub(crate) fn play(directories: &[PathBuf], only: &str) {
     }
 }
 
-/// Whatever a scenario has started has ended by its end.
+/// Everything that a scenario starts must end with it.
 #[track_caller]
 fn assert_nobody_is_left() {
     let since = Instant::now();
@@ -80,7 +80,7 @@ fn assert_nobody_is_left() {
     }
 }
 
-/// Who lives beside this process, its parent and the kernel's own threads.
+/// All processes except this one, its parent and the kernel's own threads.
 fn others() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -88,7 +88,7 @@ fn others() -> impl Iterator<Item = i32> {
     pids.filter(move |pid| !own.contains(pid) && !command_line(*pid).is_empty() && is_alive(*pid))
 }
 
-/// What it is, and the function of the kernel that it sleeps in.
+/// Its command line, and the kernel function in which it sleeps.
 fn shown(pid: i32) -> String {
     let sleeps = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
     format!("{pid} {}in {sleeps}", command_line(pid))

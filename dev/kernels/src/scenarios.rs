@@ -1,4 +1,4 @@
-//! What is played: the main promises of each tool, above all what hangs on the kernel.
+//! The scenarios: the main promises of each tool, above all those that depend on the kernel.
 
 mod exitdir;
 mod family;
@@ -8,10 +8,10 @@ mod sipid;
 
 use crate::place::Place;
 
-/// Its name, and what it does; it panics when something is not as promised.
+/// A name, and a function that panics if a promise is broken.
 type Scenario = (&'static str, fn(&Place));
 
-/// All, with their tools.
+/// All scenarios, with their tools.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str, fn(&Place))> {
     let tools = [
         ("lockpipe", lockpipe::ALL),
@@ -23,7 +23,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str, fn(&Pla
     tools.into_iter().flat_map(of)
 }
 
-/// The functions as scenarios, under their names.
+/// Makes scenarios of functions, with their names.
 macro_rules! scenarios {
     ($($scenario:ident),+ $(,)?) => {
         pub(super) const ALL: &[super::Scenario] = &[$((stringify!($scenario), $scenario)),+];

@@ -1,4 +1,4 @@
-//! What the help of every command must be like.
+//! Rules for the help of every command.
 
 use std::process::Command as Process;
 
@@ -8,7 +8,7 @@ use coord_core::cli::{
     help::{SECTIONS, heading, page},
 };
 
-/// What terminals have, and less.
+/// The widths of common terminals, and a narrower one.
 const WIDTHS: [usize; 3] = [60, 80, 100];
 
 pub(super) fn check<T: Tool>() {
@@ -43,7 +43,7 @@ pub(super) fn check<T: Tool>() {
     }
 }
 
-/// Each group of options, and each table.
+/// Every group of options must be shown, and every table.
 fn groups<T: Tool>(name: &str, text: &str) {
     let page = page::<T>(name, 80);
     let headings = page
@@ -61,7 +61,7 @@ fn groups<T: Tool>(name: &str, text: &str) {
     assert!(headings.contains(&heading::LOGGING), "{name}: {text}");
 }
 
-/// There are two, both of this command, and the tool takes them.
+/// There must be two examples, both for this command, and the tool must accept them.
 fn examples<T: Tool>(help: &Help) {
     assert!(
         help.examples.len() >= 2,
@@ -85,7 +85,7 @@ fn examples<T: Tool>(help: &Help) {
     }
 }
 
-/// As a shell reads it.
+/// The words of a line, as a shell reads them.
 fn in_words(line: &str) -> Vec<String> {
     let script = format!("printf '%s\\n' {line}");
     let output = Process::new("sh").args(["-c", &script]).output();

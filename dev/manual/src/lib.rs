@@ -1,8 +1,8 @@
-//! What a tool's help must be like, and what is made from it: manual pages, and completions for
-//! bash, zsh and fish. They are committed, in `man` and `completions` of the tool's crate; its
-//! tests compare them, and `cargo xtask dist docs` runs the same tests to write them anew.
+//! Rules for a tool's help, and what is made from it: manual pages, and completions for bash, zsh
+//! and fish. They are committed in `man` and `completions` of the tool's crate. The crate's tests
+//! compare them, and `cargo xtask dist docs` runs the same tests to write them anew.
 //!
-//! [`schema`] is for the JSON that a tool prints.
+//! [`schema`] checks the JSON that a tool prints.
 
 mod help;
 mod pages;
@@ -16,13 +16,13 @@ use std::{
 
 use coord_core::cli::Tool;
 
-/// Set where the pages are to be written.
+/// This variable is set when the pages are to be written.
 const WRITE: &str = "COORD_WRITE_DOCS";
 
-/// Checks the help of the tool whose crate is in this directory, and what is made from it.
+/// Checks the help of the tool whose crate is in this directory, and what is made from the help.
 ///
 /// # Panics
-/// When something is wrong with it, or not as it is committed.
+/// When the help breaks a rule, or what is made from it differs from what is committed.
 pub fn check<T: Tool>(directory: &str) {
     help::check::<T>();
     let made = pages::made::<T>();

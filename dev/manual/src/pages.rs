@@ -11,10 +11,10 @@ use coord_core::cli::{
 };
 use roff::{Roff, bold, roman};
 
-/// What the crate writes first, for apostrophes.
+/// The crate writes this first, for apostrophes.
 const BEGINNING: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
-/// All of a tool, by their paths in its crate.
+/// All files of a tool, by their paths in its crate.
 pub(super) fn made<T: Tool>() -> BTreeMap<String, String> {
     let manual = T::HELP.iter().map(|help| {
         let path = format!("man/{}.1", title::<T>(help.command));
@@ -46,7 +46,7 @@ fn title<T: Tool>(command: &str) -> String {
 
 fn manual_page<T: Tool>(help: &Help) -> String {
     let title = title::<T>(help.command);
-    // clap's own text speaks of what -h shows.
+    // clap's own text is about what -h shows.
     let command = options::<T>(help.command);
     let command = command.mut_arg("help", |arg| arg.long_help(None::<&str>));
     let mut command = command.mut_args(with_other_names);
@@ -79,8 +79,8 @@ fn manual_page<T: Tool>(help: &Help) -> String {
     for part in parts {
         part.expect("a text cannot be written to memory");
     }
-    // The crate writes a beginning before each section, and no date as if there were one argument
-    // less.
+    // The crate writes this beginning before each section. For an empty date it leaves the argument
+    // out.
     let text = in_utf8(text)
         .replace(BEGINNING, "")
         .replace(" 1  \"", " 1 \"\" \"");
@@ -93,7 +93,7 @@ fn manual_page<T: Tool>(help: &Help) -> String {
     text + &tables::<T>(help)
 }
 
-/// The crate leaves out what else an option is called, and a variable whose value is not shown.
+/// The crate leaves out an option's other names, and a variable whose value is not shown.
 fn with_other_names(option: Arg) -> Arg {
     let aliases = option.get_visible_aliases().unwrap_or_default();
     let mut notes: Vec<_> = aliases
@@ -112,7 +112,7 @@ fn with_other_names(option: Arg) -> Arg {
     }
 }
 
-/// What the options are followed by, in the order that man-pages(7) has.
+/// The sections after the options, in the order of man-pages(7).
 fn tables<T: Tool>(help: &Help) -> String {
     let mut roff = Roff::new();
     let statuses = help.all_statuses();

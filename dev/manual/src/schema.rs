@@ -1,14 +1,15 @@
-//! A check of JSON against a JSON Schema, of whose words it knows those that the tools' schemas
-//! use. It is stricter than a reader must be: each field must be in the schema.
+//! Checks JSON against a JSON Schema. It knows only the words of JSON Schema that the tools'
+//! schemas use. It is stricter than a reader must be: each field must be in the schema.
 
 use std::{fs, path::Path};
 
 use serde_json::Value;
 
-/// Checks what a command has printed against its part of `schema.json` in the tool's crate.
+/// Checks the output of a command against its part of `schema.json` in the tool's crate.
 ///
 /// # Panics
-/// When it does not fit, with what and where; or when the schema cannot be read.
+/// When the output does not fit; the message says what is wrong, and where. Also when the schema
+/// cannot be read.
 #[track_caller]
 pub fn assert_fits(directory: &str, command: &str, printed: &str) {
     let schema = read(directory);
@@ -21,17 +22,17 @@ pub fn assert_fits(directory: &str, command: &str, printed: &str) {
     }
 }
 
-/// The same for whatever a test has run: what is not asked for as JSON, or failed, is not looked
-/// at.
+/// The same for any command that a test has run. It ignores output that is not JSON, and commands
+/// that failed.
 ///
 /// # Panics
-/// When JSON does not fit, or no argument is a command of the schema.
+/// When JSON does not fit, or no argument is a command in the schema.
 #[track_caller]
 pub fn assert_printed(directory: &str, arguments: &[&str], printed: &str) {
     let is_json = arguments.windows(2).any(|pair| pair == ["-o", "json"]);
     if is_json && !printed.is_empty() {
         let schema = read(directory);
-        // Options may stand before the command.
+        // Options may come before the command.
         let mut known = arguments
             .iter()
             .filter(|it| !schema["$defs"][**it].is_null());

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
-/// A call that did what it was asked for.
+/// A call that succeeded.
 pub(crate) struct Call<'a> {
     pub(crate) line: &'a str,
     pub(crate) name: &'a str,
@@ -18,7 +18,7 @@ impl<'a> Call<'a> {
             .trim_end()
             .strip_suffix(')')
             .unwrap_or_else(|| panic!("{line}"));
-        // Strings and paths have nothing but hexadecimal digits.
+        // Strings and paths contain only hexadecimal digits, so all brackets here are strace's own.
         let mut depth = 0;
         let arguments = arguments.split(|character| {
             match character {
@@ -28,7 +28,7 @@ impl<'a> Call<'a> {
             }
             depth == 0 && character == ','
         });
-        // One that failed changed nothing; one that was killed was not made.
+        // A failed call changed nothing. A call in which the program was killed was not made.
         let is_done = !result.starts_with('-') && !result.starts_with('?');
         is_done.then(|| Self {
             line,
@@ -60,7 +60,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What `3</path>` is: none for a file that has no name any more.
+/// The path in `3</path>`; none for a file that no longer has a name.
 pub(crate) fn open_file(text: &str) -> Option<PathBuf> {
     let (_, rest) = text.split_once('<')?;
     let (path, rest) = rest.split_once('>')?;
@@ -81,7 +81,7 @@ pub(crate) fn octal(text: &str) -> u32 {
     u32::from_str_radix(text, 8).unwrap_or_else(|_| panic!("not octal: {text}"))
 }
 
-/// As much as was written of what was to be.
+/// The part of the data that was written.
 pub(crate) fn written(call: &Call<'_>) -> Vec<u8> {
     let mut data = call.text(1);
     data.truncate(usize::try_from(call.returned()).unwrap_or(usize::MAX));

@@ -1,4 +1,4 @@
-//! The trees that there may be after a power loss.
+//! The trees that are possible after a power loss.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,35 +12,36 @@ use crate::{
     disk::{Cell, Content, join},
 };
 
-/// Up to so many trees at one moment are looked at, all of them. Where there are more, those are in
-/// which at most two values are not the latest, or at most two not the earliest.
+/// If at most this many trees are possible at a moment, all of them are checked. If there are more,
+/// so many are checked, and those in which at most two values are not the latest, or at most two
+/// are not the earliest.
 const MOST: usize = 512;
 
-/// What a path leads to.
+/// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Node {
-    /// A directory of this mode.
+    /// A directory with this mode.
     Directory(u32),
-    /// A file of this mode, and what is in it.
+    /// A file with this mode and this content.
     File(u32, Vec<u8>),
 }
 
-/// All that is below the directory.
+/// Everything below the directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Image(pub BTreeMap<PathBuf, Node>);
 
 impl Image {
-    /// Makes it below a directory that is there and empty.
+    /// Creates it below an existing, empty directory.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn make(&self, root: &Path) {
         for (path, node) in &self.0 {
             let path = root.join(path);
             let mode = match node {
                 Node::Directory(mode) => {
                     fs::create_dir(&path).expect("a directory can be made");
-                    // Whoever makes what is below it must be able to.
+                    // We must be able to create what is below it.
                     mode | 0o700
                 }
                 Node::File(mode, content) => {
@@ -54,17 +55,18 @@ impl Image {
     }
 }
 
-/// A tree that there may be after a power loss.
+/// A tree that is possible after a power loss.
 #[derive(Clone, Debug)]
 pub struct Crash {
     /// The tree.
     pub image: Image,
-    /// How many events there were before, at most.
+    /// The largest number of events before the power loss.
     pub after: usize,
 }
 
-/// The trees that there may be when the power fails before, between or after these events. Each is
-/// there once, with the latest moment at which it may be found. In the same order each time.
+/// The trees that are possible when the power fails before, between or after these events. Each
+/// tree is there once, with the latest moment at which it is possible. The order is always the
+/// same.
 #[must_use]
 pub fn crashes(disk: &Disk, events: &[Event]) -> Vec<Crash> {
     let mut disk = disk.clone();
@@ -86,7 +88,8 @@ fn look(disk: &Disk, after: usize, found: &mut HashMap<Image, usize>) {
     let mut add = |choices: &mut dyn FnMut(usize) -> usize| {
         found.insert(Walk::image(disk, choices), after);
     };
-    // Each walk makes its choices in order; the next one differs in the last that can be another.
+    // Each walk makes its choices in order. The next walk changes the last choice that can still
+    // change.
     let mut path: Vec<(usize, usize)> = Vec::new();
     for _ in 0..MOST {
         let mut at = 0;
@@ -135,7 +138,7 @@ fn look(disk: &Disk, after: usize, found: &mut HashMap<Image, usize>) {
     }
 }
 
-/// Makes one tree, and asks which value each cell has that may have several.
+/// Makes one tree. It asks `choose` for each cell that may have several values.
 struct Walk<'a> {
     disk: &'a Disk,
     choose: &'a mut dyn FnMut(usize) -> usize,

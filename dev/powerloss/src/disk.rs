@@ -1,4 +1,4 @@
-//! The files, and what of each is on the disk.
+//! The files, and how much of each is on the disk.
 
 use std::{
     collections::BTreeMap,
@@ -9,13 +9,14 @@ use std::{
 
 use crate::Event;
 
-/// What a disk writes whole or not at all.
+/// A disk writes this much as a whole, or not at all.
 const SECTOR: usize = 512;
 
-/// A value that changes, and those that it may have on the disk.
+/// A value that changes, and the values that it may have on the disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell<T> {
-    /// When each was set. The first is on the disk for certain, unless a later one is.
+    /// The values, and when each was set. The first one is on the disk for certain, unless a later
+    /// one is.
     values: Vec<(usize, T)>,
 }
 
@@ -35,13 +36,13 @@ impl<T: Clone + PartialEq> Cell<T> {
         }
     }
 
-    /// What was set before this time is on the disk.
+    /// Notes that what was set before this time is on the disk.
     fn sync(&mut self, before: usize) {
         let last = self.values.iter().rposition(|(time, _)| *time < before);
         self.values.drain(..last.unwrap_or_default());
     }
 
-    /// Those that it may have, without repetition, the latest first.
+    /// The values that it may have, each once, the latest first.
     pub(crate) fn possible(&self) -> Vec<&T> {
         let mut possible = Vec::new();
         for (_, value) in self.values.iter().rev() {
@@ -55,7 +56,7 @@ impl<T: Clone + PartialEq> Cell<T> {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// Each name that there ever was, and what it is the name of.
+    /// Each name that ever existed, and the inode that it names.
     Directory(BTreeMap<String, Cell<Option<usize>>>),
     File {
         length: Cell<usize>,
@@ -69,7 +70,7 @@ pub(crate) struct Inode {
     pub(crate) content: Content,
 }
 
-/// A directory with all that is below it, and what of that is on the disk.
+/// A directory with everything below it, and how much of that is on the disk.
 #[derive(Clone, Debug)]
 pub struct Disk {
     time: usize,
@@ -77,10 +78,10 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A directory as it is, all of it on the disk.
+    /// A directory as it is now, with everything on the disk.
     ///
     /// # Panics
-    /// When it cannot be read, or has something else in it than files and directories.
+    /// When it cannot be read, or contains anything but files and directories.
     #[must_use]
     pub fn of(root: &Path) -> Self {
         let mut disk = Self {
@@ -128,10 +129,10 @@ impl Disk {
         self.inodes.len() - 1
     }
 
-    /// Goes on by one event.
+    /// Applies the next event.
     ///
     /// # Panics
-    /// When it cannot have happened here: the record has a gap.
+    /// When the event cannot have happened here: then the record has a gap.
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Create { path, mode } => {
@@ -264,7 +265,7 @@ fn zeros() -> Cell<Vec<u8>> {
     Cell::synced(vec![0; SECTOR])
 }
 
-/// The bytes that these sectors are in a file of this length.
+/// The content of a file of this length with these sectors.
 pub(crate) fn join<'a>(
     length: usize,
     sectors: impl Iterator<Item = (usize, &'a Vec<u8>)>,

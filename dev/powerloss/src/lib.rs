@@ -1,15 +1,16 @@
-//! What a file system may show after a power loss.
+//! What a file system may contain after a power loss.
 //!
-//! [`record`] runs a program under `strace(1)` and notes what it does to the files of a directory.
-//! [`Disk`] plays that, and knows of each name, sector, length and mode which values it may have on
-//! the disk. [`crashes`] gives the trees that there may be when the power fails between two calls.
+//! [`record`] runs a program under `strace(1)`, and notes what it does to the files of a directory.
+//! [`Disk`] applies this. For each name, sector, length and mode, it knows the values that may be
+//! on the disk. [`crashes`] returns the trees that are possible when the power fails between two
+//! calls.
 //!
-//! The rule, as in ALICE (OSDI '14): after a power loss each name, each sector of 512 bytes, each
-//! length and each mode is as it was at some moment since it was last synced, whatever all others
-//! are. So a rename may be there without the data of its file, a file may have its length and zeros
-//! for data, and a name may be in both places or in none. `fsync(2)` of a file is for its data,
-//! length and mode, `fdatasync(2)` not for its mode; a name is synced by `fsync(2)` of its directory
-//! alone. A sector is on the disk whole or not at all.
+//! The rule is that of ALICE (OSDI '14). After a power loss, each name, each sector of 512 bytes,
+//! each length and each mode is as it was at some moment since it was last synced, independently of
+//! all others. So a rename may be there without the data of its file. A file may have its length,
+//! and zeros as data. A name may be in both places, or in none. `fsync(2)` of a file syncs its
+//! data, length and mode; `fdatasync(2)` does not sync its mode. Only `fsync(2)` of its directory
+//! syncs a name. A sector is on the disk as a whole or not at all.
 
 mod call;
 mod crash;
@@ -27,21 +28,21 @@ use std::path::PathBuf;
 /// What a program did. Paths are below the recorded directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A file was opened with `O_CREAT`, and made if it was not there.
+    /// A file was opened with `O_CREAT`, and was created if it did not exist.
     Create {
         /// Its name.
         path: PathBuf,
         /// The mode of a new one.
         mode: u32,
     },
-    /// A directory was made.
+    /// A directory was created.
     MakeDirectory {
         /// Its name.
         path: PathBuf,
         /// Its mode.
         mode: u32,
     },
-    /// A file got another name too.
+    /// A file got another name, too.
     Link {
         /// The old one.
         from: PathBuf,
@@ -53,7 +54,7 @@ pub enum Event {
         /// The name.
         path: PathBuf,
     },
-    /// A name took another one's place.
+    /// A name replaced another one.
     Rename {
         /// The old one.
         from: PathBuf,
@@ -89,7 +90,7 @@ pub enum Event {
         path: PathBuf,
         /// Whether it was `fdatasync(2)`.
         only_data: bool,
-        /// How many of the events right before it ended while it was under way: it is not for them.
+        /// How many of the events just before this one ended during the call. Those are not synced.
         beside: usize,
     },
     /// Something was written to standard output.

@@ -1,7 +1,7 @@
 //! What a program does to the files of a directory, as `strace(1)` shows it.
 //!
-//! Calls that change files and are not known here are a panic when they mention the directory: then
-//! the record would have a gap.
+//! A call that is unknown here and mentions the directory panics: it may change files, and the
+//! record would have a gap.
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use crate::{
     call::{Call, octal, open_file, path_of, unhex, written},
 };
 
-/// Calls that leave names, bytes, lengths and modes as they are.
+/// Calls that change no names, bytes, lengths or modes.
 const HARMLESS: [&str; 40] = [
     "access",
     "chdir",
@@ -65,17 +65,18 @@ const HARMLESS: [&str; 40] = [
 /// What a program did.
 #[derive(Debug)]
 pub struct Run {
-    /// In the order in which it was done.
+    /// In the order in which they happened.
     pub events: Vec<Event>,
-    /// Its end, and what it printed.
+    /// Its status and its output.
     pub output: Output,
 }
 
-/// Runs a program to its end, and records what it and its children do below the directory. A fault
-/// is what `strace --inject` takes: `fsync:signal=KILL:when=2` kills before the second call is made.
+/// Runs a program to its end, and records what it and its children do below the directory. The
+/// fault is an argument of `strace --inject`: `fsync:signal=KILL:when=2` kills the program before
+/// its second `fsync(2)` is made.
 ///
 /// # Panics
-/// When `strace(1)` cannot be run, and for what this module does not know.
+/// When `strace(1)` cannot be run, and for calls that this module does not know.
 #[must_use]
 pub fn record(root: &Path, program: &Command, fault: Option<&str>) -> Run {
     let root = fs::canonicalize(root).expect("the directory is there");
@@ -111,7 +112,7 @@ fn events(root: &Path, log: &str) -> Vec<Event> {
         positions: HashMap::new(),
         events: Vec::new(),
     };
-    // What a thread has begun, and after how many events.
+    // The unfinished call of each thread, and the number of events before it.
     let mut begun: HashMap<&str, (String, usize)> = HashMap::new();
     for line in log.lines() {
         let (thread, line) = line.split_once(' ').expect("each line has a PID");
@@ -142,8 +143,8 @@ fn events(root: &Path, log: &str) -> Vec<Event> {
 struct Record<'a> {
     root: &'a Path,
     mask: u32,
-    /// Where the next `write` to each file goes. Several descriptors of one file are not told apart:
-    /// what is recorded opens a file, writes it and closes it, and then others do.
+    /// The position of the next `write` to each file. Descriptors of the same file are not told
+    /// apart: a recorded program opens a file, writes it and closes it before another one opens it.
     positions: HashMap<PathBuf, u64>,
     events: Vec<Event>,
 }
@@ -225,7 +226,7 @@ impl Record<'_> {
     }
 
     fn open(&mut self, call: &Call<'_>, flags: usize) {
-        // What it is after links and `..`.
+        // The path after links and `..` are resolved.
         let opened = open_file(call.result);
         let Some(path) = opened.and_then(|path| self.below(&path)) else {
             return;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use powerloss::{Crash, Disk, Event, Node, crashes};
 
-/// What a file may hold after a power loss at any moment; none where it is missing.
+/// The possible contents of a file after a power loss at any moment; none where it is missing.
 fn contents(crashes: &[Crash], file: &str) -> BTreeSet<Option<String>> {
     let content = |crash: &Crash| match crash.image.0.get(Path::new(file)) {
         Some(Node::File(_, content)) => Some(String::from_utf8(content.clone()).unwrap()),
@@ -51,7 +51,7 @@ fn disk(content: &str) -> Disk {
     Disk::of(dir.path())
 }
 
-/// What `f` may hold at the end, when the power fails after everything.
+/// The possible contents of `f` when the power fails after all events.
 fn at_the_end(disk: &Disk, events: &[Event]) -> BTreeSet<Option<String>> {
     let mut crashes = crashes(disk, events);
     crashes.retain(|crash| crash.after == events.len());
@@ -162,7 +162,8 @@ fn a_file_goes_with_its_directory() {
     assert_eq!(last(&[&file[..], &[sync("")]].concat()), set(["new"]));
 }
 
-/// More than can be looked at: each value is seen beside the latest and beside the earliest ones.
+/// There are too many trees to check all. Each value is seen beside the latest and the earliest
+/// ones.
 #[test]
 fn of_very_many_trees_each_pair_of_values_is_looked_at() {
     let dir = tempfile::tempdir().unwrap();

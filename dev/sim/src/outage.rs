@@ -230,7 +230,6 @@ impl<G: Game> World<G> {
         }
     }
 
-    /// Counts a request.
     pub(super) fn count_request(&mut self, node: usize) {
         if self.outage().is_some() {
             *self.counts.requests.entry(node).or_default() += 1;

@@ -1,4 +1,4 @@
-//! Whether what happened to the locks may have happened.
+//! Checks whether what happened to the locks was allowed.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use crate::{
     world::{World, lock},
 };
 
-/// One contender's try to hold a lock.
+/// One try of a contender to hold a lock.
 #[derive(Clone, Copy)]
 pub(crate) struct Hold {
     pub(crate) lock: &'static Lock,
@@ -25,14 +25,14 @@ pub(crate) struct Hold {
     pub(crate) status: Option<i32>,
 }
 
-/// When etcd was put back: from its end until the leases of all who held a lock then are over.
+/// A restore of etcd: from the end of etcd until all leases that existed then are over.
 #[derive(Clone, Copy)]
 pub(crate) struct Restore {
     pub(crate) from: i64,
     pub(crate) to: i64,
 }
 
-/// What a critical section wrote.
+/// The lines that a critical section wrote.
 #[derive(Default)]
 struct Section {
     token: u64,
@@ -40,18 +40,18 @@ struct Section {
     ended: Option<i64>,
 }
 
-/// What a lock did, for people.
+/// How a lock was used, for people.
 pub(crate) struct Summary {
     pub(crate) name: &'static str,
     pub(crate) acquired: usize,
     pub(crate) lost: usize,
-    /// Of those that were served, in seconds.
+    /// The longest wait of those that were served, in seconds.
     pub(crate) worst_wait: f64,
-    /// Who held a lock that was put back.
+    /// How many held the lock while it was restored.
     pub(crate) excused: usize,
 }
 
-/// Notes what must not be, and sums up.
+/// Reports violations, and sums up each lock.
 pub(crate) fn all(
     world: &World,
     locks: &'static [Lock],
@@ -120,7 +120,7 @@ pub(crate) fn all(
     locks.iter().map(sum).collect()
 }
 
-/// How often the lock had been put back; none while who held it may not know that yet.
+/// How often the lock had been restored; none while its holders may not know of a restore yet.
 fn epoch(lock: &Lock, restores: &[Restore], moment: i64) -> Option<usize> {
     if !lock.is_in_cluster() {
         return Some(0);
@@ -129,7 +129,7 @@ fn epoch(lock: &Lock, restores: &[Restore], moment: i64) -> Option<usize> {
     (!is_during).then(|| restores.iter().filter(|it| it.to <= moment).count())
 }
 
-/// Writes down what happened to each lock between two restores, and lets Porcupine judge it.
+/// Writes down each lock's history between restores, and lets Porcupine judge it.
 fn check_histories(
     world: &World,
     holds: &[Hold],
@@ -139,14 +139,15 @@ fn check_histories(
 ) {
     let mut lines = String::new();
     for hold in holds {
-        // Who was never seen to hold it may have held it at any time: that fits every history.
+        // A contender that was never seen as a holder may have held the lock at any time. That fits
+        // every history.
         let Some(section) = sections.get(&hold.id) else {
             continue;
         };
         let Some(epoch) = epoch(hold.lock, restores, section.begun) else {
             continue;
         };
-        // It is given back after its work, or at any time after it was last seen to work.
+        // It releases the lock after its work, or at any time after it was last seen at work.
         let over = section.ended.unwrap_or(section.begun);
         let is_known = hold.status == Some(0) && section.ended.is_some();
         let given_back = is_known.then_some(hold.done);

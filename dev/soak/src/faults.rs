@@ -1,4 +1,4 @@
-//! What goes wrong, drawn from a seed: several things at once, each for a while.
+//! The faults, drawn from a seed: several at once, each for a while.
 
 use std::{
     fs::{self, File},
@@ -17,10 +17,10 @@ use nix::{
 
 use crate::{check::Restore, section::now, world::World};
 
-/// How many faults there are at once, at most.
+/// The largest number of faults at once.
 const AT_ONCE: usize = 4;
 
-/// The longest lease, and as much as clocks in whole seconds and a busy machine may take.
+/// The longest lease, plus a margin for clocks with whole seconds and a busy machine.
 const LEASE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ const KINDS: [Kind; 19] = [
     DescriptorsExhausted,
 ];
 
-/// A fault that lasts, and how it is ended.
+/// A fault that lasts, and how to end it.
 struct Active {
     kind: Kind,
     what: String,
@@ -77,13 +77,13 @@ struct Active {
 
 type Undo = Box<dyn FnOnce(&mut Faults<'_>) -> Result>;
 
-/// All that can go wrong.
+/// Everything that can go wrong.
 pub(crate) struct Faults<'a> {
     world: &'a World,
     pub(crate) cluster: Cluster,
-    /// Before the API server: lockheed's and cmlock's.
+    /// The proxies in front of the API server: lockheed's and cmlock's.
     proxies: [Proxy; 2],
-    /// What their users have.
+    /// The files with their users' tokens.
     tokens: [PathBuf; 2],
     random: fastrand::Rng,
     active: Vec<Active>,
@@ -109,7 +109,7 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Lets things go wrong for so long, and then ends everything that still does.
+    /// Causes faults for this long, and then ends all that remain.
     pub(crate) fn run(&mut self, time: Duration) -> Result {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -155,7 +155,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Makes it so. What it was done to, and how it is undone; none when it cannot be done now.
+    /// Causes a fault. Returns what it affects, and how to undo it; none if it is not possible now.
     fn set(&mut self, kind: Kind) -> Result<Option<(String, Undo)>> {
         let world = self.world;
         let proxy = self.random.usize(..2);
@@ -172,7 +172,7 @@ impl<'a> Faults<'a> {
                     return Ok(None);
                 };
                 let undo = move |_: &mut Faults<'_>| {
-                    // It may have been killed, as the guard kills who is stopped for too long.
+                    // It may be gone: the guard kills a client that is stopped for too long.
                     let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
                     Ok(())
                 };
@@ -242,7 +242,8 @@ impl<'a> Faults<'a> {
                 (format!(" proxy {proxy}"), Box::new(undo))
             }
             ServerClockWrong => {
-                // As far as lockheed allows servers to differ; cmlock does not.
+                // lockheed tolerates this difference between servers; cmlock does not, so its proxy
+                // has none.
                 let seconds = self.random.i64(-25..25);
                 self.proxies[0].shift_date(seconds);
                 let undo = |faults: &mut Faults<'_>| {
@@ -265,7 +266,7 @@ impl<'a> Faults<'a> {
             DiskFull => {
                 let path = world.disk.join("full");
                 let mut file = File::create(&path)?;
-                // By single bytes at the end, so that nothing is left.
+                // The end is filled byte by byte, so that no room is left.
                 for size in [65_536, 1] {
                     while file.write_all(&vec![b'x'; size]).is_ok() {}
                 }
@@ -299,7 +300,7 @@ impl<'a> Faults<'a> {
 }
 
 impl Kind {
-    /// Whether the two would undo each other.
+    /// Whether one of the two would undo the other.
     fn excludes(self, other: Self) -> bool {
         const CLUSTER: [Kind; 5] = [
             ApiserverStopped,

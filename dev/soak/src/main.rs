@@ -1,8 +1,9 @@
-//! Real faults over all five tools at once, with checkers running: `cargo xtask soak`.
+//! Causes real faults with all five tools at once, and checks what they promise: `cargo xtask
+//! soak`.
 //!
 //! Many small loops of real processes contend, lead, follow and wait. Faults are drawn from a seed.
-//! Then they end, and everybody must be served; and what all have written down must fit together.
-//! It is to run in a PID and a mount namespace of its own, as root there.
+//! When they have ended, everybody must be served, and everything that was written down must fit
+//! together. This runs as root in a PID and a mount namespace of its own.
 
 mod check;
 mod faults;
@@ -31,28 +32,28 @@ use crate::{
 
 #[derive(Parser)]
 enum Soak {
-    /// Let things go wrong
+    /// Cause faults, and check what the tools promise
     Run(Run),
-    /// Be the command of somebody who holds a lock
+    /// Run as the command of a lock's holder
     Section(section::Section),
 }
 
-/// What is played.
+/// The settings of a run.
 #[derive(Args)]
 struct Run {
-    /// Where the tools are
+    /// The directory of the tools
     #[arg(long)]
     binaries: PathBuf,
-    /// Where logs are kept; what is there is removed
+    /// The directory of the logs; its old content is removed
     #[arg(long)]
     out: PathBuf,
     /// The program that judges histories
     #[arg(long)]
     checker: PathBuf,
-    /// How long things go wrong
+    /// How long faults are caused
     #[arg(long)]
     seconds: u64,
-    /// What the faults are drawn from
+    /// The seed of the faults
     #[arg(long)]
     seed: u64,
 }
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
 }
 
 impl Run {
-    /// Whether nothing was wrong.
+    /// Returns whether nothing was wrong.
     fn run(&self) -> Result<bool> {
         let mut random = fastrand::Rng::with_seed(self.seed);
         let (world, cluster, namespace, proxies, tokens) =
@@ -95,7 +96,7 @@ impl Run {
                 threads.spawn(move || workload.run(world, random, serve));
             }
             if let Err(error) = faults.run(Duration::from_secs(self.seconds)) {
-                // The end of this namespace ends everything in it.
+                // When this process ends, its namespace ends, with everything in it.
                 world.say(&format!("soak: {error}"));
                 process::exit(1);
             }
@@ -118,7 +119,7 @@ impl Run {
             world.over.store(true, Ordering::Relaxed);
         });
         setup::check_what_is_left(&world, &faults.cluster, &namespace);
-        // It goes with the cluster.
+        // The namespace is removed with the cluster.
         std::mem::forget(namespace);
         let sums = check::all(&world, &workloads::LOCKS, &faults.restores, &self.checker);
         for (what, count) in world.counts() {

@@ -1,4 +1,4 @@
-//! The command of a holder: a critical section that shows, and writes down, when two overlap.
+//! The command of a holder: a critical section that notices and records overlaps.
 
 use std::{
     env,
@@ -21,16 +21,17 @@ pub(crate) struct Section {
     /// The log of all sections.
     #[arg(long)]
     log: PathBuf,
-    /// The files that stand for what is protected. Who finds one unlocked has it alone.
+    /// The files that stand for what the lock protects. A section that finds one unlocked has it
+    /// alone.
     #[arg(long)]
     guard: PathBuf,
-    /// How many may be here at once.
+    /// The largest number of sections at once.
     #[arg(long)]
     slots: u32,
-    /// Others who say so may be here, too.
+    /// Other sections with this flag may run at the same time.
     #[arg(long)]
     shared: bool,
-    /// Which hold this is.
+    /// The number of this hold.
     #[arg(long)]
     hold: u64,
     #[arg(long)]
@@ -38,7 +39,7 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    /// The guard's kernel locks go with this process, so nothing that is over counts as overlap.
+    /// The guard's kernel locks end with this process, so a section that is over does not overlap.
     pub(crate) fn run(&self) -> io::Result<()> {
         let mut log = File::options().append(true).open(&self.log)?;
         let kind = if self.shared {
@@ -53,7 +54,7 @@ impl Section {
             .find_map(|file| Flock::lock(file, kind).ok());
         let token = env::var("LOCKHEED_TOKEN").unwrap_or("0".to_owned());
         let begun = if free.is_some() { "begin" } else { "overlap" };
-        // One write each: what O_APPEND adds is whole.
+        // Each line is one write, because O_APPEND keeps a single write whole.
         log.write_all(format!("{begun} {} {token} {}\n", self.hold, now()).as_bytes())?;
         thread::sleep(Duration::from_millis(self.milliseconds));
         log.write_all(format!("end {} {token} {}\n", self.hold, now()).as_bytes())
@@ -65,12 +66,12 @@ pub(crate) fn guard(stem: &Path, slot: u32) -> PathBuf {
     stem.with_extension(slot.to_string())
 }
 
-/// Makes the files of a guard.
+/// Creates the files of a guard.
 pub(crate) fn make_guard(stem: &Path, slots: u32) -> io::Result<()> {
     (0..slots).try_for_each(|slot| fs::write(guard(stem, slot), ""))
 }
 
-/// `CLOCK_BOOTTIME`, in nanoseconds: one clock for all processes, which nobody sets.
+/// `CLOCK_BOOTTIME` in nanoseconds: one clock for all processes, which nobody can set.
 pub(crate) fn now() -> i64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME)
         .map_or(0, |time| time.tv_sec() * 1_000_000_000 + time.tv_nsec())

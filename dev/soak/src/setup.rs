@@ -1,4 +1,4 @@
-//! What is there before anything goes wrong, and what must not be there in the end.
+//! What exists before the faults, and what must not exist afterwards.
 
 use std::{
     fs,
@@ -22,10 +22,10 @@ use crate::{
     world::{World, shown},
 };
 
-/// How much the disk holds that is filled.
+/// The size of the disk that is filled.
 const DISK: &str = "size=4m";
 
-/// What lockheed's directory and pidfiles consist of, beside the locks themselves.
+/// The files that lockheed's directory and the pidfiles may keep, besides the locks themselves.
 const KEPT: [&str; 9] = [
     ".clock",
     ".counter",
@@ -38,7 +38,7 @@ const KEPT: [&str; 9] = [
     ".reused.pid.sipid",
 ];
 
-/// What all that is set up consists of.
+/// Everything that is set up.
 pub(crate) type SetUp = (World, Cluster, Namespace, [Proxy; 2], [PathBuf; 2]);
 
 pub(crate) fn set_up(binaries: &Path, out: &Path) -> Result<SetUp> {
@@ -102,9 +102,9 @@ pub(crate) fn set_up(binaries: &Path, out: &Path) -> Result<SetUp> {
     Ok((world, cluster, namespace, proxies, tokens))
 }
 
-/// A cgroup of its own, under version 1 or 2.
+/// A cgroup of our own, under version 1 or 2.
 fn cgroup() -> Option<PathBuf> {
-    // In a PID namespace of its own, its PID is the same each time.
+    // In a PID namespace of its own, this process always has the same PID.
     let name = format!("soak-{}", section::now());
     let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
     roots.iter().find_map(|root| {
@@ -118,7 +118,7 @@ fn cgroup() -> Option<PathBuf> {
     })
 }
 
-/// No process and no file is left behind, and no lock of cmlock's.
+/// Checks that no process, no file and no lock of cmlock's is left behind.
 pub(crate) fn check_what_is_left(world: &World, cluster: &Cluster, namespace: &Namespace) {
     let known = [
         1,

@@ -12,14 +12,14 @@ use crate::world::World;
 
 type Round = Box<dyn FnMut(&World, &mut fastrand::Rng) -> bool + Send>;
 
-/// A loop: one round after the other, until nobody begins anything any more.
+/// A loop that runs one round after another, until nobody may begin anything any more.
 pub(crate) struct Workload {
     pub(crate) name: String,
-    /// Whether the round has served whom it was for, after the faults.
+    /// Whether the round served everybody it was for, after the faults.
     round: Round,
 }
 
-/// Those of all tools.
+/// The workloads of all tools.
 pub(crate) fn all() -> Vec<Workload> {
     let mut all = Vec::new();
     let mut add = |name: String, round: Round| all.push(Workload { name, round });
@@ -41,7 +41,8 @@ pub(crate) fn all() -> Vec<Workload> {
 }
 
 impl Workload {
-    /// Until it is over, `served` is told each time that somebody was, after the faults.
+    /// Runs until everything is over. Calls `served` for each round that served everybody, after
+    /// the faults.
     pub(crate) fn run(mut self, world: &World, mut random: fastrand::Rng, served: impl Fn(&str)) {
         while !world.over.load(Ordering::Relaxed) {
             if (self.round)(world, &mut random) {

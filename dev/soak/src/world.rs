@@ -27,35 +27,35 @@ use testkit::WallClocks;
 
 use crate::{check::Hold, section::now};
 
-/// How long anything may take once the faults are over: longer than leases, back-offs and stops.
+/// How long anything may take after the faults: longer than leases, back-offs and stops.
 pub(crate) const BOUND: Duration = Duration::from_secs(90);
 
-/// Statuses that no fault excuses: wrong usage, a bug, a panic, an abort and a bad memory access.
+/// Statuses that no fault excuses: wrong usage, a bug, a panic, an abort and an invalid memory
+/// access.
 const BUGS: [i32; 5] = [64, 70, 101, 134, 139];
 
-/// What workloads, faults and checkers share.
 pub(crate) struct World {
-    /// The tools, as they were built.
+    /// The directory of the tools.
     pub(crate) binaries: PathBuf,
     /// This program.
     pub(crate) program: PathBuf,
-    /// Where logs are kept.
+    /// The directory of the logs.
     pub(crate) out: PathBuf,
-    /// A small disk of its own.
+    /// A small disk of our own.
     pub(crate) disk: PathBuf,
-    /// Kubeconfigs for lockheed and for cmlock: past the proxy, and through it.
+    /// Kubeconfigs for lockheed and for cmlock: one past the proxy and one through it.
     pub(crate) kubeconfigs: [[PathBuf; 2]; 2],
-    /// What a client believes the time of day to be.
+    /// The wall clocks of the clients.
     pub(crate) clocks: WallClocks,
-    /// The cgroup of all clients, where there may be one.
+    /// The cgroup of all clients, if there may be one.
     pub(crate) cgroup: Option<PathBuf>,
-    /// Descriptors that a new client may have; 0 for as many as usual.
+    /// The number of descriptors that a new client may have; 0 for the usual number.
     pub(crate) descriptors: AtomicU64,
-    /// When the faults were over; 0 until then.
+    /// When the faults ended; 0 until then.
     pub(crate) calm: AtomicI64,
-    /// Nobody begins anything any more.
+    /// Nobody may begin anything any more.
     pub(crate) over: AtomicBool,
-    /// What became of each hold.
+    /// The result of each hold.
     pub(crate) holds: Mutex<Vec<Hold>>,
     clients: Mutex<Vec<Victim>>,
     violations: Mutex<Vec<String>>,
@@ -65,15 +65,16 @@ pub(crate) struct World {
     number: AtomicU64,
 }
 
-/// A client that runs.
+/// A running client.
 #[derive(Clone, Copy)]
 struct Victim {
     pid: i32,
-    /// Killing the client and its guard at once is more than is promised: one of each tree is hit.
+    /// At most one process of each tree is hit: the tools do not promise anything if the client and
+    /// its guard are killed at once.
     is_hit: bool,
 }
 
-/// A client of ours, which is killed when this is dropped.
+/// A client that we started. It is killed when this is dropped.
 pub(crate) struct Client<'a> {
     world: &'a World,
     child: Child,
@@ -104,14 +105,14 @@ impl World {
         })
     }
 
-    /// A line for people, with the time since the beginning.
+    /// Prints and logs a line for people, with the time since the beginning.
     pub(crate) fn say(&self, text: &str) {
         let line = format!("{:8.2} {text}", self.begun.elapsed().as_secs_f64());
         println!("{line}");
         let _ = writeln!(lock(&self.output), "{line}");
     }
 
-    /// Something is so that must not be.
+    /// Reports a broken promise.
     pub(crate) fn violation(&self, text: &str) {
         self.say(&format!("VIOLATION: {text}"));
         lock(&self.violations).push(text.to_owned());
@@ -141,18 +142,18 @@ impl World {
         calm != 0 && moment >= calm
     }
 
-    /// A number that nobody has had.
+    /// A number that was not used before.
     pub(crate) fn next(&self) -> u64 {
         self.number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A tool's command.
+    /// The command of a tool.
     pub(crate) fn tool(&self, name: &str) -> Command {
         Command::new(self.binaries.join(name))
     }
 
-    /// Starts a client, under the limits of this moment, in a clean environment. What it says goes
-    /// to the log of this name.
+    /// Starts a client in a clean environment, with the limits of this moment. Its output goes to
+    /// the log with this name.
     pub(crate) fn start(&self, name: &str, command: &mut Command) -> io::Result<Client<'_>> {
         let log = self.out.join(format!("{name}.log"));
         let log = File::options().create(true).append(true).open(log)?;
@@ -170,7 +171,7 @@ impl World {
             let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
             let limit =
                 move || setrlimit(Resource::RLIMIT_NOFILE, descriptors, most).map_err(Into::into);
-            // SAFETY: setrlimit is async-signal-safe in practice: a system call and no more.
+            // SAFETY: setrlimit is async-signal-safe in practice: it is only a system call.
             unsafe { command.pre_exec(limit) };
         }
         if let Some(cgroup) = &self.cgroup {
@@ -193,8 +194,8 @@ impl World {
         })
     }
 
-    /// Sends a signal to one of a client's processes: the client, its guard or what it runs. Which
-    /// one that was; none when there is nobody to be hit.
+    /// Sends a signal to one of a client's processes: the client, its guard or what it runs.
+    /// Returns which; none if there is no process to hit.
     pub(crate) fn hit(&self, random: &mut fastrand::Rng, signal: Signal) -> Option<i32> {
         let mut clients = lock(&self.clients);
         let mut whole: Vec<_> = clients.iter_mut().filter(|it| !it.is_hit).collect();
@@ -208,7 +209,7 @@ impl World {
         kill(Pid::from_raw(pid), signal).ok().map(|()| pid)
     }
 
-    /// Lets all clients that run have as many descriptors as usual.
+    /// Gives all running clients the usual number of descriptors.
     pub(crate) fn give_descriptors(&self) -> io::Result<()> {
         self.descriptors.store(0, Ordering::Relaxed);
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -217,7 +218,8 @@ impl World {
             rlim_max: hard,
         };
         for pid in lock(&self.clients).iter().flat_map(|it| tree(it.pid)) {
-            // SAFETY: the limit is read, and nothing is written. One that has ended has no limits.
+            // SAFETY: the limit is only read, and nothing is written. A process that has ended is
+            // an error.
             unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const limit, ptr::null_mut()) };
         }
         Ok(())
@@ -231,7 +233,8 @@ impl Client<'_> {
 
     /// Its status if it has ended, 128 + n for a signal.
     pub(crate) fn status(&mut self) -> Option<i32> {
-        // Its PID is somebody else's once it was waited for: nobody may signal it by then.
+        // Once it was waited for, its PID may belong to another process. Nobody may signal it by
+        // then.
         let mut clients = lock(&self.world.clients);
         let status = self.child.try_wait().ok()??;
         clients.retain(|it| it.pid != self.child.id().cast_signed());
@@ -244,8 +247,8 @@ impl Client<'_> {
         Some(status)
     }
 
-    /// Waits for its end; none when it does not end in time: as long as it takes while there are
-    /// faults, and no longer than the bound afterwards.
+    /// Waits for its end; none if it does not end in time. While there are faults, it may take any
+    /// time, and afterwards no longer than the bound.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         let mut since = Instant::now();
         loop {
@@ -273,7 +276,7 @@ impl Drop for Client<'_> {
     }
 }
 
-/// A process and all below it.
+/// A process and all its descendants.
 fn tree(pid: i32) -> Vec<i32> {
     let mut all = vec![pid];
     let mut next = 0;
@@ -287,7 +290,7 @@ fn tree(pid: i32) -> Vec<i32> {
     all
 }
 
-/// A process for people.
+/// A process, described for people.
 pub(crate) fn shown(pid: i32) -> String {
     let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
@@ -300,7 +303,7 @@ pub(crate) fn shown(pid: i32) -> String {
     )
 }
 
-/// Nothing that a lock protects here is half done when a thread panics.
+/// A panic of a thread leaves nothing half done that a lock protects here.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

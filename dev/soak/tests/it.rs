@@ -1,4 +1,4 @@
-//! The checkers find what is wrong: a soak that finds nothing has looked.
+//! The checkers find faults, so a soak without findings means something.
 
 use std::{
     fs,
@@ -45,7 +45,7 @@ fn sections_that_overlap_are_noticed() {
 mod needs_go {
     use super::*;
 
-    /// What the checker says of a history, each step being: what, hold, token, call, return.
+    /// The checker's verdict on a history. Each step has a kind, hold, token, call and return.
     fn judged(slots: u32, steps: &[(&str, u32, u32, u32, Option<u32>)]) -> bool {
         let directory = tempfile::tempdir().expect("a directory");
         let lines = steps.iter().map(|(what, hold, token, call, done)| {
@@ -80,15 +80,16 @@ mod needs_go {
             ("release", 1, 5, 20, Some(30)),
         ];
         let and = |second: (&'static str, u32, u32, u32, Option<u32>)| [first[0], first[1], second];
-        // One after the other; both at once; a release that may come before.
+        // One after the other; both at once; at once, but the release may come first; both at once
+        // in two slots.
         assert!(judged(1, &and(("acquire", 2, 6, 12, Some(40)))));
         assert!(!judged(1, &and(("acquire", 2, 6, 12, Some(15)))));
         assert!(judged(1, &and(("acquire", 2, 6, 12, Some(25)))));
         assert!(judged(2, &and(("acquire", 2, 6, 12, Some(15)))));
-        // A token that does not rise.
+        // The token does not rise.
         assert!(!judged(1, &and(("acquire", 2, 5, 12, Some(40)))));
         assert!(!judged(2, &and(("acquire", 2, 4, 12, Some(15)))));
-        // Shared ones are together, but not with another.
+        // Shared holds may be together, but not with an exclusive one.
         assert!(!judged(1, &and(("share", 2, 6, 12, Some(15)))));
         let shared = ("share", 1, 5, 0, Some(10));
         assert!(judged(
@@ -99,7 +100,7 @@ mod needs_go {
             1,
             &[shared, first[1], ("acquire", 2, 6, 12, Some(15))]
         ));
-        // A holder that was killed: its lease is over at any time after it was there.
+        // A killed holder's lease may be over at any time after it was last seen.
         let killed = ("release", 1, 5, 11, None);
         assert!(judged(
             1,

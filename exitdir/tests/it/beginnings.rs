@@ -1,4 +1,4 @@
-//! What a leader needs before it leads: who could not signal at the end must not begin.
+//! What a leader needs before it leads: a leader that could not signal at its end must not begin.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -9,10 +9,10 @@ use testkit::refusal::{Call, refuse};
 
 use crate::{on_own_filesystem, unshare_mounts};
 
-/// Set in a process in which a test runs once more.
+/// Set in a process in which a test runs again.
 const INNER: &str = "EXITDIR_TEST_INNER";
 
-/// Runs a script with the tool as `$0`, in a mount namespace, and returns status and output.
+/// Runs a script in a mount namespace, with the tool as `$0`. Returns its status and output.
 fn beside(dir: &Path, script: &str, prepare: impl FnOnce(&mut Command)) -> String {
     let mut unshare = unshare_mounts();
     unshare.args(["sh", "-c", script, env!("CARGO_BIN_EXE_exitdir")]);
@@ -44,7 +44,7 @@ fn where_files_have_names_a_directory_that_cannot_be_written_is_an_error() {
     assert!(said.contains("Read-only file system"), "{said}");
 }
 
-/// A leader of the library. This test runs once more in a process that has no `/proc`.
+/// A leader of the library. This test runs again in a process without `/proc`.
 #[test]
 fn without_proc_a_leader_is_known_by_its_lock() {
     if std::env::var_os(INNER).is_some() {
@@ -63,8 +63,8 @@ fn without_proc_a_leader_is_known_by_its_lock() {
     assert!(said.contains("1 passed"), "{said}");
 }
 
-/// A leader with too few descriptors to find its lock fails, instead of leading with less. This test
-/// runs again in processes that have few.
+/// If a leader has too few descriptors to find its lock, it fails, instead of leading with less.
+/// This test runs again in processes with few descriptors.
 #[test]
 fn with_few_descriptors_a_leader_is_known_by_all_it_has_or_fails() {
     if std::env::var_os(INNER).is_some() {
@@ -84,7 +84,7 @@ fn with_few_descriptors_a_leader_is_known_by_all_it_has_or_fails() {
         }
         let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
         assert_eq!(watcher.check().unwrap(), None);
-        // One that is known by its lock on the directory only is looked at more often.
+        // A leader that is known only by its lock on the directory is checked more often.
         assert!(
             watcher.pause().unwrap() > Duration::from_secs(1),
             "limit {limit}"

@@ -6,7 +6,7 @@ use tempfile::tempdir;
 
 use crate::{done, run};
 
-/// A directory like somebody's home, in which an exit was signalled.
+/// A directory like a home directory, in which an exit was signalled.
 fn home() -> tempfile::TempDir {
     let dir = tempdir().unwrap();
     run(dir.path(), &["exit"]);
@@ -77,7 +77,7 @@ fn what_signalling_leaves_goes_without_being_asked_for() {
     assert_eq!(run(dir.path(), &["clear"]), done());
     assert_eq!(run(dir.path(), &["clear"]), done());
     assert_eq!(names(dir.path()), ["lost+found"]);
-    // A directory that has anything in it was not left by signalling, whatever its name.
+    // Signalling does not leave a directory with anything in it, whatever its name.
     fs::create_dir_all(dir.path().join("exitFile/more")).unwrap();
     let (code, _, stderr) = run(dir.path(), &["clear"]);
     assert_eq!(code, Some(39));
@@ -101,7 +101,7 @@ fn a_refusal_says_which_entries_signal() {
     assert_eq!(stderr.lines().count(), 1);
 }
 
-/// Nobody leads meanwhile, and followers are not told that a leader died.
+/// Nobody leads meanwhile, and followers do not believe that a leader died.
 #[test]
 fn followers_take_no_notice_of_clear() {
     let dir = tempdir().unwrap();

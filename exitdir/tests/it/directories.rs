@@ -1,4 +1,4 @@
-//! Directories that are not what they should be, and a kernel that has no more to give.
+//! Directories that are missing, replaced or forbidden, and a kernel without resources for events.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use tempfile::tempdir;
 
 use crate::{Process, eventually, exitdir, run, run_as_reader, start};
 
-/// A follower that watches; `wait` and `follow` take the same way.
+/// A follower that watches. `wait` and `follow` do this in the same way.
 fn watching(dir: &Path, arguments: &[&str]) -> Process {
     let process = start(dir, arguments);
     eventually("it watches", || process.watches());
@@ -86,7 +86,8 @@ fn a_directory_that_is_gone_for_a_moment_is_waited_for() {
     assert!(matches!(ended, Ended::Signalled(record) if record.status == Some(7)));
 }
 
-/// The leader lives in a directory that was moved, and signals where it was.
+/// The leader's directory is moved, and another one takes its place. The leader still counts as
+/// alive, and an entry in the other directory signals.
 #[test]
 fn a_leader_whose_directory_was_moved_lives_and_an_entry_where_it_was_signals() {
     for dies in [false, true] {
@@ -103,7 +104,7 @@ fn a_leader_whose_directory_was_moved_lives_and_an_entry_where_it_was_signals() 
             assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
         } else {
             fs::write(dir.join("entry"), "").unwrap();
-            // Of that directory there are no events, so it is looked at now and then.
+            // There are no events for this directory, so it is checked now and then.
             let ended = watcher.wait_timeout(Duration::from_secs(60)).unwrap();
             assert_eq!(ended, Ended::Signalled(Record::default()));
         }
@@ -125,7 +126,8 @@ fn a_leader_of_the_directory_made_again_is_followed() {
     assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
 }
 
-/// Its leader lives on, in a directory that nobody can find any more. It has it open: its end is what the kernel tells.
+/// The leader lives on, in a directory that nobody can find any more. It keeps the directory open,
+/// so the kernel reports its end.
 #[test]
 fn a_directory_removed_under_its_leader_is_reported_when_that_ends() {
     let outer = tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The leader's work is done: its status is not lost, whatever has become of the directory.
+//! When the leader's work is done, its status is not lost, whatever has happened to the directory.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -101,8 +101,8 @@ fn a_directory_that_goes_while_the_command_runs_costs_no_status() {
     }
 }
 
-/// With too little memory the command does not start, and an error says why; with enough its status
-/// is ours.
+/// With too little memory, the command does not start, and an error says why. With enough memory,
+/// the status is the command's.
 #[test]
 fn memory_runs_out_before_the_command_starts() {
     for arguments in [&["lead", "--clear"][..], &["follow"]] {
@@ -114,7 +114,7 @@ fn memory_runs_out_before_the_command_starts() {
             if said == "ran\n" {
                 assert_eq!(*status, Some(7), "{arguments:?}: {error}");
             } else {
-                // The loader's status, of ours or of the shell, is 127.
+                // The loader exits with 127, for the tool as for the shell.
                 let is_known = matches!(status, Some(125..=127) | None);
                 assert!(is_known, "{arguments:?}: {status:?}, {error}");
                 assert!(

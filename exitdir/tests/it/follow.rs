@@ -1,4 +1,4 @@
-//! Followers, and what becomes of the command they run.
+//! Followers, and what happens to their commands.
 
 use std::{
     fs::{self, File},
@@ -41,7 +41,8 @@ fn a_follower_that_comes_after_the_signal_does_not_run_its_command() {
     );
 }
 
-/// As many as a user may have have events, the others look: 128 inotify instances is the default.
+/// By default, a user may have 128 inotify instances. So some followers use events, and the others
+/// poll.
 // Holds exitdir-1.
 #[test]
 fn five_hundred_followers_end_on_one_signal() {
@@ -93,7 +94,7 @@ fn without_a_directory_nothing_changes() {
         assert_eq!(run(&["lead", "--", "sh", "-c", "exit 7"]), silent(7));
         assert_eq!(run(&["follow", "--", "sh", "-c", "exit 8"]), silent(8));
     }
-    // The option wins over the variable, before and after the command.
+    // The option takes precedence over the variable, before and after the command.
     let dir = tempdir().unwrap();
     let option = dir.path().to_str().unwrap();
     assert_eq!(
@@ -204,7 +205,7 @@ fn killing_the_supervisor_ends_the_whole_tree() {
     }
 }
 
-/// The CPU time that a process has used.
+/// The processor time that a process has used.
 fn cpu_time(process: Pid) -> Duration {
     clock_getcpuclockid(process).unwrap().now().unwrap().into()
 }
@@ -240,7 +241,7 @@ fn waiting_costs_no_cpu_time() {
                 .sum::<Duration>()
         };
         let before = used();
-        // What is measured is this time.
+        // The used time is measured during this pause.
         std::thread::sleep(Duration::from_secs(3));
         let used = used() - before;
         assert!(used < Duration::from_millis(20), "{arguments:?}: {used:?}");
@@ -251,7 +252,8 @@ fn waiting_costs_no_cpu_time() {
 fn no_descriptor_leaks_and_the_streams_stay_what_they_were() {
     let place = tempdir().unwrap();
     fs::write(place.path().join("in"), "input\n").unwrap();
-    // What an open descriptor is, and in which process; a shell opens what it reads the directory with.
+    // Prints what some descriptors are, and lists all descriptors of the shell. `ls` lists them,
+    // because the shell would open one more for that.
     let script = "cat; for fd in 0 1 2 7; do readlink /proc/$$/fd/$fd; done; ls /proc/$$/fd >&2";
     let streams = |mut command: Command| {
         let out = place.path().join("out");

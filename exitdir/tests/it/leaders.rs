@@ -1,4 +1,4 @@
-//! Leaders, and how their end is told.
+//! Leaders, and how their end is reported.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use tempfile::tempdir;
 
 use crate::{Process, done, eventually, is_led, run, sleeps, start, unique};
 
-/// How a leader ends, and what `wait`, `wait --leader-status` and `follow` make of it.
+/// How a leader ends, and the statuses of `wait`, `wait --leader-status` and `follow` then.
 const ENDS: [(&str, [i32; 3]); 6] = [
     ("exit 0", [0, 0, 0]),
     ("exit 7", [0, 7, 0]),
@@ -24,10 +24,10 @@ const ENDS: [(&str, [i32; 3]); 6] = [
     (LEADER_KILLED, [3, 122, 122]),
 ];
 
-/// Not the command, but `lead` itself.
+/// Here `lead` itself ends, and not its command.
 const LEADER_KILLED: &str = "the leader is killed";
 
-/// Keeps the processors busy until the flag is set, a panic included.
+/// Keeps all processors busy until it is dropped, even by a panic.
 struct Load<'scope>(&'scope AtomicBool);
 
 impl<'scope> Load<'scope> {
@@ -45,7 +45,8 @@ impl Drop for Load<'_> {
     }
 }
 
-/// A round that takes longer is repeated, since other work on the machine may be why; one that tells something wrong is not.
+/// A round that takes too long is repeated, because other work on the machine may be the reason. A
+/// round with a wrong status fails at once.
 // Holds exitdir-2.
 #[test]
 fn each_end_is_told_apart_within_a_second_three_hundred_times_under_load() {
@@ -64,7 +65,7 @@ fn each_end_is_told_apart_within_a_second_three_hundred_times_under_load() {
     });
 }
 
-/// From the leader's end until all three have told it.
+/// The time from the leader's end until all three followers have reported it.
 #[track_caller]
 fn tell(end: &str, told: &[i32; 3]) -> Duration {
     let dir = tempdir().unwrap();
@@ -105,7 +106,7 @@ fn a_leader_of_the_library_that_dies_between_two_waits_is_missed_by_neither() {
     drop(leader);
     assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
 
-    // Not even one that dies before the first wait.
+    // Nor is a leader missed that dies before the first wait.
     let leader = ExitDir::new(dir.path()).lead().unwrap();
     let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
     drop(leader);
@@ -124,7 +125,7 @@ fn a_leader_that_never_came_counts_as_dead_by_the_limit() {
         .0,
         Some(122)
     );
-    // One that came in time is waited for.
+    // If a leader came in time, the wait goes on.
     let leader = ExitDir::new(dir.path()).lead().unwrap();
     let (code, _, stderr) = run(
         dir.path(),

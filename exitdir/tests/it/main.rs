@@ -34,10 +34,10 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 
-/// Longer than anything here takes on a loaded machine: what is not over by then hangs.
+/// Longer than anything takes here on a loaded machine: a test that takes longer hangs.
 const WATCHDOG: Duration = Duration::from_secs(120);
 
-/// A process that does not outlive its test, however that ends.
+/// A process that does not outlive its test, however the test ends.
 struct Process(Child);
 
 impl Process {
@@ -70,8 +70,8 @@ impl Process {
         stat.is_ok_and(|stat| stat.contains("(exitdir) S "))
     }
 
-    /// Whether it has a watch of inotify, `proc_pid_fdinfo(5)`. It has looked for the leader by then.
-    /// Until it has its name it may still have this process's descriptors, `execve(2)`.
+    /// Whether it has an inotify watch, `proc_pid_fdinfo(5)`. By then it has looked for the leader.
+    /// Before it has its own name, it may still have this process's descriptors, `execve(2)`.
     fn watches(&self) -> bool {
         let named = fs::read_to_string(format!("/proc/{}/comm", self.pid()));
         let infos = fs::read_dir(format!("/proc/{}/fdinfo", self.pid()));
@@ -104,7 +104,7 @@ fn start(dir: &Path, arguments: &[&str]) -> Process {
     Process(exitdir(dir, arguments).spawn().unwrap())
 }
 
-/// Status, standard output and standard error of a command that ends by itself.
+/// Runs a command that ends by itself. Returns status, standard output and standard error.
 fn run(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = exitdir(dir, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -113,7 +113,7 @@ fn run(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), stdout, stderr)
 }
 
-/// What a command that succeeds and says nothing gives.
+/// The result of a command that succeeds and prints nothing.
 fn done() -> (Option<i32>, String, String) {
     (Some(0), String::new(), String::new())
 }
@@ -127,7 +127,7 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Whether a process has just these arguments; zombies have none.
+/// Whether a process has exactly these arguments. Zombies have none.
 fn runs(arguments: &[&str]) -> bool {
     let wanted = arguments.join("\0") + "\0";
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -139,14 +139,16 @@ fn sleeps(seconds: &str) -> bool {
     runs(&["sleep", seconds])
 }
 
-/// A number of seconds to sleep that no other test uses, so that [`sleeps`] finds just this test's processes.
+/// A number of seconds to sleep that no other test uses, so that [`sleeps`] finds only this test's
+/// processes.
 fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{}.{next}", 100_000 + std::process::id())
 }
 
-/// Whether a leader of the directory lives, asked as a follower asks: no lock is taken, which could keep a leader out.
+/// Whether a leader of the directory lives. It asks as a follower does, and takes no lock, which
+/// could keep a leader out.
 fn is_led(dir: &Path) -> bool {
     let mut lock = libc::flock {
         l_type: i16::try_from(libc::F_WRLCK).unwrap(),
@@ -160,7 +162,7 @@ fn is_led(dir: &Path) -> bool {
     i32::from(lock.l_type) != libc::F_UNLCK
 }
 
-/// `unshare` with a mount namespace, for root and for others alike.
+/// `unshare` with a mount namespace, for root and for other users.
 fn unshare_mounts() -> Command {
     let mut command = Command::new("unshare");
     if !geteuid().is_root() {
@@ -170,7 +172,7 @@ fn unshare_mounts() -> Command {
     command
 }
 
-/// Runs a script on a filesystem of its own, with the tool as `$0`, and returns what it prints.
+/// Runs a script on its own file system, with the tool as `$0`. Returns what it prints.
 fn on_own_filesystem(options: &str, script: &str) -> String {
     let place = tempfile::tempdir().unwrap();
     let mount = format!(
@@ -188,7 +190,8 @@ fn on_own_filesystem(options: &str, script: &str) -> String {
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
 }
 
-/// Runs the tool as somebody who has no more rights than others have. Who is not root here is the directory's owner, and bound by its mode, too.
+/// Runs the tool as a user with the permissions of others. If the tests do not run as root, it runs
+/// as the directory's owner, whom the mode binds, too.
 fn run_as_reader(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let place = tempfile::tempdir().unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();

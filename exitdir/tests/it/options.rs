@@ -1,4 +1,4 @@
-//! What leaders and followers can be told to do besides, and what they say when nothing comes of a command.
+//! Further options of leaders and followers, and why a wait ended without a signal.
 
 use std::{
     fs,
@@ -32,11 +32,11 @@ fn a_follower_ends_with_its_leaders_status_if_asked_to() {
             eventually("the command runs", || sleeps(&long));
             ExitDir::new(dir.path()).signal(&record).unwrap();
             assert_eq!(follower.code(), Some(expected), "{record:?}");
-            // From the start, too.
+            // The same if the exit was signalled before the start.
             assert_eq!(run(dir.path(), &follow).0, Some(expected), "{record:?}");
         }
     }
-    // A command that ends by itself keeps its own.
+    // A command that ends by itself keeps its own status.
     let dir = tempdir().unwrap();
     let follow = ["follow", "--status", "leader", "--", "sh", "-c", "exit 3"];
     assert_eq!(run(dir.path(), &follow).0, Some(3));
@@ -82,7 +82,7 @@ fn a_helper_that_cannot_be_wrapped_is_asked_to_end_after_the_record_is_written()
         );
         run(dir.path(), &["clear"]);
     }
-    // One that takes the connection and does not answer, and one that is not there.
+    // First a server that accepts the connection and does not answer, then no server.
     let silent = [
         "lead",
         "--post-timeout",
@@ -124,7 +124,8 @@ fn a_post_to_what_is_no_url_fails_before_the_command_starts() {
     }
 }
 
-/// What systemd, s6 and others pass on for readiness reaches the command: variables, and descriptors.
+/// What systemd, s6 and others pass on for readiness reaches the command: variables and
+/// descriptors.
 #[test]
 fn readiness_is_the_commands_own_to_tell() {
     let dir = tempdir().unwrap();
@@ -168,7 +169,7 @@ fn a_wait_says_why_nothing_came_of_it() {
         run(dir.path(), &["status", "-o", "json"]),
         (Some(1), "null\n".to_owned(), String::new())
     );
-    // Without a directory, and without an end.
+    // Without a directory, the wait never ends.
     let mut waiter = exitdir("".as_ref(), &["wait"]);
     let waiter = Process(waiter.stderr(Stdio::piped()).spawn().unwrap());
     let mut waiter = waiter;
@@ -185,7 +186,7 @@ fn a_wait_says_why_nothing_came_of_it() {
     ));
 }
 
-/// Client, guard and command are three processes, and nobody needs a thread.
+/// Client, guard and command are three processes, and none needs another thread.
 // Holds exitdir-6.
 #[test]
 fn a_follower_needs_no_thread() {
@@ -203,7 +204,7 @@ fn a_follower_needs_no_thread() {
 mod needs_root {
     use super::*;
 
-    /// For root there is no such limit, and a user of his own has no other process.
+    /// Root has no such limit, and this user has no other process.
     #[test]
     #[ignore = "needs root"]
     fn a_limit_of_processes_is_an_error_or_enough() {
@@ -238,7 +239,8 @@ mod needs_root {
                 "--nofile=7",
             ] {
                 let (code, stderr) = limited(limit, how);
-                // Where the test has inherited a descriptor, the dynamic linker lacks one already.
+                // If the test has inherited a descriptor, the dynamic linker already has one too
+                // few.
                 if stderr.contains("error while loading shared libraries") {
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! While nothing happens nobody wakes up, and what happens is noticed at once.
+//! While nothing happens, nobody wakes up. What happens is noticed at once.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use testkit::process::assert_sleeps;
 
 use crate::{Process, eventually, is_led, run, start, unique};
 
-/// A process and its children; the command itself is not ours.
+/// A process and its guard. The command runs another program, which does not count.
 fn with_guard(process: &Process) -> Vec<i32> {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.pid()));
     let children = children.unwrap();
@@ -44,7 +44,7 @@ fn who_waits_sleeps() {
     }
 }
 
-/// A follower that sees the leader alive, asleep too.
+/// A follower that sees that the leader lives sleeps, too.
 // Holds exitdir-6.
 #[test]
 fn a_leader_that_lives_wakes_nobody() {
@@ -56,7 +56,8 @@ fn a_leader_that_lives_wakes_nobody() {
     assert_sleeps(&[waiter.pid().as_raw()]);
 }
 
-/// The middle one of nine; other work on the machine may be why it takes longer, hence several times.
+/// This takes the median of nine. Other work on the machine may make it longer, so there are
+/// several tries.
 // Holds exitdir-2.
 #[test]
 fn a_leaders_death_is_noticed_in_milliseconds() {
@@ -122,7 +123,7 @@ fn an_entry_that_is_made_and_removed_at_once_signals() {
         waiter.send(Signal::SIGCONT);
         assert_eq!(waiter.code(), Some(0));
     }
-    // The whole directory may be gone with it.
+    // The whole directory may be removed with the entry.
     let outer = tempdir().unwrap();
     let dir = outer.path().join("dir");
     fs::create_dir(&dir).unwrap();
@@ -135,7 +136,7 @@ fn an_entry_that_is_made_and_removed_at_once_signals() {
     assert_eq!(waiter.code(), Some(0));
 }
 
-/// An old empty record is not waited for: only a new one may just be being written.
+/// An old empty record is not waited for. Only a new one may still be written.
 #[test]
 fn an_older_programs_signal_is_known_at_once() {
     let dir = tempdir().unwrap();

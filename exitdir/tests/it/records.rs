@@ -1,4 +1,4 @@
-//! The record: it appears whole, and what others leave in its place is understood.
+//! The record appears as a whole, and other things in its place are understood.
 
 use std::{fs, path::Path};
 
@@ -14,14 +14,14 @@ use tempfile::tempdir;
 
 use crate::{eventually, exitdir, on_own_filesystem, run, start, unshare_mounts};
 
-/// All that inotify has to say about a directory.
+/// All inotify events of a directory.
 fn observe(dir: &Path) -> Inotify {
     let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).unwrap();
     events.add_watch(dir, AddWatchFlags::IN_ALL_EVENTS).unwrap();
     events
 }
 
-/// The names that these events, so far, were about.
+/// The names in these events so far.
 fn names(events: &Inotify, wanted: AddWatchFlags) -> Vec<String> {
     let mut names = Vec::new();
     while let Ok(found) = events.read_events() {
@@ -41,7 +41,7 @@ fn the_only_entry_an_older_follower_sees_is_the_whole_record() {
     let events = observe(dir.path());
     let lead = ["lead", "--name", "x", "--", "sh", "-c", "exit 7"];
     assert_eq!(run(dir.path(), &lead).0, Some(7));
-    // The file has no name while it is written: the kernel makes one up for those who want to hear of changes.
+    // The file has no name while it is written. In events, it has a name that the kernel makes up.
     let mut names = names(&events, entry | change);
     assert_eq!(names.pop().as_deref(), Some("exitFile"));
     assert!(names.iter().all(|name| name.starts_with('#')), "{names:?}");
@@ -122,8 +122,8 @@ fn an_entry_that_was_made_and_removed_has_signalled_unless_it_is_lost_and_found(
     assert_eq!(watcher.check().unwrap(), Some(unknown));
 }
 
-/// An empty record waits until its own file is closed; closing another file ends nothing. A record
-/// that stays empty for long counts too, so this is tried several times.
+/// An empty record is waited for until its own file is closed; closing another file does not end
+/// that wait. Because a record that stays empty for long counts, too, there are several tries.
 #[test]
 fn another_file_that_is_closed_ends_no_record() {
     let mut waits = (0..50).map(|_| {
@@ -182,7 +182,7 @@ fn whatever_stands_in_the_records_place_signals_and_hangs_nobody() {
     }
 }
 
-/// Whoever may write into the directory chooses where a link leads, and may not be the one who may
+/// A user who may write to the directory chooses the target of a link, and may have no right to
 /// read there.
 // Holds exitdir-3.
 #[test]
@@ -200,7 +200,8 @@ fn a_link_in_the_records_place_signals_and_is_not_followed() {
     assert!(secret.exists());
 }
 
-/// Without /proc a nameless file cannot be given a name: the record is empty for a moment, as on a filesystem that has no nameless files.
+/// Without /proc, a nameless file cannot get a name. So the record is empty for a moment, as on a
+/// file system without nameless files.
 #[test]
 fn a_record_that_cannot_appear_whole_is_waited_for() {
     for _ in 0..20 {

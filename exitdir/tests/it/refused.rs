@@ -1,4 +1,5 @@
-//! System calls that a sandbox refuses, one at a time: the documented fallback works, or the error names the call.
+//! System calls that a sandbox refuses, one at a time: either the documented fallback works, or the
+//! error names the call.
 
 use std::{
     path::Path,
@@ -11,16 +12,16 @@ use testkit::refusal::{Call, refuse};
 
 use crate::{Process, eventually, exitdir, is_led, run, unique};
 
-/// What comes of it.
+/// The effect of a refused call.
 #[derive(Clone, Copy, Debug)]
 enum Comes {
     /// Nobody notices.
     Works,
-    /// The same, and followers that are refused it say that they look now and then.
+    /// The same, but if followers are refused the call, they say that they look now and then.
     FollowerLooks,
-    /// Leaders are refused it: their followers say that they look now and then.
+    /// If leaders are refused the call, their followers say that they look now and then.
     LeaderIsLookedAt,
-    /// Leaders say that followers will not notice their deaths, and why.
+    /// Leaders warn that followers will not notice their deaths, and say why.
     LeaderWarns(&'static str),
     /// The leader fails with an error that names the call.
     LeaderFails(&'static str),
@@ -84,7 +85,7 @@ fn each_call_can_be_refused() {
 
 fn leader_works_or_says_why(call: Call, errno: i32, comes: Comes) {
     let dir = tempdir().unwrap();
-    // What the directory says of an earlier leader is in nobody's way.
+    // What an earlier leader has left in the directory disturbs nobody.
     drop(exitdir::ExitDir::new(dir.path()).lead().unwrap());
     let lead = ["lead", "--", "sh", "-c", "exit 7"];
     let output = refused(dir.path(), &lead, call, errno).output().unwrap();

@@ -1,4 +1,4 @@
-//! How `lead` and `follow` are told to stop what they run.
+//! How `lead` and `follow` are asked to stop what they run.
 
 use std::{
     io::{BufRead, BufReader},
@@ -11,7 +11,8 @@ use nix::{
     unistd::Pid,
 };
 
-/// Starts `exitdir` with these arguments, sends it a signal once CMD says that it is ready, and returns what CMD said then and the status.
+/// Starts `exitdir` with these arguments, and sends it a signal when CMD has printed that it is
+/// ready. Returns what CMD printed after that, and the status.
 fn stopped_by(signal: Signal, arguments: &[&str]) -> (Vec<String>, Option<i32>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_exitdir"))
         .args(arguments)

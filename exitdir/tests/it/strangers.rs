@@ -1,4 +1,4 @@
-//! Who may only read the directory disturbs neither leaders nor followers.
+//! A user who may only read the directory disturbs neither leaders nor followers.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ use tempfile::tempdir;
 
 use crate::{Process, eventually, is_led, run, run_as_reader, sleeps, start, unique};
 
-/// The read lock of an open file description, which reading a directory is enough for.
+/// A read lock of an open file description. The right to read a directory is enough for it.
 fn read_lock(dir: &Path) -> File {
     let dir = File::open(dir).unwrap();
     let lock = libc::flock {
@@ -76,7 +76,7 @@ fn locks_keep_no_leader_out_and_leaders_still_keep_out_each_other() {
         stderr.contains("a process that is no leader has locked"),
         "{stderr}"
     );
-    // One that begins to lead has time to say so.
+    // Another leader that is just beginning has time to say so.
     assert!(started.elapsed() >= Duration::from_millis(100));
     assert_eq!(run(dir.path(), &["-q", "clear"]).0, Some(0));
 
@@ -121,7 +121,7 @@ fn a_leader_that_ends_too_soon_to_be_seen_is_not_missed() {
     assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
 }
 
-/// How many of eight leaders that start at once lead.
+/// Starts eight leaders at once, and returns how many of them lead.
 fn leaders_at_once(dir: &Path) -> usize {
     std::thread::scope(|scope| {
         let lead = || ExitDir::new(dir).lead().ok();
@@ -129,13 +129,14 @@ fn leaders_at_once(dir: &Path) -> usize {
         let led = threads
             .into_iter()
             .filter_map(|thread| thread.join().unwrap());
-        // All of them are kept until the last one has tried.
+        // All are kept until the last one has tried.
         led.collect::<Vec<_>>().len()
     })
 }
 
-/// Of leaders that start at once one leads. Each round has a directory of its own: a child that another test has just forked has the
-/// descriptors of an earlier leader until it is another program.
+/// Of leaders that start at once, exactly one leads. Each round has its own directory: a child that
+/// another test has just forked keeps an earlier leader's descriptors until it executes its
+/// program.
 #[test]
 fn one_of_many_leaders_leads() {
     for _ in 0..10 {
@@ -144,7 +145,7 @@ fn one_of_many_leaders_leads() {
     }
 }
 
-/// Nor do several lead where a stranger has the lock that keeps leaders apart.
+/// The same if a stranger has the lock that keeps leaders apart.
 // Holds exitdir-3.
 #[test]
 fn one_of_many_leaders_leads_beside_a_lock() {
@@ -155,8 +156,8 @@ fn one_of_many_leaders_leads_beside_a_lock() {
     }
 }
 
-/// In a sticky directory nobody else may set attributes, so only the lock on the directory tells.
-/// A stranger's read lock keeps no leader out; a leader keeps out the next one.
+/// In a sticky directory, others may not set attributes, so only the lock on the directory shows a
+/// leader. A stranger's read lock keeps no leader out; a leader keeps out the next one.
 #[test]
 fn in_a_sticky_directory_a_leader_is_known_by_its_lock() {
     let dir = tempdir().unwrap();

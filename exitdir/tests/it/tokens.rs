@@ -1,4 +1,4 @@
-//! The library beside tokio.
+//! The library together with tokio.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::WATCHDOG;
 
-/// Runs in a runtime that then ends, and with it all that the token had started.
+/// Runs the test in a runtime. The runtime then ends, with everything that the token had started.
 fn in_runtime(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -33,7 +33,8 @@ fn a_token_is_cancelled_by_the_signal_and_its_parent_is_not() {
     });
 }
 
-/// The environment is a process's own, so this test runs once more in one that has the directory.
+/// A process has only one environment, so this test runs again in a process that has the directory
+/// in its environment.
 #[test]
 fn the_directory_of_the_environment_is_signalled_and_watched() {
     const INNER: &str = "EXITDIR_TEST_INNER";
@@ -84,7 +85,7 @@ fn a_token_is_cancelled_with_its_parent_and_by_nothing_else_without_a_directory(
     });
 }
 
-/// The thread that watches ends with the token, and with the runtime.
+/// The watching thread ends with the token, and with the runtime.
 #[test]
 fn no_thread_is_left_behind() {
     let threads = || std::fs::read_dir("/proc/self/task").unwrap();

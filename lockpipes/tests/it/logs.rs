@@ -1,10 +1,10 @@
-//! The log lines, exactly.
+//! The exact log lines.
 
 use std::fmt::Write;
 
 use crate::support::{Place, expect, finish_with};
 
-/// Lines as `LEVEL message`, as they are printed for this place's pipe.
+/// Turns pairs of level and message into log lines, as they are printed for this place's pipe.
 fn lines(place: &Place, lines: &[(&str, &str)]) -> String {
     lines
         .iter()

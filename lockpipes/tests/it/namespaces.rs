@@ -1,10 +1,10 @@
-//! Filesystems as bad as they come, made in a mount namespace of the test's own.
+//! File systems that are read-only, full or missing, in the test's own mount namespace.
 
 use std::process::Output;
 
 use crate::support::{Place, expect, unshare};
 
-/// Runs a shell script that finds the tool in `$0` and a directory to mount on in `$1`.
+/// Runs a shell script. `$0` is the tool, and `$1` a directory to mount on.
 fn in_mount_namespace(place: &Place, script: &str) -> Output {
     let mut command = unshare(&["--mount"]);
     command

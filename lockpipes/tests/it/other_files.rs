@@ -1,4 +1,4 @@
-//! What is not a FIFO is never changed, by any command.
+//! No command ever changes a file that is not a FIFO.
 
 use std::{
     fs::{self, Metadata},
@@ -17,7 +17,7 @@ const COMMANDS: [&[&str]; 5] = [
     &["delete"],
 ];
 
-/// All that a command could change about a file, access included.
+/// Everything that a command could change about a file, its access time included.
 fn state(path: &Path) -> impl PartialEq + std::fmt::Debug + use<> {
     let of = |m: &Metadata| {
         (
@@ -30,7 +30,7 @@ fn state(path: &Path) -> impl PartialEq + std::fmt::Debug + use<> {
             m.atime_nsec(),
         )
     };
-    // Before the metadata, since this is an access too.
+    // This comes before the metadata, because it is an access, too.
     let content = if path.is_file() {
         fs::read(path).unwrap()
     } else {
@@ -94,7 +94,8 @@ fn a_device() {
 mod needs_root {
     use super::*;
 
-    /// `/dev/null` is safe from a user who is not root. A device of the test's own is not, and needs root to be made.
+    /// Permissions protect `/dev/null` from ordinary users. A device that the test creates is not
+    /// protected, but only root can create one.
     // Holds lockpipes-2.
     #[test]
     #[ignore = "needs root"]

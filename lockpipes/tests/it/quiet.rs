@@ -1,4 +1,5 @@
-//! While nothing happens a waiter sleeps, and what is not to be had has a substitute or is named.
+//! While nothing happens, a waiter sleeps. For what the system refuses there is a substitute or an
+//! error.
 
 use std::{
     fs::{self, File},
@@ -18,7 +19,7 @@ use crate::support::{
     Place, await_reader, await_writer, eventually, expect, finish, finish_with, pid, unshare,
 };
 
-/// How long a wait does without events, and a little more.
+/// How long a wait does not use events yet, and a little more.
 const SETTLED: Duration = Duration::from_millis(150);
 
 #[track_caller]
@@ -57,7 +58,7 @@ fn a_reader_that_has_met_a_writer_sleeps_when_its_pipe_is_deleted() {
     let reader = place.start(&["read"]);
     await_reader(pid(&reader), &place.pipe());
     let writer = File::options().write(true).open(place.pipe()).unwrap();
-    // Longer than a wait does without events.
+    // Long enough for the wait to use events.
     thread::sleep(Duration::from_millis(300));
     fs::remove_file(place.pipe()).unwrap();
     sleeps(pid(&reader));
@@ -65,7 +66,8 @@ fn a_reader_that_has_met_a_writer_sleeps_when_its_pipe_is_deleted() {
     finish_with(reader, 0);
 }
 
-/// The middle one of nine; other work on the machine may be why it takes longer, hence several times.
+/// This takes the median of nine. Other work on the machine may make it longer, so there are
+/// several tries.
 // Holds lockpipes-5.
 #[test]
 fn a_deleted_pipe_is_noticed_in_milliseconds() {
@@ -93,7 +95,7 @@ fn a_deleted_pipe_is_noticed_in_milliseconds() {
     }
 }
 
-/// Closing what tells of events may not take longer than what the wait was for.
+/// Closing the descriptors for events must not delay the end of a wait.
 // Holds lockpipes-7.
 #[test]
 fn who_is_let_go_ends_as_soon_as_cat() {
@@ -129,7 +131,7 @@ fn who_is_let_go_ends_as_soon_as_cat() {
     assert!((0..5).any(|_| is_as_soon()));
 }
 
-/// Others' files wake nobody for long, and hide nothing.
+/// Other files in the directory wake a waiter only for a while, and hide nothing from it.
 // Holds lockpipes-6.
 #[test]
 fn in_a_busy_directory_who_waits_sleeps_all_the_same() {
@@ -145,7 +147,7 @@ fn in_a_busy_directory_who_waits_sleeps_all_the_same() {
         let woken = || switches(&[pid(&waiter).as_raw()]).unwrap();
         let woken_by_a_thousand = || {
             let before = woken();
-            // Each is seen before the next one comes, as far as the machine allows.
+            // As far as the machine allows, the waiter sees each file before the next one comes.
             (0..1000).for_each(|_| {
                 come_and_go();
                 thread::sleep(Duration::from_micros(100));
@@ -160,7 +162,7 @@ fn in_a_busy_directory_who_waits_sleeps_all_the_same() {
     }
 }
 
-/// Whichever way it goes: unlinked, moved, or replaced from the same directory and from another.
+/// The pipe may be unlinked, moved, or replaced from the same directory or from another one.
 // Holds lockpipes-5.
 #[test]
 fn a_pipe_that_goes_in_any_way_is_missed() {
@@ -267,7 +269,7 @@ fn ends_when_deleted(command: &str, calls: &[Call], errno: i32, warned: Option<&
 mod needs_root {
     use super::*;
 
-    /// Processes and threads count together, and not for root.
+    /// The limit is for processes and threads together, and does not apply to root.
     // Holds lockpipes-9.
     #[test]
     #[ignore = "needs root"]
@@ -309,7 +311,7 @@ mod needs_root {
     }
 }
 
-/// What the shell starts in the background is ignored by Ctrl-C there, and so is what nohup starts by HUP.
+/// A shell's background commands ignore Ctrl-C, and a command under nohup ignores HUP.
 #[test]
 fn signals_that_were_ignored_stay_so() {
     for command in ["read", "write"] {
@@ -342,7 +344,7 @@ fn signals_that_were_ignored_stay_so() {
     }
 }
 
-/// An exec probe that leaves a child behind would leave a zombie each time.
+/// An exec probe may leave a child behind each time, which would become a zombie.
 #[test]
 fn as_pid_1_it_reaps_what_it_inherits() {
     for command in ["read", "write"] {

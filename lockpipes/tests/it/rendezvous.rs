@@ -1,4 +1,4 @@
-//! Readers and writers meet: one lets all go, and nobody waits for ever.
+//! Readers and writers meet: one lets all the others go, and nobody waits forever.
 
 use std::{fs::File, io::Write, process::Child};
 
@@ -109,8 +109,9 @@ fn a_readers_timeout_covers_the_discarding() {
     drop(writer);
 }
 
-/// Readers and writers in an order of chance. When only one side is left its partner may have gone with an earlier one, so it
-/// gets one more; with both sides there nobody may wait.
+/// Readers and writers start in random order. If only one side is left, its partner may have gone
+/// with an earlier waiter, so it gets another partner. While both sides are there, nobody may keep
+/// waiting.
 // Holds lockpipes-1, lockpipes-8.
 #[test]
 fn two_hundred_rounds_of_chance_never_hang() {

@@ -43,7 +43,7 @@ fn an_ordinary_process_ends_by_the_signal() {
                 (Some(signal as i32), ""),
                 "{command}"
             );
-            // What it waited on is as it was.
+            // The pipe that it waited on is unchanged.
             place.run(&["exists"], 0);
         }
     }

@@ -1,4 +1,4 @@
-//! Other users, before a pipe of root's.
+//! Other users who use a pipe that belongs to root.
 
 mod needs_root {
     use std::{
@@ -39,12 +39,13 @@ mod needs_root {
             let output = command.args(["-q", what, "-p"]).arg(place.pipe()).output();
             assert_eq!(output.unwrap().status.code(), Some(13), "{what}");
         }
-        // It is still there to be let go.
+        // The reader still waits, and can be let go.
         place.run(&["-qq", "write", "--timeout", "1m"], 0);
         finish_with(reader, 0);
     }
 
-    /// Whoever may write to the directory can end a wait, and gets nothing opened that is no pipe.
+    /// A user who may write to the directory can end a wait, but cannot make anybody open a file
+    /// that is not a pipe.
     // Holds lockpipes-2.
     #[test]
     #[ignore = "needs root"]

@@ -1,4 +1,4 @@
-//! What the tests share: a directory of their own, the tool, and waiting without fixed sleeps.
+//! Shared by the tests: a directory of their own, the tool, and waiting without fixed sleeps.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a loaded machine: what is not over by then hangs.
+/// Longer than anything takes here on a loaded machine: a test that takes longer hangs.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(120);
 
 /// A directory that anybody may enter, and a path for a pipe in it.
@@ -31,7 +31,7 @@ impl Place {
         Self { directory }
     }
 
-    /// One with a FIFO at [`pipe`](Self::pipe).
+    /// A place with a FIFO at [`pipe`](Self::pipe).
     pub(crate) fn with_pipe() -> Self {
         let place = Self::new();
         place.run(&["-qq", "create"], 0);
@@ -46,7 +46,7 @@ impl Place {
         self.path().join("example.pipe")
     }
 
-    /// `lockpipe --path <pipe>`, to be given a command.
+    /// `lockpipe --path <pipe>`, without a command yet.
     pub(crate) fn lockpipe(&self) -> Command {
         let mut command = lockpipe();
         command.arg("--path").arg(self.pipe());
@@ -62,7 +62,7 @@ impl Place {
             .unwrap()
     }
 
-    /// Runs a command on the pipe, and returns what it wrote to standard error. Standard output must stay empty.
+    /// Runs a command on the pipe. Its standard output must be empty. Returns its standard error.
     #[track_caller]
     pub(crate) fn run(&self, args: &[&str], status: i32) -> String {
         expect(&self.lockpipe().args(args).output().unwrap(), status)
@@ -78,7 +78,7 @@ pub(crate) fn lockpipe() -> Command {
     command
 }
 
-/// Checks status and that standard output is empty; returns standard error.
+/// Checks the status, and that standard output is empty. Returns standard error.
 #[track_caller]
 pub(crate) fn expect(output: &Output, status: i32) -> String {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
@@ -87,7 +87,7 @@ pub(crate) fn expect(output: &Output, status: i32) -> String {
     stderr
 }
 
-/// Waits until something is so; panics when the watchdog's time is over.
+/// Waits until a condition is true. Panics if the watchdog's time is over.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -130,7 +130,7 @@ pub(crate) fn send(child: &Child, signal: Signal) {
     kill(pid(child), signal).unwrap();
 }
 
-/// Waits until a `read` has the pipe open: beside the descriptor that found it, a second one that reads it.
+/// Waits until a `read` has opened the pipe: once to find it, and once to read it.
 #[track_caller]
 pub(crate) fn await_reader(reader: Pid, pipe: &Path) {
     let descriptors = format!("/proc/{reader}/fd");
@@ -143,7 +143,7 @@ pub(crate) fn await_reader(reader: Pid, pipe: &Path) {
     });
 }
 
-/// Waits until a thread of a `write` is inside its blocking open, `proc_pid_syscall(5)`.
+/// Waits until a thread of a `write` blocks in its open, `proc_pid_syscall(5)`.
 #[track_caller]
 pub(crate) fn await_writer(writer: Pid) {
     let tasks = format!("/proc/{writer}/task");
@@ -159,7 +159,7 @@ pub(crate) fn await_writer(writer: Pid) {
     });
 }
 
-/// glibc opens with `openat`, musl with `open` where the architecture has it.
+/// glibc opens with `openat`, and musl with `open` if the architecture has it.
 fn is_open(call: &str) -> bool {
     let number = call
         .split(' ')
@@ -172,7 +172,7 @@ fn is_open(call: &str) -> bool {
     also || number == Some(libc::SYS_openat)
 }
 
-/// `unshare` with what makes it work for root and for others alike.
+/// `unshare`, with the options that make it work for root and for other users.
 pub(crate) fn unshare(namespaces: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     if !geteuid().is_root() {

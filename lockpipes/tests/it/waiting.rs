@@ -1,4 +1,4 @@
-//! A wait ends when its pipe goes, and costs nothing meanwhile.
+//! A wait ends when its pipe is removed or replaced, and costs nothing meanwhile.
 
 use std::{fs, path::Path, process::Child};
 
@@ -6,7 +6,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 use crate::support::{Place, await_reader, await_writer, expect, finish_with, lockpipe, pid};
 
-/// Does something to the pipe under each kind of waiter, which must then end with `ENOENT`.
+/// Changes the pipe under each kind of waiter. Each must then end with `ENOENT`.
 #[track_caller]
 fn ends_the_wait(change: impl Fn(&Path)) {
     let kinds: [&[&str]; 4] = [
@@ -75,14 +75,15 @@ fn a_timed_wait_is_not_a_busy_loop() {
     for command in ["read", "write"] {
         let place = Place::with_pipe();
         let waiter = place.start(&[command, "--timeout", "2s"]);
-        // Waits for the end and leaves the process to be asked.
+        // This waits for the end, but does not reap the process yet.
         waitid(
             Id::Pid(pid(&waiter)),
             WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
         )
         .unwrap();
         let stat = fs::read_to_string(format!("/proc/{}/stat", waiter.id())).unwrap();
-        // Fields 14 and 15 of proc_pid_stat(5), user and system time in ticks of 10 ms; the 3rd follows the name in brackets.
+        // Fields 14 and 15 of proc_pid_stat(5) are the user and system time, in ticks of 10 ms. The
+        // 3rd field follows the name in brackets.
         let after_name: Vec<&str> = stat
             .rsplit_once(')')
             .unwrap()
@@ -98,7 +99,7 @@ fn a_timed_wait_is_not_a_busy_loop() {
     }
 }
 
-/// With too little memory a wait fails, in words, and with enough it waits.
+/// With too little memory, a wait fails with a message. With enough memory, it waits.
 #[test]
 fn memory_runs_out_with_an_error() {
     for command in ["read", "write"] {
@@ -107,7 +108,7 @@ fn memory_runs_out_with_an_error() {
         waiting.args(["-qq", command, "--timeout", "20ms"]);
         let outcomes = testkit::process::run_with_little_memory(&waiting, 16_000);
         for (status, _, error) in &outcomes {
-            // The loader ends with 127, and the kernel without a status.
+            // The loader ends with 127. A process that the kernel kills has no status.
             let is_known = matches!(status, Some(11 | 12 | 110 | 127) | None);
             assert!(is_known, "{command}: {status:?}, {error}");
             assert!(

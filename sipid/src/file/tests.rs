@@ -10,7 +10,7 @@ fn a_first_line_counts_as_far_as_it_was_read() {
     let cases = [
         ("7\n".to_owned(), Content::Pid(pid("7"))),
         ("7\nx".to_owned(), Content::PidAndMore(pid("7"))),
-        // As far as is known, only blanks are below it.
+        // As far as it was read, only blanks follow the line.
         (format!("7\n{}\0", blanks(62)), Content::Pid(pid("7"))),
         (format!("7\n{}", blanks(63)), Content::PidAndMore(pid("7"))),
         (blanks(62) + "77", Content::Pid(pid("77"))),

@@ -1,4 +1,4 @@
-//! Certificates, good and bad, and servers that show them.
+//! Good and bad certificates, and servers that use them.
 
 use std::{
     fs,
@@ -21,10 +21,10 @@ use rustls::{
 
 use crate::server::{local, request, serve};
 
-/// Of a CA, and so what `openssl req -x509` makes.
+/// A CA's certificate, as `openssl req -x509` makes it.
 pub(crate) const CA: IsCa = IsCa::Ca(BasicConstraints::Unconstrained);
 
-/// A certificate for these names that is valid for long.
+/// A certificate for these names that stays valid for long.
 pub(crate) fn params(names: &[&str], is_ca: IsCa) -> CertificateParams {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -36,25 +36,25 @@ pub(crate) fn params(names: &[&str], is_ca: IsCa) -> CertificateParams {
     params
 }
 
-/// The same that is valid no longer.
+/// The same certificate, but expired.
 pub(crate) fn expired(mut params: CertificateParams) -> CertificateParams {
     params.not_before = date_time_ymd(2001, 1, 1);
     params.not_after = date_time_ymd(2002, 1, 1);
     params
 }
 
-/// Makes a certificate that signs itself, and gives its path.
+/// Creates a self-signed certificate, and returns its path.
 pub(crate) fn own(dir: &Path, file: &str, params: &CertificateParams) -> String {
     let key = KeyPair::generate().unwrap();
     write(dir, file, &params.self_signed(&key).unwrap().pem(), &key)
 }
 
-/// Makes the CA `ca`, and gives the path of its certificate.
+/// Creates the CA `ca`, and returns the path of its certificate.
 pub(crate) fn authority(dir: &Path) -> String {
     own(dir, "ca", &of_authority())
 }
 
-/// Makes a certificate that `ca` has signed, and gives its path.
+/// Creates a certificate that `ca` has signed, and returns its path.
 pub(crate) fn issued(dir: &Path, file: &str, params: &CertificateParams) -> String {
     let authority_key = fs::read_to_string(dir.join("ca.key")).unwrap();
     let authority_key = KeyPair::from_pem(&authority_key).unwrap();
@@ -63,12 +63,12 @@ pub(crate) fn issued(dir: &Path, file: &str, params: &CertificateParams) -> Stri
     write(dir, file, &certificate.unwrap().pem(), &key)
 }
 
-/// A server with this certificate that answers every request with 200, and its port.
+/// Starts a server with this certificate, which answers every request with 200. Returns its port.
 pub(crate) fn start(dir: &Path, file: &str) -> u16 {
     started(config(dir, file, None))
 }
 
-/// The same, for clients with a certificate of `ca` only.
+/// The same, but only for clients with a certificate of `ca`.
 pub(crate) fn start_for_known_clients(dir: &Path, file: &str) -> u16 {
     started(config(dir, file, Some("ca")))
 }
@@ -126,7 +126,7 @@ fn started(config: Arc<ServerConfig>) -> u16 {
     address.rsplit(':').next().unwrap().parse().unwrap()
 }
 
-/// A client that does not like the certificate ends the handshake, which is an end of the stream here.
+/// A client that rejects the certificate ends the handshake. Here that is the end of the stream.
 fn answer(stream: impl Read + Write, config: &Arc<ServerConfig>) {
     let connection = ServerConnection::new(config.clone()).unwrap();
     let mut stream = StreamOwned::new(connection, stream);

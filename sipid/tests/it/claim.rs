@@ -51,15 +51,15 @@ fn of_a_hundred_claimants_exactly_one_wins() {
     }
 }
 
-/// A winner becomes a process that holds a lock on `check` while it lives and has no children: whoever wins and finds it
-/// held has met another winner alive.
+/// Each winner becomes a process without children, which holds a lock on `check` while it lives. A
+/// winner that finds `check` locked has met another winner that is alive.
 // Holds sipid-1.
 #[test]
 fn kills_looks_and_renames_never_make_two_winners() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (file, check, won) = (path("x.pid"), path("check"), path("won"));
-    // One that nobody can find any more, which would be a mistake too, ends at last.
+    // A process that nobody can find any more, which would be a mistake, too, ends after a while.
     let note = format!("echo >>{won}; exec sleep 60");
     let live = ["flock", "--no-fork", "-nE", "99", &check, "sh", "-c", &note];
     let plain = format!("{SIPID} claim --pid $$ --pid-file {file} || exit; exec \"$@\"");
@@ -79,7 +79,8 @@ fn kills_looks_and_renames_never_make_two_winners() {
     let look = || {
         status_of(&["status", "--pid-file", &file]);
     };
-    // A writer that keeps to the lock: it replaces the file by its copy, if the path still names what it has locked.
+    // A writer that respects the lock: it replaces the file by a copy, if the path still names the
+    // file that it has locked.
     let replace =
         format!("[ {file} -ef /proc/self/fd/3 ] && cp {file} {file}.new && mv {file}.new {file}");
     let replace = format!("flock {file} -c '{replace}' 3<{file}");
@@ -102,7 +103,7 @@ fn kills_looks_and_renames_never_make_two_winners() {
             end();
         }
         over.store(true, Ordering::Relaxed);
-        // The last winners live until they are ended.
+        // The last winners live until they are killed.
         while !busy.iter().all(thread::ScopedJoinHandle::is_finished) {
             end();
         }
@@ -112,7 +113,8 @@ fn kills_looks_and_renames_never_make_two_winners() {
     assert!(winners > 20, "only {winners} have won");
 }
 
-/// The moments are random, between the start of a claim and a little after its usual end. `SIPID_TEST_SEED` repeats them.
+/// The moments are random, from the start of a claim until a little after its usual end.
+/// `SIPID_TEST_SEED` repeats them.
 // Holds sipid-1.
 #[test]
 fn a_claimant_killed_at_any_moment_blocks_and_loses_nothing() {
@@ -136,7 +138,7 @@ fn a_claimant_killed_at_any_moment_blocks_and_loses_nothing() {
             other => panic!("round {round}, {moment:?}: status {other}, content {content}"),
         }
         *(if code == 0 { &mut before } else { &mut after }) += 1;
-        // The owner that the file names is the one that is running, and the one to be killed.
+        // The process that the file names is running, and it is the one to kill.
         assert_eq!(
             status_of(&["status", "--pid-file", file.to_str().unwrap()]),
             0
@@ -176,7 +178,7 @@ fn start_claim(pid: &str, file: &Path) -> Child {
     command.stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// In nanoseconds, the median of some.
+/// The median of some claims, in nanoseconds.
 fn usual_time_of_a_claim(pid: &str, file: &Path) -> u64 {
     let mut times: Vec<Duration> = (0..21)
         .map(|_| {
@@ -214,7 +216,7 @@ fn a_command_keeps_the_lock_and_its_children_too() {
     let started = Instant::now();
     let killed = kill(&file, &[]);
     assert_eq!(killed.status.code(), Some(11), "{killed:?}");
-    // What is inherited is not waited for, as another's lock would be.
+    // An inherited lock is not waited for, unlike a lock of another process.
     assert!(started.elapsed() < Duration::from_secs(25));
     assert!(
         String::from_utf8_lossy(&killed.stderr).contains(line.trim()),
@@ -226,7 +228,8 @@ fn a_command_keeps_the_lock_and_its_children_too() {
     eventually("the lock is free", || claim(&other.pid(), &file) == 0);
 }
 
-/// Each line: the pidfile, what the claim answered, and what is in the file, P being the claimant.
+/// Prints one line per claim: the pidfile, the claim's status, and the file's content, with P for
+/// the claimed PID.
 const CLAIM_EACH: &str = "
     say() { sed s/$P/P/ $1; echo; }
     claim() { prlimit --fsize=${2-unlimited} $S claim --pid $P --pid-file $1 2>/dev/null; echo $1 $? \"$(say $1)\"; }
@@ -243,11 +246,12 @@ fn a_full_disk_leaves_the_old_or_the_new() {
         set +e; claim old; claim empty; claim new"
     );
     let output = in_namespace(&script, dir.path());
-    // What is there can be written over; its identity, which cannot be written, is done without.
+    // An existing file can be overwritten. Its identity cannot be written, and the claim does
+    // without it.
     assert_eq!(output, "old 0 P\nempty 28 \nnew 28 \n");
 }
 
-/// On an overlay, as a container's root is, writing to a file needs room for a copy of it.
+/// On an overlay, such as a container's root, a write to a file needs room for a copy of it.
 // Holds sipid-6.
 #[test]
 fn a_full_overlay_keeps_the_old_pid() {
@@ -264,7 +268,8 @@ fn a_full_overlay_keeps_the_old_pid() {
     assert_eq!(in_namespace(&script, dir.path()), "merged/x 28 9999999\n");
 }
 
-/// As short a write as a disk's last block may make it: here it is a limit that lets three bytes in, or none.
+/// The last block of a disk may cut a write short like this. Here a limit lets three bytes in, or
+/// none.
 // Holds sipid-6.
 #[test]
 fn a_write_cut_short_is_taken_back() {

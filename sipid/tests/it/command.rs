@@ -1,4 +1,4 @@
-//! What a claim says and leaves, and the command it becomes.
+//! What a claim prints and leaves behind, and the command that it becomes.
 
 use std::{
     fs,
@@ -87,7 +87,7 @@ fn what_is_replaced_is_quoted_unless_it_is_nothing() {
     }
 }
 
-/// 17 is kept for a process that runs.
+/// The status 17 is reserved for a running process.
 #[test]
 fn a_file_in_place_of_the_directory_is_no_running_process() {
     let (_dir, file) = place();
@@ -162,8 +162,8 @@ fn a_command_that_cannot_start_leaves_nothing() {
     assert_eq!(status_of(&both), 64);
 }
 
-/// The lock is held for a while after the claim has opened the file, as a status or a kill may hold it. Of many claims one
-/// at least is not so slow that its patience ends.
+/// The lock is held for a while after the claim has opened the file, as by a status or a kill. Of
+/// many claims, at least one must be fast enough to get the lock before it gives up.
 #[test]
 fn a_passing_lock_does_not_fail_a_claim() {
     let (_dir, file) = place();
@@ -186,7 +186,7 @@ fn a_passing_lock_does_not_fail_a_claim() {
     assert!(won);
 }
 
-/// What somebody holds for ever ends a claim's patience, and with it the claim.
+/// If somebody holds the lock forever, the claim gives up.
 #[test]
 fn a_lasting_lock_fails_a_claim_after_a_moment() {
     let (_dir, file) = place();

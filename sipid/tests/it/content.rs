@@ -1,10 +1,11 @@
-//! What is no pidfile: a clear answer, and no signal to anybody.
+//! Content that is not a PID gets a clear answer, and nobody is signalled.
 
 use std::fs;
 
 use crate::support::in_namespace;
 
-/// In a PID namespace of its own, where a signal to everybody reaches only what the script has started.
+/// Runs in its own PID namespace, where a signal to all processes reaches only what the script has
+/// started.
 fn check(make: &str, killed: i32, claimed: i32) {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(
@@ -43,7 +44,7 @@ fn numbers_that_are_no_pids() {
     ] {
         check(&format!("printf %s '{text}' >f"), 22, 0);
     }
-    // PID 1 runs, but nothing proves that it is the one.
+    // PID 1 runs, but nothing proves that it is meant.
     check("printf 1 >f", 22, 17);
 }
 
@@ -51,10 +52,10 @@ fn numbers_that_are_no_pids() {
 fn bytes_that_are_no_numbers() {
     check(": >f", 0, 0);
     check("head -c 10000000 /dev/zero | tr '\\0' 7 >f", 22, 0);
-    // What a power loss leaves of bytes that were not yet on the disk is nothing.
+    // After a power loss, bytes that were not on the disk yet are zeros. They count as nothing.
     check("head -c 60 /dev/zero >f", 0, 0);
     check("printf '\\0\\0\\0  ' >f", 0, 0);
-    // Of a file that goes on, nobody knows what is behind them.
+    // If a file is longer than what is read, nobody knows what follows the zeros.
     check("{ head -c 70 /dev/zero; echo more; } >f", 22, 0);
     check("{ head -c 10 /dev/zero; echo 7; } >f", 22, 0);
     check("printf '\\377\\376\\061\\000\\062\\000' >f", 22, 0);

@@ -1,4 +1,5 @@
-//! Real daemons with pidfiles of their own, as Debian packages them. They need root, to run as the users they run as there.
+//! Real daemons with their own pidfiles, from Debian's packages. The tests need root, to run the
+//! daemons as their usual users.
 
 use std::{
     fs,
@@ -54,7 +55,7 @@ fn is_kept_out(file: &Path, more: &[&str]) {
     assert_eq!(status_of(&[&args, more].concat()), 17);
 }
 
-/// A daemon that is ended when the test ends, by its pidfile.
+/// A daemon that is killed by its pidfile when the test ends.
 struct Ended<'a>(&'a Path);
 
 impl Drop for Ended<'_> {
@@ -68,7 +69,7 @@ impl Drop for Ended<'_> {
 fn postgresql_is_claimed_waited_for_reloaded_and_stopped() {
     let postgres = Postgres::new();
     let (data, log) = (postgres.data(), postgres.directory().join("log"));
-    // Claimed by root, in a directory of root's, for what becomes user postgres.
+    // Root claims, in a directory of root's, for a process that becomes user postgres.
     let claimed = postgres.directory().join("run/postgres.pid");
     let port = postgres.port().to_string();
     let mut server = Command::new(SIPID);
@@ -103,7 +104,7 @@ fn postgresql_is_claimed_waited_for_reloaded_and_stopped() {
     let said = |words: &str| fs::read_to_string(&log).unwrap().contains(words);
     signal(&own, "HUP");
     eventually("it is reloaded", || said("received SIGHUP"));
-    // INT is a fast shutdown, after which nothing has to be recovered.
+    // INT is a fast shutdown, after which nothing must be recovered.
     let stopped = kill(
         &own,
         &["--user", "postgres", "--retry", "INT/2m/QUIT/10/KILL"],
@@ -115,7 +116,7 @@ fn postgresql_is_claimed_waited_for_reloaded_and_stopped() {
     assert!(kill(&claimed, &[]).status.success());
     assert!(!claimed.exists());
 
-    // What a crash leaves, where the number is another process's by now.
+    // After a crash, the file may name a PID that belongs to another process by now.
     let mut other = sleeper();
     fs::write(
         &own,
@@ -162,7 +163,7 @@ fn nginx_is_claimed_waited_for_reloaded_and_stopped() {
         command.stderr(Stdio::inherit());
         command
     };
-    // It goes into the background, and its own pidfile is all there is.
+    // nginx goes into the background, and only its own pidfile exists.
     run(&mut nginx());
     let _ended = Ended(&own);
     wait_until_healthy(&url, &own);
@@ -196,7 +197,7 @@ fn nginx_is_claimed_waited_for_reloaded_and_stopped() {
     assert!(stopped.status.success(), "{stopped:?}");
     assert!(!own.exists() && std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
 
-    // In the foreground, claimed for; it writes its own pidfile as well.
+    // nginx runs in the foreground, and sipid claims for it. nginx writes its own pidfile, too.
     let claimed = path("claimed.pid");
     let mut server = Command::new(SIPID);
     server

@@ -1,4 +1,4 @@
-//! The examples that are shipped, as they are but for their paths and the server's address.
+//! The shipped examples, unchanged but for their paths and the server's address.
 
 use std::{
     fs,
@@ -15,11 +15,12 @@ use crate::{
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 
-/// A directory with the programs that the examples call first on its PATH.
+/// A directory with the programs that the examples call. It is the first one on their PATH.
 struct Place(tempfile::TempDir);
 
 impl Place {
-    /// The server is a shell that becomes a sleep; chpst changes nothing, since its user is not here.
+    /// The server is a shell that becomes a sleep. chpst does nothing, because its user does not
+    /// exist here.
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         fs::create_dir_all(place.path("packages/example/bin")).unwrap();
@@ -120,7 +121,7 @@ fn the_systemd_unit_starts_once_is_healthy_and_stops() {
         let value = unit.lines().find_map(|line| line.strip_prefix(name));
         value.unwrap().to_owned()
     };
-    // What systemd makes of a command line that has `$$` and single quotes is what the shell makes of it then.
+    // systemd turns a command line with `$$` and single quotes into the one that the shell runs.
     let run = |name: &str| place.run("sh", &["-c", &value(name).replace("$$", "$")]);
     let file = value("PIDFile=");
     let is_running = || status_of(&["status", "--pid-file", &file]) == 0;

@@ -1,4 +1,4 @@
-//! Servers of all kinds, good and bad.
+//! Good and bad servers of all kinds.
 
 use std::{
     fs,
@@ -213,7 +213,7 @@ fn the_end_of_the_watched_process_ends_the_wait() {
     assert!(started.elapsed() < Duration::from_secs(30));
 }
 
-/// A try that gets no answer is given up for the next one, and the first is made at once.
+/// A try without an answer is given up for the next one. The first try is made at once.
 // Holds sipid-8.
 #[test]
 fn each_try_has_its_own_deadline() {

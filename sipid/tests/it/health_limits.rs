@@ -1,4 +1,4 @@
-//! Waits where this process may have only little: threads, descriptors, memory.
+//! Waits with few resources: threads, descriptors, memory.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ use crate::{
     support::SIPID,
 };
 
-/// What fails is to fail soon, and what succeeds may take as long as it needs.
+/// A wait that fails has a short timeout. A wait that succeeds may take as long as it needs.
 fn limited(limit: &str, args: &[&str]) -> Output {
     limited_for("1500ms", limit, args)
 }
@@ -28,12 +28,13 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The C libraries differ in the words.
+/// The text differs between C libraries.
 fn too_many_open_files() -> std::io::Error {
     std::io::Error::from_raw_os_error(libc::EMFILE)
 }
 
-/// No processor has an address space that a stack of this size fits into, and both C libraries ask for it all the same.
+/// No processor has an address space with room for a stack of this size, but both C libraries ask
+/// for it.
 const NO_THREADS: &str = "export RUST_MIN_STACK=1152921504606846976";
 
 #[test]
@@ -83,7 +84,7 @@ fn eight_descriptors_are_enough_and_ten_for_a_command() {
         );
         assert!(output.status.success(), "{url}: {output:?}");
     }
-    // musl's posix_spawn(3) has a pipe of its own, which makes it two more than with glibc.
+    // musl's posix_spawn(3) has a pipe of its own, so it needs two more descriptors than glibc's.
     let output = limited_for(
         "1m",
         "ulimit -n 10",
@@ -92,7 +93,7 @@ fn eight_descriptors_are_enough_and_ten_for_a_command() {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// One descriptor is left, which the loader of a dynamic program needs too.
+/// Only one descriptor is left, and the loader of a dynamic program needs it, too.
 // Holds sipid-10.
 #[test]
 fn without_a_descriptor_the_errno_and_a_sentence_say_so() {
@@ -111,7 +112,7 @@ fn without_a_descriptor_the_errno_and_a_sentence_say_so() {
     );
 }
 
-/// Whatever there is too little of, it is no bug of the program.
+/// A shortage of any resource must not look like a bug in the program.
 #[test]
 fn low_limits_are_never_a_panic() {
     let closed = local().local_addr().unwrap();

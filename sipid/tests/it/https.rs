@@ -1,4 +1,4 @@
-//! Which certificates are trusted, and what is said about the others.
+//! Which certificates are trusted, and what the errors say about the others.
 
 use std::{
     fs,
@@ -95,7 +95,7 @@ fn a_server_whose_own_certificate_is_in_the_ca_file_is_trusted() {
         let output = wait(&url, &["--ca-file", &ca]);
         assert!(output.status.success(), "{file}: {output:?}");
     }
-    // Issued by a CA that is not in the file.
+    // The certificate was issued by a CA that is not in the file.
     authority(dir);
     let ca = issued(dir, "issued", &params(&["127.0.0.1"], IsCa::ExplicitNoCa));
     let url = format!("https://127.0.0.1:{}/", start(dir, "issued"));
@@ -147,7 +147,7 @@ fn what_to_do_about_a_certificate_is_said_in_words() {
     assert!(said.contains("does not seem to speak TLS"), "{said}");
 }
 
-/// It may be trusted as it is, but not for longer than it says.
+/// The certificate is trusted as it is, but not after its end.
 #[test]
 fn an_expired_certificate_is_not_trusted_even_if_it_is_in_the_ca_file() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Ends of all kinds.
+//! How processes end.
 
 use std::{
     fs,
@@ -149,7 +149,8 @@ fn a_group_ends_with_its_children() {
     assert!(member.is_alive());
 }
 
-/// The kill is stopped while the old process ends and a new one claims, so that its own end comes after both.
+/// The kill is stopped while the old process ends and a new one claims, so that it continues after
+/// both.
 // Holds sipid-5.
 #[test]
 fn one_that_respawns_keeps_its_new_claim() {
@@ -186,7 +187,8 @@ fn one_that_respawns_keeps_its_new_claim() {
     assert!(second.is_alive());
 }
 
-/// Many at once, and each that finds the process gone removes a file only if it is still the old one's.
+/// Many kills run at once. A kill that finds the process gone removes the file only if it is still
+/// the old process's.
 // Holds sipid-5.
 #[test]
 fn of_many_kills_none_takes_the_next_claim() {
@@ -207,7 +209,7 @@ fn of_many_kills_none_takes_the_next_claim() {
         for kill in &mut kills {
             assert!(kill.0.wait().unwrap().success(), "round {round}");
         }
-        // A kill that came after the claim has ended the next one; otherwise its claim stands.
+        // A kill that came after the claim has ended the next process; otherwise that claim stands.
         let content = fs::read_to_string(&file).ok();
         assert_eq!(content.is_some(), next.is_alive(), "round {round}");
         assert!(
@@ -218,7 +220,8 @@ fn of_many_kills_none_takes_the_next_claim() {
     }
 }
 
-/// A claim writes, and then cuts off what is left of a longer PID. Who reads in between and kills removes the file all the same.
+/// A claim first writes, and then cuts off the rest of a longer PID. A kill that has read the file
+/// in between must still remove it.
 #[test]
 fn a_claim_that_was_still_being_written_is_removed_too() {
     let dir = tempfile::tempdir().unwrap();

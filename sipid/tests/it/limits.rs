@@ -1,4 +1,4 @@
-//! What a claim finds and passes on: signals, limits.
+//! Signals and limits that a claim finds and passes on.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use nix::libc;
 
 use crate::support::{SIPID, claim, in_namespace, kill, sleeper, status_of};
 
-/// Runs under a shell that ignores, or not, these signals.
+/// Runs a command under a shell that ignores these signals, if any. Returns the signal masks.
 fn dispositions(ignored: &str, command: &[&str]) -> String {
     let script = format!("trap '' {ignored} TTOU; exec \"$@\"");
     let args = [&["-c", &script, "bash"], command].concat();
@@ -61,7 +61,7 @@ fn what_was_blocked_stays_blocked_in_the_command() {
         set.add(nix::sys::signal::Signal::SIGUSR2);
         set.thread_block().map_err(std::io::Error::from)
     };
-    // SAFETY: it makes one system call.
+    // SAFETY: this only makes one system call.
     unsafe { command.pre_exec(block) };
     let output = command.output().unwrap();
     // 1 << 11 for USR2 (12), and 1 << 14 for TERM (15).
@@ -71,7 +71,8 @@ fn what_was_blocked_stays_blocked_in_the_command() {
     );
 }
 
-/// The limit lets the PID in, but not the identity, or not the warning about that. Either way the claim is over, or stands.
+/// The limit leaves room for the PID, but not for the identity, or not for the warning about that.
+/// In each case, there is a whole claim or none.
 // Holds sipid-6.
 #[test]
 fn a_limit_in_the_middle_of_a_claim_leaves_a_claim_or_none() {
@@ -84,7 +85,7 @@ fn a_limit_in_the_middle_of_a_claim_leaves_a_claim_or_none() {
                 $S status --pid-file x >/dev/null; echo $C $?"
             );
             let said = in_namespace(&script, dir.path());
-            // Part of an identity is not left behind.
+            // A part of an identity must not be left behind.
             let identity = dir.path().join(".x.sipid");
             assert_eq!(identity.exists(), limit == 4096);
             let (claimed, status) = said.trim().split_once(' ').unwrap();
@@ -101,7 +102,7 @@ fn a_limit_in_the_middle_of_a_claim_leaves_a_claim_or_none() {
     }
 }
 
-/// Three are the standard streams.
+/// Three of them are the standard streams.
 #[test]
 fn eight_descriptors_and_no_threads_are_enough() {
     let dir = tempfile::tempdir().unwrap();
@@ -154,7 +155,7 @@ fn a_mode_lets_others_read_what_is_claimed() {
         (mode("new/x.pid"), mode("new/.x.pid.sipid")),
         (0o640, 0o640)
     );
-    // Without one, what is there stays as it is.
+    // Without `--mode`, an existing file keeps its mode.
     fs::write(&file, "").unwrap();
     assert_eq!(claim(&process.pid(), &file), 0);
     assert_eq!(mode("new/x.pid"), 0o640);
@@ -165,7 +166,8 @@ fn a_mode_lets_others_read_what_is_claimed() {
     assert!(kill(&file, &[]).status.success());
 }
 
-/// Runs it where the kernel refuses these system calls with this error, as a sandbox does, `seccomp(2)`.
+/// Runs the tool while the kernel refuses these system calls with this error, as in a sandbox:
+/// `seccomp(2)`.
 fn refusing(calls: &[i64], error: i32, args: &[&str]) -> std::process::Output {
     let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let answer = |value| filter(libc::BPF_RET | libc::BPF_K, 0, 0, value);
@@ -190,7 +192,7 @@ fn refusing(calls: &[i64], error: i32, args: &[&str]) -> std::process::Output {
             len: u16::try_from(program.len()).unwrap_or(0),
             filter: program.as_ptr().cast_mut(),
         };
-        // SAFETY: the program is valid while the call lasts, and the kernel copies it.
+        // SAFETY: the program is valid during the call, and the kernel copies it.
         let failed = unsafe {
             libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
                 || libc::prctl(
@@ -205,7 +207,7 @@ fn refusing(calls: &[i64], error: i32, args: &[&str]) -> std::process::Output {
             Ok(())
         }
     };
-    // SAFETY: it makes two system calls.
+    // SAFETY: this only makes two system calls.
     unsafe { command.pre_exec(set) };
     command.output().unwrap()
 }
@@ -219,7 +221,7 @@ fn filter(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     }
 }
 
-/// Every call that has to do with pidfds, alone and with the others.
+/// Every call for pidfds, alone and together with the others.
 #[test]
 fn where_pidfds_are_refused_all_is_done_without() {
     let all = [libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal];

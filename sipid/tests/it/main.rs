@@ -1,4 +1,4 @@
-//! Tests with real processes: status, output, and what is left of the processes and files.
+//! Tests with real processes: status, output, and which processes and files remain.
 
 #![allow(clippy::unwrap_used, reason = "tests, and their helpers")]
 

@@ -1,4 +1,4 @@
-//! A pidfile after a power loss, at any moment of what the binary does to it.
+//! A pidfile after a power loss, at any moment of the binary's work.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::{Kept, SIPID, claim, kill, sipid, sleeper};
 
-/// What is claimed and killed in one directory.
+/// The claims and kills in one directory.
 struct Story {
     root: TempDir,
     file: PathBuf,
@@ -21,14 +21,15 @@ struct Story {
     events: Vec<Event>,
     /// The PIDs that the file may name.
     named: Vec<String>,
-    /// Who was claimed for last. After the reboot it is another process that has this PID.
+    /// The process that was last claimed for. After the reboot, this PID belongs to another
+    /// process.
     last: Option<Kept>,
-    /// In how many trees an identity counted.
+    /// In how many trees an identity was valid.
     identified: usize,
 }
 
 impl Story {
-    /// With this content, which is on the disk; none where there is no directory.
+    /// Starts with this content, which is on the disk; with none, there is no directory yet.
     fn new(content: Option<&str>) -> Self {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("run/x.pid");
@@ -58,7 +59,7 @@ impl Story {
         self.events.extend(run.events);
     }
 
-    /// Claims for a new process, when the one before is gone.
+    /// Claims for a new process, after the previous one has ended.
     #[track_caller]
     fn claim(mut self) -> Self {
         self.last = None;
@@ -76,8 +77,8 @@ impl Story {
         self
     }
 
-    /// Looks at all trees that there may be after a power loss: how many there are, and what is
-    /// wrong with the first one that is not as it must be.
+    /// Checks all trees that are possible after a power loss. Returns their number, or what is
+    /// wrong with the first bad one.
     fn check(&mut self) -> Result<usize, String> {
         let crashes = crashes(&self.before, &self.events);
         for crash in &crashes {
@@ -119,8 +120,8 @@ impl Story {
     }
 }
 
-/// Makes the tree as it is found in a later boot: the file is older than any process, and an
-/// identity that is whole is that of the file, and of another boot.
+/// Makes the tree as a later boot finds it. The file is older than any process. A complete identity
+/// fits the file, but is from another boot.
 fn make(crash: &Crash) -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     crash.image.make(root.path());
@@ -155,10 +156,10 @@ fn moved(identity: &str, file: &Path) -> String {
     fields.join(" ")
 }
 
-/// The PID of nobody, of more digits than any other has.
+/// A PID that nobody has. No other PID has more digits.
 const LONG: &str = "2147483647";
 
-/// A PID of one digit, with which no PID begins that is given in the next hours.
+/// A PID of one digit. No PID that is given in the next hours begins with it.
 fn short() -> String {
     let pid = std::process::id().to_string();
     let first = pid.bytes().next().unwrap() - b'0';

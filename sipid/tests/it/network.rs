@@ -1,4 +1,4 @@
-//! Slow name servers, silent addresses and full backlogs, in networks of the tests' own.
+//! Slow name servers, silent addresses and full backlogs, in the tests' own network namespaces.
 
 use std::{
     env, fs,
@@ -20,10 +20,10 @@ use nix::{
 
 use crate::server::{answering, hanging, request, serve, wait};
 
-/// Says to the test that it runs inside.
+/// Tells the test that it runs inside the namespace.
 const INSIDE: &str = "SIPID_TEST_INSIDE";
 
-/// Runs this test once more, in a network and mount namespace of its own, and the closure there.
+/// Runs this test again in a network and mount namespace of its own, and the closure there.
 fn in_own_network(test: &str, body: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         bring_loopback_up();
@@ -39,16 +39,16 @@ fn in_own_network(test: &str, body: impl FnOnce()) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// As `ip link set lo up` does it, `netdevice(7)`.
+/// Does what `ip link set lo up` does, `netdevice(7)`.
 fn bring_loopback_up() {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // SAFETY: a request of zeroes is valid.
+    // SAFETY: a request of zeros is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
         *to = libc::c_char::from_ne_bytes([from]);
     }
     request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap();
-    // SAFETY: the kernel reads the request, which is whole.
+    // SAFETY: the kernel reads the request, which is complete.
     let failed = unsafe {
         libc::ioctl(
             socket.as_raw_fd(),
@@ -59,9 +59,9 @@ fn bring_loopback_up() {
     assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// Name servers at these addresses, in this order.
+/// Sets the name servers to these addresses, in this order.
 fn use_name_servers(addresses: &[&str]) {
-    // What is mounted stays when its name goes.
+    // A bind mount stays when the file's name is removed.
     let dir = tempfile::tempdir().unwrap();
     let lines = addresses
         .iter()
@@ -82,12 +82,12 @@ fn use_name_servers(addresses: &[&str]) {
     }
 }
 
-/// A name server that takes questions and never answers.
+/// A name server that receives questions and never answers.
 fn deaf_name_server(address: &str) -> UdpSocket {
     UdpSocket::bind((address, 53)).unwrap()
 }
 
-/// A name server that has these addresses for every name, and no others.
+/// A name server that answers every question with these addresses.
 fn name_server(address: &str, found: Vec<IpAddr>) {
     let socket = UdpSocket::bind((address, 53)).unwrap();
     thread::spawn(move || {
@@ -98,8 +98,8 @@ fn name_server(address: &str, found: Vec<IpAddr>) {
     });
 }
 
-/// RFC 1035 section 4: the question's header and name again, and each address of the type that is
-/// asked for.
+/// RFC 1035 section 4: the header and the name of the question again, and the addresses of the
+/// requested type.
 fn dns_answer(question: &[u8], found: &[IpAddr]) -> Vec<u8> {
     let name_end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
     let asked = u16::from_be_bytes([question[name_end], question[name_end + 1]]);
@@ -132,8 +132,8 @@ fn dns_answer(question: &[u8], found: &[IpAddr]) -> Vec<u8> {
     answer
 }
 
-/// Something listens here and accepts nobody. Its queue is full, so that the kernel drops whoever
-/// wants to connect, as if nobody was there.
+/// A listener that accepts nobody. Its queue is full, so the kernel drops new connections, as if
+/// nobody were there.
 fn silent(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind(address).unwrap();
     listen(&listener, Backlog::new(0).unwrap()).unwrap();
@@ -147,7 +147,7 @@ fn port(address: &str) -> &str {
     address.rsplit(':').next().unwrap()
 }
 
-/// glibc asks the second name server after 5 seconds: a lookup then takes longer than a try.
+/// glibc asks the second name server after 5 seconds, so a lookup takes longer than a try.
 // Holds sipid-9.
 #[test]
 fn a_slow_lookup_is_kept_from_try_to_try() {
@@ -198,8 +198,8 @@ fn what_was_slow_is_named() {
     });
 }
 
-/// The first addresses are silent: the wait gets to the last one within one try, which is all it
-/// has.
+/// The first addresses are silent. The wait must reach the last one within a single try, because
+/// there is only one.
 // Holds sipid-9.
 #[test]
 fn a_silent_address_does_not_keep_from_the_next_one() {
@@ -207,7 +207,8 @@ fn a_silent_address_does_not_keep_from_the_next_one() {
         "network::a_silent_address_does_not_keep_from_the_next_one",
         || {
             use_name_servers(&["127.0.0.5"]);
-            // The resolver puts those first that have most in common with our own address, RFC 6724.
+            // The resolver puts the addresses first that have most in common with our own, RFC
+            // 6724.
             let server = serve(
                 TcpListener::bind("127.0.0.13:0").unwrap(),
                 |mut stream, _| {
@@ -233,7 +234,7 @@ fn a_silent_address_does_not_keep_from_the_next_one() {
     );
 }
 
-/// A listener that accepts nobody, and the connections that fill its backlog.
+/// A listener that accepts nobody, together with the connections that fill its backlog.
 fn full_socket(path: &Path) -> Vec<OwnedFd> {
     let new = || {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
@@ -279,7 +280,7 @@ fn a_full_unix_socket_cannot_stretch_the_wait() {
     }
 }
 
-/// Once there is room, the very try that waits for it gets in.
+/// Once there is room, the waiting try gets in.
 #[test]
 fn a_unix_socket_that_accepts_again_is_healthy() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What is asked through a proxy, and what never is.
+//! What is requested through a proxy, and what never is.
 
 use std::{
     io::Write,
@@ -11,7 +11,8 @@ use crate::{
     support::SIPID,
 };
 
-/// A proxy that answers for every host, with this status line and headers, and tells what it was asked to connect to.
+/// A proxy that answers for every host, with this status line and headers. It reports the host of
+/// each request.
 fn proxy(answer: &str) -> (String, Receiver<String>) {
     let (sender, asked) = mpsc::channel();
     let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");

@@ -14,11 +14,12 @@ use std::{
 
 use crate::support::{SIPID, claim, kill, sleeper, status_of};
 
-/// What a command says, and the user it says it as.
+/// The messages that a command sends, and the user that it sends them as.
 const WORDS: &str = "SIPID_TEST_WORDS";
 const USER: &str = "SIPID_TEST_USER";
 
-/// The command that the tests start: this program, which runs this test alone. Otherwise the test does nothing.
+/// The tests start this program as the command, with only this test. Otherwise the test does
+/// nothing.
 #[test]
 fn the_command_that_is_started() {
     let (Ok(words), Ok(name)) = (env::var(WORDS), env::var("NOTIFY_SOCKET")) else {
@@ -59,7 +60,7 @@ fn start_with(file: &Path, timeout: &str, command: &[&str], variables: &[(&str, 
         .args(["claim", "--ready-timeout", timeout, "--pid-file"])
         .arg(file);
     start.envs(variables.iter().copied());
-    // What stays keeps no pipe of ours open.
+    // A command that stays must not keep a pipe of ours open.
     let stderr = file.with_extension("err");
     start
         .stdout(Stdio::null())
@@ -142,14 +143,14 @@ fn what_fails_before_it_is_ready_is_told_at_once() {
 mod needs_root {
     use super::*;
 
-    /// The socket has a name that everybody can see.
+    /// The socket has a name that every user can see.
     #[test]
     #[ignore = "needs root"]
     fn the_word_of_another_user_does_not_count() {
         let (dir, file) = place();
         let said = dir.path().join("said");
         let program = env::current_exe().unwrap();
-        // It has said its word when one of its threads sleeps.
+        // One of its threads sleeps once it has sent its message.
         let script = "\"$0\" --exact ready::the_command_that_is_started & \
             until grep -qs 65534 /proc/$!/status && grep -qs nanosleep /proc/$!/task/*/wchan; do \
                 sleep 0.05; \

@@ -1,4 +1,4 @@
-//! What a claim does when the directory, the kernel or somebody else is in its way.
+//! What a claim does if the directory, the kernel or another process is in its way.
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
@@ -8,7 +8,7 @@ use testkit::refusal::{Call, refuse};
 
 use crate::support::{SIPID, claim, in_namespace, sleeper};
 
-/// Status and standard error of a claim that may not make this call.
+/// The status and standard error of a claim that may not make this call.
 fn refused(call: i64, pid: &str, file: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(SIPID);
     command
@@ -69,7 +69,7 @@ fn errors_say_what_is_no_pidfile() {
     }
 }
 
-/// Without `/proc` nobody can tell a process's name. That is an error, and not a no.
+/// Without `/proc`, nobody can tell a process's name. That is an error, not a "no".
 #[test]
 fn without_proc_a_name_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
@@ -97,7 +97,7 @@ fn a_proc_of_another_namespace_tells_nothing() {
     assert!(!dir.path().join(".x.sipid").exists());
 }
 
-/// What is beside the pidfile and is no identity of a claim does not count.
+/// A file beside the pidfile does not count if it is not an identity that a claim wrote.
 #[test]
 fn what_stands_in_an_identitys_place_hangs_nobody_and_says_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -110,7 +110,7 @@ fn what_stands_in_an_identitys_place_hangs_nobody_and_says_nothing() {
     let (line, place) = kept.split_at(kept.find(" dir=").unwrap());
     for (content, counts) in [
         (kept.clone(), true),
-        // As earlier versions wrote it.
+        // Earlier versions wrote it like this.
         (format!("{line}\n"), true),
         (format!("{line} more=1{place}"), false),
         (format!("{line} more=1\n"), false),

@@ -2,8 +2,9 @@
 
 use crate::support::in_namespace;
 
-/// Shell functions: `start_of PID` is field 22 of its stat; `claimed` claims `x` for a process that has ended since, whose
-/// PID is P and whose start was S; `reused` gives P to another process, with another start.
+/// Shell functions. `start_of PID` prints field 22 of its stat. `claimed` claims `x` for a process
+/// that then ends; its PID is P, and its start was S. `reused` gives P to another process, with
+/// another start.
 const FUNCTIONS: &str = "
     start_of() { sed 's/.*) //' /proc/$1/stat | cut -d ' ' -f 20; }
     end() { kill $1; wait $1 2>/dev/null; }
@@ -16,7 +17,8 @@ const FUNCTIONS: &str = "
     }
     cd $2\n";
 
-/// What a claim, a status and a kill make of a pidfile whose PID is another process's by now, after `change`.
+/// The answers of a claim, a status and a kill after `change`, when the PID in the pidfile belongs
+/// to another process.
 fn answers_after(change: &str) -> String {
     let script = format!(
         "{FUNCTIONS} claimed $1; reused; {change}
@@ -37,7 +39,7 @@ fn a_reused_pid_is_not_the_process() {
     assert_eq!(answers_after(""), NOT_THE_PROCESS);
 }
 
-/// What an older kernel's claim leaves.
+/// On an older kernel, a claim leaves this.
 // Holds sipid-2.
 #[test]
 fn without_the_pidfd_the_start_time_tells() {
@@ -45,7 +47,7 @@ fn without_the_pidfd_the_start_time_tells() {
     assert_eq!(answers_after(without), format!("{NOT_THE_PROCESS}0\n0\n"));
 }
 
-/// Whatever the limit of descriptors is, and whoever runs out of them.
+/// This holds for any limit of descriptors, and whichever command runs out of them.
 // Holds sipid-2.
 #[test]
 fn without_descriptors_a_reused_pid_is_not_the_process_either() {
@@ -72,7 +74,7 @@ fn without_descriptors_a_reused_pid_is_not_the_process_either() {
     assert_eq!(in_namespace(&script, dir.path()), "claim 0\n");
 }
 
-/// As if the PID had been reused within one clock tick.
+/// As if the PID had been used again within one clock tick.
 #[test]
 fn a_reuse_at_the_same_start_is_told_apart_where_pidfds_have_inodes() {
     let same_start = "sed -i \"s/start=[0-9]*/start=$(start_of $R)/\" .x.sipid";
@@ -86,12 +88,12 @@ fn a_reuse_at_the_same_start_is_told_apart_where_pidfds_have_inodes() {
         assert_eq!(output, "1\nstatus 1\n");
         assert_eq!(answers_after(same_start), NOT_THE_PROCESS);
     } else {
-        // Documented: the start time alone cannot tell.
+        // This is documented: the start time alone cannot tell.
         assert_eq!(output, "0\nstatus 0\n");
     }
 }
 
-/// Since Linux 6.9, where it can still be configured away.
+/// Linux 6.9 and newer have it, unless it is configured away.
 fn has_pidfs() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release
@@ -117,7 +119,8 @@ fn a_restarted_container_is_not_its_earlier_life() {
     assert_eq!(again, format!("{first}claim 0\nkill 0\nalive\n"));
 }
 
-/// Two containers may share a volume: a PID of the one is not the other's, even where nothing else tells them apart.
+/// Two containers may share a volume. A PID of one is not a PID of the other, even if nothing else
+/// tells them apart.
 #[test]
 fn a_pid_of_another_container_is_not_ours() {
     let dir = tempfile::tempdir().unwrap();
@@ -146,7 +149,8 @@ fn the_host_finds_a_containers_process() {
         assert!(crate::support::kill(&file, &[]).status.success());
     } else {
         crate::support::eventually("it has claimed", || dir.path().join(".x.sipid").exists());
-        // Another namespace than ours, which is a container itself: its earlier life.
+        // We are in another namespace, and so in a container ourselves: it looks like that
+        // container's earlier life.
         assert_eq!(
             crate::support::status_of(&["status", "--pid-file", file.to_str().unwrap()]),
             1
@@ -156,11 +160,12 @@ fn the_host_finds_a_containers_process() {
     assert_eq!(container.join().unwrap(), "ended 143\n");
 }
 
-/// Nothing shows from one container whether a process of another one lives. The lock does, of `claim -- CMD`.
+/// One container cannot see whether a process of another one lives. But the lock of `claim -- CMD`
+/// shows it.
 #[test]
 fn of_two_containers_that_share_a_directory_one_gets_the_lock() {
     let dir = tempfile::tempdir().unwrap();
-    // It stays until all is over, so that no later namespace can have its number.
+    // This process stays until all is over, so that no later namespace gets the same number.
     let first = "cd $2; sleep 1000 & sleep 1000 & $1 claim --pid $! --pid-file y; until [ -e over ]; do sleep 0.05; done &
         $1 claim --pid-file x -- sh -c 'echo >held; until [ -e over ]; do sleep 0.05; done'";
     let path = dir.path().to_owned();
@@ -174,13 +179,13 @@ fn of_two_containers_that_share_a_directory_one_gets_the_lock() {
         dir.path(),
     );
     std::fs::write(dir.path().join("over"), "").unwrap();
-    // Without the lock the file is taken over, as it must be after a restart, and that is told.
+    // Without the lock, the file is taken over, as it must be after a restart, with a warning.
     let warning = "[WARN  sipid] taking \"y\" over from a process 3 that cannot be seen from this container; where containers share a directory use claim -- CMD\n";
     assert_eq!(said, format!("11\n11\nclaim 0\n{warning}"));
     assert_eq!(holder.join().unwrap(), "");
 }
 
-/// As some sandboxes have it.
+/// Some sandboxes have this.
 #[test]
 fn the_host_finds_the_process_of_a_container_with_a_boot_id_of_its_own() {
     let own = std::fs::metadata("/proc/self/ns/pid").unwrap();

@@ -1,4 +1,5 @@
-//! Secrets go where they were meant for, and are shown nowhere; what servers say moves no cursor.
+//! Secrets are sent only where they belong, and are shown nowhere. What servers send cannot move
+//! the cursor.
 
 use std::{
     io::Write,
@@ -12,7 +13,7 @@ use crate::{
 
 const QUICK: [&str; 4] = ["--timeout", "1s", "--polling-frequency", "1s"];
 
-/// With everything logged that can be.
+/// Runs the tool with everything logged.
 fn traced(args: &[&str]) -> Output {
     let mut command = Command::new(SIPID);
     command
@@ -93,7 +94,7 @@ fn a_password_is_shown_nowhere() {
         "http://me:secret@name.invalid/".to_owned(),
         "https://me:secret@127.0.0.1:1/".to_owned(),
         "tcp://me:secret@127.0.0.1:1".to_owned(),
-        // None of these is one to ask.
+        // None of these can be requested.
         "http://me:secret@host:0/".to_owned(),
         "http://me:se/secret@host/".to_owned(),
         "htp://me:secret@host/".to_owned(),
@@ -164,7 +165,7 @@ fn what_a_server_or_a_command_says_moves_no_cursor() {
     check_moves_nothing(&traced(&[&QUICK, &args[..]].concat()));
 }
 
-/// No character for terminals but ends of lines.
+/// The output must contain no control characters but line ends.
 #[track_caller]
 fn check_moves_nothing(output: &Output) {
     let said = said(output);

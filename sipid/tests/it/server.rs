@@ -1,4 +1,4 @@
-//! Servers for the health checks, good and bad.
+//! Good and bad servers for the health checks.
 
 use std::{
     io::{Read, Write},
@@ -13,7 +13,7 @@ use std::{
 
 use crate::support::sipid;
 
-/// Serves each connection with the closure, and its number, in threads that end with the test binary.
+/// Calls the closure with each connection and its number, in threads that end with the test binary.
 pub(crate) fn serve(
     listener: TcpListener,
     answer: impl Fn(TcpStream, usize) + Send + Sync + 'static,
@@ -33,7 +33,7 @@ pub(crate) fn local() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// Reads one request; false at the end. Clients here send the next one only after the answer to this one.
+/// Reads one request; false at the end. Clients here send the next request only after the answer.
 pub(crate) fn request(stream: &mut impl Read) -> bool {
     let mut all = Vec::new();
     let mut some = [0; 1024];
@@ -52,7 +52,7 @@ pub(crate) fn wait(url: &str, more: &[&str]) -> Output {
     sipid(&args)
 }
 
-/// Takes connections and never answers; says through the channel when one has come.
+/// Accepts connections and never answers. The channel reports each connection.
 pub(crate) fn hanging() -> (String, Receiver<()>) {
     let (sender, come) = mpsc::channel();
     let address = serve(local(), move |mut stream, _| {
@@ -72,7 +72,7 @@ pub(crate) fn answering(answer: impl Into<String>) -> String {
     })
 }
 
-/// Answers every request as [`answering`] does, and passes on each request's head.
+/// Answers every request as [`answering`] does, and also sends each request's head to the channel.
 pub(crate) fn recording(answer: impl Into<String>) -> (String, Receiver<String>) {
     let answer = format!("HTTP/1.1 {}\r\nContent-Length: 0\r\n\r\n", answer.into());
     let (sender, heads) = mpsc::channel();
@@ -89,7 +89,7 @@ pub(crate) fn recording(answer: impl Into<String>) -> (String, Receiver<String>)
     (address, heads)
 }
 
-/// A request up to its empty line, or nothing at the end.
+/// The request's head up to the empty line; empty at the end of the stream.
 pub(crate) fn head(stream: &mut impl Read) -> String {
     let mut all = String::new();
     let mut byte = [0];

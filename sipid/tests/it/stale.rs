@@ -1,4 +1,5 @@
-//! Other programs' pidfiles, which have no identity beside them: what else tells whether a process is the one they mean.
+//! Pidfiles of other programs, which have no identity: what else tells whether a process is the one
+//! that the file means.
 
 use std::{
     fs,
@@ -23,7 +24,7 @@ fn status(file: &Path, more: &[&str]) -> i32 {
     status_of(&[&["status", "--pid-file", file.to_str().unwrap()], more].concat())
 }
 
-/// Renamed to `name`, under which it waits.
+/// Runs a copy of sleep with this name.
 fn named(name: &str, dir: &Path) -> Kept {
     let program = dir.join(name);
     copy_program(Path::new("/bin/sleep"), &program);
@@ -55,10 +56,10 @@ fn a_process_that_began_after_the_file_was_written_is_not_the_one() {
         assert_eq!(claimed, if running { 17 } else { 0 }, "{ago}s ago");
         let _ = fs::remove_file(dir.path().join(".x.pid.sipid"));
     }
-    // A time that has not come says nothing.
+    // A time in the future proves nothing.
     written_at(&file, &process.pid(), now + Duration::from_secs(1_000_000));
     assert_eq!(status(&file, &[]), 0);
-    // A PID that another program claimed for, whose identity counts, is not judged by the time.
+    // If the identity counts, the file's time does not matter.
     fs::remove_file(&file).unwrap();
     assert_eq!(claim(&process.pid(), &file), 0);
     assert_eq!(status(&file, &[]), 0);
@@ -122,7 +123,8 @@ fn an_executable_a_name_and_a_user_tell_a_process_from_another() {
         assert!(process.is_alive() && !file.exists(), "{more:?}");
         fs::write(&file, process.pid()).unwrap();
     }
-    // What runs on after its file was replaced or removed, as in an upgrade, is still an instance of it.
+    // After its file was replaced or removed, as in an upgrade, a process is still an instance of
+    // it.
     let other = dir.path().join("other");
     fs::hard_link(program, &other).unwrap();
     fs::remove_file(program).unwrap();
@@ -146,7 +148,8 @@ fn what_cannot_be_matched_is_wrong_usage() {
     }
 }
 
-/// The file of an earlier life names PID 1, or another number that the claimant itself has by now.
+/// The file is from the container's earlier life. It names PID 1, or another PID that the claimant
+/// itself has by now.
 #[test]
 fn a_restarted_container_takes_the_file_that_names_the_claimant() {
     let dir = tempfile::tempdir().unwrap();
@@ -158,7 +161,7 @@ fn a_restarted_container_takes_the_file_that_names_the_claimant() {
     let said = in_namespace(script, dir.path());
     let expected = "plain 0\nown 0\nagain 17\nprocess 1 (\"line\") is running, identity known, lock held\nsipid: 1 is already in the pidfile \"own\"\n";
     assert_eq!(said, expected);
-    // What the first life has claimed, the next one claims again, whoever wrote it.
+    // The next life claims again what the first one has claimed, whoever wrote it.
     let again = in_namespace(
         "cd $2; rm .own.sipid; for f in plain own; do $1 claim --pid $$ --pid-file $f; echo $?; done
         exec $1 claim --pid-file line -- echo ran",
@@ -167,7 +170,7 @@ fn a_restarted_container_takes_the_file_that_names_the_claimant() {
     assert_eq!(again, "0\n0\nran\n");
 }
 
-/// The command that a claim becomes may have any number that a stale file names.
+/// A claim becomes the command, whose PID may be the one in a stale file.
 #[test]
 fn a_command_takes_the_file_that_names_its_own_number() {
     let dir = tempfile::tempdir().unwrap();
@@ -175,7 +178,7 @@ fn a_command_takes_the_file_that_names_its_own_number() {
     assert_eq!(in_namespace(script, dir.path()), "ran\n");
 }
 
-/// As a `postmaster.pid` has it: the PID, and then the directory, the time, the port, ...
+/// A `postmaster.pid` looks like this: the PID, and then the directory, the time, the port, ...
 #[test]
 fn the_first_line_of_a_longer_file_counts() {
     let dir = tempfile::tempdir().unwrap();
@@ -192,7 +195,7 @@ fn the_first_line_of_a_longer_file_counts() {
         assert!(kill(&file, &[]).status.success());
         assert!(!process.is_alive() && !file.exists());
     }
-    // Of what is dead only the warning tells.
+    // For a dead process, only the warning shows what was in the file.
     for content in ["2147483647\n", "x\n"] {
         let other = sleeper();
         fs::write(&file, format!("{content}{more}")).unwrap();
@@ -218,7 +221,7 @@ fn the_first_line_of_a_longer_file_counts() {
     }
 }
 
-/// A kill that has ended the process has done what was asked for, whether or not the file goes.
+/// A kill that has ended the process has succeeded, even if the file cannot be removed.
 // Holds sipid-5.
 #[test]
 fn a_file_that_cannot_be_removed_is_emptied() {
@@ -243,7 +246,8 @@ fn a_file_that_cannot_be_removed_is_emptied() {
         assert!(said.contains("cannot remove \"x\": "), "{said}");
         assert!(said.ends_with("; emptied it instead\n"), "{said}");
     } else {
-        // Root of a user namespace may do what its user may: the directory did not stop it.
+        // Root of a user namespace may do what its user may, so the directory's mode did not stop
+        // it.
         assert!(!nix::unistd::geteuid().is_root(), "{said}");
     }
 }
@@ -341,7 +345,7 @@ fn a_signal_reaches_the_process_that_is_meant() {
     );
 }
 
-/// Whatever is in a file or in its name: nothing of it moves the cursor or hides anything.
+/// Nothing in a file or in its name moves the cursor or hides anything.
 #[test]
 fn control_characters_are_shown_and_not_sent() {
     let dir = tempfile::tempdir().unwrap();
@@ -366,7 +370,7 @@ fn control_characters_are_shown_and_not_sent() {
         is_plain(&["claim", "--pid", &process.pid()], 0);
         is_plain(&["claim", "--pid", "1"], 17);
     }
-    // An identity with a boot that is none.
+    // An identity with an invalid boot ID.
     let beside = dir.join(".x\r\u{7f}.pid.sipid");
     let identity = fs::read_to_string(&beside).unwrap();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();

@@ -1,4 +1,4 @@
-//! What `status` says.
+//! What `status` prints.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{Kept, SIPID, claim, eventually, kill, sipid, sleeper};
 
-/// The exit status, and the answer without its identity, which comes third.
+/// The exit status, the answer without its identity, and the identity.
 fn status(file: &Path) -> (i32, Value, Value) {
     let output = sipid(&["status", "--pid-file", file.to_str().unwrap(), "-o", "json"]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -64,7 +64,7 @@ fn in_json_it_says_what_is_known() {
     assert!(identity.as_object().unwrap().contains_key("pidfdInode"));
     assert!(is_alive_with_identity(&file, pid));
 
-    // Written by another program: an older kernel sees that only in its next tick.
+    // Another program writes the file. An older kernel notices that only in its next tick.
     eventually("the identity counts no longer", || {
         fs::write(&file, process.pid()).unwrap();
         !is_alive_with_identity(&file, pid)

@@ -17,15 +17,15 @@ use nix::{
 
 use crate::support::{SIPID, claim, sleeper, status_of};
 
-/// A claimant that has just been executed, and waits to be led on.
+/// Starts a claimant that stops right after it was executed.
 fn traced_claim(pid: &str, file: &Path) -> (Child, WaitStatus) {
     let mut command = Command::new(SIPID);
     command
         .args(["claim", "--pid", pid, "--pid-file"])
         .arg(file);
-    // Cargo sets it, and the loader then looks for the C library in many places.
+    // Cargo sets this variable, and the loader would then look for the C library in many places.
     command.env_remove("LD_LIBRARY_PATH").stderr(Stdio::null());
-    // SAFETY: it makes one system call, and touches no memory.
+    // SAFETY: this only makes one system call, and touches no memory.
     unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
     let claimant = command.spawn().unwrap();
     let stopped = waitpid(pid_of(&claimant), None).unwrap();
@@ -36,8 +36,8 @@ fn pid_of(claimant: &Child) -> Pid {
     Pid::from_raw(claimant.id().try_into().unwrap())
 }
 
-/// Lets the claimant go as many steps, each from one begin or end of a system call to the next, and kills it. False when it
-/// has ended before.
+/// Lets the claimant make this many steps, and kills it. A step goes from one start or end of a
+/// system call to the next. Returns false if the claimant ended before.
 fn claim_killed_after(steps: usize, pid: &str, file: &Path) -> bool {
     let (mut claimant, mut stopped) = traced_claim(pid, file);
     for _ in 0..steps {
@@ -55,8 +55,8 @@ fn claim_killed_after(steps: usize, pid: &str, file: &Path) -> bool {
     true
 }
 
-/// What `before` leaves in the file is still there after the kill, or the whole new PID is; and the next claim is kept out
-/// by nobody but a process that runs.
+/// After the kill, the file must contain what `before` left in it, or the whole new PID. Only a
+/// running process may keep out the next claim.
 fn check(before: impl Fn(&Path) -> String) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.pid");
@@ -93,7 +93,7 @@ fn a_claim_of_a_new_file_can_be_killed_at_every_step() {
     check(|_| String::new());
 }
 
-/// The old text is longer than any PID, so that a part of it could be left behind the new one.
+/// The old text is longer than any PID, so a part of it could be left after the new one.
 // Holds sipid-1.
 #[test]
 fn a_claim_of_a_stale_file_can_be_killed_at_every_step() {
@@ -113,7 +113,7 @@ fn a_claim_after_another_can_be_killed_at_every_step() {
     });
 }
 
-/// A service's start waits for its claim.
+/// A service's start has to wait for its claim.
 #[test]
 #[allow(clippy::zombie_processes, reason = "waitpid reaps it")]
 fn a_claim_takes_few_system_calls() {
@@ -127,7 +127,7 @@ fn a_claim_takes_few_system_calls() {
         steps += 1;
     }
     assert_eq!(stopped, WaitStatus::Exited(pid_of(&claimant), 0));
-    // Of the two steps of the last call only its begin is seen.
+    // Of the last call, only the start is seen, not the end.
     let calls = steps / 2;
     assert!(calls <= 85, "{calls} system calls");
 }

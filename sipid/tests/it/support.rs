@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared by the tests.
 
 use std::{
     path::Path,
@@ -9,7 +9,7 @@ use std::{
 
 pub(crate) const SIPID: &str = env!("CARGO_BIN_EXE_sipid");
 
-/// A child that is ended when the test ends.
+/// A child that is killed when the test ends.
 pub(crate) struct Kept(pub(crate) Child);
 
 impl Drop for Kept {
@@ -51,7 +51,7 @@ pub(crate) fn sleeper() -> Kept {
     Kept(Command::new("sleep").arg("1000").spawn().unwrap())
 }
 
-/// A shell script, which has said a line once it is ready.
+/// A shell script that is ready: it has printed a line.
 pub(crate) fn ready_shell(script: &str) -> Kept {
     use std::io::BufRead;
     let mut child = Command::new("bash")
@@ -66,7 +66,8 @@ pub(crate) fn ready_shell(script: &str) -> Kept {
     Kept(child)
 }
 
-/// A script as PID 1 of its own PID and mount namespace, with what it wrote. `$1` is sipid, `$2` the directory.
+/// Runs a script as PID 1 in its own PID and mount namespace. `$1` is sipid, and `$2` the
+/// directory. Returns what it printed.
 pub(crate) fn in_namespace(script: &str, directory: &Path) -> String {
     let root = nix::unistd::geteuid().is_root();
     let user: &[&str] = if root {
@@ -107,7 +108,7 @@ pub(crate) fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> boo
     }
 }
 
-/// A lock that is held while this lives.
+/// A lock that is held until this is dropped.
 pub(crate) struct Lock(
     #[allow(dead_code, reason = "its end is what counts")] nix::fcntl::Flock<std::fs::File>,
 );
@@ -120,11 +121,11 @@ impl Lock {
     }
 }
 
-/// Random numbers that a seed repeats. A test that fails shows the seed, since it is printed.
+/// Random numbers that can be repeated with a seed. A test that fails shows its seed.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The seed is that of the environment variable `SIPID_TEST_SEED`, or the time.
+    /// Takes the seed from the environment variable `SIPID_TEST_SEED`, or from the time.
     pub(crate) fn seeded() -> Self {
         let now = std::time::SystemTime::now();
         let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();

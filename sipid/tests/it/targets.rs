@@ -1,4 +1,4 @@
-//! Several targets, other things than URLs, and what counts as healthy.
+//! Several targets, targets that are not URLs, and what counts as healthy.
 
 use std::{
     fs,
@@ -157,7 +157,7 @@ fn a_command_must_succeed() {
     assert_eq!(sipid(&["wait-until-healthy"]).status.code(), Some(64));
 }
 
-/// Signals are for the command as they were for us, but for SIGCHLD, without which there is no
+/// The command finds the signals as we found them, except SIGCHLD, without which there would be no
 /// status.
 #[test]
 fn a_command_finds_the_signals_as_they_were() {
@@ -171,7 +171,7 @@ fn a_command_finds_the_signals_as_they_were() {
             .unwrap()
     };
     assert!(run("exit 0").status.success());
-    // Bit n-1 is signal n: USR1 is 10, PIPE 13.
+    // Bit n-1 stands for signal n: USR1 is 10, PIPE is 13.
     let ignored_by_it = |output: &Output| {
         let text = said(output).trim().to_owned();
         let mask = u64::from_str_radix(&text[text.len() - 16..], 16).expect(&text);
@@ -181,7 +181,7 @@ fn a_command_finds_the_signals_as_they_were() {
     assert_eq!(ignored_by_it(&quickly(&["--", "sh", "-c", report])), 0);
 }
 
-/// One that hangs is ended with all that it has started, and with what it writes without end.
+/// A command that hangs is ended with everything that it started, even if that writes without end.
 // Holds sipid-8.
 #[test]
 fn a_command_that_hangs_is_ended_and_tried_again() {
@@ -221,7 +221,7 @@ fn the_time_between_tries_grows_up_to_its_limit() {
     assert!(tries > 10, "{tries}");
     let growing = [&often[..], &["--max-polling-frequency", "1s"]].concat();
     assert_eq!(wait(&url, &growing).status.code(), Some(110));
-    // At 0, 10, 30, 70, 150, 310, 630, 1270 ms.
+    // The tries come at 0, 10, 30, 70, 150, 310, 630 and 1270 ms.
     let tries = polls.load(Ordering::Relaxed);
     assert!((2..=8).contains(&tries), "{tries}");
 }
@@ -249,7 +249,7 @@ fn the_watched_process_may_come_later() {
             let options: Vec<&str> = options.iter().map(String::as_str).collect();
             wait(&url, &options)
         });
-        // Not at once, so that the old state is seen; whether it was makes no difference.
+        // A pause, so that the old state is seen. The result is the same if it was not.
         thread::sleep(Duration::from_millis(300));
         assert!(!waiting.is_finished(), "{content:?}: {:?}", waiting.join());
         assert_eq!(claim(&process.pid(), &file), 0);
@@ -262,7 +262,7 @@ fn the_watched_process_may_come_later() {
     assert!(said(&output).contains("pidfile"), "{output:?}");
 }
 
-/// A daemon that is started again leaves its place to its successor.
+/// A daemon that is restarted leaves its place to its successor.
 // Holds sipid-12.
 #[test]
 fn the_successor_of_the_watched_process_is_watched() {

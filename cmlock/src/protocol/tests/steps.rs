@@ -11,7 +11,7 @@ fn after(seconds: u64) -> BootInstant {
     at(30 + seconds, 0, 0).boot
 }
 
-/// A lock held by the Pod of this name, at this version.
+/// A lock held by the Pod with this name, at this version.
 fn held(owner: &str, version: u64) -> ConfigMap {
     let holder = Holder::new("other", pod(owner));
     let (_, mut object) = held_by(holder, at(30, 1030, 1031));
@@ -34,7 +34,7 @@ fn gone() -> Fact {
     Fact::Owner(OwnerState::Gone)
 }
 
-/// The outputs, one word each. The lock itself is watched from the first time on.
+/// The outputs, one word each. The lock itself is watched from the start.
 fn outputs(engine: &mut Waiter) -> Vec<&'static str> {
     let word = |output| match output {
         Output::Read => "read",
@@ -65,7 +65,7 @@ fn owner_is(fact: Fact) -> Input<PodLock<Failed>> {
     Input::SubjectRead(Ok(fact), None)
 }
 
-/// A contender that `b` has beaten, and that knows that this Pod lives.
+/// A contender that lost to Pod `b`, and knows that this Pod lives.
 fn waiter() -> Waiter {
     let settings = Settings {
         goal: Goal::Acquire,
@@ -87,7 +87,7 @@ fn waiter() -> Waiter {
     engine
 }
 
-/// The next holder is left alone for a second, and then read and watched.
+/// A second after a new holder came, the waiter reads that holder's Pod, and then watches it.
 #[test]
 fn the_owner_is_watched_and_each_later_one_a_second_after_it_came() {
     let mut engine = waiter();
@@ -118,7 +118,7 @@ fn the_owners_end_frees_the_lock_and_ends_its_watch() {
     assert_eq!(now, ["unwatch owner", "freeing", "delete"]);
 }
 
-/// If Pods may not be watched, the owner is read every ten seconds.
+/// If the user may not watch Pods, the owner is read every ten seconds.
 #[test]
 fn an_owner_that_may_not_be_watched_is_read_every_ten_seconds() {
     let mut engine = waiter();
@@ -131,7 +131,7 @@ fn an_owner_that_may_not_be_watched_is_read_every_ten_seconds() {
     }
 }
 
-/// However a watch ended, it is started again after another read, within seconds.
+/// However a watch ends, the owner is read again within seconds, and then watched again.
 #[test]
 fn an_owner_whose_watch_ends_is_read_and_watched_again() {
     for error in [
@@ -150,7 +150,7 @@ fn an_owner_whose_watch_ends_is_read_and_watched_again() {
     }
 }
 
-/// A contender that holds the lock, this long after the start, and the object.
+/// A contender that acquires the lock this long after the start, and the lock's object.
 fn holder(length: Option<Duration>, seconds: u64) -> (Waiter, ConfigMap) {
     let settings = Settings {
         goal: Goal::Acquire,
@@ -181,7 +181,7 @@ fn an_expiry_counts_from_the_latest_that_the_servers_clock_may_show() {
     assert_eq!(expires.map(Time::as_secs), Some(1000 + 1 + 2 + 6));
 }
 
-/// Somebody has changed the expiry, and the next contender takes the lock at that time.
+/// Somebody changed the expiry, and the next contender takes the lock at that time.
 #[test]
 fn a_holder_goes_by_the_expiry_that_is_there() {
     let (mut engine, created) = holder(Some(Duration::from_secs(60)), 0);

@@ -1,4 +1,4 @@
-//! What somebody does to client and guard while a command runs.
+//! What other processes do to the client and the guard while a command runs.
 
 use std::{fs, path::Path};
 
@@ -20,7 +20,7 @@ use super::{
 /// `PTRACE_EVENT_STOP` of `ptrace(2)`.
 const EVENT_STOP: i32 = 128;
 
-/// The guard has more to say than there is room for, and the last word arrives.
+/// The guard has more reports than fit, and the last one still arrives.
 #[test]
 fn a_client_that_was_stopped_for_long_hears_how_the_command_ended() {
     let (_place, fifo) = fifo();
@@ -40,8 +40,8 @@ fn a_client_that_was_stopped_for_long_hears_how_the_command_ended() {
     assert_eq!(supervised.finish().code(), Some(7));
 }
 
-/// A thousand signals to a guard that is stopped, by a tracer since the client would continue it
-/// else, leave room for the order to end.
+/// More than a thousand signals for a stopped guard do not keep the order to end from it. A tracer
+/// stops the guard, because the client would continue it otherwise.
 #[test]
 fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
     let (_place, fifo) = fifo();
@@ -62,7 +62,7 @@ fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
     assert_eq!(supervised.finish().code(), Some(122));
 }
 
-/// It is stopped between the fork of the command and its report of that.
+/// The guard is stopped between the fork of the command and the report of that.
 #[test]
 fn a_guard_that_is_stopped_while_it_starts_the_command_goes_on() {
     let (mut supervised, guard) = traced_after_the_fork("exit 7");
@@ -71,15 +71,15 @@ fn a_guard_that_is_stopped_while_it_starts_the_command_goes_on() {
     assert_eq!(supervised.finish().code(), Some(7));
 }
 
-/// Only its tracer can continue it. The client must not wait for that. The command dies with the
-/// guard, and what it has started is asked to end.
+/// Only its tracer can continue the guard, so the client must not wait for it. The command dies
+/// with the guard, and what the command has started is asked to end.
 #[test]
 fn a_guard_that_is_traced_while_it_starts_the_command_saves_nobody() {
     let long = unique();
     let orphan = format!("trap 'echo asked; exit' TERM; echo ready; sleep {long} & wait");
     let script = format!("(setsid sh -c \"{orphan}\" &); exec sleep {long}");
     let (mut supervised, _guard) = traced_after_the_fork(&script);
-    // The client gives the guard up only when the orphan can be asked.
+    // The client must not give up the guard before the orphan is ready for TERM.
     supervised.send(Signal::SIGSTOP);
     eventually("the client is stopped", || {
         state(supervised.pid()) == Some('T')
@@ -91,7 +91,8 @@ fn a_guard_that_is_traced_while_it_starts_the_command_saves_nobody() {
     assert!(!sleeps(&long));
 }
 
-/// The guard, traced and stopped between the fork of the command and its report of that.
+/// Starts a supervisor whose guard is traced, and stopped between the fork of the command and the
+/// report of that.
 fn traced_after_the_fork(script: &str) -> (super::Supervised, Pid) {
     let locked = tempfile::NamedTempFile::new().unwrap();
     let lock = Flock::lock(locked.reopen().unwrap(), FlockArg::LockExclusive).unwrap();
@@ -102,7 +103,7 @@ fn traced_after_the_fork(script: &str) -> (super::Supervised, Pid) {
         locked.path().to_str().unwrap(),
     ];
     let supervised = start(&mut supervise(&[&keep[..], &["sh", "-c", script]].concat()));
-    // The client waits for the lock, and has not ordered anything.
+    // The client still waits for the lock, and has ordered nothing.
     let title = format!("coord-guard of {}", supervised.pid());
     eventually("the guard is ready", || !named(&[&title]).is_empty());
     let guard = named(&[&title])[0];
@@ -121,8 +122,8 @@ fn traced_after_the_fork(script: &str) -> (super::Supervised, Pid) {
     (supervised, guard)
 }
 
-/// Nothing else would make the client look at it: the deadline is far, and nobody has asked for the
-/// end.
+/// Nothing but the command's exit makes the client look at the guard: the deadline is far, and
+/// nobody has asked for the end.
 #[test]
 fn a_guard_that_is_stopped_when_the_command_exits_goes_on() {
     let (_place, fifo) = fifo();
@@ -135,7 +136,7 @@ fn a_guard_that_is_stopped_when_the_command_exits_goes_on() {
     assert_eq!(supervised.finish().code(), Some(7));
 }
 
-/// Who traces the guard can stop it for good: SIGCONT does nothing about that.
+/// A process that traces the guard can keep it stopped, even after a SIGCONT.
 #[test]
 fn a_guard_that_is_traced_does_not_save_the_tree() {
     let (_place, fifo) = fifo();
@@ -166,7 +167,7 @@ fn guard_said(supervised: &mut super::Supervised) -> Pid {
     }
 }
 
-/// As `pkill -9 -f` does, which looks at name and arguments.
+/// Kills by name and arguments, as `pkill -9 -f` does.
 #[test]
 fn what_is_meant_for_the_client_by_its_command_line_leaves_the_guard() {
     let long = unique();
@@ -188,7 +189,7 @@ fn what_is_meant_for_the_client_by_its_command_line_leaves_the_guard() {
     eventually("the tree is gone", || !sleeps(&long));
 }
 
-/// Processes with this in their command line.
+/// Processes that have these texts in their command line.
 fn named(texts: &[&str]) -> Vec<Pid> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let has = |path: &Path| {
@@ -201,7 +202,8 @@ fn named(texts: &[&str]) -> Vec<Pid> {
     pids.map(Pid::from_raw).collect()
 }
 
-/// Where a PID namespace may be made, the parent-death signal is handed on: to its first process, and from there to all.
+/// In a PID namespace, the parent-death signal reaches the first process, and through it all
+/// others.
 #[test]
 fn in_a_pid_namespace_the_tree_goes_even_when_both_are_killed() {
     let long = unique();

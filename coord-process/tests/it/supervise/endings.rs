@@ -1,4 +1,4 @@
-//! How a command ends, and what becomes of what it had started.
+//! How a command ends, and what happens to what it started.
 
 use std::process::{Command, Stdio};
 
@@ -24,12 +24,12 @@ fn statuses_are_those_of_the_command_or_the_reason() {
     );
 }
 
-/// What it left behind is waited for, and is ended then.
+/// The supervisor waits for what the command left behind, and then ends it.
 #[test]
 fn a_command_that_has_ended_keeps_its_status_when_the_end_is_asked_for() {
     let (_place, fifo) = fifo();
     let long = unique();
-    // The kernel knows the command until the guard has reaped it.
+    // `kill -0` succeeds until the guard has reaped the command.
     let orphan = format!("while kill -0 $$; do sleep 0.02; done; echo alone; exec sleep {long}");
     let script = format!("(trap : TERM; {orphan}) 2>/dev/null & exit 3");
     let options = ["--orphans", "wait", "--end-on", fifo.to_str().unwrap()];
@@ -131,7 +131,7 @@ fn a_task_of_tokio_ends_the_command() {
 
 #[test]
 fn a_process_with_threads_cannot_fork_a_guard() {
-    // This process is one: the test runs in a thread.
+    // This process has threads: the test runs in one.
     let error =
         coord_process::supervise::Guard::start(coord_process::supervise::Plan::new(["true"]))
             .unwrap_err();
@@ -142,7 +142,8 @@ fn a_process_with_threads_cannot_fork_a_guard() {
     assert_eq!(error.status(), coord_core::Status::FAILED);
 }
 
-/// The shell's trap starts a process after the signal: it is not asked to end, but given the grace period.
+/// The shell's trap starts a process after the signal. That process is not asked to end, and has
+/// the grace period.
 #[test]
 fn a_clean_up_that_the_signal_starts_may_finish() {
     for _ in 0..20 {
@@ -155,7 +156,8 @@ fn a_clean_up_that_the_signal_starts_may_finish() {
     }
 }
 
-/// What the trap leaves in the background is nobody's clean-up any more. The grace period is longer than the test waits.
+/// What the trap leaves in the background is no longer a clean-up, so it is asked to end, too. The
+/// grace period is longer than the test waits.
 #[test]
 fn an_orphan_that_the_signal_started_is_asked_too() {
     let (_place, fifo) = fifo();
@@ -176,7 +178,7 @@ fn an_orphan_that_the_signal_started_is_asked_too() {
     assert!(!sleeps(&long));
 }
 
-/// Whatever ends CMD: waitpid(2) knows 64 signals.
+/// Any of the 64 signals that waitpid(2) can report may end CMD.
 #[test]
 fn every_deadly_signal_is_told_by_the_status() {
     for number in deadly() {
@@ -186,7 +188,7 @@ fn every_deadly_signal_is_told_by_the_status() {
     }
 }
 
-/// Whatever ends an orphan is not the end of the others.
+/// A signal that ends one orphan does not end the others.
 #[test]
 fn an_orphan_that_any_signal_ends_is_not_the_end_of_the_tree() {
     let (_place, fifo) = fifo();
@@ -221,7 +223,7 @@ fn every_deadly_signal_ends_a_command_that_was_asked_to_end() {
     }
 }
 
-/// Those that end a process which does nothing about them, `signal(7)`.
+/// The signals that end a process that does not handle them, `signal(7)`.
 fn deadly() -> impl Iterator<Item = i32> {
     let harmless = [
         Signal::SIGCHLD,
@@ -236,7 +238,7 @@ fn deadly() -> impl Iterator<Item = i32> {
     (1..=64).filter(move |number| harmless.iter().all(|signal| *signal as i32 != *number))
 }
 
-/// Nothing else can be meant: there is no command any more that could take it in another way.
+/// The signal can mean nothing else: no command is left that could handle it.
 #[test]
 fn once_the_command_has_exited_a_signal_ends_what_it_left_behind() {
     for signal in [
@@ -258,7 +260,8 @@ fn once_the_command_has_exited_a_signal_ends_what_it_left_behind() {
     }
 }
 
-/// A container is stopped by a TERM, and killed some time later: ours must come before.
+/// A container is stopped with TERM, and killed some time later. Our grace period must end before
+/// that.
 #[test]
 fn the_grace_period_bounds_a_signal_that_asks_to_end() {
     for (signal, options) in [

@@ -1,4 +1,4 @@
-//! What becomes of the command's tree when client or guard are killed or stopped.
+//! What happens to the command's tree when the client or the guard is killed or stopped.
 
 use std::{
     fs::{self, File, Permissions},
@@ -22,7 +22,8 @@ use super::{Supervised, eventually, example, sleeps, start, supervise, unique};
 /// A user who is not root, and owns nothing here.
 const NOBODY: u32 = 65534;
 
-/// A command with a child, a grandchild and a daemon. Its first line is the guard's ID, printed when all run.
+/// A command with a child, a grandchild and a daemon. When it has started them, it prints the
+/// guard's PID as its first line.
 fn family(long: &str) -> String {
     let daemon = format!("(setsid sh -c 'sleep {long} & exec sleep {long}' &)");
     format!("{daemon}; sleep {long} & sleep {long} & echo $PPID; exec sleep {long}")
@@ -39,7 +40,7 @@ fn start_family(prefix: &[&str], long: &str) -> (Supervised, Pid) {
 // Holds exitdir-5.
 #[test]
 fn a_killed_client_takes_the_whole_tree_with_it() {
-    // Without a parent-death signal, as below a program that has changed its credentials.
+    // The second command has no parent-death signal, as after a change of credentials.
     for prefix in [&[][..], &["setpriv", "--pdeathsig", "clear"]] {
         let long = unique();
         let (mut supervised, _) = start_family(prefix, &long);
@@ -147,7 +148,8 @@ fn a_stopped_guard_is_continued_by_the_deadline() {
     assert!(!sleeps(&long));
 }
 
-/// Two lines, in any order: that the deadline is told, and the guard's ID. Returns that.
+/// Reads two lines, in any order: that the deadline was accepted, and the guard's PID. Returns the
+/// PID.
 pub(super) fn deadline_and_guard(supervised: &mut Supervised) -> Pid {
     let lines = [supervised.line().unwrap(), supervised.line().unwrap()];
     assert!(lines.contains(&"deadline Ok(())".to_owned()), "{lines:?}");
@@ -186,8 +188,8 @@ fn what_the_guard_keeps_is_kept_until_the_tree_is_gone() {
     assert!(gone_first);
 }
 
-/// Who is forked in the very moment in which its parent is asked to end is asked, too: nobody here needs the grace period, which is longer than
-/// the test waits.
+/// A process that is forked at the very moment when its parent is asked to end is asked, too. None
+/// of them needs the grace period, which is longer than the test waits.
 #[test]
 fn who_is_forked_meanwhile_is_not_left_for_the_end_of_the_grace_period() {
     for round in 0..40 {

@@ -1,4 +1,4 @@
-//! Resources that run out, and `/proc` that is not ours.
+//! Resources that run out, and a `/proc` of another PID namespace.
 
 use std::process::{Command, Output, Stdio};
 
@@ -17,7 +17,8 @@ fn output(command: &mut Command) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// With so few descriptors either the error says so before the command starts, or the tree is ended as it would be.
+/// With so few descriptors, either an error says so before the command starts, or the tree is ended
+/// as usual.
 #[test]
 fn descriptors_run_out_before_the_command_starts_or_not_at_all() {
     for limit in 3..24 {
@@ -58,7 +59,7 @@ fn the_command_has_the_limit_of_descriptors_that_the_supervisor_was_started_with
     assert_eq!(output(&mut command).1, "100\n500\n");
 }
 
-/// The example has not the tools' allocator: it may abort, though not once the command runs.
+/// The example does not have the tools' allocator. It may abort, but not once the command runs.
 #[test]
 fn memory_runs_out_before_the_command_starts() {
     let mut ran = false;
@@ -71,13 +72,13 @@ fn memory_runs_out_before_the_command_starts() {
             .arg(example("supervise"))
             .args(["--until-ms", "100", "--grace", "100", "sh", "-c", &script]);
         let (status, said, error) = output(&mut command);
-        // Whoever gets too little of the processor does not come to it before the deadline.
+        // On a busy machine, the command may not have printed anything when the deadline comes.
         let runs = said == "ran\n";
         ran |= runs;
         if runs {
             assert_eq!(status, Some(122), "{kib} KiB: {error}");
         } else {
-            // The shell may have too little to say why.
+            // The shell may have too little memory to say why.
             assert!(
                 !error.is_empty() || status != Some(0),
                 "{kib} KiB: {status:?}"
@@ -91,7 +92,7 @@ fn memory_runs_out_before_the_command_starts() {
 mod needs_root {
     use super::*;
 
-    /// For a user that has no other process; root's are not limited.
+    /// Runs as a user that has no other process, because root's processes are not limited.
     #[test]
     #[ignore = "needs root"]
     fn processes_run_out_before_the_command_starts() {
@@ -122,7 +123,7 @@ mod needs_root {
     }
 }
 
-/// The IDs that it shows are those of other processes, which would be signalled.
+/// The PIDs that it shows belong to other processes, which would be signalled.
 #[test]
 fn the_proc_of_another_pid_namespace_is_refused() {
     let mut command = Command::new("unshare");

@@ -1,4 +1,4 @@
-//! The supervisor, by way of the example that does nothing else.
+//! The supervisor, through an example that does nothing else.
 
 mod attacks;
 mod endings;
@@ -34,10 +34,11 @@ use nix::{
 };
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a loaded machine: what is not over by then hangs.
+/// Longer than anything takes here on a loaded machine: a test that takes longer hangs.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// A supervisor that runs, and what its tree says. It does not outlive the test, however that ends.
+/// A running supervisor, and the lines that its tree prints. It does not outlive the test, however
+/// the test ends.
 struct Supervised {
     child: Child,
     lines: Receiver<String>,
@@ -61,17 +62,19 @@ fn supervise(arguments: &[&str]) -> Command {
     command
 }
 
-/// The signals that glibc keeps for itself are ignored in what its `posix_spawn` has started, such as this test; it changes nothing about
-/// them itself.
+/// glibc keeps some signals for itself. Its `posix_spawn` leaves them ignored in the programs that
+/// it starts, such as this test. glibc itself refuses to change them, so this makes the system
+/// call.
 fn stop_ignoring(number: i32) {
-    // A handler, flags, a restorer and a mask of 64 signals, on every architecture no longer than this.
+    // A handler, flags, a restorer and a mask of 64 signals. They fit into this on every
+    // architecture.
     let action = [0_u64; 8];
     let nothing = std::ptr::null_mut::<u64>();
     // SAFETY: zeros are the default action, and nothing is written.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, number, action.as_ptr(), nothing, 8) };
 }
 
-/// The status of a supervisor that needs nothing from outside to end.
+/// The status of a supervisor that ends by itself.
 fn status(arguments: &[&str]) -> Option<i32> {
     let mut child = supervise(arguments).spawn().unwrap();
     finish(&mut child).code()
@@ -91,7 +94,7 @@ fn start(command: &mut Command) -> Supervised {
 }
 
 impl Supervised {
-    /// The next line that somebody in the tree, or the supervisor, prints; none when all of them are gone.
+    /// The next line that the supervisor or its tree prints; none when all of them are gone.
     #[track_caller]
     fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(WATCHDOG) {
@@ -101,7 +104,8 @@ impl Supervised {
         }
     }
 
-    /// The same of somebody who may have to be woken up to say it.
+    /// Expects this line, and calls `wake` until it comes: the process that prints it may have to
+    /// be woken.
     #[track_caller]
     fn says_when_woken(&mut self, line: &str, mut wake: impl FnMut()) {
         let until = Instant::now() + WATCHDOG;
@@ -119,7 +123,7 @@ impl Supervised {
         assert_eq!(self.line().as_deref(), Some(line));
     }
 
-    /// The process ID that the next line is.
+    /// The PID on the next line.
     #[track_caller]
     fn says_pid(&mut self) -> Pid {
         Pid::from_raw(self.line().unwrap().parse().unwrap())
@@ -183,13 +187,13 @@ fn fifo() -> (TempDir, PathBuf) {
     (place, fifo)
 }
 
-/// Of a command that is supervised with `--end-on` or `--until` this FIFO.
+/// Asks for the end of a command that is supervised with `--end-on` or `--until` this FIFO.
 fn ask_for_the_end(fifo: &Path) {
-    // Not blocking: nobody reads before the supervisor is ready to.
+    // This does not block: nobody reads before the supervisor is ready.
     let mut open = File::options();
     open.write(true).custom_flags(libc::O_NONBLOCK);
     eventually("the end is asked for", || {
-        // With --end-on, opening is all; what is written may find nobody any more.
+        // With --end-on, opening is enough. When this writes, nobody may be reading any more.
         open.open(fifo).map(|mut fifo| fifo.write(&[0])).is_ok()
     });
 }
@@ -200,7 +204,7 @@ fn state(process: Pid) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Processes that have this argument; zombies have none.
+/// Processes that have this argument. Zombies have none.
 fn with_argument(text: &str) -> Vec<Pid> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let has = |entry: &fs::DirEntry| {
@@ -215,7 +219,7 @@ fn with_argument(text: &str) -> Vec<Pid> {
     pids.map(Pid::from_raw).collect()
 }
 
-/// Whether `sleep` with this argument runs; a shell whose script names it has a longer argument.
+/// Whether `sleep` runs with this argument. A shell whose script contains it has a longer argument.
 fn sleeps(text: &str) -> bool {
     !with_argument(text).is_empty()
 }

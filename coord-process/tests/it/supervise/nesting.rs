@@ -6,10 +6,11 @@ use nix::sys::signal::{Signal, kill};
 
 use super::{ask_for_the_end, eventually, example, fifo, sleeps, start, supervise, unique};
 
-/// Says what it is asked to do, at once: what came twice would be one if it waited for another process.
+/// Prints each signal at once. If the shell waited for another process, a signal that came twice
+/// would be printed once.
 const COUNTS: &str = "trap 'echo term' TERM; trap 'echo int' INT; exec 3<>$GATE; echo $$; while :; do read -r _ <&3; done";
 
-/// Programs that quit hard on the second one would lose their clean-up.
+/// A program that quits hard on a second signal would lose its clean-up.
 #[test]
 fn a_command_below_three_supervisors_is_asked_once_for_each_reason() {
     let ((_place, fifo), (_other, gate)) = (fifo(), fifo());
@@ -35,7 +36,7 @@ fn a_command_below_three_supervisors_is_asked_once_for_each_reason() {
     supervised.says_when_woken("term", &mut wake);
     supervised.send(Signal::SIGTERM);
     supervised.says_when_woken("term", &mut wake);
-    // Long enough for what would come twice, by the looks that follow the first.
+    // A second signal, from a later look at the tree, would come within this time.
     std::thread::sleep(std::time::Duration::from_millis(400));
     kill(command, Signal::SIGKILL).unwrap();
     assert_eq!(supervised.finish().code(), Some(122));

@@ -1,4 +1,5 @@
-//! System calls that a filter refuses, as sandboxes do: the fallback works, or the error names the call.
+//! System calls that a filter refuses, as sandboxes do: either a fallback works, or the error names
+//! the call.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +8,7 @@ use testkit::refusal::{Call, refuse};
 
 use super::{example, fifo, sleeps, unique};
 
-/// The call, how an error may name it, and whether one is expected.
+/// The call, its name in an error, and whether an error is expected.
 const TABLE: [(libc::c_long, &str, bool); 15] = [
     (libc::SYS_pidfd_open, "pidfd_open", false),
     (libc::SYS_pidfd_send_signal, "pidfd_send_signal", false),

@@ -1,4 +1,4 @@
-//! Signals that are passed on, also by PID 1.
+//! Signals that are passed on, also when the supervisor is PID 1.
 
 use std::{
     fs,
@@ -15,13 +15,15 @@ use nix::{
 
 use super::{eventually, example, ignoring, start, supervise};
 
-/// Says each signal that comes, after the end of standard input. It waits in the shell itself: a `sleep` would be stopped by a TSTP, which
-/// is for the whole group. A signal that comes just before the shell blocks in `read` is said after that only, hence the gate.
+/// Prints each signal, once standard input has ended. The shell itself waits, because a TSTP, which
+/// is for the whole group, would stop a `sleep`. If a signal comes just before the shell blocks in
+/// `read`, the shell prints it only after that. So the test wakes the shell through the gate.
 const COUNTS: &str = r#"
     for number in $ALL; do trap "echo $number" $number; done
     exec 3<>"$GATE"; echo $$; while read -r line; do :; done; echo end; while :; do read -r _ <&3; done"#;
 
-/// All that a program can catch, but CHLD, of which the shell has its own, and those that the C library keeps for itself.
+/// All signals that a program can catch, except CHLD, which the shell uses itself, and those that
+/// the C library keeps for itself.
 fn catchable() -> impl Iterator<Item = i32> {
     let kept = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
     let reserved = 32..libc::SIGRTMIN();
@@ -44,7 +46,7 @@ fn each_signal_reaches_the_command_once() {
     }
     kill(command, Signal::SIGKILL).unwrap();
     assert_eq!(supervised.finish().code(), Some(137));
-    // Nothing came twice: nothing is left to read.
+    // No signal came twice, so nothing is left to read.
     assert_eq!(supervised.line(), None);
 }
 
@@ -59,7 +61,7 @@ fn a_command_that_dies_of_a_signal_passed_on_is_told_by_the_status() {
 
 #[test]
 fn a_hup_that_the_parent_ignores_is_not_passed_on() {
-    // Who minds it again is not to get it either.
+    // A command that sets HUP back to its default does not get it either.
     let script = "echo ready; read -r _; exit 4";
     let mut command = supervise(&["env", "--default-signal=HUP", "sh", "-c", script]);
     ignoring(&mut command, Signal::SIGHUP);
@@ -70,7 +72,8 @@ fn a_hup_that_the_parent_ignores_is_not_passed_on() {
     assert_eq!(supervised.finish().code(), Some(4));
 }
 
-/// The standard library would have it both ways round: ignored here, and the default in what is started.
+/// The standard library would ignore SIGPIPE in this process, and set it back to its default in the
+/// command.
 #[test]
 fn what_was_ignored_at_the_start_stays_ignored_in_the_command() {
     let deadly = [
@@ -93,7 +96,7 @@ fn what_was_ignored_at_the_start_stays_ignored_in_the_command() {
     }
 }
 
-/// Sent with kill(1) to CMD alone, as a shell's `kill -STOP` would.
+/// The STOP is for CMD alone, as with a shell's `kill -STOP`.
 #[test]
 fn a_command_stopped_by_somebody_is_waited_for_and_goes_on() {
     let mut supervised = start(&mut supervise(&[
@@ -142,7 +145,8 @@ fn as_pid_1_it_reaps_what_the_tree_and_others_leave_behind() {
     let mut supervised = start(as_pid_1(script).env("GATE", &gate));
     supervised.says("clean");
 
-    // Somebody enters the container, as `docker exec` does, and leaves a process behind, which goes to PID 1.
+    // Somebody enters the container, as `docker exec` does, and leaves a process behind, which PID
+    // 1 inherits.
     let children = format!("/proc/{0}/task/{0}/children", supervised.pid());
     let first = fs::read_to_string(children).unwrap();
     let mut nsenter = Command::new("nsenter");

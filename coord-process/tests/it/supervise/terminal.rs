@@ -19,7 +19,7 @@ use nix::{
 
 use super::{WATCHDOG, example, finish};
 
-/// A shell whose terminal the test holds the other end of.
+/// A shell on a terminal, of which the test holds the other end.
 struct Session {
     shell: Child,
     screen: File,
@@ -34,8 +34,8 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// `$0` of the script is the supervisor. The shell stays until [`end`](Self::end): with it, what the screen has yet to show goes.
-    /// `flags` are `-c`, and `m` for job control.
+    /// Runs a script whose `$0` is the supervisor. The shell stays until [`end`](Self::end): what
+    /// the screen has yet to show would be lost with it. `flags` are `-c`, and `m` for job control.
     fn start(flags: &str, script: &str) -> Self {
         let script = format!("{script}; read -r _");
         let pty = openpty(None, None).unwrap();
@@ -154,7 +154,7 @@ fn in_the_background_the_terminal_is_not_taken() {
     session.end();
 }
 
-/// The command is a shell that gives the terminal to a job of its own and is killed by it.
+/// The command is a shell that gives the terminal to a job of its own. The job then kills it.
 #[test]
 fn a_terminal_left_to_a_group_that_is_gone_comes_back() {
     let job = r#"sh -c "kill -KILL \$PPID; exec sleep 1000""#;

@@ -7,8 +7,9 @@ use nix::sys::signal::{Signal, kill};
 
 use super::{ask_for_the_end, eventually, fifo, sleeps, start, supervise, unique, with_argument};
 
-/// No look ever finds nobody new, and the time is over all the same. The shells end when the test
-/// does, and do not fork so often that no process IDs are left for others, should nobody reap.
+/// Every look at the tree finds new processes, and the tree is still killed in time. The shells end
+/// when the test does. They fork a limited number of times, so that others find free PIDs even if
+/// nobody reaps.
 #[test]
 fn a_tree_that_forks_without_end_is_killed() {
     let (place, fifo) = fifo();
@@ -37,8 +38,9 @@ fn a_tree_that_forks_without_end_is_killed() {
     }
 }
 
-/// KILL begins the earlier the larger the tree is. One of five has to be good, and by a tenth of a second: other tests run
-/// at the same time, and what is killed needs the processor once more to end.
+/// The larger the tree is, the earlier the killing begins. One run of five has to be in time,
+/// within a tenth of a second: other tests run meanwhile, and a killed process needs the processor
+/// once more to end.
 // Holds lockheed-3.
 #[test]
 fn a_large_tree_is_gone_when_the_deadline_has_come() {
@@ -75,7 +77,8 @@ fn a_large_tree_is_gone_when_the_deadline_has_come() {
     panic!("late by {late:?}");
 }
 
-/// The command ends its workers itself: they are not asked, and killed only when they are left at the end.
+/// The command ends its workers itself. They are not asked to end, and are killed only if they are
+/// left at the end.
 #[test]
 fn with_kill_mode_main_the_command_alone_is_asked() {
     let (_place, fifo) = fifo();
@@ -122,7 +125,7 @@ fn a_signal_is_rewritten_before_it_is_passed_on() {
     supervised.says("usr1");
     supervised.send(Signal::SIGTERM);
     supervised.says("quit");
-    // A TERM that came in asks to end, whatever it is passed on as.
+    // A TERM asks for the end, whatever it is passed on as.
     assert_eq!(supervised.finish().code(), Some(137));
     assert_eq!(supervised.line(), None);
 }

@@ -1,4 +1,4 @@
-//! An etcd that is put back to an earlier state.
+//! Backs etcd up, and restores an earlier state of it.
 
 use std::{fs, path::Path, process::Command};
 
@@ -6,18 +6,18 @@ use super::{Cluster, ETCD};
 use crate::Result;
 
 impl Cluster {
-    /// Copies what etcd has into a directory that is made. Both servers are killed for it, and
-    /// started again.
+    /// Copies etcd's data into a new directory. Both servers are killed for that, and started
+    /// again.
     ///
     /// # Errors
-    /// As [`start`](Self::start), and those of copying.
+    /// Those of [`restart`](Self::restart), and those of copying.
     pub fn back_up(&mut self, to: &Path) -> Result {
         self.kill();
         copy(&self.directory.join(ETCD), to)?;
         self.restart()
     }
 
-    /// Puts etcd back to the state of a copy, as somebody does who restores a backup.
+    /// Replaces etcd's data by a copy, as a restored backup does.
     ///
     /// # Errors
     /// As [`back_up`](Self::back_up).

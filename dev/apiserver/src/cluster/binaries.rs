@@ -14,7 +14,8 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Those in the directory that `KUBEBUILDER_ASSETS` names, else those on `PATH`; none when one of the three is missing.
+    /// The programs in the directory that `KUBEBUILDER_ASSETS` names, otherwise those on `PATH`;
+    /// none if one of the three is missing.
     #[must_use]
     pub fn installed() -> Option<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
@@ -24,7 +25,7 @@ impl Binaries {
         in_assets.or_else(|| Self::among(&on_path))
     }
 
-    /// The three of one directory; none when one is missing.
+    /// The three programs of one directory; none if one is missing.
     #[must_use]
     pub fn in_directory(directory: &Path) -> Option<Self> {
         Self::among(&[directory.to_owned()])
@@ -60,7 +61,7 @@ impl Binaries {
         &self.kubectl
     }
 
-    /// The directory that has all three, when it is one.
+    /// The directory that contains all three, if there is one.
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
         let directory = self.etcd.parent()?;

@@ -1,4 +1,4 @@
-//! Certificates of the cluster's own.
+//! The cluster's own certificates.
 
 use std::{fs, path::Path, time::SystemTime};
 
@@ -9,7 +9,7 @@ use rcgen::{
 
 use crate::Result;
 
-/// What signs all the others.
+/// The CA, which signs all the others.
 pub(super) fn authority(directory: &Path) -> Result {
     let key = KeyPair::generate()?;
     let certificate = of_authority()?.self_signed(&key)?;
@@ -23,7 +23,8 @@ pub(super) fn server(directory: &Path) -> Result {
     signed(directory, "server", &server)
 }
 
-/// A user's: Kubernetes takes the common name as the user and the organisation as a group.
+/// A user's certificate. Kubernetes takes the common name as the user, and the organisation as a
+/// group.
 pub(super) fn client(directory: &Path, user: &str, group: Option<&str>) -> Result {
     let mut client = params(user, &[])?;
     if let Some(group) = group {
@@ -35,7 +36,7 @@ pub(super) fn client(directory: &Path, user: &str, group: Option<&str>) -> Resul
     signed(directory, user, &client)
 }
 
-/// What tokens of service accounts are signed with.
+/// The keys that sign the tokens of service accounts.
 pub(super) fn service_accounts(directory: &Path) -> Result {
     let key = KeyPair::generate()?;
     fs::write(directory.join("accounts.key"), key.serialize_pem())?;
@@ -50,7 +51,7 @@ fn of_authority() -> Result<CertificateParams> {
     Ok(authority)
 }
 
-/// Valid for some ten years from now, longer than any test.
+/// Valid for about ten years, longer than any test.
 fn params(name: &str, alternatives: &[&str]) -> Result<CertificateParams> {
     const YEAR: u64 = 31_556_952;
     let alternatives: Vec<String> = alternatives.iter().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! One server process: started, found again by a later process, signalled and ended.
+//! One server process: it is started, found again by a later process, signalled and ended.
 
 use std::{
     ffi::OsString,
@@ -24,19 +24,21 @@ use crate::{Error, Result};
 /// How long the servers live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lives {
-    /// No longer than the thread that starts them, however that ends: the kernel kills them then (`PR_SET_PDEATHSIG` of `prctl(2)`).
+    /// No longer than the thread that starts them. However that thread ends, the kernel kills them
+    /// (`PR_SET_PDEATHSIG` of `prctl(2)`).
     WithThread,
     /// Until somebody ends them.
     OnTheirOwn,
 }
 
-/// A server process, known by its PID and its start time, so that no other process is ever taken for it.
+/// A server process. It is identified by its PID and its start time, so no other process is taken
+/// for it.
 pub struct Server {
     name: &'static str,
     log: PathBuf,
     pid: Pid,
     start: u64,
-    /// To be waited for, where this process is the parent.
+    /// The process to wait for, if this process is its parent.
     child: Mutex<Option<Child>>,
 }
 
@@ -74,7 +76,7 @@ impl Start {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // Ctrl-C is for whoever started us: we end the servers in our own order.
+            // Ctrl-C is for the process that started us. We end the servers in our own order.
             .process_group(0);
         if lives == Lives::WithThread {
             end_with_this_thread(&mut self.command);
@@ -102,13 +104,13 @@ impl Server {
         self.pid.as_raw()
     }
 
-    /// Whether it runs. A stopped process does.
+    /// Whether it runs. A stopped process does run.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         start_time(self.pid) == Some(self.start)
     }
 
-    /// Sends SIGSTOP: it does not answer any more, and its connections stay open.
+    /// Sends SIGSTOP: the server answers no more, and its connections stay open.
     pub fn stop(&self) {
         self.signal(Signal::SIGSTOP);
     }
@@ -118,7 +120,7 @@ impl Server {
         self.signal(Signal::SIGCONT);
     }
 
-    /// Sends SIGKILL, and waits until it is gone. That it is gone already is fine.
+    /// Sends SIGKILL, and waits until the server is gone. Succeeds if it is gone already.
     pub fn kill(&self) {
         self.signal(Signal::SIGKILL);
         let mut child = self
@@ -133,7 +135,7 @@ impl Server {
         }
     }
 
-    /// What went wrong with it, with the end of its log.
+    /// An error that says what went wrong, with the end of the server's log.
     pub(super) fn failure(&self, what: &str) -> Error {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -146,12 +148,12 @@ impl Server {
         .into()
     }
 
-    /// What a later process finds it by.
+    /// The facts by which a later process finds the server.
     pub(super) fn saved(&self) -> Value {
         json!({"pid": self.pid(), "start": self.start, "boot": boot_id()})
     }
 
-    /// The server of an earlier process; none for what was not [`saved`](Self::saved).
+    /// The server that an earlier process started; none if this was not [`saved`](Self::saved).
     pub(super) fn from_saved(name: &'static str, directory: &Path, saved: &Value) -> Option<Self> {
         let pid = i32::try_from(saved["pid"].as_i64()?).ok()?;
         let same_boot = saved["boot"].as_str()? == boot_id();
@@ -159,7 +161,7 @@ impl Server {
             name,
             log: log(directory, name),
             pid: Pid::from_raw(pid),
-            // Since the last boot, PIDs and start times mean something else: this one is never found.
+            // PIDs and start times from another boot mean nothing. Such a server is never found.
             start: if same_boot {
                 saved["start"].as_u64()?
             } else {
@@ -171,8 +173,8 @@ impl Server {
 
     fn signal(&self, signal: Signal) {
         if self.is_alive() {
-            // It may end in this moment. As its child it stays a zombie and keeps the PID; as somebody else's, the PID
-            // cannot come round again in that time.
+            // It may end at this moment. Our child then stays a zombie and keeps its PID. The PID
+            // of another process is not used again so soon.
             let _ = signal::kill(self.pid, signal);
         }
     }
@@ -192,18 +194,20 @@ fn end_with_this_thread(command: &mut Command) {
     let parent = unistd::getpid();
     let hook = move || {
         prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // The parent may have gone before the kernel knew what to do then.
+        // The parent may have died before this process asked for the signal.
         if unistd::getppid() == parent {
             Ok(())
         } else {
             Err(io::Error::other("the parent is gone"))
         }
     };
-    // SAFETY: prctl and getppid are system calls that allocate nothing and take no lock, signal-safety(7).
+    // SAFETY: prctl and getppid are only system calls: they allocate nothing and take no lock,
+    // signal-safety(7).
     unsafe { command.pre_exec(hook) };
 }
 
-/// The 22nd field of `/proc/PID/stat`, `proc_pid_stat(5)`; none for a process that is gone, or dead and not waited for.
+/// The 22nd field of `/proc/PID/stat`, `proc_pid_stat(5)`; none if the process is gone, or a
+/// zombie.
 fn start_time(pid: Pid) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may contain anything.

@@ -1,4 +1,4 @@
-//! With the binaries that `cargo xtask test` supplies.
+//! Clusters, with the binaries that `cargo xtask test` supplies.
 
 use std::{fs, process::Command, thread};
 
@@ -30,7 +30,7 @@ fn servers_end_with_the_thread_that_started_them() {
         let binaries = Binaries::installed().unwrap();
         let cluster = Cluster::start(&binaries, &place, Lives::WithThread).unwrap();
         let pids = [cluster.etcd().pid(), cluster.apiserver().pid()];
-        // As in a process that is killed: nobody cleans up.
+        // Nobody cleans up, as when a process is killed.
         std::mem::forget(cluster);
         pids
     });
@@ -67,7 +67,7 @@ fn killed_servers_come_back_with_what_they_had() {
     namespace.apply(&object);
     let before = cluster.apiserver().pid();
     cluster.kill();
-    // The next one ends while it starts, as it does by itself when etcd is slow to answer.
+    // The next server ends while it starts, as it does when etcd is slow to answer.
     let state = place.join("state.json");
     let killed = thread::spawn(move || {
         let mut next = None;
@@ -87,7 +87,7 @@ fn killed_servers_come_back_with_what_they_had() {
     assert_eq!(namespace.get("configmaps", "x")["data"]["a"], "b");
 }
 
-/// A PID of an earlier server that is somebody else's by now: its start time is another one.
+/// The PID of an earlier server now belongs to another process, with another start time.
 #[test]
 fn a_process_that_only_has_the_pid_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! `count`: adds one to the number in the ConfigMap `counter`, with no care for anybody who does the same at once. It runs in
-//! Pods, under a lock.
+//! `count`: adds one to the number in the ConfigMap `counter`, without regard for others that do
+//! the same. It runs in Pods, under a lock.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, api::PostParams};
@@ -11,7 +11,7 @@ async fn main() -> Result<(), Error> {
     let client = Client::try_default().await?;
     let counters: Api<ConfigMap> = Api::default_namespaced(client);
     let mut counter = counters.get("counter").await?;
-    // Whoever came in between is overwritten.
+    // This overwrites what others wrote meanwhile.
     counter.metadata.resource_version = None;
     let number = counter
         .data

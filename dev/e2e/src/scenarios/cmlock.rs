@@ -1,4 +1,4 @@
-//! Locks that are owned by Pods: the two that are shipped, with the Role that is shipped.
+//! Locks that Pods own: the two shipped Pods, with the shipped Role.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -48,18 +48,19 @@ const MANIFESTS: &[&str] = &[
 const PODS: [&str; 2] = ["migrate-a", "migrate-b"];
 const CONTAINER: &str = "main";
 const LOCK: &str = "migrate";
-/// What the work says first.
+/// The first words of the work.
 const BEGUN: &str = "migrating";
 
-/// In what time somebody else must have the lock. The lock has no expiry, and the work takes a minute as it is shipped.
+/// How soon another Pod must hold the lock. The lock has no expiry, and the shipped work takes a
+/// minute.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// 128 + SIGKILL.
 const KILLED: i32 = 137;
-/// What `run` says when it has ended the command, since the lock was lost.
+/// The exit status of `run` when it has ended the command because the lock was lost.
 const LOST: i32 = 122;
 
-/// As shipped.
+/// With the manifests as shipped.
 async fn pod_deleted(scene: &Scene<'_>) -> Result<String> {
     let pair = Pair::start(scene, &[]).await?;
     let started = Instant::now();
@@ -69,7 +70,8 @@ async fn pod_deleted(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("the next one began {time} after the deletion"))
 }
 
-/// What a drain does to each Pod of a node. The node itself is left alone: it may be the only one, and others have Pods on it.
+/// This is what a drain does to each Pod of a node. The node itself is left alone: it may be the
+/// only one, and have other Pods.
 async fn pod_evicted(scene: &Scene<'_>) -> Result<String> {
     hands_over(scene, async |holder| {
         let pods = scene.api::<Pod>();
@@ -79,10 +81,11 @@ async fn pod_evicted(scene: &Scene<'_>) -> Result<String> {
     .await
 }
 
-/// What is in the volume counts as the container's memory, and cannot be freed: the kernel kills the largest of its processes, which is cmlock.
+/// The content of the volume counts as the container's memory, and cannot be freed. So the kernel
+/// kills the container's largest process, which is cmlock.
 async fn out_of_memory(scene: &Scene<'_>) -> Result<String> {
     let handed_over = hands_over(scene, async |holder| {
-        // It dies with its container, or before.
+        // This process dies with its container, or before.
         let _ = exec(scene, holder, "cat /dev/zero >/volume/full").await;
         ended_with(scene, holder, KILLED).await
     });
@@ -97,7 +100,8 @@ async fn finished(scene: &Scene<'_>) -> Result<String> {
     handed_over.await
 }
 
-/// A holder that cannot say a word, and nobody who waits: the lock's object goes with its Pod.
+/// The holder dies without a chance to release, and nobody waits: the lock's object goes with its
+/// Pod.
 async fn collected(scene: &Scene<'_>) -> Result<String> {
     let pair = Pair::start(scene, &[works()]).await?;
     let holder = pair.alone(scene).await?;
@@ -118,7 +122,7 @@ async fn collected(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("{time:.1?} after its Pod was deleted"))
 }
 
-/// `kubectl delete configmap` under a holder.
+/// `kubectl delete configmap` while a Pod holds the lock.
 async fn object_deleted(scene: &Scene<'_>) -> Result<String> {
     let pair = Pair::start(scene, &[works()]).await?;
     let holder = pair.alone(scene).await?.name_any();
@@ -129,13 +133,15 @@ async fn object_deleted(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("`run` ended with {LOST} in {time}"))
 }
 
-/// As shipped: the container is started again, and its lock is its predecessor's until the restart is counted.
+/// With the manifests as shipped: the container is restarted. Until the restart is counted, the
+/// lock belongs to the earlier run of the container.
 async fn container_restarted(scene: &Scene<'_>) -> Result<String> {
     let pair = Pair::start(scene, &[]).await?;
     let holder = pair.alone(scene).await?;
     let name = holder.name_any();
     let before = annotation(scene, "cmlock/holder").await?;
-    // What dies in the very second in which it acquired the lock cannot be told from its successor.
+    // A process that dies in the same second in which it acquired the lock cannot be told from its
+    // successor.
     let since: u64 = annotation(scene, "cmlock/since").await?.parse()?;
     let later = async || Ok((now() > since + 1).then_some(()));
     scene.until("a later second has begun", later).await?;
@@ -157,7 +163,7 @@ async fn container_restarted(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("its successor began {time} after the kill"))
 }
 
-/// The Role without one of its verbs is reported by the name of that verb, and only that.
+/// If the Role lacks one verb, exactly this verb is reported.
 async fn a_verb_less(scene: &Scene<'_>) -> Result<String> {
     let verbs = ["get", "list", "watch", "create", "delete"];
     let without_update = Patch {
@@ -183,7 +189,7 @@ async fn a_verb_less(scene: &Scene<'_>) -> Result<String> {
     Ok("the missing verb is named".to_owned())
 }
 
-/// Work that goes on until it is told to end, in Pods that are not started again.
+/// Work that continues until it is told to end, in Pods that are not restarted.
 fn works() -> Patch {
     let work = "echo migrating; until [ -e /volume/done ]; do echo works; sleep 0.1; done";
     let container = "/spec/containers/0";
@@ -198,7 +204,8 @@ fn works() -> Patch {
     }
 }
 
-/// Does something to a holder, and fails if the next one begins late, or before the holder's work has ended.
+/// Does something to a holder. The next one must begin soon, but not before the holder's work has
+/// ended.
 async fn hands_over(scene: &Scene<'_>, disturb: impl AsyncFn(&str) -> Result) -> Result<String> {
     let pair = Pair::start(scene, &[works()]).await?;
     let followed = scene.follow(&pair.holder, CONTAINER).await?;
@@ -214,7 +221,7 @@ async fn hands_over(scene: &Scene<'_>, disturb: impl AsyncFn(&str) -> Result) ->
     ))
 }
 
-/// The two Pods, once one has the lock and the other one waits for it.
+/// The two Pods, once one holds the lock and the other one waits for it.
 struct Pair {
     holder: Pod,
     waiter: String,
@@ -233,7 +240,7 @@ impl Pair {
         let waiter = waiter.unwrap_or_default().to_owned();
         begun(scene, &holder).await?;
         says(scene, &waiter, "waiting: held by Pod").await?;
-        // The kubelet tells of what runs a moment after it does.
+        // The kubelet reports a running container a moment after it started.
         let pods = scene.api::<Pod>();
         let holder = scene.until("the holder's status says that it runs", async || {
             let pod = pods.get(&holder).await?;
@@ -243,7 +250,7 @@ impl Pair {
         Ok(Self { holder, waiter })
     }
 
-    /// The holder, and nobody who waits for it any more.
+    /// The holder, without the waiter.
     async fn alone(self, scene: &Scene<'_>) -> Result<Pod> {
         delete_pod(scene, &self.waiter).await?;
         let pods = scene.api::<Pod>();
@@ -268,7 +275,7 @@ async fn says(scene: &Scene<'_>, pod: &str, text: &str) -> Result {
     said.await
 }
 
-/// The time since then, for people; an error if it is too long.
+/// The time since `started`, for people; an error if it is too long.
 async fn at_once(scene: &Scene<'_>, what: &str, started: Instant) -> Result<String> {
     let time = started.elapsed();
     if time < AT_ONCE {
@@ -278,7 +285,7 @@ async fn at_once(scene: &Scene<'_>, what: &str, started: Instant) -> Result<Stri
     Err(scene.wrong(&what).await)
 }
 
-/// Waits until a Pod's container has ended, and fails unless it was with this status.
+/// Waits until a Pod's container has ended, which must be with this status.
 async fn ended_with(scene: &Scene<'_>, pod: &str, expected: i32) -> Result {
     let pods = scene.api::<Pod>();
     let ended = async || Ok(pod::exit_code(&pods.get(pod).await?, CONTAINER));
@@ -301,7 +308,7 @@ async fn exec(scene: &Scene<'_>, pod: &str, command: &str) -> Result {
     output(scene.kubectl().args(words)).await.map(drop)
 }
 
-/// What the lock's object says of its holder.
+/// An annotation of the lock's object.
 async fn annotation(scene: &Scene<'_>, name: &str) -> Result<String> {
     let lock = scene.api::<ConfigMap>().get(LOCK).await?;
     let value = lock.annotations().get(name).cloned();

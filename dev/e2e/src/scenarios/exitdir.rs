@@ -1,4 +1,4 @@
-//! Jobs of a leader and a follower.
+//! Jobs with a leader and a follower.
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
@@ -31,13 +31,13 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
 const WRAPPER: &[&str] = &["exitdir/examples/kubernetes/wrapper.yaml"];
 const JOB: &str = "exitdir-wrapper";
 
-/// Their places in the manifest.
+/// The containers' places in the manifest.
 const LEADER: usize = 0;
 const FOLLOWER: usize = 1;
 
 /// 128 + SIGKILL.
 const KILLED: i32 = 137;
-/// What `follow` says when the leader died without signalling.
+/// The exit status of `follow` when the leader died without signalling.
 const LOST: i32 = 122;
 
 async fn library(scene: &Scene<'_>) -> Result<String> {
@@ -51,7 +51,7 @@ async fn wrapper(scene: &Scene<'_>) -> Result<String> {
     completed(scene, JOB).await
 }
 
-/// The first try fails, and both containers are started again.
+/// The first try fails, and both containers are restarted.
 async fn on_failure(scene: &Scene<'_>) -> Result<String> {
     let manifests = ["exitdir/examples/kubernetes/on-failure.yaml"];
     scene.apply(&manifests, &[]).await?;
@@ -76,7 +76,8 @@ async fn leader_fails(scene: &Scene<'_>) -> Result<String> {
     Ok(format!("failed after {time}, leader 7, follower 0"))
 }
 
-/// The kernel kills the command, or all of the container at once, as the node has it: the follower ends in both cases.
+/// Depending on the node, the kernel kills the command or the whole container. The follower ends in
+/// both cases.
 async fn leader_out_of_memory(scene: &Scene<'_>) -> Result<String> {
     let allocate = [
         "exitdir",
@@ -102,10 +103,10 @@ async fn leader_out_of_memory(scene: &Scene<'_>) -> Result<String> {
     ))
 }
 
-/// Nothing in the leader's container can say a word: it dies with its PID 1.
+/// The leader's container dies with its PID 1, and nothing in it can signal.
 async fn leader_killed(scene: &Scene<'_>) -> Result<String> {
     let lead = json!(["exitdir", "lead", "--", "sleep", "infinity"]);
-    // However early the leader is killed, its follower knows that there was to be one.
+    // However early the leader is killed, its follower knows that it should have existed.
     let follow = json!([
         "exitdir",
         "follow",

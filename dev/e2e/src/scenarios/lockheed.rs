@@ -1,4 +1,4 @@
-//! Locks among Pods, with the shipped Role.
+//! Locks that Pods contend for, with the shipped Role.
 
 use std::collections::BTreeSet;
 
@@ -54,10 +54,10 @@ const DEPLOYMENT: &str = "lockheed/examples/kubernetes/deployment.yaml";
 const HOLDER: &str = "dev/e2e/lockheed/holder.yaml";
 const WAITER: &str = "dev/e2e/lockheed/waiter.yaml";
 
-/// How often each of the Pods of the Job counts.
+/// How often each Pod of the Job counts.
 const SECTIONS: usize = 5;
 
-/// Twenty Pods count in a ConfigMap, which nothing but the lock keeps from losing some.
+/// Twenty Pods count in a ConfigMap. Without the lock, some counts would be lost.
 async fn counter(scene: &Scene<'_>) -> Result<String> {
     let count = format!(
         "for i in $(seq {SECTIONS}); do lockheed run counter --duration=30s -- count || exit; done"
@@ -89,7 +89,7 @@ async fn counter(scene: &Scene<'_>) -> Result<String> {
     )
 }
 
-/// The Job as it is shipped: each of its Pods has been alone, with a token of its own.
+/// The Job as shipped: each of its Pods was alone, and had a token of its own.
 async fn job(scene: &Scene<'_>) -> Result<String> {
     scene.apply(&[RBAC, JOB], &[]).await?;
     let time = scene.job_ends("lockheed-job", End::Complete).await?;
@@ -107,7 +107,7 @@ async fn job(scene: &Scene<'_>) -> Result<String> {
     Err(format!("20 Pods had the tokens {tokens:?}").into())
 }
 
-/// The token in a line that begins so, beside what lockheed says of its wait.
+/// The token in the line with this prefix. lockheed's own lines about the wait are in the same log.
 fn token(logs: &str, prefix: &str) -> Option<u64> {
     let mut lines = logs.lines();
     let token = lines.find_map(|line| line.strip_prefix(prefix))?;
@@ -128,7 +128,7 @@ async fn cron_job(scene: &Scene<'_>) -> Result<String> {
     Err(format!("the work of the CronJob has not said what it should: {logs:?}").into())
 }
 
-/// Of the replicas one runs; when its Pod is deleted, another one does.
+/// One of the replicas runs. When its Pod is deleted, another one runs.
 async fn deployment(scene: &Scene<'_>) -> Result<String> {
     scene
         .apply(&[RBAC_LEASE, RBAC_EVENTS, DEPLOYMENT], &[])
@@ -149,8 +149,8 @@ async fn deployment(scene: &Scene<'_>) -> Result<String> {
     .into())
 }
 
-/// The Pod whose program runs, and its token, when all three replicas are there; one that is being
-/// deleted is none of them.
+/// The Pod whose program runs, and its token, once there are three replicas. A Pod that is being
+/// deleted does not count.
 async fn the_one_that_runs(scene: &Scene<'_>, deleted: &str) -> Result<(String, u64)> {
     let replicas = ListParams::default().labels("app=lockheed-deployment");
     let pods = scene.api::<Pod>();
@@ -173,7 +173,8 @@ async fn the_one_that_runs(scene: &Scene<'_>, deleted: &str) -> Result<(String, 
     scene.until("one of three replicas runs", look).await
 }
 
-/// A holder that cannot say a word, and of which the API server knows no more: the next one waits for the end of the lease.
+/// The holder dies without a chance to release, and the API server forgets its Pod. The next holder
+/// waits for the end of the lease.
 async fn holder_killed(scene: &Scene<'_>) -> Result<String> {
     scene.apply(&[RBAC, HOLDER], &[]).await?;
     begun(scene, "holder").await?;
@@ -197,7 +198,8 @@ async fn holder_killed(scene: &Scene<'_>) -> Result<String> {
     Err(format!("{new_id} began {overlap:.1?} before the end of the lease of {old_id}").into())
 }
 
-/// A holder whose Pod is deleted by force: the API server forgets it at once, and it lives on for a moment, deaf to TERM.
+/// The holder's Pod is deleted by force. The API server forgets it at once, but it lives on for a
+/// moment and ignores TERM.
 async fn pod_deleted(scene: &Scene<'_>) -> Result<String> {
     succeeded(scene, async |_holder| {
         let pods = scene.api::<Pod>();
@@ -208,7 +210,7 @@ async fn pod_deleted(scene: &Scene<'_>) -> Result<String> {
     .await
 }
 
-/// A holder that reaches nobody any more, and of which nobody hears.
+/// The holder's Pod has no network any more.
 async fn cut_off(scene: &Scene<'_>) -> Result<String> {
     succeeded(scene, async |holder| {
         let cut = "nsenter --target $pid --net ip route del default";
@@ -219,7 +221,8 @@ async fn cut_off(scene: &Scene<'_>) -> Result<String> {
     .await
 }
 
-/// Does something to a holder that works on whatever it is told, and fails if the next one begins before that work has ended.
+/// Does something to a holder whose work ignores TERM. The next one must not begin before that work
+/// has ended.
 async fn succeeded(scene: &Scene<'_>, disturb: impl AsyncFn(&Pod) -> Result) -> Result<String> {
     let work = "trap '' TERM; echo begun; while :; do echo works; sleep 0.1; done";
     let deaf = Patch {
@@ -238,7 +241,7 @@ async fn succeeded(scene: &Scene<'_>, disturb: impl AsyncFn(&Pod) -> Result) -> 
     Ok(format!("the next one began {gap:.1?} after the work's end"))
 }
 
-/// Starts somebody who waits for the lock.
+/// Starts a Pod that waits for the lock.
 async fn waits(scene: &Scene<'_>) -> Result {
     scene.apply(&[WAITER], &[]).await?;
     let pods = scene.api::<Pod>();
@@ -246,7 +249,7 @@ async fn waits(scene: &Scene<'_>) -> Result {
     scene.until("the waiter runs", runs).await
 }
 
-/// Waits until the command of a Pod has said that it has begun.
+/// Waits until a Pod's command has written that it has begun.
 async fn begun(scene: &Scene<'_>, name: &str) -> Result {
     let what = format!("the command of {name} has begun");
     let begun = scene.until(&what, async || {
@@ -257,10 +260,10 @@ async fn begun(scene: &Scene<'_>, name: &str) -> Result {
     begun.await
 }
 
-/// The one lease of the lock `deploy`, renewed or not.
+/// The only lease of the lock `deploy`.
 struct Lease {
     id: String,
-    /// When it was acquired or renewed last.
+    /// When it was last acquired or renewed.
     begins: Timestamp,
     ends: Timestamp,
 }
@@ -287,7 +290,7 @@ async fn lease(scene: &Scene<'_>) -> Result<Lease> {
     })
 }
 
-/// The Role without one of its verbs is reported by the name of that verb, and only that.
+/// If the Role lacks one verb, exactly this verb is reported.
 async fn a_verb_less(scene: &Scene<'_>) -> Result<String> {
     let without_watch = Patch {
         kind: "Role",

@@ -24,10 +24,10 @@ pub(super) const SCENARIOS: [Scenario; 2] = [
 const MANIFESTS: &[&str] = &["lockpipes/examples/kubernetes"];
 const NAME: &str = "once-per-node";
 
-/// What a restart may take with `lockpipe read`.
+/// The longest accepted restart with `lockpipe read`.
 const QUICK: Duration = Duration::from_secs(10);
 
-/// What Kubernetes gives a Pod to end, unless the Pod says otherwise.
+/// The grace period that Kubernetes gives a Pod by default.
 const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
 async fn rolling_restart(scene: &Scene<'_>) -> Result<String> {
@@ -40,7 +40,7 @@ async fn rolling_restart(scene: &Scene<'_>) -> Result<String> {
     Err(scene.wrong(&what).await)
 }
 
-/// The same with what people use in its place: PID 1 has no default action for TERM.
+/// The same with `sleep`, which people use instead: as PID 1 it has no default action for TERM.
 async fn restart_of_sleep(scene: &Scene<'_>) -> Result<String> {
     let container = "/spec/template/spec/containers/0";
     let sleep = Patch {
@@ -61,7 +61,8 @@ async fn restart_of_sleep(scene: &Scene<'_>) -> Result<String> {
     Err(format!("`sleep infinity` rolled over in {time:.1?}: there is nothing to gain here").into())
 }
 
-/// Restarts the DaemonSet as `kubectl rollout restart` does, and measures until the new Pods are there and the old ones gone.
+/// Restarts the DaemonSet as `kubectl rollout restart` does. Returns the time until the new Pods
+/// are there and the old ones are gone.
 async fn restart(scene: &Scene<'_>) -> Result<Duration> {
     rolled_out(scene).await?;
     let annotation = json!({"kubectl.kubernetes.io/restartedAt": "now"});

@@ -12,7 +12,7 @@ pub(super) const SCENARIOS: [Scenario; 2] = [
     }),
 ];
 
-/// What the script expects, it checks itself.
+/// The script itself checks the results.
 async fn bosh_job(scene: &Scene<'_>) -> Result<String> {
     scene.apply(&["dev/e2e/sipid/bosh.yaml"], &[]).await?;
     let ended = |pod: &Pod| pod::exit_code(pod, "scripts");
@@ -22,7 +22,7 @@ async fn bosh_job(scene: &Scene<'_>) -> Result<String> {
         })
         .await?;
     let logs = scene.logs("bosh", "scripts", false).await?;
-    // Standard output and standard error are two pipes: "done" need not be the last line.
+    // Standard output and standard error are two pipes, so "done" need not be the last line.
     if status == 0 && logs.lines().any(|line| line == "done") {
         return Ok("claimed, healthy behind its Service, ended".to_owned());
     }
@@ -31,11 +31,12 @@ async fn bosh_job(scene: &Scene<'_>) -> Result<String> {
         .await)
 }
 
-/// The pidfile names a process that runs, with the same number as the one that claimed, and yet is another.
+/// The pidfile names a running process with the same PID as the one that was claimed for, but it is
+/// another process.
 async fn container_restart(scene: &Scene<'_>) -> Result<String> {
     scene.apply(&["dev/e2e/sipid/restart.yaml"], &[]).await?;
     let before = both_serve(scene, 0).await?;
-    // The node may have removed what a killed container has written.
+    // The node may remove the logs of a killed container.
     let earlier = claimed(scene).await?;
     for container in ["first", "child"] {
         scene.kill_from_node(&before, container).await?;
@@ -54,7 +55,8 @@ async fn container_restart(scene: &Scene<'_>) -> Result<String> {
     )
 }
 
-/// Waits until both containers serve, after so many restarts: a claim that fails is one more.
+/// Waits until both containers serve, after this many restarts. A claim that failed would cause one
+/// more.
 async fn both_serve(scene: &Scene<'_>, restarts: i32) -> Result<Pod> {
     let what = format!("both containers serve, after {restarts} restarts");
     let pod = scene.until(&what, async || {
@@ -67,7 +69,7 @@ async fn both_serve(scene: &Scene<'_>, restarts: i32) -> Result<Pod> {
     pod.await
 }
 
-/// What the container says of its claim.
+/// What the container wrote about its claim.
 async fn claimed(scene: &Scene<'_>) -> Result<String> {
     let said = scene.until("the claim is told", async || {
         let log = scene.logs("restart", "child", false).await?;

@@ -1,4 +1,4 @@
-//! One binary for all targets: `FUZZ_TARGET` names the one.
+//! One binary for all targets: `FUZZ_TARGET` names the target to run.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use std::{env, sync::OnceLock};
 use libfuzzer_sys::fuzz_target;
 
 fn chosen() -> fn(&[u8]) {
-    // As the standard library does where there is a main function.
+    // The standard library does this if there is a `main` function.
     coord_core::signal::ignore_sigpipe();
     let name = env::var("FUZZ_TARGET").expect("FUZZ_TARGET names a target");
     let mut all = fuzz::targets().into_iter();

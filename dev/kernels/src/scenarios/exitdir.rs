@@ -26,7 +26,7 @@ scenarios![
     a_follower_sleeps,
 ];
 
-/// A leader that ends with 7 when the file `go` is there.
+/// A leader that exits with status 7 when the file `go` exists.
 fn leader(place: &Place) -> Kept {
     let script = "echo $$ >leader; until [ -e go ]; do sleep 0.05; done; exit 7";
     let leader = place.start("exitdir", &["lead", "--", "sh", "-c", script]);
@@ -34,7 +34,7 @@ fn leader(place: &Place) -> Kept {
     leader
 }
 
-/// One of each kind, all of which have seen that the leader lives.
+/// One follower of each kind. All of them have seen that the leader lives.
 fn followers(place: &Place) -> [Kept; 3] {
     let commands = [
         &["wait"][..],
@@ -48,7 +48,8 @@ fn followers(place: &Place) -> [Kept; 3] {
     })
 }
 
-/// It has looked for the leader by then. Until it has its name, it may still have our descriptors.
+/// Whether a follower watches. By then it has looked for the leader. Before it has its own name, it
+/// may still have our descriptors.
 fn watches(pid: i32) -> bool {
     let name = fs::read_to_string(format!("/proc/{pid}/comm"));
     let infos = fs::read_dir(format!("/proc/{pid}/fdinfo"))
@@ -132,7 +133,7 @@ fn a_tree_that_ignores_the_signal_is_killed(place: &Place) {
     family.ends(0);
 }
 
-/// The command ends by itself, and its daemon does not.
+/// The command ends by itself, but its daemon does not.
 fn a_command_leaves_nobody_behind(place: &Place) {
     let arguments = ["lead", "--grace", "300ms"];
     let family = Family::start(with_directory(place), "exitdir", &arguments);
@@ -176,7 +177,7 @@ fn timeouts_and_signals_end_the_wait(place: &Place) {
         let [waiter, _, follower] = followers(place);
         send(waiter.pid(), signal);
         ends(waiter, status);
-        // Its command ends by the signal that is passed on.
+        // The forwarded signal ends the follower's command.
         child_of(child_of(follower.pid()));
         send(follower.pid(), signal);
         ends(follower, status);
@@ -198,7 +199,7 @@ fn the_first_process_of_a_container_leads_and_follows(place: &Place) {
 }
 
 /// Without extended attributes (tmpfs before Linux 6.6) or files without a name (overlayfs before
-/// 6.1) a follower looks four times a second whether its leader lives.
+/// 6.1), a follower checks four times a second whether its leader lives.
 fn a_follower_sleeps(place: &Place) {
     let leader = leader(with_directory(place));
     let followers = followers(place);

@@ -1,12 +1,12 @@
-//! A command that starts others, which are hard to end.
+//! A command that starts other processes, which are hard to end.
 
 use nix::sys::signal::Signal;
 use testkit::process::Kept;
 
 use crate::place::{Place, ends, goes, send};
 
-/// A command with a child that ignores TERM, and a daemon that does so too. It writes down who is
-/// who, the guard included.
+/// A command with a child and a daemon that both ignore TERM. It writes down the PID of each, and
+/// of the guard.
 const FAMILY: &str = r#"
     (setsid sh -c "trap '' TERM; echo \$\$ >daemon; exec sleep 1000" &)
     (trap '' TERM; exec sleep 1000) & echo $! >child
@@ -19,7 +19,7 @@ pub(super) struct Family<'a> {
 }
 
 impl<'a> Family<'a> {
-    /// Under a tool that runs commands.
+    /// Starts the command under a tool that runs commands.
     pub(super) fn start(place: &'a Place, tool: &str, arguments: &[&str]) -> Self {
         let client = place.start(tool, &[arguments, &["--", "sh", "-c", FAMILY]].concat());
         place.pid("command");
@@ -35,7 +35,7 @@ impl<'a> Family<'a> {
         self.place.pid(name)
     }
 
-    /// The client ends with this status, and all are gone by then.
+    /// The client must end with this status, and all the others before it.
     #[track_caller]
     pub(super) fn ends(self, status: i32) {
         let members = self.members();
@@ -48,7 +48,7 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// The client is killed, and all go with it.
+    /// Kills the client, and waits until all the others are gone.
     #[track_caller]
     pub(super) fn loses_its_client(self) {
         let members = self.members();

@@ -24,7 +24,7 @@ scenarios![
     scripts_are_told,
 ];
 
-/// Holds `x` until `go` is there, with a lease that nothing here waits for.
+/// Holds `x` until `go` exists, with a lease that is longer than any wait here.
 fn holder(place: &Place) -> Kept {
     let script = "echo $$ >holder; until [ -e go ]; do sleep 0.05; done";
     let run = ["run", "x", "--duration", "1h", "--", "sh", "-c", script];
@@ -38,14 +38,14 @@ fn let_go(place: &Place, holder: Kept) {
     ends(holder, 0);
 }
 
-/// It waits for a lock of a file in the kernel. Before Linux 5.13 `/proc/locks` does not show who
-/// waits behind another waiter.
+/// Whether a process waits for a file lock in the kernel. Before Linux 5.13, `/proc/locks` does not
+/// show a waiter that waits behind another one.
 fn waits_in_kernel(pid: i32) -> bool {
     const F_OFD_SETLKW: i32 = 38;
     let wanted = format!("{} 0x", libc::SYS_fcntl);
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
     let calls = tasks.into_iter().flatten().flatten().map(|task| {
-        // Of a task that runs: "running".
+        // For a running task, the text is "running".
         fs::read_to_string(task.path().join("syscall")).unwrap_or_default()
     });
     let command = format!("{F_OFD_SETLKW:#x}");
@@ -132,7 +132,7 @@ fn family(place: &Place) -> Family<'_> {
     )
 }
 
-/// Long before the lease is over.
+/// The lock is free long before the lease is over.
 fn a_killed_client_frees_the_lock(place: &Place) {
     family(place).loses_its_client();
     is_free_at_once(place);
@@ -174,7 +174,7 @@ fn a_lock_that_is_broken_ends_the_tree(place: &Place) {
     is_free_at_once(place);
 }
 
-/// In the same process, which executes itself again.
+/// The client executes itself again, in the same process.
 fn a_lost_lock_is_acquired_again(place: &Place) {
     let script = "echo $LOCKHEED_TOKEN >>tokens; until [ -e go ]; do sleep 0.05; done";
     let run = ["run", "x", "--restart", "--", "sh", "-c", script];
@@ -221,7 +221,7 @@ fn a_lease_outlives_its_command(place: &Place) {
         &["acquire", "x", "--id", "b", "--no-wait", "--duration", "1s"],
         0,
     );
-    // It ends with its time.
+    // The second lease ends with its time.
     let third = expect(&["acquire", "x", "--id", "c"], 0);
     let tokens: Vec<u64> = [first, second, third]
         .iter()

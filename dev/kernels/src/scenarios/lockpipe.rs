@@ -1,4 +1,4 @@
-//! Pipes on which processes wait for each other.
+//! Named pipes on which processes wait for each other.
 
 use std::{fs, path::Path};
 
@@ -36,16 +36,17 @@ fn writer(place: &Place, more: &[&str]) -> Kept {
     writer
 }
 
-/// A descriptor has found the pipe, and another one reads it.
+/// Waits until a reader has found the pipe with one descriptor, and opened it for reading with
+/// another.
 fn await_reader(reader: i32, pipe: &Path) {
     eventually("the reader has the pipe open", || {
         descriptors(reader, pipe) == 2
     });
 }
 
-/// A thread is in its open, which blocks.
+/// Waits until a thread of a writer blocks in its open.
 fn await_writer(writer: i32) {
-    // musl calls `open` where there is one.
+    // musl calls `open` if the architecture has it.
     #[cfg(target_arch = "x86_64")]
     let open = libc::SYS_open;
     #[cfg(not(target_arch = "x86_64"))]
@@ -81,7 +82,7 @@ fn one_read_lets_every_writer_go(place: &Place) {
 
 fn what_is_written_is_read_to_its_end(place: &Place) {
     let reader = reader(place, &[]);
-    // Several times what a pipe holds.
+    // Several times as much as a pipe can hold.
     place.expect("sh", &["-c", "head -c 1000000 /dev/zero >pipe"], 0);
     ends(reader, 0);
 }
@@ -118,7 +119,7 @@ fn a_deleted_pipe_ends_the_wait(place: &Place) {
     }
 }
 
-/// So many files that the directory's events are given up for those of the pipe.
+/// With so many other files, the tool stops watching the directory, and watches the pipe instead.
 fn a_moved_pipe_ends_the_wait_among_other_files(place: &Place) {
     let waiter = reader(place, &[]);
     for number in 0..100 {

@@ -1,4 +1,4 @@
-//! Pidfiles, and the processes in them.
+//! Pidfiles, and the processes that they name.
 
 use std::fs;
 
@@ -35,7 +35,7 @@ fn claim(place: &Place, pid: i32, status: i32) {
     );
 }
 
-/// A process that ignores TERM, once it does so.
+/// A process that already ignores TERM.
 fn stubborn(place: &Place) -> Kept {
     let script = "trap '' TERM; echo $$ >stubborn; exec sleep 1000";
     let process = place.start("sh", &["-c", script]);
@@ -70,7 +70,7 @@ fn a_claim_lives_as_long_as_its_process(place: &Place) {
     claim(place, second.pid(), 17);
     let said = place.expect("sipid", &["status", "--pid-file", "x.pid", "-o", "json"], 0);
     assert!(said.contains(&first.pid().to_string()), "{said}");
-    // A zombie until it is waited for: it is over.
+    // It is a zombie until it is waited for. A zombie counts as ended.
     send(first.pid(), Signal::SIGKILL);
     goes(first.pid());
     place.expect("sipid", &["status", "--pid-file", "x.pid"], 1);
@@ -115,14 +115,14 @@ fn a_process_that_outlives_the_schedule_is_named(place: &Place) {
     ends(process, 137);
 }
 
-/// Without inodes of pidfds, before Linux 6.9, the start time tells.
+/// Before Linux 6.9, pidfds have no inodes, and only the start time tells the processes apart.
 fn a_reused_pid_is_left_alone(place: &Place) {
     let first = sleeper(place);
     let pid = first.pid();
     claim(place, pid, 0);
     drop(first);
     let other = loop {
-        // The next process has the number after this one.
+        // The next process gets the PID after this one.
         fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
         let other = sleeper(place);
         if other.pid() == pid {
@@ -168,7 +168,7 @@ fn a_claimed_command_is_ready_in_time(place: &Place) {
 
 fn what_answers_is_healthy(place: &Place) {
     place.write("index.html", "up and running");
-    // Nothing else has a port here.
+    // Nothing else uses a port here.
     let server = place.start("httpd", &["-f", "-p", "127.0.0.1:8080"]);
     let wait = [
         "wait-until-healthy",
@@ -219,7 +219,7 @@ fn what_is_silent_is_unhealthy(place: &Place) {
 fn the_end_of_the_watched_process_ends_the_wait(place: &Place) {
     let process = sleeper(place);
     claim(place, process.pid(), 0);
-    // It watches the process by the time it asks.
+    // It watches the process before it runs this command.
     let ask = "echo $$ >asked; exit 1";
     let waiter = place.start(
         "sipid",

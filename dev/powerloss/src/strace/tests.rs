@@ -1,8 +1,8 @@
-//! Logs by hand.
+//! Logs that are written by hand.
 
 use super::*;
 
-/// As `strace -xx` writes it, with texts and paths between quotes and `<>`.
+/// Writes a log as `strace -xx` does, with hexadecimal texts and paths between quotes and `<>`.
 fn log(lines: &str) -> String {
     let mut log = String::new();
     for (index, part) in lines.split_inclusive(['"', '<', '>']).enumerate() {

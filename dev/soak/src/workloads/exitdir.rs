@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::world::World;
 
-/// What a follower may end with: it was told; the leader is dead; it or its command could not be
-/// started, or was killed.
+/// The statuses that a follower may have: it was told; the leader is dead; it or its command could
+/// not be started, or was killed.
 const FOLLOWERS: [i32; 7] = [0, 122, 125, 126, 127, 137, 143];
 
 pub(crate) fn round(world: &World, random: &mut fastrand::Rng) -> bool {
@@ -29,7 +29,7 @@ pub(crate) fn round(world: &World, random: &mut fastrand::Rng) -> bool {
     world.count(&format!("exitdir lead: status {}", leader.unwrap_or(-1)));
     let mut all_are_served = leader == Some(0) && followers.len() == 3;
     for mut follower in followers {
-        // This is a violation, after the faults, when it does not end.
+        // If it does not end after the faults, that is a violation.
         let status = follower.wait().unwrap_or(-1);
         world.count(&format!("exitdir follow: status {status}"));
         if !FOLLOWERS.contains(&status) && status != -1 {

@@ -1,4 +1,4 @@
-//! Readers of a named pipe, whom one writer lets go, or the other way round.
+//! Readers of a named pipe that one writer releases, or writers that one reader releases.
 
 use std::{
     fs,
@@ -43,7 +43,7 @@ pub(crate) fn round(world: &World, random: &mut fastrand::Rng) -> bool {
     let mut since = Instant::now();
     while !ended(&mut waiters) {
         thread::sleep(Duration::from_millis(10));
-        // Who has not begun to wait is not let go.
+        // A process that does not wait yet cannot be released.
         let all_wait = waiters.iter().all(|waiter| waits(waiter, &pipe));
         if !world.is_calm(now()) {
             since = Instant::now();
@@ -61,7 +61,8 @@ pub(crate) fn round(world: &World, random: &mut fastrand::Rng) -> bool {
         let Some(mut releases) = start(other) else {
             continue;
         };
-        // Who was stopped may have missed it, and gets another one. Without faults one is enough.
+        // A process that was stopped may miss the release, and gets another one. Without faults,
+        // one is enough.
         let patience = if is_calm {
             BOUND
         } else {
@@ -86,7 +87,8 @@ pub(crate) fn round(world: &World, random: &mut fastrand::Rng) -> bool {
     all_are_served && is_calm
 }
 
-/// Whether it waits for the other end: a reader has the pipe open, and a writer is in `open(2)`.
+/// Whether a process waits for the other end: a reader has opened the pipe, or a writer is in
+/// `open(2)`.
 fn waits(client: &Client<'_>, pipe: &Path) -> bool {
     let process = format!("/proc/{}", client.pid());
     let entries = |of: &str| {
@@ -99,7 +101,7 @@ fn waits(client: &Client<'_>, pipe: &Path) -> bool {
     let is_in_open = entries("task")
         .flatten()
         .any(|task| text(&task.path().join("syscall")).starts_with(&opens));
-    // The other descriptor of it is only for its path: O_PATH.
+    // The other descriptor is only for the path (O_PATH).
     let opened = entries("fd")
         .flatten()
         .filter(|it| fs::read_link(it.path()).is_ok_and(|target| target == pipe));

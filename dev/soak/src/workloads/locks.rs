@@ -1,4 +1,5 @@
-//! Contenders for locks: lockheed's in each of its stores and modes, cmlock's, and sipid's pidfile.
+//! Contenders for locks: lockheed's locks in each of its stores and modes, cmlock's lock, and
+//! sipid's pidfile.
 
 use std::{path::PathBuf, process::Command};
 
@@ -8,12 +9,12 @@ use crate::{
     world::{World, lock},
 };
 
-/// A lock, and how it is contended for.
+/// A lock, and how contenders use it.
 pub(crate) struct Lock {
     pub(crate) name: &'static str,
     kind: Kind,
     pub(crate) slots: u32,
-    /// Some contenders hold it together.
+    /// Some contenders share it.
     shared: bool,
     fair: bool,
     pub(crate) contenders: u32,
@@ -54,17 +55,17 @@ pub(crate) const LOCKS: [Lock; 12] = [
 ];
 
 impl Lock {
-    /// Whether an etcd that is put back changes it.
+    /// Whether a restore of etcd changes the lock.
     pub(crate) fn is_in_cluster(&self) -> bool {
         !matches!(self.kind, Kind::Directory | Kind::Pidfile)
     }
 
-    /// What stands for what it protects.
+    /// The guard, which stands for what the lock protects.
     pub(crate) fn guard(&self, world: &World) -> PathBuf {
         world.out.join("guards").join(self.name)
     }
 
-    /// The tool's command up to the command that it runs.
+    /// The tool's command line, up to the command that it runs.
     fn command(&self, world: &World, contender: u32, is_shared: bool) -> Command {
         let kubeconfig = |tool: usize| &world.kubeconfigs[tool][usize::from(contender > 0)];
         match self.kind {
@@ -110,12 +111,13 @@ pub(crate) fn pod(contender: u32) -> String {
     format!("contender-{contender}")
 }
 
-/// What all claim.
+/// The pidfile that all contenders claim.
 pub(crate) fn pidfile(world: &World) -> PathBuf {
     world.disk.join("pids/claimed.pid")
 }
 
-/// One contender contends once. Whether it held the lock to its end, and began after the faults.
+/// One contender contends once. Returns whether it held the lock to the end of its work, and began
+/// after the faults.
 pub(crate) fn round(
     this: &'static Lock,
     contender: u32,
@@ -124,7 +126,7 @@ pub(crate) fn round(
 ) -> bool {
     let id = world.next();
     let is_shared = this.shared && random.bool();
-    // Mostly short, and now and then longer than a lease.
+    // Most are short, and a few are longer than a lease.
     let milliseconds = match random.u32(..10) {
         0 if !world.is_calm(now()) => random.u64(1_000..9_000),
         _ => random.u64(..300),

@@ -1,11 +1,11 @@
-//! Whoever looks at the claimed process and ends it, and PIDs that come round again.
+//! Processes that inspect and end the claimed process, and PIDs that are used again.
 
 use std::{fs, process::Command, thread, time::Duration};
 
 use super::locks::pidfile;
 use crate::world::World;
 
-/// Looks at what is claimed, and ends it.
+/// Shows the status of the claimed process, and ends it.
 pub(crate) fn kill(world: &World, random: &mut fastrand::Rng) -> bool {
     for arguments in [&["status"][..], &["kill", "--timeout", "1s"]] {
         let mut command = world.tool("sipid");
@@ -23,14 +23,14 @@ pub(crate) fn kill(world: &World, random: &mut fastrand::Rng) -> bool {
     true
 }
 
-/// Claims for a process, ends that one, gives its PID to another, and lets sipid kill what the
-/// pidfile names. Nobody may signal the other one.
+/// Claims for a process, ends that process, and gives its PID to another one. Then sipid must kill
+/// what the pidfile names, but nobody may signal the other process.
 pub(crate) fn reuse(world: &World, random: &mut fastrand::Rng) -> bool {
     let sleep = || Command::new("sleep").arg("1000").spawn();
     let file = world.disk.join("pids/reused.pid");
     let Ok(mut first) = sleep() else { return false };
     let pid = first.id();
-    // Without the identity beside it a pidfile means whoever has the PID, as the README says.
+    // Without an identity, a pidfile means whatever process has the PID, as the README says.
     let identity = world.disk.join("pids/.reused.pid.sipid");
     let _ = fs::remove_file(&identity);
     let mut claim = world.tool("sipid");
@@ -47,7 +47,7 @@ pub(crate) fn reuse(world: &World, random: &mut fastrand::Rng) -> bool {
         return false;
     }
     for _ in 0..200 {
-        // The next process has the number after this one.
+        // The next process gets the PID after this one.
         let last = fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string());
         let (Ok(()), Ok(mut other)) = (last, sleep()) else {
             return false;

@@ -1,11 +1,12 @@
-//! Pidfiles that others can have written, and whose processes they are taken to name.
+//! Pidfiles that others may have written, and which processes they are believed to name.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::support::{claim, in_namespace, kill, sipid, sleeper, status_of};
 
-/// Shell: `R` is a process of root's, `N` one of nobody's, `M` one of nobody's with root as its real user. `scene` makes a new
-/// directory `d`, which must then get a pidfile `d/x`.
+/// Shell functions. The process `R` belongs to root, `N` to nobody, and `M` to nobody with root as
+/// its real user. `scene` creates a new directory `d`, in which a pidfile `d/x` must then be
+/// created.
 const FUNCTIONS: &str = "
     S=$1; cd $2
     as() { setpriv --reuid=$1 --clear-groups -- \"${@:2}\"; }
@@ -20,8 +21,8 @@ const FUNCTIONS: &str = "
     end() { kill $(jobs -p); wait; } 2>/dev/null
     scene() { begin; rm -rf d; mkdir -m 755 d; }\n";
 
-/// What status, signal, a wait, kill and a claim for somebody else answer, and whether those who
-/// were named still live.
+/// The results of status, signal, a wait, kill and a claim for another process, and whether the
+/// named processes still live.
 fn answers(setup: &str) -> String {
     let script = format!(
         "{FUNCTIONS}
@@ -84,7 +85,7 @@ fn what_its_owner_can_have_written_is_believed_of_the_owners_processes() {
             "echo $R >d/x; chown 65534 d/x",
             "echo $R >d/x; chown 65534 d/x d",
             "echo $R >d/x; chown 65534 d/x; chmod 1777 d",
-            // Of its users one is root.
+            // One of the process's users is root.
             "echo $M >d/x; chown 65534 d/x",
             "echo $N >d/x; chown 65533 d/x",
         ],
@@ -113,7 +114,8 @@ fn what_anybody_else_can_have_written_is_not_believed() {
     );
 }
 
-/// Whoever can rename a directory, or change a link, can put another file in the place of this one.
+/// A user who can rename a directory, or change a link, can put another file in the place of this
+/// one.
 // Holds sipid-3.
 #[test]
 #[ignore = "needs root"]
@@ -132,7 +134,8 @@ fn each_directory_on_the_way_counts() {
     );
 }
 
-/// An identity that only root can have written says whom root has claimed for, wherever it is.
+/// An identity that only root can have written proves for which process root has claimed, wherever
+/// it is.
 #[test]
 #[ignore = "needs root"]
 fn an_identity_of_roots_proves_what_the_directory_does_not() {
@@ -148,14 +151,15 @@ fn an_identity_of_roots_proves_what_the_directory_does_not() {
     check(
         REFUSED,
         &[
-            // Others can have written the identity too.
+            // Others may have written the identity, too.
             &format!("chmod 777 d; {claimed}; chmod 666 d/.x.sipid"),
             &format!("chmod 777 d; {claimed}; chown 65534 d/.x.sipid"),
             &format!("chown 65534 d; {claimed}; chown 65534 d/x d/.x.sipid"),
-            // It is that of another pidfile, moved here by whoever may write in the directory.
+            // It is the identity of another pidfile. A user who may write to the directory has
+            // moved both here.
             "chmod 777 d; $S claim --pid $R --pid-file d/y || exit; mv d/y d/x; mv d/.y.sipid d/.x.sipid",
             "mkdir -p e; rm -f e/*; chmod 777 d; $S claim --pid $R --pid-file e/x || exit; mv e/x d/x; mv e/.x.sipid d/.x.sipid",
-            // It says something else.
+            // The identity names another PID than the file.
             &format!("chmod 777 d; {claimed}; chmod 666 d/x; echo $N >d/x"),
         ],
     );
@@ -175,7 +179,7 @@ fn the_reason_is_said() {
     let mut said: Vec<&str> = said.lines().collect();
     said.sort_unstable();
     let directory = dir.path().join("d");
-    // R is the first process that the namespace's own one has begun.
+    // R is the first process that the namespace's own first process has started.
     let mut expected = [
         "sipid: refusing to signal process 2, which \"d/x\" names: user 65534 owns the file, but not the process; check it, and use kill(1)".to_owned(),
         "not running: \"d/x\" names process 2, but user 65534 owns the file, but not the process".to_owned(),
@@ -187,7 +191,7 @@ fn the_reason_is_said() {
     assert_eq!(said, expected);
 }
 
-/// Files of one's own that others may write to, which needs no other user.
+/// The test's own files, to which others may write. This needs no other user.
 #[test]
 #[ignore = "needs root"]
 fn a_file_of_ones_own_that_all_may_write_to_proves_nothing() {
@@ -202,7 +206,7 @@ fn a_file_of_ones_own_that_all_may_write_to_proves_nothing() {
     let path = file.to_str().unwrap();
     assert_eq!(status_of(&["status", "--pid-file", path]), 1);
     assert_eq!(status_of(&["signal", "--pid-file", path, "CONT"]), 13);
-    // What is claimed then is private, and believed.
+    // The claimed file is then private, and believed.
     let other = sleeper();
     assert_eq!(claim(&other.pid(), &file), 0);
     let mode = fs::metadata(&file).unwrap().permissions().mode();
@@ -210,7 +214,7 @@ fn a_file_of_ones_own_that_all_may_write_to_proves_nothing() {
     assert!(sipid(&["status", "--pid-file", path]).status.success());
 }
 
-/// A lock on a file of one's own keeps nobody else out.
+/// A user's lock on a file of its own keeps nobody else out.
 #[test]
 #[ignore = "needs root"]
 fn a_strangers_lock_does_not_keep_a_service_down() {
@@ -228,7 +232,7 @@ fn a_strangers_lock_does_not_keep_a_service_down() {
     assert_eq!(said, "1\nroot 600\nalive\n");
 }
 
-/// A group with nobody in it but the owner is nobody else.
+/// A group with no other member than the owner does not count as others.
 #[test]
 #[ignore = "needs root"]
 fn a_group_of_the_owner_alone_is_no_other() {
@@ -240,7 +244,8 @@ fn a_group_of_the_owner_alone_is_no_other() {
     assert_eq!(in_namespace(script, dir.path()), "0\n");
 }
 
-/// An identity of a third user's says nothing: he could make a process seem to be gone.
+/// An identity that belongs to a third user does not count. Otherwise that user could make a
+/// process seem to be gone.
 #[test]
 #[ignore = "needs root"]
 fn an_identity_counts_that_is_ours_or_the_owners_of_the_pidfile() {
