@@ -8,14 +8,14 @@ mod sipid;
 use std::{sync::atomic::Ordering, thread, time::Duration};
 
 pub(crate) use self::locks::{LOCKS, Lock, pod};
-use crate::world::World;
+use crate::{section::now, world::World};
 
 type Round = Box<dyn FnMut(&World, &mut fastrand::Rng) -> bool + Send>;
 
 /// A loop that runs one round after another, until nobody may begin anything any more.
 pub(crate) struct Workload {
     pub(crate) name: String,
-    /// Whether the round served everybody it was for, after the faults.
+    /// Whether the round served everybody it was for.
     round: Round,
 }
 
@@ -41,11 +41,12 @@ pub(crate) fn all() -> Vec<Workload> {
 }
 
 impl Workload {
-    /// Runs until everything is over. Calls `served` for each round that served everybody, after
-    /// the faults.
+    /// Runs until everything is over. Calls `served` for each round that began after the faults and
+    /// served everybody.
     pub(crate) fn run(mut self, world: &World, mut random: fastrand::Rng, served: impl Fn(&str)) {
         while !world.over.load(Ordering::Relaxed) {
-            if (self.round)(world, &mut random) {
+            let is_calm = world.is_calm(now());
+            if (self.round)(world, &mut random) && is_calm {
                 served(&self.name);
             }
             thread::sleep(Duration::from_millis(random.u64(50..800)));
