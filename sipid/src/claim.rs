@@ -22,6 +22,16 @@ use coord_process::Process;
 const PRIVATE: u32 = 0o600;
 
 /// A claim. Its lock is held until this is dropped, and longer if another process inherits it.
+///
+/// ```no_run
+/// use std::{os::unix::process::CommandExt, process::Command};
+///
+/// fn become_daemon() -> Result<(), Box<dyn std::error::Error>> {
+///     let claim = sipid::PidFile::new("/run/example.pid").claim_and_hold()?;
+///     claim.inherit()?; // the daemon and its children keep the lock
+///     Err(Command::new("/usr/sbin/exampled").exec().into())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Claim {
     file: File,

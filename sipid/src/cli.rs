@@ -44,6 +44,9 @@ enum Command {
     /// Send a signal to the process in a pidfile
     Signal(signal::Signal),
     /// Poll URLs, files or a command until they are healthy
+    #[command(
+        override_usage = "sipid wait-until-healthy [OPTIONS] --url <URL> [-- <CMD>...]\n       sipid wait-until-healthy [OPTIONS] -- <CMD>..."
+    )]
     WaitUntilHealthy(Box<health::Wait>),
     /// Ask whether the process in a pidfile is running (exit status 0 yes, 1 no)
     Status(status::ShowStatus),

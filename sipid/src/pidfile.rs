@@ -37,6 +37,19 @@ pub struct PidFile {
 }
 
 /// The content of a pidfile, and the state of its process.
+///
+/// ```
+/// use sipid::{Pid, PidFile};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// let file = PidFile::new(directory.path().join("example.pid"));
+/// file.claim(Pid::own())?;
+/// let status = file.status()?;
+/// assert!(status.running && !status.locked && status.doubt.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PidFileStatus {
     /// Whether the file exists.

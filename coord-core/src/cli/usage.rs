@@ -3,7 +3,7 @@
 use std::{env, error::Error as _, ffi::OsStr};
 
 use clap::{
-    Command, Error,
+    Arg, ArgGroup, Command, Error,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -64,7 +64,9 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
             }
         }
         ErrorKind::MissingRequiredArgument => {
-            let missing = texts(error, ContextKind::InvalidArg).join(", ");
+            let missing = texts(error, ContextKind::InvalidArg);
+            let missing = missing.iter().map(|arg| one_of(arg)).collect::<Vec<_>>();
+            let missing = missing.join(", ");
             format!(
                 "missing {missing}: write {}",
                 meant.usage_for(error, arguments)
@@ -160,7 +162,22 @@ impl Meant {
         let write = self.with_separator(&args[0], arguments);
         let write = write.unwrap_or_else(|| self.usage());
         let before = "\"--\" is missing before the command to run";
-        Some(format!("{before}: write {write}"))
+        let instead = self.instead_of(last);
+        Some(format!("{before}: write {write}{instead}"))
+    }
+
+    /// The options that can be given in place of a command.
+    fn instead_of(&self, cmd: &Arg) -> String {
+        let mut groups = self.command.get_groups();
+        let group = groups.find(|group| group.get_args().any(|id| id == cmd.get_id()));
+        let ids = group.into_iter().flat_map(ArgGroup::get_args);
+        let options = ids.filter_map(|id| {
+            let mut options = self.command.get_opts();
+            options.find(|option| option.get_id() == id)
+        });
+        options
+            .map(|option| format!(", or give {option}"))
+            .collect()
     }
 
     /// What begins with this argument, with `--` before it. The other words may be secrets.
@@ -224,6 +241,15 @@ impl Meant {
             .map(str::to_owned)
             .collect();
         either(&names)
+    }
+}
+
+/// clap writes `<--pid <PID>|CMD>` if one of them is needed.
+fn one_of(arg: &str) -> String {
+    let inner = arg.strip_prefix('<').and_then(|arg| arg.strip_suffix('>'));
+    match inner.filter(|inner| inner.contains('|')) {
+        Some(inner) => inner.replace('|', " or "),
+        None => arg.to_owned(),
     }
 }
 

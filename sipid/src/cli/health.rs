@@ -118,6 +118,12 @@ impl Wait {
             probe = probe.insecure();
         }
         if let Some(slowest) = self.max_polling_frequency {
+            if slowest < self.polling_frequency {
+                let frequency = self.polling_frequency;
+                return Err(Failure::usage(format!(
+                    "--max-polling-frequency {slowest:?} is shorter than --polling-frequency {frequency:?}: give a longer one, or lower both"
+                )));
+            }
             probe = probe.max_polling_frequency(slowest);
         }
         if let Some(text) = self.expect_body {

@@ -7,6 +7,7 @@ const NO_RIGHT: Row = (
     "no right to the file or the process, or somebody else can have written the file",
 );
 const INVALID: Row = ("22", "the file has no valid PID, or is a FIFO or a device");
+const DIRECTORY: Row = ("21", "the file is a directory");
 const LINK: Row = ("40", "the file is an untrusted symbolic link");
 const NOT_RUN: Row = ("126", "the command cannot be executed");
 const NOT_FOUND: Row = ("127", "the command was not found");
@@ -42,7 +43,7 @@ pub(super) const HELP: &[Help] = &[
             ),
             NO_RIGHT,
             ("17", "the process in the file is running"),
-            ("21", "the file is a directory"),
+            DIRECTORY,
             (
                 "22",
                 "the PID is not valid, or the file is a FIFO or a device",
@@ -74,6 +75,7 @@ pub(super) const HELP: &[Help] = &[
             ("0", "the process is gone, or none was running"),
             ("11", "children of the process still hold the lock"),
             NO_RIGHT,
+            DIRECTORY,
             INVALID,
             LINK,
             ("110", "the process outlived the schedule"),
@@ -96,6 +98,7 @@ pub(super) const HELP: &[Help] = &[
             ("0", "the signal was sent"),
             ("3", "the process is not running"),
             NO_RIGHT,
+            DIRECTORY,
             INVALID,
             LINK,
         ],
@@ -146,6 +149,7 @@ pub(super) const HELP: &[Help] = &[
             ("0", "the process is running"),
             ("1", "it is not running"),
             NO_RIGHT,
+            DIRECTORY,
             INVALID,
             LINK,
         ],

@@ -21,6 +21,7 @@ use super::{
     target::{What, check_socket},
     watch::Watch,
 };
+use crate::PidFile;
 
 /// The minimum time limit of a single try.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
@@ -47,10 +48,11 @@ impl Probe {
     /// proxy.
     pub fn wait(&self) -> Result<(), Error> {
         let wait = Wait::start(self)?;
-        let unhealthy: Vec<Unhealthy> = match &self.targets[..] {
-            targets if !wait.watch.wait_for_process(wait.deadline) => not_asked(targets),
-            [target] => wait.ask_until_healthy(target).err().into_iter().collect(),
-            targets => wait.ask_all(targets),
+        let is_there = wait.watch.wait_for_process(wait.deadline);
+        let unhealthy: Vec<Unhealthy> = match (&self.watched, &self.targets[..]) {
+            (Some(file), targets) if !is_there => not_asked(targets, file),
+            (_, [target]) => wait.ask_until_healthy(target).err().into_iter().collect(),
+            (_, targets) => wait.ask_all(targets),
         };
         match &self.watched {
             _ if unhealthy.is_empty() => Ok(()),
@@ -159,8 +161,9 @@ impl<'a> Wait<'a> {
     }
 }
 
-fn not_asked(targets: &[Target]) -> Vec<Unhealthy> {
-    let reason = || Reason::failed(&"the pidfile named no running process all the while");
+fn not_asked(targets: &[Target], file: &PidFile) -> Vec<Unhealthy> {
+    let file = file.path();
+    let reason = || Reason::failed(&format!("{file:?} named no running process"));
     targets
         .iter()
         .map(|target| unhealthy(target, 0, Some(reason())))

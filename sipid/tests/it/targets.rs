@@ -154,7 +154,38 @@ fn a_command_must_succeed() {
         assert_eq!(output.status.code(), Some(status), "{output:?}");
         assert!(started.elapsed() < Duration::from_secs(90));
     }
-    assert_eq!(sipid(&["wait-until-healthy"]).status.code(), Some(64));
+}
+
+#[test]
+fn wrong_usage_says_what_would_be_right() {
+    let wait = "sipid wait-until-healthy [OPTIONS] --url <URL> [-- <CMD>...], or sipid wait-until-healthy [OPTIONS] -- <CMD>...";
+    let wrong: &[(&[&str], &str)] = &[
+        (
+            &["wait-until-healthy"],
+            &format!("missing --url <URL> or CMD: write {wait}"),
+        ),
+        (
+            &["wait-until-healthy", "http://localhost:1"],
+            "\"--\" is missing before the command to run: write sipid wait-until-healthy -- http://localhost:1, or give --url <URL>",
+        ),
+        (
+            &["claim", "--pid-file", "x", "4711"],
+            "\"--\" is missing before the command to run: write sipid claim ... -- 4711, or give --pid <PID>",
+        ),
+        (
+            &[
+                "wait-until-healthy",
+                "--max-polling-frequency=1s",
+                "--url=file:/",
+            ],
+            "--max-polling-frequency 1s is shorter than --polling-frequency 5s: give a longer one, or lower both",
+        ),
+    ];
+    for (arguments, line) in wrong {
+        let output = sipid(arguments);
+        assert_eq!(output.status.code(), Some(64), "{output:?}");
+        assert_eq!(said(&output), format!("sipid: {line}\n"));
+    }
 }
 
 /// The command finds the signals as we found them, except SIGCHLD, without which there would be no
@@ -259,7 +290,8 @@ fn the_watched_process_may_come_later() {
     }
     let output = quickly(&["--url", &url, "--pid-file", path]);
     assert_eq!(output.status.code(), Some(110), "it never came: {output:?}");
-    assert!(said(&output).contains("pidfile"), "{output:?}");
+    let reason = format!("{path:?} named no running process");
+    assert!(said(&output).contains(&reason), "{output:?}");
 }
 
 /// A daemon that is restarted leaves its place to its successor.
