@@ -35,6 +35,19 @@ impl LockState {
 
 /// The state of one lock; `None` if there is no object.
 ///
+/// ```no_run
+/// # async fn example(client: cmlock::Client) -> Result<(), cmlock::Error> {
+/// match cmlock::status(&client, "migrate").await? {
+///     None => println!("no such lock: it is free"),
+///     Some(lock) => match lock.held_by() {
+///         Some(by) => println!("it is {by}"),
+///         None => println!("free"),
+///     },
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `EINVAL` for an invalid lock name, and for an object that is not a lock; those of the requests.
 pub async fn status(client: &Client, name: &str) -> Result<Option<LockState>, Error> {
@@ -51,6 +64,18 @@ pub async fn status(client: &Client, name: &str) -> Result<Option<LockState>, Er
 /// All locks of the namespace, in order of name. A lock is a ConfigMap that a Pod owns as its
 /// controller, or one with content that only locks have. An unreadable lock is an error in its
 /// place in the list.
+///
+/// ```no_run
+/// # async fn example(client: cmlock::Client) -> Result<(), cmlock::Error> {
+/// for lock in cmlock::locks(&client).await? {
+///     match lock {
+///         Ok(lock) => println!("{}", lock.record.name),
+///         Err(error) => eprintln!("{error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Those of the requests.
@@ -94,6 +119,16 @@ async fn found(
 /// Deletes the lock's object if the client's Pod owns it and, if an ID is given, that holder has
 /// it. Succeeds if there is no object. It also succeeds if nobody holds the lock any more, and then
 /// leaves the object to the next holder.
+///
+/// ```no_run
+/// # async fn example(client: cmlock::Client, lock: cmlock::Lock) -> Result<(), cmlock::Error> {
+/// let held = lock.acquire().await?;
+/// let id = held.id().to_owned();
+/// held.detach();
+/// // Later, perhaps in another process of the Pod:
+/// cmlock::release(&client, lock.name(), Some(&id)).await
+/// # }
+/// ```
 ///
 /// # Errors
 /// `EBUSY` when another holder has it, whom the text names; `EINVAL` when it cannot be read; those

@@ -26,6 +26,17 @@ pub(crate) const PODS: &str = "pods";
 
 /// A client of the API server that locks on behalf of one Pod. Clones share the connections, the
 /// clock, and the data about the Pod.
+///
+/// ```no_run
+/// use cmlock::{Client, PodName};
+///
+/// # async fn example() -> Result<Client, Box<dyn std::error::Error>> {
+/// let mut config = kube::Config::infer().await?;
+/// config.default_retry = false; // cmlock itself decides what to try again
+/// let client = Client::new(kube::Client::try_from(config)?, &PodName::of_this_pod()?)?;
+/// # Ok(client)
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     cluster: Cluster,

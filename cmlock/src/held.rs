@@ -11,6 +11,17 @@ use crate::{Error, error::Kind, lock::PodLock};
 ///
 /// Dropping it releases the lock in the background, as long as the runtime lives.
 /// [`release`](Held::release) waits for that and reports a failure.
+///
+/// ```no_run
+/// # async fn example(lock: cmlock::Lock) -> Result<(), cmlock::Error> {
+/// let held = lock.acquire().await?;
+/// tokio::select! {
+///     why = held.lost() => eprintln!("no longer ours: {why}"),
+///     () = async { /* the work */ } => {}
+/// }
+/// held.release().await
+/// # }
+/// ```
 pub struct Held {
     name: String,
     lease: coord_lease::Held<PodLock>,

@@ -27,6 +27,17 @@ use crate::{
 pub(crate) type PodLock = protocol::PodLock<Failed>;
 
 /// A lock by its name, with the settings for acquiring it.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # async fn example(client: cmlock::Client) -> Result<(), cmlock::Error> {
+/// let lock = cmlock::Lock::new(&client, "migrate").wait(Duration::from_secs(600));
+/// let held = lock.acquire().await?;
+/// // The work that no other Pod may do at the same time.
+/// held.release().await
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Lock {
     client: Client,

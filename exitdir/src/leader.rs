@@ -31,6 +31,19 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A directory's leader. It leads until this value is dropped, or longer if another process holds
 /// its descriptors.
+///
+/// ```
+/// use exitdir::{ExitDir, Record};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// let leader = ExitDir::new(path).lead()?;
+/// assert!(ExitDir::new(path).lead().is_err()); // there is one already
+/// leader.signal(&Record::exited(0).named("main"))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Leader {
     dir: ExitDir,

@@ -6,6 +6,19 @@ use serde_json::{Value, json};
 
 /// How a leader ended. All fields are empty for a leader that left an empty file, as older programs
 /// do.
+///
+/// ```
+/// use exitdir::{ExitDir, Record};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// let dir = ExitDir::new(directory.path());
+/// dir.signal(&Record::killed(9).named("main"))?;
+/// let record = dir.signalled()?.expect("it was signalled");
+/// assert_eq!((record.name.as_deref(), record.signal), (Some("main"), Some(9)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The name recorded for the leader.

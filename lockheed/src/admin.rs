@@ -115,6 +115,22 @@ impl LockState {
 
 /// Reads the current state of one lock.
 ///
+/// ```
+/// use lockheed::{Lock, LockName, MemoryStore, inspect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, name) = (MemoryStore::new(), "deploy".parse::<LockName>()?);
+/// # Lock::new(store.clone(), name.clone()).id("ci-7").acquire().await?.detach();
+/// let lock = inspect(&store, &name).await?;
+/// for lease in lock.holders() {
+///     println!("{} is held by {}", lock.name, lease.holder);
+/// }
+/// # assert!(lock.is_held());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `ENOENT` when it does not exist; `EINVAL` when it cannot be read, or is stored for another key
 /// than the name's; otherwise the store's error.
@@ -184,6 +200,20 @@ fn wanted(state: &Result<LockState, Error>, condition: Option<&Condition>) -> bo
 /// Ends and returns every lease of a lock, including those that have expired by their own times.
 /// Holders that watch the lock notice at once; until then they believe they have it. None when the
 /// lock does not meet the condition.
+///
+/// ```
+/// use lockheed::{Lock, LockName, MemoryStore, break_lock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, name) = (MemoryStore::new(), "deploy".parse::<LockName>()?);
+/// # Lock::new(store.clone(), name.clone()).id("ci-7").tags(["prod"]).acquire().await?.detach();
+/// let prod = r#"tags contains "prod""#.parse()?;
+/// let ended = break_lock(&store, &name, Some(&prod)).await?;
+/// assert_eq!(ended.expect("it meets the condition")[0].holder, "ci-7");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// As for [`inspect`]; `EAGAIN` when other writers are always faster.
@@ -281,6 +311,18 @@ async fn end<S: Store>(
 
 /// Deletes a lock that nobody holds. If it is created again, its tokens keep rising. False when the
 /// lock does not meet the condition.
+///
+/// ```
+/// use lockheed::{Lock, LockName, MemoryStore, delete_lock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, name) = (MemoryStore::new(), "deploy".parse::<LockName>()?);
+/// # Lock::new(store.clone(), name.clone()).acquire().await?.release().await?;
+/// assert!(delete_lock(&store, &name, None).await?);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// `EBUSY` when it is held. `EINVAL` when its object has other data beside the lock, or was made

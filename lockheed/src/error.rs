@@ -19,6 +19,22 @@ pub struct Error {
 }
 
 /// What kind of failure it was.
+///
+/// ```
+/// use lockheed::{ErrorKind, Lock, MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let lock = Lock::new(MemoryStore::new(), "deploy".parse()?);
+/// # let other = lock.acquire().await?;
+/// match lock.try_acquire().await {
+///     Ok(held) => held.release().await?,
+///     Err(error) if error.kind() == ErrorKind::Held => println!("somebody else has it: {error}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -11,6 +11,21 @@ use crate::{Error, LockName, Token, error::Kind, protocol::Mutex};
 ///
 /// Dropping it releases the lock in the background, as long as the runtime lives.
 /// [`release`](Held::release) waits for the release and reports whether it failed.
+///
+/// ```
+/// use std::time::Duration;
+/// use lockheed::{Lock, MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let lock = Lock::new(MemoryStore::new(), "deploy".parse()?).duration(Duration::from_secs(30));
+/// let held = lock.acquire().await?;
+/// println!("the work sends {} with each write", held.token());
+/// held.renew().await?; // for another 30 s; a lock with `renew_interval` does this itself
+/// held.release().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Held {
     name: LockName,
     id: String,

@@ -4,6 +4,22 @@ use std::{fmt, num::NonZeroU32};
 
 /// How many may hold a lock at once. While a lock is held in one mode, nobody can hold it in
 /// another.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use lockheed::{Lock, MemoryStore, Mode, inspect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// let three = NonZeroU32::new(3).expect("not zero");
+/// let lock = Lock::new(store.clone(), "downloads".parse()?).slots(three);
+/// let (one, other) = (lock.acquire().await?, lock.acquire().await?);
+/// let state = inspect(&store, lock.name()).await?;
+/// assert_eq!((state.record.mode, state.holders().count()), (Mode::Slots(three), 2));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// One holder only: a mutex.

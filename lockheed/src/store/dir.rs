@@ -66,6 +66,20 @@ const RESERVATION: Duration = Duration::from_secs(2);
 /// A process that is stopped in the middle of a write keeps others from writing until it continues.
 ///
 /// A thread of the store's own does all the work, in order.
+///
+/// ```
+/// use lockheed::{DirStore, Lock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("locks");
+/// let store = DirStore::create_with_mode(path, 0o2770)?; // shared with the directory's group
+/// let held = Lock::new(store, "deploy".parse()?).acquire().await?;
+/// held.release().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct DirStore {
     files: Arc<Files>,
