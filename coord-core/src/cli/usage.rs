@@ -168,7 +168,8 @@ impl Meant {
 
     /// The options that can be given in place of a command.
     fn instead_of(&self, cmd: &Arg) -> String {
-        let mut groups = self.command.get_groups();
+        // clap also makes a group of all arguments of a struct.
+        let mut groups = self.command.get_groups().filter(|it| it.is_required_set());
         let group = groups.find(|group| group.get_args().any(|id| id == cmd.get_id()));
         let ids = group.into_iter().flat_map(ArgGroup::get_args);
         let options = ids.filter_map(|id| {
