@@ -7,15 +7,16 @@ use std::{fmt, num::NonZeroU32};
 ///
 /// ```
 /// use std::num::NonZeroU32;
-/// use lockheed::{Lock, MemoryStore, Mode, inspect};
+/// use lockheed::{Lock, LockName, MemoryStore, Mode, inspect};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = MemoryStore::new();
 /// let three = NonZeroU32::new(3).expect("not zero");
-/// let lock = Lock::new(store.clone(), "downloads".parse()?).slots(three);
-/// let (one, other) = (lock.acquire().await?, lock.acquire().await?);
-/// let state = inspect(&store, lock.name()).await?;
+/// let name: LockName = "downloads".parse()?;
+/// let lock = |id: &str| Lock::new(store.clone(), name.clone()).slots(three).id(id);
+/// let (one, other) = (lock("one").acquire().await?, lock("other").acquire().await?);
+/// let state = inspect(&store, &name).await?;
 /// assert_eq!((state.record.mode, state.holders().count()), (Mode::Slots(three), 2));
 /// # Ok(())
 /// # }
