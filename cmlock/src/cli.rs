@@ -20,7 +20,7 @@ use coord_lease::block_on;
 
 use client::PodArgs;
 
-/// Locks for Kubernetes that a Pod owns, and that are released when the Pod is gone
+/// Locks in Kubernetes: each is owned by a Pod, and is released when the Pod is gone
 #[derive(Parser)]
 #[command(name = "cmlock", version)]
 pub(crate) struct CmlockCli {

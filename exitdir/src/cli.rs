@@ -22,9 +22,9 @@ use nix::sys::signal::{SigSet, Signal};
 
 /// End helper processes when the main process is done
 ///
-/// They share a directory. `lead` runs the main process, the leader, and signals in the directory
-/// when it has ended, however it ended. `follow` runs a helper, a follower, and ends it at the
-/// signal.
+/// They share a directory. `lead` runs the main process as the leader. When it has ended, however
+/// it ended, `lead` puts an exit signal into the directory. `follow` runs a helper as a follower,
+/// and ends it at the exit signal.
 #[derive(Parser)]
 #[command(name = "exitdir", version)]
 pub(crate) struct ExitDirCli {

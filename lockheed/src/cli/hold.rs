@@ -30,10 +30,10 @@ pub(crate) struct Wanted {
     /// Do not wait: fail if somebody else holds the lock
     #[arg(long, help_heading = heading::WAITING)]
     no_wait: bool,
-    /// Share the lock with all others that use --shared; whoever does not use it waits
+    /// Hold the lock together with others that use --shared, but with nobody else
     #[arg(long, conflicts_with = "slots", help_heading = heading::LOCK)]
     shared: bool,
-    /// Let up to N holders have the lock at once; all of them, and all who wait, must give the same
+    /// Let up to N holders have the lock at once; all who hold it or wait for it must give the same
     /// N
     #[arg(long, value_name = "N", value_parser = slots, help_heading = heading::LOCK)]
     slots: Option<NonZeroU32>,
