@@ -173,7 +173,10 @@ pub(super) const HELP: &[Help] = &[
         command: "check",
         statuses: &[
             ("0", "this user has the required permissions"),
-            ("1", "a permission is missing; a Role that gives it is printed"),
+            (
+                "1",
+                "a permission is missing; a Role that gives it is printed",
+            ),
             ("22", "the name of the lock is not valid"),
         ],
         examples: &[

@@ -33,7 +33,10 @@ pub(super) const HELP: &[Help] = &[
     },
     Help {
         command: "exit",
-        statuses: &[("0", "signalled, or the exit signal was already there"), NO_DIRECTORY],
+        statuses: &[
+            ("0", "signalled, or the exit signal was already there"),
+            NO_DIRECTORY,
+        ],
         examples: &[
             ("End all followers", "exitdir exit --dir /exit"),
             (
@@ -53,7 +56,10 @@ pub(super) const HELP: &[Help] = &[
             ("122", "with --leader-status, instead of 3"),
             ("124", "with --leader-status, instead of 110"),
             ("125", "with --leader-status, for every other failure"),
-            ("n", "with --leader-status, the leader's own; otherwise failed with Linux errno n"),
+            (
+                "n",
+                "with --leader-status, the leader's own; otherwise failed with Linux errno n",
+            ),
         ],
         examples: &[
             (
@@ -98,7 +104,10 @@ pub(super) const HELP: &[Help] = &[
                 "122",
                 "the leader died without signalling, and the command was ended",
             ),
-            ("n", "the command's own, or with --status leader the leader's"),
+            (
+                "n",
+                "the command's own, or with --status leader the leader's",
+            ),
         ],
         examples: &[
             (
@@ -134,7 +143,10 @@ pub(super) const HELP: &[Help] = &[
             ("0", "the directory is empty"),
             NO_DIRECTORY,
             ("16", "a leader is running"),
-            ("39", "the directory has other entries, and nothing was removed"),
+            (
+                "39",
+                "the directory has other entries, and nothing was removed",
+            ),
         ],
         examples: &[
             (

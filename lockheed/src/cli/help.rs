@@ -177,7 +177,10 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "break",
         statuses: &[
-            ("0", "the lease is ended; or with --yes, nobody held the lock"),
+            (
+                "0",
+                "the lease is ended; or with --yes, nobody held the lock",
+            ),
             (
                 "1",
                 "the condition does not hold, or --id does not hold the lock",
@@ -219,7 +222,10 @@ pub(super) const HELP: &[Help] = &[
         command: "check",
         statuses: &[
             ("0", "this user has the required permissions"),
-            ("1", "a permission is missing; a Role that gives it is printed"),
+            (
+                "1",
+                "a permission is missing; a Role that gives it is printed",
+            ),
             INVALID,
         ],
         examples: &[

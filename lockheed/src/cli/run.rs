@@ -100,7 +100,8 @@ impl Run {
         self.events.check(&place)?;
         let is_observed = self.hooks.are_given() || self.events.are_given();
         if names.len() > 1 && (is_observed || self.metrics.is_some()) {
-            let text = "--on-wait, --on-lost, --metrics and --events are for one lock: name only one";
+            let text =
+                "--on-wait, --on-lost, --metrics and --events are for one lock: name only one";
             return Err(Failure::usage(text));
         }
         let times = self

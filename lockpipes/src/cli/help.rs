@@ -60,7 +60,10 @@ pub(super) const HELP: &[Help] = &[
             TIMED_OUT,
         ],
         examples: &[
-            ("Keep a container running until it is stopped", "lockpipe read"),
+            (
+                "Keep a container running until it is stopped",
+                "lockpipe read",
+            ),
             (
                 "Wait at most five minutes for a writer",
                 "lockpipe read --path /tmp/gate --timeout 5m",
@@ -72,7 +75,10 @@ pub(super) const HELP: &[Help] = &[
         command: "write",
         statuses: &[("0", "a reader came"), REMOVED, NOT_A_PIPE, TIMED_OUT],
         examples: &[
-            ("Release every waiting reader", "lockpipe write --path /tmp/gate"),
+            (
+                "Release every waiting reader",
+                "lockpipe write --path /tmp/gate",
+            ),
             (
                 "Wait at most half a second for a reader",
                 "lockpipe write --path /tmp/gate --timeout 500ms",

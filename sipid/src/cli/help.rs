@@ -79,7 +79,10 @@ pub(super) const HELP: &[Help] = &[
             NOT_ALLOWED,
             INVALID,
             LINK,
-            ("110", "the process is still running at the end of the schedule"),
+            (
+                "110",
+                "the process is still running at the end of the schedule",
+            ),
         ],
         examples: &[
             (
@@ -123,7 +126,10 @@ pub(super) const HELP: &[Help] = &[
                 "13",
                 "no permission for the file of --pid-file, or others could have written it",
             ),
-            ("22", "a URL, header, regular expression or proxy is not valid"),
+            (
+                "22",
+                "a URL, header, regular expression or proxy is not valid",
+            ),
             ("110", "not all were healthy within --timeout"),
             NOT_RUN,
             NOT_FOUND,
@@ -133,7 +139,10 @@ pub(super) const HELP: &[Help] = &[
                 "http_proxy",
                 "proxy for http:// URLs; https_proxy is for https://, all_proxy for both",
             ),
-            ("no_proxy", "hosts to contact without a proxy; loopback always is"),
+            (
+                "no_proxy",
+                "hosts to contact without a proxy; loopback always is",
+            ),
         ],
         examples: &[
             (

@@ -55,7 +55,8 @@ fn a_claim_that_loses_says_to_whom() {
     let pid = first.pid();
     let exists = format!("sipid: cannot claim {file:?}: process {pid} is already running\n");
     assert_eq!(claim_says(&second.pid(), &file), (17, exists));
-    let already = format!("sipid: cannot claim {file:?}: it is already claimed for process {pid}\n");
+    let already =
+        format!("sipid: cannot claim {file:?}: it is already claimed for process {pid}\n");
     assert_eq!(claim_says(&pid, &file), (17, already));
     fs::write(&file, "").unwrap();
     let _lock = Lock::on(&file);
