@@ -20,7 +20,7 @@ use coord_lease::block_on;
 
 use client::PodArgs;
 
-/// Locks for Pods: each is owned by the Pod that holds it, and is gone when the Pod is gone
+/// Locks in Kubernetes: each is owned by a Pod, and is released when the Pod is gone
 #[derive(Parser)]
 #[command(name = "cmlock", version)]
 pub(crate) struct CmlockCli {
@@ -40,13 +40,13 @@ enum Command {
     Run(run::Run),
     /// Acquire a lock and leave it held, for scripts; print the holder's ID
     Acquire(hold::Acquire),
-    /// Release a lock that this Pod holds; succeed if there is none
+    /// Release a lock that this Pod holds; succeed if nobody holds it
     Release(hold::Release),
-    /// End the hold of one holder, of whichever Pod, and say whose
+    /// Take a lock from one holder, in any Pod, and say whose it was
     Break(hold::Break),
     /// Show who holds a lock (exit status 0 held, 1 free)
     Status(show::Show),
-    /// List the locks
+    /// List the locks of the namespace
     List(show::List),
     /// Check that this user has the required permissions, else print a Role that gives them
     Check(check::Check),

@@ -27,28 +27,29 @@ use coord_core::text::shell_quoted;
     command(next_help_heading = heading::CLUSTER)
 )]
 pub struct ClientArgs {
-    /// The kubeconfig file [default: KUBECONFIG, in a Pod its service account, else ~/.kube/config]
+    /// Kubeconfig file [default: KUBECONFIG, else in a Pod its service account, else
+    /// ~/.kube/config]
     #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "FILE"))]
     pub kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context [default: its current one]
+    /// Context of the kubeconfig [default: its current context]
     #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "NAME"))]
     pub context: Option<String>,
-    /// The namespace [default: the context's, in a Pod its own]
+    /// Namespace of the locks [default: the context's, else in a Pod its own, else `default`]
     #[cfg_attr(feature = "cli", arg(short, long, global = true, value_name = "NAME"))]
     pub namespace: Option<String>,
-    /// The kubeconfig's cluster [default: the context's]
+    /// Cluster of the kubeconfig [default: the context's]
     #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "NAME"))]
     pub cluster: Option<String>,
-    /// The kubeconfig's user [default: the context's]
+    /// User of the kubeconfig [default: the context's]
     #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "NAME"))]
     pub user: Option<String>,
-    /// The address of the API server [default: the cluster's]
+    /// Address of the API server [default: the cluster's]
     #[cfg_attr(feature = "cli", arg(short, long, global = true, value_name = "URL"))]
     pub server: Option<String>,
-    /// The bearer token to show the API server [default: what the user has]
+    /// Bearer token for the API server [default: the user's credentials]
     #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "TOKEN"))]
     pub token: Option<String>,
-    /// Act as this user, for which the user needs the right to impersonate
+    /// Act as this user; your own user needs the permission to impersonate
     #[cfg_attr(feature = "cli", arg(long = "as", global = true, value_name = "USER"))]
     pub impersonate: Option<String>,
     /// Act as a member of this group; may be repeated

@@ -24,80 +24,80 @@ function __fish_exitdir_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c exitdir -n "__fish_exitdir_needs_command" -s d -l dir -d 'Exit directory; may stand before or after the command. Without one nothing signals, and commands just run' -r
+complete -c exitdir -n "__fish_exitdir_needs_command" -s d -l dir -d 'Directory that the leader and its followers share; may come before or after the command. Without one, nothing can signal, and lead and follow just run their command' -r
 complete -c exitdir -n "__fish_exitdir_needs_command" -s v -l verbose -d 'Log more; may be repeated'
 complete -c exitdir -n "__fish_exitdir_needs_command" -s q -l quiet -d 'Log less; may be repeated'
-complete -c exitdir -n "__fish_exitdir_needs_command" -s h -l help -d 'Print help'
+complete -c exitdir -n "__fish_exitdir_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c exitdir -n "__fish_exitdir_needs_command" -s V -l version -d 'Print version'
 complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "exit" -d 'Signal that it is time to exit'
-complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "wait" -d 'Wait for the signal'
-complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "lead" -d 'Run a command, and signal with its status when it is over'
-complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "follow" -d 'Run a command until it is time to exit, then end all of it'
-complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "status" -d 'Ask whether it is time to exit (exit status 0 yes, 1 no)'
+complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "wait" -d 'Wait for the exit signal'
+complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "lead" -d 'Run a command as the leader, and signal when it has ended'
+complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "follow" -d 'Run a command as a follower, and end it at the exit signal'
+complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "status" -d 'Check for the exit signal, and print how the leader ended (exit status 0 yes, 1 no)'
 complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "clear" -d 'Remove the exit signal before a restart'
 complete -c exitdir -n "__fish_exitdir_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c exitdir -n "__fish_exitdir_using_subcommand exit" -s d -l dir -d 'Exit directory; may stand before or after the command. Without one nothing signals, and commands just run' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand exit" -s d -l dir -d 'Directory that the leader and its followers share; may come before or after the command. Without one, nothing can signal, and lead and follow just run their command' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand exit" -l status -d 'Exit status recorded for the leader' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand exit" -l name -d 'Name recorded for the leader' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand exit" -s v -l verbose -d 'Log more; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand exit" -s q -l quiet -d 'Log less; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand exit" -s h -l help -d 'Print help'
-complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -s d -l dir -d 'Exit directory; may stand before or after the command. Without one nothing signals, and commands just run' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -s d -l dir -d 'Directory that the leader and its followers share; may come before or after the command. Without one, nothing can signal, and lead and follow just run their command' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -l timeout -d 'Give up after this long, such as 500ms, 5s or 1m30s (exit status 110) [default: never]' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -l leader-by -d 'Treat the leader as dead if it has not been seen alive within this time [default: wait for it]' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -l poll -d 'Check this often instead of waiting for events, for filesystems that have none' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -l leader-by -d 'Treat the leader as dead if it has not been seen alive within this time [default: never]' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -l poll -d 'Check the directory this often instead of waiting for events, for file systems without events' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -s v -l verbose -d 'Log more; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -s q -l quiet -d 'Log less; may be repeated'
-complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -l leader-status -d 'Exit with the leader\'s status; 124 timed out, 122 the leader died, 125 failed'
+complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -l leader-status -d 'Exit with the leader\'s status, or with 122 if the leader died, 124 if the timeout ran out, 125 after any other failure'
 complete -c exitdir -n "__fish_exitdir_using_subcommand wait" -s h -l help -d 'Print help'
-complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -s d -l dir -d 'Exit directory; may stand before or after the command. Without one nothing signals, and commands just run' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -s d -l dir -d 'Directory that the leader and its followers share; may come before or after the command. Without one, nothing can signal, and lead and follow just run their command' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l name -d 'Name recorded for the leader' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l post -d 'After signalling, send a POST to this URL, for a helper that cannot be run under follow; may be repeated' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l post -d 'After signalling, send a POST to this http:// URL, for a helper that cannot be run under follow; may be repeated' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l post-timeout -d 'How long to wait for each answer to --post' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l grace -d 'Grace period between asking the command to stop and killing it; also after a forwarded TERM or INT' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l signal -d 'Signal that asks the command to stop: a name, RTMIN+3, or a number' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l kill-mode -d 'Processes that are asked to stop; those left after the grace period are killed either way' -r -f -a "tree\t'The command and all processes below it'
-main\t'The command alone, which stops its workers itself (`KillMode=mixed` of systemd)'"
+complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l grace -d 'Grace period between asking the command to stop and killing it; a forwarded TERM or INT starts it, too' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l signal -d 'Signal that asks the command to stop: a name such as TERM or RTMIN+3, or a number' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l kill-mode -d 'Which processes are asked to stop: the command and all that it started (tree), or only the command (main). After the grace period, all that are left are killed' -r -f -a "tree\t'The command and all that it started'
+main\t'Only the command, which stops its workers itself (`KillMode=mixed` of systemd)'"
 complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l rewrite -d 'Forward an incoming signal as another one, such as TERM=QUIT; may be repeated' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l orphans -d 'What happens to processes that the command leaves behind' -r -f -a "end\t''
-wait\t''
-leave\t''"
+complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l orphans -d 'What to do with processes that the command leaves behind when it ends by itself: end them, wait for them, or leave them running' -r -f -a "end\t'Ask them to stop, and kill them after the grace period'
+wait\t'Wait until they end; a TERM, INT, HUP or QUIT stops them'
+leave\t'Let them run'"
 complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -s v -l verbose -d 'Log more; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -s q -l quiet -d 'Log less; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l clear -d 'Remove the exit signal of an earlier run first'
-complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l yes -d 'With --clear, remove whatever is in the directory'
+complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -l yes -d 'With --clear, remove everything in the directory'
 complete -c exitdir -n "__fish_exitdir_using_subcommand lead" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -s d -l dir -d 'Exit directory; may stand before or after the command. Without one nothing signals, and commands just run' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l status -d 'Exit status when the command was ended because of the signal' -r -f -a "own\t'0: the command did what it was there for'
-leader\t'The leader\'s, as recorded; 0 where none is'"
-complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l leader-by -d 'Treat the leader as dead if it has not been seen alive within this time [default: wait for it]' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l poll -d 'Check this often instead of waiting for events, for filesystems that have none' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l grace -d 'Grace period between asking the command to stop and killing it; also after a forwarded TERM or INT' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l signal -d 'Signal that asks the command to stop: a name, RTMIN+3, or a number' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l kill-mode -d 'Processes that are asked to stop; those left after the grace period are killed either way' -r -f -a "tree\t'The command and all processes below it'
-main\t'The command alone, which stops its workers itself (`KillMode=mixed` of systemd)'"
+complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -s d -l dir -d 'Directory that the leader and its followers share; may come before or after the command. Without one, nothing can signal, and lead and follow just run their command' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l status -d 'Exit status after the exit signal: 0 (own), or the leader\'s (leader)' -r -f -a "own\t'0, since the command has done its work'
+leader\t'The leader\'s exit status, as recorded; 0 if none is recorded'"
+complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l leader-by -d 'Treat the leader as dead if it has not been seen alive within this time [default: never]' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l poll -d 'Check the directory this often instead of waiting for events, for file systems without events' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l grace -d 'Grace period between asking the command to stop and killing it; a forwarded TERM or INT starts it, too' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l signal -d 'Signal that asks the command to stop: a name such as TERM or RTMIN+3, or a number' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l kill-mode -d 'Which processes are asked to stop: the command and all that it started (tree), or only the command (main). After the grace period, all that are left are killed' -r -f -a "tree\t'The command and all that it started'
+main\t'Only the command, which stops its workers itself (`KillMode=mixed` of systemd)'"
 complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l rewrite -d 'Forward an incoming signal as another one, such as TERM=QUIT; may be repeated' -r
-complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l orphans -d 'What happens to processes that the command leaves behind' -r -f -a "end\t''
-wait\t''
-leave\t''"
+complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -l orphans -d 'What to do with processes that the command leaves behind when it ends by itself: end them, wait for them, or leave them running' -r -f -a "end\t'Ask them to stop, and kill them after the grace period'
+wait\t'Wait until they end; a TERM, INT, HUP or QUIT stops them'
+leave\t'Let them run'"
 complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -s v -l verbose -d 'Log more; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -s q -l quiet -d 'Log less; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand follow" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c exitdir -n "__fish_exitdir_using_subcommand status" -s d -l dir -d 'Exit directory; may stand before or after the command. Without one nothing signals, and commands just run' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand status" -s d -l dir -d 'Directory that the leader and its followers share; may come before or after the command. Without one, nothing can signal, and lead and follow just run their command' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand status" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''"
 complete -c exitdir -n "__fish_exitdir_using_subcommand status" -s v -l verbose -d 'Log more; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand status" -s q -l quiet -d 'Log less; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand status" -s h -l help -d 'Print help'
-complete -c exitdir -n "__fish_exitdir_using_subcommand clear" -s d -l dir -d 'Exit directory; may stand before or after the command. Without one nothing signals, and commands just run' -r
+complete -c exitdir -n "__fish_exitdir_using_subcommand clear" -s d -l dir -d 'Directory that the leader and its followers share; may come before or after the command. Without one, nothing can signal, and lead and follow just run their command' -r
 complete -c exitdir -n "__fish_exitdir_using_subcommand clear" -s v -l verbose -d 'Log more; may be repeated'
 complete -c exitdir -n "__fish_exitdir_using_subcommand clear" -s q -l quiet -d 'Log less; may be repeated'
-complete -c exitdir -n "__fish_exitdir_using_subcommand clear" -l yes -d 'Remove whatever is in the directory'
+complete -c exitdir -n "__fish_exitdir_using_subcommand clear" -l yes -d 'Remove everything in the directory'
 complete -c exitdir -n "__fish_exitdir_using_subcommand clear" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "exit" -d 'Signal that it is time to exit'
-complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "wait" -d 'Wait for the signal'
-complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "lead" -d 'Run a command, and signal with its status when it is over'
-complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "follow" -d 'Run a command until it is time to exit, then end all of it'
-complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "status" -d 'Ask whether it is time to exit (exit status 0 yes, 1 no)'
+complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "wait" -d 'Wait for the exit signal'
+complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "lead" -d 'Run a command as the leader, and signal when it has ended'
+complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "follow" -d 'Run a command as a follower, and end it at the exit signal'
+complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "status" -d 'Check for the exit signal, and print how the leader ended (exit status 0 yes, 1 no)'
 complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "clear" -d 'Remove the exit signal before a restart'
 complete -c exitdir -n "__fish_exitdir_using_subcommand help; and not __fish_seen_subcommand_from exit wait lead follow status clear help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

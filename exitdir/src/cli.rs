@@ -20,11 +20,16 @@ use coord_process::supervise::{Orphans, Plan, StopArgs};
 use exitdir::{Ended, Error, ExitDir, Record, Watcher};
 use nix::sys::signal::{SigSet, Signal};
 
-/// End helper processes when the main one is done: they share a directory, in which the leader signals
+/// End helper processes when the main process is done
+///
+/// They share a directory. `lead` runs the main process as the leader. When it has ended, however
+/// it ended, `lead` puts an exit signal into the directory. `follow` runs a helper as a follower,
+/// and ends it at the exit signal.
 #[derive(Parser)]
 #[command(name = "exitdir", version)]
 pub(crate) struct ExitDirCli {
-    /// Exit directory; may stand before or after the command. Without one nothing signals, and commands just run
+    /// Directory that the leader and its followers share; may come before or after the command.
+    /// Without one, nothing can signal, and lead and follow just run their command
     #[arg(
         short,
         long,
@@ -52,33 +57,38 @@ enum Command {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Wait for the signal
+    /// Wait for the exit signal
     Wait {
         /// Give up after this long, such as 500ms, 5s or 1m30s (exit status 110) [default: never]
         #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
         timeout: Option<Duration>,
-        /// Exit with the leader's status; 124 timed out, 122 the leader died, 125 failed
+        /// Exit with the leader's status, or with 122 if the leader died, 124 if the timeout ran
+        /// out, 125 after any other failure
         #[arg(long, help_heading = heading::WAITING)]
         leader_status: bool,
         #[command(flatten)]
         watch: Watch,
     },
-    /// Run a command, and signal with its status when it is over
+    /// Run a command as the leader, and signal when it has ended
     ///
-    /// The command is over when all that it started is. A directory that already contains an exit signal is refused, and so is one that has
-    /// a running leader, or that cannot be written. When the signal cannot be written after the command, the status is the command's all the same.
+    /// The exit signal records the command's exit status. It comes when all that the command
+    /// started has ended, too (see --orphans). `lead` refuses a directory that already contains an
+    /// exit signal, has a running leader, or cannot be written to. If the signal cannot be written
+    /// after the command has ended, the exit status is still the command's.
     Lead {
         #[command(flatten)]
         leading: wrap::Leading,
         #[command(flatten)]
         run: Run,
     },
-    /// Run a command until it is time to exit, then end all of it
+    /// Run a command as a follower, and end it at the exit signal
     ///
-    /// The status is 0 then (see --status), 122 when the leader died without signalling, and otherwise the command's own. When it is time already, the
-    /// command is not run.
+    /// All that the command started is ended with it. The exit status is then 0, or the leader's
+    /// with --status leader. If the leader dies without signalling, `follow` ends the command and
+    /// exits with 122. If the command ends by itself, `follow` exits with the command's status. If
+    /// the directory already contains an exit signal, the command is not run.
     Follow {
-        /// Exit status when the command was ended because of the signal
+        /// Exit status after the exit signal: 0 (own), or the leader's (leader)
         #[arg(long, value_enum, default_value_t = FollowStatus::Own)]
         status: FollowStatus,
         #[command(flatten)]
@@ -86,7 +96,7 @@ enum Command {
         #[command(flatten)]
         run: Run,
     },
-    /// Ask whether it is time to exit (exit status 0 yes, 1 no)
+    /// Check for the exit signal, and print how the leader ended (exit status 0 yes, 1 no)
     Status {
         /// Output format
         #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
@@ -94,9 +104,9 @@ enum Command {
     },
     /// Remove the exit signal before a restart
     ///
-    /// A directory with other entries is left unchanged (exit status 39).
+    /// If the directory has other entries, nothing is removed (exit status 39).
     Clear {
-        /// Remove whatever is in the directory
+        /// Remove everything in the directory
         #[arg(long)]
         yes: bool,
     },
@@ -104,42 +114,47 @@ enum Command {
 
 #[derive(Args)]
 struct Watch {
-    /// Treat the leader as dead if it has not been seen alive within this time [default: wait for
-    /// it]
+    /// Treat the leader as dead if it has not been seen alive within this time [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::WAITING)]
     leader_by: Option<Duration>,
-    /// Check this often instead of waiting for events, for filesystems that have none
+    /// Check the directory this often instead of waiting for events, for file systems without
+    /// events
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     poll: Option<Duration>,
 }
 
 #[derive(Args)]
 struct Run {
-    /// Grace period between asking the command to stop and killing it; also after a forwarded TERM or INT
+    /// Grace period between asking the command to stop and killing it; a forwarded TERM or INT
+    /// starts it, too
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration::parse, help_heading = heading::COMMAND)]
     grace: Duration,
     #[command(flatten)]
     stop: StopArgs,
-    /// What happens to processes that the command leaves behind
-    #[arg(long, value_enum, default_value_t = OrphansArg::End, help_heading = heading::COMMAND)]
+    /// What to do with processes that the command leaves behind when it ends by itself: end them,
+    /// wait for them, or leave them running
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OrphansArg::End, help_heading = heading::COMMAND)]
     orphans: OrphansArg,
-    /// The command
+    /// The command to run
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum OrphansArg {
+    /// Ask them to stop, and kill them after the grace period
     End,
+    /// Wait until they end; a TERM, INT, HUP or QUIT stops them
     Wait,
+    /// Let them run
     Leave,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum FollowStatus {
-    /// 0: the command did what it was there for
+    /// 0, since the command has done its work
     Own,
-    /// The leader's, as recorded; 0 where none is
+    /// The leader's exit status, as recorded; 0 if none is recorded
     Leader,
 }
 

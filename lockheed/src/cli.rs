@@ -40,6 +40,9 @@ use nix::sys::signal::SigSet;
 use backend::StoreArg;
 
 /// Named locks with leases: in a Kubernetes namespace, or in a directory of this machine
+///
+/// Whoever acquires a lock holds it with a lease, which expires unless it is renewed. So the lock
+/// becomes free even if its holder crashes or is cut off.
 #[derive(Parser)]
 #[command(name = "lockheed", version)]
 pub(crate) struct LockheedCli {
@@ -62,7 +65,7 @@ enum Command {
     Run(run::Run),
     /// Acquire a lock and leave it held, for scripts
     ///
-    /// It prints the holder's ID, or the fencing token where --id is given.
+    /// It prints the holder's ID, for renew and release. With --id, it prints the fencing token.
     Acquire(hold::Acquire),
     /// Renew a lease that was acquired before
     #[command(
@@ -74,11 +77,11 @@ enum Command {
         override_usage = "lockheed release [OPTIONS] --id <ID> <NAME>\n       lockheed release [OPTIONS] --id <ID> --key <TEXT>"
     )]
     Release(hold::Release),
-    /// List the locks
+    /// List the locks of the namespace or directory
     List(show::List),
     /// Show one lock in full
     Inspect(show::Inspect),
-    /// End somebody's lease, also one that is over by its own word, and say whose
+    /// End somebody's lease, also an expired one, and say whose it was
     Break(admin::Break),
     /// Remove a lock that nobody holds
     Delete(admin::Delete),
@@ -128,9 +131,9 @@ impl Tool for LockheedCli {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct LockArg {
-    /// The lock
+    /// Name of the lock
     name: Option<String>,
-    /// Any text that stands for the lock, instead of a name: its name is made from it
+    /// Any text instead of NAME, such as a branch or a URL; the lock's name is made from it
     #[arg(long, value_name = "TEXT", help_heading = heading::LOCK)]
     key: Option<String>,
 }

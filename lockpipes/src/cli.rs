@@ -18,12 +18,13 @@ use nix::sys::stat::{Mode, umask};
 
 /// Wait on a named pipe, as a commitment-free alternative to sleep
 ///
-/// `read` blocks until somebody opens the pipe for writing, `write` until somebody opens it for reading. One write lets
-/// every waiting reader go, one read every waiting writer. TERM, INT and HUP end a wait at once, also as PID 1.
+/// `read` waits until somebody opens the pipe for writing, and `write` until somebody opens it for
+/// reading. One write releases every waiting reader, and one read releases every waiting writer.
+/// TERM, INT and HUP end a wait at once, also as PID 1.
 #[derive(Parser)]
 #[command(name = "lockpipe", version)]
 pub(crate) struct LockPipeCli {
-    /// Path of the pipe; may stand before or after the command
+    /// Path of the pipe; may come before or after the command
     #[arg(short, long, global = true, env = "LOCKPIPE_PATH", hide_env_values = true, default_value = "/run/forever", value_name = "PATH", value_parser = path())]
     path: PathBuf,
     #[command(flatten)]
@@ -38,17 +39,21 @@ enum Command {
     /// Create the pipe; succeed if it already exists
     #[command(visible_alias = "c")]
     Create {
-        /// Permissions of the pipe, whatever the umask
+        /// Permissions of a new pipe, whatever the umask is
         #[arg(long, value_name = "OCTAL", default_value = "0600", value_parser = mode)]
         mode: u32,
     },
     /// Wait for a writer, and discard what is written until the last writer has closed
+    ///
+    /// It creates the pipe first if there is none.
     #[command(visible_alias = "r")]
     Read(Wait),
     /// Wait for a reader; write nothing
+    ///
+    /// It creates the pipe first if there is none.
     #[command(visible_alias = "w")]
     Write(Wait),
-    /// Ask whether the pipe exists (exit status 0 yes, 1 no)
+    /// Check whether the pipe exists (exit status 0 yes, 1 no)
     #[command(visible_alias = "e")]
     Exists,
     /// Remove the pipe; succeed if there is none
@@ -128,7 +133,7 @@ impl Wait {
 fn path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
     clap::builder::OsStringValueParser::new().try_map(|text: OsString| {
         if text.is_empty() {
-            Err("the path is empty; name a file, like /run/forever")
+            Err("the path is empty; write one such as /run/forever")
         } else {
             Ok(PathBuf::from(text))
         }

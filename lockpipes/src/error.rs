@@ -110,7 +110,7 @@ impl fmt::Display for Error {
             ),
             Kind::Removed => write!(
                 f,
-                "cannot {action} pipe at {path:?}: it was removed or replaced while it was waited on"
+                "cannot {action} pipe at {path:?}: it was removed or replaced during the wait"
             ),
             Kind::TimedOut(limit) => write!(
                 f,

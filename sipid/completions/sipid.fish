@@ -32,59 +32,59 @@ complete -c sipid -n "__fish_sipid_needs_command" -f -a "claim" -d 'Write a PID 
 complete -c sipid -n "__fish_sipid_needs_command" -f -a "kill" -d 'End the process in a pidfile, wait until it is gone, and remove the file'
 complete -c sipid -n "__fish_sipid_needs_command" -f -a "signal" -d 'Send a signal to the process in a pidfile'
 complete -c sipid -n "__fish_sipid_needs_command" -f -a "wait-until-healthy" -d 'Poll URLs, files or a command until they are healthy'
-complete -c sipid -n "__fish_sipid_needs_command" -f -a "status" -d 'Ask whether the process in a pidfile is running (exit status 0 yes, 1 no)'
+complete -c sipid -n "__fish_sipid_needs_command" -f -a "status" -d 'Check whether the process in a pidfile is running (exit status 0 yes, 1 no)'
 complete -c sipid -n "__fish_sipid_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c sipid -n "__fish_sipid_using_subcommand claim" -l pid -d 'The process to claim for' -r
-complete -c sipid -n "__fish_sipid_using_subcommand claim" -l mode -d 'Mode of the pidfile: 0600, 0640, 0604 or 0644 [default: 0600 for a new file]. Whoever may read it may lock it, too, and so make a claim fail' -r
-complete -c sipid -n "__fish_sipid_using_subcommand claim" -l ready-timeout -d 'Start CMD in the background, and return when it reports READY=1 as systemd\'s notify services do; CMD is ended if it does not within this time (exit status 110)' -r
+complete -c sipid -n "__fish_sipid_using_subcommand claim" -l pid -d 'PID of the process to claim for' -r
+complete -c sipid -n "__fish_sipid_using_subcommand claim" -l mode -d 'Mode of the pidfile: 0600, 0640, 0604 or 0644. Whoever may read the file may also lock it, and so make a claim fail [default: 0600 for a new file]' -r
+complete -c sipid -n "__fish_sipid_using_subcommand claim" -l ready-timeout -d 'Start CMD in the background, and return when it reports READY=1, as services with systemd\'s Type=notify do. If it is not ready within this time, end it (exit status 110)' -r
 complete -c sipid -n "__fish_sipid_using_subcommand claim" -l pid-file -l pidfile -d 'The pidfile' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand claim" -l exec -d 'Only match a process that runs this executable (for a script: its interpreter)' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand claim" -l name -d 'Only match a process with this name, as `ps -o comm` shows it' -r
-complete -c sipid -n "__fish_sipid_using_subcommand claim" -l user -d 'Only match a process of this user (name or UID)' -r
+complete -c sipid -n "__fish_sipid_using_subcommand claim" -l exec -d 'Count the process as running only if it runs this executable (for a script, its interpreter)' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand claim" -l name -d 'Count the process as running only if it has this name, as `ps -o comm` shows it' -r
+complete -c sipid -n "__fish_sipid_using_subcommand claim" -l user -d 'Count the process as running only if it runs as this user (name or UID)' -r
 complete -c sipid -n "__fish_sipid_using_subcommand claim" -s v -l verbose -d 'Log more; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand claim" -s q -l quiet -d 'Log less; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand claim" -s h -l help -d 'Print help'
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -l timeout -d 'How long to wait between TERM and KILL' -r
-complete -c sipid -n "__fish_sipid_using_subcommand kill" -l retry -d 'Signals to send and seconds to wait, as for start-stop-daemon: TERM/20/QUIT/1/KILL or -15/20/-9; 20 is TERM/20/KILL/20' -r
+complete -c sipid -n "__fish_sipid_using_subcommand kill" -l retry -d 'Signals to send and seconds to wait, as for start-stop-daemon, such as TERM/20/QUIT/1/KILL or -15/20/-9; 20 alone means TERM/20/KILL/20' -r
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -l pid-file -l pidfile -d 'The pidfile' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand kill" -l exec -d 'Only match a process that runs this executable (for a script: its interpreter)' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand kill" -l name -d 'Only match a process with this name, as `ps -o comm` shows it' -r
-complete -c sipid -n "__fish_sipid_using_subcommand kill" -l user -d 'Only match a process of this user (name or UID)' -r
+complete -c sipid -n "__fish_sipid_using_subcommand kill" -l exec -d 'Count the process as running only if it runs this executable (for a script, its interpreter)' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand kill" -l name -d 'Count the process as running only if it has this name, as `ps -o comm` shows it' -r
+complete -c sipid -n "__fish_sipid_using_subcommand kill" -l user -d 'Count the process as running only if it runs as this user (name or UID)' -r
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -s v -l verbose -d 'Log more; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -s q -l quiet -d 'Log less; may be repeated'
-complete -c sipid -n "__fish_sipid_using_subcommand kill" -l show-stacks -d 'Send QUIT and wait a second before KILL, for runtimes that show their stacks then'
-complete -c sipid -n "__fish_sipid_using_subcommand kill" -l group -d 'End the whole process group that the process leads'
+complete -c sipid -n "__fish_sipid_using_subcommand kill" -l show-stacks -d 'Before KILL, send QUIT and wait 1s, for runtimes that print their stacks on QUIT'
+complete -c sipid -n "__fish_sipid_using_subcommand kill" -l group -d 'End the whole process group, which the process must lead'
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -s h -l help -d 'Print help'
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -l pid-file -l pidfile -d 'The pidfile' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand signal" -l exec -d 'Only match a process that runs this executable (for a script: its interpreter)' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand signal" -l name -d 'Only match a process with this name, as `ps -o comm` shows it' -r
-complete -c sipid -n "__fish_sipid_using_subcommand signal" -l user -d 'Only match a process of this user (name or UID)' -r
+complete -c sipid -n "__fish_sipid_using_subcommand signal" -l exec -d 'Count the process as running only if it runs this executable (for a script, its interpreter)' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand signal" -l name -d 'Count the process as running only if it has this name, as `ps -o comm` shows it' -r
+complete -c sipid -n "__fish_sipid_using_subcommand signal" -l user -d 'Count the process as running only if it runs as this user (name or UID)' -r
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s v -l verbose -d 'Log more; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s q -l quiet -d 'Log less; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s h -l help -d 'Print help'
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l url -d 'What must be healthy: http:// and https:// URLs must answer, tcp:// and unix: ones accept a connection, file: ones exist; may be repeated. A proxy that the environment names is used, but not for loopback' -r
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l timeout -d 'Poll for this long at most' -r
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l polling-frequency -d 'Time from one try to the next, and the longest that one may take (but not less than a second)' -r
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l max-polling-frequency -d 'Double the time between tries after each, up to this' -r
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l expect-status -d 'The HTTP statuses that mean healthy, such as 200,204,300-399' -r
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l url -d 'URL to poll; may be repeated. http:// and https:// must answer as expected, tcp://HOST:PORT and unix:PATH must accept a connection, file:PATH must exist. http:// and https:// use the proxies of the environment, except for loopback' -r
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l timeout -d 'Give up after this long (exit status 110)' -r
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l polling-frequency -d 'Time from one try to the next. It also limits each try, but not to less than 1s' -r
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l max-polling-frequency -d 'Double the time between tries after each try, up to this [default: never]' -r
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l expect-status -d 'HTTP statuses that mean healthy, such as 200,204,300-399' -r
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l expect-body -d 'Text that the answer\'s body must contain' -r
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l expect-body-regex -d 'Regular expression that the answer\'s body must match somewhere' -r
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l header -d 'A header to send, to the URL\'s own scheme, host and port only; may be repeated' -r
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l ca-file -d 'Trust the CAs in this PEM file, and servers whose own certificate is in it, and no others' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l cert -d 'Client certificate, and those that issued it, in PEM' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l key -d 'Private key of --cert in PEM; by default in the same file' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l unix-socket -d 'Connect to this socket, whatever the URL\'s host is' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l pid-file -l pidfile -d 'Stop waiting as soon as the process in this pidfile is gone; it need not be there yet' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l header -d 'Header to send; may be repeated. Redirects to another scheme, host or port do not get it' -r
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l ca-file -d 'Trust only the CAs in this PEM file, and servers whose own certificate is in it' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l cert -d 'PEM file with the client certificate and those that issued it' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l key -d 'PEM file with the private key of --cert [default: the file of --cert]' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l unix-socket -d 'For http:// and https://, connect to this Unix socket, whatever the URL\'s host is' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l pid-file -l pidfile -d 'Stop waiting as soon as the process in this pidfile is gone (exit status 3); it may start during the wait' -r -F
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -s v -l verbose -d 'Log more; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -s q -l quiet -d 'Log less; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l insecure -d 'Trust any certificate'
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -s h -l help -d 'Print help'
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sipid -n "__fish_sipid_using_subcommand status" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''"
 complete -c sipid -n "__fish_sipid_using_subcommand status" -l pid-file -l pidfile -d 'The pidfile' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand status" -l exec -d 'Only match a process that runs this executable (for a script: its interpreter)' -r -F
-complete -c sipid -n "__fish_sipid_using_subcommand status" -l name -d 'Only match a process with this name, as `ps -o comm` shows it' -r
-complete -c sipid -n "__fish_sipid_using_subcommand status" -l user -d 'Only match a process of this user (name or UID)' -r
+complete -c sipid -n "__fish_sipid_using_subcommand status" -l exec -d 'Count the process as running only if it runs this executable (for a script, its interpreter)' -r -F
+complete -c sipid -n "__fish_sipid_using_subcommand status" -l name -d 'Count the process as running only if it has this name, as `ps -o comm` shows it' -r
+complete -c sipid -n "__fish_sipid_using_subcommand status" -l user -d 'Count the process as running only if it runs as this user (name or UID)' -r
 complete -c sipid -n "__fish_sipid_using_subcommand status" -s v -l verbose -d 'Log more; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand status" -s q -l quiet -d 'Log less; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand status" -s h -l help -d 'Print help'
@@ -92,5 +92,5 @@ complete -c sipid -n "__fish_sipid_using_subcommand help; and not __fish_seen_su
 complete -c sipid -n "__fish_sipid_using_subcommand help; and not __fish_seen_subcommand_from claim kill signal wait-until-healthy status help" -f -a "kill" -d 'End the process in a pidfile, wait until it is gone, and remove the file'
 complete -c sipid -n "__fish_sipid_using_subcommand help; and not __fish_seen_subcommand_from claim kill signal wait-until-healthy status help" -f -a "signal" -d 'Send a signal to the process in a pidfile'
 complete -c sipid -n "__fish_sipid_using_subcommand help; and not __fish_seen_subcommand_from claim kill signal wait-until-healthy status help" -f -a "wait-until-healthy" -d 'Poll URLs, files or a command until they are healthy'
-complete -c sipid -n "__fish_sipid_using_subcommand help; and not __fish_seen_subcommand_from claim kill signal wait-until-healthy status help" -f -a "status" -d 'Ask whether the process in a pidfile is running (exit status 0 yes, 1 no)'
+complete -c sipid -n "__fish_sipid_using_subcommand help; and not __fish_seen_subcommand_from claim kill signal wait-until-healthy status help" -f -a "status" -d 'Check whether the process in a pidfile is running (exit status 0 yes, 1 no)'
 complete -c sipid -n "__fish_sipid_using_subcommand help; and not __fish_seen_subcommand_from claim kill signal wait-until-healthy status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

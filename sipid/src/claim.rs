@@ -143,7 +143,7 @@ impl PidFile {
         let (content, metadata) = file::read(file)?;
         match content {
             Content::Invalid(quoted) => warn!(
-                "replacing {quoted} in {:?}, which is not a valid pid",
+                "replacing {quoted} in {:?}, which is not a valid PID",
                 self.path
             ),
             Content::PidAndMore(old) => {

@@ -44,11 +44,13 @@ enum Command {
     /// Send a signal to the process in a pidfile
     Signal(signal::Signal),
     /// Poll URLs, files or a command until they are healthy
+    ///
+    /// All are polled in parallel. The wait ends when each of them has been healthy once.
     #[command(
         override_usage = "sipid wait-until-healthy [OPTIONS] --url <URL> [-- <CMD>...]\n       sipid wait-until-healthy [OPTIONS] -- <CMD>..."
     )]
     WaitUntilHealthy(Box<health::Wait>),
-    /// Ask whether the process in a pidfile is running (exit status 0 yes, 1 no)
+    /// Check whether the process in a pidfile is running (exit status 0 yes, 1 no)
     Status(status::ShowStatus),
 }
 
@@ -58,13 +60,13 @@ struct FileArg {
     /// The pidfile
     #[arg(long, visible_alias = "pidfile", value_name = "FILE")]
     pid_file: PathBuf,
-    /// Only match a process that runs this executable (for a script: its interpreter)
+    /// Count the process as running only if it runs this executable (for a script, its interpreter)
     #[arg(long, value_name = "PATH")]
     exec: Option<PathBuf>,
-    /// Only match a process with this name, as `ps -o comm` shows it
+    /// Count the process as running only if it has this name, as `ps -o comm` shows it
     #[arg(long, value_name = "NAME", value_parser = process_name)]
     name: Option<String>,
-    /// Only match a process of this user (name or UID)
+    /// Count the process as running only if it runs as this user (name or UID)
     #[arg(long, value_name = "USER", value_parser = user)]
     user: Option<u32>,
 }
@@ -104,7 +106,7 @@ fn user(text: &str) -> Result<u32, String> {
     }
     match nix::unistd::User::from_name(text) {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
-        Ok(None) => Err("there is no such user".to_owned()),
+        Ok(None) => Err("there is no such user: write a user name or a UID".to_owned()),
         Err(error) => Err(format!("cannot look the user up: {error}")),
     }
 }

@@ -122,18 +122,21 @@ impl fmt::Display for Error {
         let Self { path, kind } = self;
         match kind {
             Kind::Io(doing, _) => write!(f, "cannot {doing} {path:?}"),
-            Kind::Invalid(quoted) => write!(f, "{path:?} does not contain a valid pid: {quoted}"),
+            Kind::Invalid(quoted) => write!(f, "{path:?} does not contain a valid PID: {quoted}"),
             Kind::NotAFile(what) => write!(f, "{path:?} is {what}, not a pidfile"),
             Kind::Link => write!(
                 f,
                 "{path:?} is a symbolic link in a directory that others may write to"
             ),
             Kind::DanglingLink => write!(f, "{path:?} is a symbolic link to nothing"),
-            Kind::Locked => write!(f, "another process is locking {path:?}"),
+            Kind::Locked => write!(f, "another process has locked {path:?}"),
             Kind::Running(pid) => {
                 write!(f, "cannot claim {path:?}: process {pid} is already running")
             }
-            Kind::AlreadyIn(pid) => write!(f, "{pid} is already in the pidfile {path:?}"),
+            Kind::AlreadyIn(pid) => write!(
+                f,
+                "cannot claim {path:?}: it is already claimed for process {pid}"
+            ),
             Kind::NoProcess(pid) => write!(f, "cannot claim {path:?}: there is no process {pid}"),
             Kind::UnknownInit => write!(
                 f,
@@ -151,7 +154,7 @@ impl fmt::Display for Error {
             Kind::NotRunning => write!(f, "the process in {path:?} is not running"),
             Kind::NotLeader(pid) => write!(
                 f,
-                "process {pid} ({path:?}) does not lead its process group"
+                "process {pid} ({path:?}) does not lead its process group: leave --group out"
             ),
             Kind::Signal(signal, pid, _) => {
                 write!(f, "cannot send {signal} to process {pid} ({path:?})")

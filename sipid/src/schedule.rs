@@ -106,7 +106,7 @@ impl FromStr for Schedule {
         for item in text.split('/') {
             match item {
                 "forever" if schedule.repeat_from.is_some() => {
-                    return Err(fail("forever stands twice".to_owned()));
+                    return Err(fail("forever is given twice".to_owned()));
                 }
                 "forever" => schedule.repeat_from = Some(schedule.steps.len()),
                 item => schedule.steps.push(step(item).map_err(&fail)?),
@@ -129,7 +129,7 @@ impl Schedule {
         if repeated.iter().any(pauses) {
             Ok(())
         } else {
-            Err("what repeats for ever needs a time to wait")
+            Err("what forever repeats must contain a time to wait")
         }
     }
 }

@@ -8,7 +8,7 @@ use super::client::PodArgs;
 
 #[derive(Args)]
 pub(crate) struct Check {
-    /// The lock [default: all locks, and listing them]
+    /// Name of the lock to check for [default: all locks, and listing them]
     name: Option<String>,
 }
 

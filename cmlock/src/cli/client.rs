@@ -8,17 +8,17 @@ use coord_kube::{ClientArgs, Cluster};
 const USER_AGENT: &str = concat!("cmlock/", env!("CARGO_PKG_VERSION"));
 
 const NAMESPACE: &str =
-    "The namespace [default: POD_NAMESPACE, else the context's, in a Pod its own]";
+    "Namespace of the locks [default: POD_NAMESPACE, else the context's, else in a Pod its own]";
 
 /// Which Pod owns the locks, and where it is.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = heading::CLUSTER, mut_arg("namespace", |arg| arg.help(NAMESPACE)))]
 pub(crate) struct PodArgs {
-    /// The Pod that owns the locks [default: `POD_NAME`, else this host's name]
+    /// Pod that owns the lock [default: POD_NAME, else this host's name]
     #[arg(long, global = true, value_name = "NAME", display_order = 80)]
     pod: Option<String>,
-    /// The container that this process is in: a lock is free when its holder's container has been restarted [default: `CONTAINER_NAME`, if the Pod has
-    /// such a container]
+    /// Container that this process runs in. When the container is restarted, the lock becomes free
+    /// [default: CONTAINER_NAME, if the Pod has such a container]
     #[arg(long, global = true, value_name = "NAME", display_order = 81)]
     container: Option<String>,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use coord_core::cli::{Help, help::Row};
 
 const NO_POD: Row = ("2", "there is no such Pod");
-const NOT_ALLOWED: Row = ("13", "this user lacks a right (see cmlock check)");
+const NOT_ALLOWED: Row = ("13", "this user lacks a permission (see cmlock check)");
 const INVALID: Row = (
     "22",
     "the name of the lock is not valid, or the object is not a lock",
@@ -19,23 +19,29 @@ const NONE: Help = Help {
 
 pub(super) const HELP: &[Help] = &[
     Help {
-        statuses: &[("1", "the answer is no")],
+        statuses: &[(
+            "1",
+            "the lock is free (status), somebody else holds it (break), or a permission is missing (check)",
+        )],
         variables: &[
             (
                 "POD_NAME",
                 "Pod that owns the locks, unless --pod is given [default: host name]",
             ),
             ("POD_NAMESPACE", "namespace, unless --namespace is given"),
-            ("CONTAINER_NAME", "container, unless --container is given"),
+            (
+                "CONTAINER_NAME",
+                "container that cmlock runs in, unless --container is given",
+            ),
             (
                 "KUBECONFIG",
                 "kubeconfig files, unless --kubeconfig is given",
             ),
             (
                 "HTTPS_PROXY",
-                "proxy for the API server; HTTP_PROXY for one without TLS",
+                "proxy for the API server; HTTP_PROXY for an http:// server",
             ),
-            ("NO_PROXY", "hosts that need no proxy"),
+            ("NO_PROXY", "hosts to contact without a proxy"),
         ],
         examples: &[
             (
@@ -59,7 +65,7 @@ pub(super) const HELP: &[Help] = &[
         variables: &[("CMLOCK_HOLDER", "set for the command: the holder's ID")],
         examples: &[
             (
-                "Wait five minutes at most for another Pod",
+                "Wait at most five minutes for another Pod",
                 "cmlock run migrate --wait 5m -- ./migrate.sh",
             ),
             (
@@ -79,7 +85,7 @@ pub(super) const HELP: &[Help] = &[
                 "somebody else holds the lock, and --no-wait was given",
             ),
             INVALID,
-            ("110", "the time of --wait or --timeout ran out"),
+            ("110", "the wait ran out"),
         ],
         examples: &[
             (
@@ -87,7 +93,7 @@ pub(super) const HELP: &[Help] = &[
                 "holder=$(cmlock acquire migrate)",
             ),
             (
-                "The same from outside, on behalf of a Pod",
+                "From outside the Pod, acquire a lock for it, without waiting",
                 "cmlock acquire migrate --pod web-0 --no-wait",
             ),
         ],
@@ -96,15 +102,16 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "release",
         statuses: &[
-            ("0", "this Pod does not hold the lock any more"),
+            ("0", "released, or nobody held the lock"),
+            NO_POD,
             NOT_ALLOWED,
             ("16", "somebody else holds the lock"),
             INVALID,
         ],
         examples: &[
-            ("Release what this Pod holds", "cmlock release migrate"),
+            ("Release a lock of this Pod", "cmlock release migrate"),
             (
-                "Only if this holder has it",
+                "Release it only if this holder has it",
                 "cmlock release migrate --holder 8f3a52c1",
             ),
         ],
@@ -113,19 +120,19 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "break",
         statuses: &[
-            ("0", "the hold is ended"),
-            ("1", "somebody else holds the lock, or nobody"),
+            ("0", "the lock was taken from that holder"),
+            ("1", "somebody else holds the lock, or nobody does"),
             NOT_ALLOWED,
             INVALID,
         ],
         examples: &[
             (
-                "The ID is what status shows",
-                "cmlock break migrate --holder 8f3a52c1 --namespace ci",
+                "Take a lock from the holder that status shows",
+                "cmlock break migrate --holder 8f3a52c1",
             ),
             (
-                "End the hold of this holder, and no other",
-                "cmlock break migrate --holder 8f3a52c1",
+                "The same in another namespace",
+                "cmlock break migrate --holder 8f3a52c1 --namespace ci",
             ),
         ],
         ..NONE
@@ -134,14 +141,14 @@ pub(super) const HELP: &[Help] = &[
         command: "status",
         statuses: &[
             ("0", "somebody holds the lock"),
-            ("1", "it is free"),
+            ("1", "the lock is free"),
             NOT_ALLOWED,
             INVALID,
         ],
         examples: &[
             ("Show who holds a lock", "cmlock status migrate"),
             (
-                "The same for a program",
+                "Show the same as JSON",
                 "cmlock status migrate --output json",
             ),
         ],
@@ -156,7 +163,7 @@ pub(super) const HELP: &[Help] = &[
                 "cmlock list --output wide",
             ),
             (
-                "Show those of all namespaces",
+                "Show the locks of all namespaces",
                 "cmlock list --all-namespaces",
             ),
         ],
@@ -165,14 +172,17 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "check",
         statuses: &[
-            ("0", "this user has all that is needed"),
-            ("1", "a right is missing; a Role that gives it is printed"),
+            ("0", "this user has the required permissions"),
+            (
+                "1",
+                "a permission is missing; a Role that gives it is printed",
+            ),
             ("22", "the name of the lock is not valid"),
         ],
         examples: &[
-            ("What is needed for every lock", "cmlock check"),
+            ("Check the permissions for all locks", "cmlock check"),
             (
-                "What is needed for one",
+                "Check those for one lock of a namespace",
                 "cmlock check migrate --namespace ci",
             ),
         ],

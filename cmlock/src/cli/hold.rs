@@ -22,13 +22,14 @@ use super::{CmlockCli, client::PodArgs, report};
 // The arguments that `run` and `acquire` share. (clap would take a doc comment for their help.)
 #[derive(Args)]
 pub(crate) struct Wanted {
-    /// When the lock expires, counted from when it is acquired, or extended by run; --wait has this default, too [default: never]
+    /// Let the lock expire this long after it was acquired, or last extended by run. This is also
+    /// the default of --wait [default: the lock does not expire]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     pub(crate) timeout: Option<Duration>,
     /// Wait at most this long, or `forever` [default: the value of --timeout, else forever]
     #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait", help_heading = heading::WAITING)]
     wait: Option<Wait>,
-    /// Do not wait for whoever holds the lock
+    /// Do not wait: fail if somebody else holds the lock
     #[arg(long, help_heading = heading::WAITING)]
     no_wait: bool,
     /// Put a label on the lock's ConfigMap; may be repeated
@@ -44,30 +45,30 @@ enum Wait {
 
 #[derive(Args)]
 pub(crate) struct Acquire {
-    /// The lock
+    /// Name of the lock
     name: String,
     #[command(flatten)]
     wanted: Wanted,
-    /// What to print: the holder's ID, or an object with holder and name
+    /// Output format: text is the holder's ID, json and yaml are an object with holder and name
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = ShowFormat::Text)]
     output: ShowFormat,
 }
 
 #[derive(Args)]
 pub(crate) struct Release {
-    /// The lock
+    /// Name of the lock
     name: String,
-    /// The holder's ID, as acquire printed it [default: whoever holds it in this Pod]
+    /// Only if the holder has this ID, which acquire printed [default: any holder in this Pod]
     #[arg(long, value_name = "ID", help_heading = heading::LOCK)]
     holder: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct Break {
-    /// The lock
+    /// Name of the lock
     name: String,
-    /// The holder's ID, as status shows it; the ConfigMap's UID for a holder without an ID. Until
-    /// that holder has heard of it, two may both believe they have the lock
+    /// ID of the holder, as status shows it; for a holder without an ID, the ConfigMap's UID. Until
+    /// that holder notices, two holders may both believe they have the lock
     #[arg(long, value_name = "ID", help_heading = heading::LOCK)]
     holder: String,
 }

@@ -19,16 +19,17 @@ use super::{client::PodArgs, hold::Wanted};
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The lock
+    /// Name of the lock
     name: String,
     #[command(flatten)]
     wanted: Wanted,
-    /// Grace period between asking the command to stop and killing it [default: 10s, at most a quarter of the timeout; 25s after a forwarded TERM or INT]
+    /// Grace period between asking the command to stop and killing it [default: 10s, at most a
+    /// quarter of the timeout; 25s after a forwarded TERM or INT]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::COMMAND)]
     grace: Option<Duration>,
     #[command(flatten)]
     stop: StopArgs,
-    /// The command; it has the holder's ID in `CMLOCK_HOLDER`
+    /// The command to run; it finds the holder's ID in CMLOCK_HOLDER
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }

@@ -14,7 +14,7 @@ use super::{client::PodArgs, hold::break_command};
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// The lock
+    /// Name of the lock
     name: String,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = ShowFormat::Text)]

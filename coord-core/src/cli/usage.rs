@@ -152,7 +152,7 @@ impl Meant {
                 let is_alone = suggested(error, ContextKind::SuggestedArg, option).is_empty();
                 return is_alone.then(|| {
                     format!(
-                        "unknown option {option} (see {path} --help): an option of the command to run stands behind \"--\""
+                        "unknown option {option} (see {path} --help): put options of the command to run after \"--\""
                     )
                 });
             }

@@ -249,7 +249,7 @@ fn a_separator_that_was_forgotten_is_named() {
         ),
         (
             &["exec", "-c"],
-            "unknown option -c (see statuses exec --help): an option of the command to run stands behind \"--\"",
+            "unknown option -c (see statuses exec --help): put options of the command to run after \"--\"",
         ),
         (
             &["exec"],

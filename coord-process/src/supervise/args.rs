@@ -10,10 +10,11 @@ use super::{KillMode, Plan, Rewrite};
 #[expect(missing_docs, reason = "clap would show it as the text of the command")]
 #[derive(Args, Clone, Debug)]
 pub struct StopArgs {
-    /// Signal that asks the command to stop: a name, RTMIN+3, or a number
+    /// Signal that asks the command to stop: a name such as TERM or RTMIN+3, or a number
     #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal_name::parse, help_heading = heading::COMMAND)]
     signal: i32,
-    /// Processes that are asked to stop; those left after the grace period are killed either way
+    /// Which processes are asked to stop: the command and all that it started (tree), or only the
+    /// command (main). After the grace period, all that are left are killed
     #[arg(long, value_enum, value_name = "MODE", default_value_t, help_heading = heading::COMMAND)]
     kill_mode: KillMode,
     /// Forward an incoming signal as another one, such as TERM=QUIT; may be repeated

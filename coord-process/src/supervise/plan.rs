@@ -42,10 +42,10 @@ pub enum Orphans {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum KillMode {
-    /// The command and all processes below it
+    /// The command and all that it started
     #[default]
     Tree,
-    /// The command alone, which stops its workers itself (`KillMode=mixed` of systemd)
+    /// Only the command, which stops its workers itself (`KillMode=mixed` of systemd)
     Main,
 }
 

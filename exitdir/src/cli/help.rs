@@ -14,7 +14,7 @@ const NONE: Help = Help {
 
 pub(super) const HELP: &[Help] = &[
     Help {
-        statuses: &[("1", "there is no exit signal (status)")],
+        statuses: &[("1", "for status: there is no exit signal")],
         variables: &[(
             "EXIT_DIR",
             "exit directory, unless --dir is given; empty means none",
@@ -33,11 +33,14 @@ pub(super) const HELP: &[Help] = &[
     },
     Help {
         command: "exit",
-        statuses: &[("0", "signalled, now or before"), NO_DIRECTORY],
+        statuses: &[
+            ("0", "signalled, or the exit signal was already there"),
+            NO_DIRECTORY,
+        ],
         examples: &[
-            ("Let all followers end", "exitdir exit --dir /exit"),
+            ("End all followers", "exitdir exit --dir /exit"),
             (
-                "Say who ended, and how",
+                "Record who ended, and how",
                 "exitdir exit --dir /exit --name migrate --status 3",
             ),
         ],
@@ -49,19 +52,22 @@ pub(super) const HELP: &[Help] = &[
             ("0", "signalled"),
             NO_DIRECTORY,
             ("3", "the leader died without signalling"),
-            ("110", "the time of --timeout ran out"),
+            ("110", "the timeout ran out"),
             ("122", "with --leader-status, instead of 3"),
             ("124", "with --leader-status, instead of 110"),
             ("125", "with --leader-status, for every other failure"),
-            ("n", "with --leader-status, the leader's own"),
+            (
+                "n",
+                "with --leader-status, the leader's own; otherwise failed with Linux errno n",
+            ),
         ],
         examples: &[
             (
-                "Wait for the leader for an hour at most",
+                "Wait at most an hour for the leader",
                 "exitdir wait --dir /exit --timeout 1h",
             ),
             (
-                "End as the leader ended, and with 122 if it died",
+                "Exit with the leader's status, or with 122 if it died",
                 "exitdir wait --dir /exit --leader-status",
             ),
         ],
@@ -80,7 +86,7 @@ pub(super) const HELP: &[Help] = &[
                 "exitdir lead --dir /exit -- ./migrate --all",
             ),
             (
-                "The same after a restart, with what it left removed",
+                "The same after a restart: first remove the earlier exit signal",
                 "exitdir lead --dir /exit --clear -- ./migrate",
             ),
         ],
@@ -92,11 +98,15 @@ pub(super) const HELP: &[Help] = &[
         statuses: &[
             (
                 "0",
-                "it was time to exit, and the command was ended (see --status)",
+                "the exit signal came, and the command was ended or not run (see --status)",
             ),
             (
                 "122",
                 "the leader died without signalling, and the command was ended",
+            ),
+            (
+                "n",
+                "the command's own, or with --status leader the leader's",
             ),
         ],
         examples: &[
@@ -105,7 +115,7 @@ pub(super) const HELP: &[Help] = &[
                 "exitdir follow --dir /exit -- tail -f /var/log/app",
             ),
             (
-                "End as the leader ended; ask with INT, kill after 5s",
+                "Exit with the leader's status; stop the helper with INT, and kill it after 5s",
                 "exitdir follow --status leader --signal INT --grace 5s -- ./proxy",
             ),
         ],
@@ -121,7 +131,7 @@ pub(super) const HELP: &[Help] = &[
         examples: &[
             ("Show who ended, and how", "exitdir status --dir /exit"),
             (
-                "The same for a program",
+                "Show the same as JSON",
                 "exitdir status --dir /exit --output json",
             ),
         ],
@@ -133,7 +143,10 @@ pub(super) const HELP: &[Help] = &[
             ("0", "the directory is empty"),
             NO_DIRECTORY,
             ("16", "a leader is running"),
-            ("39", "the directory has other entries, and is unchanged"),
+            (
+                "39",
+                "the directory has other entries, and nothing was removed",
+            ),
         ],
         examples: &[
             (

@@ -15,13 +15,14 @@ pub(super) struct Leading {
     /// Remove the exit signal of an earlier run first
     #[arg(long)]
     clear: bool,
-    /// With --clear, remove whatever is in the directory
+    /// With --clear, remove everything in the directory
     #[arg(long, requires = "clear")]
     yes: bool,
     /// Name recorded for the leader
     #[arg(long)]
     name: Option<String>,
-    /// After signalling, send a POST to this URL, for a helper that cannot be run under follow; may be repeated
+    /// After signalling, send a POST to this http:// URL, for a helper that cannot be run under
+    /// follow; may be repeated
     #[arg(long, value_name = "URL")]
     post: Vec<String>,
     /// How long to wait for each answer to --post

@@ -35,7 +35,7 @@ fn other_entries_are_named_and_nothing_is_removed() {
         let status = if command.len() == 1 { 39 } else { 125 };
         assert_eq!((code, stdout), (Some(status), String::new()));
         let text = format!(
-            "exitdir: exit directory {:?} has entries that signalling does not leave: ",
+            "exitdir: exit directory {:?} has entries other than the exit signal: ",
             dir.path()
         );
         assert!(stderr.starts_with(&text), "{stderr}");

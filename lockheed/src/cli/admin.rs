@@ -25,20 +25,20 @@ use super::{
 pub(crate) struct Break {
     #[command(flatten)]
     lock: LockArg,
-    /// Only the lease of this holder, as inspect shows it
+    /// End only the lease of the holder with this ID, as inspect shows it
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: Option<String>,
-    /// Only the lease with this fencing token, to tell it from others of the same ID [default: any]
+    /// End only the lease with this fencing token, and no later one of the same ID [default: any]
     #[arg(long, value_name = "TOKEN", requires = "id", help_heading = heading::LEASE)]
     fencing_token: Option<Token>,
-    /// Only if this holds, such as: tags contains "abandoned" [default: whatever holds]
+    /// Only if this condition holds, such as: tags contains "abandoned" [default: always]
     #[arg(long = "if", value_name = "CONDITION", value_parser = condition, help_heading = heading::LOCK)]
     condition: Option<Condition>,
-    /// Really do it, whoever holds the lock, else only say whose lease it would end; not needed
-    /// with --id. Until its holder has heard of it, two holders may both believe they have the lock
+    /// End the lease of whoever holds the lock. Without --yes and --id, only say who that is. Until
+    /// that holder notices, two holders may both believe they have the lock
     #[arg(long)]
     yes: bool,
-    /// Record it on the lock's ConfigMap or Lease as a Kubernetes Event
+    /// Record a Kubernetes Event on the lock's ConfigMap or Lease
     #[arg(long, help_heading = heading::REPORTING)]
     events: bool,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Break {
 pub(crate) struct Delete {
     #[command(flatten)]
     lock: LockArg,
-    /// Only if this holds, such as: tags contains "abandoned" [default: whatever holds]
+    /// Only if this condition holds, such as: tags contains "abandoned" [default: always]
     #[arg(long = "if", value_name = "CONDITION", value_parser = condition, help_heading = heading::LOCK)]
     condition: Option<Condition>,
 }

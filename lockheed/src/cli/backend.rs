@@ -22,8 +22,8 @@ use super::store::AnyStore;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = heading::STORE)]
 pub(crate) struct StoreArg {
-    /// Where the locks are: kube (ConfigMaps), lease (Leases, as controllers elect their leaders),
-    /// or dir:PATH
+    /// Where the locks are kept: kube (in ConfigMaps), lease (in Leases, with which controllers
+    /// elect their leaders), or dir:PATH (in a directory of this machine)
     #[arg(
         long,
         global = true,
@@ -34,7 +34,8 @@ pub(crate) struct StoreArg {
         display_order = 80
     )]
     store: Place,
-    /// Mode of the directory if it is made, such as 2770 to share its locks with its group [default: by the umask]
+    /// Mode of the directory if run or acquire creates it, such as 2770 to share the locks with its
+    /// group [default: by the umask]
     #[arg(
         long,
         global = true,
@@ -43,7 +44,7 @@ pub(crate) struct StoreArg {
         display_order = 81
     )]
     mode: Option<u32>,
-    /// How the names of the ConfigMaps begin [default: lockheed]
+    /// Prefix of the ConfigMaps' names, PREFIX-NAME [default: lockheed]
     #[cfg(feature = "kube")]
     #[arg(long, global = true, value_name = "PREFIX", display_order = 82)]
     prefix: Option<String>,
@@ -240,7 +241,7 @@ fn mode(text: &str) -> Result<u32, String> {
         .filter(|mode| *mode <= 0o7777);
     let mode = mode.ok_or("write an octal mode, such as 2770")?;
     if mode & 0o022 != 0 && mode & 0o1000 != 0 {
-        return Err("in a sticky directory users cannot replace each other's files".to_owned());
+        return Err("in a sticky directory, users cannot replace each other's files: write a mode such as 2770".to_owned());
     }
     let enters = (mode & 0o444) >> 2 | (mode & 0o222) >> 1;
     Ok(mode | 0o700 | enters)

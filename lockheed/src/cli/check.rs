@@ -21,12 +21,12 @@ use super::{
 
 #[derive(Args)]
 pub(crate) struct Check {
-    /// The lock [default: all locks, and listing them]
+    /// Name of the lock to check for [default: all locks, and listing them]
     name: Option<String>,
-    /// Any text that stands for the lock, instead of a name
+    /// Any text instead of NAME; the lock's name is made from it
     #[arg(long, value_name = "TEXT", conflicts_with = "name", help_heading = heading::LOCK)]
     key: Option<String>,
-    /// What --events needs, too
+    /// Also check for the permission that --events needs
     #[arg(long, help_heading = heading::REPORTING)]
     events: bool,
 }

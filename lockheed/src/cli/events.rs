@@ -43,10 +43,10 @@ const TICK: Duration = Duration::from_millis(20);
 
 #[derive(Args, Clone)]
 pub(crate) struct EventArgs {
-    /// Record on the lock's ConfigMap or Lease when it is acquired and lost, as Kubernetes Events
+    /// Record Kubernetes Events on the lock's ConfigMap or Lease when the lock is acquired or lost
     #[arg(long, help_heading = heading::REPORTING)]
     events: bool,
-    /// With --events, how long a wait is before it is recorded, too
+    /// With --events, also record a wait that is longer than this, once
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, requires = "events", default_value = "5m", help_heading = heading::REPORTING)]
     long_wait: Duration,
 }

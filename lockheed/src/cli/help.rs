@@ -3,10 +3,10 @@
 use coord_core::cli::{Help, help::Row};
 
 const NONE_SUCH: Row = ("2", "there is no such lock");
-const NOT_ALLOWED: Row = ("13", "this user lacks a right (see lockheed check)");
+const NOT_ALLOWED: Row = ("13", "this user lacks a permission (see lockheed check)");
 const INVALID: Row = (
     "22",
-    "the name of the lock, or what is kept of it, is not valid",
+    "the name of the lock is not valid, or its object is not a valid lock",
 );
 const HELD: Row = ("16", "somebody holds the lock");
 const NO: Row = ("1", "the condition does not hold, and nothing was changed");
@@ -21,7 +21,10 @@ const NONE: Help = Help {
 
 pub(super) const HELP: &[Help] = &[
     Help {
-        statuses: &[("1", "the answer is no, or a condition does not hold")],
+        statuses: &[(
+            "1",
+            "a condition does not hold (break, delete), --id does not hold the lock (break), or a permission is missing (check)",
+        )],
         variables: &[
             (
                 "LOCKHEED_STORE",
@@ -33,9 +36,9 @@ pub(super) const HELP: &[Help] = &[
             ),
             (
                 "HTTPS_PROXY",
-                "proxy for the API server; HTTP_PROXY for one without TLS",
+                "proxy for the API server; HTTP_PROXY for an http:// server",
             ),
-            ("NO_PROXY", "hosts that need no proxy"),
+            ("NO_PROXY", "hosts to contact without a proxy"),
         ],
         examples: &[
             (
@@ -60,15 +63,18 @@ pub(super) const HELP: &[Help] = &[
             ),
         ],
         variables: &[
-            ("LOCKHEED_TOKEN", "set for the command: the fencing token"),
+            (
+                "LOCKHEED_TOKEN",
+                "set for the command: the fencing token, which rises with every acquisition",
+            ),
             (
                 "LOCKHEED_TOKENS",
-                "set for the command: the token of each of several locks by name; also in LOCKHEED_TOKEN_1 and so on",
+                "set for the command: the tokens of all locks by name, as JSON; also in LOCKHEED_TOKEN_1 and so on",
             ),
         ],
         examples: &[
             (
-                "Wait ten minutes at most for whoever deploys",
+                "Wait at most ten minutes for whoever deploys",
                 "lockheed run deploy --wait 10m -- ./deploy.sh",
             ),
             (
@@ -80,14 +86,14 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "acquire",
         statuses: &[
-            ("0", "the lock is held by this ID"),
+            ("0", "acquired, or extended for the same ID"),
             NOT_ALLOWED,
             (
                 "16",
                 "somebody else holds the lock, and --no-wait was given",
             ),
             INVALID,
-            ("110", "the time of --wait ran out"),
+            ("110", "the wait ran out"),
         ],
         examples: &[
             (
@@ -95,7 +101,7 @@ pub(super) const HELP: &[Help] = &[
                 "id=$(lockheed acquire deploy --duration 15m)",
             ),
             (
-                "Do not wait, and choose the ID",
+                "Acquire a lock with an ID of your own, without waiting",
                 "lockheed acquire deploy --id ci-42 --no-wait",
             ),
         ],
@@ -104,19 +110,19 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "renew",
         statuses: &[
-            ("0", "the lease begins anew"),
+            ("0", "renewed"),
             NONE_SUCH,
             NOT_ALLOWED,
             INVALID,
-            ("116", "this ID does not hold the lock, or no longer"),
+            ("116", "this ID does not hold the lock (any more)"),
         ],
         examples: &[
             (
-                "Renew for as long as it was",
+                "Renew a lease for its own length",
                 "lockheed renew deploy --id ci-42",
             ),
             (
-                "Renew for half an hour",
+                "Renew it for half an hour",
                 "lockheed renew deploy --id ci-42 --duration 30m",
             ),
         ],
@@ -125,14 +131,14 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "release",
         statuses: &[
-            ("0", "this ID does not hold the lock any more"),
+            ("0", "released, or this ID did not hold the lock"),
             NOT_ALLOWED,
             INVALID,
         ],
         examples: &[
             ("Release a lock", "lockheed release deploy --id ci-42"),
             (
-                "Release one that is kept in a directory",
+                "Release a lock in a directory",
                 "lockheed release x --id me --store dir:/run/locks",
             ),
         ],
@@ -140,7 +146,7 @@ pub(super) const HELP: &[Help] = &[
     },
     Help {
         command: "list",
-        statuses: &[NOT_ALLOWED, ("22", "what is kept of a lock is not valid")],
+        statuses: &[NOT_ALLOWED, ("22", "an object is not a valid lock")],
         examples: &[
             (
                 "Show who holds what in this namespace",
@@ -162,7 +168,7 @@ pub(super) const HELP: &[Help] = &[
                 "lockheed inspect deploy",
             ),
             (
-                "The same for a program",
+                "Show the same as JSON",
                 "lockheed inspect deploy --output json",
             ),
         ],
@@ -171,7 +177,10 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "break",
         statuses: &[
-            ("0", "the lease is ended, or nobody held the lock"),
+            (
+                "0",
+                "the lease is ended; or with --yes, nobody held the lock",
+            ),
             (
                 "1",
                 "the condition does not hold, or --id does not hold the lock",
@@ -179,12 +188,12 @@ pub(super) const HELP: &[Help] = &[
             NONE_SUCH,
             NOT_ALLOWED,
             INVALID,
-            ("64", "wrong usage, or --yes is needed"),
+            ("64", "wrong usage, or neither --id nor --yes was given"),
         ],
         examples: &[
             ("Say whose lease would be ended", "lockheed break deploy"),
             (
-                "End the lease of a holder, and no other",
+                "End the lease of this holder, and no other",
                 "lockheed break deploy --id host-1-8f3a",
             ),
         ],
@@ -203,7 +212,7 @@ pub(super) const HELP: &[Help] = &[
         examples: &[
             ("Remove a lock", "lockheed delete deploy"),
             (
-                "Only if it has this tag",
+                "Remove it only if it has this tag",
                 "lockheed delete deploy --if 'tags contains \"old\"'",
             ),
         ],
@@ -212,14 +221,17 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "check",
         statuses: &[
-            ("0", "this user has all that is needed"),
-            ("1", "a right is missing; a Role that gives it is printed"),
+            ("0", "this user has the required permissions"),
+            (
+                "1",
+                "a permission is missing; a Role that gives it is printed",
+            ),
             INVALID,
         ],
         examples: &[
-            ("What is needed for every lock", "lockheed check"),
+            ("Check the permissions for all locks", "lockheed check"),
             (
-                "What is needed for one, with --events",
+                "Check those for one lock, with --events",
                 "lockheed check deploy --events --namespace ci",
             ),
         ],

@@ -27,19 +27,20 @@ pub(crate) struct Wanted {
     /// Wait at most this long [default: as long as it takes]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "no_wait", help_heading = heading::WAITING)]
     wait: Option<Duration>,
-    /// Do not wait for whoever holds the lock
+    /// Do not wait: fail if somebody else holds the lock
     #[arg(long, help_heading = heading::WAITING)]
     no_wait: bool,
-    /// Share the lock with others that use --shared, too
+    /// Hold the lock together with others that use --shared, but with nobody else
     #[arg(long, conflicts_with = "slots", help_heading = heading::LOCK)]
     shared: bool,
-    /// Hold one of N slots; all who hold one or wait for one must say the same number
+    /// Let up to N holders have the lock at once; all who hold it or wait for it must give the same
+    /// N
     #[arg(long, value_name = "N", value_parser = slots, help_heading = heading::LOCK)]
     slots: Option<NonZeroU32>,
-    /// Wait in the lock's queue: first come, first served
+    /// Wait in the lock's queue: first come, first served among all who use it
     #[arg(long, help_heading = heading::WAITING)]
     fair: bool,
-    /// Wait in the lock's queue, before those with a lower priority [default: 0]
+    /// Wait in the lock's queue, before those with a lower priority, from 0 to 1000 [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=MOST_URGENT), help_heading = heading::WAITING)]
     priority: Option<u32>,
     /// Add a tag to the lock; may be repeated
@@ -48,14 +49,16 @@ pub(crate) struct Wanted {
     /// Put a label on the lock's ConfigMap or Lease; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label, help_heading = heading::LOCK)]
     labels: Vec<(String, String)>,
-    /// Drop the tags that are not given
+    /// Remove the tags of the lock that are not given with --tag
     #[arg(long, help_heading = heading::LOCK)]
     reset_tags: bool,
-    /// Take the lock away from whoever holds it if this holds, such as: tags contains "abandoned"
+    /// Take the lock away from its holder if this condition holds, such as: tags contains
+    /// "abandoned"
     #[arg(long, value_name = "CONDITION", value_parser = condition, help_heading = heading::LOCK)]
     force: Option<Condition>,
-    /// How far other clocks may be off. A lease that was over for longer than this is taken at once; `never` waits for its full length.
-    /// Leases of Go programs last this much longer [default: 60s, and 5s for those of Go programs]
+    /// How far clocks may differ. A lease that expired longer ago than this is taken over at once;
+    /// with `never`, only after lockheed has waited for its full length. Leases of Go programs last
+    /// this much longer [default: 60s; 5s for leases of Go programs]
     #[arg(long, value_name = "DURATION", value_parser = max_skew, help_heading = heading::LEASE)]
     max_skew: Option<MaxSkew>,
 }
@@ -70,16 +73,16 @@ enum MaxSkew {
 pub(crate) struct Acquire {
     #[command(flatten)]
     lock: LockArg,
-    /// The holder's ID, to be the same holder as before [default: this host's name and a random
-    /// part, which is printed]
+    /// ID of the holder; whoever gives the same ID is the same holder [default: this host's name
+    /// and a random part, which is printed]
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: Option<String>,
-    /// How long the lease is, 1s or more; 0 for one without an end [default: 5m; as long as it is for one that
-    /// --id has already]
+    /// Length of the lease, at least 1s; 0 for a lease without an end [default: 5m; a lease that
+    /// --id already has keeps its length]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::LEASE)]
     duration: Option<Duration>,
-    /// What to print: the ID, or the token where --id is given; or an object with id, token and
-    /// name
+    /// Output format: text is the holder's ID, or with --id the fencing token; json is an object
+    /// with name, key, id and token
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -91,9 +94,9 @@ pub(crate) struct Acquire {
 /// How `acquire` says what it has acquired.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// One word
+    /// The holder's ID, or with --id the fencing token
     Text,
-    /// An object
+    /// An object with name, key, id and token
     Json,
 }
 
@@ -104,10 +107,10 @@ const LEASE: Duration = Duration::from_secs(5 * 60);
 pub(crate) struct Renew {
     #[command(flatten)]
     lock: LockArg,
-    /// The holder's ID, as it was given to acquire, or printed by it
+    /// ID of the holder, as acquire printed it, or as it was given to acquire
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: String,
-    /// How long the lease is from now on, 1s or more [default: as long as it was]
+    /// Length of the lease from now on, at least 1s [default: as long as it was]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::LEASE)]
     duration: Option<Duration>,
     #[command(flatten)]
@@ -118,7 +121,7 @@ pub(crate) struct Renew {
 pub(crate) struct Release {
     #[command(flatten)]
     lock: LockArg,
-    /// The holder's ID, as it was given to acquire, or printed by it
+    /// ID of the holder, as acquire printed it, or as it was given to acquire
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: String,
 }

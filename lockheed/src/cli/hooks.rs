@@ -29,14 +29,15 @@ const TICK: Duration = Duration::from_millis(20);
 
 #[derive(Args, Clone)]
 pub(crate) struct HookArgs {
-    /// Run this with `sh -c` when somebody else holds the lock and the wait begins, with the lock
-    /// as JSON on standard input
+    /// Shell script to run (sh -c) when the wait begins because somebody else holds the lock; it
+    /// gets the lock as JSON on standard input
     #[arg(long, value_name = "SCRIPT", value_parser = NonEmptyStringValueParser::new(), help_heading = heading::REPORTING)]
     on_wait: Option<String>,
-    /// Run this with `sh -c` when the lock was lost, with the lock as JSON on standard input
+    /// Shell script to run (sh -c) when the lock was lost; it gets the lock as JSON on standard
+    /// input
     #[arg(long, value_name = "SCRIPT", value_parser = NonEmptyStringValueParser::new(), help_heading = heading::REPORTING)]
     on_lost: Option<String>,
-    /// How long a script of --on-wait or --on-lost may take before it is ended
+    /// Time limit of a script of --on-wait or --on-lost, after which it is ended
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, default_value = "10s", help_heading = heading::REPORTING)]
     hook_timeout: Duration,
 }

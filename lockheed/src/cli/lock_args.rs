@@ -12,10 +12,11 @@ pub(crate) struct LockArgs(Vec<LockArg>);
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 struct Given {
-    /// The lock; of several, all are acquired, in the order of their names, or none
+    /// Name of the lock. Of several locks, all are acquired or none, in the order of their names
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Any text that stands for a lock, instead of a name: its name is made from it; may be repeated
+    /// Any text instead of NAME, such as a branch or a URL; the lock's name is made from it. May be
+    /// repeated
     #[arg(long = "key", value_name = "TEXT", help_heading = heading::LOCK)]
     keys: Vec<String>,
 }

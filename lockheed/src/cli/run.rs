@@ -37,10 +37,10 @@ use super::{
 pub(crate) struct Run {
     #[command(flatten)]
     locks: LockArgs,
-    /// The beginning of the holder's ID; a random part follows [default: this host's name]
+    /// Beginning of the holder's ID; lockheed adds a random part [default: this host's name]
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = heading::LEASE)]
     id: Option<String>,
-    /// How long the lease is; 0 for one without an end
+    /// Length of the lease, at least 1s; 0 for a lease without an end
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s", help_heading = heading::LEASE)]
     duration: Duration,
     #[command(flatten)]
@@ -50,24 +50,26 @@ pub(crate) struct Run {
     renew_interval: Option<Duration>,
     #[command(flatten)]
     wanted: Wanted,
-    /// Grace period between asking the command to stop and killing it [default: a quarter of the lease; 25s after a forwarded TERM or INT]
+    /// Grace period between asking the command to stop and killing it [default: a quarter of the
+    /// lease, 10s if it has no end; 25s after a forwarded TERM or INT]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::COMMAND)]
     grace: Option<Duration>,
     #[command(flatten)]
     stop: StopArgs,
-    /// When the lock was lost and the command was ended, wait for the lock as long as it takes, and
-    /// run the command again
+    /// If the lock is lost, end the command, wait for the lock as long as it takes, and run the
+    /// command again
     #[arg(long, help_heading = heading::COMMAND)]
     restart: bool,
     #[command(flatten)]
     hooks: HookArgs,
-    /// Write counts and times to this file for Prometheus, in its text format
+    /// Write counts and times to this file, in Prometheus' text format
     #[arg(long, value_name = "FILE", help_heading = heading::REPORTING)]
     metrics: Option<PathBuf>,
     #[command(flatten)]
     events: EventArgs,
-    /// The command; it has the fencing token in LOCKHEED_TOKEN, or that of each lock in
-    /// LOCKHEED_TOKEN_1 and so on, in the order given here, and all by name in LOCKHEED_TOKENS
+    /// The command to run; it finds the fencing token in LOCKHEED_TOKEN. With several locks, it
+    /// finds their tokens in LOCKHEED_TOKEN_1 and so on, in the order given here, and by name in
+    /// LOCKHEED_TOKENS
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
@@ -98,7 +100,8 @@ impl Run {
         self.events.check(&place)?;
         let is_observed = self.hooks.are_given() || self.events.are_given();
         if names.len() > 1 && (is_observed || self.metrics.is_some()) {
-            let text = "--on-wait, --on-lost, --metrics and --events are for one lock";
+            let text =
+                "--on-wait, --on-lost, --metrics and --events are for one lock: name only one";
             return Err(Failure::usage(text));
         }
         let times = self

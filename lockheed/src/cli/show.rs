@@ -22,8 +22,8 @@ use super::{LockArg, StoreArg, admin::break_command, hold::condition, store::Any
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only those for which this holds, such as: tags contains "prod" and acquired equals true
-    /// [default: all]
+    /// Only locks for which this condition holds, such as: tags contains "prod" and acquired equals
+    /// true [default: all]
     #[arg(long = "where", value_name = "CONDITION", value_parser = condition)]
     condition: Option<Condition>,
     /// Output format

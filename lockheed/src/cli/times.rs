@@ -11,7 +11,8 @@ use coord_lease::Times;
 
 #[derive(Args)]
 pub(crate) struct RequestArgs {
-    /// How long one request may take [default: a sixth of the lease; 10s for one without an end]
+    /// Time limit of each request [default: a sixth of the lease; 10s for one without an end, and
+    /// for renew without --duration]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::LEASE)]
     request_timeout: Option<Duration>,
 }

@@ -33,8 +33,8 @@ impl TryFrom<Raw> for Condition {
             ("contains", None, "tags", Value::String(tag)) => Ok(Self::TagsContain(tag)),
             ("equals", None, "acquired", Value::Bool(wanted)) => Ok(Self::AcquiredEquals(wanted)),
             (operation, _, field, value) => Err(format!(
-                "operation {operation:?} on field {field:?} with value {value} is none: there are \"contains\" on \"tags\" with a text, \
-                 \"equals\" on \"acquired\" with true or false, and \"and\" and \"or\" with \"Conditions\""
+                "operation {operation:?} on field {field:?} with value {value} is not a condition: use \"contains\" on \"tags\" with a text, \
+                 \"equals\" on \"acquired\" with true or false, or \"and\" or \"or\" with \"Conditions\""
             )),
         }
     }

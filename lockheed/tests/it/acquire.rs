@@ -75,7 +75,7 @@ fn help_shows_all_defaults() {
         (
             "acquire",
             &[
-                "[default: 5m; as long as",
+                "[default: 5m; a lease that",
                 "as long as it takes",
                 "a sixth of the lease",
                 "a random part",

@@ -7,7 +7,7 @@ const REMOVED: Row = (
     "2",
     "the directory does not exist, or the pipe was removed during the wait",
 );
-const TIMED_OUT: Row = ("110", "the time of --timeout ran out");
+const TIMED_OUT: Row = ("110", "the timeout ran out");
 
 const NONE: Help = Help {
     command: "",
@@ -19,18 +19,18 @@ const NONE: Help = Help {
 
 pub(super) const HELP: &[Help] = &[
     Help {
-        statuses: &[("1", "there is no pipe (exists)"), NOT_A_PIPE, TIMED_OUT],
+        statuses: &[("1", "for exists: there is no pipe"), NOT_A_PIPE, TIMED_OUT],
         variables: &[(
             "LOCKPIPE_PATH",
             "path of the pipe, unless --path is given [default: /run/forever]",
         )],
         examples: &[
             (
-                "Stay until somebody writes",
+                "Wait until somebody writes",
                 "lockpipe read --path /tmp/gate",
             ),
             (
-                "Let everybody go who waits there",
+                "Release everybody who waits there",
                 "lockpipe write --path /tmp/gate",
             ),
         ],
@@ -38,10 +38,10 @@ pub(super) const HELP: &[Help] = &[
     },
     Help {
         command: "create",
-        statuses: &[("0", "created, or a pipe is there already"), NOT_A_PIPE],
+        statuses: &[("0", "created, or the pipe already existed"), NOT_A_PIPE],
         examples: &[
             (
-                "Create the pipe for yourself alone",
+                "Create a pipe that only you can use",
                 "lockpipe create --path /tmp/gate",
             ),
             (
@@ -54,15 +54,18 @@ pub(super) const HELP: &[Help] = &[
     Help {
         command: "read",
         statuses: &[
-            ("0", "a writer came, and the last one has gone"),
+            ("0", "a writer came, and the last writer has closed"),
             REMOVED,
             NOT_A_PIPE,
             TIMED_OUT,
         ],
         examples: &[
-            ("Keep a container running, at no cost", "lockpipe read"),
             (
-                "Wait for a writer for five minutes at most",
+                "Keep a container running until it is stopped",
+                "lockpipe read",
+            ),
+            (
+                "Wait at most five minutes for a writer",
                 "lockpipe read --path /tmp/gate --timeout 5m",
             ),
         ],
@@ -70,11 +73,14 @@ pub(super) const HELP: &[Help] = &[
     },
     Help {
         command: "write",
-        statuses: &[("0", "a reader is there"), REMOVED, NOT_A_PIPE, TIMED_OUT],
+        statuses: &[("0", "a reader came"), REMOVED, NOT_A_PIPE, TIMED_OUT],
         examples: &[
-            ("Let every reader go", "lockpipe write --path /tmp/gate"),
             (
-                "Do not wait for a reader longer than this",
+                "Release every waiting reader",
+                "lockpipe write --path /tmp/gate",
+            ),
+            (
+                "Wait at most half a second for a reader",
                 "lockpipe write --path /tmp/gate --timeout 500ms",
             ),
         ],
@@ -84,16 +90,16 @@ pub(super) const HELP: &[Help] = &[
         command: "exists",
         statuses: &[
             ("0", "there is a pipe"),
-            ("1", "nothing is there"),
+            ("1", "there is no pipe"),
             NOT_A_PIPE,
         ],
         examples: &[
             (
-                "Ask with the exit status",
+                "Check by the exit status",
                 "lockpipe exists --path /tmp/gate",
             ),
             (
-                "Ask without a log line",
+                "Check without a log line",
                 "lockpipe exists --path /tmp/gate --quiet",
             ),
         ],
@@ -101,7 +107,7 @@ pub(super) const HELP: &[Help] = &[
     },
     Help {
         command: "delete",
-        statuses: &[("0", "removed, or nothing was there"), NOT_A_PIPE],
+        statuses: &[("0", "removed, or there was no pipe"), NOT_A_PIPE],
         examples: &[
             ("Remove the pipe", "lockpipe delete --path /tmp/gate"),
             (

@@ -31,7 +31,7 @@ fn ends_the_wait(change: impl Fn(&Path)) {
     for (_place, waiter) in started {
         let stderr = finish_with(waiter, 2);
         assert!(
-            stderr.contains("it was removed or replaced while it was waited on"),
+            stderr.contains("it was removed or replaced during the wait"),
             "{stderr}"
         );
     }

@@ -19,19 +19,19 @@ use super::{
 #[derive(Args)]
 #[command(group = ArgGroup::new("whom").required(true))]
 pub(super) struct Claim {
-    /// The process to claim for
+    /// PID of the process to claim for
     #[arg(long, group = "whom", help_heading = heading::PROCESS)]
     pid: Option<String>,
-    /// Mode of the pidfile: 0600, 0640, 0604 or 0644 [default: 0600 for a new file]. Whoever may read it may lock it, too, and
-    /// so make a claim fail
+    /// Mode of the pidfile: 0600, 0640, 0604 or 0644. Whoever may read the file may also lock it,
+    /// and so make a claim fail [default: 0600 for a new file]
     #[arg(long, value_parser = mode)]
     mode: Option<u32>,
-    /// Start CMD in the background, and return when it reports READY=1 as systemd's notify services do; CMD is ended if it
-    /// does not within this time (exit status 110)
+    /// Start CMD in the background, and return when it reports READY=1, as services with systemd's
+    /// Type=notify do. If it is not ready within this time, end it (exit status 110)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, conflicts_with = "pid", help_heading = heading::WAITING)]
     ready_timeout: Option<Duration>,
-    /// Claim for this process and become this command, which holds the lock while it or a child of it lives
-    /// (exit status 126 if it cannot be executed, 127 if it is not found)
+    /// Command to claim for: sipid writes its own PID, then becomes the command (exec). The lock is
+    /// held while the command or a child of it lives
     #[arg(last = true, value_name = "CMD", group = "whom")]
     run: Vec<OsString>,
     #[command(flatten)]

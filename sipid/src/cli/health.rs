@@ -19,21 +19,21 @@ use sipid::{
 #[derive(Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub(super) struct Wait {
-    /// What must be healthy: http:// and https:// URLs must answer, tcp:// and unix: ones accept a
-    /// connection, file: ones exist; may be repeated. A proxy that the environment names is used,
-    /// but not for loopback
+    /// URL to poll; may be repeated. http:// and https:// must answer as expected, tcp://HOST:PORT
+    /// and unix:PATH must accept a connection, file:PATH must exist. http:// and https:// use the
+    /// proxies of the environment, except for loopback
     #[arg(long, group = "what")]
     url: Vec<String>,
-    /// Poll for this long at most
+    /// Give up after this long (exit status 110)
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     timeout: Duration,
-    /// Time from one try to the next, and the longest that one may take (but not less than a second)
+    /// Time from one try to the next. It also limits each try, but not to less than 1s
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     polling_frequency: Duration,
-    /// Double the time between tries after each, up to this
+    /// Double the time between tries after each try, up to this [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     max_polling_frequency: Option<Duration>,
-    /// The HTTP statuses that mean healthy, such as 200,204,300-399
+    /// HTTP statuses that mean healthy, such as 200,204,300-399
     #[arg(long, value_name = "LIST", default_value = "200", help_heading = heading::REQUEST)]
     expect_status: Statuses,
     /// Text that the answer's body must contain
@@ -42,28 +42,29 @@ pub(super) struct Wait {
     /// Regular expression that the answer's body must match somewhere
     #[arg(long, value_name = "REGEX", help_heading = heading::REQUEST)]
     expect_body_regex: Option<String>,
-    /// A header to send, to the URL's own scheme, host and port only; may be repeated
+    /// Header to send; may be repeated. Redirects to another scheme, host or port do not get it
     #[arg(long, value_name = "NAME:VALUE", help_heading = heading::REQUEST)]
     header: Vec<String>,
-    /// Trust the CAs in this PEM file, and servers whose own certificate is in it, and no others
+    /// Trust only the CAs in this PEM file, and servers whose own certificate is in it
     #[arg(long, value_name = "FILE", help_heading = heading::REQUEST)]
     ca_file: Option<PathBuf>,
     /// Trust any certificate
     #[arg(long, conflicts_with = "ca_file", help_heading = heading::REQUEST)]
     insecure: bool,
-    /// Client certificate, and those that issued it, in PEM
+    /// PEM file with the client certificate and those that issued it
     #[arg(long, value_name = "FILE", help_heading = heading::REQUEST)]
     cert: Option<PathBuf>,
-    /// Private key of --cert in PEM; by default in the same file
+    /// PEM file with the private key of --cert [default: the file of --cert]
     #[arg(long, value_name = "FILE", requires = "cert", help_heading = heading::REQUEST)]
     key: Option<PathBuf>,
-    /// Connect to this socket, whatever the URL's host is
+    /// For http:// and https://, connect to this Unix socket, whatever the URL's host is
     #[arg(long, value_name = "PATH", help_heading = heading::REQUEST)]
     unix_socket: Option<PathBuf>,
-    /// Stop waiting as soon as the process in this pidfile is gone; it need not be there yet
+    /// Stop waiting as soon as the process in this pidfile is gone (exit status 3); it may start
+    /// during the wait
     #[arg(long, visible_alias = "pidfile", value_name = "FILE", help_heading = heading::WAITING)]
     pid_file: Option<PathBuf>,
-    /// A command that must exit with status 0; 126 when it cannot be executed, 127 when it is not found
+    /// Command to poll, which is healthy when it exits with status 0
     #[arg(last = true, value_name = "CMD", group = "what")]
     command: Vec<OsString>,
 }

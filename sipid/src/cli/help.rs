@@ -2,9 +2,9 @@
 
 use coord_core::cli::{Help, help::Row};
 
-const NO_RIGHT: Row = (
+const NOT_ALLOWED: Row = (
     "13",
-    "no right to the file or the process, or somebody else can have written the file",
+    "no permission for the file or the process, or others could have written the file",
 );
 const INVALID: Row = ("22", "the file has no valid PID, or is a FIFO or a device");
 const DIRECTORY: Row = ("21", "the file is a directory");
@@ -22,7 +22,7 @@ const NONE: Help = Help {
 
 pub(super) const HELP: &[Help] = &[
     Help {
-        statuses: &[("1", "the process is not running (status)")],
+        statuses: &[("1", "for status: the process is not running")],
         examples: &[
             (
                 "Run a daemon, unless it is running already",
@@ -36,12 +36,15 @@ pub(super) const HELP: &[Help] = &[
         command: "claim",
         statuses: &[
             ("0", "claimed"),
-            ("3", "there is no process with the PID of --pid"),
+            (
+                "3",
+                "there is no process with the PID of --pid; or with --ready-timeout, the command ended with status 0 before it was ready",
+            ),
             (
                 "11",
-                "somebody else is claiming, or a child of a dead process holds the lock",
+                "another process is claiming, or a child of a dead process holds the lock",
             ),
-            NO_RIGHT,
+            ("13", "no permission for the file"),
             ("17", "the process in the file is running"),
             DIRECTORY,
             (
@@ -54,16 +57,16 @@ pub(super) const HELP: &[Help] = &[
             NOT_FOUND,
             (
                 "n",
-                "failed with Linux errno n, or the status of the command, once it runs",
+                "the command's own, once it runs; otherwise failed with Linux errno n",
             ),
         ],
         examples: &[
             (
-                "Become a daemon, unless one is running already",
+                "Run a daemon with arguments, unless it is running already",
                 "sipid claim --pid-file /run/a.pid -- ./daemon --port 80",
             ),
             (
-                "Claim for a process that was started before",
+                "Claim for a process that is already running",
                 "sipid claim --pid-file /run/a.pid --pid 4711",
             ),
         ],
@@ -74,19 +77,22 @@ pub(super) const HELP: &[Help] = &[
         statuses: &[
             ("0", "the process is gone, or none was running"),
             ("11", "children of the process still hold the lock"),
-            NO_RIGHT,
+            NOT_ALLOWED,
             DIRECTORY,
             INVALID,
             LINK,
-            ("110", "the process outlived the schedule"),
+            (
+                "110",
+                "the process is still running at the end of the schedule",
+            ),
         ],
         examples: &[
             (
-                "Ask with TERM, kill after 5s",
+                "Send TERM, and KILL after 5s",
                 "sipid kill --pid-file /run/a.pid --timeout 5s",
             ),
             (
-                "Signals and times as for start-stop-daemon",
+                "Send INT, and KILL after 9s, as start-stop-daemon does",
                 "sipid kill --pid-file /run/a.pid --retry INT/9/KILL",
             ),
         ],
@@ -97,7 +103,7 @@ pub(super) const HELP: &[Help] = &[
         statuses: &[
             ("0", "the signal was sent"),
             ("3", "the process is not running"),
-            NO_RIGHT,
+            NOT_ALLOWED,
             DIRECTORY,
             INVALID,
             LINK,
@@ -108,7 +114,7 @@ pub(super) const HELP: &[Help] = &[
                 "sipid signal --pid-file /run/a.pid HUP",
             ),
             (
-                "Only if it runs as this user",
+                "Send USR1, but only to a process of root",
                 "sipid signal --pid-file /run/a.pid --user root USR1",
             ),
         ],
@@ -119,21 +125,31 @@ pub(super) const HELP: &[Help] = &[
         statuses: &[
             ("0", "all are healthy"),
             ("3", "the process in --pid-file is gone"),
-            ("22", "a URL or a proxy that can never work"),
-            ("110", "not all are healthy within --timeout"),
+            (
+                "13",
+                "no permission for the file of --pid-file, or others could have written it",
+            ),
+            (
+                "22",
+                "a URL, header, regular expression or proxy is not valid",
+            ),
+            ("110", "not all were healthy within --timeout"),
             NOT_RUN,
             NOT_FOUND,
         ],
         variables: &[
             (
                 "http_proxy",
-                "proxy for http:// URLs, as https_proxy is for https:// and all_proxy for both",
+                "proxy for http:// URLs; https_proxy is for https://, all_proxy for both",
             ),
-            ("no_proxy", "hosts that need no proxy; loopback never does"),
+            (
+                "no_proxy",
+                "hosts to contact without a proxy; loopback always is",
+            ),
         ],
         examples: &[
             (
-                "Wait for a web server for 30s at most",
+                "Wait at most 30s for a web server",
                 "sipid wait-until-healthy --url http://localhost/ --timeout 30s",
             ),
             (
@@ -148,7 +164,7 @@ pub(super) const HELP: &[Help] = &[
         statuses: &[
             ("0", "the process is running"),
             ("1", "it is not running"),
-            NO_RIGHT,
+            ("13", "no permission for the file"),
             DIRECTORY,
             INVALID,
             LINK,
@@ -159,7 +175,7 @@ pub(super) const HELP: &[Help] = &[
                 "sipid status --pid-file /run/a.pid",
             ),
             (
-                "The same for a program",
+                "Show the same as JSON",
                 "sipid status --pid-file /run/a.pid --output json",
             ),
         ],

@@ -15,16 +15,17 @@ use super::FileArg;
 
 #[derive(Args)]
 pub(super) struct Kill {
-    /// Send QUIT and wait a second before KILL, for runtimes that show their stacks then
+    /// Before KILL, send QUIT and wait 1s, for runtimes that print their stacks on QUIT
     #[arg(long, help_heading = heading::WAITING)]
     show_stacks: bool,
     /// How long to wait between TERM and KILL
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse, help_heading = heading::WAITING)]
     timeout: Duration,
-    /// Signals to send and seconds to wait, as for start-stop-daemon: TERM/20/QUIT/1/KILL or -15/20/-9; 20 is TERM/20/KILL/20
+    /// Signals to send and seconds to wait, as for start-stop-daemon, such as TERM/20/QUIT/1/KILL
+    /// or -15/20/-9; 20 alone means TERM/20/KILL/20
     #[arg(long, value_name = "SCHEDULE", allow_hyphen_values = true, conflicts_with_all = ["show_stacks", "timeout"], help_heading = heading::WAITING)]
     retry: Option<Schedule>,
-    /// End the whole process group that the process leads
+    /// End the whole process group, which the process must lead
     #[arg(long, help_heading = heading::PROCESS)]
     group: bool,
     #[command(flatten)]

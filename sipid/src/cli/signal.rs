@@ -7,7 +7,7 @@ use super::FileArg;
 
 #[derive(Args)]
 pub(super) struct Signal {
-    /// The signal: HUP, SIGHUP, -HUP, 1 or -1
+    /// Signal to send, as a name or a number: HUP, SIGHUP, -HUP, 1 or -1
     #[arg(value_name = "SIGNAL", allow_hyphen_values = true)]
     signal: sipid::Signal,
     #[command(flatten)]

@@ -55,11 +55,12 @@ fn a_claim_that_loses_says_to_whom() {
     let pid = first.pid();
     let exists = format!("sipid: cannot claim {file:?}: process {pid} is already running\n");
     assert_eq!(claim_says(&second.pid(), &file), (17, exists));
-    let already = format!("sipid: {pid} is already in the pidfile {file:?}\n");
+    let already =
+        format!("sipid: cannot claim {file:?}: it is already claimed for process {pid}\n");
     assert_eq!(claim_says(&pid, &file), (17, already));
     fs::write(&file, "").unwrap();
     let _lock = Lock::on(&file);
-    let locking = format!("sipid: another process is locking {file:?}\n");
+    let locking = format!("sipid: another process has locked {file:?}\n");
     assert_eq!(claim_says(&second.pid(), &file), (11, locking));
 }
 
@@ -81,7 +82,7 @@ fn what_is_replaced_is_quoted_unless_it_is_nothing() {
         let expected = if shown.is_empty() {
             String::new()
         } else {
-            format!("[WARN  sipid] replacing \"{shown}\" in {file:?}, which is not a valid pid\n")
+            format!("[WARN  sipid] replacing \"{shown}\" in {file:?}, which is not a valid PID\n")
         };
         assert_eq!((code, said), (0, expected), "{content:?}");
     }

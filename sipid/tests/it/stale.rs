@@ -159,7 +159,7 @@ fn a_restarted_container_takes_the_file_that_names_the_claimant() {
         $1 claim --pid $$ --pid-file own; echo again $?
         exec $1 claim --pid-file line -- $1 status --pid-file line";
     let said = in_namespace(script, dir.path());
-    let expected = "plain 0\nown 0\nagain 17\nprocess 1 (\"line\") is running, identity known, lock held\nsipid: 1 is already in the pidfile \"own\"\n";
+    let expected = "plain 0\nown 0\nagain 17\nprocess 1 (\"line\") is running, identity known, lock held\nsipid: cannot claim \"own\": it is already claimed for process 1\n";
     assert_eq!(said, expected);
     // The next life claims again what the first one has claimed, whoever wrote it.
     let again = in_namespace(

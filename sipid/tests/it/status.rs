@@ -112,7 +112,7 @@ fn what_is_no_pidfile_and_no_output_are_errors() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
         said,
-        format!("sipid: {file:?} does not contain a valid pid: \"-1\"\n")
+        format!("sipid: {file:?} does not contain a valid PID: \"-1\"\n")
     );
     let unknown = sipid(&["status", "--pid-file", "x", "-o", "yaml"]);
     assert_eq!(unknown.status.code(), Some(64));
