@@ -3,6 +3,8 @@
 //! `…` stands for any text; output in the background is ignored.
 
 mod block;
+#[cfg(test)]
+mod links;
 
 use std::{
     env,
@@ -180,6 +182,41 @@ mod tests {
         played("<!-- before\n$ x=1\n-->\n```console\n$ echo $x\n1\n```\n").unwrap();
         let error = played("<!-- before\n$ echo no; false\n-->\n```console\n$ true\n```\n");
         assert!(error.is_err());
+    }
+
+    #[test]
+    fn links_lead_somewhere() {
+        let root = process::root();
+        let mut pages = pages().unwrap();
+        for entry in fs::read_dir(root).unwrap() {
+            let path = entry.unwrap().path();
+            let readme = path.join("README.md");
+            let is_page = |path: &PathBuf| path.extension().is_some_and(|it| it == "md");
+            pages.extend(
+                [path, readme]
+                    .into_iter()
+                    .filter(is_page)
+                    .filter(|it| it.exists()),
+            );
+        }
+        for page in pages {
+            let broken = links::broken(&page);
+            assert!(broken.is_empty(), "{}: {broken:?}", page.display());
+        }
+    }
+
+    /// `docs/releasing.md` has the commands that make these links absolute.
+    #[test]
+    fn a_tools_readme_has_only_links_that_a_release_can_make_absolute() {
+        for tool in TOOLS {
+            let page = process::root().join(tool.package).join("README.md");
+            for link in links::links(&fs::read_to_string(page).unwrap()) {
+                let is_known = ["#", "../", "examples/"]
+                    .iter()
+                    .any(|it| link.starts_with(it));
+                assert!(is_known, "{}: {link}", tool.package);
+            }
+        }
     }
 
     /// Also a process that is slow to end, or ignores TERM.
