@@ -1,8 +1,11 @@
 //! Checks that the READMEs and the pages of `docs` show what the tools really do. It runs their
-//! `console` blocks, each in its own shell and directory, and compares the output of the commands.
-//! `…` stands for any text; output in the background is ignored.
+//! `console` blocks and compares the output of the commands. `…` stands for any text; output in the
+//! background is ignored. The blocks of a page run in one shell, as a reader may do; those that need
+//! a cluster run each in its own.
 
 mod block;
+#[cfg(test)]
+mod links;
 
 use std::{
     env,
@@ -40,13 +43,18 @@ pub(crate) fn check(cluster: Option<&AtHand>) -> Result {
     prctl::set_child_subreaper(true)?;
     let mut left_out = 0;
     for page in pages()? {
-        for block in blocks(&fs::read_to_string(&page)?) {
-            if block.needs_cluster && cluster.is_none() {
-                left_out += 1;
-                continue;
+        let blocks = blocks(&fs::read_to_string(&page)?);
+        let (in_cluster, here): (Vec<_>, Vec<_>) =
+            blocks.into_iter().partition(|block| block.needs_cluster);
+        let of_page = |error| format!("{}: {error}", page.display());
+        play(&here, None).map_err(of_page)?;
+        match cluster {
+            None => left_out += in_cluster.len(),
+            Some(_) => {
+                for block in in_cluster {
+                    play(&[block], cluster).map_err(of_page)?;
+                }
             }
-            let cluster = cluster.filter(|_| block.needs_cluster);
-            play(&block, cluster).map_err(|error| format!("{}: {error}", page.display()))?;
         }
     }
     if left_out > 0 {
@@ -69,23 +77,29 @@ fn pages() -> Result<Vec<PathBuf>> {
     Ok(pages)
 }
 
-fn play(block: &Block, cluster: Option<&AtHand>) -> Result {
+/// Runs blocks one after the other in one shell, until one fails.
+fn play(blocks: &[Block], cluster: Option<&AtHand>) -> Result {
     let place = tempfile::tempdir()?;
     let output = |number: usize| place.path().join(format!("output-{number}"));
     let before = place.path().join("before");
     let mut script = String::new();
-    for command in &block.before {
-        writeln!(script, "{{ {command}\n}} >>{before:?} 2>&1 || exit")?;
-    }
-    for (number, step) in block.steps.iter().enumerate() {
-        let output = match step.is_in_background() {
-            true => Path::new("/dev/null").to_owned(),
-            false => output(number),
-        };
-        writeln!(script, "{{ {}\n}} >{output:?} 2>&1", step.command)?;
+    let mut steps = Vec::new();
+    for block in blocks {
+        for command in &block.before {
+            writeln!(script, "{{ {command}\n}} >>{before:?} 2>&1 || exit")?;
+        }
+        for step in &block.steps {
+            let output = match step.is_in_background() {
+                true => Path::new("/dev/null").to_owned(),
+                false => output(steps.len()),
+            };
+            write!(script, "\n{{ {}\n}} >{output:?} 2>&1", step.command)?;
+            steps.push(step);
+        }
+        script += " || exit\n";
     }
     let status = run(&script, place.path(), cluster)?;
-    for (number, step) in block.steps.iter().enumerate() {
+    for (number, step) in steps.into_iter().enumerate() {
         let printed = fs::read_to_string(output(number)).unwrap_or_default();
         if !step.is_in_background() && !step.has_printed(&printed) {
             let Step { command, expected } = step;
@@ -169,7 +183,7 @@ mod tests {
 
     fn played(page: &str) -> Result {
         prctl::set_child_subreaper(true).unwrap();
-        play(&blocks(page)[0], None)
+        play(&blocks(page), None)
     }
 
     #[test]
@@ -180,6 +194,49 @@ mod tests {
         played("<!-- before\n$ x=1\n-->\n```console\n$ echo $x\n1\n```\n").unwrap();
         let error = played("<!-- before\n$ echo no; false\n-->\n```console\n$ true\n```\n");
         assert!(error.is_err());
+    }
+
+    #[test]
+    fn the_blocks_of_a_page_run_in_one_shell() {
+        let first = "```console\n$ x=1\n```\n";
+        played(&format!("{first}```console\n$ echo $x\n1\n```\n")).unwrap();
+        let error = played(&format!("```console\n$ false\n```\n{first}")).unwrap_err();
+        assert!(error.to_string().contains("last command"), "{error}");
+    }
+
+    #[test]
+    fn links_lead_somewhere() {
+        let root = process::root();
+        let mut pages = pages().unwrap();
+        for entry in fs::read_dir(root).unwrap() {
+            let path = entry.unwrap().path();
+            let readme = path.join("README.md");
+            let is_page = |path: &PathBuf| path.extension().is_some_and(|it| it == "md");
+            pages.extend(
+                [path, readme]
+                    .into_iter()
+                    .filter(is_page)
+                    .filter(|it| it.exists()),
+            );
+        }
+        for page in pages {
+            let broken = links::broken(&page);
+            assert!(broken.is_empty(), "{}: {broken:?}", page.display());
+        }
+    }
+
+    /// `docs/releasing.md` has the commands that make these links absolute.
+    #[test]
+    fn a_tools_readme_has_only_links_that_a_release_can_make_absolute() {
+        for tool in TOOLS {
+            let page = process::root().join(tool.package).join("README.md");
+            for link in links::links(&fs::read_to_string(page).unwrap()) {
+                let is_known = ["#", "../", "examples/"]
+                    .iter()
+                    .any(|it| link.starts_with(it));
+                assert!(is_known, "{}: {link}", tool.package);
+            }
+        }
     }
 
     /// Also a process that is slow to end, or ignores TERM.

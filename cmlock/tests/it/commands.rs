@@ -5,6 +5,9 @@ use testkit::{eventually, process::Kept};
 
 use crate::support::Place;
 
+/// How the binary calls itself in its requests.
+const AGENT: &str = concat!("cmlock/", env!("CARGO_PKG_VERSION"));
+
 #[test]
 #[ignore = "no cluster"]
 fn a_lock_is_held_across_commands_shown_and_released() {
@@ -117,11 +120,11 @@ fn what_cannot_be_a_lock_is_not_fetched() {
         place.namespace.apply(&object);
         assert!(place.exists(name));
     }
-    let before = place.requests("cmlock/0.1.0", 0).len();
+    let before = place.requests(AGENT, 0).len();
     let (status, names, error) = place.run("a", &["list", "-o", "name"]);
     assert_eq!((status, &*names), (22, "lock\nover\n"), "{error}");
     assert!(error.contains("lock malformed: "), "{error}");
-    let requests = place.requests("cmlock/0.1.0", before + 4).split_off(before);
+    let requests = place.requests(AGENT, before + 4).split_off(before);
     let mut fetched: Vec<_> = requests
         .iter()
         .filter(|it| it.resource == "configmaps" && it.verb == "get")
@@ -232,11 +235,11 @@ fn a_signal_ends_a_wait() {
     let place = Place::with_pods(&["a", "b"]);
     place.put("x", "b", None);
     for arguments in [&["acquire", "x"][..], &["run", "x", "--", "true"]] {
-        let before = place.requests("cmlock/0.1.0", 0).len();
+        let before = place.requests(AGENT, 0).len();
         let mut waiter = Kept(place.cmlock("a", arguments).spawn().unwrap());
         let watches = || {
             place
-                .requests("cmlock/0.1.0", before)
+                .requests(AGENT, before)
                 .split_off(before)
                 .iter()
                 .any(|it| it.verb == "watch")
