@@ -187,3 +187,31 @@ async fn end_by_signal(signals: &Signals, ender: &Ender) {
         ender.end(Reason::new("a signal", status));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use nix::{errno::Errno, libc::SIGTERM};
+
+    use super::*;
+
+    #[test]
+    fn who_did_not_get_the_lock_ends_by_the_signal_that_came_or_says_why() {
+        let (none, term) = (Signals::default(), Signals::of(SIGTERM));
+        let report = WaitReport::start("tool", ["x"], None, true);
+        let ends = |errno, busy, signals| {
+            let done = not_acquired(io::Error::from(errno), busy, signals, &report);
+            done.map_err(|failure| failure.status())
+        };
+        let (cancelled, late) = (Errno::ECANCELED, Errno::ETIMEDOUT);
+        assert_eq!(
+            ends(cancelled, false, &term),
+            Ok(Status::from_signal(SIGTERM))
+        );
+        assert_eq!(ends(cancelled, false, &none), Err(Status::FAILED));
+        assert_eq!(ends(late, true, &none), Err(Status::WAIT_TIMED_OUT));
+        assert_eq!(ends(late, false, &none), Err(Status::FAILED));
+        assert_eq!(ends(late, true, &term), Err(Status::WAIT_TIMED_OUT));
+    }
+}

@@ -170,6 +170,8 @@ mod tests {
 ";
         assert_eq!(yaml(&value), expected);
         assert_eq!(yaml(&json!([])), "[]\n");
+        assert_eq!(yaml(&json!({})), "{}\n");
+        assert_eq!(yaml(&json!({"a": {"b": {"c": 1}}})), "a:\n  b:\n    c: 1\n");
         assert_eq!(yaml(&json!([["a", ["b"]], []])), "- - a\n  - - b\n- []\n");
     }
 

@@ -71,6 +71,16 @@ impl Signals {
     }
 }
 
+#[cfg(test)]
+impl Signals {
+    /// As if this signal had come.
+    pub(crate) fn of(number: i32) -> Self {
+        let signals = Self::default();
+        signals.number.store(number, Ordering::SeqCst);
+        signals
+    }
+}
+
 /// The mask of ignored signals (`proc_pid_status(5)`); zero if it cannot be read.
 fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -310,6 +310,19 @@ mod tests {
         assert_eq!(lines.len(), 3);
     }
 
+    /// No time has passed since then.
+    #[tokio::test]
+    async fn after_an_announcement_all_is_told_at_once() {
+        let (report, lines) = report("announced", true);
+        report.announce("acquiring again");
+        report.waiting("held by a");
+        report.acquired("acquired");
+        let lines = lines();
+        assert_eq!(lines[..2], ["acquiring again", "waiting: held by a"]);
+        assert!(lines[2].starts_with("acquired, after "), "{lines:?}");
+        assert_eq!(lines.len(), 3);
+    }
+
     #[tokio::test]
     async fn of_several_locks_each_wait_is_told_by_itself() {
         let (_, first) = report("one", true);

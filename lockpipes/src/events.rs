@@ -161,3 +161,56 @@ pub(crate) fn sleep(
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
+
+    use nix::{
+        fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
+        sys::stat::Mode,
+        unistd::mkfifo,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_fifo_that_goes_or_changes_is_reported_and_nobody_waits_for_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let [fifo, moved] = ["fifo", "moved"].map(|name| directory.path().join(name));
+        mkfifo(&fifo, Mode::S_IRUSR).unwrap();
+        let events = Events::of_fifo(&fifo).unwrap();
+        let Events::Fifo(inotify) = &events else {
+            panic!("{events:?}");
+        };
+        let flags = |which| fcntl(inotify.as_fd(), which).unwrap();
+        let status = OFlag::from_bits_retain(flags(FcntlArg::F_GETFL));
+        assert!(status.contains(OFlag::O_NONBLOCK));
+        let closing = FdFlag::from_bits_retain(flags(FcntlArg::F_GETFD));
+        assert!(closing.contains(FdFlag::FD_CLOEXEC));
+        assert!(!events.is_of_directory());
+        assert!(!events.take_events(true), "nothing has happened");
+        fs::set_permissions(&fifo, Permissions::from_mode(0o444)).unwrap();
+        assert!(
+            events.take_events(false),
+            "its mode, or its number of names"
+        );
+        fs::rename(&fifo, moved).unwrap();
+        assert!(events.take_events(false), "its name");
+    }
+
+    #[test]
+    fn the_signal_is_blocked_while_a_directory_is_watched() {
+        let is_blocked = || SigSet::thread_get_mask().unwrap().contains(INTERRUPT);
+        let directory = tempfile::tempdir().unwrap();
+        assert!(!is_blocked());
+        let events = Events::of_directory(directory.path()).unwrap();
+        assert!(events.is_of_directory() && is_blocked());
+        assert!(events.take_events(true) && !events.take_events(false));
+        drop(events);
+        assert!(!is_blocked());
+    }
+}

@@ -15,6 +15,7 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
+    libc::{self, mode_t},
     sys::stat::Mode,
 };
 
@@ -59,7 +60,7 @@ impl Fifo {
         };
         let metadata = handle.metadata()?;
         if !metadata.file_type().is_fifo() {
-            return Err(Kind::NotFifo(describe(metadata.file_type())));
+            return Err(Kind::NotFifo(describe(&metadata)));
         }
         Ok(Some(Self {
             handle,
@@ -155,11 +156,11 @@ fn open_interruptibly(path: &Path, end: End) -> nix::Result<File> {
 
 /// Fails unless the path itself is a FIFO. A symbolic link to a FIFO does not count.
 pub(crate) fn check_is_no_link(path: &Path) -> Result<(), Kind> {
-    let file_type = fs::symlink_metadata(path)?.file_type();
-    if file_type.is_fifo() {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.file_type().is_fifo() {
         Ok(())
     } else {
-        Err(Kind::NotFifo(describe(file_type)))
+        Err(Kind::NotFifo(describe(&metadata)))
     }
 }
 
@@ -176,14 +177,19 @@ fn nothing_at(path: &Path) -> Result<Option<Fifo>, Kind> {
     }
 }
 
-fn describe(file_type: fs::FileType) -> &'static str {
-    match file_type {
-        t if t.is_dir() => "a directory",
-        t if t.is_symlink() => "a symbolic link",
-        t if t.is_socket() => "a socket",
-        t if t.is_char_device() => "a character device",
-        t if t.is_block_device() => "a block device",
-        t if t.is_file() => "a regular file",
+fn describe(metadata: &fs::Metadata) -> &'static str {
+    #[allow(clippy::cast_possible_truncation, reason = "it comes from a mode_t")]
+    in_words(metadata.mode() as mode_t)
+}
+
+fn in_words(mode: mode_t) -> &'static str {
+    match mode & libc::S_IFMT {
+        libc::S_IFDIR => "a directory",
+        libc::S_IFLNK => "a symbolic link",
+        libc::S_IFSOCK => "a socket",
+        libc::S_IFCHR => "a character device",
+        libc::S_IFBLK => "a block device",
+        libc::S_IFREG => "a regular file",
         _ => "something that is not a named pipe",
     }
 }
@@ -191,4 +197,91 @@ fn describe(file_type: fs::FileType) -> &'static str {
 /// Whether a failed [`End::WriteNow`] only means that there is no reader yet.
 pub(crate) fn lacks_reader(kind: &Kind) -> bool {
     matches!(kind, Kind::Io(error) if error.raw_os_error() == Some(Errno::ENXIO as i32))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use nix::unistd::mkfifo;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A directory with a FIFO of this name in it.
+    fn found(name: &str) -> (TempDir, PathBuf, Fifo) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let fifo = Fifo::find(&path).unwrap().unwrap();
+        (directory, path, fifo)
+    }
+
+    #[test]
+    fn a_fifo_is_in_the_directory_where_its_links_lead() {
+        let (directory, path, _) = found("below/fifo");
+        let link = directory.path().join("link");
+        symlink(&path, &link).unwrap();
+        let below = fs::canonicalize(path.parent().unwrap()).unwrap();
+        let fifo = Fifo::find(&link).unwrap().unwrap();
+        assert_eq!(fs::canonicalize(fifo.directory().unwrap()).unwrap(), below);
+        fs::remove_file(path).unwrap();
+        fifo.directory().unwrap_err();
+    }
+
+    /// Without `/proc` it would be the other one that is opened.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_was_found_is_opened_and_not_what_took_its_place() {
+        let (directory, path, fifo) = found("fifo");
+        fs::rename(&path, directory.path().join("moved")).unwrap();
+        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let opened = fifo.open(End::ReadNow).unwrap();
+        assert_eq!(FileId::of(&opened.metadata().unwrap()), fifo.id);
+        assert!(matches!(fifo.still_there(), Err(Kind::Removed)));
+    }
+
+    /// There is nothing but a link that leads to itself.
+    #[test]
+    fn a_path_that_cannot_be_looked_up_may_still_lead_to_the_fifo() {
+        let (directory, path, fifo) = found("below/fifo");
+        let below = path.parent().unwrap();
+        fs::rename(below, directory.path().join("moved")).unwrap();
+        assert!(matches!(fifo.still_there(), Err(Kind::Removed)));
+        symlink(below, below).unwrap();
+        fifo.still_there().unwrap();
+        let found = Fifo::find(&path);
+        assert!(matches!(found, Err(Kind::Io(_))), "{found:?}");
+        assert!(nothing_at(&path).is_err());
+        assert!(
+            nothing_at(&directory.path().join("gone"))
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn only_a_fifo_without_a_reader_lacks_one() {
+        let (_directory, _, fifo) = found("fifo");
+        assert!(lacks_reader(&fifo.open(End::WriteNow).unwrap_err()));
+        assert!(!lacks_reader(&Errno::EACCES.into()));
+        assert!(!lacks_reader(&Kind::Removed));
+    }
+
+    #[test]
+    fn what_is_no_fifo_is_named() {
+        let types = [
+            (libc::S_IFDIR, "a directory"),
+            (libc::S_IFLNK, "a symbolic link"),
+            (libc::S_IFSOCK, "a socket"),
+            (libc::S_IFCHR, "a character device"),
+            (libc::S_IFBLK, "a block device"),
+            (libc::S_IFREG, "a regular file"),
+            (0, "something that is not a named pipe"),
+        ];
+        for (kind, words) in types {
+            assert_eq!(in_words(kind | 0o644), words);
+        }
+    }
 }

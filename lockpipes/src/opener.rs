@@ -144,3 +144,57 @@ fn open_unless_cancelled(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    use super::*;
+    use crate::events::sleep;
+
+    /// A signal that comes before the open has begun interrupts nothing.
+    #[test]
+    fn an_open_is_interrupted_again_until_it_ends_and_its_outcome_counts() {
+        make_interruptible().unwrap();
+        let (sender, opened) = mpsc::sync_channel(1);
+        let (done, not_done) = io::pipe().unwrap();
+        let (never, _writer) = io::pipe().unwrap();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let seen = cancelled.clone();
+        let thread = thread::spawn(move || {
+            let _not_done = not_done;
+            for _ in 0..3 {
+                while sleep(never.as_fd(), None, Duration::from_secs(3600))
+                    .unwrap()
+                    .is_some()
+                {}
+            }
+            assert!(seen.load(Ordering::SeqCst));
+            sender.send(Some(Err(Kind::Removed))).unwrap();
+        });
+        let opener = Opener {
+            thread,
+            opened,
+            done,
+            cancelled,
+        };
+        assert!(matches!(opener.cancel(), Some(Err(Kind::Removed))));
+    }
+
+    #[test]
+    fn an_open_that_fails_is_not_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        mkfifo(&path, Mode::S_IWUSR).unwrap();
+        let fifo = Fifo::find(&path).unwrap().unwrap();
+        // Nobody has it open for reading.
+        let opened = open_unless_cancelled(&fifo, End::WriteNow, &AtomicBool::new(true));
+        let is_refused = |kind| crate::fifo::lacks_reader(kind);
+        assert!(
+            matches!(&opened, Some(Err(kind)) if is_refused(kind)),
+            "{opened:?}"
+        );
+    }
+}

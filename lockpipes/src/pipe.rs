@@ -1,7 +1,7 @@
 //! The public type for a pipe.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -211,9 +211,28 @@ impl LockPipe {
             return Ok(false);
         }
         fifo::check_is_no_link(&self.path)?;
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            removed => Ok(removed.map(|()| true)?),
-        }
+        was_there(fs::remove_file(&self.path))
+    }
+}
+
+/// Whether there was anything to remove.
+fn was_there(removed: io::Result<()>) -> Result<bool, Kind> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => Ok(removed.map(|()| true)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody else was faster.
+    #[test]
+    fn what_is_gone_need_not_be_removed() {
+        let was_there = |removed| was_there(removed).ok();
+        assert_eq!(was_there(Ok(())), Some(true));
+        assert_eq!(was_there(Err(Errno::ENOENT.into())), Some(false));
+        assert_eq!(was_there(Err(Errno::EBUSY.into())), None);
     }
 }

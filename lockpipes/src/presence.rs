@@ -79,21 +79,21 @@ impl<'a> Presence<'a> {
             return Ok(());
         }
         self.in_vain += u32::from(happened);
+        let is_crowded = self.in_vain >= PATIENCE;
         let of_directory = self.events.as_ref().is_some_and(Events::is_of_directory);
-        let is_crowded = of_directory && self.in_vain >= PATIENCE;
-        if self.events.is_none() || is_crowded {
-            self.events = self.watch();
+        if self.events.is_none() || is_crowded && of_directory {
+            self.events = self.watch(is_crowded);
             self.pause = if self.events.is_some() { SELDOM } else { OFTEN };
         }
         self.next_look = Instant::now() + self.pause;
         self.fifo.still_there()
     }
 
-    fn watch(&self) -> Option<Events> {
+    fn watch(&self, is_crowded: bool) -> Option<Events> {
         if !Events::EXIST {
             return None;
         }
-        if self.in_vain < PATIENCE {
+        if !is_crowded {
             match self.watch_directory() {
                 Ok(events) => return Some(events),
                 Err(error) => debug!("not watching the pipe's directory: {error}"),
@@ -121,4 +121,35 @@ impl<'a> Presence<'a> {
 
 pub(crate) fn passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| deadline <= Instant::now())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    use super::*;
+
+    #[test]
+    fn where_too_much_else_happens_the_fifo_itself_is_watched() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        mkfifo(&path, Mode::S_IRUSR).unwrap();
+        let fifo = Fifo::find(&path).unwrap().unwrap();
+        let mut presence = Presence::of(&fifo);
+        assert!(presence.events.is_none(), "a short wait needs none");
+        presence.next_look = Instant::now();
+        presence.check().unwrap();
+        for in_vain in 0..=PATIENCE {
+            let events = presence.events.as_ref().unwrap();
+            let is_crowded = in_vain == PATIENCE;
+            assert_eq!(events.is_of_directory(), !is_crowded, "{in_vain}");
+            presence.interrupted = true;
+            presence.check().unwrap();
+        }
+        // It stays like that, whatever becomes of the events.
+        presence.events = None;
+        presence.next_look = Instant::now();
+        presence.check().unwrap();
+        assert!(!presence.events.unwrap().is_of_directory());
+    }
 }

@@ -93,3 +93,18 @@ fn discard(reader: &mut File, buffer: &mut Vec<u8>) -> io::Result<Found> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Others than a signal, and than that there is nothing to read yet.
+    #[test]
+    fn a_read_that_fails_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut directory = File::open(directory.path()).unwrap();
+        assert!(discard(&mut directory, &mut Vec::new()).is_err());
+        let mut nothing = File::open("/dev/null").unwrap();
+        assert!(discard(&mut nothing, &mut Vec::new()).is_ok_and(|found| found == Found::End));
+    }
+}

@@ -229,3 +229,22 @@ impl Claim {
             .map_err(|kind| kind.at(self.pidfile.path()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Nobody may remove a file of `/proc`, and no directory is removed like a file.
+    #[test]
+    fn a_file_that_may_not_be_removed_stays_and_any_other_failure_is_an_error() {
+        let discard = |path: &Path| PidFile::new(path).discard(&File::open(path).unwrap());
+        assert!(!discard(Path::new("/proc/version")).unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(discard(dir.path()), Err(Kind::Io("remove", _))));
+        let file = dir.path().join("x.pid");
+        fs::write(&file, "").unwrap();
+        assert!(discard(&file).unwrap() && !file.exists());
+    }
+}

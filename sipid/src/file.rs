@@ -201,11 +201,16 @@ pub(crate) fn read_unlocked(file: &File) -> Result<(Content, Metadata), Kind> {
     loop {
         thread::sleep(Duration::from_millis(1));
         let now = read(file)?;
-        if now.0 == last.0 && same_version(&now.1, &last.1) {
+        if agree(&now, &last) {
             return Ok(now);
         }
         last = now;
     }
+}
+
+/// Whether two reads saw the same content, and no write in between.
+fn agree(one: &(Content, Metadata), other: &(Content, Metadata)) -> bool {
+    one.0 == other.0 && same_version(&one.1, &other.1)
 }
 
 /// Whether both are the same inode with the same modification time.

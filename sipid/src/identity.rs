@@ -48,17 +48,16 @@ impl Identity {
 
     /// The process with this PID and identity, if it still exists.
     pub(crate) fn find(&self, pid: Pid) -> io::Result<Option<Process>> {
-        let ours = procfs::namespace(None);
-        let is_nested = ours == Some(procfs::INITIAL_NAMESPACE) && ours != Some(self.namespace);
-        if procfs::boot_id().is_some_and(|boot| boot != self.boot) && !is_nested {
+        let namespace = Namespace::of(self.namespace, procfs::namespace(None));
+        let is_another = procfs::boot_id().is_some_and(|boot| boot != self.boot);
+        if is_another && namespace != Namespace::Below {
             return Ok(None);
         }
-        let pid = match ours {
-            Some(ours) if ours == self.namespace => Some(pid),
-            Some(_) if is_nested => procfs::in_namespace(pid, self.namespace),
+        let pid = match namespace {
+            Namespace::Ours => Some(pid),
+            Namespace::Below => procfs::in_namespace(pid, self.namespace),
             // The identity is from an earlier life of this container.
-            Some(_) => None,
-            None => Some(pid),
+            Namespace::Hidden => None,
         };
         let process = pid.map(Process::find).transpose()?.flatten();
         Ok(process.filter(|process| self.is_of(process)))
@@ -77,14 +76,35 @@ impl Identity {
     /// Whether it belongs to a PID namespace that we cannot see: another container's, or one of an
     /// earlier life of this container.
     pub(crate) fn is_elsewhere(&self) -> bool {
-        let is_another = |ours| ours != self.namespace && ours != procfs::INITIAL_NAMESPACE;
-        procfs::namespace(None).is_some_and(is_another)
+        Namespace::of(self.namespace, procfs::namespace(None)) == Namespace::Hidden
             && procfs::boot_id().is_some_and(|boot| boot == self.boot)
     }
 
-    /// Whether there is anything to tell this process from another by.
-    pub(crate) fn can_tell(&self, process: &Process) -> bool {
-        process.start().is_some() || self.pidfd.is_some() && process.inode().is_some()
+    /// Whether a process with this start time and pidfd can be told from another by anything.
+    pub(crate) fn can_tell(&self, start: Option<u64>, pidfd: Option<u64>) -> bool {
+        start.is_some() || self.pidfd.is_some() && pidfd.is_some()
+    }
+}
+
+/// A PID namespace, as seen from ours.
+#[derive(Debug, PartialEq, Eq)]
+enum Namespace {
+    /// It is ours, as far as is known.
+    Ours,
+    /// A container's, as seen from the machine: its processes have other PIDs here.
+    Below,
+    /// Its processes have no PIDs here.
+    Hidden,
+}
+
+impl Namespace {
+    fn of(theirs: u64, ours: Option<u64>) -> Self {
+        match ours {
+            Some(ours) if ours == theirs => Self::Ours,
+            Some(procfs::INITIAL_NAMESPACE) => Self::Below,
+            Some(_) => Self::Hidden,
+            None => Self::Ours,
+        }
     }
 }
 
@@ -146,15 +166,19 @@ pub(crate) fn read(path: &Path, pidfile: &Metadata, pid: Pid) -> io::Result<Opti
     };
     match read() {
         Ok((text, is_ours)) => Ok(kept(path, pidfile, pid, &text, is_ours)),
-        Err(error) if is_there_perhaps(&error) => Err(error),
-        Err(_) => Ok(None),
+        Err(error) => none_kept(error),
     }
 }
 
-/// Whether the error leaves open if the file exists: it was not looked up, or could not be read.
-fn is_there_perhaps(error: &io::Error) -> bool {
+/// There is no identity, unless the error leaves that open: the file was not looked up, or could not
+/// be read.
+fn none_kept(error: io::Error) -> io::Result<Option<Kept>> {
     let number = error.raw_os_error().unwrap_or_default();
-    [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO].contains(&number)
+    if [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO].contains(&number) {
+        Err(error)
+    } else {
+        Ok(None)
+    }
 }
 
 fn kept(path: &Path, pidfile: &Metadata, pid: Pid, text: &str, is_ours: bool) -> Option<Kept> {
@@ -219,8 +243,40 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_may_be_there() {
-        let is_there_perhaps = |number| is_there_perhaps(&io::Error::from_raw_os_error(number));
-        assert!(is_there_perhaps(libc::EIO));
-        assert!(!is_there_perhaps(libc::ENOENT));
+        let none_kept = |number| none_kept(io::Error::from_raw_os_error(number));
+        assert!(none_kept(libc::EIO).is_err());
+        assert!(none_kept(libc::ENOENT).is_ok_and(|kept| kept.is_none()));
+    }
+
+    #[test]
+    fn a_container_is_seen_from_the_machine_and_not_from_another() {
+        let (machine, one, other) = (procfs::INITIAL_NAMESPACE, 7, 8);
+        for (theirs, ours, seen) in [
+            (one, Some(one), Namespace::Ours),
+            (machine, Some(machine), Namespace::Ours),
+            (one, Some(machine), Namespace::Below),
+            (one, Some(other), Namespace::Hidden),
+            (machine, Some(one), Namespace::Hidden),
+            (one, None, Namespace::Ours),
+        ] {
+            assert_eq!(Namespace::of(theirs, ours), seen, "{theirs} from {ours:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_told_by_its_start_or_by_the_pidfds_of_both() {
+        let can_tell = |kept, start, pidfd| {
+            let identity = Identity {
+                pidfd: kept,
+                start: 7,
+                boot: String::new(),
+                namespace: 8,
+            };
+            identity.can_tell(start, pidfd)
+        };
+        assert!(can_tell(None, Some(7), None));
+        assert!(can_tell(Some(9), None, Some(9)));
+        assert!(!can_tell(Some(9), None, None));
+        assert!(!can_tell(None, None, Some(9)));
     }
 }

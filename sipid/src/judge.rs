@@ -60,7 +60,8 @@ impl PidFile {
         let found = found.during("look for the process of")?;
         let is_proven = |process: &Process| {
             let proof = kept.as_ref().filter(|kept| kept.is_proof);
-            proof.is_some_and(|proof| proof.identity.can_tell(process))
+            let (start, pidfd) = (process.start(), process.inode());
+            proof.is_some_and(|proof| proof.identity.can_tell(start, pidfd))
         };
         let verdict = match found {
             Some(process) if !self.matches.fit(&process)? => Verdict::Gone,
@@ -156,4 +157,34 @@ fn is_instance_of(pid: Pid, path: &Path) -> io::Result<bool> {
     let id_of_path = id(path);
     let is_same = |other: &Path| id_of_path.is_some() && id(other) == id_of_path;
     Ok(is_same(&link) || is_same(target) || target == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use testkit::process::Kept;
+
+    use super::*;
+
+    /// It has ended since it was found, and `/proc` shows nothing of it any more.
+    #[test]
+    fn what_has_ended_fits_nothing() {
+        let mut sleep = Kept::spawn(Command::new("sleep").arg("1000"));
+        let pid = sleep.pid().to_string().parse().unwrap();
+        let process = Process::find(pid).unwrap().unwrap();
+        let named = Matches {
+            name: Some("sleep".to_owned()),
+            ..Matches::default()
+        };
+        let executable = Matches {
+            executable: Some(PathBuf::from("/no/such/program")),
+            ..Matches::default()
+        };
+        sleep.0.kill().unwrap();
+        sleep.status();
+        for matches in [named, executable] {
+            assert!(!matches.fit(&process).unwrap(), "{matches:?}");
+        }
+    }
 }

@@ -163,7 +163,10 @@ impl fmt::Display for Doubt {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{
+        fs::{File, Permissions},
+        os::unix::fs::{PermissionsExt, symlink},
+    };
 
     use super::*;
 
@@ -182,5 +185,18 @@ mod tests {
         assert_eq!(length(&link(1)).unwrap(), links);
         let error = length(&link(0)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_to_is_shown_with_its_permissions_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.pid");
+        let file = File::create(&path).unwrap();
+        file.set_permissions(Permissions::from_mode(0o646)).unwrap();
+        let writers = writers(&path, &file.metadata().unwrap()).unwrap();
+        let Writers::Others(doubt) = writers else {
+            panic!("{writers:?}");
+        };
+        assert_eq!(doubt, Doubt::Writable(path, 0o646));
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use exitdir::{Ended, ExitDir, Record, Watcher};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::tempdir;
 
 use crate::{Process, eventually, exitdir, run, run_as_reader, start};
@@ -84,6 +85,29 @@ fn a_directory_that_is_gone_for_a_moment_is_waited_for() {
     ExitDir::new(&dir).signal(&Record::exited(7)).unwrap();
     let ended = watcher.wait().unwrap();
     assert!(matches!(ended, Ended::Signalled(record) if record.status == Some(7)));
+}
+
+/// The kernel reports no removal, since the directory is still there under another name.
+// Holds exitdir-7.
+#[test]
+fn a_directory_put_in_the_place_of_one_that_was_moved_is_followed() {
+    let outer = tempdir().unwrap();
+    let at = |name| outer.path().join(name);
+    fs::create_dir(at("dir")).unwrap();
+    fs::create_dir(at("new")).unwrap();
+    let mut watcher = Watcher::new(ExitDir::new(at("dir"))).unwrap();
+    fs::rename(at("dir"), at("elsewhere")).unwrap();
+    fs::rename(at("new"), at("dir")).unwrap();
+    assert_eq!(watcher.check().unwrap(), None);
+    // From now on it hears of the new one.
+    fs::write(at("dir").join("entry"), "").unwrap();
+    let mut heard = [PollFd::new(
+        watcher.descriptor().unwrap(),
+        PollFlags::POLLIN,
+    )];
+    assert_eq!(poll(&mut heard, PollTimeout::ZERO), Ok(1));
+    let ended = watcher.check().unwrap();
+    assert_eq!(ended, Some(Ended::Signalled(Record::default())));
 }
 
 /// The leader's directory is moved, and another one takes its place. The leader still counts as

@@ -40,7 +40,9 @@ fn what_was_written_is_read_and_what_is_not_known_is_kept() {
     assert!(object.annotations[QUEUE].contains(r#""note":1"#));
     let nobody = object.annotations[QUEUE].replace(r#""id":"a""#, r#""id":"""#);
     object.annotations.insert(QUEUE.to_owned(), nobody);
-    assert_eq!(ids(&Queue::read(&object)), ["b"]);
+    let left = Queue::read(&object);
+    assert_eq!(ids(&left), ["b"]);
+    assert_eq!(left.clone().into_waiters(), left.waiters);
     object.annotations.insert(QUEUE.to_owned(), "{".to_owned());
     assert_eq!(Queue::read(&object).waiters, []);
     Queue::default().write(&mut object);

@@ -69,3 +69,21 @@ fn what_may_not_be_removed_is_told_from_what_fails() {
     assert!(is_not_ours(libc::EROFS));
     assert!(!is_not_ours(libc::EIO));
 }
+
+/// The kernel's clock for files may stand still between two writes.
+#[test]
+fn two_reads_agree_on_the_content_and_on_when_it_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.pid");
+    let written = |text: &str, seconds| {
+        fs::write(&path, text).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(time).unwrap();
+        read(&file).unwrap()
+    };
+    let first = written("7", 100);
+    assert!(agree(&first, &written("7", 100)));
+    assert!(!agree(&first, &written("8", 100)));
+    assert!(!agree(&first, &written("7", 101)));
+}

@@ -65,17 +65,23 @@ fn owner_is(fact: Fact) -> Input<PodLock<Failed>> {
     Input::SubjectRead(Ok(fact), None)
 }
 
-/// A contender that lost to Pod `b`, and knows that this Pod lives.
-fn waiter() -> Waiter {
+/// A contender that begins.
+fn contender(length: Option<Duration>) -> Waiter {
     let settings = Settings {
         goal: Goal::Acquire,
-        length: None,
+        length,
         renew_interval: None,
         wait: Wait::Forever,
     };
-    let lock = PodLock::new("x", false);
+    let lock = PodLock::new("x", length.is_some());
     let mut engine = Engine::new(lock, settings, Moment::new(after(0)), 1);
     assert_eq!(does(&mut engine, Input::Time, 0), ["read us"]);
+    engine
+}
+
+/// A contender that `b` has beaten, and that knows that this Pod lives.
+fn waiter() -> Waiter {
+    let mut engine = contender(None);
     let us = Fact::Us(Ok(Holder::new("me", pod("a"))), None);
     assert_eq!(does(&mut engine, owner_is(us), 0), ["create"]);
     let beaten = Input::Written(Err(Failed(Effect::Conflict)), None);
@@ -152,15 +158,7 @@ fn an_owner_whose_watch_ends_is_read_and_watched_again() {
 
 /// A contender that acquires the lock this long after the start, and the lock's object.
 fn holder(length: Option<Duration>, seconds: u64) -> (Waiter, ConfigMap) {
-    let settings = Settings {
-        goal: Goal::Acquire,
-        length,
-        renew_interval: None,
-        wait: Wait::Forever,
-    };
-    let lock = PodLock::new("x", length.is_some());
-    let mut engine = Engine::new(lock, settings, Moment::new(after(0)), 1);
-    assert_eq!(does(&mut engine, Input::Time, 0), ["read us"]);
+    let mut engine = contender(length);
     let us = Fact::Us(Ok(Holder::new("me", pod("a"))), None);
     let clock = Some(Duration::from_secs(1000));
     engine.handle(Input::SubjectRead(Ok(us), clock), after(seconds));
@@ -196,4 +194,51 @@ fn a_holder_goes_by_the_expiry_that_is_there() {
 #[test]
 fn a_holder_whose_lock_has_no_end_and_is_watched_sleeps() {
     assert_eq!(holder(None, 0).0.wake_at(), None);
+}
+
+/// A contender whose first creation was not answered, while it reads what happened.
+fn looking() -> Waiter {
+    let mut engine = contender(None);
+    let us = Fact::Us(Ok(Holder::new("me", pod("a"))), None);
+    assert_eq!(does(&mut engine, owner_is(us), 0), ["create"]);
+    let lost = Input::Written(Err(Failed(Effect::Unknown)), None);
+    assert_eq!(does(&mut engine, lost, 1), ["told"]);
+    engine.handle(Input::Time, engine.wake_at().unwrap());
+    assert_eq!(outputs(&mut engine), ["read"]);
+    engine
+}
+
+/// The creation that was not answered cannot be done once there is another object.
+#[test]
+fn a_holder_forgets_what_was_in_doubt_before_and_leaves_with_one_write() {
+    let mut engine = looking();
+    engine.handle(Input::Read(Ok(None), None), after(5));
+    let mut created = None;
+    for output in std::iter::from_fn(|| engine.poll()) {
+        if let Output::Write(Write::Create(object)) = output {
+            created = Some(object);
+        }
+    }
+    let mut created = created.unwrap();
+    created.metadata.resource_version = Some("1".to_owned());
+    let written = Input::Written(Ok(Some(created)), None);
+    assert_eq!(
+        does(&mut engine, written, 6),
+        ["told", "told", "watch"],
+        "the server is back, and the lock is held"
+    );
+    assert_eq!(does(&mut engine, Input::Release, 7), ["delete"]);
+    let deleted = Input::Written(Ok(None), None);
+    assert_eq!(does(&mut engine, deleted, 8), ["told"]);
+    assert!(engine.is_done());
+}
+
+/// A Pod's lock has no room for others: whoever finds its owner gone frees it at once.
+#[test]
+fn a_newcomer_frees_the_lock_of_a_pod_that_is_gone_at_once() {
+    let mut engine = looking();
+    let seen = Input::Read(Ok(Some(held("b", 1))), None);
+    assert_eq!(does(&mut engine, seen, 5), ["read owner"]);
+    let now = does(&mut engine, owner_is(gone()), 5);
+    assert_eq!(now, ["freeing", "delete"]);
 }

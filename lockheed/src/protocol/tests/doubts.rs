@@ -123,3 +123,55 @@ fn who_cannot_fence_a_creation_off_looks() {
     let asked = outputs(&mut engine);
     assert!(matches!(asked[..], [Output::Read]), "{asked:?}");
 }
+
+/// The claim was sent on top of an object, so only a look can tell whether it was done.
+#[test]
+fn who_gives_up_a_claim_in_flight_looks_first() {
+    let mut engine = contender(Wait::Forever);
+    engine.handle(Input::Time, at(0));
+    outputs(&mut engine);
+    let free = edit::empty(&Object::new(&"x".parse().unwrap()));
+    engine.handle(read(Some(versioned(free, 10))), at(0));
+    writes(&mut engine);
+    engine.handle(Input::Cancel, at(0));
+    let asked = outputs(&mut engine);
+    assert!(
+        matches!(asked[..], [Output::Abandon, Output::Read]),
+        "{asked:?}"
+    );
+}
+
+/// An earlier run with this ID has left the place. Nothing of this attempt stays behind, even if
+/// its write is done late.
+#[test]
+fn who_gives_up_leaves_a_place_from_before_there() {
+    let mut record = Record::mutex("x");
+    let lease = Lease::new("other", Timestamp::NEVER, None);
+    record.leases.insert("other".to_owned(), lease);
+    let mut object = versioned(Object::new(&"x".parse().unwrap()), 10);
+    object.set_record(&record);
+    let mut queue = Queue::default();
+    let place = Waiter::new("me", Mode::Exclusive, 0, Timestamp::NEVER);
+    queue.put(place, "1".to_owned());
+    queue.write(&mut object);
+    let fair = Contender {
+        fair: true,
+        ..of_one("me")
+    };
+    let mut waiter = wanting(fair, Wait::Forever);
+    waiter.handle(Input::Time, at(0));
+    outputs(&mut waiter);
+    waiter.handle(read(Some(object)), at(0));
+    outputs(&mut waiter);
+    let due = waiter.wake_at().unwrap();
+    waiter.handle(Input::Time, due);
+    writes(&mut waiter);
+    waiter.handle(Input::Written(Err(unknown()), None), due);
+    outputs(&mut waiter);
+    waiter.handle(Input::Cancel, due);
+    let told = outputs(&mut waiter);
+    assert!(
+        matches!(told[..], [Output::Tell(Event::Failed(Failure::Cancelled))]),
+        "{told:?}"
+    );
+}

@@ -87,3 +87,47 @@ fn in_a_crowd_ten_writes_in_a_row_may_meet_others() {
     assert!(matches!(outputs(&mut engine)[..], []));
     assert!(engine.wake_at().unwrap() > now);
 }
+
+/// Somebody else has claimed the free lock first, and released it. There may be a crowd.
+#[test]
+fn who_meets_another_at_a_free_lock_pauses_before_the_next_try() {
+    let (mut engine, free, _) = claiming(10);
+    let conflict = StoreError::new(StoreErrorKind::Conflict, Errno::EAGAIN, "409");
+    engine.handle(Input::Written(Err(conflict), None), at(1));
+    assert!(matches!(outputs(&mut engine)[..], [Output::Read]));
+    engine.handle(read(Some(versioned(free, 12))), at(2));
+    let asked = outputs(&mut engine);
+    assert!(asked.is_empty(), "{asked:?}");
+    assert!(engine.wake_at().unwrap() > at(2));
+}
+
+/// What a holder says of its wait counts for those who come then. Later holders pass the lock on to
+/// each other, and say nothing about who waits.
+#[test]
+fn only_the_first_holder_tells_a_waiter_of_a_crowd() {
+    let held = |passed, version| {
+        let mut record = Record::mutex("x");
+        let mut lease = Lease::new("other", Timestamp::NEVER, None);
+        lease.passed = passed;
+        record.leases.insert("other".to_owned(), lease);
+        let mut object = versioned(Object::new(&"x".parse().unwrap()), version);
+        object.set_record(&record);
+        object
+    };
+    let tries_at_once = |first, second| {
+        let mut waiter = contender(Wait::Forever);
+        waiter.handle(Input::Time, at(0));
+        outputs(&mut waiter);
+        waiter.handle(read(Some(held(first, 10))), at(1));
+        waiter.handle(Input::Changed(held(second, 11)), at(2));
+        outputs(&mut waiter);
+        let free = edit::empty(&held(None, 0));
+        waiter.handle(Input::Changed(versioned(free, 12)), at(3));
+        let asked = outputs(&mut waiter);
+        asked
+            .iter()
+            .any(|output| matches!(output, Output::Write(_)))
+    };
+    assert!(!tries_at_once(Some(4), None));
+    assert!(tries_at_once(None, Some(4)));
+}
