@@ -38,6 +38,7 @@
 
 pub mod help;
 mod usage;
+mod variables;
 
 use std::{
     borrow::Cow,
@@ -55,6 +56,7 @@ use std::{
 use clap::error::ErrorKind;
 
 pub use self::help::Help;
+use self::variables::Wrong;
 use crate::{
     Errno, HasErrno, Status,
     errno::with_sources,
@@ -214,9 +216,10 @@ pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (V
 fn run<T: Tool>(arguments: &[&OsStr]) -> Status {
     let program = program::<T>();
     let called = [OsStr::new(&*program)].into_iter();
-    let tool = match T::try_parse_from(called.chain(arguments.iter().skip(1).copied())) {
+    let words: Vec<_> = called.chain(arguments.iter().skip(1).copied()).collect();
+    let tool = match variables::parse::<T>(&words) {
         Ok(tool) => tool,
-        Err(error) => return explain::<T>(&error, arguments),
+        Err(wrong) => return explain::<T>(&wrong, &words),
     };
     let done = log::init(T::LOG, tool.log_args())
         .map_err(Failure::usage)
@@ -225,12 +228,12 @@ fn run<T: Tool>(arguments: &[&OsStr]) -> Status {
 }
 
 /// Prints help and version on standard output, and what was wrong on standard error.
-fn explain<T: Tool>(error: &clap::Error, arguments: &[&OsStr]) -> Status {
-    let text = match error.kind() {
+fn explain<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> Status {
+    let text = match wrong.error.kind() {
         ErrorKind::DisplayHelp => help::requested::<T>(arguments),
-        ErrorKind::DisplayVersion => error.to_string(),
+        ErrorKind::DisplayVersion => wrong.error.to_string(),
         _ => {
-            let failure = Failure::usage(usage::explained::<T>(error, arguments));
+            let failure = Failure::usage(usage::explained::<T>(wrong, arguments));
             return report(T::NAME, &failure);
         }
     };

@@ -1,17 +1,18 @@
 //! Explains wrong arguments on one line: what is wrong, and what is valid.
 
-use std::{env, error::Error as _, ffi::OsStr};
+use std::{error::Error as _, ffi::OsStr};
 
 use clap::{
     Command, Error,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Tool, help, program};
+use super::{Tool, help, program, variables::Wrong};
 use crate::text::{shell_quoted, without_password};
 
 /// One line, without the tool's name.
-pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String {
+pub(super) fn explained<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> String {
+    let error = &wrong.error;
     let meant = Meant::by::<T>(arguments);
     if let Some(text) = meant.value_with_a_dash(error, arguments) {
         return text;
@@ -19,7 +20,8 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
     if let Some(text) = meant.forgotten_separator(error, arguments) {
         return text;
     }
-    let arg = texts(error, ContextKind::InvalidArg).join(" ");
+    let arg = || texts(error, ContextKind::InvalidArg).join(" ");
+    let arg = wrong.variable.clone().unwrap_or_else(arg);
     let value = texts(error, ContextKind::InvalidValue).join(" ");
     match error.kind() {
         ErrorKind::InvalidValue if value.is_empty() => format!("{arg} needs a value"),
@@ -65,10 +67,7 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = texts(error, ContextKind::InvalidArg).join(", ");
-            format!(
-                "missing {missing}: write {}",
-                meant.usage_for(error, arguments)
-            )
+            format!("missing {missing}: write {}", meant.usage_for(error))
         }
         _ => first_line(error),
     }
@@ -190,31 +189,14 @@ impl Meant {
     }
 
     /// The same with what was given, and what is missing.
-    fn usage_for(&self, error: &Error, arguments: &[&OsStr]) -> String {
+    fn usage_for(&self, error: &Error) -> String {
         match error.get(ContextKind::Usage) {
             Some(ContextValue::StyledStr(usage)) if !usage.to_string().contains('\n') => {
                 let usage = usage.to_string();
-                let usage = usage.trim_start_matches("Usage:").trim().to_owned();
-                self.without_variables(usage, arguments)
+                usage.trim_start_matches("Usage:").trim().to_owned()
             }
             _ => self.usage(),
         }
-    }
-
-    /// Without options that only the environment gives.
-    fn without_variables(&self, mut usage: String, arguments: &[&OsStr]) -> String {
-        for option in self.command.get_arguments() {
-            let is_set = option.get_env().is_some_and(|it| env::var_os(it).is_some());
-            let long = option.get_long().map(|long| format!("--{long}"));
-            let is_given = |long: &String| {
-                let mut words = arguments.iter().filter_map(|word| word.to_str());
-                words.any(|word| word.starts_with(long))
-            };
-            if is_set && !long.as_ref().is_some_and(is_given) {
-                usage = usage.replace(&format!(" {option}"), "");
-            }
-        }
-        usage
     }
 
     fn commands(&self) -> String {

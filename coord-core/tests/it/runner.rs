@@ -1,10 +1,11 @@
 //! Exit statuses and messages.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::{
         fd::OwnedFd,
-        unix::{net::UnixDatagram, process::CommandExt},
+        unix::{ffi::OsStrExt, net::UnixDatagram, process::CommandExt},
     },
     process::{Command, Stdio},
 };
@@ -238,6 +239,37 @@ fn usage_shows_no_option_that_only_the_environment_gives() {
     let missing = statuses().env("STATUSES_LIMIT", "5").arg("errno").output();
     let line = "statuses: missing <NUMBER>: write statuses errno <NUMBER>\n";
     assert_output(&missing.unwrap(), 64, "", line);
+}
+
+#[test]
+fn a_variable_counts_only_where_its_option_is_not_given() {
+    let limit = |variable: &[u8], args: &[&str]| {
+        let variable = OsStr::from_bytes(variable);
+        let tool = statuses()
+            .args(args)
+            .env("STATUSES_LIMIT", variable)
+            .output();
+        tool.unwrap()
+    };
+    assert_output(&limit(b"5", &["limit"]), 0, "Some(5)\n", "");
+    assert_output(&limit(b"", &["limit"]), 0, "None\n", "");
+    for variable in [&b""[..], b"5", b"many", b"-1", b"\xff"] {
+        for args in [
+            &["limit", "--limit", "7"][..],
+            &["--limit", "7", "limit"],
+            &["limit", "--limit=7"],
+        ] {
+            assert_output(&limit(variable, args), 0, "Some(7)\n", "");
+        }
+    }
+    let many = "invalid value \"many\" for STATUSES_LIMIT: write a whole number";
+    let most = "invalid value \"300\" for STATUSES_LIMIT: write a number from 0 to 255";
+    for (variable, line) in [("many", many), ("300", most)] {
+        let line = format!("statuses: {line}\n");
+        for command in ["limit", "yes"] {
+            assert_output(&limit(variable.as_bytes(), &[command]), 64, "", &line);
+        }
+    }
 }
 
 #[test]

@@ -133,7 +133,8 @@ impl StoreArg {
                 return vec![option("store", &place)];
             }
             Place::Kube => {
-                let is_default = std::env::var_os("LOCKHEED_STORE").is_none();
+                let variable = std::env::var_os("LOCKHEED_STORE");
+                let is_default = variable.is_none_or(|store| store.is_empty());
                 (!is_default).then(|| option("store", "kube".as_ref()))
             }
             Place::Lease => Some(option("store", "lease".as_ref())),
