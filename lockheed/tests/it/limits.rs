@@ -147,7 +147,10 @@ fn a_name_is_as_long_as_a_files_can_be() {
     for command in ["acquire", "inspect"] {
         let (code, _, stderr) = place.run(&[command, &longer]);
         assert_eq!(code, 22, "{stderr}");
-        assert!(stderr.contains("its name has more than the 244 characters"), "{stderr}");
+        assert!(
+            stderr.contains("its name has more than the 244 characters"),
+            "{stderr}"
+        );
     }
     // A file that belongs to somebody else.
     place.write(&longer, "{}");

@@ -84,7 +84,9 @@ impl Files {
     /// The text of a lock.
     pub(super) fn read(&self, name: &LockName) -> Result<String, StoreError> {
         if name.as_str().len() > LONGEST {
-            let text = format!("its name has more than the {LONGEST} characters that are possible in a directory");
+            let text = format!(
+                "its name has more than the {LONGEST} characters that are possible in a directory"
+            );
             return Err(invalid(Errno::EINVAL, text));
         }
         let bytes = open::read(&self.lock_path(name), LARGEST)?;
