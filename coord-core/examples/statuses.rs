@@ -21,6 +21,9 @@ struct Statuses {
     /// An option with a value, which only the command `limit` looks at
     #[arg(long, global = true, env = "STATUSES_LIMIT", hide_env_values = true)]
     limit: Option<u8>,
+    /// Any text, which is not looked at
+    #[arg(short, long, global = true)]
+    note: Option<String>,
     #[command(flatten)]
     log: LogArgs,
     #[command(subcommand)]

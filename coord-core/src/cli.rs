@@ -168,6 +168,9 @@ pub(crate) fn run_with<T: Tool>(arguments: &[&OsStr]) -> Status {
     panic::catch_unwind(|| run::<T>(arguments)).unwrap_or(Status::BUG)
 }
 
+/// What is wrong with an argument or a variable of other bytes.
+pub(crate) const NOT_TEXT: &str = "it is not UTF-8 text";
+
 /// Whether kubectl called us. The standard library does not know the arguments where `main` is ours.
 static IS_PLUGIN: AtomicBool = AtomicBool::new(false);
 
