@@ -18,6 +18,12 @@ use log::{LevelFilter, debug, error, info, trace, warn};
 #[derive(Parser)]
 #[command(name = "statuses", version)]
 struct Statuses {
+    /// An option with a value, which only the command `limit` looks at
+    #[arg(long, global = true, env = "STATUSES_LIMIT", hide_env_values = true)]
+    limit: Option<u8>,
+    /// Any text, which is not looked at
+    #[arg(short, long, global = true)]
+    note: Option<String>,
     #[command(flatten)]
     log: LogArgs,
     #[command(subcommand)]
@@ -31,12 +37,9 @@ enum End {
     /// Answer no
     No,
     /// Fail with an error number
-    Errno {
-        number: i32,
-        /// An option with a value, which is not looked at
-        #[arg(long, env = "STATUSES_LIMIT", hide_env_values = true)]
-        limit: Option<u8>,
-    },
+    Errno { number: i32 },
+    /// Print the limit
+    Limit,
     /// Fail in words of any kind
     Fail { words: String },
     /// Find the arguments wrong only after they were parsed
@@ -96,9 +99,10 @@ impl Tool for Statuses {
         match self.end {
             End::Yes => {}
             End::No => return Ok(Status::NO),
-            End::Errno { number, limit: _ } => {
+            End::Errno { number } => {
                 return Err(io::Error::from_raw_os_error(number).into());
             }
+            End::Limit => cli::print(&format!("{:?}\n", self.limit))?,
             End::Fail { words } => return Err(io::Error::other(words).into()),
             End::Usage => return Err(Failure::usage("these do not go together")),
             End::Panic => panic!("on purpose\nin two lines"),

@@ -38,6 +38,7 @@
 
 pub mod help;
 mod usage;
+mod variables;
 
 use std::{
     borrow::Cow,
@@ -55,6 +56,7 @@ use std::{
 use clap::error::ErrorKind;
 
 pub use self::help::Help;
+use self::variables::Wrong;
 use crate::{
     Errno, HasErrno, Status,
     errno::with_sources,
@@ -166,6 +168,9 @@ pub(crate) fn run_with<T: Tool>(arguments: &[&OsStr]) -> Status {
     panic::catch_unwind(|| run::<T>(arguments)).unwrap_or(Status::BUG)
 }
 
+/// What is wrong with an argument or a variable of other bytes.
+pub(crate) const NOT_TEXT: &str = "it is not UTF-8 text";
+
 /// Whether kubectl called us. The standard library does not know the arguments where `main` is ours.
 static IS_PLUGIN: AtomicBool = AtomicBool::new(false);
 
@@ -214,9 +219,10 @@ pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (V
 fn run<T: Tool>(arguments: &[&OsStr]) -> Status {
     let program = program::<T>();
     let called = [OsStr::new(&*program)].into_iter();
-    let tool = match T::try_parse_from(called.chain(arguments.iter().skip(1).copied())) {
+    let words: Vec<_> = called.chain(arguments.iter().skip(1).copied()).collect();
+    let tool = match variables::parse::<T>(&words) {
         Ok(tool) => tool,
-        Err(error) => return explain::<T>(&error, arguments),
+        Err(wrong) => return explain::<T>(&wrong, &words),
     };
     let done = log::init(T::LOG, tool.log_args())
         .map_err(Failure::usage)
@@ -225,12 +231,12 @@ fn run<T: Tool>(arguments: &[&OsStr]) -> Status {
 }
 
 /// Prints help and version on standard output, and what was wrong on standard error.
-fn explain<T: Tool>(error: &clap::Error, arguments: &[&OsStr]) -> Status {
-    let text = match error.kind() {
+fn explain<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> Status {
+    let text = match wrong.error.kind() {
         ErrorKind::DisplayHelp => help::requested::<T>(arguments),
-        ErrorKind::DisplayVersion => error.to_string(),
+        ErrorKind::DisplayVersion => wrong.error.to_string(),
         _ => {
-            let failure = Failure::usage(usage::explained::<T>(error, arguments));
+            let failure = Failure::usage(usage::explained::<T>(wrong, arguments));
             return report(T::NAME, &failure);
         }
     };

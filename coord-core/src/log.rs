@@ -6,6 +6,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::{self, IsTerminal, Write},
     sync::atomic::Ordering,
 };
@@ -14,7 +15,7 @@ use clap::{ArgAction, Args};
 use log::{Level, LevelFilter};
 
 use crate::{
-    cli::help::heading,
+    cli::{NOT_TEXT, help::heading},
     signal::{LINE_ON_TERMINAL, WIPE},
     text::escaped,
 };
@@ -86,16 +87,19 @@ fn filter(defaults: Defaults, args: LogArgs) -> Result<String, String> {
     let variable = format!("{}_LOG_FILTER", defaults.env_prefix);
     match variable_text(&variable)? {
         None => Ok(by_level(defaults.level, defaults)),
-        Some(text) => match check_filter(&text, defaults.crates) {
-            Ok(()) => Ok(text),
-            Err(reason) => {
-                let own = defaults.crates.first().unwrap_or(&"CRATE");
-                Err(format!(
-                    "{variable}={text:?}: {reason}; use off, error, warn, info, debug, trace or a directive like {own}=debug"
-                ))
-            }
-        },
+        Some(text) if is_filter(&text, defaults.crates) => Ok(text),
+        Some(text) => {
+            let own = defaults.crates.first().unwrap_or(&"CRATE");
+            let right =
+                format!("use off, error, warn, info, debug, trace or a directive like {own}=debug");
+            Err(invalid(&variable, &text, &right))
+        }
     }
+}
+
+fn invalid(variable: &str, value: impl AsRef<OsStr>, right: &str) -> String {
+    let value = value.as_ref();
+    format!("invalid value {value:?} for {variable}: {right}")
 }
 
 /// Below debug, excludes the crates that only log what they also return as errors.
@@ -119,26 +123,16 @@ fn shifted(level: LevelFilter, args: LogArgs) -> LevelFilter {
 
 /// `env_filter` accepts any single word as a crate name, so a misspelt level would silence
 /// everything else. Hence a single word must be a level or a crate that logs.
-fn check_filter(text: &str, crates: &[&str]) -> Result<(), String> {
-    env_filter::Builder::new()
-        .try_parse(text)
-        .map_err(|error| error.to_string())?;
-    let directives = text
-        .split('/')
-        .next()
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim);
-    for word in directives.filter(|directive| !directive.contains('=')) {
-        let is_level = word.parse::<LevelFilter>().is_ok();
-        let is_crate = crates.contains(&word.split("::").next().unwrap_or_default());
-        if !is_level && !is_crate {
-            return Err(format!(
-                "{word:?} is neither a level nor a crate of this program"
-            ));
-        }
-    }
-    Ok(())
+fn is_filter(text: &str, crates: &[&str]) -> bool {
+    let directives = text.split('/').next().unwrap_or_default().split(',');
+    let mut words = directives
+        .map(str::trim)
+        .filter(|directive| !directive.contains('='));
+    let is_known = |word: &str| {
+        word.parse::<LevelFilter>().is_ok()
+            || crates.contains(&word.split("::").next().unwrap_or_default())
+    };
+    env_filter::Builder::new().try_parse(text).is_ok() && words.all(is_known)
 }
 
 /// Whether the level is coloured, as `<TOOL>_LOG_STYLE` sets it.
@@ -171,9 +165,7 @@ fn style(env_prefix: &str) -> Result<Style, String> {
         None | Some("auto") => Ok(Style::Auto),
         Some("always") => Ok(Style::Always),
         Some("never") => Ok(Style::Never),
-        Some(other) => Err(format!(
-            "{variable}={other:?} is not a style; use auto, always or never"
-        )),
+        Some(other) => Err(invalid(&variable, other, "use auto, always or never")),
     }
 }
 
@@ -183,7 +175,7 @@ fn variable_text(name: &str) -> Result<Option<String>, String> {
         Ok(text) if text.is_empty() => Ok(None),
         Ok(text) => Ok(Some(text)),
         Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(text)) => Err(format!("{name}={text:?} is not UTF-8 text")),
+        Err(env::VarError::NotUnicode(text)) => Err(invalid(name, text, NOT_TEXT)),
     }
 }
 
@@ -225,7 +217,7 @@ mod tests {
             "info/word",
             "lockpipes::read",
         ] {
-            assert_eq!(check_filter(good, &["lockpipes"]), Ok(()), "{good:?}");
+            assert!(is_filter(good, &["lockpipes"]), "{good:?}");
         }
         for bad in [
             "verbose",
@@ -234,7 +226,7 @@ mod tests {
             "info/a/b",
             "debgu,lockpipes",
         ] {
-            assert!(check_filter(bad, &["lockpipes"]).is_err(), "{bad:?}");
+            assert!(!is_filter(bad, &["lockpipes"]), "{bad:?}");
         }
     }
 }

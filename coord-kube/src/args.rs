@@ -62,6 +62,25 @@ pub struct ClientArgs {
 
 #[cfg(feature = "cli")]
 impl ClientArgs {
+    /// The first of these options that was given, for a tool that refuses them where it needs no
+    /// cluster.
+    #[must_use]
+    pub fn first_given(&self) -> Option<&'static str> {
+        let options = [
+            ("--kubeconfig", self.kubeconfig.is_some()),
+            ("--context", self.context.is_some()),
+            ("--namespace", self.namespace.is_some()),
+            ("--cluster", self.cluster.is_some()),
+            ("--user", self.user.is_some()),
+            ("--server", self.server.is_some()),
+            ("--token", self.token.is_some()),
+            ("--as", self.impersonate.is_some()),
+            ("--as-group", !self.impersonate_groups.is_empty()),
+        ];
+        let mut given = options.into_iter().filter(|(_, is_given)| *is_given);
+        given.next().map(|(option, _)| option)
+    }
+
     /// What was given, as it is typed into a shell to mean the same cluster, user and namespace;
     /// but for the token, which is a secret.
     #[must_use]

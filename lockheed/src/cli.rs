@@ -105,6 +105,7 @@ impl Tool for LockheedCli {
 
     fn run(self) -> Result<Status, Failure> {
         let store = self.store;
+        store.check()?;
         match &self.command {
             // These two hold locks that must be released, and handle signals themselves.
             #[cfg(target_os = "linux")]

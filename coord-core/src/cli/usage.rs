@@ -1,25 +1,35 @@
 //! Explains wrong arguments on one line: what is wrong, and what is valid.
 
-use std::{env, error::Error as _, ffi::OsStr};
+use std::{
+    env,
+    error::Error as _,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt as _,
+};
 
 use clap::{
     Arg, ArgGroup, Command, Error,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Tool, help, program};
+use super::{
+    NOT_TEXT, Tool, help, program,
+    variables::{Wrong, matches},
+};
 use crate::text::{shell_quoted, without_password};
 
 /// One line, without the tool's name.
-pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String {
+pub(super) fn explained<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> String {
+    let error = &wrong.error;
     let meant = Meant::by::<T>(arguments);
-    if let Some(text) = meant.value_with_a_dash(error, arguments) {
-        return text;
+    if let Some(place) = meant.value_with_a_dash(error, arguments) {
+        return with_a_dash::<T>(arguments, place);
     }
     if let Some(text) = meant.forgotten_separator(error, arguments) {
         return text;
     }
-    let arg = texts(error, ContextKind::InvalidArg).join(" ");
+    let arg = || texts(error, ContextKind::InvalidArg).join(" ");
+    let arg = wrong.variable.clone().unwrap_or_else(arg);
     let value = texts(error, ContextKind::InvalidValue).join(" ");
     match error.kind() {
         ErrorKind::InvalidValue if value.is_empty() => format!("{arg} needs a value"),
@@ -28,6 +38,10 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
             format!("invalid value {value:?} for {arg}: use {}", either(&valid))
         }
         ErrorKind::ValueValidation => invalid(error, &arg, &value),
+        ErrorKind::InvalidUtf8 => match &wrong.variable {
+            Some(name) => not_text(&env::var_os(name).unwrap_or_default(), Some(name)),
+            None => meant.not_text::<T>(arguments),
+        },
         ErrorKind::UnknownArgument => meant.unknown(error, &arg),
         ErrorKind::InvalidSubcommand => {
             let name = texts(error, ContextKind::InvalidSubcommand).join(" ");
@@ -67,10 +81,7 @@ pub(super) fn explained<T: Tool>(error: &Error, arguments: &[&OsStr]) -> String 
             let missing = texts(error, ContextKind::InvalidArg);
             let missing = missing.iter().map(|arg| one_of(arg)).collect::<Vec<_>>();
             let missing = missing.join(", ");
-            format!(
-                "missing {missing}: write {}",
-                meant.usage_for(error, arguments)
-            )
+            format!("missing {missing}: write {}", meant.usage_for(error))
         }
         _ => first_line(error),
     }
@@ -103,32 +114,61 @@ impl Meant {
         }
     }
 
-    /// The value of an option that begins with a dash, such as a negative number.
-    fn value_with_a_dash(&self, error: &Error, arguments: &[&OsStr]) -> Option<String> {
+    /// Where an option is whose value, behind it, begins with a dash, such as a negative number.
+    fn value_with_a_dash(&self, error: &Error, arguments: &[&OsStr]) -> Option<usize> {
         let value = texts(error, ContextKind::InvalidArg).pop()?;
         if error.kind() != ErrorKind::UnknownArgument || !value.starts_with('-') {
             return None;
         }
-        let takes_one = |before: &str| {
-            let is_meant = |long: &str| before.strip_prefix("--") == Some(long);
-            let mut options = self.command.get_arguments();
-            let option = options.find(|option| option.get_long().is_some_and(is_meant));
-            option.is_some_and(|option| option.get_action().takes_values())
-        };
-        // For `-5m`, the error names `-5`.
-        arguments.windows(2).find_map(|pair| {
-            let [before, word] = pair
-                .iter()
-                .map(|it| it.to_str())
-                .collect::<Option<Vec<_>>>()?[..]
-            else {
-                return None;
-            };
-            let is_meant = word.starts_with(&value) && takes_one(before);
-            is_meant.then(|| {
-                format!("{before} needs a value: if {word:?} is meant, write {before}={word}")
-            })
+        arguments.windows(2).position(|pair| {
+            // For `-5m`, the error names `-5`.
+            let is_meant = pair[1]
+                .to_str()
+                .is_some_and(|word| word.starts_with(&value));
+            is_meant && self.option_before_value(pair[0]).is_some()
         })
+    }
+
+    /// The option, where this word is one that has its value in the next word.
+    fn option_before_value(&self, word: &OsStr) -> Option<&Arg> {
+        let name = word.to_str()?.strip_prefix('-')?;
+        let is_meant = |option: &&Arg| match name.strip_prefix('-') {
+            Some(long) => option.get_long() == Some(long),
+            None => option
+                .get_short()
+                .is_some_and(|short| name == short.to_string()),
+        };
+        let mut options = self.command.get_arguments();
+        let takes_values = |option: &&Arg| option.get_action().takes_values();
+        options.find(is_meant).filter(takes_values)
+    }
+
+    /// Names the argument that must be text and is not. clap does not.
+    fn not_text<T: Tool>(&self, arguments: &[&OsStr]) -> String {
+        let lossy = |word: &OsStr| OsString::from(word.to_string_lossy().into_owned());
+        let is_refused = |place: &usize| {
+            let words = arguments.iter().enumerate().map(|(at, word)| match at {
+                at if at == *place => (*word).to_owned(),
+                _ => lossy(word),
+            });
+            let parsed = matches::<T>(&words.collect::<Vec<_>>());
+            parsed.is_err_and(|error| error.kind() == ErrorKind::InvalidUtf8)
+        };
+        let mut places = (1..arguments.len()).filter(|&at| arguments[at].to_str().is_none());
+        let Some(place) = places.find(is_refused) else {
+            return format!("an argument is wrong: {NOT_TEXT}");
+        };
+        let word = arguments[place];
+        let bytes = word.as_bytes();
+        let equals = bytes.iter().position(|byte| *byte == b'=');
+        match (equals, self.option_before_value(arguments[place - 1])) {
+            (Some(at), _) if bytes.starts_with(b"--") => {
+                let option = String::from_utf8_lossy(&bytes[..at]);
+                not_text(OsStr::from_bytes(&bytes[at + 1..]), Some(&option))
+            }
+            (_, Some(option)) => not_text(word, Some(&option.to_string())),
+            (_, None) => not_text(word, None),
+        }
     }
 
     /// CMD without `--` before it.
@@ -208,31 +248,14 @@ impl Meant {
     }
 
     /// The same with what was given, and what is missing.
-    fn usage_for(&self, error: &Error, arguments: &[&OsStr]) -> String {
+    fn usage_for(&self, error: &Error) -> String {
         match error.get(ContextKind::Usage) {
             Some(ContextValue::StyledStr(usage)) if !usage.to_string().contains('\n') => {
                 let usage = usage.to_string();
-                let usage = usage.trim_start_matches("Usage:").trim().to_owned();
-                self.without_variables(usage, arguments)
+                usage.trim_start_matches("Usage:").trim().to_owned()
             }
             _ => self.usage(),
         }
-    }
-
-    /// Without options that only the environment gives.
-    fn without_variables(&self, mut usage: String, arguments: &[&OsStr]) -> String {
-        for option in self.command.get_arguments() {
-            let is_set = option.get_env().is_some_and(|it| env::var_os(it).is_some());
-            let long = option.get_long().map(|long| format!("--{long}"));
-            let is_given = |long: &String| {
-                let mut words = arguments.iter().filter_map(|word| word.to_str());
-                words.any(|word| word.starts_with(long))
-            };
-            if is_set && !long.as_ref().is_some_and(is_given) {
-                usage = usage.replace(&format!(" {option}"), "");
-            }
-        }
-        usage
     }
 
     fn commands(&self) -> String {
@@ -251,6 +274,37 @@ fn one_of(arg: &str) -> String {
     match inner.filter(|inner| inner.contains('|')) {
         Some(inner) => inner.replace('|', " or "),
         None => arg.to_owned(),
+    }
+}
+
+fn not_text(value: &OsStr, of: Option<&str>) -> String {
+    match of {
+        Some(name) => format!("invalid value {value:?} for {name}: {NOT_TEXT}"),
+        None => format!("invalid argument {value:?}: {NOT_TEXT}"),
+    }
+}
+
+/// What is wrong with the value behind the option at this place, which looks like an option itself.
+fn with_a_dash<T: Tool>(arguments: &[&OsStr], place: usize) -> String {
+    let mut words: Vec<_> = arguments.iter().map(|&word| word.to_owned()).collect();
+    let value = words.remove(place + 1);
+    words[place].push("=");
+    words[place].push(&value);
+    match matches::<T>(&words) {
+        Err(error)
+            if [ErrorKind::InvalidValue, ErrorKind::ValueValidation].contains(&error.kind()) =>
+        {
+            let wrong = Wrong {
+                error,
+                variable: None,
+            };
+            let words: Vec<_> = words.iter().map(OsString::as_os_str).collect();
+            explained::<T>(&wrong, &words)
+        }
+        _ => {
+            let (option, write) = (arguments[place].display(), words[place].display());
+            format!("{option} needs a value: if {value:?} is meant, write {write}")
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Exit statuses and messages.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::{
         fd::OwnedFd,
-        unix::{net::UnixDatagram, process::CommandExt},
+        unix::{ffi::OsStrExt, net::UnixDatagram, process::CommandExt},
     },
     process::{Command, Stdio},
 };
@@ -96,7 +97,7 @@ fn a_wrong_duration_is_named_with_an_example() {
     assert_eq!(output.status.code(), Some(64));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        stderr.contains(r#""soon" is not a duration: expected number at 0; write it like 500ms"#),
+        stderr.contains(r#""soon" is not a duration: write it like 500ms"#),
         "{stderr}"
     );
 }
@@ -207,11 +208,19 @@ fn wrong_usage_is_one_line() {
         ),
         (
             &["errno", "--limit", "-1"],
-            "--limit needs a value: if \"-1\" is meant, write --limit=-1",
+            "invalid value \"-1\" for --limit <LIMIT>: write a number from 0 to 255",
         ),
         (
             &["errno", "--limit", "-5m"],
-            "--limit needs a value: if \"-5m\" is meant, write --limit=-5m",
+            "invalid value \"-5m\" for --limit <LIMIT>: write a whole number",
+        ),
+        (
+            &["limit", "--note", "-1"],
+            "--note needs a value: if \"-1\" is meant, write --note=-1",
+        ),
+        (
+            &["limit", "-n", "-1"],
+            "-n needs a value: if \"-1\" is meant, write -n=-1",
         ),
         (
             &["errno", "--limit", "300", "1"],
@@ -219,7 +228,7 @@ fn wrong_usage_is_one_line() {
         ),
         (
             &["duration", "1\u{1b}[31m\n"],
-            "<DURATION>: \"1\\u{1b}[31m\\n\" is not a duration: invalid character at 1; write it like 500ms, 5s, 1m30s or 1.5h",
+            "<DURATION>: \"1\\u{1b}[31m\\n\" is not a duration: write it like 500ms, 5s, 1m30s or 1.5h",
         ),
     ];
     for (arguments, line) in wrong {
@@ -233,11 +242,69 @@ fn wrong_usage_is_one_line() {
     );
 }
 
+/// Paths may be of any bytes, beside a value that must be text.
+#[test]
+fn an_argument_that_is_not_text_is_named() {
+    let wrong: &[(&[&[u8]], &str)] = &[
+        (&[b"fail", b"\xff\n"], r#"argument "\xFF\n""#),
+        (
+            &[b"limit", b"--note", b"a\xff"],
+            r#"value "a\xFF" for --note <NOTE>"#,
+        ),
+        (
+            &[b"limit", b"-n", b"\xff"],
+            r#"value "\xFF" for --note <NOTE>"#,
+        ),
+        (&[b"--note=\xff", b"limit"], r#"value "\xFF" for --note"#),
+        (
+            &[b"exec", b"--note", b"\xff", b"--", b"\xfe"],
+            r#"value "\xFF" for --note <NOTE>"#,
+        ),
+    ];
+    for (arguments, what) in wrong {
+        let words = arguments.iter().map(|word| OsStr::from_bytes(word));
+        let line = format!("statuses: invalid {what}: it is not UTF-8 text\n");
+        assert_output(&statuses().args(words).output().unwrap(), 64, "", &line);
+    }
+}
+
 #[test]
 fn usage_shows_no_option_that_only_the_environment_gives() {
     let missing = statuses().env("STATUSES_LIMIT", "5").arg("errno").output();
     let line = "statuses: missing <NUMBER>: write statuses errno <NUMBER>\n";
     assert_output(&missing.unwrap(), 64, "", line);
+}
+
+#[test]
+fn a_variable_counts_only_where_its_option_is_not_given() {
+    let limit = |variable: &[u8], args: &[&str]| {
+        let variable = OsStr::from_bytes(variable);
+        let tool = statuses()
+            .args(args)
+            .env("STATUSES_LIMIT", variable)
+            .output();
+        tool.unwrap()
+    };
+    assert_output(&limit(b"5", &["limit"]), 0, "Some(5)\n", "");
+    assert_output(&limit(b"", &["limit"]), 0, "None\n", "");
+    for variable in [&b""[..], b"5", b"many", b"-1", b"\xff"] {
+        for args in [
+            &["limit", "--limit", "7"][..],
+            &["--limit", "7", "limit"],
+            &["limit", "--limit=7"],
+        ] {
+            assert_output(&limit(variable, args), 0, "Some(7)\n", "");
+        }
+    }
+    let many = "invalid value \"many\" for STATUSES_LIMIT: write a whole number";
+    let most = "invalid value \"300\" for STATUSES_LIMIT: write a number from 0 to 255";
+    let bytes = r#"invalid value "\xFF" for STATUSES_LIMIT: it is not UTF-8 text"#;
+    for (variable, line) in [(&b"many"[..], many), (b"300", most), (b"\xff", bytes)] {
+        let line = format!("statuses: {line}\n");
+        for command in ["limit", "yes"] {
+            assert_output(&limit(variable, &[command]), 64, "", &line);
+        }
+    }
 }
 
 #[test]

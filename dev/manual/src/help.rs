@@ -17,6 +17,7 @@ pub(super) fn check<T: Tool>() {
     for help in T::HELP.iter().filter(|help| !help.command.is_empty()) {
         assert!(commands.contains(&help.command), "there is no {help:?}");
     }
+    variables::<T>();
     for name in commands.into_iter().chain([""]) {
         let help = Help::of::<T>(name);
         let help = help.unwrap_or_else(|| panic!("{name:?} has no exit statuses and examples"));
@@ -40,6 +41,17 @@ pub(super) fn check<T: Tool>() {
         }
         groups::<T>(name, &texts[0]);
         examples::<T>(help);
+    }
+}
+
+/// The runner reads the variables of global options only, after the command line was parsed.
+fn variables<T: Tool>() {
+    let mut tool = T::command();
+    tool.build();
+    let commands = tool.get_subcommands().chain([&tool]);
+    for arg in commands.flat_map(Command::get_arguments) {
+        let is_read = arg.is_global_set() && !arg.is_required_set() && arg.get_long().is_some();
+        assert!(arg.get_env().is_none() || is_read, "{arg} has a variable");
     }
 }
 

@@ -105,6 +105,25 @@ impl StoreArg {
         &self.store
     }
 
+    /// # Errors
+    /// 64 for an option that is not for this kind of store.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        #[cfg(feature = "kube")]
+        if let Place::Dir(_) = &self.store {
+            if let Some(option) = self.client.first_given() {
+                let text =
+                    format!("{option} is for --store kube and lease: a directory is in no cluster");
+                return Err(Failure::usage(text));
+            }
+            if self.prefix.is_some() {
+                let text =
+                    "--prefix is for --store kube: in a directory, a file has the lock's own name";
+                return Err(Failure::usage(text));
+            }
+        }
+        Ok(())
+    }
+
     /// The same, with these labels for what is written.
     #[cfg_attr(
         not(feature = "kube"),
@@ -134,7 +153,8 @@ impl StoreArg {
                 return vec![option("store", &place)];
             }
             Place::Kube => {
-                let is_default = std::env::var_os("LOCKHEED_STORE").is_none();
+                let variable = std::env::var_os("LOCKHEED_STORE");
+                let is_default = variable.is_none_or(|store| store.is_empty());
                 (!is_default).then(|| option("store", "kube".as_ref()))
             }
             Place::Lease => Some(option("store", "lease".as_ref())),

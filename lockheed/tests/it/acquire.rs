@@ -111,6 +111,34 @@ fn a_directory_has_no_labels() {
     assert!(!place.file("x").exists());
 }
 
+/// Whoever names a cluster does not mean this machine. The environment may always name one.
+#[test]
+#[cfg(feature = "kube")]
+fn a_directory_is_in_no_cluster() {
+    let place = Place::new();
+    let help = place.expect(&["run", "--help"], 0);
+    let group = help.split_once("\nCluster:\n").unwrap().1;
+    let group = group.split_once("\n\n").unwrap().0.lines();
+    let words = group.filter_map(|line| line.split_whitespace().find(|word| word.len() > 3));
+    let options: Vec<_> = words.filter(|word| word.starts_with("--")).collect();
+    assert!(options.len() >= 9, "{options:?}");
+    for option in options.into_iter().chain(["--prefix"]) {
+        let given = format!("{option}=x");
+        for arguments in [
+            &["run", "x", &given, "--", "true"][..],
+            &[&given, "acquire", "x"],
+            &["list", &given],
+        ] {
+            let (code, _, stderr) = place.run(arguments);
+            let line = format!("lockheed: {option} is for --store kube");
+            assert!(code == 64 && stderr.starts_with(&line), "{stderr}");
+        }
+    }
+    assert!(!place.file("x").exists());
+    let mut list = place.lockheed(&["list"]);
+    assert_eq!(outcome(list.env("KUBECONFIG", "/none")).0, 0);
+}
+
 #[test]
 fn a_lease_that_would_be_over_at_once_is_refused() {
     let place = Place::new();

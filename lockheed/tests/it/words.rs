@@ -291,6 +291,25 @@ fn what_is_missing_or_spoilt_is_named() {
     }
 }
 
+#[test]
+fn the_variable_of_the_store_counts_only_without_the_option() {
+    let place = Place::new();
+    let store = place.store();
+    let with_variable = |variable: &str, arguments: &[&str]| {
+        let mut command = Command::new(LOCKHEED);
+        outcome(command.args(arguments).env("LOCKHEED_STORE", variable))
+    };
+    for variable in ["", "foo", "dir:"] {
+        for arguments in [&["--store", &store, "list"], &["list", "--store", &store]] {
+            let (code, _, stderr) = with_variable(variable, arguments);
+            assert_eq!(code, 0, "{variable:?}, {arguments:?}: {stderr}");
+        }
+    }
+    let (code, _, stderr) = with_variable("foo", &["list"]);
+    let line = "lockheed: invalid value \"foo\" for LOCKHEED_STORE: write kube, lease or dir:PATH";
+    assert!(code == 64 && stderr.starts_with(line), "{stderr}");
+}
+
 /// A server that is unreachable is reported as that, whatever was asked.
 #[test]
 fn an_api_server_that_is_away_is_named() {

@@ -137,5 +137,8 @@ fn the_default_level_is_info_and_the_environment_and_flags_change_it() {
         .env("LOCKPIPE_LOG_FILTER", "loud")
         .output()
         .unwrap();
-    assert!(expect(&output, 64).starts_with(r#"lockpipe: LOCKPIPE_LOG_FILTER="loud": "#));
+    assert!(
+        expect(&output, 64)
+            .starts_with(r#"lockpipe: invalid value "loud" for LOCKPIPE_LOG_FILTER: use off, "#)
+    );
 }

@@ -42,6 +42,20 @@ fn create_again_is_0_with_a_warning() {
     assert_eq!(fs::metadata(place.pipe()).unwrap().ino(), inode);
 }
 
+#[test]
+fn an_empty_variable_counts_as_none() {
+    let place = Place::new();
+    let mut create = lockpipe();
+    create.env("LOCKPIPE_PATH", "").arg("create");
+    expect(&create.arg("--path").arg(place.pipe()).output().unwrap(), 0);
+    let at_default = |variable: &str| {
+        let mut exists = lockpipe();
+        let exists = exists.arg("exists").env("LOCKPIPE_PATH", variable);
+        exists.output().unwrap().status
+    };
+    assert_eq!(at_default(""), at_default("/run/forever"));
+}
+
 fn create_at(path: &Path, status: i32) {
     let stderr = expect(
         &lockpipe()
