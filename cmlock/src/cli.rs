@@ -36,6 +36,9 @@ pub(crate) struct CmlockCli {
 #[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Run a command while holding a lock
+    ///
+    /// The lock belongs to this Pod. It is released when the command and all that it started have
+    /// ended, or when the Pod is gone. If the lock is lost, the command is ended (exit status 122).
     #[cfg(target_os = "linux")]
     Run(run::Run),
     /// Acquire a lock and leave it held, for scripts; print the holder's ID

@@ -58,6 +58,11 @@ pub(crate) struct LockheedCli {
 #[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Run a command while holding a lock, or several
+    ///
+    /// The command starts once the lock is held, and finds its fencing token in LOCKHEED_TOKEN. The
+    /// lease is renewed while it runs. If the lease cannot be renewed, or the lock is lost, the
+    /// command and all that it started are ended before the lease is over (exit status 122). The
+    /// lock is released when all of them have ended.
     #[cfg(target_os = "linux")]
     #[command(
         override_usage = "lockheed run [OPTIONS] <NAME>... -- <CMD>...\n       lockheed run [OPTIONS] --key <TEXT> -- <CMD>..."

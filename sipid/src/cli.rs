@@ -35,11 +35,17 @@ pub(crate) struct SipidCli {
 #[command(defer = true)] // The options of the commands that are not run need not be made.
 enum Command {
     /// Write a PID into a pidfile, unless the process in it is running
+    ///
+    /// With --pid, that is the PID of a process that runs already. With a command, sipid writes its
+    /// own PID and becomes the command, which holds the file's lock while it runs.
     #[command(
         override_usage = "sipid claim [OPTIONS] --pid-file <FILE> --pid <PID>\n       sipid claim [OPTIONS] --pid-file <FILE> -- <CMD>..."
     )]
     Claim(claim::Claim),
     /// End the process in a pidfile, wait until it is gone, and remove the file
+    ///
+    /// The process gets TERM, and KILL if it is still there after --timeout. sipid signals only the
+    /// process that was claimed for: another process that has its PID by now is left alone.
     Kill(kill::Kill),
     /// Send a signal to the process in a pidfile
     Signal(signal::Signal),

@@ -56,6 +56,8 @@ fn manual_page<T: Tool>(help: &Help) -> String {
         command = without_help.override_usage(usage);
     }
     let has_commands = command.has_subcommands();
+    // The name section has what is in a short help.
+    let has_description = command.get_long_about().is_some();
     let command = command
         .subcommand_help_heading("COMMANDS")
         .display_name(title.clone());
@@ -70,8 +72,10 @@ fn manual_page<T: Tool>(help: &Help) -> String {
         man.render_title(&mut text),
         man.render_name_section(&mut text),
         man.render_synopsis_section(&mut text),
-        man.render_description_section(&mut text),
     ];
+    if has_description {
+        parts.push(man.render_description_section(&mut text));
+    }
     if has_commands {
         parts.push(man.render_subcommands_section(&mut text));
     }
@@ -90,7 +94,18 @@ fn manual_page<T: Tool>(help: &Help) -> String {
         let upper = name.to_uppercase();
         text = text.replace(&format!("\n.SH {upper}\n"), &format!("\n.SS {name}\n"));
     }
-    text + &tables::<T>(help)
+    text.lines().map(code_in_bold).collect::<String>() + &tables::<T>(help)
+}
+
+/// The crate leaves backticks as they are.
+fn code_in_bold(line: &str) -> String {
+    let parts: Vec<_> = line.split('`').collect();
+    if parts.len() % 2 == 0 {
+        return format!("{line}\n");
+    }
+    let fonts = ["\\fB", "\\fR"].into_iter().cycle();
+    let rest = fonts.zip(&parts[1..]).map(|(font, part)| format!("{font}{part}"));
+    format!("{}{}\n", parts[0], rest.collect::<String>())
 }
 
 /// The crate leaves out an option's other names, and a variable whose value is not shown.

@@ -20,8 +20,8 @@ use sipid::{
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub(super) struct Wait {
     /// URL to poll; may be repeated. http:// and https:// must answer as expected, tcp://HOST:PORT
-    /// and unix:PATH must accept a connection, file:PATH must exist. http:// and https:// use the
-    /// proxies of the environment, except for loopback
+    /// and unix:PATH must accept a connection; the path of a file: URL must exist. http:// and
+    /// https:// use the proxies of the environment, except for loopback
     #[arg(long, group = "what")]
     url: Vec<String>,
     /// Give up after this long (exit status 110)
