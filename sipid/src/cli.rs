@@ -46,6 +46,9 @@ enum Command {
     /// Poll URLs, files or a command until they are healthy
     ///
     /// All are polled in parallel. The wait ends when each of them has been healthy once.
+    #[command(
+        override_usage = "sipid wait-until-healthy [OPTIONS] --url <URL>\n       sipid wait-until-healthy [OPTIONS] -- <CMD>..."
+    )]
     WaitUntilHealthy(Box<health::Wait>),
     /// Check whether the process in a pidfile is running (exit status 0 yes, 1 no)
     Status(status::ShowStatus),

@@ -19,9 +19,9 @@ use sipid::{
 #[derive(Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub(super) struct Wait {
-    /// URL to poll; may be repeated. http:// and https:// must answer as expected, tcp://HOST:PORT
-    /// and unix:PATH must accept a connection, file:PATH must exist. http:// and https:// use the
-    /// proxies of the environment, except for loopback
+    /// URL to poll; may be repeated. http:// and https:// must answer as expected, tcp:// and unix:
+    /// must accept a connection, the path of file: must exist. http:// and https:// use the proxies
+    /// of the environment, except for loopback
     #[arg(long, group = "what")]
     url: Vec<String>,
     /// Give up after this long (exit status 110)
