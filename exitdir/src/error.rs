@@ -114,7 +114,7 @@ impl fmt::Display for Error {
             Kind::Removed => write!(f, "exit directory {dir:?} was removed while it was watched"),
             Kind::Foreign(names) => write!(
                 f,
-                "exit directory {dir:?} has entries other than the exit signal: {}",
+                "exit directory {dir:?} has entries that exitdir did not create: {}",
                 Names(names)
             ),
         }

@@ -62,7 +62,7 @@ complete -c sipid -n "__fish_sipid_using_subcommand signal" -l user -d 'Count th
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s v -l verbose -d 'Log more; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s q -l quiet -d 'Log less; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s h -l help -d 'Print help'
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l url -d 'URL to poll; may be repeated. http:// and https:// must answer as expected, tcp://HOST:PORT and unix:PATH must accept a connection, file:PATH must exist. http:// and https:// use the proxies of the environment, except for loopback' -r
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l url -d 'URL to poll; may be repeated. http:// and https:// must answer as expected, tcp:// and unix: must accept a connection, the path of file: must exist. http:// and https:// use the proxies of the environment, except for loopback' -r
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l timeout -d 'Give up after this long (exit status 110)' -r
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l polling-frequency -d 'Time from one try to the next. It also limits each try, but not to less than 1s' -r
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l max-polling-frequency -d 'Double the time between tries after each try, up to this [default: never]' -r

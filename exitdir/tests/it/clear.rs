@@ -35,7 +35,7 @@ fn other_entries_are_named_and_nothing_is_removed() {
         let status = if command.len() == 1 { 39 } else { 125 };
         assert_eq!((code, stdout), (Some(status), String::new()));
         let text = format!(
-            "exitdir: exit directory {:?} has entries other than the exit signal: ",
+            "exitdir: exit directory {:?} has entries that exitdir did not create: ",
             dir.path()
         );
         assert!(stderr.starts_with(&text), "{stderr}");
@@ -81,7 +81,7 @@ fn what_signalling_leaves_goes_without_being_asked_for() {
     fs::create_dir_all(dir.path().join("exitFile/more")).unwrap();
     let (code, _, stderr) = run(dir.path(), &["clear"]);
     assert_eq!(code, Some(39));
-    assert!(stderr.contains("does not leave: \"exitFile\""), "{stderr}");
+    assert!(stderr.contains("did not create: \"exitFile\""), "{stderr}");
     assert!(dir.path().join("exitFile/more").exists());
 }
 
