@@ -16,7 +16,7 @@ use coord_core::{
 use lockpipes::LockPipe;
 use nix::sys::stat::{Mode, umask};
 
-/// Wait on a named pipe, as a commitment-free alternative to sleep
+/// Keep a process waiting on a named pipe until another process releases it
 ///
 /// `read` waits until somebody opens the pipe for writing, and `write` until somebody opens it for
 /// reading. One write releases every waiting reader, and one read releases every waiting writer.

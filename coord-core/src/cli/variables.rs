@@ -16,11 +16,12 @@ pub(super) struct Wrong {
     pub(super) variable: Option<String>,
 }
 
-/// An option with a variable.
+/// An option whose variable is set.
 struct Fallback {
     id: String,
     long: String,
-    variable: OsString,
+    variable: String,
+    value: OsString,
 }
 
 /// Parses the arguments, the first of which is the program.
@@ -33,19 +34,25 @@ pub(super) fn parse<T: Tool>(words: &[&OsStr]) -> Result<T, Wrong> {
         variable: None,
     };
     let mut words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
-    let mut matches = matches::<T>(&words).map_err(of_command_line)?;
-    for fallback in T::command().get_arguments().filter_map(fallback) {
+    let mut tool = T::command();
+    let fallbacks: Vec<_> = tool.get_arguments().filter_map(fallback).collect();
+    if !fallbacks.is_empty() {
+        tool = without_variables(tool);
+    }
+    let parsed = tool.try_get_matches_from_mut(&words);
+    let mut matches = parsed.map_err(of_command_line)?;
+    for fallback in fallbacks {
         let is_given = matches.value_source(&fallback.id) == Some(ValueSource::CommandLine);
-        let value = env::var_os(&fallback.variable).filter(|value| !value.is_empty());
-        let Some(value) = value.filter(|_| !is_given) else {
+        if is_given || fallback.value.is_empty() {
             continue;
-        };
+        }
         let mut option = OsString::from(format!("--{}=", fallback.long));
-        option.push(value);
+        option.push(fallback.value);
         words.insert(1, option);
-        matches = self::matches::<T>(&words).map_err(|error| Wrong {
+        let parsed = tool.try_get_matches_from_mut(&words);
+        matches = parsed.map_err(|error| Wrong {
             error,
-            variable: Some(fallback.variable.to_string_lossy().into_owned()),
+            variable: Some(fallback.variable),
         })?;
     }
     T::from_arg_matches_mut(&mut matches).map_err(of_command_line)
@@ -61,9 +68,11 @@ fn without_variables(command: Command) -> Command {
 }
 
 fn fallback(arg: &Arg) -> Option<Fallback> {
+    let variable = arg.get_env()?;
     Some(Fallback {
         id: arg.get_id().to_string(),
         long: arg.get_long()?.to_owned(),
-        variable: arg.get_env()?.to_owned(),
+        variable: variable.to_string_lossy().into_owned(),
+        value: env::var_os(variable)?,
     })
 }
