@@ -104,7 +104,9 @@ fn code_in_bold(line: &str) -> String {
         return format!("{line}\n");
     }
     let fonts = ["\\fB", "\\fR"].into_iter().cycle();
-    let rest = fonts.zip(&parts[1..]).map(|(font, part)| format!("{font}{part}"));
+    let rest = fonts
+        .zip(&parts[1..])
+        .map(|(font, part)| format!("{font}{part}"));
     format!("{}{}\n", parts[0], rest.collect::<String>())
 }
 

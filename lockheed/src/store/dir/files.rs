@@ -272,18 +272,26 @@ impl Files {
 
 /// Creates the directory and its parents; the directory gets this mode, if there is one.
 pub(super) fn make(dir: &Path, mode: Option<u32>) -> io::Result<()> {
-    let Some(mode) = mode else {
-        return fs::create_dir_all(dir);
+    let made = match mode {
+        None => fs::create_dir_all(dir),
+        Some(mode) => make_with(dir, mode),
     };
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match dir.is_dir() {
+            true => Ok(()),
+            false => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
+        },
+        made => made,
+    }
+}
+
+fn make_with(dir: &Path, mode: u32) -> io::Result<()> {
     if let Some(parent) = dir.parent() {
         fs::create_dir_all(parent)?;
     }
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
-        // Sets the mode regardless of the umask.
-        Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(mode)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
-        Err(error) => Err(error),
-    }
+    fs::DirBuilder::new().mode(0o700).create(dir)?;
+    // Sets the mode regardless of the umask.
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
 }
 
 /// Whether the path still names this file.
@@ -291,4 +299,21 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let id = |file: fs::Metadata| (file.dev(), file.ino());
     let ours = file.metadata().map(id);
     matches!((ours, fs::symlink_metadata(path).map(id)), (Ok(ours), Ok(theirs)) if ours == theirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x");
+        fs::write(&file, "").unwrap();
+        for mode in [None, Some(0o700)] {
+            let error = make(&file, mode).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+            make(dir.path(), mode).unwrap();
+        }
+    }
 }
