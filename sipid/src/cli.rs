@@ -53,7 +53,7 @@ enum Command {
     ///
     /// All are polled in parallel. The wait ends when each of them has been healthy once.
     #[command(
-        override_usage = "sipid wait-until-healthy [OPTIONS] --url <URL> [-- <CMD>...]\n       sipid wait-until-healthy [OPTIONS] -- <CMD>..."
+        override_usage = "sipid wait-until-healthy [OPTIONS] --url <URL>\n       sipid wait-until-healthy [OPTIONS] -- <CMD>..."
     )]
     WaitUntilHealthy(Box<health::Wait>),
     /// Check whether the process in a pidfile is running (exit status 0 yes, 1 no)

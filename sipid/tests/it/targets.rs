@@ -158,7 +158,7 @@ fn a_command_must_succeed() {
 
 #[test]
 fn wrong_usage_says_what_would_be_right() {
-    let wait = "sipid wait-until-healthy [OPTIONS] --url <URL> [-- <CMD>...], or sipid wait-until-healthy [OPTIONS] -- <CMD>...";
+    let wait = "sipid wait-until-healthy [OPTIONS] --url <URL>, or sipid wait-until-healthy [OPTIONS] -- <CMD>...";
     let wrong: &[(&[&str], &str)] = &[
         (
             &["wait-until-healthy"],
