@@ -43,7 +43,7 @@ complete -c sipid -n "__fish_sipid_using_subcommand claim" -l name -d 'Count the
 complete -c sipid -n "__fish_sipid_using_subcommand claim" -l user -d 'Count the process as running only if it runs as this user (name or UID)' -r
 complete -c sipid -n "__fish_sipid_using_subcommand claim" -s v -l verbose -d 'Log more; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand claim" -s q -l quiet -d 'Log less; may be repeated'
-complete -c sipid -n "__fish_sipid_using_subcommand claim" -s h -l help -d 'Print help'
+complete -c sipid -n "__fish_sipid_using_subcommand claim" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -l timeout -d 'How long to wait between TERM and KILL' -r
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -l retry -d 'Signals to send and seconds to wait, as for start-stop-daemon, such as TERM/20/QUIT/1/KILL or -15/20/-9; 20 alone means TERM/20/KILL/20' -r
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -l pid-file -l pidfile -d 'The pidfile' -r -F
@@ -54,7 +54,7 @@ complete -c sipid -n "__fish_sipid_using_subcommand kill" -s v -l verbose -d 'Lo
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -s q -l quiet -d 'Log less; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -l show-stacks -d 'Before KILL, send QUIT and wait 1s, for runtimes that print their stacks on QUIT'
 complete -c sipid -n "__fish_sipid_using_subcommand kill" -l group -d 'End the whole process group, which the process must lead'
-complete -c sipid -n "__fish_sipid_using_subcommand kill" -s h -l help -d 'Print help'
+complete -c sipid -n "__fish_sipid_using_subcommand kill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -l pid-file -l pidfile -d 'The pidfile' -r -F
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -l exec -d 'Count the process as running only if it runs this executable (for a script, its interpreter)' -r -F
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -l name -d 'Count the process as running only if it has this name, as `ps -o comm` shows it' -r
@@ -62,7 +62,7 @@ complete -c sipid -n "__fish_sipid_using_subcommand signal" -l user -d 'Count th
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s v -l verbose -d 'Log more; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s q -l quiet -d 'Log less; may be repeated'
 complete -c sipid -n "__fish_sipid_using_subcommand signal" -s h -l help -d 'Print help'
-complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l url -d 'URL to poll; may be repeated. http:// and https:// must answer as expected, tcp:// and unix: must accept a connection, the path of file: must exist. http:// and https:// use the proxies of the environment, except for loopback' -r
+complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l url -d 'URL to poll; may be repeated. http:// and https:// must answer as expected, tcp://HOST:PORT and unix:PATH must accept a connection; the path of a file: URL must exist. http:// and https:// use the proxies of the environment, except for loopback' -r
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l timeout -d 'Give up after this long (exit status 110)' -r
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l polling-frequency -d 'Time from one try to the next. It also limits each try, but not to less than 1s' -r
 complete -c sipid -n "__fish_sipid_using_subcommand wait-until-healthy" -l max-polling-frequency -d 'Double the time between tries after each try, up to this [default: never]' -r

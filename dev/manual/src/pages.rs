@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::Arg;
+use clap::{Arg, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use coord_core::cli::{
@@ -56,11 +56,11 @@ fn manual_page<T: Tool>(help: &Help) -> String {
         command = without_help.override_usage(usage);
     }
     let has_commands = command.has_subcommands();
-    // The name section has what is in a short help.
-    let has_description = command.get_long_about().is_some();
+    let description = description(&command);
     let command = command
         .subcommand_help_heading("COMMANDS")
-        .display_name(title.clone());
+        .display_name(title.clone())
+        .long_about(description.clone().unwrap_or_default());
     let version = T::command().get_version().unwrap_or_default().to_owned();
     let man = Man::new(command)
         .title(title.to_uppercase())
@@ -73,7 +73,7 @@ fn manual_page<T: Tool>(help: &Help) -> String {
         man.render_name_section(&mut text),
         man.render_synopsis_section(&mut text),
     ];
-    if has_description {
+    if description.is_some() {
         parts.push(man.render_description_section(&mut text));
     }
     if has_commands {
@@ -95,6 +95,14 @@ fn manual_page<T: Tool>(help: &Help) -> String {
         text = text.replace(&format!("\n.SH {upper}\n"), &format!("\n.SS {name}\n"));
     }
     text.lines().map(code_in_bold).collect::<String>() + &tables::<T>(help)
+}
+
+/// What the long help says beyond the short one, which the name section has.
+fn description(command: &Command) -> Option<String> {
+    let about = command.get_about()?.to_string();
+    let long = command.get_long_about()?.to_string();
+    let rest = long.strip_prefix(&about)?.trim_start_matches('.');
+    Some(rest.trim_start().to_owned()).filter(|rest| !rest.is_empty())
 }
 
 /// The crate leaves backticks as they are.
