@@ -67,7 +67,7 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l id -d 'The beg
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l duration -d 'How long the lease is; 0 for one without an end' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l request-timeout -d 'How long one request may take [default: a sixth of the lease; 10s for one without an end]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l renew-interval -d 'How often the lease is renewed; 0 for never [default: a third of the lease]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l wait -d 'Wait at most this long [default: as long as it takes]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l wait -d 'Wait at most this long, or `forever` [default: forever]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l slots -d 'Hold one of N slots; all who hold one or wait for one must say the same number' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l priority -d 'Wait in the lock\'s queue, before those with a lower priority [default: 0]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l tag -d 'Add a tag to the lock; may be repeated' -r
@@ -108,10 +108,11 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as-group -
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l key -d 'Any text that stands for the lock, instead of a name: its name is made from it' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l id -d 'The holder\'s ID, to be the same holder as before [default: this host\'s name and a random part, which is printed]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l duration -d 'How long the lease is, 1s or more; 0 for one without an end [default: 5m; as long as it is for one that --id has already]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s o -l output -d 'What to print: the ID, or the token where --id is given; or an object with id, token and name' -r -f -a "text\t'One word'
-json\t'An object'"
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s o -l output -d 'What to print: the ID, or the token where --id is given; or an object with id, token and name' -r -f -a "text\t'For people'
+json\t'An object'
+yaml\t'An object'"
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l request-timeout -d 'How long one request may take [default: a sixth of the lease; 10s for one without an end]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l wait -d 'Wait at most this long [default: as long as it takes]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l wait -d 'Wait at most this long, or `forever` [default: forever]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l slots -d 'Hold one of N slots; all who hold one or wait for one must say the same number' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l priority -d 'Wait in the lock\'s queue, before those with a lower priority [default: 0]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l tag -d 'Add a tag to the lock; may be repeated' -r
