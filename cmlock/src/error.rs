@@ -200,7 +200,7 @@ impl HasErrno for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.lock.is_empty() && !matches!(*self.kind, Kind::Name) {
+        if !self.lock.is_empty() && !matches!(*self.kind, Kind::Name | Kind::TimedOut(..)) {
             write!(f, "lock {}: ", self.lock)?;
         }
         match &*self.kind {
@@ -221,7 +221,8 @@ impl fmt::Display for Error {
             Kind::Held(obstacle) => write!(f, "it is {obstacle}"),
             Kind::TimedOut(limit, why) => {
                 let limit = humantime::format_duration(*limit);
-                write!(f, "could not be acquired within {limit}: {why}")
+                let lock = &self.lock;
+                write!(f, "could not acquire lock {lock} within {limit}: {why}")
             }
             Kind::Cancelled => f.write_str("the wait was cancelled"),
             Kind::Lost(why) => write!(f, "it was lost: {why}"),

@@ -73,13 +73,28 @@ impl HasErrno for io::Error {
     }
 }
 
-/// The error and its sources on one line.
+/// The error and its sources on one line, for people.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
     let sources = std::iter::successors(error.source(), |&error| error.source());
-    sources.fold(error.to_string(), |text, source| {
+    let text = sources.fold(error.to_string(), |text, source| {
         format!("{text}: {source}")
-    })
+    });
+    without_numbers(&text)
+}
+
+/// Leaves out each ` (os error 2)`, with which the standard library ends the system's own words.
+pub(crate) fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        match rest.strip_prefix(')') {
+            Some(rest) => shown += rest,
+            None => shown = format!("{shown} (os error {part}"),
+        }
+    }
+    shown
 }
 
 impl fmt::Display for Errno {
@@ -111,6 +126,19 @@ mod tests {
             "Connection timed out (ETIMEDOUT)"
         );
         assert_eq!(format!("{:?}", Errno::EEXIST), "EEXIST");
+    }
+
+    #[test]
+    fn people_see_the_words_of_the_system_without_its_number() {
+        for number in [1, 2, 13, 28, 111] {
+            let error = io::Error::from_raw_os_error(number);
+            let words = nix::errno::Errno::from_raw(number).desc();
+            assert_eq!(with_sources(&error), words);
+            let outer = io::Error::other(format!("{error}; and so on"));
+            assert_eq!(with_sources(&outer), format!("{words}; and so on"));
+        }
+        let other = "a (os error x) b (os error 2";
+        assert_eq!(without_numbers(other), other);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use log::{Level, LevelFilter};
 
 use crate::{
     cli::{NOT_TEXT, help::heading},
+    errno::without_numbers,
     signal::{LINE_ON_TERMINAL, WIPE},
     text::escaped,
 };
@@ -73,7 +74,7 @@ pub fn init(defaults: Defaults, args: LogArgs) -> Result<(), String> {
                 out,
                 "{wipe}[{on}{:<5}{off} {name}] {}",
                 record.level(),
-                escaped(&record.args().to_string())
+                escaped(&without_numbers(&record.args().to_string()))
             )
         })
         .try_init();

@@ -101,7 +101,7 @@ impl Allocator {
             iov_base: text.as_ptr().cast_mut().cast(),
             iov_len: text.len(),
         };
-        let message = [part(self.0), part(": out of memory (os error 12)\n")];
+        let message = [part(self.0), part(": out of memory\n")];
         // SAFETY: both calls are async-signal-safe, and the parts are valid.
         unsafe {
             libc::writev(libc::STDERR_FILENO, message.as_ptr(), 2);

@@ -36,6 +36,6 @@ pub use leased_command::{LeasedCommand, as_wrapper, failed, not_acquired, not_st
 pub use {
     runtime::{block_on, runtime},
     signals::Signals,
-    times::Times,
+    times::{Times, WaitLimit},
     wait_report::WaitReport,
 };

@@ -2,7 +2,38 @@
 
 use std::time::Duration;
 
-use coord_core::cli::Failure;
+use coord_core::{cli::Failure, duration};
+
+/// The value of `--wait`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitLimit {
+    /// This long at most.
+    For(Duration),
+    /// As long as it takes: `forever`.
+    Forever,
+}
+
+impl WaitLimit {
+    /// Reads the value.
+    ///
+    /// # Errors
+    /// As for [`duration::parse`].
+    pub fn parse(text: &str) -> Result<Self, duration::Error> {
+        match text {
+            "forever" => Ok(Self::Forever),
+            _ => duration::parse(text).map(Self::For),
+        }
+    }
+
+    /// The limit; none for `forever`.
+    #[must_use]
+    pub fn duration(self) -> Option<Duration> {
+        match self {
+            Self::For(limit) => Some(limit),
+            Self::Forever => None,
+        }
+    }
+}
 
 /// The durations of a lease under which a command runs. Those not given follow from its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

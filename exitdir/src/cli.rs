@@ -4,7 +4,7 @@ mod help;
 mod post;
 mod wrap;
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coord_core::{
@@ -210,6 +210,28 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Why a watcher of this directory, where there is one, takes its leader for dead.
+    fn why_dead(&self, dir: Option<&ExitDir>) -> WhyDead {
+        let dir = dir.map(|dir| dir.path().to_owned()).unwrap_or_default();
+        WhyDead(dir, self.leader_by.unwrap_or_default())
+    }
+}
+
+/// The directory, and how long a leader had to appear there.
+struct WhyDead(PathBuf, Duration);
+
+impl WhyDead {
+    fn of(&self, watcher: &Watcher) -> String {
+        let Self(dir, limit) = self;
+        if watcher.saw_leader() {
+            "the leader died without signalling".to_owned()
+        } else {
+            format!("no leader was seen alive in exit directory {dir:?} within {limit:?}")
+        }
+    }
+}
+
 impl Run {
     fn plan(self) -> Plan {
         let orphans = match self.orphans {
@@ -257,12 +279,13 @@ fn wait(
     }
     signal::reap_inherited();
     let _line = LiveLine::start(what, timeout);
+    let why_dead = watch.why_dead(dir.as_ref());
     let mut watcher = watch
         .watcher(dir)
         .map_err(|error| wait_failed(error, leader_status))?;
     match watcher.wait_or(timeout, None) {
         Ok(Ended::LeaderDied) => {
-            log::warn!("{}", why_dead(&watcher));
+            log::warn!("{}", why_dead.of(&watcher));
             Ok(if leader_status {
                 Status::LOST
             } else {
@@ -280,14 +303,6 @@ fn wait_failed(error: Error, leader_status: bool) -> Failure {
         (false, _) => error.into(),
         (true, Errno::ETIMEDOUT) => Failure::new(Status::WAIT_TIMED_OUT, error),
         (true, _) => failed(error),
-    }
-}
-
-fn why_dead(watcher: &Watcher) -> &'static str {
-    if watcher.saw_leader() {
-        "the leader died without signalling"
-    } else {
-        "no leader was seen alive within the time of --leader-by"
     }
 }
 

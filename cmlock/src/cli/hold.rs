@@ -11,7 +11,7 @@ use coord_core::{
     text::{escaped, shell_quoted},
 };
 use coord_lease::{
-    Signals, WaitReport,
+    Signals, WaitLimit, WaitReport,
     output::{self, ShowFormat},
     runtime,
 };
@@ -27,20 +27,14 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
     pub(crate) timeout: Option<Duration>,
     /// Wait at most this long, or `forever` [default: the value of --timeout, else forever]
-    #[arg(long, value_name = "DURATION", value_parser = wait, conflicts_with = "no_wait", help_heading = heading::WAITING)]
-    wait: Option<Wait>,
+    #[arg(long, value_name = "DURATION", value_parser = WaitLimit::parse, conflicts_with = "no_wait", help_heading = heading::WAITING)]
+    wait: Option<WaitLimit>,
     /// Do not wait: fail if somebody else holds the lock
     #[arg(long, help_heading = heading::WAITING)]
     no_wait: bool,
     /// Put a label on the lock's ConfigMap; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label, help_heading = heading::LOCK)]
     labels: Vec<(String, String)>,
-}
-
-#[derive(Clone, Copy)]
-enum Wait {
-    For(Duration),
-    Forever,
 }
 
 #[derive(Args)]
@@ -93,11 +87,7 @@ impl Wanted {
 
     /// How long to wait; none for ever.
     fn limit(&self) -> Option<Duration> {
-        match self.wait {
-            Some(Wait::For(limit)) => Some(limit),
-            Some(Wait::Forever) => None,
-            None => self.timeout,
-        }
+        self.wait.map_or(self.timeout, WaitLimit::duration)
     }
 }
 
@@ -184,11 +174,4 @@ pub(super) fn break_command(pod: &PodArgs, record: &Record) -> String {
         .chain(pod.arguments().as_typed())
         .collect();
     words.join(" ")
-}
-
-fn wait(text: &str) -> Result<Wait, duration::Error> {
-    match text {
-        "forever" => Ok(Wait::Forever),
-        _ => duration::parse(text).map(Wait::For),
-    }
 }

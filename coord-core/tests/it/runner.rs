@@ -26,7 +26,7 @@ fn a_failure_ends_with_its_errno_and_one_line() {
         (17, "File exists"),
     ];
     for (number, text) in expected {
-        let line = format!("statuses: {text} (os error {number})\n");
+        let line = format!("statuses: {text}\n");
         assert_output(&run(&["errno", &number.to_string()]), number, "", &line);
     }
 }
@@ -366,7 +366,7 @@ fn a_full_disk_under_stdout_is_reported() {
         .stderr(Stdio::piped())
         .output()
         .unwrap();
-    let line = "statuses: cannot write to standard output: No space left on device (os error 28)\n";
+    let line = "statuses: cannot write to standard output: No space left on device\n";
     assert_output(&output, 28, "", line);
 }
 

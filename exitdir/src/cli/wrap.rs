@@ -7,7 +7,7 @@ use coord_process::supervise::{Condition, Exit, Guard, Plan, Reason};
 use exitdir::{Ended, Error, ExitDir, Leader, Names, Record, Watcher};
 use nix::libc;
 
-use super::{FollowStatus, Watch, failed, outlive_file_size_limit, post::Url, status_of, why_dead};
+use super::{FollowStatus, Watch, WhyDead, failed, outlive_file_size_limit, post::Url, status_of};
 
 // How `lead` begins and ends.
 #[derive(clap::Args)]
@@ -117,9 +117,14 @@ pub(super) fn follow(
         log::info!("it is time to exit already, and the command is not run");
         return Ok(status.of(&record));
     }
+    let why_dead = watch.why_dead(Some(&dir));
     let watcher = watch.watcher(Some(dir)).map_err(failed)?;
     let mut running = guard.spawn::<OsString, OsString>([]).map_err(supervision)?;
-    let mut exit = ExitCondition { watcher, status };
+    let mut exit = ExitCondition {
+        watcher,
+        status,
+        why_dead,
+    };
     let outcome = running.wait_until(&mut exit).map_err(supervision)?;
     Ok(outcome.status())
 }
@@ -128,6 +133,7 @@ pub(super) fn follow(
 struct ExitCondition {
     watcher: Watcher,
     status: FollowStatus,
+    why_dead: WhyDead,
 }
 
 impl Condition for ExitCondition {
@@ -143,7 +149,7 @@ impl Condition for ExitCondition {
         let ended = self.watcher.check().transpose()?;
         Some(match ended {
             Ok(Ended::LeaderDied) => {
-                log::warn!("{}", why_dead(&self.watcher));
+                log::warn!("{}", self.why_dead.of(&self.watcher));
                 Reason::new("the leader died", Status::LOST)
             }
             Ok(Ended::Signalled(record)) => {

@@ -31,8 +31,7 @@ fn a_directory_that_is_not_there_or_is_a_file_is_an_error() {
     assert_eq!(run(&dir, &follow).0, Some(125));
     assert_eq!(run(&dir, &["status"]).0, Some(2));
     fs::write(&dir, "").unwrap();
-    let not_a_directory =
-        format!("exitdir: cannot open exit directory {dir:?}: Not a directory (os error 20)\n");
+    let not_a_directory = format!("exitdir: cannot open exit directory {dir:?}: Not a directory\n");
     assert_eq!(
         run(&dir, &["wait"]),
         (Some(20), String::new(), not_a_directory)

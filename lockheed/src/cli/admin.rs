@@ -62,7 +62,10 @@ impl Break {
     async fn end(&self, name: &LockName, store: &AnyStore) -> Result<Status, Failure> {
         if self.id.is_none() && !self.yes {
             let state = lockheed::inspect(store, name).await?;
-            return Err(Failure::usage(would_break(&state)));
+            let Some(text) = would_break(&state) else {
+                return Ok(nothing_to_break(name));
+            };
+            return Err(Failure::usage(text));
         }
         let condition = self.condition.as_ref();
         let broken = match &self.id {
@@ -78,7 +81,7 @@ impl Break {
             return Ok(does_not_hold(name));
         };
         if broken.is_empty() {
-            log::info!("lock {name}: nobody holds it, and there is nothing to break");
+            return Ok(nothing_to_break(name));
         }
         let now = store.now().await?;
         for lease in broken {
@@ -152,23 +155,34 @@ fn does_not_hold(name: &LockName) -> Status {
     Status::NO
 }
 
-fn would_break(state: &LockState) -> String {
+fn nothing_to_break(name: &LockName) -> Status {
+    log::info!("lock {name}: nobody holds it, and there is nothing to break");
+    Status::DONE
+}
+
+/// Whose lease would be ended, and how; none where nobody has one.
+fn would_break(state: &LockState) -> Option<String> {
     let name = &state.name;
     let holders = |mut leases: Vec<&Lease>| {
         leases.sort_by(|a, b| a.holder.cmp(&b.holder));
-        let holders: Vec<_> = leases.iter().map(|lease| lease.holder.as_str()).collect();
+        let holders: Vec<_> = leases
+            .iter()
+            .map(|lease| format!("{:?}", lease.holder))
+            .collect();
         holders.join(", ")
     };
     let (held, expired) = (state.holders().collect(), state.expired().next());
     match (holders(held), expired) {
-        (by, _) if !by.is_empty() => {
-            format!("lock {name} is held by {by}: to end its lease, repeat with --yes")
-        }
+        (by, _) if !by.is_empty() => Some(format!(
+            "lock {name} is held by {by}: to end its lease, repeat with --yes"
+        )),
         (_, Some(lease)) => {
             let (by, how) = (&lease.holder, expired_ago(lease, state.now));
-            format!("the lease of {by} on lock {name} {how}: to end it, repeat with --yes")
+            Some(format!(
+                "the lease of {by:?} on lock {name} {how}: to end it, repeat with --yes"
+            ))
         }
-        _ => format!("nobody holds lock {name}; there is nothing to break"),
+        _ => None,
     }
 }
 

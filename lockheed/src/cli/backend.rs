@@ -3,14 +3,15 @@
 use std::{
     ffi::{OsStr, OsString},
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
 use clap::Args;
 #[cfg(feature = "kube")]
-use coord_core::{Errno, Status, errno::with_sources};
+use coord_core::errno::with_sources;
 use coord_core::{
+    Errno, Status,
     cli::{Failure, help::heading},
     text::shell_quoted,
 };
@@ -174,7 +175,7 @@ impl StoreArg {
     /// Opens the store. A directory must be there.
     pub(crate) async fn open(&self) -> Result<AnyStore, Failure> {
         match &self.store {
-            Place::Dir(path) => Ok(AnyStore::Dir(DirStore::open(path)?)),
+            Place::Dir(path) => Ok(AnyStore::Dir(open_dir(path)?)),
             Place::Kube | Place::Lease => self.in_cluster(Login::First).await,
         }
     }
@@ -241,6 +242,18 @@ impl StoreArg {
         let text = "this build has no Kubernetes client; use --store dir:PATH";
         Err(Failure::usage(text))
     }
+}
+
+/// Opens a directory that must be there.
+pub(super) fn open_dir(path: &Path) -> Result<DirStore, Failure> {
+    DirStore::open(path).map_err(|error| {
+        let is_there = path.symlink_metadata().is_ok();
+        if error.errno() != Errno::ENOENT || is_there {
+            return error.into();
+        }
+        let text = format!("store {path:?} does not exist: run or acquire creates it");
+        Failure::new(Status::from_errno(Errno::ENOENT), text)
+    })
 }
 
 /// Somebody who tries lockheed out may have no cluster.

@@ -8,14 +8,14 @@ use coord_core::{
     cli::{Failure, help::heading},
 };
 use coord_lease::block_on;
+use lockheed::LockName;
 #[cfg(feature = "kube")]
 use lockheed::store::{ClusterStore, ObjectKind};
-use lockheed::{LockName, store::DirStore};
 use nix::unistd::{AccessFlags, access};
 
 use super::{
     LockArg, StoreArg,
-    backend::{Login, Place},
+    backend::{Login, Place, open_dir},
     events,
 };
 
@@ -83,7 +83,7 @@ async fn in_cluster(store: &StoreArg, _: Option<LockName>, _: bool) -> Result<St
 
 /// A directory that is there, is a store, and may be written to.
 fn directory(path: &Path) -> Result<Status, Failure> {
-    DirStore::open(path)?;
+    open_dir(path)?;
     let all = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
     match access(path, all) {
         Ok(()) => Ok(Status::DONE),

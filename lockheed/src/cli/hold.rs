@@ -2,13 +2,17 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{Args, builder::NonEmptyStringValueParser};
 use coord_core::{
     Errno, Status,
     cli::{Failure, Tool, help::heading, print},
     duration, parse_label,
 };
-use coord_lease::{Signals, Times, WaitReport, block_on, output, runtime};
+use coord_lease::{
+    Signals, Times, WaitLimit, WaitReport, block_on,
+    output::{self, ShowFormat},
+    runtime,
+};
 use lockheed::{Condition, Held, Lock, LockName, Store, Wait, store::LABEL};
 use serde_json::json;
 use tokio::time::timeout;
@@ -24,9 +28,9 @@ const MOST_URGENT: i64 = 1000;
 // The options that `run` and `acquire` share. (clap would use a doc comment as help.)
 #[derive(Args)]
 pub(crate) struct Wanted {
-    /// Wait at most this long [default: as long as it takes]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "no_wait", help_heading = heading::WAITING)]
-    wait: Option<Duration>,
+    /// Wait at most this long, or `forever` [default: forever]
+    #[arg(long, value_name = "DURATION", value_parser = WaitLimit::parse, conflicts_with = "no_wait", help_heading = heading::WAITING)]
+    wait: Option<WaitLimit>,
     /// Do not wait: fail if somebody else holds the lock
     #[arg(long, help_heading = heading::WAITING)]
     no_wait: bool,
@@ -81,23 +85,14 @@ pub(crate) struct Acquire {
     /// --id already has keeps its length]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = heading::LEASE)]
     duration: Option<Duration>,
-    /// Output format: text is the holder's ID, or with --id the fencing token; json is an object
-    /// with name, key, id and token
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
-    output: Output,
+    /// Output format: text is the holder's ID, or with --id the fencing token; json and yaml are an
+    /// object with name, key, id and token
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = ShowFormat::Text)]
+    output: ShowFormat,
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
     wanted: Wanted,
-}
-
-/// How `acquire` says what it has acquired.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// The holder's ID, or with --id the fencing token
-    Text,
-    /// An object with name, key, id and token
-    Json,
 }
 
 /// The lease of `acquire`: long enough for a step of a script, and over when nobody comes back.
@@ -142,7 +137,7 @@ impl Wanted {
 
     /// Begins to wait.
     pub(crate) fn report(&self, names: &[LockName]) -> WaitReport {
-        WaitReport::start(LockheedCli::NAME, names, self.wait, !self.no_wait)
+        WaitReport::start(LockheedCli::NAME, names, self.limit(), !self.no_wait)
     }
 
     pub(crate) fn apply<S: Store>(&self, lock: Lock<S>) -> Lock<S> {
@@ -172,8 +167,13 @@ impl Wanted {
         }
     }
 
+    /// How long to wait; none for ever.
+    fn limit(&self) -> Option<Duration> {
+        self.wait.and_then(WaitLimit::duration)
+    }
+
     pub(crate) fn wait(&self) -> Wait {
-        match self.wait {
+        match self.limit() {
             _ if self.no_wait => Wait::No,
             Some(limit) => Wait::at_most(limit),
             None => Wait::Forever,
@@ -243,18 +243,19 @@ impl Acquire {
 
     /// What whoever asked does not know yet.
     fn words(&self, held: &Held) -> String {
+        let all = || {
+            json!({
+                "name": held.name().as_str(),
+                "key": held.name().key(),
+                "id": held.id(),
+                "token": held.token().get(),
+            })
+        };
         match self.output {
-            Output::Json => {
-                let all = json!({
-                    "name": held.name().as_str(),
-                    "key": held.name().key(),
-                    "id": held.id(),
-                    "token": held.token().get(),
-                });
-                format!("{}\n", output::json(&all))
-            }
-            Output::Text if self.id.is_some() => format!("{}\n", held.token()),
-            Output::Text => format!("{}\n", held.id()),
+            ShowFormat::Json => format!("{}\n", output::json(&all())),
+            ShowFormat::Yaml => output::yaml(&all()),
+            ShowFormat::Text if self.id.is_some() => format!("{}\n", held.token()),
+            ShowFormat::Text => format!("{}\n", held.id()),
         }
     }
 }

@@ -97,7 +97,7 @@ impl List {
         let columns = [
             ("NAME", 30),
             ("HOLDER", 40),
-            ("EXPIRES IN", 12),
+            ("EXPIRES IN", 20),
             ("TAGS", 20),
             ("KEY", 30),
         ];
@@ -282,12 +282,11 @@ fn in_words(state: &LockState, store: &StoreArg) -> String {
         text += &format!("key      {key:?}\n");
     }
     text += &format!("version  {}\n", state.version);
-    let tags = state.record.tags.join(", ");
-    text += &format!(
-        "type     {}\ntags     {}\n",
-        escaped(kind(state)),
-        escaped(&tags)
-    );
+    text += &format!("type     {}\n", escaped(kind(state)));
+    if !state.record.tags.is_empty() {
+        let tags = state.record.tags.join(", ");
+        text += &format!("tags     {}\n", escaped(&tags));
+    }
     if state.record.mode != Mode::Exclusive {
         text += &format!("mode     {}\n", mode(state.record.mode));
     }
@@ -333,7 +332,7 @@ fn left(state: &LockState, lease: &Lease) -> String {
 /// taken the lock since.
 pub(super) fn expired_ago(lease: &Lease, now: Timestamp) -> String {
     let ago = whole(now.after(lease.expires));
-    format!("expired {ago} ago by its own word")
+    format!("expired {ago} ago")
 }
 
 fn whole(duration: Duration) -> String {

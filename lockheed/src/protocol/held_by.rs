@@ -111,7 +111,7 @@ impl fmt::Display for HeldBy {
                 }
                 write!(f, " until {}", expires.to_the_second())?;
                 if *is_past {
-                    f.write_str(", which is past by its own word, but clocks may differ")?;
+                    f.write_str(", which is past, but clocks may differ")?;
                 }
                 Ok(())
             }

@@ -29,6 +29,9 @@ fn an_id_that_is_not_given_is_random_and_printed() {
         serde_json::from_str(&place.expect(&["acquire", "x", "-o", "json"], 0)).unwrap();
     assert_eq!(place.leases("x"), [json["id"].as_str().unwrap()]);
     assert!(json["token"].as_u64().unwrap() > 0 && json["name"] == "x");
+    let yaml = place.expect(&["acquire", "z", "-o", "yaml", "--wait", "forever"], 0);
+    let id = format!("id: {}\n", place.leases("z")[0]);
+    assert!(yaml.contains(&id) && yaml.contains("name: z\n"), "{yaml}");
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn help_shows_all_defaults() {
             "acquire",
             &[
                 "[default: 5m; a lease that",
-                "as long as it takes",
+                "[default: forever]",
                 "a sixth of the lease",
                 "a random part",
             ],

@@ -230,7 +230,7 @@ fn break_says_whose_lease_it_ends() {
         (code, stderr.as_str()),
         (
             64,
-            "lockheed: lock x is held by a: to end its lease, repeat with --yes\n"
+            "lockheed: lock x is held by \"a\": to end its lease, repeat with --yes\n"
         )
     );
     assert_eq!(

@@ -294,7 +294,7 @@ mod needs_root {
         };
         let stderr = finish_with(write(&["--timeout", "1h"]), 11);
         assert!(
-            stderr.ends_with("(start a thread): Resource temporarily unavailable (os error 11)\n"),
+            stderr.ends_with("(start a thread): Resource temporarily unavailable\n"),
             "{stderr}"
         );
         let writer = write(&[]);

@@ -25,7 +25,7 @@ fn a_lease_that_is_over_by_its_own_word_is_called_that() {
     ] {
         let (status, _, error) = on(arguments);
         assert_eq!(status, Some(16), "{error}");
-        let known = "Z, which is past by its own word, but clocks may differ\n";
+        let known = "Z, which is past, but clocks may differ\n";
         assert!(
             error.contains("lock x is held by \"me\" until 20"),
             "{error}"
