@@ -20,8 +20,6 @@ const THREADS: usize = 2;
 /// More descriptors than the runtime opens.
 const DESCRIPTORS: usize = 8;
 
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
 /// Starts a runtime with a worker thread, so that a lease is renewed whatever the caller's thread
 /// does, and a thread for blocking work such as name lookups.
 ///
@@ -38,7 +36,7 @@ pub fn runtime() -> Result<Runtime, Failure> {
     let built = without_panic(|| {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .thread_keep_alive(FOR_EVER)
+            .thread_keep_alive(Duration::MAX)
             .on_thread_start(|| {
                 let _ = SigSet::all().thread_block();
             })

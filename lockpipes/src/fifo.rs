@@ -254,6 +254,15 @@ mod tests {
         let found = Fifo::find(&path);
         assert!(matches!(found, Err(Kind::Io(_))), "{found:?}");
         assert!(nothing_at(&path).is_err());
+        assert!(matches!(
+            nothing_at(below),
+            Err(Kind::NotFifo("a dangling symbolic link"))
+        ));
+        let appeared = nothing_at(directory.path());
+        assert!(
+            matches!(appeared, Ok(None)),
+            "it appeared meanwhile: {appeared:?}"
+        );
         assert!(
             nothing_at(&directory.path().join("gone"))
                 .unwrap()

@@ -135,8 +135,10 @@ mod tests {
         let path = directory.path().join("fifo");
         mkfifo(&path, Mode::S_IRUSR).unwrap();
         let fifo = Fifo::find(&path).unwrap().unwrap();
+        let begun = Instant::now();
         let mut presence = Presence::of(&fifo);
         assert!(presence.events.is_none(), "a short wait needs none");
+        assert!(presence.next_look >= begun + SOON);
         presence.next_look = Instant::now();
         presence.check().unwrap();
         for in_vain in 0..=PATIENCE {

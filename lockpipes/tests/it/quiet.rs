@@ -228,11 +228,15 @@ fn each_call_can_be_refused() {
                 ends_when_deleted(command, calls, errno, warned);
                 let place = Place::with_pipe();
                 let mut waiting = place.lockpipe();
-                waiting.args(["-qq", command, "--timeout", "300ms"]);
+                waiting.args(["-q", command, "--timeout", "300ms"]);
                 for call in calls {
                     refuse(&mut waiting, *call, errno);
                 }
-                expect(&waiting.output().unwrap(), 110);
+                let stderr = expect(&waiting.output().unwrap(), 110);
+                // A reader looks before it gives up.
+                if let ("read", Some(warned)) = (command, warned) {
+                    assert!(stderr.contains(warned), "{stderr}");
+                }
             }
         }
     }

@@ -259,3 +259,28 @@ fn an_identity_counts_that_is_ours_or_the_owners_of_the_pidfile() {
         assert_eq!(identity.is_some(), counts, "{owner}");
     }
 }
+
+/// Root has no number there, so its directories seem to be nobody's. They are trusted on the way to
+/// the file, but anybody may own the file's own directory.
+#[test]
+#[ignore = "needs root"]
+fn where_root_has_no_number_its_directories_count_as_roots() {
+    let script = format!(
+        "{FUNCTIONS}
+        cp $S sipid; chmod 755 . sipid
+        unshare --user sleep 1000 & H=$!
+        until [ $(readlink /proc/$H/ns/user) != $(readlink /proc/self/ns/user) ]; do sleep 0.01; done
+        echo 54321 54321 1 | tee /proc/$H/uid_map >/proc/$H/gid_map
+        status() {{
+            nsenter --user=/proc/$H/ns/user -S 54321 -G 54321 ./sipid status --pid-file d/x >/dev/null
+            echo -n \"$? \"
+        }}
+        mkdir d; setpriv --reuid=54321 --regid=54321 --clear-groups sleep 1000 & P=$!
+        until grep -q 'Uid:.54321.54321' /proc/$P/status; do sleep 0.01; done
+        echo $P >d/x; chown 54321 d d/x; status
+        chown 0 d; status
+        kill $P $H"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(in_namespace(&script, dir.path()), "0 1 ");
+}
