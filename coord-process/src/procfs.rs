@@ -265,6 +265,32 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_found_by_its_pid_in_a_namespace() {
+        let ours = namespace(None).unwrap();
+        assert_eq!(in_namespace(Pid::own(), ours), Some(Pid::own()));
+        assert_eq!(in_namespace(Pid::own(), ours + 1), None);
+    }
+
+    #[test]
+    fn only_who_has_a_file_open_is_found() {
+        let file = tempfile::tempfile().unwrap();
+        let (device, inode) = (
+            file.metadata().unwrap().dev(),
+            file.metadata().unwrap().ino(),
+        );
+        assert_eq!(having_open(device, inode), []);
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .stdin(file)
+            .spawn()
+            .unwrap();
+        let found = having_open(device, inode);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, [child.id().try_into().unwrap()]);
+    }
+
+    #[test]
     fn only_a_held_flock_has_an_owner() {
         let owner = |line| flock_owner(line, 77).map(Pid::raw);
         assert_eq!(
