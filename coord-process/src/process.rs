@@ -335,6 +335,18 @@ mod tests {
         assert!(!process.send(libc::SIGKILL).unwrap());
     }
 
+    /// Before Linux 6.9 there is none.
+    #[test]
+    fn no_other_process_has_its_inode() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let inode = |pid| Process::find(pid).unwrap().unwrap().inode();
+        let (its, own) = (inode(child.id().try_into().unwrap()), inode(Pid::own()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(its.is_some(), own.is_some());
+        assert!(its != own || own.is_none(), "{own:?}");
+    }
+
     /// By the wall clock, which nobody sets during the test, and to the kernel's tick.
     #[test]
     fn a_process_began_before_it_could_ask() {

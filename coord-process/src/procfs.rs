@@ -273,21 +273,20 @@ mod tests {
 
     #[test]
     fn only_who_has_a_file_open_is_found() {
-        let file = tempfile::tempfile().unwrap();
-        let (device, inode) = (
-            file.metadata().unwrap().dev(),
-            file.metadata().unwrap().ino(),
-        );
-        assert_eq!(having_open(device, inode), []);
-        let mut child = std::process::Command::new("sleep")
-            .arg("1000")
-            .stdin(file)
-            .spawn()
-            .unwrap();
-        let found = having_open(device, inode);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert_eq!(found, [child.id().try_into().unwrap()]);
+        let [file, other] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+        let found = file.metadata().unwrap();
+        let found = || having_open(found.dev(), found.ino());
+        assert_eq!(found(), []);
+        let mut children = [file, other].map(|file| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("1000").stdin(file).spawn().unwrap()
+        });
+        let having = found();
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(having, [children[0].id().try_into().unwrap()]);
     }
 
     #[test]

@@ -254,6 +254,16 @@ mod tests {
     use crate::supervise::alone::{alone, status_alone};
 
     #[test]
+    fn children_are_heard_of_even_if_the_signal_was_ignored() {
+        alone(|| {
+            replace(libc::SIGCHLD, libc::SIG_IGN).unwrap();
+            assert!(is_ignored(libc::SIGCHLD));
+            hear_of_children().unwrap();
+            assert!(!is_ignored(libc::SIGCHLD));
+        });
+    }
+
+    #[test]
     fn a_nudge_is_no_signal() {
         alone(|| {
             let caught = Caught::new().unwrap();

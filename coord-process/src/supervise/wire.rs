@@ -177,6 +177,8 @@ fn first_fd(messages: nix::Result<socket::CmsgIterator<'_>>) -> Option<OwnedFd> 
 mod tests {
     use std::time::Duration;
 
+    use nix::fcntl::{FcntlArg, fcntl};
+
     use super::*;
     use crate::supervise::Exit;
 
@@ -300,10 +302,12 @@ mod tests {
         let expected = inode(&sent);
         client.order(&Order::Keep(sent)).unwrap();
         let order = guard.next_order().unwrap();
-        assert!(
-            matches!(&order, Some(Order::Keep(fd)) if inode(fd) == expected),
-            "{order:?}"
-        );
+        let Some(Order::Keep(fd)) = order else {
+            panic!("{order:?}");
+        };
+        assert_eq!(inode(&fd), expected);
+        // The command does not inherit it.
+        assert_eq!(fcntl(&fd, FcntlArg::F_GETFD), Ok(libc::FD_CLOEXEC));
     }
 
     #[test]
