@@ -149,10 +149,7 @@ impl Process {
             .handle
             .as_ref()
             .map(|handle| send_by_pidfd(handle.as_fd(), signal, 0));
-        let is_refused =
-            |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM));
         let sent = match by_handle {
-            Some(Err(error)) if !is_refused(&error) => Err(error),
             Some(Ok(())) => Ok(()),
             // Without pidfds, or if a sandbox refuses only this call, another process may get the
             // PID between this check and the signal.
@@ -203,17 +200,16 @@ impl Process {
     }
 }
 
-/// The inode of a pidfd, if the kernel gives each process its own.
-#[cfg(target_pointer_width = "64")]
+/// The inode of a pidfd, if the kernel gives each process its own. Inodes of 32 bits are reused.
+#[cfg_attr(
+    not(target_pointer_width = "64"),
+    expect(unused_variables, reason = "no inode is unique there")
+)]
 fn unique_inode(handle: &OwnedFd) -> Option<u64> {
-    let unique = fstatfs(handle).is_ok_and(|system| system.filesystem_type() == PIDFS);
-    let file = unique.then(|| fstat(handle).ok()).flatten();
-    file.map(|file| file.st_ino)
-}
-
-/// Inodes of 32 bits are reused.
-#[cfg(not(target_pointer_width = "64"))]
-fn unique_inode(_: &OwnedFd) -> Option<u64> {
+    #[cfg(target_pointer_width = "64")]
+    if fstatfs(handle).is_ok_and(|system| system.filesystem_type() == PIDFS) {
+        return fstat(handle).ok().map(|file| file.st_ino);
+    }
     None
 }
 
@@ -324,6 +320,31 @@ mod tests {
         assert!(process.send(Signal::SIGKILL as i32).unwrap());
         assert!(process.wait(Some(deadline)));
         nix::sys::wait::waitpid(child, None).unwrap();
+    }
+
+    #[test]
+    fn its_descriptor_becomes_readable_when_it_has_ended() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = Process::find(child.id().try_into().unwrap());
+        let process = process.unwrap().unwrap();
+        let handle = process.handle().expect("the kernel has pidfds");
+        assert!(!readable(handle, Duration::ZERO));
+        assert!(process.send(libc::SIGKILL).unwrap());
+        assert!(readable(handle, LONGEST_POLL));
+        child.wait().unwrap();
+        assert!(!process.send(libc::SIGKILL).unwrap());
+    }
+
+    /// Before Linux 6.9 there is none.
+    #[test]
+    fn no_other_process_has_its_inode() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let inode = |pid| Process::find(pid).unwrap().unwrap().inode();
+        let (its, own) = (inode(child.id().try_into().unwrap()), inode(Pid::own()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(its.is_some(), own.is_some());
+        assert!(its != own || own.is_none(), "{own:?}");
     }
 
     /// The start is by the wall clock, which nobody sets during the test, and exact to the kernel's

@@ -265,6 +265,31 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_found_by_its_pid_in_a_namespace() {
+        let ours = namespace(None).unwrap();
+        assert_eq!(in_namespace(Pid::own(), ours), Some(Pid::own()));
+        assert_eq!(in_namespace(Pid::own(), ours + 1), None);
+    }
+
+    #[test]
+    fn only_who_has_a_file_open_is_found() {
+        let [file, other] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+        let found = file.metadata().unwrap();
+        let found = || having_open(found.dev(), found.ino());
+        assert_eq!(found(), []);
+        let mut children = [file, other].map(|file| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("1000").stdin(file).spawn().unwrap()
+        });
+        let having = found();
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(having, [children[0].id().try_into().unwrap()]);
+    }
+
+    #[test]
     fn only_a_held_flock_has_an_owner() {
         let owner = |line| flock_owner(line, 77).map(Pid::raw);
         assert_eq!(

@@ -40,3 +40,14 @@ impl Descriptors {
         usize::try_from((self.now / 2).saturating_sub(SPARE)).unwrap_or(usize::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_descriptors_are_for_pidfds_but_some_are_spared() {
+        let room = |now| Descriptors { before: None, now }.room();
+        assert_eq!([0, 100, 128, 1024].map(room), [0, 0, 0, 448]);
+    }
+}

@@ -119,3 +119,23 @@ impl std::error::Error for Error {
 fn is_fork(error: &io::Error) -> bool {
     matches!(error.errno(), Errno::EAGAIN | Errno::ENOMEM)
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::libc;
+
+    use super::*;
+
+    #[test]
+    fn a_command_for_which_there_is_no_process_is_not_one_that_cannot_be_executed() {
+        let of = |errno: i32| {
+            let error = Error(Kind::Exec("it".into(), io::Error::from_raw_os_error(errno)));
+            (error.status(), error.to_string().contains("(fork)"))
+        };
+        for errno in [libc::EAGAIN, libc::ENOMEM] {
+            assert_eq!(of(errno), (Status::FAILED, true));
+        }
+        assert_eq!(of(libc::EACCES), (Status::CANNOT_EXECUTE, false));
+        assert_eq!(of(libc::ENOENT), (Status::NOT_FOUND, false));
+    }
+}

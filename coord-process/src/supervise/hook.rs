@@ -14,7 +14,6 @@ use std::{
 
 use coord_core::signal_name;
 use nix::{
-    errno::Errno,
     libc,
     sys::{
         memfd::{MFdFlags, memfd_create},
@@ -81,11 +80,10 @@ impl Hook {
         loop {
             // SAFETY: `status` is a valid place for the result.
             let pid = unsafe { libc::waitpid(-self.0, &raw mut status, libc::WNOHANG) };
-            match (pid, Errno::last()) {
-                (0, _) => return HookState::Runs,
-                (-1, Errno::EINTR) => {}
-                (-1, _) => return HookState::Gone,
-                (pid, _) if pid == self.0 => return HookState::Ended(reap::exit(status)),
+            match pid {
+                0 => return HookState::Runs,
+                -1 => return HookState::Gone,
+                pid if pid == self.0 => return HookState::Ended(reap::exit(status)),
                 _ => {}
             }
         }
@@ -107,4 +105,66 @@ fn forget_handling() -> io::Result<()> {
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use nix::unistd::dup2_stderr;
+    use testkit::{eventually, process::number_in};
+
+    use super::*;
+    use crate::supervise::{alone::alone, reexec::SignalMask};
+
+    fn ended(hook: Hook) -> Exit {
+        let mut exit = None;
+        eventually("the script ends", || {
+            if let HookState::Ended(how) = hook.look() {
+                exit = Some(how);
+            }
+            exit.is_some()
+        });
+        exit.unwrap()
+    }
+
+    #[test]
+    fn a_script_runs_as_if_nothing_were_blocked_or_ignored() {
+        let place = tempfile::tempdir().unwrap();
+        let output = place.path().join("output");
+        alone(|| {
+            dup2_stderr(fs::File::create(&output).unwrap()).unwrap();
+            SignalMask::block_all();
+            // SAFETY: no handler is installed.
+            unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+            let script = "cat; echo $$; kill -HUP $$; exit 3";
+            let hook = Hook::start(script.as_ref(), b"input\n").unwrap();
+            assert_eq!(ended(hook), Exit::Signal(libc::SIGHUP));
+            let expected = format!("input\n{}\n", hook.id());
+            assert_eq!(fs::read_to_string(&output).unwrap(), expected);
+        });
+    }
+
+    #[test]
+    fn what_a_script_leaves_behind_is_of_it_until_it_is_gone() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("pid");
+        alone(|| {
+            let script = format!(
+                "sleep 1000 & sleep 1000 & echo $! >{}; exit 3",
+                file.display()
+            );
+            let hook = Hook::start(script.as_ref(), b"").unwrap();
+            assert_eq!(ended(hook), Exit::Code(3));
+            let one = number_in(&file);
+            // SAFETY: the arguments are numbers.
+            unsafe { libc::kill(one, libc::SIGKILL) };
+            eventually("one is reaped", || {
+                assert_eq!(hook.look(), HookState::Runs);
+                !Path::new(&format!("/proc/{one}")).exists()
+            });
+            hook.signal(libc::SIGKILL);
+            eventually("all are gone", || hook.look() == HookState::Gone);
+        });
+    }
 }

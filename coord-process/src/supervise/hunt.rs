@@ -115,7 +115,7 @@ impl Hunt {
 
     /// Keeps no more pidfds than there is room for: later searches need descriptors too.
     fn find(&self, until: Duration) -> Vec<Descendant> {
-        let walk = Walk::around_guards().take_while(|_| boottime() < until);
+        let walk = Walk::around_guards().take_while(|_| until > boottime());
         let limited = walk.enumerate().map(|(index, mut process)| {
             process.pidfd = process.pidfd.take().filter(|_| index < self.room);
             process
@@ -175,7 +175,102 @@ impl Killing {
 mod tests {
     use std::{collections::HashSet, process::Command};
 
+    use testkit::{eventually, process::is_alive};
+
     use super::*;
+    use crate::supervise::{
+        alone::{alone, family},
+        reap,
+    };
+
+    /// Finds them all, and signals nobody.
+    fn note(hunt: &mut Hunt) {
+        hunt.ask(libc::SIGTERM, Some(0), Duration::MAX);
+    }
+
+    #[test]
+    fn no_more_pidfds_are_kept_than_there_is_room_for() {
+        alone(|| {
+            family(3);
+            let mut hunt = Hunt::new(2);
+            let found = hunt.find(Duration::MAX);
+            let pidfds: Vec<_> = found.iter().map(|found| found.pidfd.is_some()).collect();
+            // A child of this process needs none until it is kept.
+            assert_eq!(pidfds, [false, true, false, false]);
+            note(&mut hunt);
+            let kept = hunt.asked.values().flatten().count();
+            assert_eq!((hunt.asked.len(), kept, hunt.room), (4, 2, 0));
+        });
+    }
+
+    #[test]
+    fn who_is_known_is_killed_without_a_search() {
+        alone(|| {
+            let (shell, children) = family(2);
+            let mut hunt = Hunt::new(3);
+            note(&mut hunt);
+            hunt.kill_known();
+            let is_dead = |pid: &i32| !is_alive(*pid);
+            eventually("all are dead", || {
+                [shell].iter().chain(&children).all(is_dead)
+            });
+        });
+    }
+
+    #[test]
+    fn after_a_search_they_are_left_alone_for_three_times_as_long() {
+        alone(|| {
+            family(1);
+            let mut hunt = Hunt::new(0);
+            let before = boottime();
+            note(&mut hunt);
+            let after = boottime();
+            let rest = (hunt.took * 3).min(Duration::from_secs(1));
+            let earliest = before + hunt.took + rest;
+            assert!((earliest..=after + rest).contains(&hunt.next), "{hunt:?}");
+            assert_eq!(hunt.lead(), hunt.took * 8);
+
+            family(0);
+            hunt.next = Duration::MAX;
+            note(&mut hunt);
+            assert_eq!(hunt.asked.len(), 2);
+            hunt.next = Duration::ZERO;
+            note(&mut hunt);
+            assert_eq!(hunt.asked.len(), 3);
+        });
+    }
+
+    /// Linux 6.9 and later can do that.
+    #[test]
+    fn a_group_is_killed_by_the_pidfd_of_its_leader() {
+        alone(|| {
+            let (leader, members) = family(1);
+            let pidfd = tree::open(leader).unwrap();
+            let is_supported = send_by_pidfd(pidfd.as_fd(), 0, 4).is_ok();
+            assert_eq!(kill_group(&pidfd), is_supported);
+            let is_alive = || [leader, members[0]].map(is_alive);
+            if is_supported {
+                eventually("all are dead", || is_alive() == [false; 2]);
+            } else {
+                assert_eq!(is_alive(), [true; 2]);
+            }
+        });
+    }
+
+    /// A part ends early only if it has taken long, which is rare enough.
+    #[test]
+    fn one_part_of_the_killing_comes_to_several_processes() {
+        alone(|| {
+            let in_one_part = |_| {
+                family(3);
+                let mut killing = Killing::default();
+                let is_done = killing.part() && killing.walk.is_none();
+                reap::all();
+                is_done
+            };
+            assert!((0..100).any(in_one_part));
+        });
+    }
 
     /// Even very short parts make progress: a busy machine may have time for only one process in
     /// each.

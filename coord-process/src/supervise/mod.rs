@@ -83,6 +83,8 @@
 //! errors that name the call, before CMD starts.
 
 mod alarm;
+#[cfg(test)]
+mod alone;
 #[cfg(feature = "cli")]
 mod args;
 mod descriptors;

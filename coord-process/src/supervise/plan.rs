@@ -217,6 +217,15 @@ mod tests {
     fn the_longest_grace_period_ends_at_some_moment() {
         let plan = Plan::new(["true"]).grace(Duration::MAX);
         assert!(boottime().checked_add(plan.grace).is_some());
+        let years = Duration::from_secs(99 * 365 * 24 * 3600);
+        assert_eq!(Plan::new(["true"]).grace(years).grace, years);
+    }
+
+    #[test]
+    fn the_tree_is_asked_one_grace_period_and_one_margin_before_the_deadline() {
+        let (grace, margin) = (Duration::from_secs(3), Duration::from_secs(2));
+        let plan = Plan::new(["true"]).grace(grace).margin(margin);
+        assert_eq!(plan.notice(), Duration::from_secs(5));
     }
 
     #[test]

@@ -24,3 +24,33 @@ pub(crate) fn raise() {
         )
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::WaitStatus;
+
+    use super::*;
+    use crate::supervise::alone::{alone, status_alone};
+
+    fn policy() -> libc::c_long {
+        // SAFETY: the arguments are numbers.
+        unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) }
+    }
+
+    /// Whether it may is asked of the kernel in another process.
+    #[test]
+    fn it_is_preferred_if_that_is_allowed() {
+        let expected = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+        let may = || {
+            let set = libc::SYS_sched_setscheduler;
+            // SAFETY: as above.
+            let done = unsafe { libc::syscall(set, 0, expected, &raw const LOWEST) };
+            assert_eq!(done, 0);
+        };
+        let may = matches!(status_alone(may), WaitStatus::Exited(_, 0));
+        alone(|| {
+            raise();
+            assert_eq!(policy() == expected.into(), may);
+        });
+    }
+}

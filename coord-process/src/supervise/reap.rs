@@ -129,3 +129,56 @@ pub(crate) fn exit(status: i32) -> Exit {
         Exit::Code(libc::WEXITSTATUS(status).to_le_bytes()[0])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        process::{Child, Command},
+        time::Instant,
+    };
+
+    use nix::{
+        libc::pid_t,
+        sys::wait::{Id, WaitPidFlag, waitid},
+    };
+    use testkit::eventually;
+
+    use super::*;
+    use crate::supervise::alone::{alone, pid_of};
+
+    /// A child that is dead, by a program that starts `true`.
+    fn dead(program: &[&str]) -> Child {
+        let child = Command::new(program[0])
+            .args(&program[1..])
+            .spawn()
+            .unwrap();
+        eventually("it is dead", || tree::is_zombie(pid_of(&child)));
+        child
+    }
+
+    fn is_reaped(pid: pid_t) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(Pid::from_raw(pid)), flags).is_err()
+    }
+
+    /// The leader of another session may have been started by this program.
+    #[test]
+    fn only_strangers_are_reaped_and_who_leads_a_session_later() {
+        alone(|| {
+            let (own, leader) = (dead(&["true"]), dead(&["setsid", "true"]));
+            strangers();
+            assert!(!is_reaped(pid_of(&own)) && !is_reaped(pid_of(&leader)));
+            strangers();
+            assert!(!is_reaped(pid_of(&own)) && is_reaped(pid_of(&leader)));
+        });
+    }
+
+    #[test]
+    fn without_a_child_the_wait_is_as_long_as_it_may_be() {
+        alone(|| {
+            let (started, longest) = (Instant::now(), Duration::from_millis(20));
+            await_child(longest);
+            assert!(started.elapsed() >= longest);
+        });
+    }
+}

@@ -207,6 +207,19 @@ mod tests {
         }
     }
 
+    /// Of this test's thread.
+    #[test]
+    fn a_mask_is_set_and_set_back() {
+        let before = SignalMask::current();
+        SignalMask::block_all();
+        let all = SignalMask::current().bits();
+        before.set();
+        assert_eq!(SignalMask::current().bits(), before.bits());
+        let of = |number: i32| 1 << (number - 1);
+        assert_eq!(all & of(libc::SIGTERM), of(libc::SIGTERM));
+        assert_eq!(before.bits() & of(libc::SIGTERM), 0);
+    }
+
     #[test]
     fn any_name_survives_as_text() {
         for name in [&b""[..], b"lockheed", b"\xff: %\n"] {

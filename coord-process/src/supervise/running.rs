@@ -237,7 +237,7 @@ impl Running {
         self.overdue().filter(|at| *at <= now)?;
         let margin = self.guard.plan.margin / 2;
         let deadline = self.guard.process.deadline();
-        let is_past = |margin| deadline.is_some_and(|at| at.saturating_sub(margin) + AFTER <= now);
+        let is_past = |margin| deadline.is_some_and(|at| at.saturating_sub(margin) <= now);
         if !is_past(Duration::ZERO) && !self.guard.process.is_stopped() {
             return None;
         }
@@ -322,13 +322,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         if !self.over {
             self.guard.process.end();
+            let _ = self.wait();
         }
-        while !self.over {
-            if self.wait().is_err() && !self.over {
-                // Waiting is no longer possible.
-                self.guard.take_over();
-                self.over = true;
-            }
+        if !self.over {
+            // Waiting is no longer possible.
+            self.guard.take_over();
         }
         self.terminal.take_back(self.cmd);
     }
@@ -357,3 +355,6 @@ fn in_millis(timeout: Option<Duration>) -> PollTimeout {
         timeout.unwrap_or(PollTimeout::MAX)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! threads and with any runtime.
 
 use std::{
-    io, mem,
+    fmt, io, mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr,
     sync::{
@@ -112,8 +112,8 @@ impl Caught {
     }
 }
 
-impl std::fmt::Debug for Caught {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Caught {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caught").finish_non_exhaustive()
     }
 }
@@ -132,6 +132,14 @@ impl Drop for Caught {
         }
         BUSY.store(false, Ordering::SeqCst);
     }
+}
+
+/// While SIGCHLD is ignored, the kernel discards the statuses of children, `wait(2)`.
+pub(crate) fn hear_of_children() -> io::Result<()> {
+    if is_ignored(libc::SIGCHLD) {
+        replace(libc::SIGCHLD, libc::SIG_DFL)?;
+    }
+    Ok(())
 }
 
 /// Wakes the thread that waits for signals, without a signal.
@@ -236,7 +244,52 @@ fn mask(how: i32, number: i32) {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::{
+        resource::{Resource, setrlimit},
+        signal::Signal::SIGSEGV,
+        wait::WaitStatus,
+    };
+
     use super::*;
+    use crate::supervise::alone::{alone, status_alone};
+
+    #[test]
+    fn children_are_heard_of_even_if_the_signal_was_ignored() {
+        alone(|| {
+            replace(libc::SIGCHLD, libc::SIG_IGN).unwrap();
+            assert!(is_ignored(libc::SIGCHLD));
+            hear_of_children().unwrap();
+            assert!(!is_ignored(libc::SIGCHLD));
+        });
+    }
+
+    #[test]
+    fn a_nudge_is_no_signal() {
+        alone(|| {
+            let caught = Caught::new().unwrap();
+            nudge();
+            assert_eq!(caught.next(), None);
+        });
+    }
+
+    /// It would happen again and again if the handler just returned.
+    #[test]
+    fn a_fault_of_this_process_ends_it() {
+        let status = status_alone(|| {
+            setrlimit(Resource::RLIMIT_CORE, 0, 0).unwrap();
+            let _caught = Caught::new().unwrap();
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            // SAFETY: nothing else uses the page. To read it faults, and that is meant.
+            unsafe {
+                let page = libc::mmap(ptr::null_mut(), 1, libc::PROT_NONE, flags, -1, 0);
+                page.cast::<u8>().read_volatile();
+            }
+        });
+        assert!(
+            matches!(status, WaitStatus::Signaled(_, SIGSEGV, _)),
+            "{status:?}"
+        );
+    }
 
     #[test]
     fn what_is_of_this_process_itself_is_not_passed_on() {

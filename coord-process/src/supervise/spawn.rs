@@ -104,3 +104,25 @@ fn failed_step(mut reader: PipeReader) -> Option<&'static str> {
 fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EINVAL)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::alone::alone;
+
+    /// Who leads a session cannot change its group.
+    #[test]
+    fn the_step_that_failed_is_told() {
+        alone(|| {
+            let (reader, mut writer) = io::pipe().unwrap();
+            let (descriptors, mask) = (Descriptors::raise(), SignalMask::current());
+            let settled = settle(getppid(), getpid(), descriptors, &mask, &mut writer);
+            assert_eq!(errno(&settled.unwrap_err()), libc::EPERM);
+            drop(writer);
+            assert_eq!(failed_step(reader), Some(STEPS[1]));
+        });
+        let (reader, writer) = io::pipe().unwrap();
+        drop(writer);
+        assert_eq!(failed_step(reader), None);
+    }
+}

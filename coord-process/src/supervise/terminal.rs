@@ -57,3 +57,33 @@ impl Terminal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use nix::pty::openpty;
+
+    use super::*;
+    use crate::supervise::alone::{alone, family};
+
+    #[test]
+    fn a_terminal_is_taken_back_from_the_command_and_from_nobody_else() {
+        alone(|| {
+            let pty = openpty(None, None).unwrap();
+            // SAFETY: it is a terminal, and the request takes a number.
+            let taken = unsafe { libc::ioctl(pty.slave.as_raw_fd(), libc::TIOCSCTTY, 0) };
+            assert_eq!(taken, 0);
+            let terminal = Terminal::open();
+            let [command, other] = [(); 2].map(|()| Pid::from_raw(family(0).0));
+            terminal.give(other);
+            terminal.take_back(command);
+            assert_eq!(tcgetpgrp(&pty.slave), Ok(other));
+            terminal.pass(other, command);
+            terminal.take_back(command);
+            assert_eq!(tcgetpgrp(&pty.slave), Ok(getpgrp()));
+            // Its end would be a SIGHUP.
+            std::mem::forget(pty);
+        });
+    }
+}

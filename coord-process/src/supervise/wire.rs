@@ -177,6 +177,8 @@ fn first_fd(messages: nix::Result<socket::CmsgIterator<'_>>) -> Option<OwnedFd> 
 mod tests {
     use std::time::Duration;
 
+    use nix::fcntl::{FcntlArg, fcntl};
+
     use super::*;
     use crate::supervise::Exit;
 
@@ -257,13 +259,61 @@ mod tests {
         assert!(client.order(&Order::End).is_err());
     }
 
+    /// The packet has a tag, and a NUL after the name and after the value.
     #[test]
     fn variables_that_do_not_fit_are_refused() {
         let (client, _guard) = Link::pair().unwrap();
-        let huge = "x".repeat(LARGEST);
-        let error = client
-            .order(&Order::Start(vec![("A".into(), huge.into())]))
-            .unwrap_err();
+        let start = |length: usize| Order::Start(vec![("A".into(), "x".repeat(length).into())]);
+        client.order(&start(65_536 - 4)).unwrap();
+        let error = client.order(&start(65_536 - 3)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::E2BIG));
+    }
+
+    #[test]
+    fn a_deadline_takes_the_place_of_another_one_only() {
+        let (client, _guard) = Link::pair().unwrap();
+        let signal = |number| Order::Signal {
+            number,
+            group: false,
+            ends: false,
+        };
+        let orders = (0..100_000).map(signal);
+        let mut orders = orders.take_while(|order| {
+            client.order(order).unwrap();
+            !client.has_unsent()
+        });
+        assert!(orders.by_ref().count() < 99_999, "there is always room");
+        let deadline = |seconds| Order::Deadline(Some(Duration::from_secs(seconds)));
+        let last = [signal(-1), deadline(1), signal(-2), deadline(2), Order::End];
+        for order in &last {
+            client.order(order).unwrap();
+        }
+        let kept: Vec<_> = client.lock_unsent().iter().skip(1).cloned().collect();
+        let expected = [signal(-1), signal(-2), deadline(2), Order::End];
+        assert_eq!(kept, expected.map(|order| order.packet()));
+    }
+
+    #[test]
+    fn a_descriptor_arrives_with_its_order() {
+        let (client, guard) = Link::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let inode = |fd: &OwnedFd| nix::sys::stat::fstat(fd).unwrap().st_ino;
+        let sent = OwnedFd::from(file.try_clone().unwrap());
+        let expected = inode(&sent);
+        client.order(&Order::Keep(sent)).unwrap();
+        let order = guard.next_order().unwrap();
+        let Some(Order::Keep(fd)) = order else {
+            panic!("{order:?}");
+        };
+        assert_eq!(inode(&fd), expected);
+        // The command does not inherit it.
+        assert_eq!(fcntl(&fd, FcntlArg::F_GETFD), Ok(libc::FD_CLOEXEC));
+    }
+
+    #[test]
+    fn the_other_end_hears_that_it_was_closed() {
+        let (client, guard) = Link::pair().unwrap();
+        guard.close();
+        assert!(client.try_next_report().unwrap().is_none());
     }
 }

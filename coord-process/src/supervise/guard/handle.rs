@@ -16,7 +16,6 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, fork, getpid},
@@ -89,14 +88,14 @@ impl Guard {
     /// `EBUSY` when the process already has threads; `EOPNOTSUPP` when `/proc` belongs to another
     /// PID namespace; those of the system calls that supervising needs, which the error names.
     pub fn start(plan: Plan) -> Result<Self, Error> {
+        if !procfs::try_is_ours().map_err(Kind::io("read /proc/self (readlink)"))? {
+            return Err(Kind::ForeignProc.into());
+        }
         let threads = fs::read_dir("/proc/self/task").map_err(Kind::io("read /proc"))?;
         if threads.count() > 1 {
             return Err(Kind::Threads.into());
         }
-        if !procfs::try_is_ours().map_err(Kind::io("read /proc/self (readlink)"))? {
-            return Err(Kind::ForeignProc.into());
-        }
-        hear_of_children().map_err(Kind::io("set SIGCHLD (sigaction)"))?;
+        signals::hear_of_children().map_err(Kind::io("set SIGCHLD (sigaction)"))?;
         prctl::set_child_subreaper(true).map_err(Kind::io("become a child subreaper (prctl)"))?;
         let (ours, theirs) = Link::pair().map_err(Kind::io("open a socket pair (socketpair)"))?;
         let client = getpid();
@@ -105,10 +104,7 @@ impl Guard {
         match unsafe { fork() }.map_err(Kind::io("start the guard process (fork)"))? {
             ForkResult::Parent { child } => {
                 drop(theirs);
-                let guard = Self {
-                    process: Arc::new(Handle::new(ours, child)),
-                    plan,
-                };
+                let guard = Self::of(child, ours, plan);
                 guard.process.await_ready()?;
                 Ok(guard)
             }
@@ -116,6 +112,20 @@ impl Guard {
                 drop(ours);
                 stand_guard(plan, theirs, client, client_died)
             }
+        }
+    }
+
+    /// The guard that is this process, at the other end of this link.
+    pub(crate) fn of(pid: Pid, link: Link, plan: Plan) -> Self {
+        let process = Handle {
+            link,
+            pid,
+            pidfd: tree::open(pid.as_raw()),
+            times: Mutex::default(),
+        };
+        Self {
+            process: Arc::new(process),
+            plan,
         }
     }
 
@@ -228,15 +238,6 @@ impl Ender {
 }
 
 impl Handle {
-    fn new(link: Link, pid: Pid) -> Self {
-        Self {
-            link,
-            pid,
-            pidfd: tree::open(pid.as_raw()),
-            times: Mutex::default(),
-        }
-    }
-
     fn await_ready(&self) -> Result<(), Error> {
         match self.await_report()? {
             Some(Report::Ready) => Ok(()),
@@ -368,18 +369,6 @@ impl AsFd for Handle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
     }
-}
-
-/// While SIGCHLD is ignored, the kernel discards the statuses of children, `wait(2)`.
-fn hear_of_children() -> nix::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler is installed; an existing one is restored.
-    let before = unsafe { sigaction(Signal::SIGCHLD, &default) }?;
-    if !matches!(before.handler(), SigHandler::SigIgn) {
-        // SAFETY: this action was installed before.
-        unsafe { sigaction(Signal::SIGCHLD, &before) }?;
-    }
-    Ok(())
 }
 
 /// The guard's whole life. It never returns to the caller's code, whatever happens.

@@ -40,3 +40,26 @@ impl Kill {
         self.next = now + pause.max(now.saturating_sub(started));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::alone::alone;
+
+    #[test]
+    fn the_killing_goes_on_soon_at_first_and_then_less_often() {
+        alone(|| {
+            let next = |since, pause: u64| {
+                let mut kill = Kill::begin(since);
+                let before = boottime();
+                kill.go_on();
+                let after = boottime();
+                let pause = Duration::from_millis(pause);
+                let latest = after + pause.max(after - before);
+                assert!((before + pause..=latest).contains(&kill.next), "{pause:?}");
+            };
+            next(boottime(), 10);
+            next(boottime() - Duration::from_secs(11), 100);
+        });
+    }
+}

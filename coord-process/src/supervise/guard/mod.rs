@@ -5,3 +5,6 @@ mod kill;
 mod process;
 
 pub use handle::{Ender, Guard};
+
+#[cfg(test)]
+mod tests;

@@ -148,8 +148,8 @@ impl Process {
     fn sleep(&self) -> io::Result<(bool, bool)> {
         let mut polled = Vec::new();
         if !self.client_gone {
-            let unsent = self.link.has_unsent();
-            let wanted = PollFlags::POLLIN | PollFlags::POLLOUT.intersection(all_if(unsent));
+            let mut wanted = PollFlags::POLLIN;
+            wanted.set(PollFlags::POLLOUT, self.link.has_unsent());
             polled.push(PollFd::new(self.link.as_fd(), wanted));
             let died = self.client_died.as_ref();
             polled.extend(died.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
@@ -391,10 +391,5 @@ impl Cmd {
     }
 }
 
-fn all_if(condition: bool) -> PollFlags {
-    if condition {
-        PollFlags::all()
-    } else {
-        PollFlags::empty()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -220,14 +220,16 @@ mod tests {
         }
 
         #[test]
-        fn variables_and_deadlines_are_read_as_they_were_ordered(
+        fn what_is_ordered_is_read(
             vars in prop::collection::vec(("[^\0=]{1,8}", "[^\0]{0,8}"), 0..4),
             at in prop::option::of(0..u64::MAX),
+            (number, group, ends) in any::<(i32, bool, bool)>(),
         ) {
             let vars: Vec<(OsString, OsString)> =
                 vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
             let at = at.map(Duration::from_nanos);
-            for order in [Order::Start(vars), Order::Deadline(at), Order::End] {
+            let signal = Order::Signal { number, group, ends };
+            for order in [Order::Start(vars), Order::Deadline(at), signal, Order::End] {
                 let read = Order::read(&order.packet(), None);
                 prop_assert_eq!(format!("{read:?}"), format!("{order:?}"));
             }

@@ -17,7 +17,7 @@ use nix::{
 use tempfile::tempdir;
 use testkit::process::copy_program;
 
-use super::{Supervised, eventually, example, sleeps, start, supervise, unique};
+use super::{Supervised, eventually, example, sleeps, start, supervise, unique, with_argument};
 
 /// A user who is not root, and owns nothing here.
 const NOBODY: u32 = 65534;
@@ -61,6 +61,22 @@ fn a_killed_guard_takes_the_whole_tree_with_it_before_the_client_ends() {
     }
 }
 
+#[test]
+fn what_a_killed_guard_leaves_behind_is_asked_to_end() {
+    let long = unique();
+    let orphan = format!("trap 'echo asked; exit' TERM; echo ready; sleep {long} & wait");
+    let script = format!("echo $PPID; (setsid sh -c \"{orphan}\" &); exec sleep {long}");
+    let mut supervised = start(&mut supervise(&["--grace", "3600000", "sh", "-c", &script]));
+    let guard = supervised.says_pid();
+    supervised.says("ready");
+    // A shell may lose a signal while it forks.
+    eventually("all run", || with_argument(&long).len() == 2);
+    kill(guard, Signal::SIGKILL).unwrap();
+    supervised.says("asked");
+    assert_eq!(supervised.finish().code(), Some(125));
+    assert!(!sleeps(&long));
+}
+
 mod needs_root {
     use super::*;
 
@@ -93,7 +109,7 @@ mod needs_root {
             let mut supervised = start(&mut command);
             let guard = supervised.says_pid();
             eventually("the set-user-ID program runs as root", || {
-                super::super::with_argument(&long).iter().any(|sleep| {
+                with_argument(&long).iter().any(|sleep| {
                     fs::read_to_string(format!("/proc/{sleep}/status"))
                         .is_ok_and(|status| status.contains("\nUid:\t65534\t0\t0\t0"))
                 })

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use nix::unistd::geteuid;
 use testkit::process::copy_program;
 
-use super::{example, fifo, sleeps, unique};
+use super::{example, fifo, sleeps, start, unique};
 
 fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let Output {
@@ -140,4 +140,25 @@ fn the_proc_of_another_pid_namespace_is_refused() {
         error.contains("/proc shows another PID namespace"),
         "{error}"
     );
+}
+
+/// This process is not in it at all, and even `/proc/self` is missing.
+#[test]
+fn the_proc_of_a_pid_namespace_below_is_refused() {
+    let (mut unshare, mut nsenter) = (Command::new("unshare"), Command::new("nsenter"));
+    if !geteuid().is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+        nsenter.args(["--user", "--preserve-credentials"]);
+    }
+    unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    let mut below = start(unshare.args(["sh", "-c", "echo ready; exec sleep 1000"]));
+    below.says("ready");
+    nsenter.args(["--target", &below.pid().to_string(), "--mount"]);
+    nsenter
+        .arg(example("supervise"))
+        .args(["sh", "-c", "echo ran"]);
+    let (status, said, error) = output(&mut nsenter);
+    assert_eq!((status, said.as_str()), (Some(125), ""), "{error}");
+    let expected = "/proc shows another PID namespace";
+    assert!(error.contains(expected), "{error}");
 }

@@ -5,6 +5,7 @@ mod endings;
 mod guard;
 mod limits;
 mod nesting;
+mod reexec;
 mod refused;
 mod signals;
 mod terminal;

@@ -60,3 +60,13 @@ fn a_call_that_is_refused_is_replaced_or_named() {
         }
     }
 }
+
+/// The guard then waits for its timer in the place of the client's pidfd.
+#[test]
+fn without_pidfds_a_deadline_is_not_the_death_of_the_client() {
+    let mut command = Command::new(example("supervise"));
+    command.args(["--deadline", "300", "--grace", "100", "sleep", "1000"]);
+    let ended = refuse(&mut command, Call::any(libc::SYS_pidfd_open), libc::ENOSYS);
+    let ended = ended.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(122), "{ended:?}");
+}

@@ -51,6 +51,18 @@ fn each_signal_reaches_the_command_once() {
 }
 
 #[test]
+fn job_control_reaches_the_whole_group() {
+    let child = "trap 'echo child' WINCH; echo ready; while :; do sleep 0.02; done";
+    let script = format!("sh -c \"{child}\" & wait");
+    let mut supervised = start(&mut supervise(&["sh", "-c", &script]));
+    supervised.says("ready");
+    supervised.send(Signal::SIGWINCH);
+    supervised.says("child");
+    supervised.send(Signal::SIGTERM);
+    assert_eq!(supervised.finish().code(), Some(143));
+}
+
+#[test]
 fn a_command_that_dies_of_a_signal_passed_on_is_told_by_the_status() {
     let mut supervised = start(&mut supervise(&["sh", "-c", "echo ready; exec sleep 1000"]));
     supervised.says("ready");

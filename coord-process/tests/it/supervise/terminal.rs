@@ -137,6 +137,23 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
     session.end();
 }
 
+/// Somebody else has stopped the supervisor alone, and the shell continues its job.
+#[test]
+fn fg_gives_the_terminal_to_a_command_that_was_not_stopped() {
+    let command = r#"trap "c=1" CONT; c=0
+        read -r _ _ _ client _ < /proc/$PPID/stat; kill -STOP $client
+        while [ $c = 0 ]; do sleep 0.02; done
+        read -r _ _ _ _ _ _ _ foreground _ < /proc/$$/stat
+        [ $foreground = $$ ] && echo front; exit 5"#;
+    let script =
+        format!(r#""$0" sh -c '{command}'; echo "stopped $?"; fg >/dev/null; echo "status $?""#);
+    let mut session = Session::start("-mc", &script);
+    session.shows("stopped 147");
+    session.shows("status 5");
+    session.shows("front");
+    session.end();
+}
+
 #[test]
 fn in_the_background_the_terminal_is_not_taken() {
     let command = "echo ready; while [ ! -e \"$GATE\" ]; do sleep 0.02; done; exit 5";

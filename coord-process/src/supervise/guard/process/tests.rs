@@ -1,0 +1,51 @@
+use testkit::{eventually, process::is_alive};
+
+use super::*;
+use crate::supervise::alone::{alone, family, pid_of, sleeper};
+
+/// Without a pidfd, the number is all there is.
+#[test]
+fn a_group_is_killed_by_its_number_only_while_that_is_its_own() {
+    alone(|| {
+        let (pid, members) = family(1);
+        let cmd = |exit| Cmd {
+            pid,
+            pidfd: None,
+            exit,
+        };
+        cmd(Some(Exit::Code(0))).kill_group();
+        // Who is being killed cannot be stopped any more.
+        tree::send(pid, None, libc::SIGSTOP);
+        eventually("it is stopped", || tree::is_stopped(pid));
+        cmd(None).kill_group();
+        eventually("both are dead", || {
+            ![pid, members[0]].into_iter().any(is_alive)
+        });
+    });
+}
+
+/// Somebody else has its end of the link open, and never reads.
+#[test]
+fn a_dead_client_is_not_waited_for() {
+    alone(|| {
+        let (_ours, theirs) = Link::pair().unwrap();
+        let reports = (0..100_000).map(Report::Started);
+        for report in reports.take_while(|_| !theirs.has_unsent()) {
+            theirs.report(&report).unwrap();
+        }
+        assert!(theirs.has_unsent());
+        let mut child = sleeper();
+        let pid = pid_of(&child);
+        let died = tree::open(pid);
+        child.kill().unwrap();
+        let client = Pid::from_raw(pid);
+        let tools = Tools {
+            alarm: Alarm::new().unwrap().0,
+            descriptors: Descriptors::raise(),
+            mask: SignalMask::current(),
+        };
+        let guard = Process::new(Plan::new(["true"]), theirs, client, died, tools);
+        guard.report_the_end(Exit::Code(0)).unwrap();
+        child.wait().unwrap();
+    });
+}
