@@ -91,7 +91,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure whose status is not the error's own, such as [`Status::FAILED`] of a command that runs another.
+    /// A failure whose status is not the error's own, such as [`Status::FAILED`] of a command that
+    /// runs another.
     pub fn new(status: Status, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             status,
@@ -149,8 +150,8 @@ impl HasErrno for StdoutError {
 
 /// Runs a tool: parses the arguments, sets logging up, does the work, reports what went wrong.
 ///
-/// Wrong usage ends with 64, a panic with 70 and its place on standard error, an error with its errno
-/// ([`Status::from_errno`]) after one line on standard error.
+/// Wrong usage ends with 64, a panic with 70 and its place on standard error, an error with its
+/// errno ([`Status::from_errno`]) after one line on standard error.
 #[must_use]
 pub fn main<T: Tool>() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
@@ -171,7 +172,8 @@ pub(crate) fn run_with<T: Tool>(arguments: &[&OsStr]) -> Status {
 /// What is wrong with an argument or a variable of other bytes.
 pub(crate) const NOT_TEXT: &str = "it is not UTF-8 text";
 
-/// Whether kubectl called us. The standard library does not know the arguments where `main` is ours.
+/// Whether kubectl called us. The standard library does not know the arguments where `main` is
+/// ours.
 static IS_PLUGIN: AtomicBool = AtomicBool::new(false);
 
 /// What people type before the name of a plugin.
@@ -191,7 +193,8 @@ pub fn program<T: Tool>() -> Cow<'static, str> {
 /// Writes a result to standard output, at once.
 ///
 /// # Errors
-/// The write's own; `EPIPE` when the reader has gone, which the runner turns into status 32 without a word.
+/// The write's own; `EPIPE` when the reader has gone, which the runner turns into status 32 without
+/// a word.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout
@@ -200,7 +203,8 @@ pub fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| StdoutError(error).into())
 }
 
-/// Those of a list that can be read. Each of the others is told, and the status is of the last one of them.
+/// Those of a list that can be read. Each of the others is told, and the status is of the last one
+/// of them.
 pub fn readable<T, E: HasErrno>(all: Vec<Result<T, E>>, tell: impl Fn(&E)) -> (Vec<T>, Status) {
     let mut status = Status::DONE;
     let mut read = Vec::new();
@@ -254,7 +258,8 @@ fn report(name: &str, failure: &Failure) -> Status {
     failure.status
 }
 
-/// In one write, so that the lines of processes that share a standard error do not mix. Where it is closed, nobody can be told.
+/// In one write, so that the lines of processes that share a standard error do not mix. Where it is
+/// closed, nobody can be told.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

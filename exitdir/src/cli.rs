@@ -358,7 +358,8 @@ fn clear(dir: Option<ExitDir>, yes: bool) -> Result<Status, Failure> {
     Ok(Status::DONE)
 }
 
-/// A limit of the size of files (`RLIMIT_FSIZE`) is then an error of the write, `EFBIG`, and not the end of this process.
+/// A limit of the size of files (`RLIMIT_FSIZE`) is then an error of the write, `EFBIG`, and not
+/// the end of this process.
 fn outlive_file_size_limit() {
     // It fails only for an invalid argument, pthread_sigmask(3).
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();

@@ -170,8 +170,8 @@ pub(crate) fn read(path: &Path, pidfile: &Metadata, pid: Pid) -> io::Result<Opti
     }
 }
 
-/// There is no identity, unless the error leaves that open: the file was not looked up, or could not
-/// be read.
+/// There is no identity, unless the error leaves that open: the file was not looked up, or could
+/// not be read.
 fn none_kept(error: io::Error) -> io::Result<Option<Kept>> {
     let number = error.raw_os_error().unwrap_or_default();
     if [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO].contains(&number) {

@@ -1,7 +1,7 @@
 //! Checks that the READMEs and the pages of `docs` show what the tools really do. It runs their
 //! `console` blocks and compares the output of the commands. `…` stands for any text; output in the
-//! background is ignored. The blocks of a page run in one shell, as a reader may do; those that need
-//! a cluster run each in its own.
+//! background is ignored. The blocks of a page run in one shell, as a reader may do; those that
+//! need a cluster run each in its own.
 
 mod block;
 #[cfg(test)]

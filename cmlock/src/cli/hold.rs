@@ -11,7 +11,7 @@ use coord_core::{
     text::{escaped, shell_quoted},
 };
 use coord_lease::{
-    Signals, WaitLimit, WaitReport,
+    Signals, Times, WaitLimit, WaitReport,
     output::{self, ShowFormat},
     runtime,
 };
@@ -23,8 +23,8 @@ use super::{CmlockCli, client::PodArgs, report};
 #[derive(Args)]
 pub(crate) struct Wanted {
     /// Let the lock expire this long after it was acquired, or last extended by run. This is also
-    /// the default of --wait [default: the lock does not expire]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive, help_heading = heading::WAITING)]
+    /// the default of --wait. At least 1s [default: the lock does not expire]
+    #[arg(long, value_name = "DURATION", value_parser = expiry, help_heading = heading::WAITING)]
     pub(crate) timeout: Option<Duration>,
     /// Wait at most this long, or `forever` [default: the value of --timeout, else forever]
     #[arg(long, value_name = "DURATION", value_parser = WaitLimit::parse, conflicts_with = "no_wait", help_heading = heading::WAITING)]
@@ -65,6 +65,14 @@ pub(crate) struct Break {
     /// that holder notices, two holders may both believe they have the lock
     #[arg(long, value_name = "ID", help_heading = heading::LOCK)]
     holder: String,
+}
+
+/// A shorter one would be over before anybody could use the lock.
+fn expiry(text: &str) -> Result<Duration, String> {
+    match duration::parse(text) {
+        Ok(expiry) if expiry < Times::SHORTEST => Err("use at least 1s".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }
 
 impl Wanted {
@@ -174,4 +182,18 @@ pub(super) fn break_command(pod: &PodArgs, record: &Record) -> String {
         .chain(pod.arguments().as_typed())
         .collect();
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_long_enough_to_use_the_lock() {
+        assert_eq!(expiry("1s"), Ok(Times::SHORTEST));
+        for text in ["0", "1ms", "999ms"] {
+            assert_eq!(expiry(text).unwrap_err(), "use at least 1s");
+        }
+        assert!(expiry("soon").unwrap_err().contains("not a duration"));
+    }
 }

@@ -111,7 +111,8 @@ impl Url {
     }
 }
 
-/// The addresses of a host. Looking a name up cannot be ended, so it is left behind in its thread when the time is over.
+/// The addresses of a host. Looking a name up cannot be ended, so it is left behind in its thread
+/// when the time is over.
 fn addresses(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![(address, port).into()]);

@@ -30,8 +30,8 @@ pub(super) struct Leading {
     post_timeout: Duration,
 }
 
-/// Runs CMD as the leader. The guard is forked before the lock is taken and handed the lock then: it is free when CMD's tree is gone,
-/// whatever happens to us.
+/// Runs CMD as the leader. The guard is forked before the lock is taken and handed the lock then:
+/// it is free when CMD's tree is gone, whatever happens to us.
 pub(super) fn lead(dir: Option<ExitDir>, leading: Leading, plan: Plan) -> Result<Status, Failure> {
     let guard = Guard::start(plan).map_err(supervision)?;
     let urls = leading.post.iter().map(|text| text.parse::<Url>());

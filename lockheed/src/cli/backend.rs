@@ -267,7 +267,8 @@ fn no_cluster(error: coord_kube::Error) -> Failure {
     Failure::new(Status::from_errno(Errno::ENOENT), text)
 }
 
-/// Who may write to a directory must also be able to enter it, and its owner must be able to do all.
+/// Who may write to a directory must also be able to enter it, and its owner must be able to do
+/// all.
 fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8)
         .ok()

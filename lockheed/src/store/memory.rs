@@ -18,14 +18,15 @@ const BEHIND: usize = 1024;
 /// A store in memory, shared by this value and its clones.
 ///
 /// ```
-/// use lockheed::{Lock, MemoryStore};
+/// use lockheed::{Lock, LockName, MemoryStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = MemoryStore::new();
-/// let lock = |id: &str| Ok::<_, lockheed::InvalidName>(Lock::new(store.clone(), "x".parse()?).id(id));
-/// let held = lock("one")?.acquire().await?;
-/// assert!(lock("other")?.try_acquire().await.is_err());
+/// let name: LockName = "x".parse()?;
+/// let lock = |id: &str| Lock::new(store.clone(), name.clone()).id(id);
+/// let held = lock("one").acquire().await?;
+/// assert!(lock("other").try_acquire().await.is_err());
 /// # held.release().await?;
 /// # Ok(())
 /// # }

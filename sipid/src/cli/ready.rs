@@ -47,7 +47,8 @@ pub(super) struct NotifySocket {
     pub(super) name: String,
 }
 
-/// Forks. The child does this, which is to claim and to become the command; the parent returns when that is ready.
+/// Forks. The child does this, which is to claim and to become the command; the parent returns when
+/// that is ready.
 pub(super) fn wait_until_ready(
     limit: Duration,
     become_command: impl FnOnce(&NotifySocket) -> Result<Status, Failure>,
@@ -118,7 +119,8 @@ impl NotifySocket {
         Ok(())
     }
 
-    /// Reads all that was said so far. It counts if the command said it, or a process of its user, of ours or of root.
+    /// Reads all that was said so far. It counts if the command said it, or a process of its user,
+    /// of ours or of root.
     fn is_ready(&self, child: Pid) -> Result<bool, io::Error> {
         let mut buffer = [0; 4096];
         let mut control = cmsg_space!(UnixCredentials);

@@ -10,7 +10,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 pub(super) struct FileSizeSignal(Option<SigAction>);
 
 impl FileSizeSignal {
-    /// Ignores it from now on: the write is an error then, which is dealt with, rather than our end in the middle of a claim.
+    /// Ignores it from now on: the write is an error then, which is dealt with, rather than our end
+    /// in the middle of a claim.
     pub(super) fn ignore() -> Self {
         let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
         // SAFETY: no handler is installed.
