@@ -138,6 +138,9 @@ fn a_signal_goes_once_to_the_process_that_is_meant_and_to_no_later_one() {
             times(signal)
         };
         assert_eq!([open(this), gone, None].map(&mut sent), [1, 0, 1]);
+        let process = crate::Process::find(crate::Pid::own()).unwrap().unwrap();
+        assert!(process.send(signal).unwrap());
+        assert_eq!(times(signal), 1);
 
         let started = stat(this).unwrap().started;
         let sent = |(started, pidfd, is_child)| {
