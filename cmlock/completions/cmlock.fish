@@ -58,7 +58,7 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l token -d 'Bearer t
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l as -d 'Act as this user; your own user needs the permission to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -s n -l namespace -d 'Namespace of the locks [default: POD_NAMESPACE, else the context\'s, else in a Pod its own]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l timeout -d 'Let the lock expire this long after it was acquired, or last extended by run. This is also the default of --wait [default: the lock does not expire]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l timeout -d 'Let the lock expire this long after it was acquired, or last extended by run. This is also the default of --wait. At least 1s [default: the lock does not expire]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l wait -d 'Wait at most this long, or `forever` [default: the value of --timeout, else forever]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l label -d 'Put a label on the lock\'s ConfigMap; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand run" -l grace -d 'Grace period between asking the command to stop and killing it [default: 10s, at most a quarter of the timeout; 25s after a forwarded TERM or INT]' -r
@@ -81,7 +81,7 @@ complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l token -d 'Bear
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l as -d 'Act as this user; your own user needs the permission to impersonate' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l as-group -d 'Act as a member of this group; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s n -l namespace -d 'Namespace of the locks [default: POD_NAMESPACE, else the context\'s, else in a Pod its own]' -r
-complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l timeout -d 'Let the lock expire this long after it was acquired, or last extended by run. This is also the default of --wait [default: the lock does not expire]' -r
+complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l timeout -d 'Let the lock expire this long after it was acquired, or last extended by run. This is also the default of --wait. At least 1s [default: the lock does not expire]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l wait -d 'Wait at most this long, or `forever` [default: the value of --timeout, else forever]' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -l label -d 'Put a label on the lock\'s ConfigMap; may be repeated' -r
 complete -c cmlock -n "__fish_cmlock_using_subcommand acquire" -s o -l output -d 'Output format: text is the holder\'s ID, json and yaml are an object with holder and name' -r -f -a "text\t'For people'

@@ -67,7 +67,7 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l id -d 'Beginni
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l duration -d 'Length of the lease, at least 1s; 0 for a lease without an end' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l request-timeout -d 'Time limit of each request [default: a sixth of the lease; 10s for one without an end, and for renew without --duration]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l renew-interval -d 'How often the lease is renewed; 0 for never [default: a third of the lease]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l wait -d 'Wait at most this long [default: as long as it takes]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l wait -d 'Wait at most this long, or `forever` [default: forever]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l slots -d 'Let up to N holders have the lock at once; all who hold it or wait for it must give the same N' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l priority -d 'Wait in the lock\'s queue, before those with a lower priority, from 0 to 1000 [default: 0]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand run" -l tag -d 'Add a tag to the lock; may be repeated' -r
@@ -108,10 +108,11 @@ complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l as-group -
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l key -d 'Any text instead of NAME, such as a branch or a URL; the lock\'s name is made from it' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l id -d 'ID of the holder; whoever gives the same ID is the same holder [default: this host\'s name and a random part, which is printed]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l duration -d 'Length of the lease, at least 1s; 0 for a lease without an end [default: 5m; a lease that --id already has keeps its length]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s o -l output -d 'Output format: text is the holder\'s ID, or with --id the fencing token; json is an object with name, key, id and token' -r -f -a "text\t'The holder\'s ID, or with --id the fencing token'
-json\t'An object with name, key, id and token'"
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -s o -l output -d 'Output format: text is the holder\'s ID, or with --id the fencing token; json and yaml are an object with name, key, id and token' -r -f -a "text\t'For people'
+json\t'An object'
+yaml\t'An object'"
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l request-timeout -d 'Time limit of each request [default: a sixth of the lease; 10s for one without an end, and for renew without --duration]' -r
-complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l wait -d 'Wait at most this long [default: as long as it takes]' -r
+complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l wait -d 'Wait at most this long, or `forever` [default: forever]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l slots -d 'Let up to N holders have the lock at once; all who hold it or wait for it must give the same N' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l priority -d 'Wait in the lock\'s queue, before those with a lower priority, from 0 to 1000 [default: 0]' -r
 complete -c lockheed -n "__fish_lockheed_using_subcommand acquire" -l tag -d 'Add a tag to the lock; may be repeated' -r
