@@ -6,7 +6,7 @@ use super::stage::{Stage, Started, eventually, remark, since, title};
 use crate::Result;
 
 pub(super) fn show(stage: &mut Stage) -> Result {
-    title("lockpipe: keep a process waiting until somebody lets it go");
+    title("lockpipe: keep a process waiting until somebody releases it");
     let waiter = stage.start("lockpipe --path ready read")?;
     eventually("it reads the pipe", || reads_pipe(&waiter))?;
     remark(&format!(
