@@ -5,6 +5,7 @@
 mod log;
 mod runner;
 mod signals;
+mod usage;
 
 use std::{
     path::PathBuf,
