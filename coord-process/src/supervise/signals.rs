@@ -246,7 +246,11 @@ fn mask(how: i32, number: i32) {
 mod tests {
     use nix::sys::{
         resource::{Resource, setrlimit},
-        signal::Signal::SIGSEGV,
+        signal::{
+            SigSet,
+            Signal::{SIGSEGV, SIGUSR1},
+            raise,
+        },
         wait::WaitStatus,
     };
 
@@ -260,6 +264,24 @@ mod tests {
             assert!(is_ignored(libc::SIGCHLD));
             hear_of_children().unwrap();
             assert!(!is_ignored(libc::SIGCHLD));
+        });
+    }
+
+    #[test]
+    fn a_signal_that_was_blocked_is_caught_until_the_end() {
+        alone(|| {
+            SigSet::from(SIGUSR1).thread_block().unwrap();
+            let caught = Caught::new().unwrap();
+            raise(SIGUSR1).unwrap();
+            let signal = Signal {
+                number: libc::SIGUSR1,
+                from_kernel: false,
+            };
+            assert_eq!(caught.next(), Some(signal));
+            drop(caught);
+            let before = replace(libc::SIGUSR1, libc::SIG_DFL).unwrap();
+            assert_eq!(before.sa_sigaction, libc::SIG_DFL);
+            Caught::new().unwrap();
         });
     }
 

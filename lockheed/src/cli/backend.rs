@@ -122,6 +122,10 @@ impl StoreArg {
                 return Err(Failure::usage(text));
             }
         }
+        if self.mode.is_some() && !matches!(self.store, Place::Dir(_)) {
+            let text = "--mode is for --store dir:PATH: objects of a cluster have no mode";
+            return Err(Failure::usage(text));
+        }
         Ok(())
     }
 

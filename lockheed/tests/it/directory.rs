@@ -231,6 +231,11 @@ fn a_directory_is_made_with_the_mode_that_is_asked_for() {
         let arguments = ["--mode", wrong, "run", "x", "--", "true"];
         assert_eq!(place.run(&arguments).0, 64, "{wrong:?}");
     }
+    for store in ["kube", "lease"] {
+        let (code, _, stderr) = place.run(&["--store", store, "--mode", "2770", "list"]);
+        let line = "lockheed: --mode is for --store dir:PATH";
+        assert!(code == 64 && stderr.starts_with(line), "{stderr}");
+    }
 }
 
 /// Puts something in the place of one of the store's files.

@@ -5,7 +5,7 @@ use std::{fs::File, os::fd::AsRawFd, time::Duration};
 use coord_core::{Errno, HasErrno};
 use nix::{
     libc,
-    sys::wait::{WaitPidFlag, waitpid},
+    sys::wait::{WaitPidFlag, WaitStatus, waitpid},
     unistd::{Pid, dup2_raw},
 };
 use testkit::{eventually, process::is_alive};
@@ -67,6 +67,8 @@ fn a_guard_ends_by_itself_once_it_has_reported_the_end() {
         let (mut running, guard) = start(&["sh", "-c", "exit 3"]);
         assert_eq!(running.wait().unwrap().exit, Exit::Code(3));
         eventually("it has ended", || tree::is_zombie(guard));
+        let end = waitpid(Pid::from_raw(guard), None).unwrap();
+        assert_eq!(end, WaitStatus::Exited(Pid::from_raw(guard), 0));
     });
 }
 
