@@ -11,6 +11,7 @@ use clap::{
     Arg, ArgGroup, Command, Error,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use strsim::levenshtein;
 
 use super::{
     NOT_TEXT, Tool, help, program,
@@ -78,10 +79,16 @@ pub(super) fn explained<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> String 
             }
         }
         ErrorKind::MissingRequiredArgument => {
-            let missing = texts(error, ContextKind::InvalidArg);
-            let missing = missing.iter().map(|arg| one_of(arg)).collect::<Vec<_>>();
-            let missing = missing.join(", ");
-            format!("missing {missing}: write {}", meant.usage_for(error))
+            let args = texts(error, ContextKind::InvalidArg);
+            let missing = args.iter().map(|arg| one_of(arg)).collect::<Vec<_>>();
+            let (missing, usage) = (missing.join(", "), meant.usage_for(error));
+            // What only another option needs is not in the usage.
+            let is_hidden = |arg: &String| arg.starts_with("--") && !usage.contains(arg);
+            if args.iter().all(is_hidden) {
+                format!("missing {missing} (see {} --help)", meant.path)
+            } else {
+                format!("missing {missing}: write {usage}")
+            }
         }
         _ => first_line(error),
     }
@@ -343,24 +350,9 @@ fn suggested(error: &Error, kind: ContextKind, given: &str) -> Vec<String> {
     let given = given.trim_start_matches('-');
     let is_near = |similar: &String| {
         let similar = similar.trim_start_matches('-');
-        similar.starts_with(given) || given.starts_with(similar) || edits(given, similar) <= 2
+        similar.starts_with(given) || given.starts_with(similar) || levenshtein(given, similar) <= 2
     };
     texts(error, kind).into_iter().filter(is_near).collect()
-}
-
-/// How many letters must be put in, left out or changed to make one of the other.
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (line, a) in from.chars().enumerate() {
-        let mut above = row[0];
-        row[0] = line + 1;
-        for (column, b) in to.chars().enumerate() {
-            let changed = above + usize::from(a != b);
-            above = row[column + 1];
-            row[column + 1] = changed.min(above + 1).min(row[column] + 1);
-        }
-    }
-    row[row.len() - 1]
 }
 
 /// A URL may have a password.

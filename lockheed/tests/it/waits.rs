@@ -135,3 +135,13 @@ fn a_wait_on_a_terminal_is_one_line_of_its_width() {
     assert!(first.ends_with('…'), "{first:?}");
     assert!(first.starts_with(|c: char| c.is_ascii_digit()), "{first:?}");
 }
+
+/// No usage shows it, as only another option needs it.
+#[cfg(feature = "kube")]
+#[test]
+fn an_option_that_another_one_needs_is_named() {
+    let arguments = ["run", "x", "--long-wait", "1s", "--", "true"];
+    let (code, _, stderr) = Place::new().run(&arguments);
+    let said = "lockheed: missing --events (see lockheed run --help)\n";
+    assert_eq!((code, &*stderr), (64, said));
+}
