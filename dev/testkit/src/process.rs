@@ -180,6 +180,14 @@ pub fn code(status: ExitStatus) -> i32 {
     status.code().or(signal).unwrap_or(-1)
 }
 
+/// The system's words for an errno, as our programs print them. They differ between C libraries.
+#[must_use]
+pub fn words_of(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    let words = text.split_once(" (os error ");
+    words.map_or(text.clone(), |(words, _)| words.to_owned())
+}
+
 /// How often the threads of these processes have been given the processor so far,
 /// `proc_pid_status(5)`.
 ///

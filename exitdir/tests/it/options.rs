@@ -10,9 +10,9 @@ use std::{
 };
 
 use exitdir::{ExitDir, Record};
-use nix::sys::signal::Signal;
+use nix::{libc, sys::signal::Signal};
 use tempfile::tempdir;
-use testkit::process::copy_program;
+use testkit::process::{copy_program, words_of};
 
 use crate::{Process, eventually, exitdir, run, sleeps, start, unique, unshare_mounts};
 
@@ -253,7 +253,7 @@ mod needs_root {
                     works || code == Some(125),
                     "{how} {limit}: {code:?} {stderr}"
                 );
-                let reasons = ["Too many open files", "Resource temporarily unavailable"];
+                let reasons = [libc::EMFILE, libc::EAGAIN].map(words_of);
                 assert!(
                     works || reasons.iter().any(|reason| stderr.contains(reason)),
                     "{how} {limit}: {stderr}"

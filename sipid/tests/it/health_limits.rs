@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use nix::libc;
+use testkit::process::words_of;
 
 use crate::{
     server::{answering, hanging, local},
@@ -26,11 +27,6 @@ fn limited_for(timeout: &str, limit: &str, args: &[&str]) -> Output {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The text differs between C libraries.
-fn too_many_open_files() -> std::io::Error {
-    std::io::Error::from_raw_os_error(libc::EMFILE)
 }
 
 /// No processor has an address space with room for a stack of this size, but both C libraries ask
@@ -100,14 +96,14 @@ fn without_a_descriptor_the_errno_and_a_sentence_say_so() {
     let output = limited("ulimit -n 4", &["--", "true"]);
     assert_eq!(output.status.code(), Some(24), "{output:?}");
     assert!(
-        said(&output).contains(&format!("cannot run \"true\": {}", too_many_open_files())),
+        said(&output).contains(&format!("cannot run \"true\": {}", words_of(libc::EMFILE))),
         "{output:?}"
     );
     let urls = [hanging().0, hanging().0].map(|address| format!("http://{address}/"));
     let output = limited("ulimit -n 4", &["--url", &urls[0], "--url", &urls[1]]);
     assert!(matches!(output.status.code(), Some(24 | 110)), "{output:?}");
     assert!(
-        said(&output).contains(&format!("cannot open a socket: {}", too_many_open_files())),
+        said(&output).contains(&format!("cannot open a socket: {}", words_of(libc::EMFILE))),
         "{output:?}"
     );
 }
