@@ -12,7 +12,12 @@
 //!
 //! impl Tool for Hello {
 //!     const NAME: &'static str = "hello";
-//!     const LOG: Defaults = Defaults { env_prefix: "HELLO", level: log::LevelFilter::Warn, crates: &["hello"], silent_below_debug: &[] };
+//!     const LOG: Defaults = Defaults {
+//!         env_prefix: "HELLO",
+//!         level: log::LevelFilter::Warn,
+//!         crates: &["hello"],
+//!         silent_below_debug: &[],
+//!     };
 //!     const HELP: &'static [Help] = &[Help {
 //!         command: "",
 //!         is_wrapper: false,
@@ -65,6 +70,9 @@ use crate::{
 };
 
 /// A command line tool: its arguments are the type itself, by way of clap.
+///
+/// A variable of clap's `env` is read only if its option is not on the command line, and an empty
+/// one counts as none. This is for options that are global, have a value and may be left out.
 pub trait Tool: clap::Parser {
     /// The binary's name, which begins each line it writes about itself.
     const NAME: &'static str;

@@ -227,7 +227,8 @@ impl WhyDead {
         if watcher.saw_leader() {
             "the leader died without signalling".to_owned()
         } else {
-            format!("no leader was seen alive in exit directory {dir:?} within {limit:?}")
+            let limit = humantime::format_duration(*limit);
+            format!("no leader was seen alive in exit directory {dir:?} within {limit}")
         }
     }
 }

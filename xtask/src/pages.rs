@@ -31,8 +31,8 @@ use nix::{
 use self::block::{Block, Step, blocks};
 use crate::{Result, kube::AtHand, process, tools::TOOLS};
 
-/// A block that runs longer is stuck.
-const SECONDS: &str = "60";
+/// A page whose blocks run longer is stuck.
+const SECONDS: &str = "300";
 
 /// How long a block's background processes may take to end.
 const GRACE: Duration = Duration::from_secs(2);

@@ -127,7 +127,9 @@ impl Meant {
         if error.kind() != ErrorKind::UnknownArgument || !value.starts_with('-') {
             return None;
         }
-        arguments.windows(2).position(|pair| {
+        // What comes after `--` is of another command, and may be a secret.
+        let own = arguments.split(|word| *word == "--").next()?;
+        own.windows(2).position(|pair| {
             // For `-5m`, the error names `-5`.
             let is_meant = pair[1]
                 .to_str()

@@ -146,6 +146,10 @@ fn a_separator_that_was_forgotten_is_named() {
             "unknown option -c (see statuses exec --help): put options of the command to run after \"--\"",
         ),
         (
+            &["exec", "--bogus", "--", "timeout", "--note", "--bogus"],
+            "unknown option --bogus (see statuses exec --help)",
+        ),
+        (
             &["exec"],
             "\"--\" is missing before the command to run: write statuses exec [OPTIONS] -- <CMD>...",
         ),

@@ -50,7 +50,8 @@ fn variables<T: Tool>() {
     tool.build();
     let commands = tool.get_subcommands().chain([&tool]);
     for arg in commands.flat_map(Command::get_arguments) {
-        let is_read = arg.is_global_set() && !arg.is_required_set() && arg.get_long().is_some();
+        let is_option = arg.get_long().is_some() && arg.get_action().takes_values();
+        let is_read = is_option && arg.is_global_set() && !arg.is_required_set();
         assert!(arg.get_env().is_none() || is_read, "{arg} has a variable");
     }
 }

@@ -62,6 +62,9 @@ impl Break {
     async fn end(&self, name: &LockName, store: &AnyStore) -> Result<Status, Failure> {
         if self.id.is_none() && !self.yes {
             let state = lockheed::inspect(store, name).await?;
+            if matches!(&self.condition, Some(condition) if !state.matches(condition)) {
+                return Ok(does_not_hold(name));
+            }
             let Some(text) = would_break(&state) else {
                 return Ok(nothing_to_break(name));
             };

@@ -109,24 +109,28 @@ impl StoreArg {
     /// # Errors
     /// 64 for an option that is not for this kind of store.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        let is_directory = matches!(self.store, Place::Dir(_));
         #[cfg(feature = "kube")]
-        if let Place::Dir(_) = &self.store {
+        if is_directory {
             if let Some(option) = self.client.first_given() {
-                let text =
-                    format!("{option} is for --store kube and lease: a directory is in no cluster");
-                return Err(Failure::usage(text));
+                return Err(self.is_for(option, "kube and lease"));
             }
             if self.prefix.is_some() {
-                let text =
-                    "--prefix is for --store kube: in a directory, a file has the lock's own name";
-                return Err(Failure::usage(text));
+                return Err(self.is_for("--prefix", "kube"));
             }
         }
-        if self.mode.is_some() && !matches!(self.store, Place::Dir(_)) {
-            let text = "--mode is for --store dir:PATH: objects of a cluster have no mode";
-            return Err(Failure::usage(text));
+        if self.mode.is_some() && !is_directory {
+            return Err(self.is_for("--mode", "dir:PATH"));
         }
         Ok(())
+    }
+
+    /// The variable may have chosen the store.
+    fn is_for(&self, option: &str, stores: &str) -> Failure {
+        let store = &self.store;
+        Failure::usage(format!(
+            "{option} is for --store {stores}, but the store is {store}"
+        ))
     }
 
     /// The same, with these labels for what is written.

@@ -179,7 +179,7 @@ pub(super) const HELP: &[Help] = &[
         statuses: &[
             (
                 "0",
-                "the lease is ended; or with --yes, nobody held the lock",
+                "the lease is ended; or nobody held the lock, and no --id was given",
             ),
             (
                 "1",
@@ -188,7 +188,10 @@ pub(super) const HELP: &[Help] = &[
             NONE_SUCH,
             NOT_ALLOWED,
             INVALID,
-            ("64", "wrong usage, or neither --id nor --yes was given"),
+            (
+                "64",
+                "wrong usage; or somebody holds the lock, and neither --id nor --yes was given",
+            ),
         ],
         examples: &[
             ("Say whose lease would be ended", "lockheed break deploy"),

@@ -148,6 +148,16 @@ fn break_says_whose_lease_it_ends() {
 }
 
 #[test]
+fn break_only_asks_where_its_condition_holds() {
+    for state in ["other", "free"] {
+        let place = Place::with(state);
+        let condition = r#"tags contains "no""#;
+        let (code, _, _) = place.run(&["break", "x", "--if", condition]);
+        assert_eq!(code, 1, "{state}");
+    }
+}
+
+#[test]
 fn a_lease_that_is_over_by_its_own_word_is_ended_by_break() {
     let place = Place::with("over");
     assert_eq!(place.leases("x"), ["us"]);

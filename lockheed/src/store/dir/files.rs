@@ -277,9 +277,9 @@ pub(super) fn make(dir: &Path, mode: Option<u32>) -> io::Result<()> {
         Some(mode) => make_with(dir, mode),
     };
     match made {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match dir.is_dir() {
-            true => Ok(()),
-            false => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(dir)? {
+            there if there.is_dir() => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
         },
         made => made,
     }
@@ -306,14 +306,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_no_directory() {
+    fn a_file_is_no_directory_and_a_link_to_nowhere_is_not_found() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x");
         fs::write(&file, "").unwrap();
+        let dangling = dir.path().join("dangling");
+        std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
         for mode in [None, Some(0o700)] {
             let error = make(&file, mode).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
             make(dir.path(), mode).unwrap();
+            let error = make(&dangling, mode).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
     }
 }
