@@ -12,6 +12,7 @@ mod conformance;
 mod contention;
 mod directory;
 mod failures;
+mod fencing;
 mod foreign;
 mod hooks;
 mod hostile;

@@ -17,17 +17,10 @@ use testkit::{
     process::{Kept, outcome},
 };
 
-use crate::support::{Place, content};
-
-/// The code blocks in this language, in order.
-fn blocks(language: &str) -> Vec<String> {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/fencing.md");
-    let page = fs::read_to_string(page).unwrap();
-    let start = format!("```{language}\n");
-    let after = page.split(&start).skip(1);
-    let blocks = after.map(|text| text.split_once("\n```").unwrap().0.to_owned());
-    blocks.collect()
-}
+use crate::{
+    fencing::blocks,
+    support::{Place, content},
+};
 
 /// A database with the page's table.
 struct Database {
