@@ -44,7 +44,7 @@ impl ClientArgs {
 
     fn config_in(&self, environment: Environment) -> Result<Config, Error> {
         if let Some(namespace) = &self.namespace {
-            check_namespace("--namespace", namespace)?;
+            check_namespace(namespace)?;
         }
         let mut config = match self.origin(environment)? {
             Some(origin) => target::config(self, &origin.load()?, &origin.name())?,
@@ -121,7 +121,7 @@ impl Origin {
 
 /// Accepts only a valid namespace name, an RFC 1123 label, because the namespace becomes part of
 /// the path of each request.
-pub(super) fn check_namespace(what: &str, namespace: &str) -> Result<(), Error> {
+pub(super) fn check_namespace(namespace: &str) -> Result<(), Error> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let label = (1..=63).contains(&namespace.len())
         && namespace.chars().all(inner)
@@ -131,7 +131,7 @@ pub(super) fn check_namespace(what: &str, namespace: &str) -> Result<(), Error> 
         return Ok(());
     }
     let why = "a namespace has up to 63 of a-z, 0-9 and -, and no - at its ends";
-    Err(Error::config(format!("{what} {namespace:?}"), why))
+    Err(Error::config(format!("the namespace {namespace:?}"), why))
 }
 
 #[cfg(test)]

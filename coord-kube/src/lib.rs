@@ -115,7 +115,7 @@ impl Cluster {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(client: Client, namespace: &str) -> Result<Self, Error> {
-        config::check_namespace("the namespace", namespace)?;
+        config::check_namespace(namespace)?;
         let clock = ClusterClock::default();
         Ok(Self {
             client: observe::observed(client, &clock),
@@ -139,7 +139,7 @@ impl Cluster {
     /// # Errors
     /// `EINVAL` for an invalid namespace.
     pub fn within(&self, namespace: &str) -> Result<Self, Error> {
-        config::check_namespace("the namespace", namespace)?;
+        config::check_namespace(namespace)?;
         Ok(Self {
             namespace: namespace.to_owned(),
             ..self.clone()

@@ -120,12 +120,12 @@ fn what_cannot_be_used_is_named() {
         (
             given(path.clone(), None, Some("a/b")),
             Errno::EINVAL,
-            "--namespace \"a/b\"",
+            "the namespace \"a/b\"",
         ),
         (
             given(path, None, Some("")),
             Errno::EINVAL,
-            "--namespace \"\"",
+            "the namespace \"\"",
         ),
     ];
     for (args, errno, named) in cases {

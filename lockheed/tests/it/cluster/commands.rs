@@ -309,7 +309,7 @@ fn what_cannot_be_used_is_named() {
             "--kubeconfig \"/no/such/file\"",
         ),
         (&["list", "--context", "none"], 22, "--context \"none\""),
-        (&["list", "--namespace", "a/b"], 22, "--namespace \"a/b\""),
+        (&["list", "--namespace", "a/b"], 22, "the namespace \"a/b\""),
         (&["acquire", "No/Name"], 22, "invalid lock name \"No/Name\""),
     ];
     for (arguments, expected, named) in cases {
