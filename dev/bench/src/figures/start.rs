@@ -1,11 +1,19 @@
 //! Times whole processes with hyperfine.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::Command,
+    thread,
+};
 
 use serde_json::Value;
 
 use crate::{
     Result, Setting,
+    programs::peer,
     results::{Results, Subject, Table, Unit},
 };
 
@@ -36,6 +44,15 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     let mut subjects = vec![Subject::new("`true`", None, move || {
         hyperfine(runs, None, &["/bin/true".to_owned()])
     })];
+    let url = serve()?;
+    if let Some(curl) = peer("curl") {
+        let curl = [shown(&curl), "--silent".to_owned(), url.clone()];
+        subjects.push(Subject::new(
+            "`curl` asks a server on this machine",
+            None,
+            move || hyperfine(runs, None, &curl),
+        ));
+    }
     let case = |name, binary, arguments: &[&str], targets| Case {
         name,
         binary,
@@ -54,6 +71,12 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
             "exitdir status",
             "exitdir",
             &["--dir", &shown(&exit), "status"],
+            [None, None],
+        ),
+        case(
+            "sipid wait-until-healthy",
+            "sipid",
+            &["wait-until-healthy", "--url", &url],
             [None, None],
         ),
         case(
@@ -86,6 +109,27 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     let table = Table::new("start", "Start to end", WHAT, Unit::Nanoseconds);
     results.take(table.measured(setting.rounds(9), subjects)?);
     Ok(())
+}
+
+/// A server that is healthy for as long as this process lives. Returns its URL.
+fn serve() -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    thread::spawn(move || {
+        // A client that goes early is no reason to end.
+        for stream in listener.incoming().flatten() {
+            let _ = answer(&stream);
+        }
+    });
+    Ok(url)
+}
+
+fn answer(mut stream: &TcpStream) -> Result {
+    let head = BufReader::new(stream).lines();
+    let end = |line: &std::io::Result<String>| line.as_ref().is_ok_and(String::is_empty);
+    head.take_while(|line| !end(line)).for_each(drop);
+    let text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    Ok(stream.write_all(text.as_bytes())?)
 }
 
 /// The times of this many runs.
