@@ -129,5 +129,7 @@ fn a_claim_takes_few_system_calls() {
     assert_eq!(stopped, WaitStatus::Exited(pid_of(&claimant), 0));
     // Of the last call, only the start is seen, not the end.
     let calls = steps / 2;
-    assert!(calls <= 85, "{calls} system calls");
+    // musl asks the kernel for memory in smaller pieces, and gives it back at once.
+    let most = if cfg!(target_env = "musl") { 95 } else { 85 };
+    assert!(calls <= most, "{calls} system calls");
 }
