@@ -122,7 +122,7 @@ fn whoever_may_only_read_can_keep_nobody_from_writing() {
         place.expect(&["run", "x", "--", "true"], 0);
         let seconds = unique();
         let mut lock = nobody.command("flock");
-        let mut lock = Kept::spawn(lock.arg(&path).args(["sleep", &seconds]));
+        let mut lock = Kept::spawn(lock.arg("--no-fork").arg(&path).args(["sleep", &seconds]));
         eventually("it is locked or refused", || {
             runs(&seconds) || lock.0.try_wait().unwrap().is_some()
         });
