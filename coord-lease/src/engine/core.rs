@@ -19,6 +19,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often in a row others in a crowd may be faster.
 const IN_CROWD: u32 = 10;
 
+/// Our last write was refused, supposedly because the object no longer is in this state.
+#[derive(Debug)]
+struct Beaten {
+    base: Option<Version>,
+    in_crowd: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Core<P: Protocol> {
@@ -44,8 +51,7 @@ pub(super) struct Core<P: Protocol> {
     /// The user was told that the store does not answer.
     unreachable: bool,
     pub(super) contention: ContentionWindow,
-    /// Our last write was refused, supposedly because the object no longer is in this state.
-    beaten: Option<Option<Version>>,
+    beaten: Option<Beaten>,
     pub(super) random: Random,
     pub(super) wake: Option<BootInstant>,
     pub(super) outputs: VecDeque<Output<P>>,
@@ -107,9 +113,12 @@ impl<P: Protocol> Core<P> {
         let version = object.as_ref().map(|object| self.protocol.version(object));
         // If the object has not changed, nobody was faster, and there is no crowd to make room for.
         // If there was no object and is none, somebody may have created and deleted one.
-        let beaten = self.beaten.take();
-        if beaten.is_some_and(|base| base.is_none() || base != version) {
-            self.contention.collided();
+        if let Some(Beaten { base, in_crowd }) = self.beaten.take() {
+            if in_crowd && (base.is_none() || base != version) {
+                self.contention.collided();
+            } else if !in_crowd && base != version {
+                self.failures.write.backoff.reset();
+            }
         }
         if let Some(version) = version {
             let went_back = self
@@ -354,9 +363,10 @@ impl<P: Protocol> Core<P> {
 
     /// Our write conflicted with somebody else's. It is retried at once the first time, and more
     /// slowly each time after that. In a crowd of waiters one of the others was faster, which has
-    /// pauses of its own. A blind claim or a holder's write says nothing about crowds.
+    /// pauses of its own. A blind claim or a holder's write says nothing about crowds: its pauses
+    /// stay short as long as others' writes are done.
     pub(super) fn collided(&mut self, base: Option<Version>, in_crowd: bool) {
-        self.beaten = in_crowd.then_some(base);
+        self.beaten = Some(Beaten { base, in_crowd });
         self.stale = true;
         self.failures.conflicts += 1;
         // A lock that is claimed unseen is held by then.

@@ -15,7 +15,7 @@ pub(super) struct Failures {
 
 #[derive(Debug)]
 pub(super) struct Failing {
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     /// How often it has failed since it last worked.
     pub(super) count: u32,
 }

@@ -1,6 +1,7 @@
 //! What goes into the engine and what comes out, step by step, for a mutex. The simulation plays
 //! whole histories.
 
+mod conflicts;
 mod doubts;
 mod ends;
 mod overtaken;
@@ -308,33 +309,6 @@ fn who_gives_up_fences_a_write_in_doubt_within_a_second() {
     assert!(end < at(5), "{end:?}");
     silent.handle(Input::Time, end);
     assert!(silent.is_done());
-}
-
-/// Somebody else writes each time. The first conflict is answered at once, but no loop spins.
-#[test]
-fn a_renewal_that_meets_others_again_and_again_is_tried_more_slowly() {
-    let (mut engine, object) = holder();
-    engine.handle(Input::Time, at(11));
-    let (mut now, mut tried, mut version) = (at(11), 0, 701);
-    while now < at(12) {
-        for output in outputs(&mut engine) {
-            match output {
-                Output::Read => {
-                    version += 1;
-                    engine.handle(read(Some(versioned(object.clone(), version))), now);
-                }
-                Output::Write(_) => {
-                    tried += 1;
-                    let error = StoreError::new(StoreErrorKind::Conflict, Errno::EAGAIN, "409");
-                    engine.handle(Input::Written(Err(error), None), now);
-                }
-                _ => {}
-            }
-        }
-        now = now + Duration::from_millis(1);
-        engine.handle(Input::Time, now);
-    }
-    assert!(tried < 12, "{tried} writes in a second");
 }
 
 /// A Go program announces its write. Its version is newer than our answer's, but nothing was
