@@ -4,6 +4,7 @@
 //! releases the lock names the next holder with the same write: its place becomes a lease, the
 //! *grant*. The grant lasts long enough for the next holder to replace it by its own lease.
 
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -11,9 +12,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 use coord_core::BootInstant;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
-use crate::{Lease, Mode, Record, Timestamp, members::GROUP, store::Object};
+pub(crate) use self::seen::Seen;
+use crate::{Lease, Mode, Record, Timestamp, store::Object};
 
 /// The annotation with the queue.
 const QUEUE: &str = "lockheed/queue";
@@ -74,8 +76,6 @@ fn is_zero(number: &u32) -> bool {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     waiters: Vec<Waiter>,
-    /// The text of each waiter as it was read, so that unchanged ones are not parsed again.
-    texts: Vec<Box<str>>,
 }
 
 impl Waiter {
@@ -154,41 +154,6 @@ pub(crate) fn renew_at(
 }
 
 impl Queue {
-    /// Reads the queue. An unreadable queue counts as empty, and is dropped by the next write. So
-    /// is a waiter whose ID no holder can have.
-    pub(crate) fn read(object: &Object) -> Self {
-        Self::default().read_again(object)
-    }
-
-    /// The same for a later state. In a long queue, few waiters are new.
-    pub(crate) fn read_again(self, object: &Object) -> Self {
-        let text = object.annotations.get(QUEUE);
-        let texts = text.and_then(|text| serde_json::from_str::<Vec<&RawValue>>(text).ok());
-        let mut known: Vec<_> = self.texts.into_iter().zip(self.waiters).map(Some).collect();
-        let mut rest = 0..known.len();
-        let mut new = Self::default();
-        for text in texts.unwrap_or_default().into_iter().map(RawValue::get) {
-            let is_same = |(known, _): &(Box<str>, Waiter)| **known == *text;
-            // The waiters keep their order.
-            let found = rest
-                .clone()
-                .find(|at| known[*at].as_ref().is_some_and(is_same));
-            let (text, waiter) = match found.and_then(|at| known[at].take()) {
-                Some(known) => known,
-                None => match serde_json::from_str(text) {
-                    Ok(waiter) => (text.into(), waiter),
-                    Err(_) => return Self::default(),
-                },
-            };
-            rest.start = found.map_or(rest.start, |at| at + 1);
-            if !waiter.id.is_empty() && waiter.id != GROUP {
-                new.waiters.push(waiter);
-                new.texts.push(text);
-            }
-        }
-        new
-    }
-
     pub(crate) fn write(&self, object: &mut Object) {
         if self.waiters.is_empty() {
             object.annotations.remove(QUEUE);

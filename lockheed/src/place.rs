@@ -1,13 +1,14 @@
 //! One lock in its store, as the lease engine sees it.
 
-use std::{future::Future, mem, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
+use coord_core::BootInstant;
 use coord_lease::{Answer, Change, Version, engine::Write};
 use tokio::time::timeout;
 
 use crate::{
     LockName,
-    fair::Queue,
+    fair::Seen,
     protocol::{Mutex, Nothing},
     store::{self, Object, Scope, Store, StoreError, StoreErrorKind},
 };
@@ -35,7 +36,7 @@ pub(crate) struct Place<S> {
 pub(crate) struct Watch<W> {
     of_store: W,
     id: String,
-    queue: Queue,
+    seen: Seen,
 }
 
 /// A watch of nothing.
@@ -107,7 +108,7 @@ impl<S: Store> coord_lease::Store<Mutex> for Place<S> {
         begun.map(|of_store| Watch {
             of_store,
             id: self.id.clone(),
-            queue: Queue::default(),
+            seen: Seen::default(),
         })
     }
 
@@ -137,11 +138,11 @@ impl<W: store::Watch> coord_lease::Watch<Change<Object>, StoreError> for Watch<W
 
 impl<W: store::Watch> Watch<W> {
     fn rest(&mut self, object: &Object) {
-        self.queue = mem::take(&mut self.queue).read_again(object);
-        let rounds = self.queue.rounds_before(&self.id);
-        if rounds > 0 {
-            self.of_store.rest((ROUND * rounds).min(LATEST));
-        }
+        self.of_store.rest(|| {
+            self.seen.read(Some(object), BootInstant::now());
+            let rounds = self.seen.queue().rounds_before(&self.id);
+            (ROUND * rounds).min(LATEST)
+        });
     }
 }
 
@@ -158,7 +159,10 @@ mod tests {
     use coord_lease::{Store as _, Watch as _};
 
     use super::*;
-    use crate::{DirStore, Mode, Timestamp, fair::Waiter};
+    use crate::{
+        DirStore, Mode, Timestamp,
+        fair::{Queue, Waiter},
+    };
 
     /// Far back in the queue, one read covers several changes.
     #[tokio::test]

@@ -11,7 +11,7 @@ mod skew;
 mod tests;
 mod write;
 
-use std::{mem, time::Duration};
+use std::time::Duration;
 
 use coord_core::BootInstant;
 use coord_lease::{
@@ -29,7 +29,7 @@ pub use self::skew::Skew;
 use crate::{
     Condition, InvalidRecord, Lease, LockName, Mode, Record, Timestamp, Token,
     error::Kind,
-    fair::{Queue, Waiter},
+    fair::{Seen, Waiter},
     key,
     record::MUTEX,
     store::{Object, StoreError, StoreErrorKind},
@@ -72,7 +72,7 @@ pub struct Mutex {
     /// The record of the object that was seen last.
     record: Option<Result<Record, Refusal>>,
     /// The waiters in its queue.
-    queue: Queue,
+    seen: Seen,
     /// Our position in the queue, and since when.
     position: Option<(usize, BootInstant)>,
     /// Whose lease was broken last.
@@ -93,7 +93,7 @@ impl Mutex {
             keeps_length: false,
             observed: Observed::default(),
             record: None,
-            queue: Queue::default(),
+            seen: Seen::default(),
             position: None,
             broken: None,
         }
@@ -149,9 +149,8 @@ impl Protocol for Mutex {
 
     fn observe(&mut self, object: Option<&Object>, now: Moment) {
         self.broken = object.and_then(Broken::read);
-        let queue = mem::take(&mut self.queue);
-        self.queue = object.map_or_else(Queue::default, |object| queue.read_again(object));
-        let position = self.queue.position(&self.contender.id);
+        self.seen.read(object, now.boot);
+        let position = self.seen.queue().position(&self.contender.id);
         self.position = position.map(|position| match self.position {
             Some((before, since)) if before == position => (position, since),
             _ => (position, now.boot),
@@ -164,7 +163,7 @@ impl Protocol for Mutex {
         let record = key::check(&self.contender.name, object).map_err(Refusal::OtherKey);
         let record = record.and_then(|()| object.record().map_err(unreadable));
         if let Ok(record) = &record {
-            self.observed.observe(object, record, &self.queue, now);
+            self.observed.observe(object, record, now);
         }
         self.record = Some(record);
     }
@@ -187,7 +186,7 @@ impl Protocol for Mutex {
         // Beside our place there may be an expired lease of an earlier attempt.
         let place = self
             .position
-            .and_then(|(at, _)| self.queue.waiters().get(at));
+            .and_then(|(at, _)| self.seen.queue().waiters().get(at));
         let of_lease = || self.our_entry()?.nonce.as_deref();
         let nonce = place.map(Waiter::nonce).or_else(of_lease)?;
         u64::from_str_radix(nonce, 16).ok().map(Nonce)

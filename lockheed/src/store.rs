@@ -116,9 +116,10 @@ pub trait Watch: Send + 'static {
     /// `Denied`, `Unavailable`; the watch has then ended too.
     fn next(&mut self) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
 
-    /// Allows the watch to report nothing for this long. A store that polls may then poll once for
-    /// all changes until then; other stores report changes as they come.
-    fn rest(&mut self, pause: Duration) {
+    /// Allows the watch to report nothing for as long as this returns. A store that polls may then
+    /// poll once for all changes until then. Other stores report changes as they come, and do not
+    /// ask.
+    fn rest(&mut self, pause: impl FnOnce() -> Duration) {
         let _ = pause;
     }
 }

@@ -153,7 +153,7 @@ impl Watch for AnyWatch {
         each!(self, watch => watch.next().await)
     }
 
-    fn rest(&mut self, pause: std::time::Duration) {
+    fn rest(&mut self, pause: impl FnOnce() -> std::time::Duration) {
         each!(self, watch => watch.rest(pause));
     }
 }

@@ -74,27 +74,6 @@ fn no_number_is_too_large() {
 }
 
 #[test]
-fn a_later_state_is_read_as_if_it_were_the_first() {
-    let ids_of = |queue: &Queue| ids(queue).join(" ");
-    let mut object = Object::new(&"x".parse().unwrap());
-    let mut known = Queue::default();
-    let mut edited = queue(&["a", "b", "c"].map(|id| (id, Mode::Exclusive, 0)));
-    let edits: [fn(&mut Queue); 4] = [
-        |_| {},
-        |queue| queue.take_turn("a"),
-        |queue| queue.put(waiter("d", Mode::Shared, 3), "d".to_owned()),
-        |queue| queue.retain(|waiter| waiter.id != "b"),
-    ];
-    for (edit, expected) in edits.into_iter().zip(["a b c", "b c", "d b c", "d c"]) {
-        edit(&mut edited);
-        edited.write(&mut object);
-        known = known.read_again(&object);
-        assert_eq!(ids_of(&known), expected);
-        assert_eq!(known.waiters, Queue::read(&object).waiters);
-    }
-}
-
-#[test]
 fn who_comes_first_is_first_among_equals() {
     let all = ["c", "a", "b"].map(|id| (id, Mode::Exclusive, 0));
     assert_eq!(ids(&queue(&all)), ["c", "a", "b"]);

@@ -67,14 +67,13 @@ impl Mutex {
         };
         if self.position.is_none() {
             let first = self.ahead(now).next();
-            return first.map_or(Verdict::Free, |first| Verdict::Held(kept_for(first), None));
+            return first.map_or(Verdict::Free, |(first, _)| {
+                Verdict::Held(kept_for(first), None)
+            });
         }
-        let has_room = |waiter: &&Waiter| fair::admits(held, living.len(), waiter.mode());
-        match self.ahead(now).find(|waiter| !has_room(waiter)) {
-            Some(first) => {
-                let end = self.observed.place_end(first, now);
-                Verdict::Held(kept_for(first), Some(end))
-            }
+        let has_room = |waiter: &Waiter| fair::admits(held, living.len(), waiter.mode());
+        match self.ahead(now).find(|(waiter, _)| !has_room(waiter)) {
+            Some((first, end)) => Verdict::Held(kept_for(first), Some(end)),
             None => Verdict::Turn {
                 since: self.observed.room_since(me, self.contender.skew, now),
                 before: count(self.ahead(now)),
@@ -82,19 +81,11 @@ impl Mutex {
         }
     }
 
-    /// The waiters ahead of us whose places still count.
-    pub(super) fn ahead(&self, now: Moment) -> impl Iterator<Item = &Waiter> {
-        let waiters = self.queue.waiters();
-        let before = self.position.map_or(waiters.len(), |(before, _)| before);
-        let ahead = &waiters[..before];
-        ahead
-            .iter()
-            .filter(move |waiter| self.is_waiting(waiter, now))
-    }
-
-    /// Whether a place still counts.
-    pub(super) fn is_waiting(&self, waiter: &Waiter, now: Moment) -> bool {
-        self.observed.place_end(waiter, now) > now.boot
+    /// The waiters ahead of us whose places still count, each with the place's end.
+    pub(super) fn ahead(&self, now: Moment) -> impl Iterator<Item = (&Waiter, BootInstant)> {
+        let before = self.position.map_or(usize::MAX, |(before, _)| before);
+        let ahead = self.seen.places().take(before);
+        ahead.filter(move |(_, end)| *end > now.boot)
     }
 
     /// Others' leases that have not expired.
@@ -151,7 +142,7 @@ impl Mutex {
             return None;
         }
         let of_holders = (!living.is_empty()).then_some(held);
-        let of_waiters = self.ahead(now).map(Waiter::mode);
+        let of_waiters = self.ahead(now).map(|(waiter, _)| waiter.mode());
         let mut modes = of_holders.into_iter().chain(of_waiters);
         modes.find(|mode| *mode != Mode::Exclusive && *mode != wanted)
     }

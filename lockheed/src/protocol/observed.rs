@@ -1,20 +1,12 @@
 //! What was seen of a lock, since when, and what follows for a contender.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    mem,
-    time::Duration,
-};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use coord_core::BootInstant;
 use coord_lease::engine::Moment;
 
 use super::{Skew, earliest};
-use crate::{
-    Lease, Record, Timestamp,
-    fair::{Queue, Waiter},
-    store::Object,
-};
+use crate::{Lease, Record, Timestamp, store::Object};
 
 /// The annotations by which Go programs announce a write.
 pub(super) const RESERVED_BY: &str = "reserved/by";
@@ -31,8 +23,6 @@ const STEADY: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     leases: BTreeMap<String, (Lease, Moment)>,
-    /// The places in the queue, by nonce.
-    places: HashMap<String, Moment>,
     /// When a lease was last seen to be gone, or when the lock was first seen.
     departed: Option<Moment>,
     reservation: Option<(String, String, Moment)>,
@@ -42,7 +32,7 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn observe(&mut self, object: &Object, record: &Record, queue: &Queue, now: Moment) {
+    pub(super) fn observe(&mut self, object: &Object, record: &Record, now: Moment) {
         self.watch_the_clock(now);
         let mut before = mem::take(&mut self.leases);
         let seen = record.leases.iter().map(|(id, lease)| {
@@ -54,12 +44,6 @@ impl Observed {
             self.departed = Some(now);
         }
         self.departed.get_or_insert(now);
-        let mut known = mem::take(&mut self.places);
-        let seen = queue.waiters().iter().map(|waiter| {
-            let known = known.remove_entry(waiter.nonce());
-            known.unwrap_or_else(|| (waiter.nonce().to_owned(), now))
-        });
-        self.places = seen.collect();
         let known = self.reservation.take();
         let annotation = |key| object.annotations.get(key).cloned();
         if let Some(by) = annotation(RESERVED_BY) {
@@ -122,16 +106,6 @@ impl Observed {
     /// When this lease was first seen in its current state.
     pub(super) fn seen_since(&self, id: &str) -> Option<BootInstant> {
         self.leases.get(id).map(|(_, first)| first.boot)
-    }
-
-    /// When this place in the queue was first seen in its current state.
-    pub(super) fn place_since(&self, place: &Waiter) -> Option<BootInstant> {
-        self.places.get(place.nonce()).map(|first| first.boot)
-    }
-
-    /// When this place stops counting, unless it is written again.
-    pub(super) fn place_end(&self, place: &Waiter, now: Moment) -> BootInstant {
-        self.place_since(place).unwrap_or(now.boot) + place.length()
     }
 
     /// Who has reserved the lock and until when, if the reservation is to be respected.
@@ -211,7 +185,7 @@ mod tests {
     fn seen(observed: &mut Observed, lease: &Lease, now: Moment) {
         let mut record = Record::mutex("x");
         record.leases.insert(lease.holder.clone(), lease.clone());
-        observed.observe(&object(), &record, &Queue::default(), now);
+        observed.observe(&object(), &record, now);
     }
 
     fn object() -> Object {
@@ -283,12 +257,7 @@ mod tests {
             (180, 220),
         ] {
             let mut observed = Observed::default();
-            observed.observe(
-                &object(),
-                &none,
-                &Queue::default(),
-                at_by_the_store(200, 200),
-            );
+            observed.observe(&object(), &none, at_by_the_store(200, 200));
             seen(&mut observed, &lease, at_by_the_store(210, shown));
             let now = at_by_the_store(210, shown);
             assert_eq!(until(&observed, now), Some(end), "the clock shows {shown}");
@@ -298,7 +267,7 @@ mod tests {
             assert_eq!(until(&observed, now), Some(end), "the clock shows {shown}");
         }
         let mut observed = Observed::default();
-        observed.observe(&object(), &none, &Queue::default(), at(200));
+        observed.observe(&object(), &none, at(200));
         observed.forget();
         let now = at_by_the_store(210, 230);
         seen(&mut observed, &lease, now);
@@ -354,19 +323,19 @@ mod tests {
             reserved.map(|(_, until)| until.since_boot().as_secs())
         };
         reserve(&mut object, time(40).to_string());
-        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(10));
-        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(11));
+        observed.observe(&object, &Record::mutex("x"), at(10));
+        observed.observe(&object, &Record::mutex("x"), at(11));
         assert_eq!(until(&observed, at(11)), Some(12));
         assert_eq!(until(&observed, at(12)), None);
         assert_eq!(observed.reserved("go", at(11)), None);
         reserve(&mut object, time(12).to_string());
-        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(11));
+        observed.observe(&object, &Record::mutex("x"), at(11));
         assert_eq!(until(&observed, at(11)), Some(12));
         reserve(&mut object, "nonsense".to_owned());
-        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(20));
+        observed.observe(&object, &Record::mutex("x"), at(20));
         assert_eq!(until(&observed, at(21)), Some(22));
         object.annotations.clear();
-        observed.observe(&object, &Record::mutex("x"), &Queue::default(), at(21));
+        observed.observe(&object, &Record::mutex("x"), at(21));
         assert_eq!(until(&observed, at(21)), None);
     }
 }

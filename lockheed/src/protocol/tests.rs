@@ -17,7 +17,7 @@ use coord_lease::{
 };
 
 use super::*;
-use crate::store::RECORD;
+use crate::{fair::Queue, store::RECORD};
 
 const LENGTH: Duration = Duration::from_secs(30);
 

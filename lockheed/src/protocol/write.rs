@@ -8,7 +8,7 @@ use coord_lease::engine::{Failure, Moment, NewLease, Nonce, Write};
 use super::{Contender, Mutex, Refusal, edit, latest};
 use crate::{
     Lease, Mode, Record, Timestamp, Token,
-    fair::{Queue, Waiter, renew_at},
+    fair::{Waiter, renew_at},
     key,
     store::Object,
 };
@@ -56,7 +56,7 @@ impl Mutex {
         let mut record = record.clone();
         record.note_tokens(&object.version);
         self.make_room(&mut record, now);
-        let mut queue = self.living_queue(now);
+        let mut queue = self.seen.living(now.boot);
         if self.contender.fair && !self.is_forced(now) {
             queue.take_turn(&lease.holder);
         } else {
@@ -91,13 +91,6 @@ impl Mutex {
         record.mode = mode;
     }
 
-    /// The queue without the places that no longer count.
-    fn living_queue(&self, now: Moment) -> Queue {
-        let mut queue = self.queue.clone();
-        queue.retain(|waiter| self.is_waiting(waiter, now));
-        queue
-    }
-
     /// The lock without our lease and place, and with the next holders named; none if it has
     /// nothing of ours.
     pub(super) fn released(&self, object: &Object, record: &Record, now: Moment) -> Option<Object> {
@@ -108,7 +101,7 @@ impl Mutex {
         let mut record = record.clone();
         record.note_tokens(&object.version);
         let lease = record.leases.remove(id);
-        let mut queue = self.living_queue(now);
+        let mut queue = self.seen.living(now.boot);
         queue.retain(|waiter| waiter.id != *id);
         if !queue.waiters().is_empty() {
             let living: Vec<_> = self.living(now).map(|(lease, _)| &lease.holder).collect();
@@ -127,8 +120,8 @@ impl Mutex {
             return None;
         }
         if let Some(position) = self.position {
-            let place = self.queue.waiters().get(position.0)?;
-            return Some(renew_at(place, self.observed.place_since(place)?, position));
+            let (place, since) = self.seen.place(position.0)?;
+            return Some(renew_at(place, since, position));
         }
         let named = self
             .living(now)
@@ -148,7 +141,7 @@ impl Mutex {
         let (id, priority) = (&contender.id, contender.priority);
         let mut waiter = Waiter::new(id, contender.mode, priority, latest(now).to_the_second());
         waiter.alive = contender.alive;
-        let mut queue = self.living_queue(now);
+        let mut queue = self.seen.living(now.boot);
         queue.put(waiter, nonce.to_string());
         if queue.is_too_long() {
             let before = queue.waiters().len() - 1;

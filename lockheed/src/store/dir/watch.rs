@@ -341,8 +341,9 @@ impl Watch for DirWatch {
         }
     }
 
-    fn rest(&mut self, pause: Duration) {
-        self.rest_until = Some(Instant::now() + pause);
+    fn rest(&mut self, pause: impl FnOnce() -> Duration) {
+        let pause = pause();
+        self.rest_until = (!pause.is_zero()).then(|| Instant::now() + pause);
     }
 }
 
