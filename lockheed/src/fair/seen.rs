@@ -75,7 +75,7 @@ impl Seen {
     pub(crate) fn read(&mut self, object: Option<&Object>, now: BootInstant) {
         let text = object.and_then(|object| object.annotations.get(QUEUE));
         let text = text.map_or("", String::as_str);
-        if text == self.text {
+        if text == self.text && !text.is_empty() {
             return;
         }
         let all = || {
@@ -95,7 +95,7 @@ impl Seen {
         }
         let old = self.text.as_str();
         let is_same = |old: &str, at: Range<usize>| text.get(at) == Some(old);
-        // The waiters at the begin, and at the end, that stand there as before.
+        // The waiters at the start and at the end that stand there as before.
         let (mut from, mut begin) = (0, 0);
         for range in &self.ranges {
             if !is_same(&old[begin..range.end], begin..range.end) {
