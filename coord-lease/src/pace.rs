@@ -106,6 +106,11 @@ impl Backoff {
         pause.max(wanted.unwrap_or_default().min(self.most))
     }
 
+    /// The next pause is about this long at most.
+    pub fn shorten(&mut self, longest: Duration) {
+        self.next = self.next.min(longest);
+    }
+
     /// After a success, the next pause is the first again.
     pub fn reset(&mut self) {
         self.next = Self::FIRST.min(self.most);

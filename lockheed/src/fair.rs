@@ -4,7 +4,7 @@
 //! releases the lock names the next holder with the same write: its place becomes a lease, the
 //! *grant*. The grant lasts long enough for the next holder to replace it by its own lease.
 
-mod seen;
+mod observed;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +14,7 @@ use coord_core::BootInstant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(crate) use self::seen::Seen;
+pub(crate) use self::observed::ObservedQueue;
 use crate::{Lease, Mode, Record, Timestamp, store::Object};
 
 /// The annotation with the queue.

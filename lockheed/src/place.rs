@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::{
     LockName,
-    fair::Seen,
+    fair::ObservedQueue,
     protocol::{Mutex, Nothing},
     store::{self, Object, Scope, Store, StoreError, StoreErrorKind},
 };
@@ -36,7 +36,8 @@ pub(crate) struct Place<S> {
 pub(crate) struct Watch<W> {
     of_store: W,
     id: String,
-    seen: Seen,
+    /// Read only if the store polls.
+    queue: ObservedQueue,
 }
 
 /// A watch of nothing.
@@ -108,7 +109,7 @@ impl<S: Store> coord_lease::Store<Mutex> for Place<S> {
         begun.map(|of_store| Watch {
             of_store,
             id: self.id.clone(),
-            seen: Seen::default(),
+            queue: ObservedQueue::default(),
         })
     }
 
@@ -139,8 +140,8 @@ impl<W: store::Watch> coord_lease::Watch<Change<Object>, StoreError> for Watch<W
 impl<W: store::Watch> Watch<W> {
     fn rest(&mut self, object: &Object) {
         self.of_store.rest(|| {
-            self.seen.read(Some(object), BootInstant::now());
-            let rounds = self.seen.queue().rounds_before(&self.id);
+            self.queue.read(Some(object), BootInstant::now());
+            let rounds = self.queue.latest().rounds_before(&self.id);
             (ROUND * rounds).min(LATEST)
         });
     }

@@ -29,7 +29,7 @@ pub use self::skew::Skew;
 use crate::{
     Condition, InvalidRecord, Lease, LockName, Mode, Record, Timestamp, Token,
     error::Kind,
-    fair::{Seen, Waiter},
+    fair::{ObservedQueue, Waiter},
     key,
     record::MUTEX,
     store::{Object, StoreError, StoreErrorKind},
@@ -71,8 +71,8 @@ pub struct Mutex {
     observed: Observed,
     /// The record of the object that was seen last.
     record: Option<Result<Record, Refusal>>,
-    /// The waiters in its queue.
-    seen: Seen,
+    /// Its queue, and the age of each place.
+    queue: ObservedQueue,
     /// Our position in the queue, and since when.
     position: Option<(usize, BootInstant)>,
     /// Whose lease was broken last.
@@ -93,7 +93,7 @@ impl Mutex {
             keeps_length: false,
             observed: Observed::default(),
             record: None,
-            seen: Seen::default(),
+            queue: ObservedQueue::default(),
             position: None,
             broken: None,
         }
@@ -149,8 +149,8 @@ impl Protocol for Mutex {
 
     fn observe(&mut self, object: Option<&Object>, now: Moment) {
         self.broken = object.and_then(Broken::read);
-        self.seen.read(object, now.boot);
-        let position = self.seen.queue().position(&self.contender.id);
+        self.queue.read(object, now.boot);
+        let position = self.queue.latest().position(&self.contender.id);
         self.position = position.map(|position| match self.position {
             Some((before, since)) if before == position => (position, since),
             _ => (position, now.boot),
@@ -186,7 +186,7 @@ impl Protocol for Mutex {
         // Beside our place there may be an expired lease of an earlier attempt.
         let place = self
             .position
-            .and_then(|(at, _)| self.seen.queue().waiters().get(at));
+            .and_then(|(at, _)| self.queue.latest().waiters().get(at));
         let of_lease = || self.our_entry()?.nonce.as_deref();
         let nonce = place.map(Waiter::nonce).or_else(of_lease)?;
         u64::from_str_radix(nonce, 16).ok().map(Nonce)
@@ -195,6 +195,12 @@ impl Protocol for Mutex {
     fn passed(&self, _: &Object) -> Option<u32> {
         let record = self.record.as_ref()?.as_ref().ok()?;
         record.leases.values().find_map(|lease| lease.passed)
+    }
+
+    fn leases(&self) -> u32 {
+        let record = self.record.as_ref().and_then(|record| record.as_ref().ok());
+        let leases = record.map_or(1, |record| record.leases.len());
+        u32::try_from(leases).unwrap_or(u32::MAX)
     }
 
     fn room(&self, _: &Object) -> Option<u32> {

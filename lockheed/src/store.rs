@@ -116,9 +116,9 @@ pub trait Watch: Send + 'static {
     /// `Denied`, `Unavailable`; the watch has then ended too.
     fn next(&mut self) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
 
-    /// Allows the watch to report nothing for as long as this returns. A store that polls may then
-    /// poll once for all changes until then. Other stores report changes as they come, and do not
-    /// ask.
+    /// Allows the watch to report nothing for a while: `pause` returns for how long. A store that
+    /// polls may then poll once for all changes until then. Other stores report changes as they
+    /// come, and do not call `pause`.
     fn rest(&mut self, pause: impl FnOnce() -> Duration) {
         let _ = pause;
     }

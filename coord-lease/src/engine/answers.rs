@@ -3,7 +3,7 @@
 use coord_core::errno::with_sources;
 
 use super::{
-    Effect, Event, Failure, Input, Phase, Protocol, RequestError,
+    Effect, Event, Failure, Goal, Input, Phase, Protocol, RequestError,
     core::Core,
     failures::Asked,
     known::{Pending, Sent},
@@ -110,7 +110,8 @@ impl<P: Protocol> Phase<P> {
                 if let Self::Acquiring(acquiring) = &mut self {
                     acquiring.answered = true;
                     let waited = std::mem::replace(&mut acquiring.waited, true);
-                    in_crowd = waited || !P::CLAIMS_UNSEEN;
+                    let holds = core.settings.goal == Goal::Renew;
+                    in_crowd = !holds && (waited || !P::CLAIMS_UNSEEN);
                 }
                 core.collided(sent.base, in_crowd);
                 self

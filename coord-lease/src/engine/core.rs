@@ -19,9 +19,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often in a row others in a crowd may be faster.
 const IN_CROWD: u32 = 10;
 
+/// The longest pause of a holder while others' writes are faster, since its lease is running out.
+/// Several holders, which may collide with each other, share a try in this time.
+const AMONG_OTHERS: Duration = Duration::from_millis(50);
+
 /// Our last write was refused, supposedly because the object no longer is in this state.
 #[derive(Debug)]
-struct Beaten {
+struct Collision {
     base: Option<Version>,
     in_crowd: bool,
 }
@@ -51,7 +55,7 @@ pub(super) struct Core<P: Protocol> {
     /// The user was told that the store does not answer.
     unreachable: bool,
     pub(super) contention: ContentionWindow,
-    beaten: Option<Beaten>,
+    collision: Option<Collision>,
     pub(super) random: Random,
     pub(super) wake: Option<BootInstant>,
     pub(super) outputs: VecDeque<Output<P>>,
@@ -83,7 +87,7 @@ impl<P: Protocol> Core<P> {
             failures: Failures::new(longest_pause),
             unreachable: false,
             contention: ContentionWindow::new(),
-            beaten: None,
+            collision: None,
             random: Random::new(seed),
             wake: None,
             outputs: VecDeque::new(),
@@ -111,13 +115,15 @@ impl<P: Protocol> Core<P> {
     /// reported since.
     pub(super) fn is_now(&mut self, object: Option<P::Object>) {
         let version = object.as_ref().map(|object| self.protocol.version(object));
-        // If the object has not changed, nobody was faster, and there is no crowd to make room for.
-        // If there was no object and is none, somebody may have created and deleted one.
-        if let Some(Beaten { base, in_crowd }) = self.beaten.take() {
+        // If the object has not changed, nobody was faster: there is no crowd to make room for, and
+        // the server refuses our writes. If there was no object and is none, somebody in a crowd
+        // may have created and deleted one.
+        if let Some(Collision { base, in_crowd }) = self.collision.take() {
             if in_crowd && (base.is_none() || base != version) {
                 self.contention.collided();
             } else if !in_crowd && base != version {
-                self.failures.write.backoff.reset();
+                let longest = AMONG_OTHERS.saturating_mul(self.protocol.leases());
+                self.failures.write.shorten(longest);
             }
         }
         if let Some(version) = version {
@@ -363,10 +369,9 @@ impl<P: Protocol> Core<P> {
 
     /// Our write conflicted with somebody else's. It is retried at once the first time, and more
     /// slowly each time after that. In a crowd of waiters one of the others was faster, which has
-    /// pauses of its own. A blind claim or a holder's write says nothing about crowds: its pauses
-    /// stay short as long as others' writes are done.
+    /// pauses of its own. A blind claim or a holder's write says nothing about the crowd of waiters.
     pub(super) fn collided(&mut self, base: Option<Version>, in_crowd: bool) {
-        self.beaten = Some(Beaten { base, in_crowd });
+        self.collision = Some(Collision { base, in_crowd });
         self.stale = true;
         self.failures.conflicts += 1;
         // A lock that is claimed unseen is held by then.

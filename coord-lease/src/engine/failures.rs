@@ -15,7 +15,7 @@ pub(super) struct Failures {
 
 #[derive(Debug)]
 pub(super) struct Failing {
-    pub(super) backoff: Backoff,
+    backoff: Backoff,
     /// How often it has failed since it last worked.
     pub(super) count: u32,
 }
@@ -60,6 +60,13 @@ impl Failing {
     /// The pause before the next try, at least as long as the store asked for.
     pub(super) fn pause(&mut self, random: &mut Random, wanted: Option<Duration>) -> Duration {
         self.backoff.pause(random, wanted)
+    }
+
+    /// The next pause is no longer than this, unless the store fails.
+    pub(super) fn shorten(&mut self, longest: Duration) {
+        if self.count == 0 {
+            self.backoff.shorten(longest);
+        }
     }
 
     pub(super) fn reset(&mut self) {

@@ -75,6 +75,12 @@ pub trait Protocol: Send + 'static {
     /// How often its holder was passed before it acquired the lock, if the object says so.
     fn passed(&self, object: &Self::Object) -> Option<u32>;
 
+    /// How many leases the lock had when it was last observed. Their holders all renew them, and
+    /// leave time for each other.
+    fn leases(&self) -> u32 {
+        1
+    }
+
     /// How many slots a newcomer leaves to waiters before it claims this free lock.
     fn room(&self, _object: &Self::Object) -> Option<u32> {
         None

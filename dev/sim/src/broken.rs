@@ -85,6 +85,10 @@ impl<P: Protocol> Protocol for Broken<P> {
         self.inner.nonce(object)
     }
 
+    fn leases(&self) -> u32 {
+        self.inner.leases()
+    }
+
     fn passed(&self, object: &P::Object) -> Option<u32> {
         self.inner.passed(object)
     }

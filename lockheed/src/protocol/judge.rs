@@ -84,7 +84,7 @@ impl Mutex {
     /// The waiters ahead of us whose places still count, each with the place's end.
     pub(super) fn ahead(&self, now: Moment) -> impl Iterator<Item = (&Waiter, BootInstant)> {
         let before = self.position.map_or(usize::MAX, |(before, _)| before);
-        let ahead = self.seen.places().take(before);
+        let ahead = self.queue.places().take(before);
         ahead.filter(move |(_, end)| *end > now.boot)
     }
 

@@ -56,7 +56,7 @@ impl Mutex {
         let mut record = record.clone();
         record.note_tokens(&object.version);
         self.make_room(&mut record, now);
-        let mut queue = self.seen.living(now.boot);
+        let mut queue = self.queue.living(now.boot);
         if self.contender.fair && !self.is_forced(now) {
             queue.take_turn(&lease.holder);
         } else {
@@ -101,7 +101,7 @@ impl Mutex {
         let mut record = record.clone();
         record.note_tokens(&object.version);
         let lease = record.leases.remove(id);
-        let mut queue = self.seen.living(now.boot);
+        let mut queue = self.queue.living(now.boot);
         queue.retain(|waiter| waiter.id != *id);
         if !queue.waiters().is_empty() {
             let living: Vec<_> = self.living(now).map(|(lease, _)| &lease.holder).collect();
@@ -120,7 +120,7 @@ impl Mutex {
             return None;
         }
         if let Some(position) = self.position {
-            let (place, since) = self.seen.place(position.0)?;
+            let (place, since) = self.queue.place(position.0)?;
             return Some(renew_at(place, since, position));
         }
         let named = self
@@ -141,7 +141,7 @@ impl Mutex {
         let (id, priority) = (&contender.id, contender.priority);
         let mut waiter = Waiter::new(id, contender.mode, priority, latest(now).to_the_second());
         waiter.alive = contender.alive;
-        let mut queue = self.seen.living(now.boot);
+        let mut queue = self.queue.living(now.boot);
         queue.put(waiter, nonce.to_string());
         if queue.is_too_long() {
             let before = queue.waiters().len() - 1;

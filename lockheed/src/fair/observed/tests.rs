@@ -28,15 +28,15 @@ fn waiter(id: &str) -> String {
 /// Reads these states one after the other, and each of them alone.
 #[track_caller]
 fn is_read_alike(texts: &[String]) {
-    let mut seen = Seen::default();
+    let mut observed = ObservedQueue::default();
     for (state, text) in texts.iter().enumerate() {
-        seen.read(Some(&object(text)), at(1));
+        observed.read(Some(&object(text)), at(1));
         assert_eq!(
-            seen.queue.waiters,
+            observed.queue.waiters,
             read(text),
             "state {state} of {texts:#?}"
         );
-        assert_eq!(seen.since.len(), seen.queue.waiters.len());
+        assert_eq!(observed.since.len(), observed.queue.waiters.len());
     }
 }
 
@@ -71,8 +71,8 @@ fn a_later_state_is_read_as_if_it_were_the_first() {
 #[test]
 fn only_what_is_new_is_parsed() {
     let [a, b, c, d] = ["a", "b", "c", "d"].map(waiter);
-    let mut seen = Seen::default();
-    seen.read(Some(&object(&format!("[{a},{b},{c}]"))), at(1));
+    let mut observed = ObservedQueue::default();
+    observed.read(Some(&object(&format!("[{a},{b},{c}]"))), at(1));
     for (text, replaced, new) in [
         (format!("[{b},{c}]"), 0..1, ""),
         (format!("[{a},{c}]"), 1..2, ""),
@@ -84,20 +84,16 @@ fn only_what_is_new_is_parsed() {
         (format!("[{a},{d},{d},{c}]"), 1..2, "dd"),
         (format!("[{b},{c},{d}]"), 0..3, "bcd"),
     ] {
-        let Some(change) = seen.change(&text) else {
+        let Some(edit) = observed.edit(&text) else {
             assert_eq!(new, "bcd", "{text}");
             continue;
         };
-        let ids: String = change
-            .new
-            .into_iter()
-            .map(|(waiter, _)| waiter.id)
-            .collect();
-        assert_eq!((change.replaced, ids.as_str()), (replaced, new), "{text}");
+        let ids: String = edit.new.into_iter().map(|(waiter, _)| waiter.id).collect();
+        assert_eq!((edit.replaced, ids.as_str()), (replaced, new), "{text}");
     }
 }
 
-/// Others may write anything. What begins and ends like a queue is not one for that.
+/// Others may write anything, also what only begins and ends like the queue before it.
 #[test]
 fn what_is_no_queue_any_more_is_read_as_none() {
     let [a, b, c] = ["a", "b", "c"].map(waiter);
@@ -128,11 +124,13 @@ fn what_is_no_queue_any_more_is_read_as_none() {
     // An element that only looks like the end of the old text.
     let id = waiter(&format!("x,{b},{c}]"));
     is_read_alike(&[whole.clone(), format!("[{a},{id}]"), whole.clone()]);
-    let nobody = waiter("");
-    assert_eq!(read(&format!("[{a},{nobody},{c}]")).len(), 2);
-    let skipped = format!("[{a},{nobody},{c}]");
-    is_read_alike(&[skipped.clone(), String::new()]);
-    is_read_alike(&[whole.clone(), skipped.clone(), skipped, whole]);
+    for nobody in ["", GROUP].map(waiter) {
+        let skipped = format!("[{a},{nobody},{c}]");
+        assert_eq!(read(&skipped).len(), 2);
+        is_read_alike(&[skipped.clone(), String::new()]);
+        is_read_alike(&[skipped.clone(), format!("[{nobody},{c}]"), format!("[{c}]")]);
+        is_read_alike(&[whole.clone(), skipped.clone(), whole.clone()]);
+    }
 }
 
 /// A place lasts for as long as it says, from when it was first seen. One that was written again
@@ -140,10 +138,11 @@ fn what_is_no_queue_any_more_is_read_as_none() {
 #[test]
 fn a_place_counts_from_when_it_was_first_seen() {
     let [a, b, c] = ["a", "b", "c"].map(waiter);
-    let mut seen = Seen::default();
+    let mut observed = ObservedQueue::default();
     let mut since = |text: String, seconds| {
-        seen.read(Some(&object(&text)), at(seconds));
-        seen.since
+        observed.read(Some(&object(&text)), at(seconds));
+        observed
+            .since
             .iter()
             .map(|at| at.since_boot().as_secs())
             .collect::<Vec<_>>()

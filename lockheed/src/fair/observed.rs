@@ -11,44 +11,44 @@ use serde_json::value::RawValue;
 use super::{QUEUE, Queue, Waiter};
 use crate::{members::GROUP, store::Object};
 
-/// The queue as it was last read, and since when each place has been there.
+/// The queue as it was last read, and since when each place has been known.
 ///
 /// All who wait read each state of a queue, and in a long one little changes from one to the next.
 /// So only what is new in the text is parsed.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct ObservedQueue {
     queue: Queue,
-    /// When each place was first seen as it is, in the order of the queue.
+    /// When each place was first seen with its current nonce, in the order of the queue.
     since: Vec<BootInstant>,
-    /// The text that was read; empty if the next one cannot build on it.
+    /// The text that was read.
     text: String,
-    /// Where each waiter stands in the text.
+    /// The part of the text that describes each waiter. What else it has counts as space.
     ranges: Vec<Range<usize>>,
 }
 
-/// What is different in a later text.
-struct Change {
-    /// The waiters that were there.
+/// The difference between the text and a later one.
+struct Edit {
+    /// The positions of the waiters that are no longer there.
     replaced: Range<usize>,
-    /// Those that are there now, each with where it stands.
+    /// The waiters in their place, each with its part of the new text.
     new: Vec<(Waiter, Range<usize>)>,
 }
 
 impl Queue {
-    /// Reads the queue in this object, as [`Seen::read`] does.
+    /// Reads the queue in this object, as [`ObservedQueue::read`] does.
     pub(crate) fn read(object: &Object) -> Self {
-        let mut seen = Seen::default();
-        seen.read(Some(object), BootInstant::now());
-        seen.queue
+        let mut observed = ObservedQueue::default();
+        observed.read(Some(object), BootInstant::now());
+        observed.queue
     }
 }
 
-impl Seen {
-    pub(crate) fn queue(&self) -> &Queue {
+impl ObservedQueue {
+    pub(crate) fn latest(&self) -> &Queue {
         &self.queue
     }
 
-    /// A waiter, and since when it has its place as it is.
+    /// The waiter at this position, and when its place was first seen.
     pub(crate) fn place(&self, position: usize) -> Option<(&Waiter, BootInstant)> {
         Some((
             self.queue.waiters.get(position)?,
@@ -56,7 +56,7 @@ impl Seen {
         ))
     }
 
-    /// The waiters, each with the moment when its place stops counting, unless it is written again.
+    /// The waiters. Each place stops counting at the moment beside it, unless it is written again.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&Waiter, BootInstant)> {
         let places = iter::zip(&self.queue.waiters, &self.since);
         places.map(|(waiter, since)| (waiter, *since + waiter.length()))
@@ -75,27 +75,24 @@ impl Seen {
     pub(crate) fn read(&mut self, object: Option<&Object>, now: BootInstant) {
         let text = object.and_then(|object| object.annotations.get(QUEUE));
         let text = text.map_or("", String::as_str);
-        if text == self.text && !text.is_empty() {
+        if text == self.text {
             return;
         }
         let all = || {
             let replaced = 0..self.since.len();
-            waiters(text, 0).map(|new| Change { replaced, new })
+            waiters(text, 0).map(|new| Edit { replaced, new })
         };
-        match self.change(text).or_else(all) {
-            Some(change) => self.apply(change, text, now),
+        match self.edit(text).or_else(all) {
+            Some(edit) => self.apply(edit, text, now),
             None => *self = Self::default(),
         }
     }
 
-    /// Finds what is different. None if that cannot be told without the rest of the text.
-    fn change(&self, text: &str) -> Option<Change> {
-        if self.text.is_empty() {
-            return None;
-        }
+    /// Finds what is different. None if the whole text must be parsed for that.
+    fn edit(&self, text: &str) -> Option<Edit> {
         let old = self.text.as_str();
         let is_same = |old: &str, at: Range<usize>| text.get(at) == Some(old);
-        // The waiters at the start and at the end that stand there as before.
+        // How many waiters at the start and at the end are as before.
         let (mut from, mut begin) = (0, 0);
         for range in &self.ranges {
             if !is_same(&old[begin..range.end], begin..range.end) {
@@ -130,24 +127,22 @@ impl Seen {
             let new = waiters(&format!("[{inner}]"), begin)?;
             (!new.is_empty()).then_some(new)?
         };
-        Some(Change {
+        Some(Edit {
             replaced: from..to,
             new,
         })
     }
 
-    fn apply(&mut self, Change { replaced, new }: Change, text: &str, now: BootInstant) {
+    fn apply(&mut self, Edit { replaced, new }: Edit, text: &str, now: BootInstant) {
         let since = self.since.drain(replaced.clone());
         let old: Vec<_> = iter::zip(self.queue.waiters.drain(replaced.clone()), since).collect();
         let first_seen = |waiter: &Waiter| {
             let known = old.iter().find(|(known, _)| known.nonce == waiter.nonce);
             known.map_or(now, |(_, since)| *since)
         };
-        let count = new.len();
         let may_hold = |(waiter, _): &(Waiter, _)| !waiter.id.is_empty() && waiter.id != GROUP;
         let (new, ranges): (Vec<_>, Vec<_>) = new.into_iter().filter(may_hold).unzip();
         let (at, behind) = (replaced.start, replaced.start + new.len());
-        let is_complete = new.len() == count;
         self.since.splice(at..at, new.iter().map(first_seen));
         self.queue.waiters.splice(at..at, new);
         self.ranges.splice(replaced, ranges);
@@ -156,14 +151,11 @@ impl Seen {
             let moved = |at: usize| text.len() - (self.text.len() - at);
             *range = moved(range.start)..moved(range.end);
         }
-        self.text.clear();
-        if is_complete {
-            self.text.push_str(text);
-        }
+        text.clone_into(&mut self.text);
     }
 }
 
-/// Reads a list of waiters, and where each stands in a text that has the list at this place.
+/// Reads a list of waiters. Their ranges are those in the whole text, where the list begins at this offset.
 fn waiters(list: &str, at: usize) -> Option<Vec<(Waiter, Range<usize>)>> {
     let texts: Vec<&RawValue> = serde_json::from_str(list).ok()?;
     let placed = |text: &RawValue| {
