@@ -35,7 +35,11 @@ impl Holder {
         Self::by(lockheed(kubeconfig), more)
     }
 
-    pub(super) fn by(mut command: Command, more: &[&str]) -> Self {
+    pub(super) fn by(command: Command, more: &[&str]) -> Self {
+        Self::with_a_lease_of("6s", command, more)
+    }
+
+    fn with_a_lease_of(length: &str, mut command: Command, more: &[&str]) -> Self {
         const TREE: &str = r#"trap '' TERM
 (trap '' TERM; (trap '' TERM; echo $BASHPID >third; while :; do sleep 1; done) & echo $BASHPID >second; while :; do sleep 1; done) &
 echo $$ >first
@@ -43,7 +47,7 @@ while :; do sleep 1; done"#;
         let directory = tempfile::tempdir().unwrap();
         let log = fs::File::create(directory.path().join("log")).unwrap();
         command
-            .args(["run", "x", "--duration", "6s"])
+            .args(["run", "x", "--duration", length])
             .args(more)
             .args(["--", "bash", "-c", TREE]);
         let process = Kept::spawn(command.current_dir(directory.path()).stderr(log));
@@ -240,7 +244,9 @@ fn with_an_api_server_that_stops_for_longer_than_the_lease_the_work_ends_by_its_
 #[ignore = "no cluster"]
 fn an_api_server_that_stops_for_less_than_the_lease_disturbs_nothing() {
     let own = own();
-    let holder = Holder::start(&own.user, &[]);
+    // Afterwards, the server may take long on a busy machine.
+    let renewing = ["--renew-interval", "1s"];
+    let holder = Holder::with_a_lease_of("60s", lockheed(&own.user), &renewing);
     for _ in 0..3 {
         own.cluster.apiserver().stop();
         thread::sleep(Duration::from_secs(2));
