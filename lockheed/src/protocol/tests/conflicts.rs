@@ -229,3 +229,22 @@ fn holders_that_collide_with_each_other_all_keep_the_lock() {
     let asked = crowd.asked - before;
     assert_eq!(crowd.lost, 0, "in {asked} requests");
 }
+
+/// Somebody has created and deleted the lock in between, and others may try again too.
+#[test]
+fn who_was_late_for_a_lock_that_is_gone_again_makes_room() {
+    let mut engine = contender(Wait::Forever);
+    engine.handle(Input::Time, at(0));
+    outputs(&mut engine);
+    engine.handle(read(None), at(1));
+    writes(&mut engine);
+    let conflict = StoreError::new(StoreErrorKind::Conflict, Errno::EEXIST, "409");
+    engine.handle(Input::Written(Err(conflict), None), at(1));
+    assert!(matches!(outputs(&mut engine)[..], [Output::Read]));
+    engine.handle(read(None), at(1));
+    assert!(outputs(&mut engine).is_empty());
+    let tries = engine.wake_at().unwrap();
+    assert!(tries > at(1) && tries < at(2), "{tries:?}");
+    engine.handle(Input::Time, tries);
+    writes(&mut engine);
+}
