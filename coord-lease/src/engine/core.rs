@@ -19,8 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often in a row others in a crowd may be faster.
 const IN_CROWD: u32 = 10;
 
-/// The longest pause of a holder while others' writes are faster, since its lease is running out.
-/// Several holders, which may collide with each other, share a try in this time.
+/// A holder pauses for about this long at most while others' writes are faster, since its lease is
+/// running out. Several holders may collide with each other: together they try once in this time.
 const AMONG_OTHERS: Duration = Duration::from_millis(50);
 
 /// Our last write was refused, supposedly because the object no longer is in this state.
@@ -369,7 +369,7 @@ impl<P: Protocol> Core<P> {
 
     /// Our write conflicted with somebody else's. It is retried at once the first time, and more
     /// slowly each time after that. In a crowd of waiters one of the others was faster, which has
-    /// pauses of its own. A blind claim or a holder's write says nothing about the crowd of waiters.
+    /// pauses of its own. A blind claim or a holder's write says nothing about the waiters.
     pub(super) fn collided(&mut self, base: Option<Version>, in_crowd: bool) {
         self.collision = Some(Collision { base, in_crowd });
         self.stale = true;

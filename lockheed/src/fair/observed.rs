@@ -155,7 +155,8 @@ impl ObservedQueue {
     }
 }
 
-/// Reads a list of waiters. Their ranges are those in the whole text, where the list begins at this offset.
+/// Reads a list of waiters, each with its range in the whole text. `at` is where the list begins
+/// there.
 fn waiters(list: &str, at: usize) -> Option<Vec<(Waiter, Range<usize>)>> {
     let texts: Vec<&RawValue> = serde_json::from_str(list).ok()?;
     let placed = |text: &RawValue| {

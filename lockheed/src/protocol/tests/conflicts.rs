@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// Answers all writes of a holder with a conflict, for ten seconds. Each answer takes this long, and
-/// `others` says what is stored by then. Returns how many writes were tried.
+/// Answers all writes of a holder with a conflict, for ten seconds. Each answer takes this long.
+/// `others` returns what is stored by then. Returns how many writes were tried.
 fn conflicting(
     engine: &mut Engine<Mutex>,
     answer: Duration,
