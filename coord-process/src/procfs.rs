@@ -271,22 +271,26 @@ mod tests {
         assert_eq!(in_namespace(Pid::own(), ours + 1), None);
     }
 
+    /// Alone: the forks of other tests have a moment's copy of each descriptor.
     #[test]
+    #[cfg(feature = "supervise")]
     fn only_who_has_a_file_open_is_found() {
-        let [file, other] = [(); 2].map(|()| tempfile::tempfile().unwrap());
-        let found = file.metadata().unwrap();
-        let found = || having_open(found.dev(), found.ino());
-        assert_eq!(found(), []);
-        let mut children = [file, other].map(|file| {
-            let mut command = std::process::Command::new("sleep");
-            command.arg("1000").stdin(file).spawn().unwrap()
+        crate::supervise::alone::alone(|| {
+            let [file, other] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+            let found = file.metadata().unwrap();
+            let found = || having_open(found.dev(), found.ino());
+            assert_eq!(found(), []);
+            let mut children = [file, other].map(|file| {
+                let mut command = std::process::Command::new("sleep");
+                command.arg("1000").stdin(file).spawn().unwrap()
+            });
+            let having = found();
+            for child in &mut children {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            assert_eq!(having, [children[0].id().try_into().unwrap()]);
         });
-        let having = found();
-        for child in &mut children {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-        assert_eq!(having, [children[0].id().try_into().unwrap()]);
     }
 
     #[test]

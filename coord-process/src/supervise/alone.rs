@@ -1,11 +1,12 @@
 //! Runs a part of a test in a process of its own: with one thread, and no children but its own.
 
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader},
     os::unix::process::CommandExt,
     panic::{self, AssertUnwindSafe, catch_unwind},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Once,
     thread,
     time::Duration,
 };
@@ -17,7 +18,7 @@ use nix::{
         signal::{Signal, kill},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid, fork, getpid, setsid},
+    unistd::{self, ForkResult, Pid, fork, getpid, setsid},
 };
 use testkit::eventually;
 
@@ -33,6 +34,7 @@ pub(crate) fn alone(part: impl FnOnce()) {
 /// The same for what may end in another way.
 #[track_caller]
 pub(crate) fn status_alone(part: impl FnOnce()) -> WaitStatus {
+    print_panics_of_forks();
     // SAFETY: the C library lets the forked child of a process with threads go on.
     let child = match unsafe { fork() }.unwrap() {
         ForkResult::Parent { child } => child,
@@ -52,11 +54,24 @@ pub(crate) fn status_alone(part: impl FnOnce()) -> WaitStatus {
     status
 }
 
+/// What a fork prints would be kept for its test, and be gone with the fork. This is said before it
+/// begins: a fork would wait for ever for the lock that another test holds while it panics.
+fn print_panics_of_forks() {
+    static ONCE: Once = Once::new();
+    let test = getpid();
+    ONCE.call_once(|| {
+        let of_tests = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if getpid() == test {
+                of_tests(info);
+            } else {
+                let _ = unistd::write(io::stderr(), format!("{info}\n").as_bytes());
+            }
+        }));
+    });
+}
+
 fn run(part: impl FnOnce()) -> ! {
-    // What the test prints is kept by another process.
-    panic::set_hook(Box::new(|info| {
-        let _ = writeln!(io::stderr(), "{info}");
-    }));
     let is_well = catch_unwind(AssertUnwindSafe(|| {
         prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
         prctl::set_child_subreaper(true).unwrap();

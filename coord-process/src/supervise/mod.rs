@@ -84,7 +84,7 @@
 
 mod alarm;
 #[cfg(test)]
-mod alone;
+pub(crate) mod alone;
 #[cfg(feature = "cli")]
 mod args;
 mod descriptors;
