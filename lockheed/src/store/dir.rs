@@ -20,11 +20,13 @@ mod counter;
 mod events;
 mod files;
 mod format;
+mod guard;
 mod open;
 mod place;
 mod queue;
 mod range;
 mod sharing;
+mod wait;
 mod watch;
 mod worker;
 

@@ -5,18 +5,17 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
 use coord_core::Errno;
-use nix::{
-    fcntl::{Flock, FlockArg},
-    libc,
-    unistd::syncfs,
-};
+use nix::{libc, unistd::syncfs};
 
-use super::{failed, invalid, open, sharing::Sharing};
+use super::{
+    failed,
+    guard::{Guard, Line},
+    invalid, open,
+    sharing::Sharing,
+};
 use crate::{
     LockName,
     store::{StoreError, StoreErrorKind},
@@ -31,12 +30,6 @@ const LONGEST: usize = 244;
 /// The largest lock: four times as much as a ConfigMap may have.
 const LARGEST: u64 = 4 << 20;
 
-/// How long to wait for another writer. A writer takes as long as the disk does, unless it is
-/// stopped.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-const GUARD: &str = ".guard";
-
 /// The directory.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -44,10 +37,8 @@ pub(super) struct Files {
     sharing: Sharing,
     /// The kernel's ID of this boot.
     boot: String,
+    pub(super) line: Line,
 }
-
-/// The right to write: nobody else writes while this exists.
-pub(super) struct Guard(Flock<File>);
 
 impl Files {
     /// Opens an existing directory.
@@ -61,7 +52,12 @@ impl Files {
         let path = Path::new("/proc/sys/kernel/random/boot_id");
         let boot = fs::read_to_string(path).map_err(|error| failed("read", path, error))?;
         let boot = boot.trim().to_owned();
-        Ok(Self { dir, sharing, boot })
+        Ok(Self {
+            dir,
+            sharing,
+            boot,
+            line: Line::default(),
+        })
     }
 
     /// The boot ID as this process sees it.
@@ -111,32 +107,6 @@ impl Files {
         name.parse().ok().filter(|_| name.len() <= LONGEST)
     }
 
-    /// Keeps other writers out.
-    pub(super) fn guard(&self) -> Result<Guard, StoreError> {
-        let path = self.path(GUARD);
-        let started = Instant::now();
-        let mut pause = Duration::from_micros(100);
-        loop {
-            let file = self.open_shared(GUARD)?;
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(guard) if is_at(&guard, &path) => return Ok(Guard(guard)),
-                // Somebody has removed the file, and others lock a new one.
-                Ok(_) => continue,
-                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {}
-                Err((_, error)) => return Err(failed("lock", &path, error.into())),
-            }
-            if started.elapsed() > PATIENCE {
-                let text = format!(
-                    "another process has held {path:?} for {PATIENCE:?}: it may be stopped"
-                );
-                let kind = StoreErrorKind::Unavailable;
-                return Err(StoreError::new(kind, Errno::ETIMEDOUT, text));
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(2));
-        }
-    }
-
     /// Opens a file that every writer locks, and creates it if needed. Users who may only read the
     /// directory cannot open it. An existing file is never opened with `O_CREAT`: in a sticky
     /// directory the kernel refuses that for another user's file (`protected_regular`,
@@ -179,28 +149,16 @@ impl Files {
         name: &LockName,
         text: &str,
     ) -> Result<(), StoreError> {
-        self.check(guard)?;
+        guard.check(self)?;
         self.write_whole(&format!("{name}{SUFFIX}"), text)
     }
 
     /// Removes a lock.
     pub(super) fn remove(&self, guard: &Guard, name: &LockName) -> Result<(), StoreError> {
-        self.check(guard)?;
+        guard.check(self)?;
         let path = self.lock_path(name);
         let removed = fs::remove_file(&path).and_then(|()| self.sync());
         removed.map_err(|error| failed("remove", &path, error))
-    }
-
-    /// Checks that the guard's file still exists. If somebody removed it, another process may be
-    /// writing.
-    fn check(&self, guard: &Guard) -> Result<(), StoreError> {
-        let path = self.path(GUARD);
-        if is_at(&guard.0, &path) {
-            return Ok(());
-        }
-        let text = format!("{path:?} was removed during a write, which was not done");
-        let kind = StoreErrorKind::Unavailable;
-        Err(StoreError::new(kind, Errno::ESTALE, text))
     }
 
     /// Writes the file under a temporary name and to the disk first, and then renames it. When this

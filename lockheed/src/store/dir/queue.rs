@@ -11,23 +11,21 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    mem,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
 };
 
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, fcntl},
     libc,
-    sys::signal::SigSet,
 };
-use tokio::sync::Notify;
 
 use super::{
     failed,
     files::Files,
     range::{Kind, range},
+    wait::KernelWait,
 };
 use crate::{LockName, store::StoreError};
 
@@ -35,9 +33,6 @@ const WAITING: &str = ".waiting";
 
 /// How many bits of a byte's offset are the number of the queue; the rest identify the lock.
 const NUMBER_BITS: u32 = 22;
-
-/// Enough for the thread's single system call.
-const STACK: usize = 64 * 1024;
 
 /// One of a lock's queues, which follow one another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,29 +58,15 @@ pub(super) struct Turn {
     file: File,
 }
 
+/// A wait for the turn, which comes with this file.
+type Place = KernelWait<File>;
+
 /// A place in a queue.
 #[derive(Debug)]
 pub(super) struct Waiter {
     queue: Queue,
     queues: Arc<Queues>,
     place: Arc<Place>,
-}
-
-/// The state that a waiter shares with its thread.
-#[derive(Debug)]
-struct Place {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-#[derive(Debug)]
-enum State {
-    Waiting {
-        is_wanted: bool,
-    },
-    Granted(File),
-    /// The turn was passed on, or will not come.
-    Over,
 }
 
 impl Queues {
@@ -115,7 +96,7 @@ impl Queues {
         let parked = lock(&self.parked).remove(queue);
         let place = match parked.filter(|place| place.is_wanted_again()) {
             Some(place) => place,
-            None => Place::take(files.open_shared(WAITING)?, queue)
+            None => take_place(files.open_shared(WAITING)?, queue)
                 .map_err(|error| failed("wait for a lock in", files.dir(), error))?,
         };
         Ok(Waiter {
@@ -143,7 +124,7 @@ impl Queues {
 
     fn park(&self, queue: &Queue, place: &Arc<Place>) {
         let mut parked = lock(&self.parked);
-        parked.retain(|_, place| matches!(*lock(&place.state), State::Waiting { .. }));
+        parked.retain(|_, place| place.is_waiting());
         parked.insert(queue.clone(), place.clone());
     }
 }
@@ -164,80 +145,30 @@ impl Waiter {
 
     /// Returns the turn when it comes; none if it will not come.
     pub(super) async fn turn(&mut self) -> Option<Turn> {
-        loop {
-            {
-                let mut state = lock(&self.place.state);
-                match mem::replace(&mut *state, State::Over) {
-                    State::Granted(file) => return Some(self.queues.turn(&self.queue, file)),
-                    State::Over => return None,
-                    waiting @ State::Waiting { .. } => *state = waiting,
-                }
-            }
-            self.place.changed.notified().await;
-        }
+        let file = self.place.granted().await?;
+        Some(self.queues.turn(&self.queue, file))
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let is_waiting = {
-            let mut state = lock(&self.place.state);
-            let is_waiting = matches!(*state, State::Waiting { .. });
-            *state = if is_waiting {
-                State::Waiting { is_wanted: false }
-            } else {
-                State::Over
-            };
-            is_waiting
-        };
-        if is_waiting {
+        drop(self.place.give_up());
+        if self.place.is_waiting() {
             self.queues.park(&self.queue, &self.place);
         }
     }
 }
 
-impl Place {
-    fn take(file: File, queue: &Queue) -> std::io::Result<Arc<Self>> {
-        let state = Mutex::new(State::Waiting { is_wanted: true });
-        let place = Arc::new(Self {
-            state,
-            changed: Notify::new(),
-        });
-        let (byte, shared) = (queue.byte(Kind::Write), place.clone());
-        let wait = move || shared.wait(file, &byte);
-        let thread = thread::Builder::new().name("lockheed-wait".to_owned());
-        thread.stack_size(STACK).spawn(wait)?;
-        Ok(place)
-    }
-
-    fn wait(&self, file: File, byte: &libc::flock) {
-        // A signal would lose the place in the queue.
-        let _ = SigSet::all().thread_block();
-        let locked = loop {
-            match fcntl(&file, FcntlArg::F_OFD_SETLKW(byte)) {
+fn take_place(file: File, queue: &Queue) -> io::Result<Arc<Place>> {
+    let byte = queue.byte(Kind::Write);
+    Place::begin(move || {
+        loop {
+            match fcntl(&file, FcntlArg::F_OFD_SETLKW(&byte)) {
                 Err(Errno::EINTR) => {}
-                locked => break locked,
+                locked => return locked.is_ok().then_some(file),
             }
-        };
-        let mut state = lock(&self.state);
-        let is_wanted = matches!(*state, State::Waiting { is_wanted: true });
-        *state = if is_wanted && locked.is_ok() {
-            State::Granted(file)
-        } else {
-            State::Over
-        };
-        self.changed.notify_one();
-    }
-
-    /// Takes back a place that was given up; false if it is too late.
-    fn is_wanted_again(&self) -> bool {
-        let mut state = lock(&self.state);
-        let is_waiting = matches!(*state, State::Waiting { .. });
-        if is_waiting {
-            *state = State::Waiting { is_wanted: true };
         }
-        is_waiting
-    }
+    })
 }
 
 impl Queue {
