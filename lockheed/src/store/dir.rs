@@ -3,7 +3,7 @@
 //! Each lock is a file that is replaced by `rename(2)`, so readers need no lock of their own. The
 //! other files are:
 //!
-//! - `.guard`: writers take a `flock(2)` on it, in order of arrival.
+//! - `.guard`: writers take a `flock(2)` on it, and wait for it in the kernel.
 //! - `.counter`: gives every write its version. A limit is on the disk before versions up to it are
 //!   used, so tokens rise across deletions, crashes and reboots.
 //! - `.clock`: defines the directory's time as `CLOCK_BOOTTIME` plus an epoch, for one boot and one

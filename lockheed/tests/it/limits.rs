@@ -3,11 +3,12 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
+use nix::fcntl::{Flock, FlockArg};
 use testkit::{
     eventually,
     process::{outcome, run_with_little_memory},
@@ -92,7 +93,7 @@ const THREADS: &str = "limits::a_renewal_needs_no_new_thread";
 #[test]
 fn a_renewal_needs_no_new_thread() {
     if let Some(dir) = std::env::var_os("DIRECTORY_WITHOUT_THREADS") {
-        return renew_without_threads(dir.into());
+        return renew_without_threads(Path::new(&dir));
     }
     let place = Place::new();
     let program = std::env::current_exe().unwrap();
@@ -110,7 +111,7 @@ fn a_renewal_needs_no_new_thread() {
     assert!(stdout.contains("1 passed"), "{stdout}");
 }
 
-fn renew_without_threads(dir: PathBuf) {
+fn renew_without_threads(dir: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_keep_alive(Duration::from_millis(1))
@@ -129,6 +130,11 @@ fn renew_without_threads(dir: PathBuf) {
     let started = Instant::now();
     let longer_than_the_lease = Duration::from_secs(8);
     eventually("time passes", || {
+        // Another writer is there often, and no thread can wait for its end.
+        let writer = fs::File::open(dir.join(".guard")).unwrap();
+        let writer = Flock::lock(writer, FlockArg::LockExclusive).map_err(|(_, error)| error);
+        std::thread::sleep(Duration::from_millis(10));
+        drop(writer.unwrap());
         held.is_lost() || started.elapsed() > longer_than_the_lease
     });
     assert!(!held.is_lost());

@@ -194,7 +194,7 @@ impl Files {
     /// Puts the directory's own name on the disk, and those of its parents up to the root of its
     /// file system, since somebody may just have created them.
     pub(super) fn sync_above(&self) -> io::Result<()> {
-        let id = |file: &File| file.metadata().map(|file| (file.dev(), file.ino()));
+        let id = |file: &File| file.metadata().map(|file| id_of(&file));
         let mut path = self.dir.clone();
         let mut below = id(&File::open(&path)?)?;
         loop {
@@ -252,11 +252,18 @@ fn make_with(dir: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(mode))
 }
 
+/// The device and the inode.
+pub(super) type FileId = (u64, u64);
+
+pub(super) fn id_of(file: &fs::Metadata) -> FileId {
+    (file.dev(), file.ino())
+}
+
 /// Whether the path still names this file.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
-    let id = |file: fs::Metadata| (file.dev(), file.ino());
-    let ours = file.metadata().map(id);
-    matches!((ours, fs::symlink_metadata(path).map(id)), (Ok(ours), Ok(theirs)) if ours == theirs)
+    let ours = file.metadata().map(|file| id_of(&file));
+    let theirs = fs::symlink_metadata(path).map(|file| id_of(&file));
+    matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
 #[cfg(test)]

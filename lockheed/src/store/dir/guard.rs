@@ -1,7 +1,7 @@
 //! The guard, which lets one process write at a time.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{
     failed,
-    files::{Files, is_at},
+    files::{FileId, Files, id_of, is_at},
     wait::KernelWait,
 };
 use crate::store::{StoreError, StoreErrorKind};
@@ -21,7 +21,10 @@ use crate::store::{StoreError, StoreErrorKind};
 /// stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long to wait for another writer before each look, if not in the kernel.
+/// How often a waiter looks whether the file is still there.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long to wait before each try, if not in the kernel.
 const PAUSE: Duration = Duration::from_millis(2);
 
 const GUARD: &str = ".guard";
@@ -29,56 +32,73 @@ const GUARD: &str = ".guard";
 /// The right to write: nobody else writes while this exists.
 pub(super) struct Guard(Flock<File>);
 
-/// The last wait for the guard, which may have been left behind.
+/// A wait for the right to write.
+type GuardWait = KernelWait<Flock<File>>;
+
+/// The last wait in the kernel, for the file with this identity. It may have been left behind.
 #[derive(Debug, Default)]
-pub(super) struct Line(Mutex<Option<Arc<KernelWait<Flock<File>>>>>);
+pub(super) struct Line(Mutex<Option<(FileId, Arc<GuardWait>)>>);
 
 impl Files {
-    /// Keeps other writers out. They are served in order of arrival, so that a holder is not too
-    /// late for its lease because many others write.
+    /// Keeps other writers out. If there is one, this waits in the kernel, which serves those who
+    /// wait one after the other. So a holder renews its lease in time although many others write.
     pub(super) fn guard(&self) -> Result<Guard, StoreError> {
         let path = self.path(GUARD);
         let until = Instant::now() + PATIENCE;
         loop {
+            let is_late = Instant::now() >= until;
             let file = self.open_shared(GUARD)?;
             let locked = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(guard) => Some(guard),
-                Err((file, nix::errno::Errno::EWOULDBLOCK)) => self.wait_in_line(file, until),
-                Err((_, error)) => return Err(failed("lock", &path, error.into())),
-            };
-            match locked {
-                Some(guard) if is_at(&guard, &path) => return Ok(Guard(guard)),
-                // Somebody has removed the file, and others lock a new one.
-                Some(_) => continue,
-                None if Instant::now() < until => {}
-                None => {
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) if is_late => {
                     let text = format!(
                         "another process has held {path:?} for {PATIENCE:?}: it may be stopped"
                     );
                     let kind = StoreErrorKind::Unavailable;
                     return Err(StoreError::new(kind, Errno::ETIMEDOUT, text));
                 }
+                Err((file, nix::errno::Errno::EWOULDBLOCK)) => self.wait_in_line(file, until),
+                Err((_, error)) => return Err(failed("lock", &path, error.into())),
+            };
+            // If somebody has removed the file, others lock a new one.
+            if let Some(guard) = locked.filter(|guard| is_at(guard, &path)) {
+                return Ok(Guard(guard));
             }
         }
     }
 
-    /// Waits in the kernel. Without a thread for that, or while one is left from before, it only
-    /// pauses.
+    /// Waits in the kernel for as long as the file is there, in the place of an earlier wait if
+    /// that was left behind. Without a thread for that, it only pauses.
     fn wait_in_line(&self, file: File, until: Instant) -> Option<Flock<File>> {
-        let mut in_line = self.line.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_left = in_line.as_ref().is_some_and(|wait| wait.is_waiting());
-        let begun = (!is_left).then(|| KernelWait::begin(move || lock_in_order(file)));
-        let Some(Ok(wait)) = begun else {
+        let id = id_of(&file.metadata().ok()?);
+        let mut line = self.line.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = line
+            .take()
+            .filter(|(of, wait)| *of == id && wait.is_wanted_again());
+        let wait = match left {
+            Some((_, wait)) => Ok(wait),
+            None => GuardWait::begin(move || lock_in_line(file)),
+        };
+        let Ok(wait) = wait else {
             thread::sleep(PAUSE);
             return None;
         };
-        let left = until.saturating_duration_since(Instant::now());
-        let granted = wait.granted_within(left);
-        if granted.is_none() && !wait.is_waiting() {
+        let path = self.path(GUARD);
+        let is_there = || fs::symlink_metadata(&path).is_ok_and(|file| id_of(&file) == id);
+        while wait.is_waiting() && is_there() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            wait.pause(left.min(LOOK));
+        }
+        let granted = wait.give_up();
+        if wait.is_waiting() {
+            *line = Some((id, wait));
+        } else if granted.is_none() {
             // The kernel could not wait.
             thread::sleep(PAUSE);
         }
-        *in_line = Some(wait);
         granted
     }
 }
@@ -98,7 +118,7 @@ impl Guard {
 }
 
 /// Waits for as long as it takes.
-fn lock_in_order(mut file: File) -> Option<Flock<File>> {
+fn lock_in_line(mut file: File) -> Option<Flock<File>> {
     loop {
         match Flock::lock(file, FlockArg::LockExclusive) {
             Ok(locked) => return Some(locked),
@@ -133,44 +153,64 @@ mod tests {
             .count()
     }
 
-    /// If each looked again and again, a hundred that join a queue would keep its holder from
+    /// Reads twice, since a long list is not read at one moment.
+    fn wait_in_line(files: &Files, writers: usize) {
+        eventually("they wait", || (0..2).all(|_| in_line(files) == writers));
+    }
+
+    /// If each tried again and again, three hundred that join a queue would keep its holder from
     /// renewing.
     #[test]
-    fn writers_wait_in_the_kernel_and_take_turns_in_order_of_arrival() {
+    fn writers_take_turns_in_the_order_in_which_they_began_to_wait() {
         let (dir, files) = directory();
         let guard = files.guard().unwrap();
         let (tell, told) = mpsc::channel();
         thread::scope(|scope| {
-            for writer in 0..5 {
+            for writer in 0..3 {
                 let (tell, dir) = (tell.clone(), dir.path().to_owned());
                 scope.spawn(move || {
                     let guard = Files::open(dir).unwrap().guard().unwrap();
                     tell.send(writer).unwrap();
                     drop(guard);
                 });
-                eventually("it waits", || in_line(&files) == writer + 1);
+                wait_in_line(&files, writer + 1);
             }
             drop(guard);
         });
         drop(tell);
-        assert_eq!(told.iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(told.iter().collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]
-    fn a_wait_that_was_left_behind_keeps_nobody_out() {
+    fn a_wait_that_was_left_behind_is_gone_on_with_and_keeps_nobody_out() {
         let (_dir, files) = directory();
         let guard = files.guard().unwrap();
-        let leave = |limit| {
+        let soon = || Instant::now() + Duration::from_millis(20);
+        for _ in 0..2 {
             let file = files.open_shared(GUARD).unwrap();
-            files.wait_in_line(file, Instant::now() + limit)
-        };
-        assert!(leave(Duration::from_millis(20)).is_none());
-        // No second thread waits beside it.
-        assert!(leave(Duration::from_secs(60)).is_none());
-        eventually("it waits", || in_line(&files) == 1);
+            assert!(files.wait_in_line(file, soon()).is_none());
+            wait_in_line(&files, 1);
+        }
         drop(guard);
         drop(files.guard().unwrap());
-        eventually("nobody waits", || in_line(&files) == 0);
+        wait_in_line(&files, 0);
         drop(files.guard().unwrap());
+    }
+
+    /// Somebody removes the file that a stopped process has locked.
+    #[test]
+    fn who_waits_for_a_file_that_is_removed_takes_the_new_one() {
+        let (dir, files) = directory();
+        let stopped = files.guard().unwrap();
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let files = Files::open(dir.path().to_owned()).unwrap();
+                files.guard().map(drop)
+            });
+            wait_in_line(&files, 1);
+            fs::remove_file(files.path(GUARD)).unwrap();
+            writer.join().unwrap().unwrap();
+        });
+        drop(stopped);
     }
 }

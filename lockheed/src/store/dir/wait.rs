@@ -13,16 +13,16 @@ use std::{
 use nix::sys::signal::SigSet;
 use tokio::sync::Notify;
 
-/// Enough for the thread's single system call.
+/// Enough for a thread that does little but wait.
 const STACK: usize = 64 * 1024;
 
 /// A wait for a `T`, which is locked.
 #[derive(Debug)]
 pub(super) struct KernelWait<T> {
     state: Mutex<State<T>>,
-    /// For who awaits it.
+    /// For whoever awaits it.
     notify: Notify,
-    /// For who blocks.
+    /// For whoever blocks.
     changed: Condvar,
 }
 
@@ -82,14 +82,14 @@ impl<T: Send + 'static> KernelWait<T> {
         }
     }
 
-    /// Blocks for this long at most, and gives up then.
-    pub(super) fn granted_within(&self, limit: Duration) -> Option<T> {
+    /// Blocks until it is over, for this long at most.
+    pub(super) fn pause(&self, longest: Duration) {
         let is_waiting = |state: &mut State<T>| matches!(state, State::Waiting { .. });
-        let waited = self
+        let (state, _) = self
             .changed
-            .wait_timeout_while(self.lock(), limit, is_waiting);
-        drop(waited);
-        self.give_up()
+            .wait_timeout_while(self.lock(), longest, is_waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(state);
     }
 
     /// Passes on what will come. Returns what has come already.
