@@ -35,9 +35,10 @@ pub fn requests(directory: &Path, namespace: &str) -> Result<Vec<Request>> {
     let path = directory.join("audit.log");
     let log =
         fs::read_to_string(&path).map_err(|error| format!("cannot read {path:?}: {error}"))?;
-    // The last line may still be incomplete.
+    // Most lines are of other tests. The last one may still be incomplete.
     let events = log
         .lines()
+        .filter(|line| line.contains(namespace))
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let requests = events.filter(is_counted).map(|event| request(&event));
     Ok(requests

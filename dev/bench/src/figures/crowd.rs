@@ -38,6 +38,9 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     Ok(())
 }
 
+/// How many wait in a queue. It has room for about 500, and each needs a write to join.
+const IN_TURN: usize = 300;
+
 /// How many hand-offs are measured.
 const HAND_OFFS: usize = 20;
 
@@ -48,8 +51,7 @@ fn directory(
     fair: bool,
     (counts, times): (&mut Table, &mut Table),
 ) -> Result {
-    // A thousand contenders that join a fair queue delay each other too much, see BENCHMARKS.md.
-    let waiters = if fair { waiters.min(100) } else { waiters };
+    let waiters = if fair { waiters.min(IN_TURN) } else { waiters };
     let mut contest = Contest::new()?;
     let place = contest.place();
     let locks = place.0.join("locks");
@@ -111,8 +113,7 @@ fn cluster(
     fair: bool,
     (counts, times): (&mut Table, &mut Table),
 ) -> Result {
-    // To join a queue, each contender needs a write, and a thousand writes take a while.
-    let waiters = if fair { waiters.min(300) } else { waiters };
+    let waiters = if fair { waiters.min(IN_TURN) } else { waiters };
     let mut contest = Contest::new()?;
     let clients = waiters.to_string();
     let mut contend = part(&["contend", "--clients", &clients])?;

@@ -8,7 +8,7 @@ use std::{
 use apiserver::{Front, audit::Request};
 use lockheed::{KubeStore, Lock};
 use testkit::{eventually, process::Kept};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::JoinSet};
 
 use super::{
     Place,
@@ -121,32 +121,44 @@ async fn contend(
     let first = first.acquire().await.unwrap();
     let watches = || watching(place);
     let before = watches();
-    let mut tasks = Vec::new();
+    let (queue, name) = (place.store().await, super::name("x"));
+    let waiting = async || {
+        let state = lockheed::inspect(&queue, &name).await;
+        state.map_or(0, |state| state.waiting.len())
+    };
+    let mut tasks = JoinSet::new();
     for number in 0..waiters {
         let (store, log) = (store(&place.user, "contender/1").await, Arc::clone(&log));
-        tasks.push(tokio::spawn(contender(store, number, log, turns, fair)));
+        tasks.spawn(contender(store, number, log, turns, fair));
+        // Not all at once: a server that has too much to do would refuse some.
+        while fair && waiting().await <= number {
+            pause(&mut tasks, Duration::from_millis(5)).await;
+        }
     }
-    let (store, name) = (place.store().await, super::name("x"));
-    let waiting = async || {
-        let state = lockheed::inspect(&store, &name).await;
-        state.unwrap().waiting.len()
-    };
-    while watches() < before + waiters || fair && waiting().await < waiters {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    while watches() < before + waiters {
+        pause(&mut tasks, Duration::from_millis(20)).await;
     }
     let written = writes(place);
     log.lock().await.released = Some(Instant::now());
     first.release().await.unwrap();
     while log.lock().await.handoffs.len() < handoffs {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        pause(&mut tasks, Duration::from_millis(1)).await;
     }
     // Each hand-off also has a release.
     let tried = writes(place) - written - handoffs;
-    for task in tasks {
-        task.await.unwrap();
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
     }
     let mut log = log.lock().await;
     (std::mem::take(&mut log.handoffs), tried)
+}
+
+/// Pauses, unless a contender has failed: the others would wait for it forever.
+async fn pause(tasks: &mut JoinSet<()>, length: Duration) {
+    while let Some(ended) = tasks.try_join_next() {
+        ended.unwrap();
+    }
+    tokio::time::sleep(length).await;
 }
 
 async fn contender(
