@@ -38,9 +38,6 @@ pub(super) fn measure(setting: &Setting, results: &mut Results) -> Result {
     Ok(())
 }
 
-/// How many wait in a queue. It has room for about 500, and each needs a write to join.
-const IN_TURN: usize = 300;
-
 /// How many hand-offs are measured.
 const HAND_OFFS: usize = 20;
 
@@ -51,7 +48,8 @@ fn directory(
     fair: bool,
     (counts, times): (&mut Table, &mut Table),
 ) -> Result {
-    let waiters = if fair { waiters.min(IN_TURN) } else { waiters };
+    // Each write of a queue wakes all who wait in it: with more, they would never come to rest.
+    let waiters = if fair { waiters.min(100) } else { waiters };
     let mut contest = Contest::new()?;
     let place = contest.place();
     let locks = place.0.join("locks");
@@ -113,7 +111,8 @@ fn cluster(
     fair: bool,
     (counts, times): (&mut Table, &mut Table),
 ) -> Result {
-    let waiters = if fair { waiters.min(IN_TURN) } else { waiters };
+    // To join a queue, each contender needs a write, and a thousand writes take a while.
+    let waiters = if fair { waiters.min(300) } else { waiters };
     let mut contest = Contest::new()?;
     let clients = waiters.to_string();
     let mut contend = part(&["contend", "--clients", &clients])?;
