@@ -48,7 +48,7 @@ fn directory(
     fair: bool,
     (counts, times): (&mut Table, &mut Table),
 ) -> Result {
-    // Each write of a queue wakes all who wait in it: with more, they would never come to rest.
+    // Beyond the 128 inotify instances that a user may have, each looks ten times a second.
     let waiters = if fair { waiters.min(100) } else { waiters };
     let mut contest = Contest::new()?;
     let place = contest.place();
