@@ -54,8 +54,8 @@ pub(crate) fn status_alone(part: impl FnOnce()) -> WaitStatus {
     status
 }
 
-/// What a fork prints would be kept for its test, and be gone with the fork. This is said before it
-/// begins: a fork would wait for ever for the lock that another test holds while it panics.
+/// What a fork prints would be kept for its test, and be gone with the fork. The hook is set before
+/// the fork, which would wait for ever to set it if another test is panicking at that moment.
 fn print_panics_of_forks() {
     static ONCE: Once = Once::new();
     let test = getpid();
