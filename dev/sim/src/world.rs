@@ -30,7 +30,7 @@ pub(super) struct World<G: Game> {
     pub(super) flaw: Option<Flaw>,
     pub(super) now: Duration,
     /// By time, and in the order in which they were scheduled.
-    pub(super) events: BTreeMap<Reverse<(Duration, u64)>, Event<G>>,
+    pub(super) events: BTreeMap<Reverse<(Duration, u64)>, Box<Event<G>>>,
     pub(super) put_down: u64,
     pub(super) objects: Objects<ObjectOf<G>>,
     pub(super) clocks: Clocks,
@@ -168,7 +168,7 @@ impl<G: Game> World<G> {
         if self.put_down > MOST {
             return violated(at, "somebody spins".to_owned());
         }
-        self.happen(event)?;
+        self.happen(*event)?;
         Ok(Some(at))
     }
 
@@ -383,6 +383,6 @@ impl<G: Game> World<G> {
     pub(super) fn put(&mut self, after: Duration, event: Event<G>) {
         self.put_down += 1;
         self.events
-            .insert(Reverse((self.now + after, self.put_down)), event);
+            .insert(Reverse((self.now + after, self.put_down)), Box::new(event));
     }
 }
