@@ -32,6 +32,11 @@ const IN_LINE: Duration = Duration::from_secs(1);
 /// (`max_user_instances`, `inotify(7)`).
 const OFTEN: Duration = Duration::from_millis(100);
 
+/// Without events, those far back in a fair queue look only once in so many of their rests, or
+/// hundreds that wait would keep the processors busy. It is 10 ms for each waiter ahead: among so
+/// many, a lock hardly changes hands faster.
+const RESTS: u32 = 5;
+
 /// When to look after a holder may have died, each counted from the look before. The event for a
 /// closed file comes before its locks are free, on a busy machine long before.
 const SOON: [Duration; 6] = [
@@ -70,7 +75,8 @@ pub struct DirWatch {
     /// died meanwhile, which makes no new version.
     since: Option<Version>,
     queue: VecDeque<Change>,
-    /// No look before this time.
+    /// For how long nothing needs to be reported, and until when that is after the last look.
+    rest: Duration,
     rest_until: Option<Instant>,
     /// How many of the early looks remain.
     soon: usize,
@@ -116,6 +122,7 @@ impl DirWatch {
             seen: BTreeMap::new(),
             since: since.cloned(),
             queue: VecDeque::new(),
+            rest: Duration::ZERO,
             rest_until: None,
             soon: 0,
             begun: false,
@@ -306,7 +313,7 @@ impl DirWatch {
             let pause = match self.soon.checked_sub(1) {
                 Some(left) => SOON[SOON.len() - 1 - left],
                 None if self.events.are_there() => SELDOM,
-                None => OFTEN,
+                None => self.without_events(),
             };
             let is_time = Happened {
                 changed: true,
@@ -324,7 +331,16 @@ impl DirWatch {
                 (false, _) => self.soon.saturating_sub(1),
             };
         }
+        // An instance may be free by now. Those far back leave it to those ahead.
+        if !self.events.are_there() && self.without_events() == OFTEN {
+            self.events = Events::of(&self.store)?;
+        }
         Ok(())
+    }
+
+    /// How often to look without events.
+    fn without_events(&self) -> Duration {
+        (self.rest * RESTS).clamp(OFTEN, SELDOM)
     }
 }
 
@@ -342,8 +358,8 @@ impl Watch for DirWatch {
     }
 
     fn rest(&mut self, pause: impl FnOnce() -> Duration) {
-        let pause = pause();
-        self.rest_until = (!pause.is_zero()).then(|| Instant::now() + pause);
+        self.rest = pause();
+        self.rest_until = (!self.rest.is_zero()).then(|| Instant::now() + self.rest);
     }
 }
 
@@ -367,25 +383,4 @@ impl DirStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Store as _;
-
-    /// Each holder that leaves closes its file. Without this, all waiters would look at once,
-    /// several times.
-    #[tokio::test]
-    async fn those_who_wait_together_do_not_all_look_when_a_holder_leaves() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = DirStore::create(dir.path().join("locks")).unwrap();
-        let scope = Scope::EachChange("x".parse().unwrap());
-        let mut watch = store.watch(&scope, None).await.unwrap();
-        watch.look().await.unwrap();
-        let began = Instant::now();
-        for _ in 0..20 {
-            drop(store.prove_life().unwrap());
-        }
-        watch.wait().await.unwrap();
-        assert!(began.elapsed() >= SOON[TOGETHER]);
-        assert!(watch.soon < SOON.len() - TOGETHER && watch.due);
-    }
-}
+mod tests;
