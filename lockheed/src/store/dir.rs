@@ -32,9 +32,9 @@ mod worker;
 
 use std::{
     collections::BTreeMap,
-    io,
+    io, mem,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -43,7 +43,7 @@ use log::{debug, warn};
 use tokio::sync::watch as channel;
 
 use super::{Object, Scope, Store, StoreError, StoreErrorKind, Version};
-use crate::{LockName, Timestamp};
+use crate::{LockName, Timestamp, fair::ObservedQueue};
 pub use alive::ProofOfLife;
 use files::Files;
 use place::Place;
@@ -89,6 +89,8 @@ pub struct DirStore {
     queues: Arc<Queues>,
     written: Arc<channel::Sender<BTreeMap<LockName, Version>>>,
     worker: Arc<Worker>,
+    /// The fair queue that was last read: of a similar one, only what is new must be parsed.
+    last_queue: Arc<Mutex<ObservedQueue>>,
 }
 
 impl DirStore {
@@ -109,6 +111,7 @@ impl DirStore {
             queues: Arc::default(),
             written: Arc::default(),
             worker: Arc::new(worker),
+            last_queue: Arc::default(),
         })
     }
 
@@ -166,8 +169,16 @@ impl DirStore {
     fn read(&self, name: &LockName) -> Result<format::Read, StoreError> {
         let mut lock = self.load(name)?;
         let holders = alive::Holders::of(&self.files);
-        format::drop_void(&mut lock, &self.place, |number| holders.life(number));
+        let life = |number| holders.life(number);
+        let mut last = mem::take(&mut *self.last_queue());
+        format::drop_void(&mut lock, &mut last, &self.place, life);
+        *self.last_queue() = last;
         Ok(lock)
+    }
+
+    fn last_queue(&self) -> MutexGuard<'_, ObservedQueue> {
+        let last = self.last_queue.lock();
+        last.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a lock as it was written.

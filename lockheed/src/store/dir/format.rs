@@ -3,13 +3,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use coord_core::BootInstant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{alive::Life, place::Place};
 use crate::{
     LockName,
-    fair::Queue,
+    fair::ObservedQueue,
     store::{Object, RECORD, Version},
 };
 
@@ -120,8 +121,14 @@ pub(super) fn write(object: &Object, place: &Place, queue: u64) -> String {
 const NEXT: usize = 16;
 
 /// Removes void leases and places in the queue: those of dead holders, and all from another boot. A
-/// living holder proves that it is still the same boot, whatever the file calls it.
-pub(super) fn drop_void(read: &mut Read, place: &Place, life: impl Fn(u64) -> Life) {
+/// living holder proves that it is still the same boot, whatever the file calls it. `queue` may be
+/// one that was read before: only what is new is parsed.
+pub(super) fn drop_void(
+    read: &mut Read,
+    queue: &mut ObservedQueue,
+    place: &Place,
+    life: impl Fn(u64) -> Life,
+) {
     let Ok(mut record) = read.object.record() else {
         return;
     };
@@ -136,16 +143,27 @@ pub(super) fn drop_void(read: &mut Read, place: &Place, life: impl Fn(u64) -> Li
     if record.leases.len() < before {
         read.object.set_record(&record);
     }
-    let mut queue = Queue::read(&read.object);
-    let before = queue.waiters().len();
-    let mut living = 0;
-    queue.retain(|waiter| {
-        let stays = living == NEXT || counts(waiter.alive);
-        living += usize::from(stays && living < NEXT);
-        stays
-    });
-    if queue.waiters().len() < before {
-        queue.write(&mut read.object);
+    queue.read(Some(&read.object), BootInstant::now());
+    let (mut living, mut dead) = (0, Vec::new());
+    for (position, waiter) in queue.latest().waiters().iter().enumerate() {
+        if living == NEXT {
+            break;
+        }
+        if counts(waiter.alive) {
+            living += 1;
+        } else {
+            dead.push(position);
+        }
+    }
+    if !dead.is_empty() {
+        let mut left = queue.latest().clone();
+        let mut positions = 0..;
+        left.retain(|_| {
+            positions
+                .next()
+                .is_none_or(|position| !dead.contains(&position))
+        });
+        left.write(&mut read.object);
     }
 }
 
@@ -173,7 +191,10 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::{Mode, Timestamp, fair::Waiter};
+    use crate::{
+        Mode, Timestamp,
+        fair::{Queue, Waiter},
+    };
 
     /// With a thousand in the queue, each would otherwise check all others at each change.
     #[test]
@@ -201,7 +222,7 @@ mod tests {
             time_namespace: String::new(),
             epoch: Duration::ZERO,
         };
-        drop_void(&mut read, &place, life);
+        drop_void(&mut read, &mut ObservedQueue::default(), &place, life);
         let waiters = Queue::read(&read.object).into_waiters();
         let left: Vec<_> = waiters.iter().filter_map(|waiter| waiter.alive).collect();
         let (next, later) = left.split_at(NEXT);
