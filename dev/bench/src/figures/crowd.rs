@@ -48,8 +48,8 @@ fn directory(
     fair: bool,
     (counts, times): (&mut Table, &mut Table),
 ) -> Result {
-    // Beyond the 128 inotify instances that a user may have, each looks ten times a second.
-    let waiters = if fair { waiters.min(100) } else { waiters };
+    // To join a queue, each contender needs a write, which all others read.
+    let waiters = if fair { waiters.min(300) } else { waiters };
     let mut contest = Contest::new()?;
     let place = contest.place();
     let locks = place.0.join("locks");
