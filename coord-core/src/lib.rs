@@ -25,6 +25,9 @@ pub mod log;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod start;
+#[cfg(feature = "timer")]
+#[cfg_attr(not(target_os = "linux"), path = "timer_elsewhere.rs")]
+pub mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
 

@@ -5,14 +5,14 @@ mod tests;
 
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
-use coord_core::BootInstant;
+use coord_core::{BootInstant, timer::Timer};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
 use crate::{
-    Held, LeaseLost, LeaseState, Timer, Version,
+    Held, LeaseLost, LeaseState, Version,
     engine::{Engine, Event, Failure, Input, Output, Protocol, Write},
     held::LeaseWatch,
 };

@@ -7,11 +7,10 @@ use std::{
     task::Poll,
 };
 
-use coord_core::BootInstant;
+use coord_core::{BootInstant, timer::Timer};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Timer,
     driver::Order,
     engine::{Failure, Protocol},
 };

@@ -2,10 +2,14 @@
 
 use std::{error::Error, ffi::OsString, hint::black_box};
 
-use coord_core::{BootInstant, Errno, HasErrno, Status, cli::Failure};
+use coord_core::{
+    BootInstant, Errno, HasErrno, Status,
+    cli::Failure,
+    timer::{Pollable, Timer},
+};
 use coord_process::supervise::{self, End, Ender, Guard, Outcome, Reason, Running};
 
-use crate::{LeaseWatch, Signals, Timer, WaitReport, timer::Pollable};
+use crate::{LeaseWatch, Signals, WaitReport};
 
 /// How a command under a lease has ended.
 #[derive(Debug)]

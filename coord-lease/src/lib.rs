@@ -4,8 +4,6 @@ mod driver;
 pub mod engine;
 mod held;
 mod pace;
-#[cfg_attr(not(target_os = "linux"), path = "timer_elsewhere.rs")]
-mod timer;
 mod version;
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
@@ -25,9 +23,6 @@ pub use coord_core::BootInstant;
 pub use driver::{Answer, Change, Started, Store, Watch, start};
 pub use held::{Held, LeaseLost, LeaseState, LeaseWatch};
 pub use pace::{Backoff, ContentionWindow, ROOM, Random};
-pub use timer::Timer;
-#[cfg(target_os = "linux")]
-pub use timer::{Pollable, StableFd};
 pub use version::Version;
 
 #[cfg(all(feature = "cli", target_os = "linux"))]

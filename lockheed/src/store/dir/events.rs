@@ -2,8 +2,7 @@
 
 use std::mem;
 
-use coord_core::Errno;
-use coord_lease::Pollable;
+use coord_core::{Errno, timer::Pollable};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use tokio::io::unix::AsyncFd;
 

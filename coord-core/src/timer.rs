@@ -13,7 +13,7 @@ use nix::sys::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use coord_core::BootInstant;
+use crate::BootInstant;
 
 /// A timer on that clock. The runtime's own timer stops during suspend, and would be late by that
 /// time.

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use coord_core::BootInstant;
+use crate::BootInstant;
 
 /// The runtime's own timer stops during suspend, so the clock is checked this often.
 const LOOK: Duration = Duration::from_secs(1);
