@@ -3,6 +3,7 @@
 
 mod dial;
 pub(crate) mod proxy;
+mod timers;
 mod tls;
 mod tunnel;
 
@@ -21,12 +22,12 @@ use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::{Config, client::Body};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::BoxError;
 
-use self::dial::Dialer;
+use self::{dial::Dialer, timers::Timers};
 pub(crate) use self::{dial::NotConnected, tunnel::basic};
 use crate::{Error, credentials::Identity};
 
@@ -156,7 +157,7 @@ impl Connections {
         identity: Option<&Arc<Identity>>,
     ) -> hyper::Result<Connection> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
+            .timer(Timers)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_EVERY)
             .keep_alive_while_idle(true)
