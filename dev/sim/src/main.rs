@@ -1,8 +1,10 @@
-//! The simulation, as `cargo xtask sim` runs it: `sim [--lock KIND] [--seeds N] [--seed S]`.
+//! The simulation, as `cargo xtask sim` runs it: `sim [--lock KIND] [--from S] [--seeds N]`, or
+//! `sim [--lock KIND] --seed S`.
 
 use std::{
     env,
     num::NonZeroUsize,
+    ops::Range,
     process::{ExitCode, exit},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
@@ -30,7 +32,10 @@ fn main() -> ExitCode {
     }
     let fails = |kind: Kind| match (number("--seed"), number("--seeds")) {
         (Some(seed), _) => !one(kind, seed),
-        (None, seeds) => !many(kind, seeds.unwrap_or(1000)),
+        (None, seeds) => {
+            let from = number("--from").unwrap_or(0);
+            !many(kind, from..from + seeds.unwrap_or(1000))
+        }
     };
     if kinds.any(fails) {
         ExitCode::FAILURE
@@ -83,15 +88,14 @@ struct Sum {
     broken: Option<u64>,
 }
 
-/// Runs seeds from zero on, as many at once as there are processors. Stops when one breaks a
-/// promise.
-fn play(kind: Kind, seeds: u64) -> Sum {
-    let (next, is_broken) = (AtomicU64::new(0), AtomicBool::new(false));
+/// Runs these seeds, as many at once as there are processors. Stops when one breaks a promise.
+fn play(kind: Kind, seeds: &Range<u64>) -> Sum {
+    let (next, is_broken) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let part = || {
         let mut sum = Sum::default();
         while !is_broken.load(Relaxed) {
             let seed = next.fetch_add(1, Relaxed);
-            if seed >= seeds {
+            if seed >= seeds.end {
                 break;
             }
             let outcome = sim::run(kind, seed, None, false);
@@ -124,9 +128,9 @@ fn play(kind: Kind, seeds: u64) -> Sum {
     })
 }
 
-fn many(kind: Kind, seeds: u64) -> bool {
+fn many(kind: Kind, seeds: Range<u64>) -> bool {
     let begun = Instant::now();
-    let sum = play(kind, seeds);
+    let sum = play(kind, &seeds);
     if let Some(seed) = sum.broken {
         tell(kind, seed);
         return false;
@@ -141,7 +145,8 @@ fn many(kind: Kind, seeds: u64) -> bool {
         );
     }
     println!(
-        "{kind:?}, {seeds} seeds in {} s: acquired {} times, lost {} times, {} requests, {} faults; no promise was broken",
+        "{kind:?}, {} seeds in {} s: acquired {} times, lost {} times, {} requests, {} faults; no promise was broken",
+        seeds.end - seeds.start,
         begun.elapsed().as_secs(),
         sum.acquired,
         sum.lost,
