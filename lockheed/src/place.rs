@@ -17,7 +17,7 @@ use crate::{
 /// time for each waiter ahead of it, and need not read every change.
 const ROUND: Duration = Duration::from_millis(2);
 
-/// The longest time without a read, however many waiters are ahead.
+/// The longest rest, however many waiters are ahead.
 const LATEST: Duration = Duration::from_secs(2);
 
 /// See the module.
@@ -129,18 +129,21 @@ impl<W: store::Watch> coord_lease::Watch<Change<Object>, StoreError> for Watch<W
         };
         Ok(Some(match change {
             store::Change::Written(object) => {
-                self.rest(&object);
+                self.rest(Some(&object));
                 Change::Written(object)
             }
-            store::Change::Deleted(object) => Change::Deleted(object.version),
+            store::Change::Deleted(object) => {
+                self.rest(None);
+                Change::Deleted(object.version)
+            }
         }))
     }
 }
 
 impl<W: store::Watch> Watch<W> {
-    fn rest(&mut self, object: &Object) {
+    fn rest(&mut self, object: Option<&Object>) {
         self.of_store.rest(|| {
-            self.queue.read(Some(object), BootInstant::now());
+            self.queue.read(object, BootInstant::now());
             let rounds = self.queue.latest().rounds_before(&self.id);
             (ROUND * rounds).min(LATEST)
         });
@@ -195,5 +198,42 @@ mod tests {
         let next = watch.next().await.unwrap().unwrap();
         assert!(looked.elapsed() >= ROUND * 48);
         assert!(matches!(next, Change::Written(next) if next.version == object.version));
+    }
+
+    /// What was far back in the queue of a deleted lock is not far back any more.
+    #[tokio::test]
+    async fn after_a_deletion_nobody_rests() {
+        let name: LockName = "x".parse().unwrap();
+        let mut queue = Queue::default();
+        for id in ["0", "1", "2"] {
+            let waiter = Waiter::new(id, Mode::Exclusive, 0, Timestamp::NEVER);
+            queue.put(waiter, id.to_owned());
+        }
+        let mut object = Object::new(&name);
+        queue.write(&mut object);
+        let changes = [
+            store::Change::Deleted(object.clone()),
+            store::Change::Written(object),
+        ];
+        let mut watch = Watch {
+            of_store: Told(changes.into(), Vec::new()),
+            id: "2".to_owned(),
+            queue: ObservedQueue::default(),
+        };
+        while watch.next().await.unwrap().is_some() {}
+        assert_eq!(watch.of_store.1, [ROUND * 2, Duration::ZERO]);
+    }
+
+    /// Reports these changes, from the last, and keeps for how long it may rest after each.
+    struct Told(Vec<store::Change>, Vec<Duration>);
+
+    impl store::Watch for Told {
+        async fn next(&mut self) -> Result<Option<store::Change>, StoreError> {
+            Ok(self.0.pop())
+        }
+
+        fn rest(&mut self, pause: impl FnOnce() -> Duration) {
+            self.1.push(pause());
+        }
     }
 }

@@ -117,8 +117,8 @@ pub trait Watch: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Result<Option<Change>, StoreError>> + Send;
 
     /// Allows the watch to report nothing for a while: `pause` returns for how long. A store that
-    /// polls may then poll once for all changes until then. Other stores report changes as they
-    /// come, and do not call `pause`.
+    /// polls may then poll once for all changes until then, and a few times less often after that.
+    /// Other stores report changes as they come, and do not call `pause`.
     fn rest(&mut self, pause: impl FnOnce() -> Duration) {
         let _ = pause;
     }

@@ -3,6 +3,7 @@
 
 mod dial;
 pub(crate) mod proxy;
+#[cfg(target_os = "linux")]
 mod timers;
 mod tls;
 mod tunnel;
@@ -22,12 +23,16 @@ use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
 };
+#[cfg(not(target_os = "linux"))]
+use hyper_util::rt::TokioTimer as Timers;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::{Config, client::Body};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::BoxError;
 
-use self::{dial::Dialer, timers::Timers};
+use self::dial::Dialer;
+#[cfg(target_os = "linux")]
+use self::timers::Timers;
 pub(crate) use self::{dial::NotConnected, tunnel::basic};
 use crate::{Error, credentials::Identity};
 
@@ -157,7 +162,7 @@ impl Connections {
         identity: Option<&Arc<Identity>>,
     ) -> hyper::Result<Connection> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(Timers)
+            .timer(Timers::new())
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_EVERY)
             .keep_alive_while_idle(true)

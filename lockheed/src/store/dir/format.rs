@@ -222,7 +222,17 @@ mod tests {
             time_namespace: String::new(),
             epoch: Duration::ZERO,
         };
-        drop_void(&mut read, &mut ObservedQueue::default(), &place, life);
+        // What was read last may have been another lock's queue.
+        let mut queue = ObservedQueue::default();
+        let mut other = Object::new(&"y".parse().unwrap());
+        let mut waiting = Queue::default();
+        waiting.put(
+            Waiter::new("0", Mode::Shared, 0, Timestamp::NEVER),
+            "n".to_owned(),
+        );
+        waiting.write(&mut other);
+        queue.read(Some(&other), BootInstant::now());
+        drop_void(&mut read, &mut queue, &place, life);
         let waiters = Queue::read(&read.object).into_waiters();
         let left: Vec<_> = waiters.iter().filter_map(|waiter| waiter.alive).collect();
         let (next, later) = left.split_at(NEXT);

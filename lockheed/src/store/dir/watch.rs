@@ -37,6 +37,10 @@ const OFTEN: Duration = Duration::from_millis(100);
 /// many, a lock hardly changes hands faster.
 const RESTS: u32 = 5;
 
+/// How seldom to look at most without events, if all who were ahead may have left at once. A waiter
+/// that is named has 5 s to take the lock.
+const FAR_BACK: Duration = Duration::from_secs(2);
+
 /// When to look after a holder may have died, each counted from the look before. The event for a
 /// closed file comes before its locks are free, on a busy machine long before.
 const SOON: [Duration; 6] = [
@@ -78,6 +82,8 @@ pub struct DirWatch {
     /// For how long nothing needs to be reported, and until when that is after the last look.
     rest: Duration,
     rest_until: Option<Instant>,
+    /// When it looked last.
+    looked: Instant,
     /// How many of the early looks remain.
     soon: usize,
     /// The first look has happened.
@@ -124,6 +130,7 @@ impl DirWatch {
             queue: VecDeque::new(),
             rest: Duration::ZERO,
             rest_until: None,
+            looked: Instant::now(),
             soon: 0,
             begun: false,
             due: true,
@@ -186,6 +193,7 @@ impl DirWatch {
         let (scope, first) = (self.scope.clone(), !self.begun);
         let look = move |store: &DirStore| store.sight(&scope, first);
         let sight = self.store.blocking(look).await?;
+        self.looked = Instant::now();
         self.due = false;
         if let Line::Waiting(waiter) = &self.line {
             let queue = waiter.queue().clone();
@@ -310,10 +318,11 @@ impl DirWatch {
             self.rest_until = None;
         }
         while !self.due {
+            let since = |pause| (self.looked + pause).saturating_duration_since(Instant::now());
             let pause = match self.soon.checked_sub(1) {
                 Some(left) => SOON[SOON.len() - 1 - left],
-                None if self.events.are_there() => SELDOM,
-                None => self.without_events(),
+                None if self.events.are_there() => since(SELDOM),
+                None => since(self.without_events()),
             };
             let is_time = Happened {
                 changed: true,
@@ -340,7 +349,7 @@ impl DirWatch {
 
     /// How often to look without events.
     fn without_events(&self) -> Duration {
-        (self.rest * RESTS).clamp(OFTEN, SELDOM)
+        (self.rest * RESTS).clamp(OFTEN, FAR_BACK)
     }
 }
 
