@@ -31,10 +31,10 @@ pub(super) struct Check {
     highest_alone: Option<u64>,
     /// Who said that nothing of it is left.
     gone: BTreeSet<String>,
-    /// Contenders that have made certain, since they sent their last creation, that the name was
-    /// taken. If the name becomes free again, a creation that is still in flight may be done after
-    /// all. This is the one thing that cannot be prevented, and it is documented.
-    certain: BTreeSet<String>,
+    /// Contenders that have made certain that the name was taken, and the last request that they
+    /// had sent by then. If the name becomes free again, a creation that is still in flight may be
+    /// done after all. This is the one thing that cannot be prevented, and it is documented.
+    certain: BTreeMap<String, u64>,
     reservation: Option<(String, Duration)>,
     /// Who was alive when the store was restored: they act on what they knew before.
     unaware: BTreeSet<String>,
@@ -57,7 +57,7 @@ impl Check {
             highest: None,
             highest_alone: None,
             gone: BTreeSet::new(),
-            certain: BTreeSet::new(),
+            certain: BTreeMap::new(),
             reservation: None,
             unaware: BTreeSet::new(),
             old_reservation: None,
@@ -191,14 +191,10 @@ impl Check {
         self.believers.remove(who);
     }
 
-    /// It sends a creation.
-    pub(super) fn creates(&mut self, who: &str) {
-        self.certain.remove(who);
-    }
-
-    /// It has seen that the name is taken.
-    pub(super) fn is_taken(&mut self, who: &str) {
-        self.certain.insert(who.to_owned());
+    /// It has seen, after it had sent this request, that the name is taken.
+    pub(super) fn is_taken(&mut self, who: &str, sent: u64) {
+        let latest = self.certain.entry(who.to_owned()).or_default();
+        *latest = sent.max(*latest);
     }
 
     /// It said that nothing of it is left.
@@ -208,19 +204,20 @@ impl Check {
         }
     }
 
-    /// Something was written. The arguments say whose leases exist now, whether the object was
-    /// created, and who has announced a write.
+    /// Something was written. The arguments say whose leases exist now, which request of the writer
+    /// created the object if one did, and who has announced a write.
     pub(super) fn written(
         &mut self,
         writer: &str,
         holders: BTreeSet<String>,
-        is_new: bool,
+        created: Option<u64>,
         reservation: Option<(String, Timestamp)>,
         (at, clock): (Duration, Timestamp),
     ) -> Result<(), Violation> {
         let is_back = |id: &&String| self.gone.contains(*id) && !self.leased.contains(*id);
+        let was_taken = |id| created.is_some_and(|sent| self.certain.get(id) >= Some(&sent));
         if let Some(id) = holders.iter().find(is_back)
-            && !(is_new && self.certain.contains(id))
+            && !was_taken(id)
         {
             return violated(at, format!("a lease of {id} came back after {id} had left"));
         }

@@ -152,7 +152,7 @@ impl<G: Game> World<G> {
             if G::holders(object).contains(id) {
                 self.check.excuse(id);
             }
-            self.written(id, &object.clone())?;
+            self.written(id, None, &object.clone())?;
         }
         let after = Duration::from_millis(1) + millis(&mut self.random, 20);
         self.put(after, Event::GoAnswer(number, id.to_owned(), answer));

@@ -22,9 +22,6 @@ impl<G: Game> World<G> {
     pub(super) fn send(&mut self, number: usize, life: u32, request: Request<G>) {
         self.outcome.requests += 1;
         self.writes += u64::from(matches!(request, Request::Write(_)));
-        if matches!(request, Request::Write(Write::Create(_))) {
-            self.check.creates(&self.nodes[number].id());
-        }
         let cut_off = self.nodes[number].cut_off_until > self.now;
         let fate = if self.faulty() {
             Fate::ill(&mut self.random, &mut self.faults, cut_off)
@@ -104,7 +101,7 @@ impl<G: Game> World<G> {
         let clock = Some(self.clocks.now(number, self.now).since_unix());
         // Its sender knows the result of the first one, and does not know of the second.
         if fate.doubled {
-            self.check.is_taken(&writer);
+            self.check.is_taken(&writer, sent);
         }
         let input: InputOf<G> = match request {
             request if let Some(effect) = fate.refused => refusal::<G>(&request, effect),
@@ -142,12 +139,12 @@ impl<G: Game> World<G> {
             _ => false,
         };
         if is_taken {
-            self.check.is_taken(&writer);
+            self.check.is_taken(&writer, sent);
         }
         if let Input::Written(Ok(Some(object)), _) = &input {
             let object: ObjectOf<G> = object.clone();
-            self.written(&writer, &object)?;
-            self.check.is_taken(&writer);
+            self.written(&writer, Some(sent), &object)?;
+            self.check.is_taken(&writer, sent);
         }
         let input = denied::<G>(input, fate.denied_after);
         if let Some(back) = fate.back {
@@ -164,8 +161,14 @@ impl<G: Game> World<G> {
         Ok(())
     }
 
-    /// Something was written: checks it, and reports it to the watches.
-    pub(super) fn written(&mut self, writer: &str, object: &ObjectOf<G>) -> Result<(), Violation> {
+    /// Something was written, by this request if it was one of a node: checks it, and reports it to
+    /// the watches.
+    pub(super) fn written(
+        &mut self,
+        writer: &str,
+        sent: Option<u64>,
+        object: &ObjectOf<G>,
+    ) -> Result<(), Violation> {
         self.tell(|| {
             let (version, text) = (object.version(), object.text());
             format!("{writer} wrote version {version}: {text}")
@@ -175,8 +178,13 @@ impl<G: Game> World<G> {
         self.note_hand_off(G::holder(object).as_deref());
         let reservation = G::reservation(object);
         let now = (self.now, clock);
-        self.check
-            .written(writer, holders, is_new(object), reservation, now)?;
+        self.check.written(
+            writer,
+            holders,
+            sent.filter(|_| is_new(object)),
+            reservation,
+            now,
+        )?;
         self.broadcast(&Change::Written(object.clone()));
         Ok(())
     }

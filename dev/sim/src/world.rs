@@ -265,7 +265,7 @@ impl<G: Game> World<G> {
             return Ok(());
         }
         let boot = node.boot(now);
-        let id = node.id();
+        let (id, sent) = (node.id(), node.request);
         let Some(engine) = &mut node.engine else {
             return Ok(());
         };
@@ -274,7 +274,7 @@ impl<G: Game> World<G> {
             node.subject = None;
         }
         if matches!(input, Input::Changed(_)) {
-            self.check.is_taken(&id);
+            self.check.is_taken(&id, sent);
         }
         let line = self
             .traced
