@@ -79,7 +79,7 @@ fn what_was_found_stays_mended() {
         (Kind::Queue, 205),
         // The check was wrong: an undone acquisition was reported after the store was restored.
         (Kind::Shared, 7193),
-        // The check was wrong: a creation that the server refused says nothing about an earlier one.
+        // The check was wrong: a refused creation says nothing about an earlier one.
         (Kind::Pod, 314_521),
     ];
     for (kind, seed) in FOUND {
