@@ -94,10 +94,9 @@ pub fn without_password(url: &str) -> String {
     let (start, has_scheme) = authority_start(url);
     let (scheme, rest) = url.split_at(start);
     let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
-    let user_end = authority.rfind('@').or_else(|| {
-        rest.rfind('@')
-            .filter(|_| !has_scheme || !has_good_port(authority))
-    });
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let is_url = has_scheme && has_good_port(host);
+    let user_end = if is_url { authority } else { rest }.rfind('@');
     match user_end {
         Some(end) => format!("{scheme}***{}", &rest[end..]),
         None => url.to_owned(),
@@ -126,10 +125,10 @@ fn authority_start(url: &str) -> (usize, bool) {
 }
 
 /// Whether a port, or nothing, follows the host.
-fn has_good_port(authority: &str) -> bool {
-    let after_host = match authority.strip_prefix('[') {
+fn has_good_port(host: &str) -> bool {
+    let after_host = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or("", |(_, rest)| rest),
-        None => authority.find(':').map_or("", |at| &authority[at..]),
+        None => host.find(':').map_or("", |at| &host[at..]),
     };
     let port = after_host.strip_prefix(':').unwrap_or(after_host);
     port.chars().all(|c| c.is_ascii_digit())
@@ -178,6 +177,9 @@ mod tests {
             ("/http://u:p@h/", "/***@h/"),
             ("#http://u:p@h/", "***@h/"),
             ("http//u:p@h/", "***@h/"),
+            ("x@http://u:p@h/", "***@h/"),
+            ("u@x/y:p@h", "***@h"),
+            ("http://u:a@b:c/p@h", "http://***@h"),
             ("http://h", "http://h"),
             ("http://h:80/@a", "http://h:80/@a"),
             ("http://[::1]/@a", "http://[::1]/@a"),

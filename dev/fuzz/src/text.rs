@@ -35,7 +35,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target {
         name: "shown",
-        corpus: &[b"https://me:secret@host:1/x", b"a\x1b[31m\nb", "a\u{202e}b".as_bytes(), b"it's $HOME"],
+        corpus: &[b"https://me:secret@host:1/x", b"x@https://me:secret@", b"a\x1b[31m\nb", "a\u{202e}b".as_bytes(), b"it's $HOME"],
         cases: 2000,
         holds: shown,
     },
