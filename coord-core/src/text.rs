@@ -93,7 +93,8 @@ pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
 pub fn without_password(url: &str) -> String {
     let (start, has_scheme) = authority_start(url);
     let (scheme, rest) = url.split_at(start);
-    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    // Browsers end it at a backslash too. Others do not, so a password may have one.
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     let is_url = has_scheme && has_good_port(host);
     let user_end = if is_url { authority } else { rest }.rfind('@');
@@ -127,11 +128,14 @@ fn authority_start(url: &str) -> (usize, bool) {
 /// Whether a port, or nothing, follows the host.
 fn has_good_port(host: &str) -> bool {
     let after_host = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(_, rest)| rest),
-        None => host.find(':').map_or("", |at| &host[at..]),
+        Some(rest) => rest.split_once(']').map(|(_, after)| after),
+        None => host.find(':').map_or(Some(""), |at| host.get(at..)),
     };
-    let port = after_host.strip_prefix(':').unwrap_or(after_host);
-    port.chars().all(|c| c.is_ascii_digit())
+    let is_port = |after: &str| match after.strip_prefix(':') {
+        Some(port) => port.chars().all(|c| c.is_ascii_digit()),
+        None => after.is_empty(),
+    };
+    after_host.is_some_and(is_port)
 }
 
 fn is_unsafe(c: char) -> bool {
@@ -180,6 +184,8 @@ mod tests {
             ("x@http://u:p@h/", "***@h/"),
             ("u@x/y:p@h", "***@h"),
             ("http://u:a@b:c/p@h", "http://***@h"),
+            ("http://u:1\\p@h/", "http://***@h/"),
+            ("http://[u:p/w@h/", "http://***@h/"),
             ("http://h", "http://h"),
             ("http://h:80/@a", "http://h:80/@a"),
             ("http://[::1]/@a", "http://[::1]/@a"),

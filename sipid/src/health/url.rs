@@ -180,7 +180,30 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_sent_as_user_and_password_is_not_shown(
+            user in r"[a-z0-9:/\\\[\]@?#.-]{0,8}", rest in r"[a-z0-9:/\\\[\]@?#.-]{0,8}"
+        ) {
+            let text = format!("http://{user}@{rest}");
+            if let Ok(url) = Url::parse(&text)
+                && let Some(user) = &url.user
+            {
+                let from_server = &text["http://".len() + user.len()..];
+                let shown = url.to_string();
+                let before = shown.strip_suffix(&format!("***{from_server}"));
+                let slashes = before.and_then(|it| it.strip_prefix("http://"));
+                prop_assert!(
+                    slashes.is_some_and(|it| it.trim_matches('\\').is_empty()),
+                    "{text} is shown as {shown}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn user_and_password_are_sent_and_not_shown() {
