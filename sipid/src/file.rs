@@ -224,9 +224,13 @@ pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
 /// counts as empty only if it is the whole file.
 fn parse(bytes: &[u8]) -> Content {
     let is_whole = bytes.len() <= LONGEST;
-    let is_text = |byte: &u8| *byte != 0 && !(is_whole && byte.is_ascii_whitespace());
-    let last = bytes.iter().rposition(is_text);
+    let last = bytes.iter().rposition(|byte| *byte != 0);
     let written = &bytes[..last.map_or(0, |last| last + 1)];
+    let written = if is_whole {
+        written.trim_ascii_end()
+    } else {
+        written
+    };
     let text = written.trim_ascii_start();
     let mut lines = text.splitn(2, |&byte| byte == b'\n');
     let line = lines.next().unwrap_or_default();

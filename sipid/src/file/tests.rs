@@ -14,15 +14,21 @@ fn a_first_line_counts_as_far_as_it_was_read() {
         (format!("7\n{}\0", blanks(62)), Content::Pid(pid("7"))),
         (format!("7\n{}", blanks(63)), Content::PidAndMore(pid("7"))),
         (blanks(62) + "77", Content::Pid(pid("77"))),
+        // What was not on the disk when the power failed is zeros, up to the end.
+        ("7\0\0".to_owned(), Content::Pid(pid("7"))),
+        ("7\n\0".to_owned(), Content::Pid(pid("7"))),
+        ("\0\0".to_owned(), Content::Empty),
     ];
     for (text, content) in cases {
         assert_eq!(parse(text.as_bytes()), content, "{text:?}");
     }
-    // More digits may follow.
-    assert!(matches!(
-        parse((blanks(63) + "77").as_bytes()),
-        Content::Invalid(_)
-    ));
+    // More digits may follow the first, and these zeros are not at the end.
+    for bad in [blanks(63) + "77", "7\0\n".to_owned(), "7\0 7".to_owned()] {
+        assert!(
+            matches!(parse(bad.as_bytes()), Content::Invalid(_)),
+            "{bad:?}"
+        );
+    }
 }
 
 #[test]
