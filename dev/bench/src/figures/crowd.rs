@@ -50,6 +50,8 @@ fn directory(
 ) -> Result {
     // To join a queue, each contender needs a write, which all others read.
     let waiters = if fair { waiters.min(300) } else { waiters };
+    // Three hundred in turn use up the instances that a user may have.
+    let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let mut contest = Contest::new()?;
     let place = contest.place();
     let locks = place.0.join("locks");
@@ -76,7 +78,7 @@ fn directory(
         all().into_iter().filter_map(counted).collect()
     };
     let waiting = switched();
-    let events = watch(&locks)?;
+    watch(&events, &locks)?;
     let took = contest.hand_offs(HAND_OFFS)?;
     let written = count(&events)?;
     // Contenders that still wait for their first turn.
@@ -147,15 +149,14 @@ fn cluster(
     contest.stop()
 }
 
-/// Counts events of files in a directory.
-fn watch(directory: &Path) -> Result<Inotify> {
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+/// From now on, counts events of files in this directory.
+fn watch(inotify: &Inotify, directory: &Path) -> Result {
     let changes = AddWatchFlags::IN_CREATE
         | AddWatchFlags::IN_DELETE
         | AddWatchFlags::IN_MODIFY
         | AddWatchFlags::IN_MOVED_TO;
     inotify.add_watch(directory, changes)?;
-    Ok(inotify)
+    Ok(())
 }
 
 fn count(inotify: &Inotify) -> Result<u64> {
