@@ -36,7 +36,8 @@ pub(super) fn explained<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> String 
         ErrorKind::InvalidValue if value.is_empty() => format!("{arg} needs a value"),
         ErrorKind::InvalidValue => {
             let valid = texts(error, ContextKind::ValidValue);
-            format!("invalid value {value:?} for {arg}: use {}", either(&valid))
+            let valid = either(&valid);
+            format!("invalid value {:?} for {arg}: use {valid}", shown(&value))
         }
         ErrorKind::ValueValidation => invalid(error, &arg, &value),
         ErrorKind::InvalidUtf8 => match &wrong.variable {
@@ -55,10 +56,12 @@ pub(super) fn explained<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> String 
                     .any(|own| own.get_name() == name)
             });
             if similar.is_empty() {
-                format!("unknown command {name:?}: use {}", meant.commands())
+                let commands = meant.commands();
+                format!("unknown command {:?}: use {commands}", shown(&name))
             } else {
                 format!(
-                    "unknown command {name:?}: did you mean {}?",
+                    "unknown command {:?}: did you mean {}?",
+                    shown(&name),
                     either(&similar)
                 )
             }
@@ -239,7 +242,7 @@ impl Meant {
         Some(format!(
             "{}{options} -- {}{more}",
             self.path,
-            shell_quoted(own[place])
+            shell_quoted(shown(cmd))
         ))
     }
 
@@ -247,7 +250,11 @@ impl Meant {
         let path = &self.path;
         match &suggested(error, ContextKind::SuggestedArg, arg)[..] {
             [] if arg.starts_with('-') => format!("unknown option {arg} (see {path} --help)"),
-            [] => format!("unexpected argument {arg:?}: write {}", self.usage()),
+            [] => format!(
+                "unexpected argument {:?}: write {}",
+                shown(arg),
+                self.usage()
+            ),
             similar => format!("unknown option {arg}: did you mean {}?", either(similar)),
         }
     }
@@ -287,6 +294,14 @@ fn one_of(arg: &str) -> String {
 }
 
 fn not_text(value: &OsStr, of: Option<&str>) -> String {
+    let text = value.to_string_lossy();
+    let masked = shown(&text);
+    // Where nothing is masked, the bytes that are no text are shown as they are.
+    let value = if masked == text {
+        value
+    } else {
+        masked.as_ref()
+    };
     match of {
         Some(name) => format!("invalid value {value:?} for {name}: {NOT_TEXT}"),
         None => format!("invalid argument {value:?}: {NOT_TEXT}"),
@@ -357,9 +372,9 @@ fn suggested(error: &Error, kind: ContextKind, given: &str) -> Vec<String> {
     texts(error, kind).into_iter().filter(is_near).collect()
 }
 
-/// A URL may have a password.
+/// What has a colon may be a URL with a password.
 fn shown(value: &str) -> String {
-    if value.contains("://") {
+    if value.contains(':') {
         without_password(value)
     } else {
         value.to_owned()

@@ -170,3 +170,33 @@ fn a_separator_that_was_forgotten_is_named() {
         assert_output(&run(arguments), 64, "", &format!("statuses: {line}\n"));
     }
 }
+
+#[test]
+fn a_password_in_a_wrong_argument_is_masked() {
+    let commands: &[&[&str]] = &[
+        &[],
+        &["errno"],
+        &["errno", "1"],
+        &["limit", "--limit"],
+        &["exec"],
+        &["exec", "-v"],
+    ];
+    let urls = [
+        &b"http://me:secret@h/"[..],
+        b"me:secret@h/",
+        b"http://me:secret\xff@h/",
+    ];
+    for (command, url) in commands.iter().flat_map(|it| urls.map(|url| (it, url))) {
+        for rest in [&[][..], &["--", "true"]] {
+            let mut tool = statuses();
+            tool.args(*command).arg(OsStr::from_bytes(url)).args(rest);
+            let output = tool.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(64), "{tool:?}: {said}");
+            assert!(!said.contains("secret"), "{tool:?}: {said}");
+            // With more behind it, something else may be wrong, too.
+            let is_named = said.contains("***@h") || url.contains(&0xff);
+            assert!(is_named || !rest.is_empty(), "{tool:?}: {said}");
+        }
+    }
+}

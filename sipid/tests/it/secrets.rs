@@ -113,6 +113,16 @@ fn a_password_is_shown_nowhere() {
         assert!(!said.contains("secret") && !said.contains("bWU6"), "{said}");
         assert!(said.contains("***"), "it is named: {said}");
     }
+    // The option is forgotten.
+    for words in [
+        &["http://me:secret@h/"][..],
+        &["http://me:secret@h/", "--", "true"],
+    ] {
+        let output = traced(&[words, &QUICK].concat());
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(!said.contains("secret") && said.contains("***@h"), "{said}");
+    }
     let redirecting = recording("302 Found\r\nLocation: http://me:secret@127.0.0.1:1/").0;
     let url = format!("http://{redirecting}/");
     let output = traced(&[&["--url", &url][..], &QUICK].concat());
