@@ -104,6 +104,19 @@ pub fn without_password(url: &str) -> String {
     }
 }
 
+/// A port as it is written in a URL: digits, up to 65535. The standard library also takes `+80`.
+///
+/// ```
+/// use coord_core::text::port_number;
+/// assert_eq!(port_number("80"), Some(80));
+/// assert_eq!(port_number("+80"), None);
+/// ```
+#[must_use]
+pub fn port_number(text: &str) -> Option<u16> {
+    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_decimal)
+}
+
 /// Where the text after the scheme and any number of slashes begins, and whether there is a scheme.
 fn authority_start(url: &str) -> (usize, bool) {
     let is_scheme = |text: &str| {

@@ -11,7 +11,7 @@ use kube::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use coord_core::text::without_password;
+use coord_core::text::{port_number, without_password};
 
 use crate::{ClientArgs, Error};
 
@@ -170,7 +170,8 @@ fn url(what: &str, text: &str) -> Result<Uri, Error> {
     }
     let after_host = url.authority().map_or("", |authority| authority.as_str());
     let after_host = after_host.rsplit_once(host).map_or("", |(_, rest)| rest);
-    if !after_host.is_empty() && url.port_u16().is_none() {
+    let port = after_host.strip_prefix(':').and_then(port_number);
+    if !after_host.is_empty() && port.is_none() {
         return Err(unusable("its port is not a number up to 65535"));
     }
     Ok(url)
@@ -263,4 +264,32 @@ fn check_impersonation(user: &AuthInfo) -> Result<(), Error> {
         return Err(Error::config("--as-group", why));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_a_scheme_a_host_and_maybe_a_port() {
+        for good in ["https://h", "http://[::1]:80/path", "https://h:65535"] {
+            url("--server", good).unwrap();
+        }
+        for bad in [
+            "",
+            "h",
+            "h:80",
+            "ftp://h",
+            "https://",
+            "https://h:",
+            "https://h:+80",
+            "https://h:65536",
+            "https://me:secret@h:x",
+            "https://me:secret@h:+80",
+        ] {
+            let error = url("--server", bad).unwrap_err();
+            assert_eq!(error.errno(), coord_core::Errno::EINVAL, "{bad:?}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
 }

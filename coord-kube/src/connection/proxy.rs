@@ -3,7 +3,7 @@
 
 use std::{env, net::IpAddr};
 
-use coord_core::text::without_password;
+use coord_core::text::{port_number, without_password};
 use http::Uri;
 
 use crate::Error;
@@ -115,7 +115,7 @@ impl Proxy {
         Ok(Self {
             protocol,
             host: bare(address.host()).to_owned(),
-            port: match address.port_u16() {
+            port: match address.port().and_then(|it| port_number(it.as_str())) {
                 Some(port) => port,
                 None if given => return Err("its port is no port number"),
                 None => port,
@@ -220,7 +220,7 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
     let whole = (bare(entry), None);
     match entry.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
-            port.parse().map_or(whole, |port| (bare(name), Some(port)))
+            port_number(port).map_or(whole, |port| (bare(name), Some(port)))
         }
         _ => whole,
     }
@@ -294,6 +294,7 @@ mod tests {
             "http://",
             "http://x:port",
             "http://x:99999",
+            "http://x:+80",
         ] {
             assert!(Proxy::parse(bad).is_err(), "{bad}");
         }

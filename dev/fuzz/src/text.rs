@@ -84,6 +84,7 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "url",
         corpus: &[
             b"http://me:secret@host:81/a?b",
+            b"http://host:+4//me:secret@h",
             b"tcp://[::1]:5432",
             b"unix:///run/x.sock",
             b"file:/tmp/a b",

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coord_core::text::without_password;
+use coord_core::text::{port_number, without_password};
 
 /// More than any status line.
 const LONGEST: u64 = 4096;
@@ -64,7 +64,7 @@ impl Url {
             .map_or(&*self.authority, |(_, rest)| rest);
         match after_host.split_once(':') {
             None => Some(80),
-            Some((_, port)) => port.parse().ok().filter(|port| *port != 0),
+            Some((_, port)) => port_number(port).filter(|port| *port != 0),
         }
     }
 
@@ -206,6 +206,7 @@ mod tests {
             "http://h/a b",
             "http://h/\r\nX:",
             "http://h:0/",
+            "http://h:+80/",
             "http://h:x/",
             "http://h:70000/",
         ] {

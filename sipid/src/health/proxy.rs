@@ -149,10 +149,12 @@ fn address(text: &str) -> Option<IpAddr> {
 /// A port follows a colon, unless that is one of many in an IPv6 address.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     match entry.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
-            Ok(port) => (host, Some(port)),
-            Err(_) => (entry, None),
-        },
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            match coord_core::text::port_number(port) {
+                Some(port) => (host, Some(port)),
+                None => (entry, None),
+            }
+        }
         _ => (entry, None),
     }
 }

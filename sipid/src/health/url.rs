@@ -4,7 +4,7 @@
 use std::fmt;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use coord_core::text::{escaped, without_password};
+use coord_core::text::{escaped, port_number, without_password};
 use http::{Uri, uri::InvalidUri};
 
 /// Whether it uses TLS, the host in lower case, and the port.
@@ -156,7 +156,8 @@ fn has_usable_port(uri: &Uri) -> bool {
         Some("") => uri.scheme_str() != Some("tcp"),
         Some(rest) => rest
             .strip_prefix(':')
-            .is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)),
+            .and_then(port_number)
+            .is_some_and(|port| port > 0),
         None => false,
     }
 }
@@ -269,6 +270,7 @@ mod tests {
             "http://:80",
             "http://h:0",
             "http://h:99999",
+            "http://h:+80",
             "tcp://h",
             "http://u:se/cret@h/",
             "http://a b",
