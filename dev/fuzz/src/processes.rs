@@ -39,6 +39,7 @@ pub(crate) const TARGETS: &[Target] = &[
             b"  1 \n\n",
             b"  1 \0\0\n",
             b"7\n\0\0",
+            b"\0\0 \n",
             b"-1",
             b"\xef\xbb\xbf12",
             &[b'7'; 65],
@@ -108,9 +109,14 @@ fn pidfiles(bytes: &[u8]) {
     let stated = match file.status() {
         Ok(state) => {
             assert!(state.exists && !state.locked);
-            // Zeros at the end are bytes that were not on the disk when the power failed.
+            // Zeros are bytes that were not on the disk when the power failed.
             let text = text_of(bytes);
-            let text = text.trim_end_matches('\0');
+            let is_blank = |c: char| c == '\0' || c.is_ascii_whitespace();
+            let text = if text.chars().all(is_blank) {
+                ""
+            } else {
+                text.trim_end_matches('\0')
+            };
             let first = text.trim_ascii_start().lines().next().unwrap_or_default();
             let digits = first.trim_ascii().trim_start_matches('0');
             assert_eq!(
