@@ -91,12 +91,12 @@ pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
 /// ```
 #[must_use]
 pub fn without_password(url: &str) -> String {
-    let (start, has_scheme) = authority_start(url);
+    let (start, is_meant) = authority_start(url);
     let (scheme, rest) = url.split_at(start);
     // Browsers end it at a backslash too. Others do not, so a password may have one.
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
-    let is_url = has_scheme && has_good_port(host);
+    let is_url = is_meant && has_good_port(host);
     let user_end = if is_url { authority } else { rest }.rfind('@');
     match user_end {
         Some(end) => format!("{scheme}***{}", &rest[end..]),
@@ -117,7 +117,8 @@ pub fn port_number(text: &str) -> Option<u16> {
     text.parse().ok().filter(|_| is_decimal)
 }
 
-/// Where the text after the scheme and any number of slashes begins, and whether there is a scheme.
+/// Where the text after the scheme and any number of slashes begins, and whether the text before it
+/// is that of a URL.
 fn authority_start(url: &str) -> (usize, bool) {
     let is_scheme = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -135,7 +136,9 @@ fn authority_start(url: &str) -> (usize, bool) {
         _ => None,
     };
     let authority = rest.unwrap_or(url).trim_start_matches(['/', '\\']);
-    (url.len() - authority.len(), rest.is_some())
+    let is_path = |scheme: &str| ["unix:", "file:"].contains(&scheme);
+    let is_meant = |rest: &str| rest.starts_with("//") || is_path(&url[..url.len() - rest.len()]);
+    (url.len() - authority.len(), rest.is_some_and(is_meant))
 }
 
 /// Whether a port, or nothing, follows the host.
@@ -145,7 +148,7 @@ fn has_good_port(host: &str) -> bool {
         None => host.find(':').map_or(Some(""), |at| host.get(at..)),
     };
     let is_port = |after: &str| match after.strip_prefix(':') {
-        Some(port) => port.chars().all(|c| c.is_ascii_digit()),
+        Some(port) => port_number(port).is_some_and(|port| port > 0),
         None => after.is_empty(),
     };
     after_host.is_some_and(is_port)
@@ -199,6 +202,11 @@ mod tests {
             ("http://u:a@b:c/p@h", "http://***@h"),
             ("http://u:1\\p@h/", "http://***@h/"),
             ("http://[u:p/w@h/", "http://***@h/"),
+            ("http://u:123456/p@h", "http://***@h"),
+            ("http://u:/p@h", "http://***@h"),
+            ("http://u:0/p@h", "http://***@h"),
+            ("u:/p/w@h", "u:/***@h"),
+            ("u:\\p/w@h", "u:\\***@h"),
             ("http://h", "http://h"),
             ("http://h:80/@a", "http://h:80/@a"),
             ("http://[::1]/@a", "http://[::1]/@a"),

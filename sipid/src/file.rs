@@ -220,27 +220,24 @@ pub(crate) fn same_version(one: &Metadata, other: &Metadata) -> bool {
 }
 
 /// The first line that is not empty counts; everything after it may even be binary. Zeros at the
-/// end of the file are left by a power loss, for bytes that were not yet on the disk. What is only
-/// a start says nothing about the end.
+/// end are left by a power loss, for bytes that were not yet on the disk. A start that is all zeros
+/// counts as empty only if it is the whole file.
 fn parse(bytes: &[u8]) -> Content {
     let is_whole = bytes.len() <= LONGEST;
-    let is_blank = |byte: &u8| *byte == 0 || byte.is_ascii_whitespace();
-    if is_whole && bytes.iter().all(is_blank) {
-        return Content::Empty;
-    }
-    let end = bytes.iter().rposition(|byte| *byte != 0);
-    let end = end
-        .filter(|_| is_whole)
-        .map_or(bytes.len(), |last| last + 1);
-    let text = bytes[..end].trim_ascii_start();
+    let is_text = |byte: &u8| *byte != 0 && !(is_whole && byte.is_ascii_whitespace());
+    let last = bytes.iter().rposition(is_text);
+    let written = &bytes[..last.map_or(0, |last| last + 1)];
+    let text = written.trim_ascii_start();
     let mut lines = text.splitn(2, |&byte| byte == b'\n');
     let line = lines.next().unwrap_or_default();
     let rest = lines.next();
+    let is_cut_off = written.len() > LONGEST;
     match Pid::from_bytes(line) {
-        Some(pid) if rest.is_some_and(|rest| !is_whole || !rest.trim_ascii().is_empty()) => {
+        Some(pid) if rest.is_some_and(|rest| is_cut_off || !rest.trim_ascii().is_empty()) => {
             Content::PidAndMore(pid)
         }
-        Some(pid) if is_whole => Content::Pid(pid),
+        Some(pid) if !is_cut_off => Content::Pid(pid),
+        None if text.is_empty() && is_whole => Content::Empty,
         _ => Content::Invalid(quoted(bytes)),
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn explained<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> String 
             Some(name) => not_text(&env::var_os(name).unwrap_or_default(), Some(name)),
             None => meant.not_text::<T>(arguments),
         },
+        ErrorKind::TooManyValues => format!("unexpected value {:?} for {arg}", shown(&value)),
         ErrorKind::UnknownArgument => meant.unknown(error, &arg),
         ErrorKind::InvalidSubcommand => {
             let name = texts(error, ContextKind::InvalidSubcommand).join(" ");
@@ -335,10 +336,11 @@ fn with_a_dash<T: Tool>(arguments: &[&OsStr], place: usize) -> String {
 /// What a parser says of a value. Some name it, too.
 fn invalid(error: &Error, arg: &str, value: &str) -> String {
     let why = error.source().map(why).unwrap_or_default();
-    if why.contains(&format!("{value:?}")) {
-        format!("{arg}: {why}")
+    let (named, masked) = (format!("{value:?}"), format!("{:?}", shown(value)));
+    if why.contains(&named) {
+        format!("{arg}: {}", why.replace(&named, &masked))
     } else {
-        format!("invalid value {:?} for {arg}: {why}", shown(value))
+        format!("invalid value {masked} for {arg}: {why}")
     }
 }
 

@@ -180,6 +180,8 @@ fn a_password_in_a_wrong_argument_is_masked() {
         &["limit", "--limit"],
         &["exec"],
         &["exec", "-v"],
+        // Its parser names what it cannot read.
+        &["duration"],
     ];
     let urls = [
         &b"http://me:secret@h/"[..],
@@ -199,4 +201,7 @@ fn a_password_in_a_wrong_argument_is_masked() {
             assert!(is_named || !rest.is_empty(), "{tool:?}: {said}");
         }
     }
+    let flag = run(&["exec", "--verbose=http://me:secret@h/", "--", "true"]);
+    let line = "statuses: unexpected value \"http://***@h/\" for --verbose...\n";
+    assert_output(&flag, 64, "", line);
 }

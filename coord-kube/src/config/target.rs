@@ -169,7 +169,8 @@ fn url(what: &str, text: &str) -> Result<Uri, Error> {
         return Err(unusable("it has no host"));
     }
     let after_host = url.authority().map_or("", |authority| authority.as_str());
-    let after_host = after_host.rsplit_once(host).map_or("", |(_, rest)| rest);
+    let after_host = after_host.rsplit('@').next().unwrap_or_default();
+    let after_host = after_host.strip_prefix(host).unwrap_or(after_host);
     let port = after_host.strip_prefix(':').and_then(port_number);
     if !after_host.is_empty() && port.is_none() {
         return Err(unusable("its port is not a number up to 65535"));
@@ -284,6 +285,8 @@ mod tests {
             "https://h:",
             "https://h:+80",
             "https://h:65536",
+            "https://x:x",
+            "https://1:+1",
             "https://me:secret@h:x",
             "https://me:secret@h:+80",
         ] {

@@ -109,14 +109,11 @@ fn pidfiles(bytes: &[u8]) {
     let stated = match file.status() {
         Ok(state) => {
             assert!(state.exists && !state.locked);
-            // Zeros are bytes that were not on the disk when the power failed.
-            let text = text_of(bytes);
-            let is_blank = |c: char| c == '\0' || c.is_ascii_whitespace();
-            let text = if text.chars().all(is_blank) {
-                ""
-            } else {
-                text.trim_end_matches('\0')
-            };
+            // Of a longer file, only the start counts. Zeros are bytes that were not on the disk when
+            // the power failed.
+            let text = text_of(&bytes[..bytes.len().min(65)]);
+            let is_blank = |c: char| c == '\0' || bytes.len() <= 64 && c.is_ascii_whitespace();
+            let text = text.trim_end_matches(is_blank);
             let first = text.trim_ascii_start().lines().next().unwrap_or_default();
             let digits = first.trim_ascii().trim_start_matches('0');
             assert_eq!(
