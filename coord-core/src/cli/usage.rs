@@ -56,13 +56,12 @@ pub(super) fn explained<T: Tool>(wrong: &Wrong, arguments: &[&OsStr]) -> String 
                     .get_subcommands()
                     .any(|own| own.get_name() == name)
             });
+            let name = shown(&name);
             if similar.is_empty() {
-                let commands = meant.commands();
-                format!("unknown command {:?}: use {commands}", shown(&name))
+                format!("unknown command {name:?}: use {}", meant.commands())
             } else {
                 format!(
-                    "unknown command {:?}: did you mean {}?",
-                    shown(&name),
+                    "unknown command {name:?}: did you mean {}?",
                     either(&similar)
                 )
             }
@@ -248,14 +247,10 @@ impl Meant {
     }
 
     fn unknown(&self, error: &Error, arg: &str) -> String {
-        let path = &self.path;
+        let (path, word) = (&self.path, shown(arg));
         match &suggested(error, ContextKind::SuggestedArg, arg)[..] {
             [] if arg.starts_with('-') => format!("unknown option {arg} (see {path} --help)"),
-            [] => format!(
-                "unexpected argument {:?}: write {}",
-                shown(arg),
-                self.usage()
-            ),
+            [] => format!("unexpected argument {word:?}: write {}", self.usage()),
             similar => format!("unknown option {arg}: did you mean {}?", either(similar)),
         }
     }
@@ -296,13 +291,9 @@ fn one_of(arg: &str) -> String {
 
 fn not_text(value: &OsStr, of: Option<&str>) -> String {
     let text = value.to_string_lossy();
-    let masked = shown(&text);
+    let safe = shown(&text);
     // Where nothing is masked, the bytes that are no text are shown as they are.
-    let value = if masked == text {
-        value
-    } else {
-        masked.as_ref()
-    };
+    let value = if safe == text { value } else { safe.as_ref() };
     match of {
         Some(name) => format!("invalid value {value:?} for {name}: {NOT_TEXT}"),
         None => format!("invalid argument {value:?}: {NOT_TEXT}"),

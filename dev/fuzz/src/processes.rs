@@ -109,8 +109,8 @@ fn pidfiles(bytes: &[u8]) {
     let stated = match file.status() {
         Ok(state) => {
             assert!(state.exists && !state.locked);
-            // Of a longer file, only the start counts. Zeros are bytes that were not on the disk when
-            // the power failed.
+            // Of a longer file, only the start counts. Zeros are bytes that were not on the disk
+            // when the power failed.
             let text = text_of(&bytes[..bytes.len().min(65)]);
             let is_blank = |c: char| c == '\0' || bytes.len() <= 64 && c.is_ascii_whitespace();
             let text = text.trim_end_matches(is_blank);
