@@ -18,7 +18,7 @@ use coord_core::{Errno, HasErrno};
 #[cfg(feature = "kube")]
 pub use self::kube::{
     ClusterStore, ClusterWatch, ConfigMaps, KubeStore, KubeWatch, LeaseStore, Leases, ObjectEvent,
-    ObjectKind,
+    ObjectKind, WriteContext,
 };
 pub use coord_lease::Version;
 pub use dir::{DirStore, DirWatch, ProofOfLife};

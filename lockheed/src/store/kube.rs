@@ -21,8 +21,7 @@ use kube::{
 pub use self::config_maps::{ConfigMaps, KubeStore, KubeWatch};
 use self::error::{of_create, of_read, of_write};
 pub use self::events::ObjectEvent;
-use self::kind::New;
-pub use self::kind::ObjectKind;
+pub use self::kind::{ObjectKind, WriteContext};
 pub use self::leases::{LeaseStore, Leases};
 use super::{Change, LABEL, Object, Scope, Store, StoreError, StoreErrorKind, Version, Watch};
 use crate::{LockName, Timestamp};
@@ -198,13 +197,13 @@ impl<K: ObjectKind> ClusterStore<K> {
     }
 
     async fn write(&self, name: &str, lock: &Object) -> Result<DynamicObject, StoreError> {
-        let new = New {
+        let at = WriteContext {
             name,
             namespace: self.cluster.namespace(),
             labels: &self.labels,
             now: self.now().await?,
         };
-        self.kind.write(new, lock)
+        self.kind.write(at, lock)
     }
 
     /// Turns a conflict into "not found" if the object is gone: an update that may create reports a

@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::{ApiResource, DynamicObject};
 
 use super::{
-    ClusterStore, ClusterWatch, LABEL, LONGEST, New, Object, ObjectKind, StoreError, invalid, wire,
+    ClusterStore, ClusterWatch, LABEL, LONGEST, Object, ObjectKind, StoreError, WriteContext,
+    invalid, wire,
 };
 use crate::{LockName, key::LONGEST_NAME};
 
@@ -81,8 +82,8 @@ impl ObjectKind for ConfigMaps {
         wire::last(lock, found)
     }
 
-    fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
-        wire::write(&new, lock)
+    fn write(&self, at: WriteContext<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+        wire::write(&at, lock)
     }
 
     fn check_deletable(&self, name: &str, lock: &Object) -> Result<(), StoreError> {

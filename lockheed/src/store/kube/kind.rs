@@ -38,7 +38,7 @@ pub trait ObjectKind: sealed::Sealed + Clone + Default + Send + Sync + 'static {
     ///
     /// # Errors
     /// `EINVAL` when the result would not be a lock.
-    fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError>;
+    fn write(&self, at: WriteContext<'_>, lock: &Object) -> Result<DynamicObject, StoreError>;
 
     /// Checks that deleting the object of this name deletes nothing but the lock.
     ///
@@ -57,9 +57,14 @@ mod sealed {
 }
 
 /// Where and when an object is written.
-pub struct New<'a> {
-    pub(super) name: &'a str,
-    pub(super) namespace: &'a str,
-    pub(super) labels: &'a BTreeMap<String, String>,
-    pub(super) now: Timestamp,
+#[derive(Clone, Copy, Debug)]
+pub struct WriteContext<'a> {
+    /// The object's name.
+    pub name: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Labels that it gets, besides those that it has.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The time by the API server's clock, as far as the writer knows it.
+    pub now: Timestamp,
 }

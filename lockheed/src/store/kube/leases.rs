@@ -8,7 +8,7 @@ mod wire;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::core::{ApiResource, DynamicObject};
 
-use super::{ClusterStore, New, Object, ObjectKind, StoreError, invalid, metadata};
+use super::{ClusterStore, Object, ObjectKind, StoreError, WriteContext, invalid, metadata};
 use crate::LockName;
 
 /// A store of Leases (`coordination.k8s.io/v1`) in one namespace of a Kubernetes cluster.
@@ -51,7 +51,7 @@ impl ObjectKind for Leases {
         wire::last(lock, found)
     }
 
-    fn write(&self, new: New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
-        wire::write(&new, lock)
+    fn write(&self, at: WriteContext<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+        wire::write(&at, lock)
     }
 }

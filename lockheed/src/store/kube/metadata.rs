@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::core::DynamicObject;
 
-use super::{New, Object, StoreError, Version, invalid};
+use super::{Object, StoreError, Version, WriteContext, invalid};
 use crate::LockName;
 
 /// Takes the parts of an object's metadata that are about a lock.
@@ -42,16 +42,16 @@ pub(super) fn kept(kind: &str, lock: &Object) -> Result<Option<DynamicObject>, S
 }
 
 /// Puts the taken parts back.
-pub(super) fn put(into: &mut DynamicObject, new: &New<'_>, lock: &Object) {
+pub(super) fn put(into: &mut DynamicObject, at: &WriteContext<'_>, lock: &Object) {
     let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let metadata = &mut into.metadata;
-    metadata.name = set(new.name);
-    metadata.namespace = set(new.namespace);
+    metadata.name = set(at.name);
+    metadata.namespace = set(at.namespace);
     metadata.uid = set(&lock.uid);
     metadata.resource_version = set(lock.version.as_str());
     metadata.annotations = (!lock.annotations.is_empty()).then(|| lock.annotations.clone());
-    if !new.labels.is_empty() {
+    if !at.labels.is_empty() {
         let labels = metadata.labels.get_or_insert_default();
-        labels.extend(new.labels.clone());
+        labels.extend(at.labels.clone());
     }
 }

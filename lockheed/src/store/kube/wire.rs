@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Map, Value};
 
-use super::{New, Object, StoreError, invalid, metadata};
+use super::{Object, StoreError, WriteContext, invalid, metadata};
 use crate::{
     LockName,
     store::{LABEL, RECORD},
@@ -66,7 +66,7 @@ pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
 }
 
 /// Builds the ConfigMap of a lock, with the label of all locks.
-pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+pub(super) fn write(at: &WriteContext<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
     let mut new = metadata::kept(KIND, lock)?.unwrap_or_else(|| {
         let mut new = DynamicObject::new(at.name, &ApiResource::erase::<ConfigMap>(&()));
         new.data = Value::Object(Map::new());
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::{Timestamp, store::StoreErrorKind};
 
-    const AT: New<'_> = New {
+    const AT: WriteContext<'_> = WriteContext {
         name: "lockheed-x",
         namespace: "ns",
         labels: &BTreeMap::new(),
@@ -148,7 +148,7 @@ mod tests {
     fn labels_are_added_and_those_that_are_there_kept() {
         let lock: LockName = "x".parse().unwrap();
         let ours = [("team".to_owned(), "db".to_owned())].into();
-        let at = New {
+        let at = WriteContext {
             labels: &ours,
             ..AT
         };

@@ -8,7 +8,7 @@ use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::{
-    super::{New, Object, StoreErrorKind},
+    super::{Object, StoreErrorKind, WriteContext},
     wire::{last, read, write},
 };
 use crate::{Lease, LockName, Record, Timestamp, store::RECORD};
@@ -37,7 +37,7 @@ fn reading(object: &Value) -> Object {
 
 fn writing(object: &Object, now: Timestamp) -> Value {
     let (name, namespace) = ("x", "ns");
-    let at = New {
+    let at = WriteContext {
         name,
         namespace,
         labels: &BTreeMap::new(),
@@ -328,7 +328,7 @@ fn what_is_no_lock_is_not_written() {
         new.data
             .extend(text.map(|text| (RECORD.to_owned(), text.to_owned())));
         let (name, namespace, now) = ("x", "ns", now());
-        let at = New {
+        let at = WriteContext {
             name,
             namespace,
             labels: &BTreeMap::new(),

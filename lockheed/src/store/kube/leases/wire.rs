@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
 
-use super::{New, Object, StoreError, invalid, metadata, spec::Spec};
+use super::{Object, StoreError, WriteContext, invalid, metadata, spec::Spec};
 use crate::{LockName, Record, store::RECORD};
 
 pub(super) const KIND: &str = "Lease";
@@ -49,7 +49,7 @@ pub(super) fn last(lock: &LockName, mut found: DynamicObject) -> Object {
 
 /// Builds the Lease of a lock. Fields and annotations that are already right are left unchanged,
 /// whoever wrote them.
-pub(super) fn write(at: &New<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
+pub(super) fn write(at: &WriteContext<'_>, lock: &Object) -> Result<DynamicObject, StoreError> {
     let kept = metadata::kept(KIND, lock)?;
     let is_new = kept.is_none();
     let mut new = kept.unwrap_or_else(|| {
