@@ -6,7 +6,7 @@ use coord_lease::{
 };
 
 use super::{
-    game::{Game, InputOf, ObjectOf, SubjectOf},
+    game::{Game, InputOf, StoredOf, SubjectOf},
     network::Fate,
 };
 
@@ -23,7 +23,7 @@ pub(super) enum Tag {
 pub(super) enum Request<G: Game> {
     Read,
     Subject(SubjectOf<G>),
-    Write(Write<ObjectOf<G>>),
+    Write(Write<StoredOf<G>>),
 }
 
 impl<G: Game> Clone for Request<G> {
@@ -63,7 +63,7 @@ pub(super) enum Event<G: Game> {
     Crash(usize, u32),
     Fault,
     GoStep(usize, u64),
-    GoArrives(usize, String, ObjectOf<G>),
-    GoAnswer(usize, String, Result<ObjectOf<G>, Effect>),
+    GoArrives(usize, String, StoredOf<G>),
+    GoAnswer(usize, String, Result<StoredOf<G>, Effect>),
     Tidy,
 }

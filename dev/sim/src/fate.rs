@@ -9,7 +9,7 @@ use super::{
     Flaw,
     check::Violation,
     event::{Event, Tag},
-    game::{EventOf, Game, ObjectOf},
+    game::{EventOf, Game, StoredOf},
     go::{Did, Foreign},
     network::millis,
     node::Node,
@@ -145,14 +145,14 @@ impl<G: Game> World<G> {
         &mut self,
         number: usize,
         id: &str,
-        object: &ObjectOf<G>,
+        object: &StoredOf<G>,
     ) -> Result<(), Violation> {
         let answer = self.objects.update(object);
-        if let Ok(object) = &answer {
-            if G::holders(object).contains(id) {
+        if let Ok(stored) = &answer {
+            if G::holders(&G::read(stored.clone())).contains(id) {
                 self.check.excuse(id);
             }
-            self.written(id, None, &object.clone())?;
+            self.written(id, None, stored)?;
         }
         let after = Duration::from_millis(1) + millis(&mut self.random, 20);
         self.put(after, Event::GoAnswer(number, id.to_owned(), answer));
@@ -163,7 +163,7 @@ impl<G: Game> World<G> {
         &mut self,
         number: usize,
         id: &str,
-        answer: Result<ObjectOf<G>, Effect>,
+        answer: Result<StoredOf<G>, Effect>,
     ) {
         let now = self.now;
         let Some(go) = self.goes.get_mut(number) else {

@@ -132,13 +132,14 @@ impl<G: Game> World<G> {
     /// Restores the store to an earlier state. All connections are cut, and everything in flight is
     /// lost.
     fn restore(&mut self, random: &mut Random) {
-        let Some(object) = self.objects.restore(random) else {
+        let Some(stored) = self.objects.restore(random) else {
             return;
         };
-        self.tell(|| match &object {
-            Some(object) => format!("the store is put back to {object:?}"),
+        self.tell(|| match &stored {
+            Some(stored) => format!("the store is put back to {stored:?}"),
             None => "the store is put back to when there was no lock".to_owned(),
         });
+        let object = stored.map(G::read);
         let holders = object.as_ref().map(G::holders).unwrap_or_default();
         let reservation = object.as_ref().and_then(G::reservation);
         let living = self.nodes.iter().map(Node::id);

@@ -13,9 +13,11 @@ use super::{Kind, broken::Broken, go::Foreign};
 /// A kind of lock, and its world.
 pub(super) trait Game: Sized {
     /// The real protocol.
-    type Protocol: Protocol<Object: Kept>;
+    type Protocol: Protocol;
+    /// The protocol's object in the form in which the server stores it.
+    type Stored: Stored;
     /// Another program that uses the lock.
-    type Foreign: Foreign<<Self::Protocol as Protocol>::Object>;
+    type Foreign: Foreign<Self::Stored>;
 
     /// Whether servers' clocks differ and step, by less than contenders expect.
     const CLOCKS_DIFFER: bool;
@@ -27,6 +29,12 @@ pub(super) trait Game: Sized {
         |_| Mode::Exclusive
     }
 
+    /// Builds what to store of an object. The writer's clock shows this time.
+    fn write(object: ObjectOf<Self>, now: Timestamp) -> Self::Stored;
+
+    /// Reads an object from what is stored.
+    fn read(stored: Self::Stored) -> ObjectOf<Self>;
+
     /// The error of a request that failed with this effect.
     fn refused(effect: Effect) -> <Self::Protocol as Protocol>::Error;
 
@@ -37,10 +45,10 @@ pub(super) trait Game: Sized {
     fn contender(&self, node: usize, id: &str, hold: Duration) -> Self::Protocol;
 
     /// Whose leases are in the object.
-    fn holders(object: &<Self::Protocol as Protocol>::Object) -> BTreeSet<String>;
+    fn holders(object: &ObjectOf<Self>) -> BTreeSet<String>;
 
     /// Who holds it and was not only named as the next holder.
-    fn holder(object: &<Self::Protocol as Protocol>::Object) -> Option<String> {
+    fn holder(object: &ObjectOf<Self>) -> Option<String> {
         Self::holders(object).into_iter().next()
     }
 
@@ -48,7 +56,7 @@ pub(super) trait Game: Sized {
     fn token(grant: &<Self::Protocol as Protocol>::Grant) -> Option<u64>;
 
     /// Who has announced a write, and until when.
-    fn reservation(_object: &<Self::Protocol as Protocol>::Object) -> Option<(String, Timestamp)> {
+    fn reservation(_object: &ObjectOf<Self>) -> Option<(String, Timestamp)> {
         None
     }
 
@@ -64,11 +72,11 @@ pub(super) trait Game: Sized {
     fn replace(&mut self, _node: usize) {}
 
     /// Whether somebody will remove this object in time.
-    fn is_rubbish(&self, object: &<Self::Protocol as Protocol>::Object) -> bool;
+    fn is_rubbish(&self, object: &ObjectOf<Self>) -> bool;
 }
 
-/// An object that a server stores.
-pub(super) trait Kept: Clone + std::fmt::Debug {
+/// An object as a server stores it.
+pub(super) trait Stored: Clone + std::fmt::Debug {
     /// Empty before the object is stored.
     fn uid(&self) -> &str;
     fn version(&self) -> Version;
@@ -80,6 +88,7 @@ pub(super) trait Kept: Clone + std::fmt::Debug {
 
 pub(super) type Lock<G> = Broken<<G as Game>::Protocol>;
 pub(super) type ObjectOf<G> = <<G as Game>::Protocol as Protocol>::Object;
+pub(super) type StoredOf<G> = <G as Game>::Stored;
 pub(super) type SubjectOf<G> = <<G as Game>::Protocol as Protocol>::Subject;
 pub(super) type InputOf<G> = coord_lease::engine::Input<Lock<G>>;
 pub(super) type OutputOf<G> = coord_lease::engine::Output<Lock<G>>;

@@ -16,7 +16,7 @@ use lockheed::{
 
 use super::{
     Kind, SKEW,
-    game::{Game, Kept},
+    game::{Game, Stored},
     go::Go,
     network::chance,
 };
@@ -30,6 +30,7 @@ pub(super) struct MutexGame {
 
 impl Game for MutexGame {
     type Protocol = Mutex;
+    type Stored = Object;
     type Foreign = Go;
 
     const CLOCKS_DIFFER: bool = true;
@@ -50,6 +51,14 @@ impl Game for MutexGame {
             },
             _ => |_| Mode::Exclusive,
         }
+    }
+
+    fn write(object: Object, _: Timestamp) -> Object {
+        object
+    }
+
+    fn read(stored: Object) -> Object {
+        stored
     }
 
     fn refused(effect: Effect) -> StoreError {
@@ -130,7 +139,7 @@ fn leases(object: &Object) -> BTreeMap<String, Lease> {
     record.map(|record| record.leases).unwrap_or_default()
 }
 
-impl Kept for Object {
+impl Stored for Object {
     fn uid(&self) -> &str {
         &self.uid
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use coord_lease::{Change, Random, Version, engine::Effect};
 
-use super::game::Kept;
+use super::game::Stored;
 
 /// How many earlier states have backups.
 const BACKUPS: usize = 40;
@@ -27,7 +27,7 @@ struct State<O> {
     kept: Option<O>,
 }
 
-impl<O: Kept> Objects<O> {
+impl<O: Stored> Objects<O> {
     pub(super) fn new() -> Self {
         Self {
             state: State {
@@ -142,7 +142,7 @@ impl<O: Kept> Objects<O> {
 }
 
 /// Whether this is the state in which it was created.
-pub(super) fn is_new(object: &impl Kept) -> bool {
+pub(super) fn is_new(object: &impl Stored) -> bool {
     let version = object.version().number();
     version.is_some_and(|version| object.uid() == uid(version.get()))
 }

@@ -11,10 +11,11 @@ use coord_lease::{
     engine::{Effect, RequestError},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
+use lockheed::Timestamp;
 
 use super::{
     Kind,
-    game::{Game, Kept},
+    game::{Game, Stored},
     go::Nobody,
 };
 
@@ -66,6 +67,7 @@ impl PodGame {
 
 impl Game for PodGame {
     type Protocol = PodLock<Refused>;
+    type Stored = ConfigMap;
     type Foreign = Nobody;
 
     /// A single server's clock decides.
@@ -75,6 +77,14 @@ impl Game for PodGame {
         Self {
             generations: vec![0; 200],
         }
+    }
+
+    fn write(object: ConfigMap, _: Timestamp) -> ConfigMap {
+        object
+    }
+
+    fn read(stored: ConfigMap) -> ConfigMap {
+        stored
     }
 
     fn refused(effect: Effect) -> Refused {
@@ -121,7 +131,7 @@ impl Game for PodGame {
     }
 }
 
-impl Kept for ConfigMap {
+impl Stored for ConfigMap {
     fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use super::{
     Flaw,
     check::Violation,
     event::{Event, Request, Tag},
-    game::{Game, InputOf, Kept, ObjectOf, SubjectOf},
+    game::{Game, InputOf, ObjectOf, Stored as _, StoredOf, SubjectOf},
     network::{Fate, WatchFate, millis},
     objects::is_new,
     outage::{Asked, denied},
@@ -97,7 +97,6 @@ impl<G: Game> World<G> {
         fate: Fate,
     ) -> Result<(), Violation> {
         let writer = format!("node{number}-{life}");
-        let unversioned = self.flaw == Some(Flaw::SkipVersion);
         let clock = Some(self.clocks.now(number, self.now).since_unix());
         // Its sender knows the result of the first one, and does not know of the second.
         if fate.doubled {
@@ -105,45 +104,26 @@ impl<G: Game> World<G> {
         }
         let input: InputOf<G> = match request {
             request if let Some(effect) = fate.refused => refusal::<G>(&request, effect),
-            Request::Read => Input::Read(Ok(self.objects.get()), clock),
+            Request::Read => Input::Read(Ok(self.objects.get().map(G::read)), clock),
             Request::Subject(subject) => {
                 let id = format!("node{number}-{life}");
                 Input::SubjectRead(Ok(self.game.fact(number, &id, &subject)), clock)
             }
-            Request::Write(Write::Update(object)) if unversioned => {
-                Input::Written(Ok(Some(self.objects.overwrite(&object))), clock)
-            }
-            Request::Write(Write::Update(object)) => Input::Written(
-                self.objects.update(&object).map(Some).map_err(G::refused),
-                clock,
-            ),
-            Request::Write(Write::Create(object)) => Input::Written(
-                self.objects.create(&object).map(Some).map_err(G::refused),
-                clock,
-            ),
-            Request::Write(Write::Delete(object)) => {
-                let deleted = if unversioned {
-                    Ok(self.objects.remove())
-                } else {
-                    self.objects.delete(&object)
-                };
-                if let Ok(version) = &deleted {
-                    self.deleted(version);
+            Request::Write(write) => {
+                let done = self.write(write);
+                if let Ok(Some(stored)) = &done {
+                    self.written(&writer, Some(sent), stored)?;
                 }
-                Input::Written(deleted.map(|_| None).map_err(G::refused), clock)
+                let object = done.map(|stored| stored.map(G::read));
+                Input::Written(object.map_err(G::refused), clock)
             }
         };
         let is_taken = match &input {
-            Input::Read(Ok(object), _) => object.is_some(),
+            Input::Read(Ok(object), _) | Input::Written(Ok(object), _) => object.is_some(),
             Input::Written(Err(_), _) => fate.refused.is_none() && self.objects.get().is_some(),
             _ => false,
         };
         if is_taken {
-            self.check.is_taken(&writer, sent);
-        }
-        if let Input::Written(Ok(Some(object)), _) = &input {
-            let object: ObjectOf<G> = object.clone();
-            self.written(&writer, Some(sent), &object)?;
             self.check.is_taken(&writer, sent);
         }
         let input = denied::<G>(input, fate.denied_after);
@@ -161,39 +141,56 @@ impl<G: Game> World<G> {
         Ok(())
     }
 
+    /// Does what the store does with a write, and reports a deletion.
+    fn write(&mut self, write: Write<StoredOf<G>>) -> Result<Option<StoredOf<G>>, Effect> {
+        let unversioned = self.flaw == Some(Flaw::SkipVersion);
+        match write {
+            Write::Create(object) => self.objects.create(&object).map(Some),
+            Write::Update(object) if unversioned => Ok(Some(self.objects.overwrite(&object))),
+            Write::Update(object) => self.objects.update(&object).map(Some),
+            Write::Delete(object) => {
+                let version = if unversioned {
+                    self.objects.remove()
+                } else {
+                    self.objects.delete(&object)?
+                };
+                self.deleted(&version);
+                Ok(None)
+            }
+        }
+    }
+
     /// Something was written, by this request if it was one of a node: checks it, and reports it to
     /// the watches.
     pub(super) fn written(
         &mut self,
         writer: &str,
         sent: Option<u64>,
-        object: &ObjectOf<G>,
+        stored: &StoredOf<G>,
     ) -> Result<(), Violation> {
         self.tell(|| {
-            let (version, text) = (object.version(), object.text());
+            let (version, text) = (stored.version(), stored.text());
             format!("{writer} wrote version {version}: {text}")
         });
         let clock = self.clocks.now(0, self.now);
-        let holders = G::holders(object);
-        self.note_hand_off(G::holder(object).as_deref());
-        let reservation = G::reservation(object);
+        let object = G::read(stored.clone());
+        let holders = G::holders(&object);
+        self.note_hand_off(G::holder(&object).as_deref());
+        let reservation = G::reservation(&object);
         let now = (self.now, clock);
         self.check.written(
             writer,
             holders,
-            sent.filter(|_| is_new(object)),
+            sent.filter(|_| is_new(stored)),
             reservation,
             now,
         )?;
-        self.broadcast(&Change::Written(object.clone()));
+        self.broadcast(&stored.version(), &Change::Written(object));
         Ok(())
     }
 
-    pub(super) fn broadcast(&mut self, change: &Change<ObjectOf<G>>) {
-        let version = &match change {
-            Change::Written(object) => object.version(),
-            Change::Deleted(version) => version.clone(),
-        };
+    /// Reports a change to the watches; it made this version.
+    fn broadcast(&mut self, version: &Version, change: &Change<ObjectOf<G>>) {
         let mut told = Vec::new();
         for watching in &mut self.watches {
             if self.nodes[watching.node].watch != watching.number || watching.fate.silent {
@@ -232,6 +229,10 @@ impl<G: Game> World<G> {
         self.watches.retain(|watching| watching.node != node);
         let delay = Duration::from_millis(1) + fate.lag;
         if let Some(change) = self.objects.since(since) {
+            let change = match change {
+                Change::Written(stored) => Change::Written(G::read(stored)),
+                Change::Deleted(version) => Change::Deleted(version),
+            };
             let input = changed::<G>(change);
             self.put(
                 delay,
@@ -287,14 +288,14 @@ impl<G: Game> World<G> {
     fn deleted(&mut self, version: &Version) {
         self.check.deleted();
         self.note_hand_off(None);
-        self.broadcast(&Change::Deleted(version.clone()));
+        self.broadcast(version, &Change::Deleted(version.clone()));
     }
 
     /// Removes an object that nobody needs.
     pub(super) fn tidy(&mut self) {
-        if let Some(object) = self.objects.get()
-            && self.game.is_rubbish(&object)
-            && let Ok(version) = self.objects.delete(&object)
+        if let Some(stored) = self.objects.get()
+            && self.game.is_rubbish(&G::read(stored.clone()))
+            && let Ok(version) = self.objects.delete(&stored)
         {
             self.deleted(&version);
         }

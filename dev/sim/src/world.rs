@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap, ops::Range, time::Duration};
 use coord_core::BootInstant;
 use coord_lease::{
     Random, Version,
-    engine::{Event as News, Input, Output},
+    engine::{Event as News, Input, Output, Write},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     check::{Check, Violation, violated},
     event::{Event, Request, Tag},
     faults::{Faults, LeftOut},
-    game::{Game, InputOf, ObjectOf, OutputOf},
+    game::{Game, InputOf, OutputOf, StoredOf},
     network::{Clocks, WatchFate, chance, millis},
     node::Node,
     objects::Objects,
@@ -32,7 +32,7 @@ pub(super) struct World<G: Game> {
     /// By time, and in the order in which they were scheduled.
     pub(super) events: BTreeMap<Reverse<(Duration, u64)>, Box<Event<G>>>,
     pub(super) put_down: u64,
-    pub(super) objects: Objects<ObjectOf<G>>,
+    pub(super) objects: Objects<StoredOf<G>>,
     pub(super) clocks: Clocks,
     pub(super) nodes: Vec<Node<G>>,
     pub(super) goes: Vec<G::Foreign>,
@@ -350,7 +350,15 @@ impl<G: Game> World<G> {
         }
         match output {
             Output::Read => self.send(number, life, Request::Read),
-            Output::Write(write) => self.send(number, life, Request::Write(write)),
+            Output::Write(write) => {
+                let clock = self.clocks.now(number, self.now);
+                let write = match write {
+                    Write::Create(object) => Write::Create(G::write(object, clock)),
+                    Write::Update(object) => Write::Update(G::write(object, clock)),
+                    Write::Delete(object) => Write::Delete(G::write(object, clock)),
+                };
+                self.send(number, life, Request::Write(write));
+            }
             Output::Abandon => self.nodes[number].request += 1,
             Output::Watch(since) => {
                 self.nodes[number].watch += 1;
