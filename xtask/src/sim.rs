@@ -13,8 +13,8 @@ pub(crate) struct Sim {
     /// The first of them; a long run can be made in parts
     #[arg(long, value_name = "S", default_value_t = 0)]
     from: u64,
-    /// Only this kind of lock: one of lockheed's, or cmlock's (pod)
-    #[arg(long, value_name = "LOCK", value_parser = ["mutex", "shared", "slots", "fair", "queue", "pod"])]
+    /// Only this kind of lock: one of lockheed's in ConfigMaps or Leases, or cmlock's (pod)
+    #[arg(long, value_name = "LOCK", value_parser = ["mutex", "shared", "slots", "fair", "queue", "lease", "lease-queue", "pod"])]
     lock: Option<String>,
     /// Run only the history of this seed, and show everything that happens
     #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "from"])]

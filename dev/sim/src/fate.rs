@@ -9,7 +9,7 @@ use super::{
     Flaw,
     check::Violation,
     event::{Event, Tag},
-    game::{EventOf, Game, StoredOf},
+    game::{EventOf, Game, Stored as _, StoredOf},
     go::{Did, Foreign},
     network::millis,
     node::Node,
@@ -128,7 +128,7 @@ impl<G: Game> World<G> {
             return;
         };
         let (id, now) = (go.id(), self.now);
-        if go.ends_work() {
+        if go.ends_work(now) {
             self.check.ended(&id);
         }
         let there = self.objects.get();
@@ -147,9 +147,13 @@ impl<G: Game> World<G> {
         id: &str,
         object: &StoredOf<G>,
     ) -> Result<(), Violation> {
-        let answer = self.objects.update(object);
+        let answer = if object.uid().is_empty() {
+            self.objects.create(object)
+        } else {
+            self.objects.update(object)
+        };
         if let Ok(stored) = &answer {
-            if G::holders(&G::read(stored.clone())).contains(id) {
+            if G::Foreign::BY_ITS_CLOCK && G::holders(&G::read(stored.clone())).contains(id) {
                 self.check.excuse(id);
             }
             self.written(id, None, stored)?;
@@ -164,15 +168,15 @@ impl<G: Game> World<G> {
         number: usize,
         id: &str,
         answer: Result<StoredOf<G>, Effect>,
-    ) {
+    ) -> Result<(), Violation> {
         let now = self.now;
         let Some(go) = self.goes.get_mut(number) else {
-            return;
+            return Ok(());
         };
         let mut after = millis(&mut self.random, 300);
         if go.id() == id {
             let did = match answer {
-                Ok(object) => go.did(&object, now),
+                Ok(object) => go.did(&object, now, &mut self.random),
                 Err(_) => {
                     go.failed();
                     Did::Nothing
@@ -180,13 +184,18 @@ impl<G: Game> World<G> {
             };
             match did {
                 Did::Nothing => {}
-                Did::Took(left) => {
-                    self.check.taken_by_foreigner(id, now + left);
-                    after = millis(&mut self.random, 6000);
+                Did::Took(until, then) => {
+                    if G::Foreign::BY_ITS_CLOCK {
+                        self.check.taken_by_foreigner(id, until);
+                    } else {
+                        self.check.acquired(id, None, Some(until), now)?;
+                    }
+                    after = then;
                 }
                 Did::Ended => after = millis(&mut self.random, 5000),
             }
         }
         self.put(after, Event::GoStep(number, 0));
+        Ok(())
     }
 }

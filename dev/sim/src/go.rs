@@ -21,21 +21,24 @@ enum Step {
     Release,
 }
 
-/// Another program, which goes by its own clock.
+/// Another program that uses the lock.
 pub(super) trait Foreign<O> {
+    /// Whether its own wall clock decides when it takes the lock. Ours may then still hold it.
+    const BY_ITS_CLOCK: bool;
+
     fn id(&self) -> String;
 
     /// It dies at this point, and another one starts.
     fn die(&mut self);
 
-    /// Whether it was working; its work is now over.
-    fn ends_work(&mut self) -> bool;
+    /// Whether it was working, and its work is over by now.
+    fn ends_work(&mut self, at: Duration) -> bool;
 
     /// The next object to write, based on the existing one; none if it has to try again later.
-    fn next(&self, there: Option<&O>, at: Duration, random: &mut Random) -> Option<O>;
+    fn next(&mut self, there: Option<&O>, at: Duration, random: &mut Random) -> Option<O>;
 
     /// The write was done and answered.
-    fn did(&mut self, written: &O, at: Duration) -> Did;
+    fn did(&mut self, written: &O, at: Duration, random: &mut Random) -> Did;
 
     /// The write failed.
     fn failed(&mut self);
@@ -46,6 +49,8 @@ pub(super) trait Foreign<O> {
 pub(super) enum Nobody {}
 
 impl<O> Foreign<O> for Nobody {
+    const BY_ITS_CLOCK: bool = false;
+
     fn id(&self) -> String {
         match *self {}
     }
@@ -54,15 +59,15 @@ impl<O> Foreign<O> for Nobody {
         match *self {}
     }
 
-    fn ends_work(&mut self) -> bool {
+    fn ends_work(&mut self, _: Duration) -> bool {
         match *self {}
     }
 
-    fn next(&self, _: Option<&O>, _: Duration, _: &mut Random) -> Option<O> {
+    fn next(&mut self, _: Option<&O>, _: Duration, _: &mut Random) -> Option<O> {
         match *self {}
     }
 
-    fn did(&mut self, _: &O, _: Duration) -> Did {
+    fn did(&mut self, _: &O, _: Duration, _: &mut Random) -> Did {
         match *self {}
     }
 
@@ -85,8 +90,8 @@ pub(super) struct Go {
 /// The result of a step.
 pub(super) enum Did {
     Nothing,
-    /// It wrote, and believes to hold the lock for this long from now.
-    Took(Duration),
+    /// It wrote, and believes until then that it holds the lock. It goes on after this long.
+    Took(Duration, Duration),
     Ended,
 }
 
@@ -156,6 +161,8 @@ impl Go {
 }
 
 impl Foreign<Object> for Go {
+    const BY_ITS_CLOCK: bool = true;
+
     fn id(&self) -> String {
         format!("go-{}", self.life)
     }
@@ -166,7 +173,7 @@ impl Foreign<Object> for Go {
         self.reserved = None;
     }
 
-    fn ends_work(&mut self) -> bool {
+    fn ends_work(&mut self, _: Duration) -> bool {
         let works = self.step == Step::Hold;
         if works {
             self.step = Step::ReserveToRelease;
@@ -174,7 +181,12 @@ impl Foreign<Object> for Go {
         works
     }
 
-    fn next(&self, there: Option<&Object>, at: Duration, random: &mut Random) -> Option<Object> {
+    fn next(
+        &mut self,
+        there: Option<&Object>,
+        at: Duration,
+        random: &mut Random,
+    ) -> Option<Object> {
         let now = self.clock(at);
         match self.step {
             Step::Reserve | Step::ReserveToRelease => self.reserve(there?, now),
@@ -184,7 +196,7 @@ impl Foreign<Object> for Go {
         }
     }
 
-    fn did(&mut self, written: &Object, at: Duration) -> Did {
+    fn did(&mut self, written: &Object, at: Duration, random: &mut Random) -> Did {
         let record = record(written);
         let ours = record.leases.get(&self.id());
         match self.step {
@@ -197,7 +209,8 @@ impl Foreign<Object> for Go {
                 };
                 self.expires = lease.expires;
                 self.step = Step::Hold;
-                return Did::Took(lease.expires.after(self.clock(at)));
+                let left = lease.expires.after(self.clock(at));
+                return Did::Took(at + left, millis(random, 6000));
             }
             Step::Release => {
                 self.die();

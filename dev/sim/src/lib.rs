@@ -7,18 +7,21 @@
 //! - Watches fall silent, lag or end.
 //! - Holders die, or pause for longer than their leases.
 //! - The servers' clocks step. The store is restored to an earlier state.
-//! - Writers like Go programs reserve, take and abandon the lock.
+//! - Writers like Go programs reserve, take and abandon the lock, and programs with client-go's
+//!   leader election compete for a Lease.
 //!
 //! Then the faults stop, and everybody must be served.
 
 mod broken;
 mod check;
+mod client_go;
 mod crowd;
 mod event;
 mod fate;
 mod faults;
 mod game;
 mod go;
+mod lease;
 mod mutex;
 mod network;
 mod node;
@@ -35,6 +38,8 @@ use std::time::Duration;
 pub use broken::Broken;
 pub use check::Violation;
 use faults::LeftOut;
+use lease::LeaseObject;
+use lockheed::store::Object;
 use mutex::MutexGame;
 pub use outage::{Asked, Endured, Failing, Outage};
 use pods::PodGame;
@@ -88,18 +93,24 @@ pub enum Kind {
     Fair,
     /// lockheed's, with readers and writers, and a queue with priorities.
     Queue,
+    /// lockheed's in a Lease, with one holder.
+    Lease,
+    /// lockheed's in a Lease, with readers and writers, and a queue with priorities.
+    LeaseQueue,
     /// cmlock's.
     Pod,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Mutex,
         Self::Shared,
         Self::Slots,
         Self::Fair,
         Self::Queue,
+        Self::Lease,
+        Self::LeaseQueue,
         Self::Pod,
     ];
 
@@ -112,9 +123,31 @@ impl Kind {
             Self::Slots => "slots",
             Self::Fair => "fair",
             Self::Queue => "queue",
+            Self::Lease => "lease",
+            Self::LeaseQueue => "lease-queue",
             Self::Pod => "pod",
         }
     }
+}
+
+/// Does this with the game of a kind.
+macro_rules! game {
+    ($kind:expr, $game:ident => $do:expr) => {
+        match $kind {
+            Kind::Pod => {
+                type $game = PodGame;
+                $do
+            }
+            Kind::Lease | Kind::LeaseQueue => {
+                type $game = MutexGame<LeaseObject>;
+                $do
+            }
+            Kind::Mutex | Kind::Shared | Kind::Slots | Kind::Fair | Kind::Queue => {
+                type $game = MutexGame<Object>;
+                $do
+            }
+        }
+    };
 }
 
 /// Runs the history of a seed.
@@ -130,10 +163,7 @@ fn run_without(
     trace: bool,
     left_out: &LeftOut,
 ) -> Outcome {
-    match kind {
-        Kind::Pod => play::<PodGame>(kind, seed, flaw, trace, left_out),
-        _ => play::<MutexGame>(kind, seed, flaw, trace, left_out),
-    }
+    game!(kind, G => play::<G>(kind, seed, flaw, trace, left_out))
 }
 
 fn play<G: game::Game>(
@@ -167,10 +197,7 @@ pub struct HandOffs {
 /// When a promise is broken.
 #[must_use]
 pub fn hand_offs(kind: Kind, contenders: usize, seed: u64) -> HandOffs {
-    match kind {
-        Kind::Pod => hand_around::<PodGame>(kind, contenders, seed),
-        _ => hand_around::<MutexGame>(kind, contenders, seed),
-    }
+    game!(kind, G => hand_around::<G>(kind, contenders, seed))
 }
 
 fn hand_around<G: game::Game>(kind: Kind, contenders: usize, seed: u64) -> HandOffs {
@@ -197,10 +224,7 @@ fn hand_around<G: game::Game>(kind: Kind, contenders: usize, seed: u64) -> HandO
 /// # Errors
 /// When a promise is broken, or somebody is not served long after the outage.
 pub fn endure(kind: Kind, outage: Outage, hold: Duration, seed: u64) -> Result<Endured, Violation> {
-    match kind {
-        Kind::Pod => World::<PodGame>::under(kind, outage, hold, seed).endure(),
-        _ => World::<MutexGame>::under(kind, outage, hold, seed).endure(),
-    }
+    game!(kind, G => World::<G>::under(kind, outage, hold, seed).endure())
 }
 
 /// How long a write takes there and back, on average.

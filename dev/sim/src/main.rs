@@ -136,7 +136,7 @@ fn many(kind: Kind, seeds: Range<u64>) -> bool {
         return false;
     }
     // If several hold the lock at once, there are no hand-offs from one to the next.
-    let is_handed_on = matches!(kind, Kind::Mutex | Kind::Fair | Kind::Pod);
+    let is_handed_on = matches!(kind, Kind::Mutex | Kind::Fair | Kind::Lease | Kind::Pod);
     for contenders in [2, 10, 100].into_iter().filter(|_| is_handed_on) {
         let seen = sim::hand_offs(kind, contenders, 0);
         println!(

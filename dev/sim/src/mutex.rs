@@ -1,7 +1,8 @@
-//! lockheed's mutex, together with writers like Go programs.
+//! lockheed's locks, together with programs that others wrote.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
     num::NonZeroU32,
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use coord_core::Errno;
 use coord_lease::{Random, Version, engine::Effect};
 use lockheed::{
-    Lease, Mode, Timestamp, Token,
+    Lease, LockName, Mode, Timestamp, Token,
     protocol::{Contender, Mutex, Nothing, Skew},
     store::{Object, RECORD, StoreError, StoreErrorKind},
 };
@@ -17,31 +18,64 @@ use lockheed::{
 use super::{
     Kind, SKEW,
     game::{Game, Stored},
-    go::Go,
+    go::{Foreign, Go},
     network::chance,
 };
 
 /// The number of slots.
 const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
-pub(super) struct MutexGame {
+pub(super) struct MutexGame<F> {
     kind: Kind,
+    form: PhantomData<F>,
 }
 
-impl Game for MutexGame {
-    type Protocol = Mutex;
-    type Stored = Object;
+/// A form in which a server stores the locks.
+pub(super) trait Form: Stored {
+    /// The other program that uses locks of this form.
+    type Foreign: Foreign<Self>;
+
+    fn foreign(random: &mut Random) -> Self::Foreign;
+
+    fn write(object: Object, now: Timestamp) -> Self;
+
+    fn read(self, name: &LockName) -> Object;
+}
+
+/// A ConfigMap has just what an object has.
+impl Form for Object {
     type Foreign = Go;
+
+    fn foreign(random: &mut Random) -> Go {
+        Go::new(random)
+    }
+
+    fn write(object: Object, _: Timestamp) -> Object {
+        object
+    }
+
+    fn read(self, _: &LockName) -> Object {
+        self
+    }
+}
+
+impl<F: Form> Game for MutexGame<F> {
+    type Protocol = Mutex;
+    type Stored = F;
+    type Foreign = F::Foreign;
 
     const CLOCKS_DIFFER: bool = true;
 
     fn new(kind: Kind) -> Self {
-        Self { kind }
+        Self {
+            kind,
+            form: PhantomData,
+        }
     }
 
     fn mode(kind: Kind) -> fn(&str) -> Mode {
         match kind {
-            Kind::Shared | Kind::Queue => |id| match node(id) {
+            Kind::Shared | Kind::Queue | Kind::LeaseQueue => |id| match node(id) {
                 Some(node) if node % 3 > 0 => Mode::Shared,
                 _ => Mode::Exclusive,
             },
@@ -53,12 +87,12 @@ impl Game for MutexGame {
         }
     }
 
-    fn write(object: Object, _: Timestamp) -> Object {
-        object
+    fn write(object: Object, now: Timestamp) -> F {
+        F::write(object, now)
     }
 
-    fn read(stored: Object) -> Object {
-        stored
+    fn read(stored: F) -> Object {
+        stored.read(&name())
     }
 
     fn refused(effect: Effect) -> StoreError {
@@ -71,24 +105,21 @@ impl Game for MutexGame {
         StoreError::new(kind, Errno::EAGAIN, "it failed")
     }
 
-    fn foreign(random: &mut Random) -> Option<Go> {
-        chance(random, 60).then(|| Go::new(random))
+    fn foreign(random: &mut Random) -> Option<F::Foreign> {
+        chance(random, 60).then(|| F::foreign(random))
     }
 
     fn contender(&self, node: usize, id: &str, _: Duration) -> Mutex {
-        // The only name, which is valid.
-        #[allow(clippy::unwrap_used, reason = "see above")]
-        let name = "lock".parse().unwrap();
         Mutex::new(Contender {
-            name,
+            name: name(),
             id: id.to_owned(),
             tags: Vec::new(),
             reset_tags: false,
             force: None,
             mode: Self::mode(self.kind)(id),
-            fair: matches!(self.kind, Kind::Fair | Kind::Queue),
+            fair: matches!(self.kind, Kind::Fair | Kind::Queue | Kind::LeaseQueue),
             priority: match self.kind {
-                Kind::Queue => u32::try_from(node % 4).unwrap_or_default(),
+                Kind::Queue | Kind::LeaseQueue => u32::try_from(node % 4).unwrap_or_default(),
                 _ => 0,
             },
             skew: Skew {
@@ -126,6 +157,12 @@ impl Game for MutexGame {
     fn is_rubbish(&self, object: &Object) -> bool {
         Self::holders(object).is_empty()
     }
+}
+
+/// The only lock's name.
+fn name() -> LockName {
+    #[allow(clippy::unwrap_used, reason = "it is valid")]
+    "lock".parse().unwrap()
 }
 
 /// The node of a contender; none for other programs.

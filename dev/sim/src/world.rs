@@ -222,7 +222,7 @@ impl<G: Game> World<G> {
             Event::Fault => self.inject_fault(),
             Event::GoStep(go, life) => self.go(go, life),
             Event::GoArrives(go, id, object) => self.serve_go(go, &id, &object)?,
-            Event::GoAnswer(go, id, answer) => self.answer_go(go, &id, answer),
+            Event::GoAnswer(go, id, answer) => self.answer_go(go, &id, answer)?,
             Event::Tidy => self.tidy(),
         }
         Ok(())

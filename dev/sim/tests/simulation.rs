@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sim::{Flaw, Kind, Outage, endure, hand_offs, run, shrink};
 
-const KINDS: [Kind; 6] = Kind::ALL;
+const KINDS: [Kind; 8] = Kind::ALL;
 
 // Holds lockheed-1, lockheed-5, cmlock-1.
 #[test]
