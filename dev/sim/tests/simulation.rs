@@ -1,6 +1,6 @@
 //! The simulation finds no fault in the lock, and finds the faults of broken ones.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use sim::{Flaw, Kind, Outage, endure, hand_offs, run, shrink};
 
@@ -9,15 +9,31 @@ const KINDS: [Kind; 8] = Kind::ALL;
 // Holds lockheed-1, lockheed-5, cmlock-1.
 #[test]
 fn no_promise_is_broken() {
-    for kind in KINDS {
+    let play = |kind: Kind| {
         for seed in 0..60 {
             let outcome = run(kind, seed, None, false);
-            assert_eq!(
-                outcome.violation, None,
-                "{kind:?}, seed {seed}: replay it with `cargo xtask sim --seed {seed}`"
-            );
+            let again = format!("cargo xtask sim --lock {} --seed {seed}", kind.name());
+            assert_eq!(outcome.violation, None, "replay it with `{again}`");
             assert!(outcome.acquired > 0, "{kind:?}, seed {seed}");
         }
+    };
+    thread::scope(|scope| {
+        for kind in KINDS {
+            scope.spawn(move || play(kind));
+        }
+    });
+}
+
+/// Both exclude each other, so both must have had the lock for that to mean something.
+#[test]
+fn client_go_has_the_lock_of_a_lease_too() {
+    for kind in [Kind::Lease, Kind::LeaseQueue] {
+        let traces = (0..5).flat_map(|seed| run(kind, seed, None, true).trace);
+        let led = traces.filter(|line| {
+            let line = line.to_string();
+            line.contains("go-") && line.contains(r#""holderIdentity":"go-"#)
+        });
+        assert!(led.count() > 10, "{kind:?}");
     }
 }
 
@@ -33,7 +49,7 @@ fn a_seed_replays_exactly() {
 }
 
 /// What is broken on purpose is broken for all of lockheed's kinds alike.
-const ONE_OF_EACH: [Kind; 3] = [Kind::Mutex, Kind::Queue, Kind::Pod];
+const ONE_OF_EACH: [Kind; 4] = [Kind::Mutex, Kind::Queue, Kind::Lease, Kind::Pod];
 
 /// Checks that a broken lock breaks this promise within a few hundred histories.
 #[track_caller]
