@@ -280,7 +280,7 @@ fn no_cluster(error: coord_kube::Error) -> Failure {
 fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8)
         .ok()
-        .filter(|mode| *mode <= 0o7777);
+        .filter(|mode| *mode <= 0o7777 && !text.starts_with('+'));
     let mode = mode.ok_or("write an octal mode, such as 2770")?;
     if mode & 0o022 != 0 && mode & 0o1000 != 0 {
         return Err("in a sticky directory, users cannot replace each other's files: write a mode such as 2770".to_owned());

@@ -227,7 +227,7 @@ fn a_directory_is_made_with_the_mode_that_is_asked_for() {
             assert_eq!(mode(&dir.join(file)) & 0o666, files, "{asked}: {file}");
         }
     }
-    for wrong in ["", "8", "77777", "rwx", "1777"] {
+    for wrong in ["", "8", "77777", "rwx", "+2770", "1777"] {
         let arguments = ["--mode", wrong, "run", "x", "--", "true"];
         assert_eq!(place.run(&arguments).0, 64, "{wrong:?}");
     }

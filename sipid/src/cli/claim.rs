@@ -87,8 +87,9 @@ fn become_command(
 
 /// A mode that lets others write would let them name whom they like.
 fn mode(text: &str) -> Result<u32, String> {
+    let is_safe = |mode: u32| mode & 0o600 == 0o600 && mode & !0o644 == 0;
     match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode & 0o600 == 0o600 && mode & !0o644 == 0 => Ok(mode),
+        Ok(mode) if is_safe(mode) && !text.starts_with('+') => Ok(mode),
         _ => Err("write 0600, 0640, 0604 or 0644".to_owned()),
     }
 }

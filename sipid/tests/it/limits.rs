@@ -141,7 +141,9 @@ fn a_mode_lets_others_read_what_is_claimed() {
         command.args(["--mode", mode]).stderr(Stdio::null());
         command.status().unwrap().code().unwrap()
     };
-    for bad in ["0666", "0400", "0755", "664", "x", "", "-1", "10644"] {
+    for bad in [
+        "0666", "0400", "0755", "664", "x", "", "-1", "+644", "10644",
+    ] {
         assert_eq!(claim_with(bad), 64, "{bad:?}");
     }
     assert_eq!(claim_with("0644"), 0);

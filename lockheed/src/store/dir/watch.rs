@@ -37,6 +37,9 @@ const OFTEN: Duration = Duration::from_millis(100);
 /// many, a lock hardly changes hands faster.
 const RESTS: u32 = 5;
 
+/// The longest rest, so that the time of its end can be computed.
+const LONGEST_REST: Duration = Duration::from_secs(86_400);
+
 /// How seldom to look at most without events, if all who were ahead may have left at once. A waiter
 /// that is named has 5 s to take the lock.
 const FAR_BACK: Duration = Duration::from_secs(2);
@@ -367,7 +370,7 @@ impl Watch for DirWatch {
     }
 
     fn rest(&mut self, pause: impl FnOnce() -> Duration) {
-        self.rest = pause();
+        self.rest = pause().min(LONGEST_REST);
         self.rest_until = (!self.rest.is_zero()).then(|| Instant::now() + self.rest);
     }
 }

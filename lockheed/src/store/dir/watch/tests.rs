@@ -32,6 +32,23 @@ async fn without_events_those_far_back_look_seldom() {
     assert!(!watch.events.are_there());
 }
 
+/// As a program may ask that waits for a holder without an end.
+#[tokio::test]
+async fn a_rest_of_any_length_is_possible() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut watch, _) = without_events(dir.path()).await;
+    for rest in [
+        Duration::MAX,
+        Duration::MAX / 2,
+        Duration::from_secs(u64::MAX),
+    ] {
+        watch.rest(|| rest);
+        assert_eq!(watch.without_events(), FAR_BACK);
+    }
+    watch.rest(|| Duration::ZERO);
+    assert_eq!(watch.without_events(), OFTEN);
+}
+
 /// Those who leave the queue free their inotify instances.
 #[tokio::test]
 async fn whoever_is_next_has_events_as_soon_as_it_can() {
