@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const GROUP: &str = "lockheed/shared";
 
 /// The annotation with the members.
-const HOLDERS: &str = "lockheed/holders";
+pub(crate) const HOLDERS: &str = "lockheed/holders";
 
 #[derive(Deserialize, Serialize)]
 struct Members {

@@ -36,6 +36,17 @@ impl<G: Game> Clone for Request<G> {
     }
 }
 
+/// A write of another program.
+pub(super) struct GoWrite<G: Game> {
+    pub(super) go: usize,
+    pub(super) id: String,
+    pub(super) object: StoredOf<G>,
+    /// How often the store had been restored when it was sent.
+    pub(super) restored: u64,
+    /// The answer arrives in time.
+    pub(super) answered: bool,
+}
+
 pub(super) enum Event<G: Game> {
     Begin(usize),
     Arrive {
@@ -63,7 +74,7 @@ pub(super) enum Event<G: Game> {
     Crash(usize, u32),
     Fault,
     GoStep(usize, u64),
-    GoArrives(usize, String, StoredOf<G>),
+    GoArrives(GoWrite<G>),
     GoAnswer(usize, String, Result<StoredOf<G>, Effect>),
     Tidy,
 }

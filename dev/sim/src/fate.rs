@@ -8,10 +8,10 @@ use coord_lease::engine::{Effect, Event as News, Input};
 use super::{
     Flaw,
     check::Violation,
-    event::{Event, Tag},
+    event::{Event, GoWrite, Tag},
     game::{EventOf, Game, Stored as _, StoredOf},
     go::{Did, Foreign},
-    network::millis,
+    network::{Fate, LONGEST, millis},
     node::Node,
     world::World,
 };
@@ -133,21 +133,50 @@ impl<G: Game> World<G> {
         }
         let there = self.objects.get();
         if let Some(object) = go.next(there.as_ref(), now, &mut self.random) {
-            let after = Duration::from_millis(1) + millis(&mut self.random, 20);
-            self.put(after, Event::GoArrives(number, id, object));
+            let timeout = go.timeout();
+            self.send_for_go(number, id, object, timeout);
         } else {
-            let after = millis(&mut self.random, 3000);
-            self.put(after, Event::GoStep(number, 0));
+            let wait = go.wait(&mut self.random);
+            self.put(wait, Event::GoStep(number, 0));
         }
     }
 
-    pub(super) fn serve_go(
+    fn send_for_go(
         &mut self,
-        number: usize,
-        id: &str,
-        object: &StoredOf<G>,
-    ) -> Result<(), Violation> {
-        let answer = if object.uid().is_empty() {
+        go: usize,
+        id: String,
+        object: StoredOf<G>,
+        timeout: Option<Duration>,
+    ) {
+        let soon = Duration::from_millis(1) + millis(&mut self.random, 20);
+        let (mut there, mut answered) = (Some(soon), true);
+        if let Some(timeout) = timeout.filter(|_| self.faulty()) {
+            let fate = Fate::ill(&mut self.random, &mut self.faults, false);
+            there = fate.there.filter(|_| fate.refused.is_none());
+            let is_in_time = |there| there <= timeout;
+            let is_answered = |back| back <= LONGEST;
+            answered = there.is_some_and(is_in_time) && fate.back.is_some_and(is_answered);
+            if !answered {
+                let failed = Event::GoAnswer(go, id.clone(), Err(Effect::Unknown));
+                self.put(timeout, failed);
+            }
+        }
+        let Some(there) = there else { return };
+        let arrival = Event::GoArrives(GoWrite {
+            go,
+            id,
+            object,
+            restored: self.objects.restored(),
+            answered,
+        });
+        self.put(there, arrival);
+    }
+
+    pub(super) fn serve_go(&mut self, write: GoWrite<G>) -> Result<(), Violation> {
+        let (id, object) = (&*write.id, &write.object);
+        let answer = if write.restored != self.objects.restored() {
+            Err(Effect::Unknown)
+        } else if object.uid().is_empty() {
             self.objects.create(object)
         } else {
             self.objects.update(object)
@@ -158,8 +187,10 @@ impl<G: Game> World<G> {
             }
             self.written(id, None, stored)?;
         }
-        let after = Duration::from_millis(1) + millis(&mut self.random, 20);
-        self.put(after, Event::GoAnswer(number, id.to_owned(), answer));
+        if write.answered {
+            let after = Duration::from_millis(1) + millis(&mut self.random, 20);
+            self.put(after, Event::GoAnswer(write.go, write.id, answer));
+        }
         Ok(())
     }
 
@@ -173,7 +204,7 @@ impl<G: Game> World<G> {
         let Some(go) = self.goes.get_mut(number) else {
             return Ok(());
         };
-        let mut after = millis(&mut self.random, 300);
+        let mut after = go.retry(&mut self.random);
         if go.id() == id {
             let did = match answer {
                 Ok(object) => go.did(&object, now, &mut self.random),

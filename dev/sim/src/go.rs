@@ -37,10 +37,19 @@ pub(super) trait Foreign<O> {
     /// The next object to write, based on the existing one; none if it has to try again later.
     fn next(&mut self, there: Option<&O>, at: Duration, random: &mut Random) -> Option<O>;
 
+    /// How long it pauses when it has nothing to write.
+    fn wait(&self, random: &mut Random) -> Duration;
+
+    /// How long it pauses after a write that failed.
+    fn retry(&self, random: &mut Random) -> Duration;
+
+    /// How long it waits for an answer; none if its writes always arrive and are answered.
+    fn timeout(&self) -> Option<Duration>;
+
     /// The write was done and answered.
     fn did(&mut self, written: &O, at: Duration, random: &mut Random) -> Did;
 
-    /// The write failed.
+    /// The write failed, or was not answered.
     fn failed(&mut self);
 }
 
@@ -64,6 +73,18 @@ impl<O> Foreign<O> for Nobody {
     }
 
     fn next(&mut self, _: Option<&O>, _: Duration, _: &mut Random) -> Option<O> {
+        match *self {}
+    }
+
+    fn wait(&self, _: &mut Random) -> Duration {
+        match *self {}
+    }
+
+    fn retry(&self, _: &mut Random) -> Duration {
+        match *self {}
+    }
+
+    fn timeout(&self) -> Option<Duration> {
         match *self {}
     }
 
@@ -194,6 +215,18 @@ impl Foreign<Object> for Go {
             Step::Release => Some(self.release(self.reserved.as_ref()?)),
             Step::Hold => None,
         }
+    }
+
+    fn wait(&self, random: &mut Random) -> Duration {
+        millis(random, 3000)
+    }
+
+    fn retry(&self, random: &mut Random) -> Duration {
+        millis(random, 300)
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        None
     }
 
     fn did(&mut self, written: &Object, at: Duration, random: &mut Random) -> Did {

@@ -8,7 +8,7 @@ use lockheed::Timestamp;
 use super::faults::Faults;
 
 /// The longest way there or back without faults.
-const LONGEST: Duration = Duration::from_millis(11);
+pub(super) const LONGEST: Duration = Duration::from_millis(11);
 
 /// The fate of one request.
 #[derive(Clone, Copy, Debug)]

@@ -72,6 +72,16 @@ impl<G: Game> World<G> {
         }
     }
 
+    /// Builds what a node sends.
+    pub(super) fn stored(&self, node: usize, write: Write<ObjectOf<G>>) -> Write<StoredOf<G>> {
+        let clock = self.clocks.now(node, self.now);
+        match write {
+            Write::Create(object) => Write::Create(G::write(object, clock)),
+            Write::Update(object) => Write::Update(G::write(object, clock)),
+            Write::Delete(object) => Write::Delete(G::write(object, clock)),
+        }
+    }
+
     /// Traces the faults of a request.
     fn tell_fate(&mut self, number: usize, request: &Request<G>, fate: &Fate) {
         if self.traced {

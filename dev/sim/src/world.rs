@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap, ops::Range, time::Duration};
 use coord_core::BootInstant;
 use coord_lease::{
     Random, Version,
-    engine::{Event as News, Input, Output, Write},
+    engine::{Event as News, Input, Output},
 };
 
 use super::{
@@ -221,7 +221,7 @@ impl<G: Game> World<G> {
             Event::Crash(node, life) => self.crash(node, life),
             Event::Fault => self.inject_fault(),
             Event::GoStep(go, life) => self.go(go, life),
-            Event::GoArrives(go, id, object) => self.serve_go(go, &id, &object)?,
+            Event::GoArrives(write) => self.serve_go(write)?,
             Event::GoAnswer(go, id, answer) => self.answer_go(go, &id, answer)?,
             Event::Tidy => self.tidy(),
         }
@@ -351,12 +351,7 @@ impl<G: Game> World<G> {
         match output {
             Output::Read => self.send(number, life, Request::Read),
             Output::Write(write) => {
-                let clock = self.clocks.now(number, self.now);
-                let write = match write {
-                    Write::Create(object) => Write::Create(G::write(object, clock)),
-                    Write::Update(object) => Write::Update(G::write(object, clock)),
-                    Write::Delete(object) => Write::Delete(G::write(object, clock)),
-                };
+                let write = self.stored(number, write);
                 self.send(number, life, Request::Write(write));
             }
             Output::Abandon => self.nodes[number].request += 1,

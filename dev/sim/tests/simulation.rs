@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use sim::{Flaw, Kind, Outage, endure, hand_offs, run, shrink};
+use sim::{Flaw, Kind, Line, Outage, endure, hand_offs, run, shrink};
 
 const KINDS: [Kind; 8] = Kind::ALL;
 
@@ -24,17 +24,53 @@ fn no_promise_is_broken() {
     });
 }
 
-/// Both exclude each other, so both must have had the lock for that to mean something.
+/// Both exclude each other, which means something only if both have had the lock.
 #[test]
 fn client_go_has_the_lock_of_a_lease_too() {
     for kind in [Kind::Lease, Kind::LeaseQueue] {
-        let traces = (0..5).flat_map(|seed| run(kind, seed, None, true).trace);
-        let led = traces.filter(|line| {
-            let line = line.to_string();
-            line.contains("go-") && line.contains(r#""holderIdentity":"go-"#)
-        });
-        assert!(led.count() > 10, "{kind:?}");
+        let traces = (0..10).map(|seed| run(kind, seed, None, true).trace);
+        let holders = traces.map(|trace| holders(&trace));
+        let [mut to_go, mut from_go] = [0, 0];
+        for holders in holders {
+            for pair in holders.windows(2) {
+                let is_go = |holder: &str| holder.starts_with("go-");
+                match (is_go(&pair[0]), is_go(&pair[1])) {
+                    (false, true) => to_go += 1,
+                    (true, false) => from_go += 1,
+                    _ => {}
+                }
+            }
+        }
+        assert!(to_go > 10 && from_go > 10, "{kind:?}: {to_go}, {from_go}");
     }
+}
+
+/// Who is named in the Lease, one after the other.
+fn holders(trace: &[Line]) -> Vec<String> {
+    let named = trace.iter().filter_map(|line| {
+        let line = line.to_string();
+        let (_, rest) = line.split_once(r#" {"acquireTime":"#)?;
+        let (_, rest) = rest.split_once(r#""holderIdentity":""#)?;
+        let (holder, _) = rest.split_once('"')?;
+        (!holder.is_empty()).then(|| holder.to_owned())
+    });
+    let mut named: Vec<_> = named.collect();
+    named.dedup();
+    named
+}
+
+/// What is broken is seen on both sides: ours takes the lock too early, or keeps it for too long.
+#[test]
+fn a_lock_that_client_go_shares_is_checked_on_both_sides() {
+    let breaks = |flaw, promise: fn(&str) -> bool| {
+        let broken = |seed| run(Kind::Lease, seed, Some(flaw), false).violation;
+        let mut violations = (0..500).filter_map(broken);
+        assert!(violations.any(|violation| promise(&violation.what)));
+    };
+    breaks(Flaw::IgnoreExpiry, |what| what.starts_with("go-"));
+    breaks(Flaw::SkipVersion, |what| {
+        what.contains("acquired the lock while go-")
+    });
 }
 
 #[test]
@@ -89,10 +125,15 @@ fn a_lock_that_leaves_writes_in_flight_is_caught() {
 // Holds lockheed-9.
 #[test]
 fn what_was_found_stays_mended() {
-    const FOUND: [(Kind, u64); 5] = [
+    const FOUND: [(Kind, u64); 8] = [
         (Kind::Mutex, 15),
         (Kind::Queue, 1),
         (Kind::Queue, 205),
+        // client-go noticed no renewal within the same second.
+        (Kind::Lease, 17),
+        (Kind::LeaseQueue, 15),
+        // Nor that of a member whose group's lease ended as before.
+        (Kind::LeaseQueue, 1730),
         // The check was wrong: an undone acquisition was reported after the store was restored.
         (Kind::Shared, 7193),
         // The check was wrong: a refused creation says nothing about an earlier one.

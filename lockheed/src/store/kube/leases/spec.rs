@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::{Lease, Record, Timestamp};
+use crate::{Lease, Record, Timestamp, members::GROUP};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The leader election fields. Other fields of `spec` are left unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,10 +73,26 @@ impl Spec {
         Some(Lease::new(holder, expires, Some(length)).by_holders_clock())
     }
 
-    /// The fields to write when the lock changes from `old`, if there was one, to `new`.
-    pub(super) fn becoming(&self, new: &Record, old: Option<&Record>, now: Timestamp) -> Self {
+    /// The fields to write when the lock changes from `old`, if there was one, to `new`. The group
+    /// that holds it may have other members or leases than before; each member's renewal must be
+    /// noticed, even if another member's lease ends later.
+    pub(super) fn becoming(
+        &self,
+        new: &Record,
+        old: Option<&Record>,
+        is_other_group: bool,
+        now: Timestamp,
+    ) -> Self {
         let (lease, before) = (last_to_end(new), old.map(last_to_end));
-        if before == Some(lease) {
+        let is_unchanged = match (before, lease) {
+            (Some(None), None) => true,
+            (Some(Some((id, before))), Some((holder, lease))) => {
+                let is_renewed = is_other_group && holder == GROUP;
+                id == holder && lease.is_same(before) && !is_renewed
+            }
+            _ => false,
+        };
+        if is_unchanged {
             return self.clone();
         }
         let transitions = self.lease_transitions.unwrap_or_default();
@@ -90,7 +108,8 @@ impl Spec {
             };
         };
         let is_same = self.holder_identity.as_ref() == Some(holder);
-        let renewed = self.renewed(lease, now);
+        let last = self.renew_time.filter(|_| is_same);
+        let renewed = renewed(lease, now, last);
         let acquired = self.acquire_time.filter(|_| is_same).unwrap_or(renewed);
         let more = i32::from(!is_same && before.is_some());
         Self {
@@ -101,21 +120,18 @@ impl Spec {
             lease_transitions: Some(transitions.saturating_add(more)),
         }
     }
+}
 
-    /// When a lease was written. It always differs from the time before: others notice a renewal by
-    /// that change.
-    fn renewed(&self, lease: &Lease, now: Timestamp) -> MicroTime {
-        let written = match lease.duration() {
-            Some(length) if !lease.expires.is_never() => lease.expires.minus(length),
-            _ => now,
-        };
-        let renewed = MicroTime::of(written);
-        if self.renew_time == Some(renewed) {
-            MicroTime::of(renewed.0.plus(Duration::from_micros(1)))
-        } else {
-            renewed
-        }
-    }
+/// When a lease was written. Others notice a renewal by this time, and client-go compares whole
+/// seconds. So the second is higher than the one `before` in the same holder's lease, even if the
+/// clock has been set back: after a time that was there before, a renewal could go unnoticed.
+fn renewed(lease: &Lease, now: Timestamp, before: Option<MicroTime>) -> MicroTime {
+    let written = match lease.duration() {
+        Some(length) if !lease.expires.is_never() => lease.expires.minus(length),
+        _ => now,
+    };
+    let next = before.map(|MicroTime(before)| before.to_the_second().plus(SECOND));
+    MicroTime::of(next.map_or(written, |next| written.max(next)))
 }
 
 /// The lease that ends last, with its holder's ID.
@@ -138,7 +154,7 @@ fn seconds(lease: &Lease, now: Timestamp) -> i32 {
 
 /// Keeps a lease with a length from becoming one without an end.
 fn before_never(time: Timestamp) -> Timestamp {
-    time.min(Timestamp::NEVER.minus(Duration::from_secs(1)))
+    time.min(Timestamp::NEVER.minus(SECOND))
 }
 
 impl MicroTime {

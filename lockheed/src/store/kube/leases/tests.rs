@@ -1,6 +1,7 @@
 //! What is read from a Lease and written into it, case by case.
 
 mod random;
+mod renewals;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -95,20 +96,6 @@ fn a_lock_of_ours_is_a_lease_of_leader_election() {
         (&read.leases["me"], &read.tags[..]),
         (&ours(now()), &["prod".to_owned()][..])
     );
-}
-
-#[test]
-fn a_renewal_changes_the_renew_time_even_where_the_clock_stands() {
-    let mut object = reading(&held());
-    let mut record = record(&object);
-    let mut lease = ours(now());
-    lease.nonce = Some("2".to_owned());
-    record.leases.insert("me".to_owned(), lease);
-    set(&mut object, &record);
-    let renewed = &writing(&object, now())["spec"];
-    assert_eq!(renewed["renewTime"], "2030-01-02T03:04:05.123457Z");
-    assert_eq!(renewed["acquireTime"], "2030-01-02T03:04:05.123456Z");
-    assert_eq!(renewed["leaseTransitions"], 0);
 }
 
 #[test]
