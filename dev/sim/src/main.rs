@@ -5,6 +5,7 @@ use std::{
     env,
     num::NonZeroUsize,
     ops::Range,
+    panic,
     process::{ExitCode, exit},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
@@ -98,7 +99,11 @@ fn play(kind: Kind, seeds: &Range<u64>) -> Sum {
             if seed >= seeds.end {
                 break;
             }
-            let outcome = sim::run(kind, seed, None, false);
+            let run = || sim::run(kind, seed, None, false);
+            let outcome = panic::catch_unwind(run).unwrap_or_else(|_| {
+                eprintln!("It panicked: --lock {} --seed {seed}", kind.name());
+                exit(101)
+            });
             sum.acquired += u64::from(outcome.acquired);
             sum.lost += u64::from(outcome.lost);
             sum.requests += outcome.requests;
@@ -113,7 +118,6 @@ fn play(kind: Kind, seeds: &Range<u64>) -> Sum {
     let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let parts: Vec<Sum> = thread::scope(|scope| {
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(part)).collect();
-        // A thread that panicked has already said why.
         let parts = threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|_| exit(101)));

@@ -4,6 +4,7 @@ use super::{LENGTH, by_client_go, held, lock, now, ours, reading, record, set, t
 use crate::{Lease, Mode, Record, members::GROUP, store::Object};
 
 /// client-go compares `renewTime` in whole seconds, and may not have seen the one before.
+// Holds lockheed-1.
 #[test]
 fn renewals_raise_the_second_of_the_renew_time_whatever_the_clock_does() {
     let mut object = reading(&held());
@@ -34,6 +35,7 @@ fn renewals_raise_the_second_of_the_renew_time_whatever_the_clock_does() {
 }
 
 /// Here the clock was set back, and the group's lease ends as before.
+// Holds lockheed-1.
 #[test]
 fn each_members_renewal_is_a_renewal_of_the_group() {
     let mut object = Object::new(&lock());
