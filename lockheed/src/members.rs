@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
+use coord_lease::engine::Nonce;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 pub(crate) const GROUP: &str = "lockheed/shared";
 
 /// The annotation with the members.
-pub(crate) const HOLDERS: &str = "lockheed/holders";
+const HOLDERS: &str = "lockheed/holders";
 
 #[derive(Deserialize, Serialize)]
 struct Members {
@@ -86,14 +87,24 @@ fn is_of_group(record: &Record) -> bool {
     record.leases.len() == 1 && record.leases.contains_key(GROUP)
 }
 
-/// A lease that ends with the last of these and has the longest length.
+/// A lease that ends with the last of these and has the longest length. Each write of a member's
+/// lease gives it another nonce, so that who knows only this lease notices each renewal, even if
+/// another member's ends later.
 fn of_group(leases: &BTreeMap<String, Lease>) -> Lease {
     let expires = leases.values().map(|lease| lease.expires).max();
     let lengths: Option<Vec<_>> = leases.values().map(Lease::duration).collect();
     let longest = lengths.and_then(|lengths| lengths.into_iter().max());
     let mut group = Lease::new(GROUP, expires.unwrap_or(Timestamp::NEVER), longest);
+    group.nonce = nonce(leases.values()).map(|nonce| nonce.to_string());
     group.passed = leases.values().find_map(|lease| lease.passed);
     group
+}
+
+/// What changes if one of the leases' nonces does; none if no lease has one.
+fn nonce<'a>(leases: impl Iterator<Item = &'a Lease>) -> Option<Nonce> {
+    let nonces = leases.filter_map(|lease| lease.nonce.as_deref());
+    let nonces = nonces.filter_map(|nonce| u64::from_str_radix(nonce, 16).ok());
+    nonces.reduce(|one, other| one ^ other).map(Nonce)
 }
 
 #[cfg(test)]
@@ -147,6 +158,30 @@ mod tests {
         assert_eq!((leases.len(), seen.lock_type.as_str()), (1, "mutex"));
         assert_eq!(leases[0].expires, "1970-01-01T00:00:30Z".parse().unwrap());
         assert_eq!(leases[0].duration(), Some(Duration::from_secs(30)));
+    }
+
+    /// With two servers whose clocks differ, a lease can end before one that is older.
+    // Holds lockheed-1.
+    #[test]
+    fn programs_that_know_only_mutexes_notice_each_members_renewal() {
+        let mut record = group(Mode::Shared, &[("a", 30), ("b", 10)]);
+        let nonce = |record: &Record| {
+            let seen = Record::from_json(&object(record).data[RECORD]).unwrap();
+            seen.leases[GROUP].nonce.clone()
+        };
+        assert_eq!(nonce(&record), None);
+        let mut before = nonce(&record);
+        for (id, new) in [
+            ("a", "1f"),
+            ("b", "ffffffffffffffff"),
+            ("b", "2"),
+            ("a", "3"),
+        ] {
+            record.leases.get_mut(id).unwrap().nonce = Some(new.to_owned());
+            let now = nonce(&record);
+            assert!(now.is_some() && now != before, "{id}: {new}");
+            before = now;
+        }
     }
 
     /// Such a program drops what it does not know, and takes the lock once the group's lease has

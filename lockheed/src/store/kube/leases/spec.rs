@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::{Lease, Record, Timestamp, members::GROUP};
+use crate::{Lease, Record, Timestamp};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -73,22 +73,13 @@ impl Spec {
         Some(Lease::new(holder, expires, Some(length)).by_holders_clock())
     }
 
-    /// The fields to write when the lock changes from `old`, if there was one, to `new`. The group
-    /// that holds it may have other members or leases than before; each member's renewal must be
-    /// noticed, even if another member's lease ends later.
-    pub(super) fn becoming(
-        &self,
-        new: &Record,
-        old: Option<&Record>,
-        is_other_group: bool,
-        now: Timestamp,
-    ) -> Self {
+    /// The fields to write when the lock changes from `old`, if there was one, to `new`.
+    pub(super) fn becoming(&self, new: &Record, old: Option<&Record>, now: Timestamp) -> Self {
         let (lease, before) = (last_to_end(new), old.map(last_to_end));
         let is_unchanged = match (before, lease) {
             (Some(None), None) => true,
             (Some(Some((id, before))), Some((holder, lease))) => {
-                let is_renewed = is_other_group && holder == GROUP;
-                id == holder && lease.is_same(before) && !is_renewed
+                id == holder && lease.is_same(before)
             }
             _ => false,
         };

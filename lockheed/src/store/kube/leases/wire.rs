@@ -7,7 +7,7 @@ use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
 
 use super::{Object, StoreError, WriteContext, invalid, metadata, spec::Spec};
-use crate::{LockName, Record, members::HOLDERS, store::RECORD};
+use crate::{LockName, Record, store::RECORD};
 
 pub(super) const KIND: &str = "Lease";
 
@@ -36,10 +36,7 @@ pub(super) fn read(lock: &LockName, mut found: DynamicObject) -> Result<Object, 
     object.data = notes.data();
     let record = notes.record(lock, &spec);
     object.data.insert(RECORD.to_owned(), record);
-    // What was there, to compare with what is to be written.
-    let members = object.annotations.get(HOLDERS).cloned();
-    let members = members.map(|members| (HOLDERS.to_owned(), members));
-    found.metadata.annotations = Some(notes.0.into_iter().chain(members).collect());
+    found.metadata.annotations = Some(notes.0);
     object.rest = metadata::keep(&found);
     Ok(object)
 }
@@ -60,14 +57,12 @@ pub(super) fn write(at: &WriteContext<'_>, lock: &Object) -> Result<DynamicObjec
         new.data = serde_json::json!({});
         new
     });
-    let before = new.metadata.annotations.get_or_insert_default();
-    let mut notes = Notes::take(before);
-    let is_other_group = before.get(HOLDERS) != lock.annotations.get(HOLDERS);
+    let mut notes = Notes::take(new.metadata.annotations.get_or_insert_default());
     let spec = spec(&lock.name, &new)?;
     let before = (!is_new).then(|| notes.record(&lock.name, &spec));
     let text = lock.data.get(RECORD);
     let text = text.ok_or_else(|| unwritable(lock, &format!("it has no {RECORD:?} entry")))?;
-    if is_other_group || before.as_ref() != Some(text) {
+    if before.as_ref() != Some(text) {
         let record = Record::from_json(text).map_err(|error| unwritable(lock, &error))?;
         if record.leases.contains_key("") {
             return Err(unwritable(lock, &"a holder's ID cannot be empty"));
@@ -75,7 +70,7 @@ pub(super) fn write(at: &WriteContext<'_>, lock: &Object) -> Result<DynamicObjec
         let before = before.map(|before| {
             Record::from_json(&before).unwrap_or_else(|_| spec.over(Record::default()))
         });
-        let spec = spec.becoming(&record, before.as_ref(), is_other_group, at.now);
+        let spec = spec.becoming(&record, before.as_ref(), at.now);
         spec.put(&mut new.data["spec"]);
         notes.set(NOTED, text.clone());
         notes.set(NOTED_WITH, json(&spec));
