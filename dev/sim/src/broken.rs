@@ -1,6 +1,8 @@
 //! The real protocol, or one that is broken on purpose. The engine and the protocol do not know
 //! about this.
 
+use std::time::Duration;
+
 use coord_core::BootInstant;
 use coord_lease::{
     Version,
@@ -8,6 +10,9 @@ use coord_lease::{
 };
 
 use super::Flaw;
+
+/// How much too early [`Flaw::TakeEarly`] takes a lease.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ impl<P: Protocol> Protocol for Broken<P> {
     type Notice = P::Notice;
     type Error = P::Error;
 
-    const CLOCK_UNIT: std::time::Duration = P::CLOCK_UNIT;
+    const CLOCK_UNIT: Duration = P::CLOCK_UNIT;
     const CLAIMS_UNSEEN: bool = P::CLAIMS_UNSEEN;
 
     fn version(&self, object: &P::Object) -> Version {
@@ -65,6 +70,14 @@ impl<P: Protocol> Protocol for Broken<P> {
             Verdict::Reserved(..) if self.flaw == Some(Flaw::IgnoreReservation) => Verdict::Free,
             Verdict::Free => Verdict::Free,
             Verdict::Ours(length) => Verdict::Ours(length),
+            Verdict::Held(by, Some(until)) if self.flaw == Some(Flaw::TakeEarly) => {
+                let until = BootInstant::after_boot(until.since_boot().saturating_sub(EARLY));
+                if until <= now.boot {
+                    Verdict::Free
+                } else {
+                    Verdict::Held(by, Some(until))
+                }
+            }
             Verdict::Held(by, until) => Verdict::Held(by, until),
             Verdict::Reserved(by, until) => Verdict::Reserved(by, until),
             Verdict::Turn { since, before } => Verdict::Turn { since, before },

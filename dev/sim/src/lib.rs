@@ -55,6 +55,8 @@ pub enum Flaw {
     SkipVersion,
     /// A holder still believes in its lease after the end.
     IgnoreExpiry,
+    /// A lease counts as over a second before its end.
+    TakeEarly,
     /// Reservations are ignored.
     IgnoreReservation,
     /// A contender that gives up ignores its writes that may still be done.

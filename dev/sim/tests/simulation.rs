@@ -68,7 +68,7 @@ fn a_lock_that_client_go_shares_is_checked_on_both_sides() {
         assert!(violations.any(|violation| promise(&violation.what)));
     };
     breaks(Flaw::IgnoreExpiry, |what| what.starts_with("go-"));
-    breaks(Flaw::SkipVersion, |what| {
+    breaks(Flaw::TakeEarly, |what| {
         what.contains("acquired the lock while go-")
     });
 }
@@ -108,6 +108,11 @@ fn a_lock_that_skips_the_version_is_caught() {
 #[test]
 fn a_lock_that_skips_the_deadline_is_caught() {
     breaks(&ONE_OF_EACH, Flaw::IgnoreExpiry, "acquired the lock while");
+}
+
+#[test]
+fn a_lock_that_takes_a_lease_too_early_is_caught() {
+    breaks(&ONE_OF_EACH, Flaw::TakeEarly, "acquired the lock while");
 }
 
 #[test]
