@@ -57,6 +57,7 @@ pub(crate) const TARGETS: &[Target] = &[
             br#"{"boot":"BOOT","timeNamespace":"TIMENS","epoch":{"secs":1893553445,"nanos":5}}"#,
             br#"{"boot":"BOOT","timeNamespace":"TIMENS","epoch":{"secs":18446744073709551615,"nanos":999999999}}"#,
             br#"{"boot":"b","timeNamespace":"t","epoch":{"secs":0,"nanos":0}}"#,
+            &[b' '; 5000],
         ],
         cases: 200,
         holds: clocks,
@@ -261,8 +262,15 @@ fn counters(bytes: &[u8]) {
 
 /// The file by which the directory's time is counted.
 fn clocks(bytes: &[u8]) {
+    const LONGEST: usize = 4096;
     let directory = directory();
-    fs::write(directory.path().join(".clock"), here(bytes)).expect("a file");
+    let file = here(bytes);
+    let refused = if file.len() > LONGEST {
+        Errno::EFBIG
+    } else {
+        Errno::EINVAL
+    };
+    fs::write(directory.path().join(".clock"), file).expect("a file");
     run(async {
         match DirStore::open(directory.path()) {
             Ok(store) => {
@@ -270,7 +278,7 @@ fn clocks(bytes: &[u8]) {
                 assert_eq!(now.to_string().parse(), Ok(now));
                 store.create(&Object::new(&lock())).await.expect("a lock");
             }
-            Err(error) => assert_eq!(error.errno(), Errno::EINVAL, "{error}"),
+            Err(error) => assert_eq!(error.errno(), refused, "{error}"),
         }
     });
 }
