@@ -98,6 +98,24 @@ fn a_lock_of_ours_is_a_lease_of_leader_election() {
     );
 }
 
+/// A contender judges each of them.
+#[test]
+fn of_several_leases_the_last_to_end_is_shown() {
+    for later in ["a", "b"] {
+        let mut new = Object::new(&lock());
+        let mut record = Record::mutex("x");
+        for id in ["a", "b"] {
+            let length = LENGTH * if id == later { 2 } else { 1 };
+            let lease = Lease::new(id, now().plus(length), Some(length));
+            record.leases.insert(id.to_owned(), lease);
+        }
+        set(&mut new, &record);
+        let spec = &writing(&new, now())["spec"];
+        assert_eq!(spec["holderIdentity"], later);
+        assert_eq!(spec["leaseDurationSeconds"], 61);
+    }
+}
+
 #[test]
 fn a_release_is_that_of_client_go() {
     let mut object = reading(&held());
