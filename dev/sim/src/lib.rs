@@ -7,8 +7,8 @@
 //! - Watches fall silent, lag or end.
 //! - Holders die, or pause for longer than their leases.
 //! - The servers' clocks step. The store is restored to an earlier state.
-//! - Writers like Go programs reserve, take and abandon the lock, and programs with client-go's
-//!   leader election compete for a Lease.
+//! - Writers like Go programs reserve, take and abandon the lock. A program with client-go's leader
+//!   election competes for a Lease.
 //!
 //! Then the faults stop, and everybody must be served.
 
