@@ -81,8 +81,8 @@ pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
 /// `http://***@host/path`.
 ///
 /// It also works for text that is not a URL, because a URL is printed just when it contains a
-/// mistake. If the port is not one, it assumes a password with a slash in it. If there is no scheme,
-/// everything before the last `@` may be a password.
+/// mistake. If the port is not one, it assumes a password with a slash in it. If there is no
+/// scheme, everything before the last `@` may be a password.
 /// ```
 /// use coord_core::text::without_password;
 /// assert_eq!(without_password("https://me:secret@host:1/x"), "https://***@host:1/x");

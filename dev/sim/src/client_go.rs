@@ -1,9 +1,10 @@
 //! A program that uses client-go's leader election on the same Lease. Whatever its clock shows, it
 //! and our contenders exclude each other.
 //!
-//! It does what `tools/leaderelection` of client-go does, with settings that exclude its own kind.
-//! It leaves out: another program of this kind, a new one with the same identity, and the write
-//! without a read (a leader that releases or renews by what it has read long before).
+//! It does what `tools/leaderelection` of client-go does, with settings under which such programs
+//! exclude each other. It leaves out: another program of this kind, a new one with the same
+//! identity, and the write without a read (a leader that releases or renews by what it has read
+//! long before).
 
 use std::time::Duration;
 
@@ -85,6 +86,11 @@ impl ClientGo {
             observed: None,
             leading: None,
         }
+    }
+
+    fn releases(&self) -> bool {
+        let leading = self.leading.as_ref();
+        leading.is_some_and(|leading| leading.releases)
     }
 
     fn observe(&mut self, object: &LeaseObject, at: Duration) {
@@ -184,11 +190,7 @@ impl Foreign<LeaseObject> for ClientGo {
         if let Some(there) = there {
             self.observe(there, at);
         }
-        if self
-            .leading
-            .as_ref()
-            .is_some_and(|leading| leading.releases)
-        {
+        if self.releases() {
             let is_its_own = |there: &&LeaseObject| {
                 there.0.data["spec"]["holderIdentity"].as_str() == Some(&self.id())
             };
@@ -218,11 +220,7 @@ impl Foreign<LeaseObject> for ClientGo {
 
     fn did(&mut self, written: &LeaseObject, at: Duration, random: &mut Random) -> Did {
         self.observe(written, at);
-        if self
-            .leading
-            .as_ref()
-            .is_some_and(|leading| leading.releases)
-        {
+        if self.releases() {
             self.die();
             return Did::Ended;
         }
@@ -235,16 +233,15 @@ impl Foreign<LeaseObject> for ClientGo {
             releases: false,
         });
         leading.until = until;
-        Did::Took(until, self.retry_period)
+        Did::Took {
+            until,
+            then: self.retry_period,
+        }
     }
 
     /// A release is tried once.
     fn failed(&mut self) {
-        if self
-            .leading
-            .as_ref()
-            .is_some_and(|leading| leading.releases)
-        {
+        if self.releases() {
             self.die();
         }
     }

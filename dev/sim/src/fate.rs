@@ -215,7 +215,7 @@ impl<G: Game> World<G> {
             };
             match did {
                 Did::Nothing => {}
-                Did::Took(until, then) => {
+                Did::Took { until, then } => {
                     if G::Foreign::BY_ITS_CLOCK {
                         self.check.taken_by_foreigner(id, until);
                     } else {

@@ -111,8 +111,13 @@ pub(super) struct Go {
 /// The result of a step.
 pub(super) enum Did {
     Nothing,
-    /// It wrote, and believes until then that it holds the lock. It goes on after this long.
-    Took(Duration, Duration),
+    /// It wrote, and believes that it holds the lock.
+    Took {
+        /// When it stops believing so.
+        until: Duration,
+        /// How long it pauses before its next step.
+        then: Duration,
+    },
     Ended,
 }
 
@@ -243,7 +248,10 @@ impl Foreign<Object> for Go {
                 self.expires = lease.expires;
                 self.step = Step::Hold;
                 let left = lease.expires.after(self.clock(at));
-                return Did::Took(at + left, millis(random, 6000));
+                return Did::Took {
+                    until: at + left,
+                    then: millis(random, 6000),
+                };
             }
             Step::Release => {
                 self.die();

@@ -98,7 +98,7 @@ fn a_lock_of_ours_is_a_lease_of_leader_election() {
     );
 }
 
-/// A contender judges each of them.
+/// Programs that know one holder then wait for all of them.
 #[test]
 fn of_several_leases_the_last_to_end_is_shown() {
     for later in ["a", "b"] {
