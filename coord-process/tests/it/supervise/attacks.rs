@@ -40,6 +40,14 @@ fn a_client_that_was_stopped_for_long_hears_how_the_command_ended() {
     assert_eq!(supervised.finish().code(), Some(7));
 }
 
+/// Only this process can continue it afterwards. `PTRACE_ATTACH` would send a SIGSTOP, which the
+/// client's next SIGCONT may take back.
+fn trace_and_stop(guard: Pid) {
+    ptrace::seize(guard, Options::empty()).unwrap();
+    ptrace::interrupt(guard).unwrap();
+    eventually("the guard is stopped", || state(guard) == Some('t'));
+}
+
 /// More than a thousand signals for a stopped guard do not keep the order to end from it. A tracer
 /// stops the guard, because the client would continue it otherwise.
 #[test]
@@ -51,8 +59,7 @@ fn an_order_that_a_stopped_guard_has_no_room_for_reaches_it_later() {
         &[&options[..], &["sh", "-c", script]].concat(),
     ));
     let guard = supervised.says_pid();
-    ptrace::attach(guard).unwrap();
-    eventually("the guard is stopped", || state(guard) == Some('t'));
+    trace_and_stop(guard);
     for _ in 0..600 {
         supervised.send(Signal::SIGUSR1);
         supervised.send(Signal::SIGWINCH);
@@ -148,8 +155,7 @@ fn a_guard_that_is_traced_does_not_save_the_tree() {
         let script = format!("(setsid sleep {long} &); echo $PPID; exec sleep {long}");
         let mut supervised = start(&mut supervise(&[options, &["sh", "-c", &script]].concat()));
         let guard = deadline_and_guard(&mut supervised);
-        ptrace::attach(guard).unwrap();
-        eventually("the guard is stopped", || state(guard) == Some('t'));
+        trace_and_stop(guard);
         if options.contains(&end_on) {
             ask_for_the_end(&fifo);
         }
