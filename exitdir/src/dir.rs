@@ -158,8 +158,12 @@ impl ExitDir {
 
     /// Runs `act` while nobody leads. Followers do not notice.
     fn alone(&self, act: impl FnOnce(&Path) -> Result<(), Kind>) -> Result<(), Error> {
-        let excluded = leader::exclude(&self.0);
-        let done = excluded.and_then(|_excluded| act(&self.0));
+        let done = leader::exclude(&self.0).and_then(|(_excluded, is_alone)| {
+            if !is_alone {
+                leader::warn_of_lock(&self.0);
+            }
+            act(&self.0)
+        });
         done.map_err(|kind| kind.at(&self.0))
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     Error, ExitDir, Record, entries,
     error::Kind,
     life::{self, Proof},
+    succession,
 };
 
 /// How often, and how long in all, we check whether the lock's holder announces that it leads.
@@ -126,7 +127,8 @@ pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
 /// without leading.
 ///
 /// The lock alone decides nothing: anybody who may read the directory can take it. A leader that
-/// holds it announces within moments that it leads; a holder that does not is no leader.
+/// holds it announces within moments that it leads. A holder that does not is no leader, or one
+/// that was stopped as it began, and then [`succession`] decides.
 pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
     let dir = open(path)?;
     for _ in 0..=TRIES {
@@ -143,11 +145,16 @@ pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
         }
         sleep(PATIENCE / TRIES);
     }
-    if !life::can_be_told(&dir) {
-        return Err(Kind::Led);
+    if life::can_be_told(&dir) {
+        Ok((dir, false))
+    } else {
+        Err(Kind::Led)
     }
+}
+
+/// For [`exclude`]'s caller, if the lock did not matter.
+pub(crate) fn warn_of_lock(path: &Path) {
     warn!("a process that is no leader has locked {path:?}; this does not keep leaders out");
-    Ok((dir, false))
 }
 
 /// The read lock on the directory, which older followers check, comes last: whoever sees it sees
@@ -155,15 +162,23 @@ pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
 fn begin(path: &Path) -> Result<(File, Option<File>), Kind> {
     let (dir, is_alone) = exclude(path)?;
     let begun = life::begin(path)?;
-    let lock = begun.as_ref().map(|(_, lock)| lock);
-    let is_told = life::announce(&dir, lock);
-    if !is_alone {
-        // Another contender may not have seen our announcement yet. It announces itself by the end
-        // of this pause, and the last one to announce itself leads.
-        sleep(PATIENCE);
+    let named = match &begun {
+        Some((_, lock)) if life::can_be_told(&dir) => succession::succeed(&dir, lock),
+        // Without a file of its own, only the lock on the directory shows who leads.
+        _ if !is_alone => Ok(false),
+        begun => life::announce(&dir, begun.as_ref().map(|(_, lock)| lock)).map(|()| true),
+    };
+    match named {
+        Ok(false) => return Err(Kind::Led),
+        Err(error) if !is_alone => return Err(Kind::call("name the leader of", "setxattr")(error)),
+        Ok(true) | Err(Errno::OPNOTSUPP) => {}
+        Err(error) => warn!(
+            "followers will not notice if this leader dies, and another may lead beside it: \
+            setxattr: {error}"
+        ),
     }
-    if is_told && life::is_of_another(&dir, lock) {
-        return Err(Kind::Led);
+    if !is_alone {
+        warn_of_lock(path);
     }
     life::lock_directory(&dir)?;
     Ok((dir, begun.map(|(file, _)| file)))

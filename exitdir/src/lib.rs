@@ -15,6 +15,7 @@ mod events;
 mod leader;
 mod life;
 mod record;
+mod succession;
 mod watch;
 mod watcher;
 

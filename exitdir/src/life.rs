@@ -19,7 +19,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use log::{debug, warn};
+use log::debug;
 use nix::{
     fcntl::{FcntlArg, fcntl},
     libc,
@@ -128,23 +128,16 @@ pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
     Ok(lock.map(|lock| (file, lock)))
 }
 
-/// Names the leader in the directory's attribute. Returns false where that is not possible.
-pub(crate) fn announce(dir: &File, lock: Option<&Lock>) -> bool {
+/// Names the leader in the directory's attribute.
+///
+/// # Errors
+/// Those of `setxattr(2)`; `EOPNOTSUPP` also where the attribute does not count.
+pub(crate) fn announce(dir: &File, lock: Option<&Lock>) -> Result<(), Errno> {
     if is_sticky(dir) {
-        return false;
+        return Err(Errno::OPNOTSUPP);
     }
     let value = lock.map_or(BY_DIRECTORY.to_owned(), ToString::to_string);
-    match fsetxattr(dir, ATTRIBUTE, value.as_bytes(), XattrFlags::empty()) {
-        Ok(()) => return true,
-        Err(Errno::OPNOTSUPP) => {}
-        Err(error) => warn!("followers will not notice if this leader dies: setxattr: {error}"),
-    }
-    false
-}
-
-/// Whether the directory names somebody else as leader.
-pub(crate) fn is_of_another(dir: &File, lock: Option<&Lock>) -> bool {
-    matches!(attribute(dir), Attribute::Is(Proof::File(now)) if lock.is_some_and(|lock| now != *lock))
+    fsetxattr(dir, ATTRIBUTE, value.as_bytes(), XattrFlags::empty())
 }
 
 /// Whether somebody holds a lock on the directory itself.
@@ -170,12 +163,24 @@ fn is_sticky(dir: &File) -> bool {
     mode.is_ok_and(|mode| mode & libc::S_ISVTX != 0)
 }
 
+/// Who is named by another attribute, if it exists and names a process.
+pub(crate) fn named(dir: &File, attribute: &str) -> Option<Proof> {
+    match read(dir, attribute) {
+        Attribute::Is(proof) => Some(proof),
+        Attribute::Missing | Attribute::Unsupported => None,
+    }
+}
+
 fn attribute(dir: &File) -> Attribute {
     if is_sticky(dir) {
         return Attribute::Unsupported;
     }
+    read(dir, ATTRIBUTE)
+}
+
+fn read(dir: &File, attribute: &str) -> Attribute {
     let mut value = [0; 128];
-    match fgetxattr(dir.as_fd(), ATTRIBUTE, &mut value[..]) {
+    match fgetxattr(dir.as_fd(), attribute, &mut value[..]) {
         Ok(length) => {
             let text = String::from_utf8_lossy(&value[..length]);
             text.parse().map_or(Attribute::Missing, Attribute::Is)
@@ -217,6 +222,11 @@ impl Lock {
     /// directory is not locked, the leader is dead.
     fn is_held_after_all(&self, dir: &File) -> bool {
         is_locked(dir).unwrap_or(true) && (0..TRIES).any(|_| self.is_held() == Some(true))
+    }
+
+    /// The same for a process that may not have locked the directory yet.
+    pub(crate) fn is_held_or_unknown(&self) -> bool {
+        (0..TRIES).any(|_| self.is_held() != Some(false))
     }
 
     /// Parses `1: OFDLCK ADVISORY  WRITE -1 fe:00:4711 1234 1234`. A waiting request has an arrow

@@ -7,7 +7,7 @@ use nix::libc;
 use tempfile::tempdir;
 use testkit::refusal::{Call, refuse};
 
-use crate::{on_own_filesystem, unshare_mounts};
+use crate::{TMPFILE, on_own_filesystem, unshare_mounts};
 
 /// Set in a process in which a test runs again.
 const INNER: &str = "EXITDIR_TEST_INNER";
@@ -32,7 +32,6 @@ fn where_no_file_can_be_made_nobody_leads() {
 
 #[test]
 fn where_files_have_names_a_directory_that_cannot_be_written_is_an_error() {
-    const TMPFILE: u32 = 0o20_000_000;
     let dir = tempdir().unwrap();
     let script = r#"mount --bind "$EXIT_DIR" "$EXIT_DIR" && mount -o remount,bind,ro "$EXIT_DIR" &&
         exec "$0" lead -- echo ran"#;

@@ -13,6 +13,7 @@ mod options;
 mod quiet;
 mod records;
 mod refused;
+mod stalled;
 mod stopping;
 mod strangers;
 mod tokens;
@@ -36,6 +37,9 @@ use nix::{
 
 /// Longer than anything takes here on a loaded machine: a test that takes longer hangs.
 const WATCHDOG: Duration = Duration::from_secs(120);
+
+/// The bit of `O_TMPFILE` that no other flag has, `open(2)`.
+const TMPFILE: u32 = 0o20_000_000;
 
 /// A process that does not outlive its test, however the test ends.
 struct Process(Child);

@@ -10,7 +10,7 @@ use nix::{libc, sys::signal::Signal};
 use tempfile::tempdir;
 use testkit::refusal::{Call, refuse};
 
-use crate::{Process, eventually, exitdir, is_led, run, unique};
+use crate::{Process, TMPFILE, eventually, exitdir, is_led, run, unique};
 
 /// The effect of a refused call.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,6 @@ enum Comes {
 
 fn table() -> Vec<(Call, Comes)> {
     use Comes::{FollowerLooks, LeaderFails, LeaderIsLookedAt, LeaderWarns, Works};
-    const TMPFILE: u32 = 0o20_000_000;
     let fcntl = |command: i32| Call::with(libc::SYS_fcntl, 1, command.cast_unsigned());
     vec![
         (Call::any(libc::SYS_inotify_init1), FollowerLooks),
@@ -40,6 +39,8 @@ fn table() -> Vec<(Call, Comes)> {
             LeaderIsLookedAt,
         ),
         (Call::any(libc::SYS_fsetxattr), LeaderWarns("setxattr")),
+        (Call::any(libc::SYS_flistxattr), Works),
+        (Call::any(libc::SYS_fremovexattr), Works),
         (Call::any(libc::SYS_flock), LeaderFails("flock")),
         (fcntl(libc::F_OFD_SETLK), LeaderFails("fcntl(F_OFD_SETLK)")),
         (fcntl(libc::F_OFD_GETLK), Works),

@@ -32,7 +32,7 @@ fn read_lock(dir: &Path) -> File {
     dir
 }
 
-fn exclusive_lock(dir: &Path) -> Flock<File> {
+pub(crate) fn exclusive_lock(dir: &Path) -> Flock<File> {
     Flock::lock(File::open(dir).unwrap(), FlockArg::LockExclusive).unwrap()
 }
 
@@ -137,6 +137,7 @@ fn leaders_at_once(dir: &Path) -> usize {
 /// Of leaders that start at once, exactly one leads. Each round has its own directory: a child that
 /// another test has just forked keeps an earlier leader's descriptors until it executes its
 /// program.
+// Holds exitdir-10.
 #[test]
 fn one_of_many_leaders_leads() {
     for _ in 0..10 {
@@ -146,7 +147,7 @@ fn one_of_many_leaders_leads() {
 }
 
 /// The same if a stranger has the lock that keeps leaders apart.
-// Holds exitdir-3.
+// Holds exitdir-3, exitdir-10.
 #[test]
 fn one_of_many_leaders_leads_beside_a_lock() {
     for _ in 0..10 {
