@@ -38,23 +38,18 @@ fn pid_of(claimant: &Child) -> Pid {
     Pid::from_raw(claimant.id().try_into().unwrap())
 }
 
-/// Lets the claimant make this many steps, and kills it. A step goes from one start or end of a
-/// system call to the next. Returns false if the claimant ended before.
-fn claim_killed_after(steps: usize, pid: &str, file: &Path) -> bool {
-    let (mut claimant, mut stopped) = traced_claim(pid, file);
+/// Lets a claimant make this many steps, and stops it. A step goes from one start or end of a
+/// system call to the next. Returns `None` if the claimant ended before.
+fn claim_stopped_after(steps: usize, pid: &str, file: &Path) -> Option<Child> {
+    let (claimant, mut stopped) = traced_claim(pid, file);
     for _ in 0..steps {
         if matches!(stopped, WaitStatus::Exited(..)) {
-            return false;
+            return None;
         }
         ptrace::syscall(pid_of(&claimant), None).unwrap();
         stopped = waitpid(pid_of(&claimant), None).unwrap();
     }
-    if matches!(stopped, WaitStatus::Exited(..)) {
-        return false;
-    }
-    claimant.kill().unwrap();
-    claimant.wait().unwrap();
-    true
+    (!matches!(stopped, WaitStatus::Exited(..))).then_some(claimant)
 }
 
 /// After the kill, the file must contain what `before` left in it, or the whole new PID, perhaps
@@ -66,9 +61,11 @@ fn check(before: impl Fn(&Path) -> String) {
     let mut claimed = 0;
     for steps in 0.. {
         let old = before(&file);
-        if !claim_killed_after(steps, &first.pid(), &file) {
+        let Some(mut claimant) = claim_stopped_after(steps, &first.pid(), &file) else {
             break;
-        }
+        };
+        claimant.kill().unwrap();
+        claimant.wait().unwrap();
         let left = fs::read_to_string(&file).unwrap_or_default();
         let pid = left.trim_end_matches(' ');
         let won = pid == first.pid();
@@ -88,6 +85,38 @@ fn check(before: impl Fn(&Path) -> String) {
         claimed > 0,
         "it was never killed after it had written the PID"
     );
+}
+
+/// However long a claimant stops, another one wins only if this one does not.
+// Holds sipid-1.
+#[test]
+fn of_two_claimants_one_wins_wherever_the_other_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    let (first, second) = (sleeper(), sleeper());
+    let mut wins = [0, 0];
+    for old in ["", "999999999"] {
+        for steps in 0.. {
+            fs::write(&file, old).unwrap();
+            let Some(mut stopped) = claim_stopped_after(steps, &first.pid(), &file) else {
+                break;
+            };
+            let other = claim(&second.pid(), &file);
+            ptrace::detach(pid_of(&stopped), None).unwrap();
+            let this = stopped.wait().unwrap().code().unwrap();
+            let winner = if this == 0 { first.pid() } else { second.pid() };
+            // EEXIST, or EAGAIN while the stopped one has locked the file.
+            let is_refused = [17, 11].contains(&this.max(other));
+            assert!(
+                this.min(other) == 0 && is_refused,
+                "after {steps} steps: {this}, {other}"
+            );
+            assert_eq!(fs::read_to_string(&file).unwrap().trim_end(), winner);
+            wins[usize::from(this != 0)] += 1;
+            fs::remove_file(&file).unwrap();
+        }
+    }
+    assert!(wins.iter().all(|wins| *wins > 0), "{wins:?}");
 }
 
 // Holds sipid-1.
