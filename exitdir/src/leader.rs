@@ -126,9 +126,9 @@ pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
 /// Keeps leaders out as long as the file is open. Returns false if someone else holds the lock
 /// without leading.
 ///
-/// The lock alone decides nothing: anybody who may read the directory can take it. A leader that
-/// holds it announces within moments that it leads. A holder that does not is no leader, or one
-/// that was stopped as it began, and then [`succession`] decides.
+/// The lock alone decides nothing: anybody who may read the directory can take it. So the holder has
+/// a moment to announce that it leads. If it does not, it is no leader, or one that was stopped as
+/// it began, and then [`succession`] decides.
 pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
     let dir = open(path)?;
     for _ in 0..=TRIES {
@@ -154,21 +154,24 @@ pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
 
 /// For [`exclude`]'s caller, if the lock did not matter.
 pub(crate) fn warn_of_lock(path: &Path) {
-    warn!("a process that is no leader has locked {path:?}; this does not keep leaders out");
+    warn!("a process that does not lead has locked {path:?}; this does not keep leaders out");
 }
 
-/// The read lock on the directory, which older followers check, comes last: whoever sees it sees
-/// everything else.
+/// The lock on the directory comes before the leader is named: whoever sees the name must see the
+/// lock too.
 fn begin(path: &Path) -> Result<(File, Option<File>), Kind> {
     let (dir, is_alone) = exclude(path)?;
     let begun = life::begin(path)?;
-    let named = match &begun {
-        Some((_, lock)) if life::can_be_told(&dir) => succession::succeed(&dir, lock),
-        // Without a file of its own, only the lock on the directory shows who leads.
-        _ if !is_alone => Ok(false),
-        begun => life::announce(&dir, begun.as_ref().map(|(_, lock)| lock)).map(|()| true),
+    if begun.is_none() && !is_alone {
+        // Only the lock that another process has would show that this one leads.
+        return Err(Kind::Led);
+    }
+    life::lock_directory(&dir)?;
+    let (file, own) = match begun {
+        Some((file, lock)) => (Some(file), Proof::File(lock)),
+        None => (None, Proof::of_directory()),
     };
-    match named {
+    match succession::succeed(&dir, &own, is_alone) {
         Ok(false) => return Err(Kind::Led),
         Err(error) if !is_alone => return Err(Kind::call("name the leader of", "setxattr")(error)),
         Ok(true) | Err(Errno::OPNOTSUPP) => {}
@@ -177,9 +180,11 @@ fn begin(path: &Path) -> Result<(File, Option<File>), Kind> {
             setxattr: {error}"
         ),
     }
+    if !life::is_at(&dir, path)? {
+        return Err(Kind::Removed);
+    }
     if !is_alone {
         warn_of_lock(path);
     }
-    life::lock_directory(&dir)?;
-    Ok((dir, begun.map(|(file, _)| file)))
+    Ok((dir, file))
 }

@@ -11,9 +11,13 @@
 //! read the directory can take such a lock, and nobody is notified when it is released.
 
 use std::{
-    fs::File,
+    fmt,
+    fs::{self, File},
     io::{self, Read},
-    os::{fd::AsFd, unix::fs::PermissionsExt},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::{MetadataExt, PermissionsExt},
+    },
     path::Path,
     str::FromStr,
     time::{SystemTime, UNIX_EPOCH},
@@ -33,7 +37,8 @@ use crate::{entries, error::Kind};
 
 const ATTRIBUTE: &str = "user.exitdir.leader";
 
-/// The attribute's value for a leader that can only lock the directory itself.
+/// Begins the attribute's value for a leader that can only lock the directory itself. A number
+/// follows, which distinguishes it from others of this kind.
 const BY_DIRECTORY: &str = "directory";
 
 /// How often we search for a lock that is not shown, see [`shown`].
@@ -44,8 +49,8 @@ const TRIES: usize = 5;
 pub(crate) enum Proof {
     /// The write lock on the leader's own file.
     File(Lock),
-    /// The read lock on the directory.
-    Directory,
+    /// The read lock on the directory, of the leader with this number.
+    Directory(libc::off_t),
 }
 
 /// A lock as `/proc/locks` shows it.
@@ -66,6 +71,11 @@ enum Attribute {
 }
 
 impl Proof {
+    /// That of a leader without a file of its own.
+    pub(crate) fn of_directory() -> Self {
+        Self::Directory(unique())
+    }
+
     /// Whether a closed file is the one with this lock. The kernel names nameless files by inode
     /// number.
     pub(crate) fn is_of(&self, name: &str) -> bool {
@@ -80,8 +90,13 @@ impl Proof {
 pub(crate) fn can_be_told(dir: &File) -> bool {
     !matches!(
         attribute(dir),
-        Attribute::Unsupported | Attribute::Is(Proof::Directory)
+        Attribute::Unsupported | Attribute::Is(Proof::Directory(_))
     )
+}
+
+/// Whether the directory has attributes that count.
+pub(crate) fn has_attributes(dir: &File) -> bool {
+    !matches!(attribute(dir), Attribute::Unsupported)
 }
 
 /// The leader that the directory names, whether it is still alive or not.
@@ -89,23 +104,32 @@ pub(crate) fn last(dir: &File) -> Option<Proof> {
     match attribute(dir) {
         Attribute::Is(proof) => Some(proof),
         Attribute::Missing => None,
-        Attribute::Unsupported => Some(Proof::Directory),
+        Attribute::Unsupported => Some(Proof::Directory(0)),
     }
 }
 
 /// The leader that is alive.
 pub(crate) fn living(dir: &File) -> Result<Option<Proof>, Kind> {
-    let Some(proof) = last(dir) else {
-        return Ok(None);
-    };
-    let lives = match &proof {
-        Proof::File(lock) => match lock.is_held() {
-            Some(held) => held || lock.is_held_after_all(dir),
-            None => is_locked(dir)?,
-        },
-        Proof::Directory => is_locked(dir)?,
-    };
-    Ok(lives.then_some(proof))
+    match last(dir) {
+        Some(proof) if lives(dir, &proof)? => Ok(Some(proof)),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a leader is alive.
+pub(crate) fn lives(dir: &File, proof: &Proof) -> Result<bool, Kind> {
+    if let Proof::File(lock) = proof {
+        for _ in 0..TRIES {
+            match lock.is_held() {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                // A leader has locked the directory before it is named.
+                Err(_) => return is_locked(dir),
+            }
+        }
+        return Ok(false);
+    }
+    is_locked(dir)
 }
 
 /// Creates and locks the leader's file, which proves that the leader is alive while the file is
@@ -124,7 +148,7 @@ pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
     let start = unique();
     fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(start)))
         .map_err(Kind::call("lock a file in", "fcntl(F_OFD_SETLK)"))?;
-    let lock = Lock::of(start).map_err(Kind::io("find the lock on"))?;
+    let lock = Lock::of(&file, start).map_err(Kind::io("find the lock on"))?;
     Ok(lock.map(|lock| (file, lock)))
 }
 
@@ -132,11 +156,11 @@ pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
 ///
 /// # Errors
 /// Those of `setxattr(2)`; `EOPNOTSUPP` also where the attribute does not count.
-pub(crate) fn announce(dir: &File, lock: Option<&Lock>) -> Result<(), Errno> {
+pub(crate) fn announce(dir: &File, leader: &Proof) -> Result<(), Errno> {
     if is_sticky(dir) {
         return Err(Errno::OPNOTSUPP);
     }
-    let value = lock.map_or(BY_DIRECTORY.to_owned(), ToString::to_string);
+    let value = leader.to_string();
     fsetxattr(dir, ATTRIBUTE, value.as_bytes(), XattrFlags::empty())
 }
 
@@ -154,6 +178,16 @@ pub(crate) fn lock_directory(dir: &File) -> Result<(), Kind> {
     fcntl(dir, FcntlArg::F_OFD_SETLK(&whole(libc::F_RDLCK)))
         .map(drop)
         .map_err(Kind::call("lock", "fcntl(F_OFD_SETLK)"))
+}
+
+/// Whether this is still the directory at the path.
+pub(crate) fn is_at(dir: &File, path: &Path) -> Result<bool, Kind> {
+    let (dir, now) = (dir.metadata(), path.metadata());
+    let (dir, now) = (
+        dir.map_err(Kind::io("examine"))?,
+        now.map_err(Kind::io("examine"))?,
+    );
+    Ok((dir.dev(), dir.ino()) == (now.dev(), now.ino()))
 }
 
 /// In a sticky directory only the owner may set attributes, whoever may write, `xattr(7)`. So the
@@ -194,39 +228,34 @@ fn read(dir: &File, attribute: &str) -> Attribute {
 }
 
 impl Lock {
-    /// The lock that begins there, or `None` if `/proc/locks` does not show it.
+    /// The lock that this file has there, or `None` if `/proc` does not show it.
     ///
     /// # Errors
-    /// `EMFILE` and `ENFILE`: the lock may exist, but the list cannot be read.
-    fn of(start: libc::off_t) -> io::Result<Option<Self>> {
+    /// `EMFILE` and `ENFILE`: the lock may exist, but `/proc` cannot be read.
+    fn of(file: &File, start: libc::off_t) -> io::Result<Option<Self>> {
+        match Self::found(file, start) {
+            Err(error) if is_used_up(&error) => Err(error),
+            found => Ok(found.ok().flatten()),
+        }
+    }
+
+    /// It reads `/proc/PID/fdinfo` (`proc_pid_fdinfo(5)`) first, since anybody can have a lock that
+    /// begins there on another file.
+    fn found(file: &File, start: libc::off_t) -> io::Result<Option<Self>> {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
+        let mut locks = info.lines().filter_map(|line| line.strip_prefix("lock:"));
+        let own = locks.find_map(|lock| Self::parse(lock).filter(|lock| lock.start == start));
+        let Some(own) = own else { return Ok(None) };
         for _ in 0..TRIES {
-            match shown() {
-                Ok(locks) => {
-                    if let Some(lock) = locks.into_iter().find(|lock| lock.start == start) {
-                        return Ok(Some(lock));
-                    }
-                }
-                Err(error) if is_used_up(&error) => return Err(error),
-                Err(_) => return Ok(None),
+            if own.is_held()? {
+                return Ok(Some(own));
             }
         }
         Ok(None)
     }
 
-    /// Returns `None` if the list cannot be read.
-    fn is_held(&self) -> Option<bool> {
-        Some(shown().ok()?.contains(self))
-    }
-
-    /// Whether the list only skipped the lock. A living leader has locked the directory too; if the
-    /// directory is not locked, the leader is dead.
-    fn is_held_after_all(&self, dir: &File) -> bool {
-        is_locked(dir).unwrap_or(true) && (0..TRIES).any(|_| self.is_held() == Some(true))
-    }
-
-    /// The same for a process that may not have locked the directory yet.
-    pub(crate) fn is_held_or_unknown(&self) -> bool {
-        (0..TRIES).any(|_| self.is_held() != Some(false))
+    fn is_held(&self) -> io::Result<bool> {
+        Ok(shown()?.contains(self))
     }
 
     /// Parses `1: OFDLCK ADVISORY  WRITE -1 fe:00:4711 1234 1234`. A waiting request has an arrow
@@ -241,9 +270,12 @@ impl Lock {
     }
 }
 
-impl std::fmt::Display for Lock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.file, self.start)
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(Lock { file, start }) => write!(f, "{file} {start}"),
+            Self::Directory(number) => write!(f, "{BY_DIRECTORY} {number}"),
+        }
     }
 }
 
@@ -251,13 +283,16 @@ impl FromStr for Proof {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        if text == BY_DIRECTORY {
-            return Ok(Self::Directory);
-        }
-        let (file, start) = text.split_once(' ').ok_or(())?;
-        let start = start.parse().map_err(|_| ())?;
+        let (file, number) = text.split_once(' ').ok_or(())?;
+        let number = number.parse().map_err(|_| ())?;
         let file = file.to_owned();
-        Ok(Self::File(Lock { file, start }))
+        Ok(match file.as_str() {
+            BY_DIRECTORY => Self::Directory(number),
+            _ => Self::File(Lock {
+                file,
+                start: number,
+            }),
+        })
     }
 }
 
@@ -286,8 +321,8 @@ fn check_writable(path: &Path) -> Result<(), Kind> {
     faccessat(AT_FDCWD, path, wanted, AtFlags::AT_EACCESS).map_err(Kind::io("write to"))
 }
 
-/// Where the lock begins: not at an earlier leader's offset, and within the range of a lock on any
-/// architecture.
+/// A number that no earlier leader of the directory had, but for a chance of one in two thousand
+/// million. A lock can begin there on any architecture.
 fn unique() -> libc::off_t {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = now.unwrap_or_default().as_nanos() & 0x7fff_ffff;
@@ -311,5 +346,25 @@ fn whole(kind: i32) -> libc::flock {
         l_start: 0,
         l_len: 0,
         l_pid: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Anybody can have a lock at the same place of another file.
+    // Holds exitdir-3.
+    #[test]
+    fn a_leader_names_its_own_file() {
+        let files = [(); 3].map(|()| tempfile::tempfile().unwrap());
+        for file in &files {
+            fcntl(file, FcntlArg::F_OFD_SETLK(&byte(7))).unwrap();
+        }
+        for file in &files {
+            let named = Lock::of(file, 7).unwrap().unwrap();
+            let number = file.metadata().unwrap().ino().to_string();
+            assert_eq!(named.file.rsplit(':').next(), Some(number.as_str()));
+        }
     }
 }

@@ -5,11 +5,15 @@
 //! one. Extended attributes (`xattr(7)`) need the right to write there, and of several processes
 //! that create the same one (`XATTR_CREATE`, `setxattr(2)`) only one succeeds.
 //!
-//! So a process creates the attribute that names the last leader's successor. If that exists
-//! already and the process in it has died, it creates the attribute for the successor of that one,
-//! and so on. Then the directory names it as its leader, and all these attributes are removed. A
-//! process that was stopped meanwhile finds another leader than the one that it began with, and
-//! takes its attribute back. So it does not matter how long a process stops between two steps.
+//! So there is a line of attributes. The first says who succeeds the last leader; if that process
+//! has died, the next says who succeeds it, and so on. A process that finds no living one in the
+//! line creates the attribute that is missing at its end. It leads if it then finds itself to be
+//! the first living one, and after that the last leader is still the same. Then the directory names
+//! it as its leader.
+//!
+//! It does not matter how long a process stops between two steps, since attributes are removed only
+//! by a living leader that the directory names already. Whoever began with the leader before that
+//! one sees then that it has changed.
 
 use std::fs::File;
 
@@ -19,89 +23,109 @@ use rustix::{
     io::Errno,
 };
 
-use crate::life::{self, Lock, Proof};
+use crate::life::{self, Proof};
 
 /// Before the name of the one that is succeeded.
 const SUCCESSOR_OF: &str = "user.exitdir.successor-of.";
 
-/// Each try after the first means that another process has made a step. More of them are a circle
-/// of attributes, or one that does not name a process.
+/// Each try after the first means that another process has made a step.
 const TRIES: usize = 1000;
 
-/// Longer than the names of all attributes, `XATTR_LIST_MAX` of `linux/limits.h`.
+/// A longer line is a circle.
+const LONGEST_LINE: usize = 1000;
+
+/// The limit of all names together, `XATTR_LIST_MAX` of `linux/limits.h`.
 const LONGEST_LIST: usize = 64 * 1024;
 
-/// Makes the process with this lock the leader. Returns false if there is another one.
+/// The end of the line, as far as it counts.
+enum End {
+    /// The first process in it that lives.
+    Living(Proof),
+    /// The attribute for the next one. All before have died.
+    Free(String),
+}
+
+/// Makes this process the leader. It has locked the directory for followers, and `is_alone` says
+/// whether it also holds the lock that keeps leaders out. Returns false if another process leads.
 ///
 /// # Errors
 /// Those of `setxattr(2)`, and `ELOOP` if the attributes are not as leaders leave them.
-pub(crate) fn succeed(dir: &File, lock: &Lock) -> Result<bool, Errno> {
+pub(crate) fn succeed(dir: &File, own: &Proof, is_alone: bool) -> Result<bool, Errno> {
+    if !life::has_attributes(dir) {
+        return if is_alone {
+            life::announce(dir, own).map(|()| true)
+        } else {
+            Ok(false)
+        };
+    }
     for _ in 0..TRIES {
         let last = life::last(dir);
-        let Some(attribute) = free_attribute(dir, last.as_ref())? else {
-            return Ok(false);
-        };
-        match fsetxattr(
-            dir,
-            &attribute,
-            lock.to_string().as_bytes(),
-            XattrFlags::CREATE,
-        ) {
-            Err(Errno::EXIST) => continue,
-            created => created?,
-        }
-        let announced = (life::last(dir) == last).then(|| life::announce(dir, Some(lock)));
-        match announced {
-            Some(Ok(())) => {
-                remove_all(dir);
+        let step = match end_of_line(dir, last.as_ref(), own, is_alone)? {
+            End::Living(first) if first != *own => return Ok(false),
+            End::Living(_) if life::last(dir) != last => Ok(()),
+            End::Living(_) => {
+                life::announce(dir, own)?;
+                remove_line(dir);
                 return Ok(true);
             }
-            Some(Err(error)) => {
-                remove(dir, &attribute);
-                return Err(error);
-            }
-            None => remove(dir, &attribute),
-        }
-    }
-    Err(Errno::LOOP)
-}
-
-/// The attribute for the first successor that there is not yet, or `None` if the last leader or one
-/// of its successors lives.
-fn free_attribute(dir: &File, last: Option<&Proof>) -> Result<Option<String>, Errno> {
-    let mut before = last.cloned();
-    for _ in 0..TRIES {
-        let name = match &before {
-            // The lock on the directory has already been tried.
-            None | Some(Proof::Directory) => "nobody".to_owned(),
-            Some(Proof::File(lock)) if lock.is_held_or_unknown() => return Ok(None),
-            Some(Proof::File(lock)) => lock.to_string().replace(' ', "."),
+            End::Free(attribute) => fsetxattr(
+                dir,
+                &attribute,
+                own.to_string().as_bytes(),
+                XattrFlags::CREATE,
+            ),
         };
-        let attribute = format!("{SUCCESSOR_OF}{name}");
-        match life::named(dir, &attribute) {
-            Some(successor) => before = Some(successor),
-            None => return Ok(Some(attribute)),
+        if let Err(error) = step
+            && error != Errno::EXIST
+        {
+            let led = life::living(dir).is_ok_and(|living| matches!(living, Some(Proof::File(_))));
+            return if led { Ok(false) } else { Err(error) };
         }
     }
     Err(Errno::LOOP)
 }
 
-/// The directory names a living leader now, so none of these attributes counts any more.
-fn remove_all(dir: &File) {
+fn end_of_line(
+    dir: &File,
+    last: Option<&Proof>,
+    own: &Proof,
+    is_alone: bool,
+) -> Result<End, Errno> {
+    let mut before = last.cloned();
+    for _ in 0..LONGEST_LINE {
+        if let Some(proof) = before.take_if(|proof| proof == own || lives(dir, proof, is_alone)) {
+            return Ok(End::Living(proof));
+        }
+        let name = before.map_or_else(|| "nobody".to_owned(), |proof| proof.to_string());
+        let attribute = format!("{SUCCESSOR_OF}{}", name.replace(' ', "."));
+        match life::named(dir, &attribute) {
+            None => return Ok(End::Free(attribute)),
+            successor => before = successor,
+        }
+    }
+    Err(Errno::LOOP)
+}
+
+/// One without a file of its own leads only as long as it holds the lock that keeps leaders out.
+fn lives(dir: &File, proof: &Proof, is_alone: bool) -> bool {
+    match proof {
+        Proof::Directory(_) => !is_alone,
+        Proof::File(_) => life::lives(dir, proof).unwrap_or(true),
+    }
+}
+
+/// The directory names a living leader now, so the line counts no more.
+fn remove_line(dir: &File) {
     let mut names = vec![0; LONGEST_LIST];
     let length = flistxattr(dir, &mut names[..]).unwrap_or(0);
     for name in names[..length].split(|byte| *byte == 0) {
-        if let Ok(name) = str::from_utf8(name)
-            && name.starts_with(SUCCESSOR_OF)
+        let Ok(name) = str::from_utf8(name) else {
+            continue;
+        };
+        if name.starts_with(SUCCESSOR_OF)
+            && let Err(error) = fremovexattr(dir, name)
         {
-            remove(dir, name);
+            debug!("cannot remove the attribute {name}: {error}");
         }
-    }
-}
-
-/// One that stays does no harm: it succeeds a leader that is no longer the last.
-fn remove(dir: &File, attribute: &str) {
-    if let Err(error) = fremovexattr(dir, attribute) {
-        debug!("cannot remove the attribute {attribute}: {error}");
     }
 }

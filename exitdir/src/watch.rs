@@ -60,6 +60,8 @@ pub(crate) struct Watch {
     made: bool,
     /// The living leader that we saw.
     pub(crate) leader: Option<Proof>,
+    /// The one that the directory named when we last found it dead.
+    dead: Option<Proof>,
     /// The path leads to another directory than the living leader's.
     astray: bool,
     /// The directory was removed, even if another one has its inode number now.
@@ -74,7 +76,7 @@ impl Watch {
     /// First checks whether the leader is alive: it may die at any time.
     pub(crate) fn new(dir: ExitDir, poll: Option<Duration>) -> Result<Self, Kind> {
         let file = leader::open(dir.path())?;
-        let leader = life::living(&file)?;
+        let (leader, dead) = leader_of(&file)?;
         let mut watch = Self {
             dir,
             id: id(&file)?,
@@ -85,6 +87,7 @@ impl Watch {
             made: false,
             again: if leader.is_some() { AT_FIRST } else { 0..0 },
             leader,
+            dead,
             astray: false,
             removed: false,
             gone_since: None,
@@ -163,8 +166,8 @@ impl Watch {
         }
         self.astray = is_other;
         let own = self.file.as_ref().unwrap_or(&file);
-        let living = life::living(own)?;
-        let came_and_died = came_and_died(own, changes);
+        let (living, dead) = leader_of(own)?;
+        let came_and_died = dead != self.dead && is_closed(dead.as_ref(), changes);
         match entries::look(self.dir.path())? {
             Found::Signal(record) => return Ok(Some(Ended::Signalled(record))),
             Found::Empty => return Ok(self.empty(changes.written)),
@@ -179,6 +182,7 @@ impl Watch {
             return Ok(Some(Ended::LeaderDied));
         }
         self.leader = living;
+        self.dead = dead;
         self.note_lock(&file);
         self.keep(file);
         Ok(None)
@@ -221,12 +225,18 @@ fn id(file: &File) -> Result<FileId, Kind> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Whether a leader came and ended between two checks.
-fn came_and_died(dir: &File, changes: &Changes) -> bool {
+/// The leader that the directory names, as the living or as the dead one.
+fn leader_of(dir: &File) -> Result<(Option<Proof>, Option<Proof>), Kind> {
     let last = life::last(dir);
-    let of = |proof: &Proof| {
-        let mut names = changes.closed.iter().filter_map(|name| name.to_str());
-        names.any(|name| proof.is_of(name))
-    };
-    !changes.closed.is_empty() && last.as_ref().is_some_and(of)
+    let lives = last
+        .as_ref()
+        .map_or(Ok(false), |last| life::lives(dir, last))?;
+    Ok(if lives { (last, None) } else { (None, last) })
+}
+
+/// Whether the leader's file was closed since the last check. Its number alone does not tell: a
+/// process that did not get to lead may have had a file with the same number.
+fn is_closed(leader: Option<&Proof>, changes: &Changes) -> bool {
+    let mut names = changes.closed.iter().filter_map(|name| name.to_str());
+    leader.is_some_and(|leader| names.any(|name| leader.is_of(name)))
 }

@@ -28,9 +28,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use exitdir::{ExitDir, Watcher};
 use nix::{
-    fcntl::{FcntlArg, fcntl},
-    libc,
     sys::signal::{Signal, kill},
     unistd::{Pid, geteuid},
 };
@@ -154,16 +153,9 @@ fn unique() -> String {
 /// Whether a leader of the directory lives. It asks as a follower does, and takes no lock, which
 /// could keep a leader out.
 fn is_led(dir: &Path) -> bool {
-    let mut lock = libc::flock {
-        l_type: i16::try_from(libc::F_WRLCK).unwrap(),
-        l_whence: 0,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    let dir = fs::File::open(dir).unwrap();
-    fcntl(dir, FcntlArg::F_OFD_GETLK(&mut lock)).unwrap();
-    i32::from(lock.l_type) != libc::F_UNLCK
+    let mut watcher = Watcher::new(ExitDir::new(dir)).unwrap();
+    let _ = watcher.check();
+    watcher.saw_leader()
 }
 
 /// `unshare` with a mount namespace, for root and for other users.

@@ -1,8 +1,14 @@
 //! A leader that stops or dies anywhere while it begins.
 
-use std::{fs, io, os::unix::process::CommandExt, path::Path, process::Stdio};
+use std::{
+    fs, io,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use exitdir::{Errno, ExitDir};
+use exitdir::{Errno, ExitDir, Watcher};
 use nix::{
     libc,
     sys::{
@@ -11,114 +17,217 @@ use nix::{
         wait::{WaitStatus, waitpid},
     },
 };
-use rustix::fs::{XattrFlags, listxattr, setxattr};
-use tempfile::tempdir;
+use rustix::fs::{Mode, OFlags, XattrFlags, listxattr, setxattr};
+use tempfile::{TempDir, tempdir};
 use testkit::refusal::{Call, refuse};
 
-use crate::{Process, TMPFILE, eventually, exitdir, run, strangers::exclusive_lock};
+use crate::{
+    Process, TMPFILE, eventually, exitdir, run, sleeps, strangers::exclusive_lock, unique,
+};
 
-/// The calls with which leaders keep each other out.
+/// The calls with which leaders keep each other out, and the one with which the next leader begins
+/// to remove what it no longer needs.
 const CALLS: [libc::c_long; 4] = [
     libc::SYS_flock,
     libc::SYS_fgetxattr,
     libc::SYS_fsetxattr,
-    libc::SYS_fremovexattr,
+    libc::SYS_flistxattr,
 ];
 
+/// Those that others see.
+const CHANGES: [libc::c_long; 2] = [libc::SYS_fsetxattr, libc::SYS_flistxattr];
+
 /// A leader that is traced. It does not outlive its test.
-struct Traced(Process);
+struct Traced {
+    process: Process,
+    /// The argument of its command `sleep`.
+    sleep: String,
+    /// Its status, if it has ended.
+    ended: Option<i32>,
+}
 
 impl Traced {
     /// Starts a leader that stops as soon as it is executed.
-    fn start(dir: &Path) -> Self {
-        let mut command = exitdir(dir, &["lead", "--", "true"]);
+    fn start(dir: &Path, has_file: bool) -> Self {
+        let sleep = unique();
+        let mut command = exitdir(dir, &["lead", "--clear", "--", "sleep", &sleep]);
         command.stderr(Stdio::null());
+        if !has_file {
+            refuse_nameless(&mut command);
+        }
         // SAFETY: this only makes one system call, and touches no memory.
         unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
-        let traced = Self(Process(command.spawn().unwrap()));
-        waitpid(traced.0.pid(), None).unwrap();
-        traced
+        let process = Process(command.spawn().unwrap());
+        waitpid(process.pid(), None).unwrap();
+        let ended = None;
+        Self {
+            process,
+            sleep,
+            ended,
+        }
     }
 
-    /// Continues it to the next start or end of one of the calls. Returns false if it ended before.
-    fn reaches_next_call(&self) -> bool {
-        let pid = self.0.pid();
-        let mut signal = None;
-        loop {
+    /// Lets it go on until it has begun one of the calls so often. Returns false if it has led or
+    /// ended before.
+    fn reaches(&mut self, calls: &[libc::c_long], times: usize) -> bool {
+        let pid = self.process.pid();
+        let (mut begun, mut signal, mut is_inside) = (0, None, false);
+        while begun < times {
             ptrace::syscall(pid, signal).unwrap();
             signal = match waitpid(pid, None).unwrap() {
                 WaitStatus::Stopped(_, Signal::SIGTRAP) => None,
                 WaitStatus::Stopped(_, signal) => Some(signal),
-                _ => return false,
+                WaitStatus::Exited(_, status) => {
+                    self.ended = Some(status);
+                    return false;
+                }
+                other => panic!("{other:?}"),
             };
+            is_inside ^= signal.is_none();
             let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
-            let number = call
-                .split(' ')
-                .next()
-                .and_then(|number| number.parse().ok());
-            if signal.is_none() && number.is_some_and(|number| CALLS.contains(&number)) {
-                return true;
+            let number = call.split(' ').next().unwrap().parse().unwrap_or(-1);
+            if signal.is_none() && is_inside && calls.contains(&number) {
+                begun += 1;
+                if number == libc::SYS_flistxattr {
+                    return begun == times;
+                }
             }
         }
+        true
     }
 
-    /// It stops at the start or end number `stop` of the calls. `None` if it has fewer.
-    fn stopped(dir: &Path, stop: usize) -> Option<Self> {
-        let traced = Self::start(dir);
-        (0..=stop)
-            .all(|_| traced.reaches_next_call())
-            .then_some(traced)
+    /// Lets it go on to the end. Returns whether it leads.
+    fn leads(&mut self) -> bool {
+        if self.ended.is_none() {
+            ptrace::detach(self.process.pid(), None).unwrap();
+            eventually("it leads or is refused", || {
+                self.ended = self
+                    .process
+                    .0
+                    .try_wait()
+                    .unwrap()
+                    .and_then(|status| status.code());
+                self.ended.is_some() || sleeps(&self.sleep)
+            });
+        }
+        assert!(
+            self.ended.is_none_or(|status| status == 125),
+            "{:?}",
+            self.ended
+        );
+        self.ended.is_none()
     }
 }
 
-/// Plays a leader that stops, at each of its stops: in a new directory, in one whose leader has
-/// died, and both times also while a process that is no leader has locked the directory.
-fn play(against: impl Fn(Traced, &Path, &str)) {
-    for (is_used, is_locked) in [(false, false), (false, true), (true, false), (true, true)] {
-        for stop in 0.. {
-            let dir = tempdir().unwrap();
-            if is_used {
-                assert_eq!(run(dir.path(), &["lead", "--", "true"]).0, Some(0));
-                assert_eq!(run(dir.path(), &["clear"]).0, Some(0));
-            }
-            let _lock = is_locked.then(|| exclusive_lock(dir.path()));
-            let Some(traced) = Traced::stopped(dir.path(), stop) else {
-                assert!(stop > 7, "it stopped {stop} times");
+fn refuse_nameless(command: &mut Command) -> &mut Command {
+    refuse(
+        command,
+        Call::with_bits(libc::SYS_openat, 2, TMPFILE),
+        libc::EOPNOTSUPP,
+    )
+}
+
+/// A directory that had no leader, or whose last leader has died.
+fn directory(is_used: bool) -> TempDir {
+    let dir = tempdir().unwrap();
+    if is_used {
+        assert_eq!(run(dir.path(), &["lead", "--", "true"]).0, Some(0));
+    }
+    dir
+}
+
+/// However long two leaders stop, exactly one of them leads. The second one stops where it changes
+/// something, while the first one is stopped. Each may be without a file of its own. A process that
+/// is no leader may have locked the directory, at first or all the time.
+// Holds exitdir-10.
+#[test]
+fn of_two_leaders_one_leads_wherever_they_stop() {
+    let mut firsts = 0;
+    let mut rounds = 0;
+    for (files, locked) in [
+        ([true, true], 0),
+        ([true, true], 2),
+        ([false, true], 0),
+        ([true, false], 1),
+    ] {
+        for (stops, changes) in (1..).flat_map(|stops| [1, 2].map(|changes| (stops, changes))) {
+            let dir = directory(stops % 2 == 0);
+            let mut lock = (locked > 0).then(|| exclusive_lock(dir.path()));
+            let mut first = Traced::start(dir.path(), files[0]);
+            if !first.reaches(&CALLS, stops) {
                 break;
-            };
-            against(
-                traced,
-                dir.path(),
-                &format!("stop {stop}, {is_used}, {is_locked}"),
-            );
+            }
+            lock = lock.filter(|_| locked > 1);
+            let mut second = Traced::start(dir.path(), files[1]);
+            second.reaches(&CHANGES, changes);
+            let leads = [first.leads(), second.leads()];
+            let at = format!("{files:?}, {locked}, {stops}, {changes}");
+            assert_ne!(leads[0], leads[1], "{at}");
+            firsts += usize::from(leads[0]);
+            rounds += 1;
         }
+    }
+    assert!(
+        rounds > 50 && (1..rounds).contains(&firsts),
+        "{firsts} of {rounds}"
+    );
+}
+
+/// It is killed wherever it stops. What it leaves is gone when the next one has led.
+// Holds exitdir-10.
+#[test]
+fn a_leader_that_is_killed_as_it_begins_keeps_no_other_out() {
+    for stops in 1.. {
+        let dir = directory(stops % 2 == 0);
+        // Both take their turn because of their attributes alone.
+        let _lock = exclusive_lock(dir.path());
+        let mut killed = Traced::start(dir.path(), true);
+        if !killed.reaches(&CALLS, stops) {
+            assert!(stops > 7, "it stopped {stops} times");
+            break;
+        }
+        drop(killed);
+        // Its guard process may have the descriptors for a moment.
+        eventually(&format!("stop {stops}"), || {
+            run(dir.path(), &["lead", "--clear", "--", "true"]).0 == Some(0)
+        });
+        assert_eq!(attributes(dir.path()), ["user.exitdir.leader"], "{stops}");
     }
 }
 
-/// However long a leader stops, another one leads only if this one does not.
-// Holds exitdir-10.
+/// Its file would be in the new directory, and its locks on the old one.
 #[test]
-fn of_two_leaders_one_leads_wherever_the_other_stops() {
-    play(|stopped, dir, at| {
-        let other = ExitDir::new(dir).lead();
-        ptrace::detach(stopped.0.pid(), None).unwrap();
-        let expected = if other.is_ok() { 125 } else { 0 };
-        assert_eq!(stopped.0.code(), Some(expected), "{at}: {other:?}");
-        assert_eq!(attributes(dir), ["user.exitdir.leader"], "{at}");
-    });
+fn a_leader_whose_directory_is_replaced_as_it_begins_fails() {
+    let parent = tempdir().unwrap();
+    let dir = parent.path().join("exit");
+    fs::create_dir(&dir).unwrap();
+    let mut leader = Traced::start(&dir, true);
+    assert!(leader.reaches(&[libc::SYS_fgetxattr], 1));
+    fs::rename(&dir, parent.path().join("old")).unwrap();
+    fs::create_dir(&dir).unwrap();
+    assert!(!leader.leads());
+    ExitDir::new(&dir).lead().unwrap();
 }
 
-// Holds exitdir-10.
+/// A process that did not get to lead may have had a file with the number of the last leader's.
 #[test]
-fn a_leader_that_is_killed_while_it_begins_keeps_no_other_out() {
-    play(|stopped, dir, at| {
-        drop(stopped);
-        // Its guard process may have the descriptors for a moment.
-        eventually(at, || {
-            run(dir, &["lead", "--clear", "--", "true"]).0 == Some(0)
-        });
-        assert_eq!(attributes(dir), ["user.exitdir.leader"], "{at}");
-    });
+fn a_closed_file_with_a_dead_leaders_number_is_no_leader_that_died() {
+    let dir = tempdir().unwrap();
+    let nameless = OFlags::TMPFILE | OFlags::WRONLY;
+    let file = rustix::fs::open(dir.path(), nameless, Mode::RUSR).unwrap();
+    let named = format!("00:00:{} 7", rustix::fs::fstat(&file).unwrap().st_ino);
+    setxattr(
+        dir.path(),
+        "user.exitdir.leader",
+        named.as_bytes(),
+        XattrFlags::CREATE,
+    )
+    .unwrap();
+    let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
+    drop(file);
+    watcher
+        .wait_timeout(Duration::from_millis(300))
+        .unwrap_err();
 }
 
 /// Without nameless files, a leader cannot tell another one that was stopped as it began from a

@@ -73,7 +73,7 @@ fn locks_keep_no_leader_out_and_leaders_still_keep_out_each_other() {
     let (code, _, stderr) = run(dir.path(), &["lead", "--", "sh", "-c", "exit 4"]);
     assert_eq!(code, Some(4), "{stderr}");
     assert!(
-        stderr.contains("a process that is no leader has locked"),
+        stderr.contains("a process that does not lead has locked"),
         "{stderr}"
     );
     // Another leader that is just beginning has time to say so.
