@@ -7,13 +7,13 @@
 //!
 //! So there is a line of attributes. The first says who succeeds the last leader; if that process
 //! has died, the next says who succeeds it, and so on. A process that finds no living one in the
-//! line creates the attribute that is missing at its end. It leads if it then finds itself to be
-//! the first living one, and after that the last leader is still the same. Then the directory names
+//! line creates the attribute that is missing at its end. Then it goes through the line again, from
+//! the one who is the last leader now. If it finds itself first, it leads, and the directory names
 //! it as its leader.
 //!
 //! It does not matter how long a process stops between two steps, since attributes are removed only
-//! by a living leader that the directory names already. Whoever began with the leader before that
-//! one sees then that it has changed.
+//! by a living leader that the directory names already. Whoever creates one after that begins with
+//! this leader then.
 
 use std::fs::File;
 
@@ -59,39 +59,33 @@ pub(crate) fn succeed(dir: &File, own: &Proof, is_alone: bool) -> Result<bool, E
         };
     }
     for _ in 0..TRIES {
-        let last = life::last(dir);
-        let step = match end_of_line(dir, last.as_ref(), own, is_alone)? {
+        let attribute = match end_of_line(dir, own, is_alone)? {
             End::Living(first) if first != *own => return Ok(false),
-            End::Living(_) if life::last(dir) != last => Ok(()),
             End::Living(_) => {
                 life::announce(dir, own)?;
                 remove_line(dir);
                 return Ok(true);
             }
-            End::Free(attribute) => fsetxattr(
-                dir,
-                &attribute,
-                own.to_string().as_bytes(),
-                XattrFlags::CREATE,
-            ),
+            End::Free(attribute) => attribute,
         };
-        if let Err(error) = step
-            && error != Errno::EXIST
-        {
-            let led = life::living(dir).is_ok_and(|living| matches!(living, Some(Proof::File(_))));
-            return if led { Ok(false) } else { Err(error) };
+        let value = own.to_string();
+        match fsetxattr(dir, &attribute, value.as_bytes(), XattrFlags::CREATE) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(_) if is_led(dir) => return Ok(false),
+            Err(error) => return Err(error),
         }
     }
     Err(Errno::LOOP)
 }
 
-fn end_of_line(
-    dir: &File,
-    last: Option<&Proof>,
-    own: &Proof,
-    is_alone: bool,
-) -> Result<End, Errno> {
-    let mut before = last.cloned();
+fn is_led(dir: &File) -> bool {
+    life::living(dir).is_ok_and(|living| matches!(living, Some(Proof::File(_))))
+}
+
+/// Begins with the last leader. So whoever has created an attribute sees in the next try whether
+/// there is a newer one.
+fn end_of_line(dir: &File, own: &Proof, is_alone: bool) -> Result<End, Errno> {
+    let mut before = life::last(dir);
     for _ in 0..LONGEST_LINE {
         if let Some(proof) = before.take_if(|proof| proof == own || lives(dir, proof, is_alone)) {
             return Ok(End::Living(proof));
