@@ -1,7 +1,6 @@
 //! What inotify reports about a directory, `inotify(7)`.
 
 use std::{
-    ffi::OsString,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
@@ -33,8 +32,8 @@ pub(crate) struct Changes {
     pub(crate) made: bool,
     /// A record was closed after writing.
     pub(crate) written: bool,
-    /// Files that were closed after writing. A leader's file may be among them.
-    pub(crate) closed: Vec<OsString>,
+    /// A file was closed after writing, perhaps the leader's.
+    pub(crate) closed: bool,
 }
 
 impl Events {
@@ -89,7 +88,7 @@ impl Changes {
         let Some(name) = event.name else { return };
         if is(AddWatchFlags::IN_CLOSE_WRITE) {
             self.written |= name == FILE;
-            self.closed.push(name);
+            self.closed = true;
         } else if is(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO) {
             self.made |= name != LOST_AND_FOUND;
         }

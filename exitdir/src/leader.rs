@@ -123,8 +123,8 @@ pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
         .map_err(Kind::io("open"))
 }
 
-/// Keeps leaders out as long as the file is open. Returns false if someone else holds the lock
-/// without leading.
+/// Keeps leaders out as long as the file is open. Returns false if someone else holds the lock and
+/// does not lead, or not yet.
 ///
 /// The lock alone decides nothing: anybody who may read the directory can take it. So the holder has
 /// a moment to announce that it leads. If it does not, it is no leader, or one that was stopped as
@@ -161,16 +161,16 @@ pub(crate) fn warn_of_lock(path: &Path) {
 /// lock too.
 fn begin(path: &Path) -> Result<(File, Option<File>), Kind> {
     let (dir, is_alone) = exclude(path)?;
-    let begun = life::begin(path)?;
+    let begun = life::begin(&dir, path)?;
     if begun.is_none() && !is_alone {
-        // Only the lock that another process has would show that this one leads.
+        // Without a file it needs the lock that keeps leaders out, and another process has that.
         return Err(Kind::Led);
     }
-    life::lock_directory(&dir)?;
     let (file, own) = match begun {
         Some((file, lock)) => (Some(file), Proof::File(lock)),
         None => (None, Proof::of_directory()),
     };
+    life::lock_directory(&dir, &own)?;
     match succession::succeed(&dir, &own, is_alone) {
         Ok(false) => return Err(Kind::Led),
         Err(error) if !is_alone => return Err(Kind::call("name the leader of", "setxattr")(error)),

@@ -1,7 +1,7 @@
 //! Proof that the leader is alive, which only processes that may write into the directory can give.
 //!
 //! A leader creates a file without a name in the directory (`O_TMPFILE`, `open(2)`). It holds a
-//! write lock on that file (`F_OFD_SETLK`, `fcntl_locking(2)`). Nobody else can open the file, the
+//! write lock on that file (`F_OFD_SETLK`, `fcntl_locking(2)`). No other user can open the file, the
 //! kernel drops the lock however the leader ends, and inotify tells everyone who watches the
 //! directory when the file is closed. An extended attribute of the directory (`xattr(7)`) names the
 //! file; setting it needs the right to write there. `/proc/locks` (`proc_locks(5)`) shows whether
@@ -20,7 +20,8 @@ use std::{
     },
     path::Path,
     str::FromStr,
-    time::{SystemTime, UNIX_EPOCH},
+    thread::sleep,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use log::debug;
@@ -29,7 +30,7 @@ use nix::{
     libc,
 };
 use rustix::{
-    fs::{XattrFlags, fgetxattr, fsetxattr},
+    fs::{Mode, OFlags, XattrFlags, fgetxattr, fsetxattr, openat},
     io::Errno,
 };
 
@@ -41,8 +42,12 @@ const ATTRIBUTE: &str = "user.exitdir.leader";
 /// follows, which distinguishes it from others of this kind.
 const BY_DIRECTORY: &str = "directory";
 
-/// How often we search for a lock that is not shown, see [`shown`].
+/// The number of a leader of the directory that is not named.
+const ANY: libc::off_t = 0;
+
+/// How often, and after what pause, we search for a lock that is not shown, see [`shown`].
 const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What proves that a leader is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,15 +80,6 @@ impl Proof {
     pub(crate) fn of_directory() -> Self {
         Self::Directory(unique())
     }
-
-    /// Whether a closed file is the one with this lock. The kernel names nameless files by inode
-    /// number.
-    pub(crate) fn is_of(&self, name: &str) -> bool {
-        let Self::File(lock) = self else { return false };
-        let number = lock.file.rsplit(':').next();
-        name.strip_prefix('#')
-            .is_some_and(|name| Some(name) == number)
-    }
 }
 
 /// Whether the directory can name its leader. If it cannot, its lock must be polled.
@@ -104,7 +100,7 @@ pub(crate) fn last(dir: &File) -> Option<Proof> {
     match attribute(dir) {
         Attribute::Is(proof) => Some(proof),
         Attribute::Missing => None,
-        Attribute::Unsupported => Some(Proof::Directory(0)),
+        Attribute::Unsupported => Some(Proof::Directory(ANY)),
     }
 }
 
@@ -116,29 +112,34 @@ pub(crate) fn living(dir: &File) -> Result<Option<Proof>, Kind> {
     }
 }
 
-/// Whether a leader is alive.
+/// Whether a leader is alive. It has locked its part of the directory before it is named.
 pub(crate) fn lives(dir: &File, proof: &Proof) -> Result<bool, Kind> {
-    if let Proof::File(lock) = proof {
-        for _ in 0..TRIES {
+    let locked = is_locked(dir, proof);
+    let Proof::File(lock) = proof else {
+        return locked;
+    };
+    // If the question is refused, `/proc/locks` answers it.
+    if !locked.as_ref().is_ok_and(|locked| !locked) {
+        for tried in 1..=TRIES {
             match lock.is_held() {
                 Ok(true) => return Ok(true),
+                Ok(false) if tried < TRIES => sleep(PAUSE),
                 Ok(false) => {}
-                // A leader has locked the directory before it is named.
-                Err(_) => return is_locked(dir),
+                Err(_) => return locked,
             }
         }
-        return Ok(false);
     }
-    is_locked(dir)
+    Ok(false)
 }
 
 /// Creates and locks the leader's file, which proves that the leader is alive while the file is
 /// open. Returns `None` where only the lock on the directory is possible.
 ///
 /// By then it is certain that the directory is writable, before the leader does anything.
-pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
-    let file = match entries::nameless(path) {
-        Ok(file) => file,
+pub(crate) fn begin(dir: &File, path: &Path) -> Result<Option<(File, Lock)>, Kind> {
+    let nameless = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = match openat(dir, ".", nameless, Mode::RUSR).map_err(io::Error::from) {
+        Ok(file) => File::from(file),
         Err(error) if entries::has_no_nameless_files(&error) => {
             check_writable(path)?;
             return Ok(None);
@@ -146,7 +147,7 @@ pub(crate) fn begin(path: &Path) -> Result<Option<(File, Lock)>, Kind> {
         Err(error) => return Err(Kind::Io("write to", error)),
     };
     let start = unique();
-    fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(start)))
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(start, libc::F_WRLCK)))
         .map_err(Kind::call("lock a file in", "fcntl(F_OFD_SETLK)"))?;
     let lock = Lock::of(&file, start).map_err(Kind::io("find the lock on"))?;
     Ok(lock.map(|lock| (file, lock)))
@@ -164,18 +165,20 @@ pub(crate) fn announce(dir: &File, leader: &Proof) -> Result<(), Errno> {
     fsetxattr(dir, ATTRIBUTE, value.as_bytes(), XattrFlags::empty())
 }
 
-/// Whether somebody holds a lock on the directory itself.
-fn is_locked(dir: &File) -> Result<bool, Kind> {
-    let mut lock = whole(libc::F_WRLCK);
+/// Whether a lock on the directory itself may be this leader's. A lock on all of it, which anybody
+/// may take who may read it, looks the same.
+fn is_locked(dir: &File, leader: &Proof) -> Result<bool, Kind> {
+    let mut lock = part(leader, libc::F_WRLCK);
     fcntl(dir, FcntlArg::F_OFD_GETLK(&mut lock))
         .map_err(Kind::call("ask for the leader of", "fcntl(F_OFD_GETLK)"))?;
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
-/// Takes the read lock on the directory, for followers that can check nothing else and for earlier
-/// versions.
-pub(crate) fn lock_directory(dir: &File) -> Result<(), Kind> {
-    fcntl(dir, FcntlArg::F_OFD_SETLK(&whole(libc::F_RDLCK)))
+/// Takes the read lock on the directory, for those who cannot check anything else, and for earlier
+/// versions. It locks the byte that the leader's name contains, so that it is not taken for
+/// another's.
+pub(crate) fn lock_directory(dir: &File, own: &Proof) -> Result<(), Kind> {
+    fcntl(dir, FcntlArg::F_OFD_SETLK(&part(own, libc::F_RDLCK)))
         .map(drop)
         .map_err(Kind::call("lock", "fcntl(F_OFD_SETLK)"))
 }
@@ -321,20 +324,28 @@ fn check_writable(path: &Path) -> Result<(), Kind> {
     faccessat(AT_FDCWD, path, wanted, AtFlags::AT_EACCESS).map_err(Kind::io("write to"))
 }
 
-/// A number that no earlier leader of the directory had, but for a chance of one in two thousand
-/// million. A lock can begin there on any architecture.
+/// A number that no earlier leader of the directory had, but for a chance of one in a thousand
+/// million. A lock can begin there on any architecture. It is not [`ANY`].
 fn unique() -> libc::off_t {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let nanos = now.unwrap_or_default().as_nanos() & 0x7fff_ffff;
+    let nanos = (now.unwrap_or_default().as_nanos() & 0x7fff_ffff) | 1;
     libc::off_t::from(i32::try_from(nanos).unwrap_or_default())
 }
 
-/// A write lock of one byte.
-fn byte(start: libc::off_t) -> libc::flock {
+/// A lock of this kind on a leader's part of the directory.
+fn part(leader: &Proof, kind: i32) -> libc::flock {
+    match leader {
+        Proof::Directory(ANY) => whole(kind),
+        Proof::File(Lock { start, .. }) | Proof::Directory(start) => byte(*start, kind),
+    }
+}
+
+/// A lock of this kind on one byte.
+fn byte(start: libc::off_t, kind: i32) -> libc::flock {
     libc::flock {
         l_start: start,
         l_len: 1,
-        ..whole(libc::F_WRLCK)
+        ..whole(kind)
     }
 }
 
@@ -359,7 +370,7 @@ mod tests {
     fn a_leader_names_its_own_file() {
         let files = [(); 3].map(|()| tempfile::tempfile().unwrap());
         for file in &files {
-            fcntl(file, FcntlArg::F_OFD_SETLK(&byte(7))).unwrap();
+            fcntl(file, FcntlArg::F_OFD_SETLK(&byte(7, libc::F_WRLCK))).unwrap();
         }
         for file in &files {
             let named = Lock::of(file, 7).unwrap().unwrap();

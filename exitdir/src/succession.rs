@@ -11,9 +11,12 @@
 //! the one who is the last leader now. If it finds itself first, it leads, and the directory names
 //! it as its leader.
 //!
-//! It does not matter how long a process stops between two steps, since attributes are removed only
-//! by a living leader that the directory names already. Whoever creates one after that begins with
-//! this leader then.
+//! It does not matter how long a process stops between two steps. Attributes are removed only by a
+//! living leader that the directory names already. A process that creates one later reads the
+//! leader's name after that, and so finds this leader. No name is used twice.
+//!
+//! A process without a file of its own needs the lock that keeps leaders out. Others know that it
+//! has died if they have that lock now.
 
 use std::fs::File;
 
@@ -28,10 +31,11 @@ use crate::life::{self, Proof};
 /// Before the name of the one that is succeeded.
 const SUCCESSOR_OF: &str = "user.exitdir.successor-of.";
 
-/// Each try after the first means that another process has made a step.
+/// One try creates the attribute, and the next one finds it. In each of the others, another process
+/// was faster.
 const TRIES: usize = 1000;
 
-/// A longer line is a circle.
+/// A longer line counts as a circle.
 const LONGEST_LINE: usize = 1000;
 
 /// The limit of all names together, `XATTR_LIST_MAX` of `linux/limits.h`.
@@ -41,12 +45,13 @@ const LONGEST_LIST: usize = 64 * 1024;
 enum End {
     /// The first process in it that lives.
     Living(Proof),
-    /// The attribute for the next one. All before have died.
+    /// The attribute for the next one. There is nobody, or all have died.
     Free(String),
 }
 
 /// Makes this process the leader. It has locked the directory for followers, and `is_alone` says
-/// whether it also holds the lock that keeps leaders out. Returns false if another process leads.
+/// whether it also holds the lock that keeps leaders out. Returns false if another process leads,
+/// or is about to. What this one has created stays.
 ///
 /// # Errors
 /// Those of `setxattr(2)`, and `ELOOP` if the attributes are not as leaders leave them.
@@ -100,7 +105,7 @@ fn end_of_line(dir: &File, own: &Proof, is_alone: bool) -> Result<End, Errno> {
     Err(Errno::LOOP)
 }
 
-/// One without a file of its own leads only as long as it holds the lock that keeps leaders out.
+/// One without a file of its own has the lock that keeps leaders out until it dies.
 fn lives(dir: &File, proof: &Proof, is_alone: bool) -> bool {
     match proof {
         Proof::Directory(_) => !is_alone,

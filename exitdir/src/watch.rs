@@ -60,7 +60,7 @@ pub(crate) struct Watch {
     made: bool,
     /// The living leader that we saw.
     pub(crate) leader: Option<Proof>,
-    /// The one that the directory named when we last found it dead.
+    /// The last leader that was found dead.
     dead: Option<Proof>,
     /// The path leads to another directory than the living leader's.
     astray: bool,
@@ -148,7 +148,7 @@ impl Watch {
         let changes = std::mem::take(&mut self.changes);
         self.made |= changes.made;
         self.again.next();
-        if !changes.closed.is_empty() {
+        if changes.closed {
             self.again = AGAIN;
         }
         self.removed |= changes.gone;
@@ -167,7 +167,7 @@ impl Watch {
         self.astray = is_other;
         let own = self.file.as_ref().unwrap_or(&file);
         let (living, dead) = leader_of(own)?;
-        let came_and_died = dead != self.dead && is_closed(dead.as_ref(), changes);
+        let came_and_died = dead.is_some() && dead != self.dead;
         match entries::look(self.dir.path())? {
             Found::Signal(record) => return Ok(Some(Ended::Signalled(record))),
             Found::Empty => return Ok(self.empty(changes.written)),
@@ -182,7 +182,7 @@ impl Watch {
             return Ok(Some(Ended::LeaderDied));
         }
         self.leader = living;
-        self.dead = dead;
+        self.dead = dead.or(self.dead.take());
         self.note_lock(&file);
         self.keep(file);
         Ok(None)
@@ -213,6 +213,7 @@ impl Watch {
         self.id = id(&file)?;
         self.removed = false;
         self.file = None;
+        (self.leader, self.dead) = leader_of(&file)?;
         self.arm(&file)?;
         self.keep(file);
         // A signal or a leader may have appeared in between.
@@ -227,16 +228,15 @@ fn id(file: &File) -> Result<FileId, Kind> {
 
 /// The leader that the directory names, as the living or as the dead one.
 fn leader_of(dir: &File) -> Result<(Option<Proof>, Option<Proof>), Kind> {
-    let last = life::last(dir);
-    let lives = last
-        .as_ref()
-        .map_or(Ok(false), |last| life::lives(dir, last))?;
-    Ok(if lives { (last, None) } else { (None, last) })
-}
-
-/// Whether the leader's file was closed since the last check. Its number alone does not tell: a
-/// process that did not get to lead may have had a file with the same number.
-fn is_closed(leader: Option<&Proof>, changes: &Changes) -> bool {
-    let mut names = changes.closed.iter().filter_map(|name| name.to_str());
-    leader.is_some_and(|leader| names.any(|name| leader.is_of(name)))
+    let Some(last) = life::last(dir) else {
+        return Ok((None, None));
+    };
+    Ok(match life::lives(dir, &last)? {
+        true => (Some(last), None),
+        // A leader without a file may only have seemed to be there.
+        false => (
+            None,
+            Some(last).filter(|last| matches!(last, Proof::File(_))),
+        ),
+    })
 }

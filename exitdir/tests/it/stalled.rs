@@ -221,6 +221,26 @@ fn a_leader_whose_directory_is_replaced_as_it_begins_fails() {
     ExitDir::new(&dir).lead().unwrap();
 }
 
+/// It has locked the directory, and does not lead yet. The last leader had no file of its own, so
+/// only its lock would show that it lives.
+// Holds exitdir-2.
+#[test]
+fn a_leader_that_stops_as_it_begins_is_not_taken_for_the_last_one() {
+    let dir = tempdir().unwrap();
+    let mut lead = exitdir(dir.path(), &["lead", "--", "true"]);
+    assert!(refuse_nameless(&mut lead).status().unwrap().success());
+    assert_eq!(run(dir.path(), &["clear"]).0, Some(0));
+    let every = Duration::from_millis(20);
+    let mut watcher = Watcher::polling(ExitDir::new(dir.path()), every).unwrap();
+    let mut leader = Traced::start(dir.path(), true);
+    assert!(leader.reaches(&CHANGES, 2));
+    watcher.wait_timeout(10 * every).unwrap_err();
+    assert!(!watcher.saw_leader());
+    assert!(leader.leads());
+    watcher.wait_timeout(10 * every).unwrap_err();
+    assert!(watcher.saw_leader());
+}
+
 /// A process that did not get to lead may have had a file with the number of the last leader's.
 #[test]
 fn a_closed_file_with_a_dead_leaders_number_is_no_leader_that_died() {

@@ -117,8 +117,11 @@ fn a_lock_hides_no_leaders_death() {
 fn a_leader_that_ends_too_soon_to_be_seen_is_not_missed() {
     let dir = tempdir().unwrap();
     let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
+    let every = Duration::from_millis(20);
+    let mut polling = Watcher::polling(ExitDir::new(dir.path()), every).unwrap();
     drop(ExitDir::new(dir.path()).lead().unwrap());
     assert_eq!(watcher.wait().unwrap(), Ended::LeaderDied);
+    assert_eq!(polling.wait().unwrap(), Ended::LeaderDied);
 }
 
 /// Starts eight leaders at once, and returns how many of them lead.
