@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::PermissionsExt,
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use nix::{
     libc,
     sys::signal::Signal,
 };
+use rustix::fs::{XattrFlags, setxattr};
 use tempfile::tempdir;
 
 use crate::{Process, eventually, is_led, run, run_as_reader, sleeps, start, unique};
@@ -21,15 +22,20 @@ use crate::{Process, eventually, is_led, run, run_as_reader, sleeps, start, uniq
 /// A read lock of an open file description. The right to read a directory is enough for it.
 fn read_lock(dir: &Path) -> File {
     let dir = File::open(dir).unwrap();
+    lock(&dir, libc::F_RDLCK, 0, 0);
+    dir
+}
+
+/// A length of 0 means all of the file.
+fn lock(file: &File, kind: i32, start: libc::off_t, length: libc::off_t) {
     let lock = libc::flock {
-        l_type: i16::try_from(libc::F_RDLCK).unwrap(),
+        l_type: i16::try_from(kind).unwrap(),
         l_whence: 0,
-        l_start: 0,
-        l_len: 0,
+        l_start: start,
+        l_len: length,
         l_pid: 0,
     };
-    fcntl(&dir, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
-    dir
+    fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
 }
 
 pub(crate) fn exclusive_lock(dir: &Path) -> Flock<File> {
@@ -111,6 +117,25 @@ fn a_lock_hides_no_leaders_death() {
     for waiter in waiters {
         assert_eq!(waiter.code(), Some(3));
     }
+}
+
+/// A file elsewhere may get the number of a dead leader's. Who may not read the directory cannot lock
+/// it.
+// Holds exitdir-3.
+#[test]
+fn a_lock_on_a_file_with_the_leaders_number_is_not_enough() {
+    let (dir, file) = (tempdir().unwrap(), tempfile::tempfile().unwrap());
+    lock(&file, libc::F_WRLCK, 7, 1);
+    let info = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let info = fs::read_to_string(info).unwrap();
+    let shown = info.lines().find(|line| line.starts_with("lock:")).unwrap();
+    let named = format!("{} 7", shown.split_whitespace().nth(6).unwrap());
+    let attribute = "user.exitdir.leader";
+    setxattr(dir.path(), attribute, named.as_bytes(), XattrFlags::CREATE).unwrap();
+    assert!(!is_led(dir.path()));
+    let opened = File::open(dir.path()).unwrap();
+    lock(&opened, libc::F_RDLCK, 7, 1);
+    assert!(is_led(dir.path()));
 }
 
 #[test]
