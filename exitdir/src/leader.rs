@@ -126,9 +126,9 @@ pub(crate) fn open(dir: &Path) -> Result<File, Kind> {
 /// Keeps leaders out as long as the file is open. Returns false if someone else holds the lock and
 /// does not lead, or not yet.
 ///
-/// The lock alone decides nothing: anybody who may read the directory can take it. So the holder has
-/// a moment to announce that it leads. If it does not, it is no leader, or one that was stopped as
-/// it began, and then [`succession`] decides.
+/// The lock alone decides nothing: anybody who may read the directory can take it. So the holder
+/// has a moment to announce that it leads. If it does not, it is no leader, or one that was stopped
+/// as it began, and then [`succession`] decides.
 pub(crate) fn exclude(path: &Path) -> Result<(File, bool), Kind> {
     let dir = open(path)?;
     for _ in 0..=TRIES {

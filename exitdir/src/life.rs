@@ -1,14 +1,15 @@
 //! Proof that the leader is alive, which only processes that may write into the directory can give.
 //!
 //! A leader creates a file without a name in the directory (`O_TMPFILE`, `open(2)`). It holds a
-//! write lock on that file (`F_OFD_SETLK`, `fcntl_locking(2)`). No other user can open the file, the
+//! write lock on that file (`F_OFD_SETLK`, `fcntl_locking(2)`). No other user can open it, the
 //! kernel drops the lock however the leader ends, and inotify tells everyone who watches the
 //! directory when the file is closed. An extended attribute of the directory (`xattr(7)`) names the
 //! file; setting it needs the right to write there. `/proc/locks` (`proc_locks(5)`) shows whether
 //! the lock is held, in all PID namespaces alike.
 //!
-//! If one of these is missing, the leader uses a read lock on the directory itself. Anybody who may
-//! read the directory can take such a lock, and nobody is notified when it is released.
+//! If one of these is missing, the leader is known only by its read lock on the directory itself.
+//! Anybody who may read the directory can take such a lock, and nobody is notified when it is
+//! released.
 
 use std::{
     fmt,
@@ -119,7 +120,7 @@ pub(crate) fn lives(dir: &File, proof: &Proof) -> Result<bool, Kind> {
         return locked;
     };
     // If the question is refused, `/proc/locks` answers it.
-    if !locked.as_ref().is_ok_and(|locked| !locked) {
+    if !matches!(locked, Ok(false)) {
         for tried in 1..=TRIES {
             match lock.is_held() {
                 Ok(true) => return Ok(true),

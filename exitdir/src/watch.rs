@@ -233,7 +233,7 @@ fn leader_of(dir: &File) -> Result<(Option<Proof>, Option<Proof>), Kind> {
     };
     Ok(match life::lives(dir, &last)? {
         true => (Some(last), None),
-        // A leader without a file may only have seemed to be there.
+        // One without a file may also mean that the attribute cannot be read.
         false => (
             None,
             Some(last).filter(|last| matches!(last, Proof::File(_))),

@@ -67,8 +67,7 @@ impl Traced {
         }
     }
 
-    /// Lets it go on until it has begun one of the calls so often. Returns false if it has led or
-    /// ended before.
+    /// Lets it go on to the given number of these calls. Returns false if it leads or ends before.
     fn reaches(&mut self, calls: &[libc::c_long], times: usize) -> bool {
         let pid = self.process.pid();
         let (mut begun, mut signal, mut is_inside) = (0, None, false);
@@ -270,10 +269,7 @@ fn where_files_have_names_a_lock_keeps_leaders_out() {
     let dir = tempdir().unwrap();
     let _lock = exclusive_lock(dir.path());
     let mut lead = exitdir(dir.path(), &["lead", "--", "true"]);
-    let nameless = Call::with_bits(libc::SYS_openat, 2, TMPFILE);
-    let output = refuse(&mut lead, nameless, libc::EOPNOTSUPP)
-        .output()
-        .unwrap();
+    let output = refuse_nameless(&mut lead).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(125), "{stderr}");
     assert!(stderr.contains("already has a running leader"), "{stderr}");

@@ -119,8 +119,8 @@ fn a_lock_hides_no_leaders_death() {
     }
 }
 
-/// A file elsewhere may get the number of a dead leader's. Who may not read the directory cannot lock
-/// it.
+/// A file elsewhere may get the number of a dead leader's. Who may not read the directory cannot
+/// lock it.
 // Holds exitdir-3.
 #[test]
 fn a_lock_on_a_file_with_the_leaders_number_is_not_enough() {
