@@ -1,6 +1,7 @@
 //! Runs a part of a test in a process of its own: with one thread, and no children but its own.
 
 use std::{
+    fs,
     io::{self, BufRead, BufReader},
     os::unix::process::CommandExt,
     panic::{self, AssertUnwindSafe, catch_unwind},
@@ -127,7 +128,12 @@ pub(crate) fn family_of(shell: &Path, children: usize) -> (i32, Vec<i32>) {
     let mut shell = command.spawn().unwrap();
     let said = BufReader::new(shell.stdout.take().unwrap()).lines();
     let said = said.map(Result::unwrap).take_while(|line| line != "ready");
-    let pids = said.map(|pid| pid.parse().unwrap()).collect();
+    let pids: Vec<i32> = said.map(|pid| pid.parse().unwrap()).collect();
+    for child in &pids {
+        // Until then, it has the shell's name.
+        let name = || fs::read_to_string(format!("/proc/{child}/comm")).unwrap();
+        eventually("it sleeps", || name() == "sleep\n");
+    }
     let pid = pid_of(&shell);
     // It reads until this process ends.
     std::mem::forget(shell.stdin.take());
