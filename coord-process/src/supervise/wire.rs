@@ -132,23 +132,39 @@ impl Link {
     fn receive(&self, flags: MsgFlags) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
         // Allocates only the packet's length: room for the largest would cost each process 64 KiB.
         let peek = flags | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
-        let length = retried(|| socket::recv(self.socket.as_raw_fd(), &mut [], peek))?;
+        let length = next_length(|| socket::recv(self.socket.as_raw_fd(), &mut [], peek))?;
+        if length == 0 {
+            return Ok(None);
+        }
         let mut packet = vec![0; length];
         let mut space = cmsg_space!([i32; 1]);
-        let (length, fd) = retried(|| {
+        let fd = retried(|| {
             let mut parts = [IoSliceMut::new(&mut packet)];
             let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
             let socket = self.socket.as_raw_fd();
             let message = socket::recvmsg::<()>(socket, &mut parts, Some(&mut space), flags)?;
-            Ok((message.bytes, first_fd(message.cmsgs())))
+            Ok(first_fd(message.cmsgs()))
         })?;
-        Ok((length > 0).then_some((packet, fd)))
+        Ok(Some((packet, fd)))
     }
 }
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// The length of the next packet; 0 when the other end is closed and all was read. No packet is
+/// empty.
+///
+/// Linux looks for a packet, and only then whether the other end is closed (`unix_dgram_recvmsg`),
+/// so it can report the end although a packet came in between. Nothing comes after the end, so a
+/// second look finds that packet.
+fn next_length(mut peek: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+    match retried(&mut peek)? {
+        0 => retried(peek),
+        length => Ok(length),
     }
 }
 
@@ -202,6 +218,18 @@ mod tests {
             "{heard:?}"
         );
         assert!(client.try_next_report().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_packet_that_came_while_the_kernel_looked_for_the_end_is_found() {
+        let played = |answers: &[nix::Result<usize>]| {
+            let mut answers = answers.iter();
+            next_length(|| *answers.next().unwrap()).unwrap()
+        };
+        assert_eq!(played(&[Ok(0), Ok(5)]), 5);
+        assert_eq!(played(&[Ok(0), Err(Errno::EINTR), Ok(5)]), 5);
+        assert_eq!(played(&[Ok(0), Ok(0)]), 0);
+        assert_eq!(played(&[Ok(5)]), 5);
     }
 
     #[test]
