@@ -18,6 +18,10 @@ pub(crate) enum Kind {
     Io(Cow<'static, str>, io::Error),
     /// The guard process was killed; the tree has been ended.
     GuardDied,
+    /// The guard was stopped, and did not continue; the tree has been ended.
+    GuardStopped,
+    /// The deadline came before CMD was reported to have started; the tree has been ended.
+    Late,
     /// The process already has threads.
     Threads,
     /// This process already supervises another command.
@@ -70,12 +74,14 @@ impl From<Kind> for Error {
 }
 
 impl HasErrno for Error {
-    /// The number of the failed system call; `ESRCH` when the guard died, `EBUSY` for threads or a
-    /// second command, `EOPNOTSUPP` for a foreign `/proc`.
+    /// The number of the failed system call; `ESRCH` when the guard died, `ETIMEDOUT` when it did
+    /// not start the command in time, `EBUSY` for threads or a second command, `EOPNOTSUPP` for a
+    /// foreign `/proc`.
     fn errno(&self) -> Errno {
         match &self.0 {
             Kind::Exec(_, error) | Kind::Io(_, error) => error.errno(),
             Kind::GuardDied => Errno::ESRCH,
+            Kind::GuardStopped | Kind::Late => Errno::ETIMEDOUT,
             Kind::Threads | Kind::Busy => Errno::EBUSY,
             Kind::ForeignProc => Errno::EOPNOTSUPP,
         }
@@ -93,6 +99,10 @@ impl fmt::Display for Error {
             Kind::GuardDied => {
                 f.write_str("the guard process was killed, and the command was ended")
             }
+            Kind::GuardStopped => f.write_str(
+                "the guard process was stopped (by a debugger?) and cannot be continued, so it and the command were ended",
+            ),
+            Kind::Late => f.write_str("the deadline came before the command had started, so it was ended"),
             Kind::Threads => {
                 f.write_str("the guard must be started before the process has threads")
             }

@@ -152,7 +152,9 @@ impl Guard {
     ///
     /// # Errors
     /// Those of `execve(2)`, for which [`Error::status`] is 126 or 127. Otherwise the status is
-    /// 125: no process could be started or set up for it, or the guard cannot be reached.
+    /// 125: no process could be started or set up for it, the guard cannot be reached (`ESRCH` if
+    /// it was killed), or CMD has not started by the deadline or because the guard is held by a
+    /// debugger (`ETIMEDOUT`). A CMD that has started by then is ended.
     pub fn spawn<K: Into<OsString>, V: Into<OsString>>(
         self,
         vars: impl IntoIterator<Item = (K, V)>,
@@ -163,18 +165,18 @@ impl Guard {
             .collect();
         let caught = Caught::new()?;
         self.process.order(&Order::Start(vars))?;
-        match self.process.await_report()? {
-            Some(Report::Started(pid)) => Ok(Running::new(self, Pid::from_raw(pid), caught)),
-            Some(Report::NotStarted(errno)) => {
+        match self.process.await_report() {
+            Ok(Report::Started(pid)) => Ok(Running::new(self, Pid::from_raw(pid), caught)),
+            Ok(Report::NotStarted(errno)) => {
                 let program = self.plan.command.first().cloned().unwrap_or_default();
                 Err(Kind::Exec(program, io::Error::from_raw_os_error(errno)).into())
             }
-            Some(Report::Failed(what, errno)) => Err(Kind::failed(what, errno).into()),
-            _ => {
+            Ok(Report::Failed(what, errno)) => Err(Kind::failed(what, errno).into()),
+            unheard => {
                 // CMD, if it has started, dies with the guard. Its children are asked to end.
                 self.process.kill();
                 self.end_the_rest(boottime() + self.plan.grace);
-                Err(Kind::GuardDied.into())
+                Err(unheard.err().unwrap_or(Kind::GuardDied.into()))
             }
         }
     }
@@ -240,8 +242,8 @@ impl Ender {
 impl Handle {
     fn await_ready(&self) -> Result<(), Error> {
         match self.await_report()? {
-            Some(Report::Ready) => Ok(()),
-            Some(Report::Failed(what, errno)) => Err(Kind::failed(what, errno).into()),
+            Report::Ready => Ok(()),
+            Report::Failed(what, errno) => Err(Kind::failed(what, errno).into()),
             _ => Err(Kind::GuardDied.into()),
         }
     }
@@ -255,17 +257,19 @@ impl Handle {
         sent
     }
 
-    /// Waits for the next report, and continues a guard that was stopped. `None` if it has died,
+    /// Waits for the next report, and continues a guard that was stopped. Fails if it has died,
     /// cannot be continued (a traced one), or the deadline comes first.
-    fn await_report(&self) -> Result<Option<Report>, Error> {
+    fn await_report(&self) -> Result<Report, Error> {
         let mut continued = 0;
         loop {
             if let Some(heard) = self.try_next_report() {
-                return heard;
+                return heard?.ok_or(Kind::GuardDied.into());
             }
-            let is_late = self.deadline().is_some_and(|at| at <= boottime());
-            if is_late || continued >= CONTINUED {
-                return Ok(None);
+            if self.deadline().is_some_and(|at| at <= boottime()) {
+                return Err(Kind::Late.into());
+            }
+            if continued >= CONTINUED {
+                return Err(Kind::GuardStopped.into());
             }
             let mut link = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
             match poll(&mut link, PollTimeout::from(AWAKE)) {

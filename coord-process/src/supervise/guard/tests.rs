@@ -5,7 +5,10 @@ use std::{fs::File, os::fd::AsRawFd, time::Duration};
 use coord_core::{Errno, HasErrno};
 use nix::{
     libc,
-    sys::wait::{WaitPidFlag, WaitStatus, waitpid},
+    sys::{
+        ptrace,
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::{Pid, dup2_raw},
 };
 use testkit::{eventually, process::is_alive};
@@ -127,5 +130,39 @@ fn a_step_that_fails_before_the_command_runs_is_named() {
         let error = guard.spawn::<String, String>([]).unwrap_err();
         assert_eq!(error.errno().raw(), libc::ENOMEM);
         assert_eq!(error.to_string(), "cannot do it");
+    });
+}
+
+/// A guard that reports nothing: a process that sleeps. The test keeps the other end of the link.
+fn silent_guard() -> (Guard, Pid, Link) {
+    let (ours, theirs) = Link::pair().unwrap();
+    let pid = Pid::from_raw(pid_of(&sleeper()));
+    (Guard::of(pid, ours, Plan::new(["true"])), pid, theirs)
+}
+
+#[track_caller]
+fn is_too_late(guard: Guard, words: &str) {
+    let error = guard.spawn::<String, String>([]).unwrap_err();
+    assert_eq!(error.errno(), Errno::ETIMEDOUT);
+    assert!(error.to_string().contains(words), "{error}");
+    assert!(has_reaped_all());
+}
+
+#[test]
+fn a_command_that_has_not_started_by_the_deadline_is_late() {
+    alone(|| {
+        let (guard, _, _link) = silent_guard();
+        guard.set_deadline(Some(boottime())).unwrap();
+        is_too_late(guard, "deadline");
+    });
+}
+
+#[test]
+fn a_guard_that_cannot_be_continued_is_not_called_killed() {
+    alone(|| {
+        let (guard, pid, _link) = silent_guard();
+        ptrace::seize(pid, ptrace::Options::empty()).unwrap();
+        ptrace::interrupt(pid).unwrap();
+        is_too_late(guard, "stopped");
     });
 }
