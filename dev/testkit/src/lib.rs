@@ -1,14 +1,15 @@
 //! Helpers that the tests of several crates share.
 //!
 //! [`process`] handles children, [`refusal`] refuses system calls to them, and [`WallClocks`] give
-//! them wrong clocks. [`Postgres`](postgres::Postgres) is a database.
+//! them wrong clocks. [`Random`] numbers can be repeated. [`Postgres`](postgres::Postgres) is a database.
 
 mod clocks;
 pub mod postgres;
 pub mod process;
+mod random;
 pub mod refusal;
 
-pub use self::clocks::WallClocks;
+pub use self::{clocks::WallClocks, random::Random};
 
 /// Waits until a condition is true. It panics after two minutes, which is longer than anything
 /// takes on a busy machine.

@@ -17,6 +17,7 @@ mod stalled;
 mod stopping;
 mod strangers;
 mod tokens;
+mod traced;
 
 use std::{
     fs,

@@ -1,122 +1,17 @@
 //! A leader that stops or dies anywhere while it begins.
 
-use std::{
-    fs, io,
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use exitdir::{Errno, ExitDir, Watcher};
-use nix::{
-    libc,
-    sys::{
-        ptrace,
-        signal::Signal,
-        wait::{WaitStatus, waitpid},
-    },
-};
+use nix::libc;
 use rustix::fs::{Mode, OFlags, XattrFlags, listxattr, setxattr};
-use tempfile::{TempDir, tempdir};
-use testkit::refusal::{Call, refuse};
+use tempfile::tempdir;
 
 use crate::{
-    Process, TMPFILE, eventually, exitdir, run, sleeps, strangers::exclusive_lock, unique,
+    eventually, exitdir, run,
+    strangers::exclusive_lock,
+    traced::{CALLS, CHANGES, Traced, directory, refuse_nameless},
 };
-
-/// The calls with which leaders keep each other out, and the one with which the next leader begins
-/// to remove what it no longer needs.
-const CALLS: [libc::c_long; 4] = [
-    libc::SYS_flock,
-    libc::SYS_fgetxattr,
-    libc::SYS_fsetxattr,
-    libc::SYS_flistxattr,
-];
-
-/// Those that others see.
-const CHANGES: [libc::c_long; 2] = [libc::SYS_fsetxattr, libc::SYS_flistxattr];
-
-/// A leader that is traced. It does not outlive its test.
-struct Traced {
-    process: Process,
-    /// The argument of its command `sleep`.
-    sleep: String,
-    /// Its status, if it has ended.
-    ended: Option<i32>,
-}
-
-impl Traced {
-    /// Starts a leader that stops as soon as it is executed.
-    fn start(dir: &Path, has_file: bool) -> Self {
-        let sleep = unique();
-        let mut command = exitdir(dir, &["lead", "--clear", "--", "sleep", &sleep]);
-        command.stderr(Stdio::null());
-        if !has_file {
-            refuse_nameless(&mut command);
-        }
-        // SAFETY: this only makes one system call, and touches no memory.
-        unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
-        let process = Process(command.spawn().unwrap());
-        waitpid(process.pid(), None).unwrap();
-        let ended = None;
-        Self {
-            process,
-            sleep,
-            ended,
-        }
-    }
-
-    /// Lets it go on to the given number of these calls. Returns false if it leads or ends before.
-    fn reaches(&mut self, calls: &[libc::c_long], times: usize) -> bool {
-        let pid = self.process.pid();
-        let (mut begun, mut signal, mut is_inside) = (0, None, false);
-        while begun < times {
-            ptrace::syscall(pid, signal).unwrap();
-            signal = match waitpid(pid, None).unwrap() {
-                WaitStatus::Stopped(_, Signal::SIGTRAP) => None,
-                WaitStatus::Stopped(_, signal) => Some(signal),
-                WaitStatus::Exited(_, status) => {
-                    self.ended = Some(status);
-                    return false;
-                }
-                other => panic!("{other:?}"),
-            };
-            is_inside ^= signal.is_none();
-            let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
-            let number = call.split(' ').next().unwrap().parse().unwrap_or(-1);
-            if signal.is_none() && is_inside && calls.contains(&number) {
-                begun += 1;
-                if number == libc::SYS_flistxattr {
-                    return begun == times;
-                }
-            }
-        }
-        true
-    }
-
-    /// Lets it go on to the end. Returns whether it leads.
-    fn leads(&mut self) -> bool {
-        if self.ended.is_none() {
-            ptrace::detach(self.process.pid(), None).unwrap();
-            eventually("it leads or is refused", || {
-                self.ended = self
-                    .process
-                    .0
-                    .try_wait()
-                    .unwrap()
-                    .and_then(|status| status.code());
-                self.ended.is_some() || sleeps(&self.sleep)
-            });
-        }
-        assert!(
-            self.ended.is_none_or(|status| status == 125),
-            "{:?}",
-            self.ended
-        );
-        self.ended.is_none()
-    }
-}
 
 /// When a process that is no leader has locked the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,23 +19,6 @@ enum Locked {
     No,
     AtFirst,
     AllTheTime,
-}
-
-fn refuse_nameless(command: &mut Command) -> &mut Command {
-    refuse(
-        command,
-        Call::with_bits(libc::SYS_openat, 2, TMPFILE),
-        libc::EOPNOTSUPP,
-    )
-}
-
-/// A directory that had no leader, or whose last leader has died.
-fn directory(is_used: bool) -> TempDir {
-    let dir = tempdir().unwrap();
-    if is_used {
-        assert_eq!(run(dir.path(), &["lead", "--", "true"]).0, Some(0));
-    }
-    dir
 }
 
 /// However long two leaders stop, exactly one of them leads. While the first one is stopped, the

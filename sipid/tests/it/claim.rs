@@ -13,10 +13,9 @@ use nix::{
     sys::signal::{Signal, kill as kill_process},
     unistd::Pid,
 };
+use testkit::Random;
 
-use crate::support::{
-    Kept, Random, SIPID, claim, eventually, in_namespace, kill, sleeper, status_of,
-};
+use crate::support::{Kept, SIPID, claim, eventually, in_namespace, kill, sleeper, status_of};
 
 // Holds sipid-1.
 #[test]
@@ -114,7 +113,7 @@ fn kills_looks_and_renames_never_make_two_winners() {
 }
 
 /// The moments are random, from the start of a claim until a little after its usual end.
-/// `SIPID_TEST_SEED` repeats them.
+/// `TEST_SEED` repeats them.
 // Holds sipid-1.
 #[test]
 fn a_claimant_killed_at_any_moment_blocks_and_loses_nothing() {

@@ -120,29 +120,3 @@ impl Lock {
         Self(nix::fcntl::Flock::lock(file, lock).unwrap())
     }
 }
-
-/// Random numbers that can be repeated with a seed. A test that fails shows its seed.
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// Takes the seed from the environment variable `SIPID_TEST_SEED`, or from the time.
-    pub(crate) fn seeded() -> Self {
-        let now = std::time::SystemTime::now();
-        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-        let seed = std::env::var("SIPID_TEST_SEED").map_or_else(
-            |_| u64::from(now.subsec_nanos()),
-            |seed| seed.parse().expect("SIPID_TEST_SEED is a number"),
-        );
-        println!("SIPID_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// A number below the limit, by `SplitMix64`.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
