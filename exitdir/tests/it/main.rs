@@ -18,6 +18,7 @@ mod stopping;
 mod strangers;
 mod tokens;
 mod traced;
+mod turns;
 
 use std::{
     fs,

@@ -1,16 +1,16 @@
 //! A leader that stops or dies anywhere while it begins.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use exitdir::{Errno, ExitDir, Watcher};
 use nix::libc;
-use rustix::fs::{Mode, OFlags, XattrFlags, listxattr, setxattr};
+use rustix::fs::{Mode, OFlags, XattrFlags, setxattr};
 use tempfile::tempdir;
 
 use crate::{
     eventually, exitdir, run,
     strangers::exclusive_lock,
-    traced::{CALLS, CHANGES, Traced, directory, refuse_nameless},
+    traced::{CALLS, CHANGES, Traced, attributes, directory, refuse_nameless},
 };
 
 /// When a process that is no leader has locked the directory.
@@ -173,15 +173,4 @@ fn attributes_that_no_leader_sets_are_not_gone_through_for_ever() {
         let refused = ExitDir::new(dir.path()).lead().unwrap_err();
         assert_eq!(refused.errno(), Errno::from_raw(libc::ELOOP), "{set:?}");
     }
-}
-
-/// Those of exitdir.
-fn attributes(dir: &Path) -> Vec<String> {
-    let mut names = [0; 4096];
-    let length = listxattr(dir, &mut names[..]).unwrap();
-    let names = String::from_utf8_lossy(&names[..length]).into_owned();
-    let names = names.split_terminator('\0').map(str::to_owned);
-    names
-        .filter(|name| name.starts_with("user.exitdir."))
-        .collect()
 }

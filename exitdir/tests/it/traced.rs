@@ -15,6 +15,7 @@ use nix::{
         wait::{WaitStatus, waitpid},
     },
 };
+use rustix::fs::listxattr;
 use tempfile::{TempDir, tempdir};
 use testkit::refusal::{Call, refuse};
 
@@ -138,4 +139,15 @@ pub(crate) fn directory(is_used: bool) -> TempDir {
         assert_eq!(run(dir.path(), &["lead", "--", "true"]).0, Some(0));
     }
     dir
+}
+
+/// The attributes that exitdir has set.
+pub(crate) fn attributes(dir: &Path) -> Vec<String> {
+    let mut names = [0; 4096];
+    let length = listxattr(dir, &mut names[..]).unwrap();
+    let names = String::from_utf8_lossy(&names[..length]).into_owned();
+    let names = names.split_terminator('\0').map(str::to_owned);
+    names
+        .filter(|name| name.starts_with("user.exitdir."))
+        .collect()
 }

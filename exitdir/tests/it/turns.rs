@@ -1,0 +1,102 @@
+//! Three leaders that begin at once, and take turns.
+
+use std::path::Path;
+
+use nix::libc;
+use testkit::Random;
+
+use crate::{
+    eventually, run,
+    strangers::exclusive_lock,
+    traced::{CALLS, Traced, attributes, directory},
+};
+
+/// Those of [`CALLS`], and those after which a leader has removed what it no longer needs: the last
+/// one orders its guard process to start the command.
+const STOPS: [libc::c_long; 6] = [
+    CALLS[0],
+    CALLS[1],
+    CALLS[2],
+    CALLS[3],
+    libc::SYS_fremovexattr,
+    libc::SYS_sendmsg,
+];
+
+/// A contender, until it leads, is refused or is killed.
+struct Contender {
+    leader: Traced,
+    /// It has named itself as the leader.
+    is_named: bool,
+}
+
+impl Contender {
+    fn start(dir: &Path, has_file: bool) -> Self {
+        Self {
+            leader: Traced::start(dir, has_file),
+            is_named: false,
+        }
+    }
+
+    /// Lets it go on to its next stop. Returns whether it is at its end there.
+    fn goes_on(&mut self) -> bool {
+        match self.leader.next_call(&STOPS) {
+            Some(libc::SYS_sendmsg) => self.is_named,
+            Some(libc::SYS_flistxattr) => {
+                self.is_named = true;
+                false
+            }
+            Some(_) => false,
+            None => true,
+        }
+    }
+}
+
+/// At most one leads, and one does if none is killed. Each has a file of its own or not. A process
+/// that is no leader may have locked the directory, at first or all the time. `TEST_SEED` repeats
+/// the turns, and `TEST_ROUNDS` plays more.
+// Holds exitdir-10.
+#[test]
+fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
+    let mut random = Random::seeded();
+    let rounds = std::env::var("TEST_ROUNDS").map_or(30, |rounds| rounds.parse().unwrap());
+    for round in 0..rounds {
+        let dir = directory(random.is_one_in(2));
+        let files = [(); 3].map(|()| !random.is_one_in(4));
+        let mut lock = random.is_one_in(2).then(|| exclusive_lock(dir.path()));
+        let (mut is_locked, mut killed) = (lock.is_some(), 0);
+        let mut turns = files
+            .map(|has_file| Contender::start(dir.path(), has_file))
+            .into();
+        let mut leaders: Vec<Traced> = Vec::new();
+        while !Vec::is_empty(&turns) {
+            let next = usize::try_from(random.below(turns.len().try_into().unwrap())).unwrap();
+            match random.below(30) {
+                0 => {
+                    turns.swap_remove(next);
+                    killed += 1;
+                }
+                1 => lock = None,
+                2..5 => decide(turns.swap_remove(next), &mut leaders),
+                _ if turns[next].goes_on() => decide(turns.swap_remove(next), &mut leaders),
+                _ => {}
+            }
+        }
+        let at = format!("round {round}: {files:?}, locked: {is_locked}, killed: {killed}");
+        assert!(leaders.len() <= 1, "{at}");
+        // A contender without a file does not lead beside a lock.
+        is_locked &= files.contains(&false);
+        assert!(leaders.len() == 1 || killed > 0 || is_locked, "{at}");
+        drop((leaders, lock));
+        // The guard process of one that was killed may have its descriptors for a moment.
+        eventually(&at, || {
+            run(dir.path(), &["lead", "--clear", "--", "true"]).0 == Some(0)
+        });
+        assert_eq!(attributes(dir.path()), ["user.exitdir.leader"], "{at}");
+    }
+}
+
+fn decide(mut contender: Contender, leaders: &mut Vec<Traced>) {
+    if contender.leader.leads() {
+        leaders.push(contender.leader);
+    }
+}
