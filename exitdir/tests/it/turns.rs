@@ -8,19 +8,22 @@ use testkit::Random;
 use crate::{
     eventually, run,
     strangers::exclusive_lock,
-    traced::{CALLS, Traced, attributes, directory},
+    traced::{Traced, attributes, directory},
 };
 
 /// Those of [`CALLS`], and those after which a leader has removed what it no longer needs: the last
 /// one orders its guard process to start the command.
 const STOPS: [libc::c_long; 6] = [
-    CALLS[0],
-    CALLS[1],
-    CALLS[2],
-    CALLS[3],
+    libc::SYS_flock,
+    libc::SYS_fgetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_flistxattr,
     libc::SYS_fremovexattr,
     libc::SYS_sendmsg,
 ];
+
+/// How many of them only look, or are tried again and again.
+const LOOKS: usize = 2;
 
 /// A contender, until it leads, is refused or is killed.
 struct Contender {
@@ -37,9 +40,9 @@ impl Contender {
         }
     }
 
-    /// Lets it go on to its next stop. Returns whether it is at its end there.
-    fn goes_on(&mut self) -> bool {
-        match self.leader.next_call(&STOPS) {
+    /// Lets it go on to the next of these stops. Returns whether it is at its end there.
+    fn goes_on(&mut self, stops: &[libc::c_long]) -> bool {
+        match self.leader.next_call(stops) {
             Some(libc::SYS_sendmsg) => self.is_named,
             Some(libc::SYS_flistxattr) => {
                 self.is_named = true;
@@ -58,7 +61,7 @@ impl Contender {
 #[test]
 fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
     let mut random = Random::seeded();
-    let rounds = std::env::var("TEST_ROUNDS").map_or(30, |rounds| rounds.parse().unwrap());
+    let rounds = std::env::var("TEST_ROUNDS").map_or(60, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
         let dir = directory(random.is_one_in(2));
         let files = [(); 3].map(|()| !random.is_one_in(4));
@@ -70,15 +73,22 @@ fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
         let mut leaders: Vec<Traced> = Vec::new();
         while !Vec::is_empty(&turns) {
             let next = usize::try_from(random.below(turns.len().try_into().unwrap())).unwrap();
-            match random.below(30) {
+            let stops = match random.below(30) {
                 0 => {
                     turns.swap_remove(next);
                     killed += 1;
+                    continue;
                 }
-                1 => lock = None,
-                2..5 => decide(turns.swap_remove(next), &mut leaders),
-                _ if turns[next].goes_on() => decide(turns.swap_remove(next), &mut leaders),
-                _ => {}
+                1 => {
+                    lock = None;
+                    continue;
+                }
+                2 => &[],
+                3..15 => &STOPS[..],
+                _ => &STOPS[LOOKS..],
+            };
+            if stops.is_empty() || turns[next].goes_on(stops) {
+                decide(turns.swap_remove(next), &mut leaders);
             }
         }
         let at = format!("round {round}: {files:?}, locked: {is_locked}, killed: {killed}");
