@@ -7,6 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use coord_core::text::decimal;
 use k8s_openapi::{
     api::core::v1::ConfigMap,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
@@ -262,10 +263,9 @@ fn expires(object: &ConfigMap) -> Result<Option<Time>, Malformed> {
     let Some(text) = object.data.as_ref().and_then(|data| data.get(EXPIRES_AT)) else {
         return Ok(None);
     };
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(seconds) if digits => Ok(Some(Time::from_secs(seconds))),
-        _ => Err(Malformed(format!(
+    match decimal(text) {
+        Some(seconds) => Ok(Some(Time::from_secs(seconds))),
+        None => Err(Malformed(format!(
             "its data.{EXPIRES_AT} is {:?}, and should be a Unix time in decimal seconds",
             start_of(text)
         ))),
@@ -287,7 +287,7 @@ fn run(
 }
 
 fn number<T: FromStr>(annotation: &str, text: &str) -> Result<T, Malformed> {
-    text.parse().map_err(|_| {
+    decimal(text).ok_or_else(|| {
         Malformed(format!(
             "its annotation {annotation} is {:?}, and should be a number",
             start_of(text)

@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     fmt::{self, Write},
     os::unix::ffi::OsStrExt,
+    str::FromStr,
 };
 
 /// Shows text from elsewhere (a file, a server, a name) on one line, so that it cannot move a
@@ -104,15 +105,17 @@ pub fn without_password(url: &str) -> String {
     }
 }
 
-/// A port as it is written in a URL: digits, up to 65535. The standard library also takes `+80`.
+/// A number that is written in digits alone, such as a port in a URL. The standard library also
+/// takes `+80`.
 ///
 /// ```
-/// use coord_core::text::port_number;
-/// assert_eq!(port_number("80"), Some(80));
-/// assert_eq!(port_number("+80"), None);
+/// use coord_core::text::decimal;
+/// assert_eq!(decimal("80"), Some(80));
+/// assert_eq!(decimal::<u16>("+80"), None);
+/// assert_eq!(decimal::<u16>("65536"), None);
 /// ```
 #[must_use]
-pub fn port_number(text: &str) -> Option<u16> {
+pub fn decimal<T: FromStr>(text: &str) -> Option<T> {
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_decimal)
 }
@@ -148,7 +151,7 @@ fn has_good_port(host: &str) -> bool {
         None => host.find(':').map_or(Some(""), |at| host.get(at..)),
     };
     let is_port = |after: &str| match after.strip_prefix(':') {
-        Some(port) => port_number(port).is_some_and(|port| port > 0),
+        Some(port) => decimal(port).is_some_and(|port: u16| port > 0),
         None => after.is_empty(),
     };
     after_host.is_some_and(is_port)

@@ -16,6 +16,7 @@ use coord_core::{
     Status,
     cli::{Failure, Help, Tool, help::heading},
     log::{Defaults, LogArgs},
+    text::decimal,
 };
 use sipid::PidFile;
 
@@ -107,7 +108,7 @@ fn process_name(text: &str) -> Result<String, String> {
 }
 
 fn user(text: &str) -> Result<u32, String> {
-    if let Ok(number) = text.parse() {
+    if let Some(number) = decimal(text) {
         return Ok(number);
     }
     match nix::unistd::User::from_name(text) {

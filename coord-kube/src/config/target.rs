@@ -11,7 +11,7 @@ use kube::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use coord_core::text::{port_number, without_password};
+use coord_core::text::{decimal, without_password};
 
 use crate::{ClientArgs, Error};
 
@@ -171,7 +171,7 @@ fn url(what: &str, text: &str) -> Result<Uri, Error> {
     let after_host = url.authority().map_or("", |authority| authority.as_str());
     let after_host = after_host.rsplit('@').next().unwrap_or_default();
     let after_host = after_host.strip_prefix(host).unwrap_or(after_host);
-    let port = after_host.strip_prefix(':').and_then(port_number);
+    let port = after_host.strip_prefix(':').and_then(decimal::<u16>);
     if !after_host.is_empty() && port.is_none() {
         return Err(unusable("its port is not a number up to 65535"));
     }

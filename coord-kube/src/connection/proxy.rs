@@ -3,7 +3,7 @@
 
 use std::{env, net::IpAddr};
 
-use coord_core::text::{port_number, without_password};
+use coord_core::text::{decimal, without_password};
 use http::Uri;
 
 use crate::Error;
@@ -115,7 +115,7 @@ impl Proxy {
         Ok(Self {
             protocol,
             host: bare(address.host()).to_owned(),
-            port: match address.port().and_then(|it| port_number(it.as_str())) {
+            port: match address.port().and_then(|it| decimal(it.as_str())) {
                 Some(port) => port,
                 None if given => return Err("its port is no port number"),
                 None => port,
@@ -195,7 +195,7 @@ fn is_direct(server: &Uri, none: &str) -> bool {
 /// with an optional port.
 fn covers(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     if let Some((network, bits)) = entry.split_once('/') {
-        let network = network.parse().ok().zip(bits.parse().ok());
+        let network = network.parse().ok().zip(decimal(bits));
         return network
             .zip(address)
             .is_some_and(|((network, bits), address)| is_within(address, network, bits));
@@ -220,7 +220,7 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
     let whole = (bare(entry), None);
     match entry.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
-            port_number(port).map_or(whole, |port| (bare(name), Some(port)))
+            decimal(port).map_or(whole, |port| (bare(name), Some(port)))
         }
         _ => whole,
     }
@@ -251,6 +251,7 @@ mod tests {
         let cases = [
             ("https://10.1.2.3:6443", "10.0.0.0/8", true),
             ("https://11.1.2.3:6443", "10.0.0.0/8", false),
+            ("https://10.1.2.3:6443", "10.0.0.0/+8", false),
             ("https://10.1.2.3:6443", "0.0.0.0/0", true),
             ("https://10.1.2.3:6443", "10.1.2.3/33", false),
             ("https://10.1.2.3:6443", "10.1.2.3:6443", true),

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coord_core::text::{port_number, without_password};
+use coord_core::text::{decimal, without_password};
 
 /// More than any status line.
 const LONGEST: u64 = 4096;
@@ -64,7 +64,7 @@ impl Url {
             .map_or(&*self.authority, |(_, rest)| rest);
         match after_host.split_once(':') {
             None => Some(80),
-            Some((_, port)) => port_number(port).filter(|port| *port != 0),
+            Some((_, port)) => decimal(port).filter(|port| *port != 0),
         }
     }
 
@@ -171,7 +171,7 @@ fn status(connection: &mut TcpStream, deadline: Instant) -> io::Result<u16> {
     let status = line
         .strip_prefix("HTTP/")
         .and_then(|rest| rest.split(' ').nth(1));
-    let status = status.and_then(|status| status.trim().parse().ok());
+    let status = status.map(str::trim).and_then(decimal);
     status.ok_or_else(|| io::Error::other("the answer is not HTTP"))
 }
 

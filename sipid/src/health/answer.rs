@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use coord_core::text::escaped;
+use coord_core::text::{decimal, escaped};
 
 /// The maximum length of an answer's head, as in curl.
 const LONGEST_HEAD: u64 = 300 * 1024;
@@ -88,9 +88,7 @@ impl Head {
         if self.lists("transfer-encoding", "chunked") {
             return Length::Chunked;
         }
-        let length = self
-            .get("content-length")
-            .and_then(|text| text.parse().ok());
+        let length = self.get("content-length").and_then(decimal);
         length.map_or(Length::UntilClose, Length::Known)
     }
 
@@ -177,7 +175,10 @@ fn line(reader: &mut io::Take<impl BufRead>) -> io::Result<String> {
 fn status(line: &str) -> Option<(bool, u16)> {
     let mut words = line.split_ascii_whitespace();
     let version = words.next()?.strip_prefix("HTTP/1.")?;
-    let status = words.next().filter(|word| word.len() == 3)?.parse().ok()?;
+    let status = words
+        .next()
+        .filter(|word| word.len() == 3)
+        .and_then(decimal)?;
     Some((version == "0", status)).filter(|_| status >= 100)
 }
 
@@ -214,6 +215,10 @@ mod tests {
         assert!(head.status == 204 && head.keeps_open());
         let head = read("HTTP/1.0 200 OK\nContent-Length: 0\n\n").unwrap();
         assert!(!head.keeps_open());
+        for (length, is_known) in [("0", true), ("+0", false)] {
+            let head = read(&format!("HTTP/1.1 200 OK\nContent-Length: {length}\n\n")).unwrap();
+            assert_eq!(head.keeps_open(), is_known, "{length}");
+        }
         for bad in [
             "",
             "HTTP/1.1",

@@ -2,6 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
+use coord_core::text::decimal;
 use regex_lite::Regex;
 
 /// A list of HTTP statuses and ranges, such as `200,204,300-399`.
@@ -78,8 +79,8 @@ impl fmt::Display for Body {
 fn range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let status = |text: &str| {
-        let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|_| digits)
+        let three = Some(text).filter(|text| text.len() == 3);
+        three.and_then(decimal)
     };
     let range = status(first)?..=status(last)?;
     (*range.start() >= 100 && *range.end() <= 599 && !range.is_empty()).then_some(range)

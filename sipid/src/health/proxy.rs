@@ -150,7 +150,7 @@ fn address(text: &str) -> Option<IpAddr> {
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     match entry.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            match coord_core::text::port_number(port) {
+            match coord_core::text::decimal(port) {
                 Some(port) => (host, Some(port)),
                 None => (entry, None),
             }
@@ -161,7 +161,9 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
 
 /// Whether an address is in a network such as `10.0.0.0/8`.
 fn is_in_network(own: IpAddr, network: &str) -> bool {
-    let parse = |(address, bits): (&str, &str)| Some((self::address(address)?, bits.parse().ok()?));
+    let parse = |(address, bits): (&str, &str)| {
+        Some((self::address(address)?, coord_core::text::decimal(bits)?))
+    };
     let Some((network, bits)) = network.split_once('/').and_then(parse) else {
         return false;
     };
@@ -263,6 +265,7 @@ mod tests {
             ("example.com", "http://notexample.com/"),
             ("example.com:8080", "http://example.com/"),
             ("10.0.0.0/8", "http://11.1.2.3/"),
+            ("10.0.0.0/+8", "http://10.1.2.3/"),
             ("10.0.0.0/33", "http://10.0.0.0/"),
             ("fd00::/16", "http://10.1.2.3/"),
         ];

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use coord_core::text::{escaped, port_number, without_password};
+use coord_core::text::{decimal, escaped, without_password};
 use http::{Uri, uri::InvalidUri};
 
 /// Whether it uses TLS, the host in lower case, and the port.
@@ -156,7 +156,7 @@ fn has_usable_port(uri: &Uri) -> bool {
         Some("") => uri.scheme_str() != Some("tcp"),
         Some(rest) => rest
             .strip_prefix(':')
-            .and_then(port_number)
+            .and_then(decimal::<u16>)
             .is_some_and(|port| port > 0),
         None => false,
     }

@@ -138,10 +138,11 @@ fn an_executable_a_name_and_a_user_tell_a_process_from_another() {
 
 #[test]
 fn what_cannot_be_matched_is_wrong_usage() {
-    let wrong: [&[&str]; 3] = [
+    let wrong: [&[&str]; 4] = [
         &["--name", "a-name-of-20-letters"],
         &["--name", ""],
         &["--user", "no-such-user"],
+        &["--user", "+0"],
     ];
     for more in wrong {
         assert_eq!(status(Path::new("x.pid"), more), 64, "{more:?}");
