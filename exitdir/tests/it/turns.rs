@@ -1,7 +1,5 @@
 //! Three leaders that begin at once, and take turns.
 
-use std::path::Path;
-
 use nix::libc;
 use testkit::Random;
 
@@ -11,8 +9,8 @@ use crate::{
     traced::{Traced, attributes, directory},
 };
 
-/// Those of [`CALLS`], and those after which a leader has removed what it no longer needs: the last
-/// one orders its guard process to start the command.
+/// The calls with which leaders keep each other out, those with which a leader removes what it no
+/// longer needs, and the one with which it orders its guard process to start the command.
 const STOPS: [libc::c_long; 6] = [
     libc::SYS_flock,
     libc::SYS_fgetxattr,
@@ -24,35 +22,6 @@ const STOPS: [libc::c_long; 6] = [
 
 /// How many of them only look, or are tried again and again.
 const LOOKS: usize = 2;
-
-/// A contender, until it leads, is refused or is killed.
-struct Contender {
-    leader: Traced,
-    /// It has named itself as the leader.
-    is_named: bool,
-}
-
-impl Contender {
-    fn start(dir: &Path, has_file: bool) -> Self {
-        Self {
-            leader: Traced::start(dir, has_file),
-            is_named: false,
-        }
-    }
-
-    /// Lets it go on to the next of these stops. Returns whether it is at its end there.
-    fn goes_on(&mut self, stops: &[libc::c_long]) -> bool {
-        match self.leader.next_call(stops) {
-            Some(libc::SYS_sendmsg) => self.is_named,
-            Some(libc::SYS_flistxattr) => {
-                self.is_named = true;
-                false
-            }
-            Some(_) => false,
-            None => true,
-        }
-    }
-}
 
 /// At most one leads, and one does if none is killed. Each has a file of its own or not. A process
 /// that is no leader may have locked the directory, at first or all the time. `TEST_SEED` repeats
@@ -67,13 +36,11 @@ fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
         let files = [(); 3].map(|()| !random.is_one_in(4));
         let mut lock = random.is_one_in(2).then(|| exclusive_lock(dir.path()));
         let (mut is_locked, mut killed) = (lock.is_some(), 0);
-        let mut turns = files
-            .map(|has_file| Contender::start(dir.path(), has_file))
-            .into();
+        let mut turns = Vec::from(files.map(|has_file| Traced::start(dir.path(), has_file)));
         let mut leaders: Vec<Traced> = Vec::new();
-        while !Vec::is_empty(&turns) {
+        while !turns.is_empty() {
             let next = usize::try_from(random.below(turns.len().try_into().unwrap())).unwrap();
-            let stops = match random.below(30) {
+            let is_decided = match random.below(30) {
                 0 => {
                     turns.swap_remove(next);
                     killed += 1;
@@ -81,14 +48,17 @@ fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
                 }
                 1 => {
                     lock = None;
-                    continue;
+                    false
                 }
-                2 => &[],
-                3..15 => &STOPS[..],
-                _ => &STOPS[LOOKS..],
+                2 => true,
+                number => {
+                    let stops = &STOPS[if number < 15 { 0 } else { LOOKS }..];
+                    matches!(turns[next].next_call(stops), None | Some(libc::SYS_sendmsg))
+                }
             };
-            if stops.is_empty() || turns[next].goes_on(stops) {
-                decide(turns.swap_remove(next), &mut leaders);
+            if is_decided {
+                let mut contender = turns.swap_remove(next);
+                leaders.extend(contender.leads().then_some(contender));
             }
         }
         let at = format!("round {round}: {files:?}, locked: {is_locked}, killed: {killed}");
@@ -102,11 +72,5 @@ fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
             run(dir.path(), &["lead", "--clear", "--", "true"]).0 == Some(0)
         });
         assert_eq!(attributes(dir.path()), ["user.exitdir.leader"], "{at}");
-    }
-}
-
-fn decide(mut contender: Contender, leaders: &mut Vec<Traced>) {
-    if contender.leader.leads() {
-        leaders.push(contender.leader);
     }
 }
