@@ -25,6 +25,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use coord_core::text::decimal;
 use log::debug;
 use nix::{
     fcntl::{FcntlArg, fcntl},
@@ -286,17 +287,22 @@ impl fmt::Display for Proof {
 impl FromStr for Proof {
     type Err = ();
 
+    /// Only what a leader writes is a proof: it becomes a part of an attribute's name.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (file, number) = text.split_once(' ').ok_or(())?;
-        let number = number.parse().map_err(|_| ())?;
-        let file = file.to_owned();
-        Ok(match file.as_str() {
-            BY_DIRECTORY => Self::Directory(number),
-            _ => Self::File(Lock {
-                file,
-                start: number,
-            }),
-        })
+        let start = decimal(number).ok_or(())?;
+        let is_number = |text: &str| {
+            let mut digits = text.bytes();
+            digits.len() > 0 && digits.all(|byte| byte.is_ascii_hexdigit())
+        };
+        if file == BY_DIRECTORY {
+            Ok(Self::Directory(start))
+        } else if file.split(':').count() == 3 && file.split(':').all(is_number) {
+            let file = file.to_owned();
+            Ok(Self::File(Lock { file, start }))
+        } else {
+            Err(())
+        }
     }
 }
 

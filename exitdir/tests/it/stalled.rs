@@ -8,9 +8,9 @@ use rustix::fs::{Mode, OFlags, XattrFlags, setxattr};
 use tempfile::tempdir;
 
 use crate::{
-    eventually, exitdir, run,
+    eventually, exitdir, is_led, run,
     strangers::exclusive_lock,
-    traced::{CALLS, CHANGES, Traced, attributes, directory, refuse_nameless},
+    traced::{CALLS, CHANGES, LEADER, Traced, attributes, directory, refuse_nameless},
 };
 
 /// When a process that is no leader has locked the directory.
@@ -80,7 +80,7 @@ fn a_leader_that_is_killed_as_it_begins_keeps_no_other_out() {
         eventually(&format!("stop {stops}"), || {
             run(dir.path(), &["lead", "--clear", "--", "true"]).0 == Some(0)
         });
-        assert_eq!(attributes(dir.path()), ["user.exitdir.leader"], "{stops}");
+        assert_eq!(attributes(dir.path()), [LEADER], "{stops}");
     }
 }
 
@@ -125,13 +125,7 @@ fn a_closed_file_with_a_dead_leaders_number_is_no_leader_that_died() {
     let nameless = OFlags::TMPFILE | OFlags::WRONLY;
     let file = rustix::fs::open(dir.path(), nameless, Mode::RUSR).unwrap();
     let named = format!("00:00:{} 7", rustix::fs::fstat(&file).unwrap().st_ino);
-    setxattr(
-        dir.path(),
-        "user.exitdir.leader",
-        named.as_bytes(),
-        XattrFlags::CREATE,
-    )
-    .unwrap();
+    setxattr(dir.path(), LEADER, named.as_bytes(), XattrFlags::CREATE).unwrap();
     let mut watcher = Watcher::new(ExitDir::new(dir.path())).unwrap();
     drop(file);
     watcher
@@ -151,6 +145,28 @@ fn where_files_have_names_a_lock_keeps_leaders_out() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(125), "{stderr}");
     assert!(stderr.contains("already has a running leader"), "{stderr}");
+}
+
+/// A leader would name its own attribute after the last leader, and not every text can be a name.
+#[test]
+fn an_attribute_that_no_leader_sets_hides_no_leader() {
+    let long = [&[0xff; 120][..], b" 8"].concat();
+    for value in [
+        &b""[..],
+        b"nonsense",
+        b"\x02\0 8",
+        &long,
+        b"fe:00 7",
+        b"fe:00:7 -7",
+        b"fe:00:7:7 7",
+        b"fe:00:x 7",
+        b"directory x",
+    ] {
+        let dir = tempdir().unwrap();
+        setxattr(dir.path(), LEADER, value, XattrFlags::CREATE).unwrap();
+        let _leader = ExitDir::new(dir.path()).lead().unwrap();
+        eventually(&format!("{value:?} is no leader"), || is_led(dir.path()));
+    }
 }
 
 /// Only users who may write to the directory can set them.

@@ -21,6 +21,9 @@ use testkit::refusal::{Call, refuse};
 
 use crate::{Process, TMPFILE, eventually, exitdir, run, sleeps, unique};
 
+/// The attribute of the directory that names its leader.
+pub(crate) const LEADER: &str = "user.exitdir.leader";
+
 /// The calls with which leaders keep each other out, and the one with which the next leader begins
 /// to remove what it no longer needs.
 pub(crate) const CALLS: [libc::c_long; 4] = [

@@ -6,7 +6,7 @@ use testkit::Random;
 use crate::{
     eventually, run,
     strangers::exclusive_lock,
-    traced::{Traced, attributes, directory},
+    traced::{LEADER, Traced, attributes, directory},
 };
 
 /// The calls with which leaders keep each other out, those with which a leader removes what it no
@@ -71,6 +71,6 @@ fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
         eventually(&at, || {
             run(dir.path(), &["lead", "--clear", "--", "true"]).0 == Some(0)
         });
-        assert_eq!(attributes(dir.path()), ["user.exitdir.leader"], "{at}");
+        assert_eq!(attributes(dir.path()), [LEADER], "{at}");
     }
 }
