@@ -1,6 +1,7 @@
 //! A running command, from the client's side.
 
 use std::{
+    collections::VecDeque,
     iter,
     os::fd::{AsFd, BorrowedFd},
     sync::{Arc, OnceLock},
@@ -54,6 +55,8 @@ pub struct Running {
     reason: Arc<OnceLock<Reason>>,
     /// When CMD was first sent a signal that asks it to end.
     stopping: Option<Duration>,
+    /// The signals that could not be passed on, since the guard was gone.
+    unsent: VecDeque<i32>,
     over: bool,
 }
 
@@ -66,6 +69,7 @@ impl Running {
             terminal: Terminal::open(),
             reason: Arc::default(),
             stopping: None,
+            unsent: VecDeque::new(),
             over: false,
         }
     }
@@ -161,10 +165,9 @@ impl Running {
         let ends = |number: i32| {
             self.guard.plan.is_asked_by(number) || [libc::SIGHUP, libc::SIGQUIT].contains(&number)
         };
-        let unsent = iter::from_fn(|| self.caught.next());
-        unsent
-            .map(|signal| signal.number)
-            .find(|number| ends(*number))
+        let caught = || self.caught.next().map(|signal| signal.number);
+        let mut unsent = iter::from_fn(|| self.unsent.pop_front().or_else(caught));
+        unsent.find(|number| ends(*number))
     }
 
     fn wait_beside(&mut self, mut condition: Option<&mut dyn Condition>) -> Result<Outcome, Error> {
@@ -243,6 +246,12 @@ impl Running {
         }
         let is_deadline = is_past(margin);
         self.guard.take_over();
+        // It is dead now. It may have reported the end while this process did not run.
+        while let Some(Ok(Some(report))) = self.guard.process.try_next_report() {
+            if let Report::Over(exit, cause) = report {
+                return Some(self.finish(exit, cause));
+            }
+        }
         let cause = match self.guard.process.asked() {
             Some(_) => Cause::Asked,
             None if is_deadline => Cause::Deadline,
@@ -283,17 +292,19 @@ impl Running {
         if ends {
             self.stopping.get_or_insert_with(boottime);
         }
-        self.send(passed, from_terminal || job_control, ends);
+        if !self.send(passed, from_terminal || job_control, ends) {
+            self.unsent.push_back(number);
+        }
     }
 
-    fn send(&self, number: i32, group: bool, ends: bool) {
+    /// Returns false when the guard is gone, and CMD with it.
+    fn send(&self, number: i32, group: bool, ends: bool) -> bool {
         let signal = Order::Signal {
             number,
             group,
             ends,
         };
-        // It fails only when the guard is gone, and CMD with it.
-        let _ = self.guard.process.order(&signal);
+        self.guard.process.order(&signal).is_ok()
     }
 
     /// CMD was stopped. If its terminal stopped it, we stop our job, and both continue together. If
@@ -348,7 +359,7 @@ fn is_of_terminals(number: i32) -> bool {
 }
 
 /// Rounded up, so that a wait is never shorter than requested.
-fn in_millis(timeout: Option<Duration>) -> PollTimeout {
+pub(super) fn in_millis(timeout: Option<Duration>) -> PollTimeout {
     timeout.map_or(PollTimeout::NONE, |timeout| {
         let millis = i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).ok();
         let timeout = millis.and_then(|millis| PollTimeout::try_from(millis).ok());

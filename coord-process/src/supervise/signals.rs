@@ -165,16 +165,13 @@ pub(crate) fn stop_ourselves() {
 /// Whether to note an incoming signal, and as what.
 ///
 /// A PIPE or XFSZ from this very process comes from one of our own writes, which reports the error
-/// itself. A CHLD from the kernel counts when a child was stopped, since the guard should not be
-/// stopped. It also counts for PID 1, which inherits the orphans of other sessions.
+/// itself. Every CHLD from the kernel counts, whatever it is about: a guard that is stopped a second
+/// time may not cause another one while the first one waits, `signal(7)`.
 fn classify(number: i32, code: i32, sender: i32) -> Option<Signal> {
     let from_kernel = code > 0;
     let own = [libc::SIGPIPE, libc::SIGXFSZ];
     let this = getpid().as_raw();
     if own.contains(&number) && sender == this {
-        return None;
-    }
-    if number == libc::SIGCHLD && from_kernel && code != libc::CLD_STOPPED && this != 1 {
         return None;
     }
     Some(Signal {
@@ -324,9 +321,9 @@ mod tests {
         }
         assert!(is_noted(libc::SIGTERM, libc::SI_USER, this));
         assert!(is_noted(libc::SIGCHLD, libc::SI_USER, other));
-        assert!(is_noted(libc::SIGCHLD, libc::CLD_STOPPED, other));
-        // PID 1 has orphans to reap.
-        assert_eq!(is_noted(libc::SIGCHLD, libc::CLD_EXITED, other), this == 1);
+        for code in [libc::CLD_STOPPED, libc::CLD_CONTINUED, libc::CLD_EXITED] {
+            assert!(is_noted(libc::SIGCHLD, code, other));
+        }
         let of_kernel = |code| classify(libc::SIGTERM, code, other).unwrap().from_kernel;
         assert!(of_kernel(libc::SI_KERNEL) && !of_kernel(libc::SI_USER));
     }

@@ -13,7 +13,7 @@ use std::{
 use nix::{
     errno::Errno,
     libc,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    poll::{PollFd, PollFlags, poll},
     sys::{
         prctl,
         wait::{WaitPidFlag, WaitStatus, waitpid},
@@ -29,6 +29,7 @@ use crate::{
         error::Kind,
         hunt::{Hunt, Killing},
         reap,
+        running::in_millis,
         signals::{self, Caught},
         tree,
         wire::{Link, Order, Report},
@@ -38,8 +39,8 @@ use crate::{
 /// How often we search the tree of a guard that was killed.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How often we continue a guard that has not reported, in milliseconds.
-const AWAKE: u16 = 100;
+/// How often we continue a guard that has not reported.
+const AWAKE: Duration = Duration::from_millis(100);
 
 /// A guard that is still stopped after being continued this often is traced.
 const CONTINUED: u32 = 10;
@@ -91,8 +92,8 @@ impl Guard {
         if !procfs::try_is_ours().map_err(Kind::io("read /proc/self (readlink)"))? {
             return Err(Kind::ForeignProc.into());
         }
-        let threads = fs::read_dir("/proc/self/task").map_err(Kind::io("read /proc"))?;
-        if threads.count() > 1 {
+        let threads = fs::read_dir("/proc/self/task");
+        if threads.map_err(Kind::io("read /proc"))?.count() > 1 {
             return Err(Kind::Threads.into());
         }
         signals::hear_of_children().map_err(Kind::io("set SIGCHLD (sigaction)"))?;
@@ -100,7 +101,7 @@ impl Guard {
         let (ours, theirs) = Link::pair().map_err(Kind::io("open a socket pair (socketpair)"))?;
         let client = getpid();
         let client_died = tree::open(client.as_raw());
-        // SAFETY: this process has one thread, so no lock can be held for ever in the child.
+        // SAFETY: this process has one thread, so no lock is held for ever in the child.
         match unsafe { fork() }.map_err(Kind::io("start the guard process (fork)"))? {
             ForkResult::Parent { child } => {
                 drop(theirs);
@@ -117,16 +118,13 @@ impl Guard {
 
     /// The guard that is this process, at the other end of this link.
     pub(crate) fn of(pid: Pid, link: Link, plan: Plan) -> Self {
-        let process = Handle {
+        let process = Arc::new(Handle {
             link,
             pid,
             pidfd: tree::open(pid.as_raw()),
             times: Mutex::default(),
-        };
-        Self {
-            process: Arc::new(process),
-            plan,
-        }
+        });
+        Self { process, plan }
     }
 
     /// Makes the guard hold this descriptor, with the kernel lock on it, until the tree is gone.
@@ -152,9 +150,9 @@ impl Guard {
     ///
     /// # Errors
     /// Those of `execve(2)`, for which [`Error::status`] is 126 or 127. Otherwise the status is
-    /// 125: no process could be started or set up for it, the guard cannot be reached (`ESRCH` if
-    /// it was killed), or CMD has not started by the deadline or because the guard is held by a
-    /// debugger (`ETIMEDOUT`). A CMD that has started by then is ended.
+    /// 125: no process could be started or set up for it, the guard was killed (`ESRCH`, or `EPIPE`
+    /// if it was before this), or has not reported in time for the deadline or because a debugger
+    /// holds it (`ETIMEDOUT`). A CMD that has started by then is ended.
     pub fn spawn<K: Into<OsString>, V: Into<OsString>>(
         self,
         vars: impl IntoIterator<Item = (K, V)>,
@@ -165,7 +163,7 @@ impl Guard {
             .collect();
         let caught = Caught::new()?;
         self.process.order(&Order::Start(vars))?;
-        match self.process.await_report() {
+        match self.process.await_report(self.plan.margin) {
             Ok(Report::Started(pid)) => Ok(Running::new(self, Pid::from_raw(pid), caught)),
             Ok(Report::NotStarted(errno)) => {
                 let program = self.plan.command.first().cloned().unwrap_or_default();
@@ -241,7 +239,7 @@ impl Ender {
 
 impl Handle {
     fn await_ready(&self) -> Result<(), Error> {
-        match self.await_report()? {
+        match self.await_report(Duration::ZERO)? {
             Report::Ready => Ok(()),
             Report::Failed(what, errno) => Err(Kind::failed(what, errno).into()),
             _ => Err(Kind::GuardDied.into()),
@@ -257,29 +255,34 @@ impl Handle {
         sent
     }
 
-    /// Waits for the next report, and continues a guard that was stopped. Fails if it has died,
-    /// cannot be continued (a traced one), or the deadline comes first.
-    fn await_report(&self) -> Result<Report, Error> {
+    /// Waits for the next report, sends the orders that there was no room for, and continues a guard
+    /// that was stopped. Fails if it has died, cannot be continued (a traced one), or half of the
+    /// margin before the deadline comes first.
+    fn await_report(&self, margin: Duration) -> Result<Report, Error> {
         let mut continued = 0;
         loop {
             if let Some(heard) = self.try_next_report() {
                 return heard?.ok_or(Kind::GuardDied.into());
             }
-            if self.deadline().is_some_and(|at| at <= boottime()) {
+            let late = self.deadline().map(|at| at.saturating_sub(margin / 2));
+            let left = late.map_or(AWAKE, |late| late.saturating_sub(boottime()).min(AWAKE));
+            if left.is_zero() {
                 return Err(Kind::Late.into());
             }
             if continued >= CONTINUED {
                 return Err(Kind::GuardStopped.into());
             }
+            self.flush();
             let mut link = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut link, PollTimeout::from(AWAKE)) {
+            match poll(&mut link, in_millis(Some(left))) {
                 Ok(0) => {
                     // Counted instead of timed: this process may have been stopped together with
                     // the guard.
                     continued = if self.is_stopped() { continued + 1 } else { 0 };
                     self.wake();
                 }
-                Ok(_) | Err(Errno::EINTR) => {}
+                Err(Errno::EINTR) => self.wake(),
+                Ok(_) => {}
                 Err(error) => return Err(Kind::io("wait (poll)")(error)),
             }
         }

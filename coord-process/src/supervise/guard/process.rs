@@ -127,6 +127,8 @@ impl Process {
     pub(crate) fn run(mut self) -> io::Result<()> {
         while !(self.client_gone && self.cmd.is_none()) {
             let (asked, died) = self.sleep()?;
+            // A CMD that ends later has ended after this time.
+            let now = boottime();
             let childless = self.reap()?;
             if let Some(exit) = self.exit()
                 && (childless || self.leaves_orphans())
@@ -138,7 +140,7 @@ impl Process {
             } else if asked {
                 self.obey()?;
             }
-            self.keep_time();
+            self.keep_time(now);
         }
         Ok(())
     }
@@ -262,11 +264,11 @@ impl Process {
         priority::raise();
     }
 
-    fn keep_time(&mut self) {
+    fn keep_time(&mut self, now: Duration) {
         if self.cmd.is_none() {
             return;
         }
-        let is_time = |at: Duration| boottime() >= at;
+        let is_time = |at: Duration| now >= at;
         let notice = self.plan.notice();
         if self
             .deadline

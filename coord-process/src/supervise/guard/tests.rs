@@ -1,6 +1,6 @@
 //! The guard, and the client that uses it, in processes of their own.
 
-use std::{fs::File, os::fd::AsRawFd, time::Duration};
+use std::{fs::File, os::fd::AsRawFd, thread, time::Duration};
 
 use coord_core::{Errno, HasErrno};
 use nix::{
@@ -19,7 +19,7 @@ use crate::supervise::{
     alone::{alone, pid_of, sleeper},
     boottime,
     tree::{self, Children},
-    wire::{Link, Report},
+    wire::{Link, Order, Report},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -148,12 +148,38 @@ fn is_too_late(guard: Guard, words: &str) {
     assert!(has_reaped_all());
 }
 
+/// It would not be gone by the deadline if it were waited for until then.
 #[test]
-fn a_command_that_has_not_started_by_the_deadline_is_late() {
+fn a_command_that_has_not_started_well_before_the_deadline_is_late() {
     alone(|| {
-        let (guard, _, _link) = silent_guard();
-        guard.set_deadline(Some(boottime())).unwrap();
+        let (mut guard, _, _link) = silent_guard();
+        guard.plan = Plan::new(["true"]).margin(HOUR);
+        guard.set_deadline(Some(boottime() + HOUR / 3)).unwrap();
         is_too_late(guard, "deadline");
+    });
+}
+
+#[test]
+fn an_order_to_start_that_there_is_no_room_for_is_sent_later() {
+    alone(|| {
+        let (guard, _, link) = silent_guard();
+        let signal = |number| Order::Signal {
+            number,
+            group: false,
+            ends: false,
+        };
+        let mut numbers = 0..;
+        while !guard.process.has_unsent() {
+            let order = signal(numbers.next().unwrap());
+            guard.process.order(&order).unwrap();
+        }
+        let reader = thread::spawn(move || {
+            while !matches!(link.next_order(), Ok(Some(Order::Start(_)))) {}
+            link.report(&Report::NotStarted(libc::ENOENT)).unwrap();
+        });
+        let error = guard.spawn::<String, String>([]).unwrap_err();
+        assert_eq!(error.errno(), Errno::ENOENT);
+        reader.join().unwrap();
     });
 }
 

@@ -131,6 +131,25 @@ fn a_signal_that_came_too_late_is_told_if_it_asks_to_end() {
     });
 }
 
+/// The command had ended, and the guard with it.
+#[test]
+fn a_signal_that_could_not_be_passed_on_is_told_if_it_asks_to_end() {
+    alone(|| {
+        let mut played = Played::new(plan());
+        played.link.close();
+        for number in [libc::SIGUSR1, libc::SIGHUP, libc::SIGWINCH, libc::SIGQUIT] {
+            let from_kernel = true;
+            played.running.pass_on(Signal {
+                number,
+                from_kernel,
+            });
+        }
+        assert_eq!(played.running.next_unsent(), Some(libc::SIGHUP));
+        assert_eq!(played.running.next_unsent(), Some(libc::SIGQUIT));
+        assert_eq!(played.running.next_unsent(), None);
+    });
+}
+
 #[test]
 fn orders_that_there_was_no_room_for_are_sent_later() {
     alone(|| {
@@ -195,6 +214,23 @@ fn a_busy_guard_is_left_alone_until_the_deadline() {
         set(boottime() - seconds(1));
         let exit = Exit::Signal(libc::SIGKILL);
         let end = End::Deadline;
+        assert_eq!(
+            played.running.take_over_if_late(),
+            Some(Outcome { exit, end })
+        );
+    });
+}
+
+/// This process did not run from before the report until after the deadline.
+#[test]
+fn an_end_that_was_reported_before_the_guard_is_late_counts() {
+    alone(|| {
+        let mut played = Played::new(plan());
+        let deadline = boottime().saturating_sub(seconds(1));
+        played.running.ender().set_deadline(Some(deadline)).unwrap();
+        let over = Report::Over(Exit::Code(7), Cause::Own);
+        played.link.report(&over).unwrap();
+        let (exit, end) = (Exit::Code(7), End::Own);
         assert_eq!(
             played.running.take_over_if_late(),
             Some(Outcome { exit, end })
