@@ -109,6 +109,7 @@ impl PidFile {
     fn remove(&self, snapshot: &Snapshot, pid: Option<Pid>) -> Result<(), Kind> {
         let file = &snapshot.file;
         let patience = Instant::now() + LOCK_PATIENCE;
+        let mut is_inherited = false;
         loop {
             let locked = file::lock(file)?;
             let (content, metadata) = if locked {
@@ -125,9 +126,11 @@ impl PidFile {
             if locked {
                 return self.remove_locked(file);
             }
-            if !procfs::is_locked_by_its_owner(metadata.ino()) || Instant::now() >= patience {
+            if is_inherited || Instant::now() >= patience {
                 return Err(pid.map_or(Kind::Locked, |pid| survivors(pid, &metadata)));
             }
+            // Nor has a lock an owner that was released just now, so it is tried once more.
+            is_inherited = !procfs::is_locked_by_its_owner(metadata.ino());
         }
     }
 

@@ -1,4 +1,4 @@
-//! A claimant that is killed before and after each of its system calls.
+//! Processes that stop, or are killed, before and after their system calls.
 
 use std::{
     fs, io,
@@ -9,6 +9,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    libc,
     sys::{
         ptrace,
         signal::kill,
@@ -17,14 +18,12 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::support::{SIPID, claim, sleeper, status_of};
+use crate::support::{Lock, SIPID, claim, sleeper, status_of};
 
-/// Starts a claimant that stops right after it was executed.
-fn traced_claim(pid: &str, file: &Path) -> (Child, WaitStatus) {
+/// Starts a sipid that stops right after it was executed.
+fn traced(arguments: &[&str], file: &Path) -> (Child, WaitStatus) {
     let mut command = Command::new(SIPID);
-    command
-        .args(["claim", "--pid", pid, "--pid-file"])
-        .arg(file);
+    command.args(arguments).arg("--pid-file").arg(file);
     // Cargo sets this variable, and the loader would then look for the C library in many places.
     command.env_remove("LD_LIBRARY_PATH").stderr(Stdio::null());
     // SAFETY: this only makes one system call, and touches no memory.
@@ -41,7 +40,7 @@ fn pid_of(claimant: &Child) -> Pid {
 /// Lets a claimant make this many steps, and stops it. A step goes from one start or end of a
 /// system call to the next. Returns `None` if the claimant ended before.
 fn claim_stopped_after(steps: usize, pid: &str, file: &Path) -> Option<Child> {
-    let (claimant, mut stopped) = traced_claim(pid, file);
+    let (claimant, mut stopped) = traced(&["claim", "--pid", pid], file);
     for _ in 0..steps {
         if matches!(stopped, WaitStatus::Exited(..)) {
             return None;
@@ -163,7 +162,10 @@ fn a_claim_after_another_can_be_killed_at_every_step() {
 fn a_claim_takes_few_system_calls() {
     let dir = tempfile::tempdir().unwrap();
     let sleeper = sleeper();
-    let (claimant, mut stopped) = traced_claim(&sleeper.pid(), &dir.path().join("x.pid"));
+    let (claimant, mut stopped) = traced(
+        &["claim", "--pid", &sleeper.pid()],
+        &dir.path().join("x.pid"),
+    );
     let mut steps = 0;
     while !matches!(stopped, WaitStatus::Exited(..)) {
         ptrace::syscall(pid_of(&claimant), None).unwrap();
@@ -176,4 +178,31 @@ fn a_claim_takes_few_system_calls() {
     // musl asks the kernel for memory in smaller pieces, and gives it back at once.
     let most = if cfg!(target_env = "musl") { 95 } else { 85 };
     assert!(calls <= most, "{calls} system calls");
+}
+
+/// Nobody has the lock when sipid looks for its owner, and then it is not an inherited one.
+#[test]
+fn a_lock_that_is_released_while_its_owner_is_looked_for_keeps_no_pidfile() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.pid");
+    for opened in 1..=6 {
+        fs::write(&file, "999999999").unwrap();
+        let mut lock = Some(Lock::on(&file));
+        let (mut kill, _) = traced(&["kill"], &file);
+        let (mut locked, mut opens) = (0, 0);
+        while lock.is_some() {
+            ptrace::syscall(pid_of(&kill), None).unwrap();
+            let stopped = waitpid(pid_of(&kill), None).unwrap();
+            assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
+            let call = fs::read_to_string(format!("/proc/{}/syscall", pid_of(&kill))).unwrap();
+            let is = |number: i64| call.starts_with(&format!("{number} "));
+            locked += usize::from(is(libc::SYS_flock));
+            // It has tried again and again by then.
+            opens += usize::from(locked > 20 && is(libc::SYS_openat));
+            lock = lock.filter(|_| opens < opened);
+        }
+        ptrace::detach(pid_of(&kill), None).unwrap();
+        assert!(kill.wait().unwrap().success(), "{opened}");
+        assert!(!file.exists(), "{opened}");
+    }
 }
