@@ -38,6 +38,9 @@ const GLANCE: Duration = Duration::from_millis(10);
 /// How much of a command's output is kept, to say why it failed.
 const MOST_KEPT: usize = 1024;
 
+/// As many parts as a pipe has room for by default, `pipe(7)`.
+const PARTS: usize = 16;
+
 /// A running command, in its own process group. If this is dropped before the command has ended,
 /// the group is killed.
 struct Running {
@@ -127,7 +130,8 @@ impl Running {
         loop {
             if let Some(status) = self.child.try_wait()? {
                 self.is_over = true;
-                self.read_output();
+                // Others may still write, without end.
+                (0..PARTS).for_each(|_| self.read_output());
                 return Ok(Some(status));
             }
             if Instant::now() >= until || watch.is_gone() {
@@ -190,5 +194,26 @@ impl Drop for Running {
             }
             let _ = self.child.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::{eventually, process::is_alive};
+
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_much_output_is_told() {
+        let script = "yes | head -c 30000; echo the last; exit 3";
+        let mut running = Running::start(&["sh", "-c", script].map(OsString::from)).unwrap();
+        let pid = running.child.id().try_into().unwrap();
+        eventually("it has ended", || !is_alive(pid));
+        let watch = Watch::new(None).unwrap();
+        let status = running.wait(&watch, Instant::now()).unwrap().unwrap();
+        assert_eq!(
+            running.why(status),
+            "the command exits with status 3: the last"
+        );
     }
 }
