@@ -85,6 +85,8 @@ impl Changes {
         let is = |mask| event.mask.intersects(mask);
         self.any = true;
         self.gone |= is(AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED);
+        // Any event may be among those that were dropped.
+        self.closed |= is(AddWatchFlags::IN_Q_OVERFLOW);
         let Some(name) = event.name else { return };
         if is(AddWatchFlags::IN_CLOSE_WRITE) {
             self.written |= name == FILE;
@@ -98,5 +100,32 @@ impl Changes {
 impl AsFd for Events {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
+
+    use super::*;
+
+    #[test]
+    fn events_that_were_dropped_may_have_been_of_the_leaders_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x");
+        File::create(&file).unwrap();
+        let events = Events::of(dir.path()).unwrap().unwrap();
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let most: usize = most.trim().parse().unwrap();
+        // Two of the same kind, one after the other, would be one event.
+        for changed in [dir.path(), &file].iter().cycle().take(most + 1) {
+            fs::set_permissions(changed, Permissions::from_mode(0o700)).unwrap();
+        }
+        let mut changes = Changes::default();
+        events.drain(&mut changes);
+        assert!(changes.any && changes.closed && !changes.made);
     }
 }
