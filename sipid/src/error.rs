@@ -41,6 +41,10 @@ pub(crate) enum Kind {
     /// The file may not mean this process, so it is not trusted.
     Doubtful(Pid, Doubt),
     /// The same, in a wait for the process's end.
+    #[cfg_attr(
+        not(feature = "health"),
+        expect(dead_code, reason = "only waits watch")
+    )]
     Unwatchable(Pid, Doubt),
     /// There is no file, so there is no process to signal.
     NoFile,
