@@ -21,7 +21,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork, getpid},
 };
 
-use super::process::{Process, Tools};
+use super::{process::Process, tools::Tools};
 use crate::{
     procfs,
     supervise::{

@@ -3,6 +3,7 @@
 mod handle;
 mod kill;
 mod process;
+mod tools;
 
 pub use handle::{Ender, Guard};
 

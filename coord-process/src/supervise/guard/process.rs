@@ -10,22 +10,16 @@ use std::{
 use nix::{
     libc,
     poll::{PollFd, PollFlags},
-    sys::prctl,
-    unistd::{Pid, setpgid},
+    unistd::Pid,
 };
 
-use super::kill::Kill;
+use super::{kill::Kill, tools::Tools};
 use crate::supervise::{
-    Error, Exit, KillMode, Orphans, Plan,
-    alarm::Alarm,
-    boottime,
-    descriptors::Descriptors,
-    error::Kind,
+    Exit, KillMode, Orphans, Plan, boottime,
     hunt::{self, Hunt},
     priority,
     reap::{self, Reaped},
-    reexec::SignalMask,
-    spawn, title, tree,
+    spawn, tree,
     wire::{Cause, Link, Order, Report},
 };
 
@@ -50,14 +44,6 @@ pub(crate) struct Process {
     client_gone: bool,
 }
 
-/// The guard's preparations before it reports that it is ready.
-pub(crate) struct Tools {
-    alarm: Alarm,
-    descriptors: Descriptors,
-    /// The signal mask that the client started with.
-    mask: SignalMask,
-}
-
 /// The command.
 struct Cmd {
     pid: i32,
@@ -73,31 +59,6 @@ struct Ending {
     hunt: Hunt,
     /// Set once it is being killed.
     killing: Option<Kill>,
-}
-
-impl Tools {
-    /// Makes this process a guard. It has just been forked and has one thread.
-    ///
-    /// # Errors
-    /// Those of the system calls that it needs.
-    pub(crate) fn new(client: Pid) -> Result<Self, Error> {
-        title::become_guard(client.as_raw());
-        prctl::set_child_subreaper(true).map_err(Kind::io("become a child subreaper (prctl)"))?;
-        // A group of its own keeps signals for the client's group away. It stays in the client's
-        // session, or CMD could not have the terminal.
-        setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(Kind::io(
-            "give the guard a process group of its own (setpgid)",
-        ))?;
-        let descriptors = Descriptors::raise();
-        let (alarm, mask) = Alarm::new()?;
-        reap::next().map_err(Kind::io("look for children (waitpid)"))?;
-        tree::check().map_err(Kind::io("find processes in /proc"))?;
-        Ok(Self {
-            alarm,
-            descriptors,
-            mask: SignalMask::from(mask),
-        })
-    }
 }
 
 impl Process {

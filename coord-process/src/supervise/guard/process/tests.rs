@@ -1,7 +1,12 @@
 use testkit::{eventually, process::is_alive};
 
 use super::*;
-use crate::supervise::alone::{alone, family, pid_of, sleeper};
+use crate::supervise::{
+    alarm::Alarm,
+    alone::{alone, family, pid_of, sleeper},
+    descriptors::Descriptors,
+    reexec::SignalMask,
+};
 
 /// Without a pidfd, the number is all there is.
 #[test]
