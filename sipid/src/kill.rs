@@ -126,11 +126,12 @@ impl PidFile {
             if locked {
                 return self.remove_locked(file);
             }
-            if is_inherited || Instant::now() >= patience {
+            // Nor has a lock an owner that was released just now, so it is tried once more.
+            let is_ownerless = !procfs::is_locked_by_its_owner(metadata.ino());
+            if (is_inherited && is_ownerless) || Instant::now() >= patience {
                 return Err(pid.map_or(Kind::Locked, |pid| survivors(pid, &metadata)));
             }
-            // Nor has a lock an owner that was released just now, so it is tried once more.
-            is_inherited = !procfs::is_locked_by_its_owner(metadata.ino());
+            is_inherited = is_ownerless;
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     GuardDied,
     /// The guard was stopped, and did not continue; the tree has been ended.
     GuardStopped,
-    /// The deadline came before CMD was reported to have started; the tree has been ended.
+    /// The deadline was near before CMD was reported to have started; the tree has been ended.
     Late,
     /// The process already has threads.
     Threads,
@@ -102,7 +102,7 @@ impl fmt::Display for Error {
             Kind::GuardStopped => f.write_str(
                 "the guard process was stopped (by a debugger?) and cannot be continued, so it and the command were ended",
             ),
-            Kind::Late => f.write_str("the deadline came before the command had started, so it was ended"),
+            Kind::Late => f.write_str("the deadline was near before the command had started, so it was ended"),
             Kind::Threads => {
                 f.write_str("the guard must be started before the process has threads")
             }

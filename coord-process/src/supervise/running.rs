@@ -55,7 +55,7 @@ pub struct Running {
     reason: Arc<OnceLock<Reason>>,
     /// When CMD was first sent a signal that asks it to end.
     stopping: Option<Duration>,
-    /// The signals that could not be passed on, since the guard was gone.
+    /// The signals that could not be passed on, since CMD had ended.
     unsent: VecDeque<i32>,
     over: bool,
 }
@@ -145,6 +145,7 @@ impl Running {
         while let Some(heard) = self.guard.process.try_next_report() {
             match heard? {
                 Some(Report::Stopped(signal)) => self.stop_too(signal),
+                Some(Report::Unsent(number)) => self.note_unsent(number),
                 Some(Report::Over(exit, cause)) => return Ok(Some(self.finish(exit, cause))),
                 Some(_) => {}
                 None => return Err(self.lose_guard()),
@@ -248,8 +249,10 @@ impl Running {
         self.guard.take_over();
         // It is dead now. It may have reported the end while this process did not run.
         while let Some(Ok(Some(report))) = self.guard.process.try_next_report() {
-            if let Report::Over(exit, cause) = report {
-                return Some(self.finish(exit, cause));
+            match report {
+                Report::Unsent(number) => self.note_unsent(number),
+                Report::Over(exit, cause) => return Some(self.finish(exit, cause)),
+                _ => {}
             }
         }
         let cause = match self.guard.process.asked() {
@@ -295,6 +298,14 @@ impl Running {
         if !self.send(passed, from_terminal || job_control, ends) {
             self.unsent.push_back(number);
         }
+    }
+
+    /// The guard knows the signal as it was to be passed on. Of those that are rewritten, only HUP
+    /// and QUIT matter here.
+    fn note_unsent(&mut self, passed: i32) {
+        let mut from = [libc::SIGHUP, libc::SIGQUIT].into_iter();
+        let from = from.find(|from| self.guard.plan.rewritten(*from) == passed);
+        self.unsent.push_back(from.unwrap_or(passed));
     }
 
     /// Returns false when the guard is gone, and CMD with it.

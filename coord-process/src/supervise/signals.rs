@@ -52,7 +52,7 @@ struct Pipe {
 pub(crate) struct Signal {
     pub(crate) number: i32,
     /// The kernel sent it. Then TERM, INT or QUIT comes from the terminal, and CHLD from a child's
-    /// end.
+    /// end, stop or continuation.
     pub(crate) from_kernel: bool,
 }
 

@@ -95,6 +95,12 @@ impl Link {
         !self.lock_unsent().is_empty()
     }
 
+    /// Refuses orders from now on, with `EPIPE`. Those that were sent before can still be read.
+    pub(crate) fn refuse_orders(&self) {
+        // It fails only for a socket that is not connected.
+        let _ = socket::shutdown(self.socket.as_raw_fd(), Shutdown::Read);
+    }
+
     /// Closes the connection, for all copies of this end.
     pub(crate) fn close(&self) {
         // It fails only for a socket that is not connected.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The calls with which leaders keep each other out, those with which a leader removes what it no
-/// longer needs, and the one with which it orders its guard process to start the command.
+/// longer needs, and the one with which it hands its descriptors to its guard process.
 const STOPS: [libc::c_long; 6] = [
     libc::SYS_flock,
     libc::SYS_fgetxattr,

@@ -38,8 +38,9 @@ const GLANCE: Duration = Duration::from_millis(10);
 /// How much of a command's output is kept, to say why it failed.
 const MOST_KEPT: usize = 1024;
 
-/// As many parts as a pipe has room for by default, `pipe(7)`.
-const PARTS: usize = 16;
+/// How many parts of the output are read at the end: as many as the largest pipe has room for, by
+/// default, `pipe(7)`.
+const PARTS: usize = 256;
 
 /// A running command, in its own process group. If this is dropped before the command has ended,
 /// the group is killed.
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_last_line_of_much_output_is_told() {
-        let script = "yes | head -c 30000; echo the last; exit 3";
+        let script = "yes | head -c 6000; echo the last; exit 3";
         let mut running = Running::start(&["sh", "-c", script].map(OsString::from)).unwrap();
         let pid = running.child.id().try_into().unwrap();
         eventually("it has ended", || !is_alive(pid));

@@ -150,8 +150,8 @@ impl Guard {
     ///
     /// # Errors
     /// Those of `execve(2)`, for which [`Error::status`] is 126 or 127. Otherwise the status is
-    /// 125: no process could be started or set up for it, the guard was killed (`ESRCH`, or `EPIPE`
-    /// if it was before this), or has not reported in time for the deadline or because a debugger
+    /// 125: no process could be started or set up for it, the guard was killed (`ESRCH`, or
+    /// `EPIPE` or `ECONNRESET` if it was before this), or has not reported in time for the deadline or because a debugger
     /// holds it (`ETIMEDOUT`). A CMD that has started by then is ended.
     pub fn spawn<K: Into<OsString>, V: Into<OsString>>(
         self,

@@ -42,6 +42,8 @@ pub(crate) struct Process {
     stop_by: Option<Duration>,
     ending: Option<Ending>,
     client_gone: bool,
+    /// The tree is gone, and no order counts any more.
+    is_over: bool,
 }
 
 /// The command.
@@ -81,6 +83,7 @@ impl Process {
             stop_by: None,
             ending: None,
             client_gone: false,
+            is_over: false,
         }
     }
 
@@ -111,7 +114,8 @@ impl Process {
     fn sleep(&self) -> io::Result<(bool, bool)> {
         let mut polled = Vec::new();
         if !self.client_gone {
-            let mut wanted = PollFlags::POLLIN;
+            let mut wanted = PollFlags::empty();
+            wanted.set(PollFlags::POLLIN, !self.is_over);
             wanted.set(PollFlags::POLLOUT, self.link.has_unsent());
             polled.push(PollFd::new(self.link.as_fd(), wanted));
             let died = self.client_died.as_ref();
@@ -192,8 +196,12 @@ impl Process {
             let to = if group { -cmd.pid } else { cmd.pid };
             // SAFETY: kill takes any numbers.
             unsafe { libc::kill(to, number) };
-        } else if ends || [libc::SIGHUP, libc::SIGQUIT].contains(&number) {
-            return self.end(Cause::Own);
+        } else {
+            // A dead client does not receive it.
+            let _ = self.link.report(&Report::Unsent(number));
+            if ends || [libc::SIGHUP, libc::SIGQUIT].contains(&number) {
+                return self.end(Cause::Own);
+            }
         }
         if ends {
             let by = boottime() + self.plan.signal_grace;
@@ -332,6 +340,13 @@ impl Process {
         // Nothing is left that the descriptors must be kept for.
         self.kept.clear();
         self.cmd = None;
+        self.is_over = true;
+        self.link.refuse_orders();
+        while let Ok(Some(order)) = self.link.next_order() {
+            if let Order::Signal { number, .. } = order {
+                let _ = self.link.report(&Report::Unsent(number));
+            }
+        }
         let mut reported = self.link.report(&Report::Over(exit, cause));
         while reported.is_ok() && self.link.has_unsent() && !self.client_gone {
             let (_, died) = self.sleep()?;

@@ -150,6 +150,21 @@ fn a_signal_that_could_not_be_passed_on_is_told_if_it_asks_to_end() {
     });
 }
 
+/// The guard knows them as they were to be passed on.
+#[test]
+fn a_signal_that_the_guard_did_not_pass_on_is_told_if_it_asks_to_end() {
+    alone(|| {
+        let mut played = Played::new(plan().rewrites(["HUP=USR1".parse().unwrap()]));
+        for number in [libc::SIGUSR2, libc::SIGUSR1, libc::SIGQUIT] {
+            played.link.report(&Report::Unsent(number)).unwrap();
+        }
+        assert_eq!(played.running.step().unwrap(), None);
+        assert_eq!(played.running.next_unsent(), Some(libc::SIGHUP));
+        assert_eq!(played.running.next_unsent(), Some(libc::SIGQUIT));
+        assert_eq!(played.running.next_unsent(), None);
+    });
+}
+
 #[test]
 fn orders_that_there_was_no_room_for_are_sent_later() {
     alone(|| {

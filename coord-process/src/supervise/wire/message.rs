@@ -47,6 +47,8 @@ pub(crate) enum Report {
     NotStarted(i32),
     /// CMD was stopped by this signal.
     Stopped(i32),
+    /// CMD was not sent this signal, since it had ended.
+    Unsent(i32),
     /// The tree is gone: how CMD ended, and why.
     Over(Exit, Cause),
 }
@@ -122,6 +124,7 @@ impl Report {
             Self::Started(pid) => (b's', numbers(*pid, 0)),
             Self::NotStarted(errno) => (b'n', numbers(*errno, 0)),
             Self::Stopped(signal) => (b't', numbers(*signal, 0)),
+            Self::Unsent(signal) => (b'u', numbers(*signal, 0)),
             Self::Over(Exit::Code(code), cause) => (b'o', numbers(i32::from(*code), *cause as i32)),
             Self::Over(Exit::Signal(signal), cause) => (b'o', numbers(-signal, *cause as i32)),
         };
@@ -140,6 +143,7 @@ impl Report {
             b's' => Self::Started(one),
             b'n' => Self::NotStarted(one),
             b't' => Self::Stopped(one),
+            b'u' => Self::Unsent(one),
             _ => {
                 let exit = u8::try_from(one).map_or(Exit::Signal(one.wrapping_neg()), Exit::Code);
                 Self::Over(exit, Cause::from_number(other))
@@ -208,6 +212,7 @@ mod tests {
             any::<i32>().prop_map(Report::Started),
             any::<i32>().prop_map(Report::NotStarted),
             any::<i32>().prop_map(Report::Stopped),
+            any::<i32>().prop_map(Report::Unsent),
             (exits, causes).prop_map(|(exit, cause)| Report::Over(exit, cause)),
         ]
     }

@@ -43,14 +43,54 @@ fn a_dead_client_is_not_waited_for() {
         let pid = pid_of(&child);
         let died = tree::open(pid);
         child.kill().unwrap();
-        let client = Pid::from_raw(pid);
-        let tools = Tools {
-            alarm: Alarm::new().unwrap().0,
-            descriptors: Descriptors::raise(),
-            mask: SignalMask::current(),
-        };
-        let guard = Process::new(Plan::new(["true"]), theirs, client, died, tools);
-        guard.report_the_end(Exit::Code(0)).unwrap();
+        guard(theirs, Pid::from_raw(pid), died)
+            .report_the_end(Exit::Code(0))
+            .unwrap();
         child.wait().unwrap();
     });
+}
+
+/// One comes while the tree is being ended, one before the end is reported, and one afterwards.
+#[test]
+fn a_signal_that_comes_after_the_commands_end_is_reported() {
+    alone(|| {
+        let (ours, theirs) = Link::pair().unwrap();
+        let mut guard = guard(theirs, Pid::this(), None);
+        let exit = Exit::Code(7);
+        guard.cmd = Some(Cmd {
+            pid: pid_of(&sleeper()),
+            pidfd: None,
+            exit: Some(exit),
+        });
+        guard.signal(libc::SIGHUP, false, false);
+        let signal = Order::Signal {
+            number: libc::SIGQUIT,
+            group: true,
+            ends: false,
+        };
+        ours.order(&signal).unwrap();
+        guard.report_the_end(exit).unwrap();
+        let heard = [(); 3].map(|()| ours.try_next_report().unwrap().unwrap());
+        assert!(
+            matches!(
+                heard,
+                [
+                    Report::Unsent(libc::SIGHUP),
+                    Report::Unsent(libc::SIGQUIT),
+                    Report::Over(..)
+                ]
+            ),
+            "{heard:?}"
+        );
+        assert!(ours.order(&signal).is_err());
+    });
+}
+
+fn guard(link: Link, client: Pid, client_died: Option<OwnedFd>) -> Process {
+    let tools = Tools {
+        alarm: Alarm::new().unwrap().0,
+        descriptors: Descriptors::raise(),
+        mask: SignalMask::current(),
+    };
+    Process::new(Plan::new(["true"]), link, client, client_died, tools)
 }
