@@ -246,6 +246,27 @@ fn a_command_that_was_asked_to_end_does_not_run_again() {
     assert_eq!(lives(&file).len(), 1);
 }
 
+/// It has ended already, and a process that it has left behind has the rest of the grace period.
+#[test]
+fn a_command_does_not_run_again_after_a_hangup_while_its_tree_is_ended() {
+    let place = Place::new();
+    let script = "(trap '' TERM; echo >$0.left; while :; do sleep 0.05; done) & trap exit TERM
+        until [ -e $0.left ]; do sleep 0.01; done; echo \"$$;\" >>$0; wait";
+    let (mut singleton, file) = place.singleton(&["--duration", "1m", "--grace", "5s"], script);
+    await_life(1, &file);
+    let pid = i32::try_from(lives(&file)[0].0).unwrap();
+    place.end_lease();
+    eventually("the command has ended", || !is_alive(pid));
+    singleton.signal(Signal::SIGHUP);
+    assert_eq!(
+        singleton.status(),
+        128 + Signal::SIGHUP as i32,
+        "{}",
+        place.log()
+    );
+    assert_eq!(lives(&file).len(), 1);
+}
+
 /// Its guard killed it, because its client was stopped for longer than the lease.
 #[test]
 fn a_command_that_was_killed_at_the_deadline_runs_again() {
