@@ -165,8 +165,8 @@ pub(crate) fn stop_ourselves() {
 /// Whether to note an incoming signal, and as what.
 ///
 /// A PIPE or XFSZ from this very process comes from one of our own writes, which reports the error
-/// itself. Every CHLD from the kernel counts, whatever it is about: a guard that is stopped a second
-/// time may not cause another one while the first one waits, `signal(7)`.
+/// itself. Every CHLD from the kernel counts, whatever it is about: a guard that is stopped a
+/// second time may not cause another one while the first one waits, `signal(7)`.
 fn classify(number: i32, code: i32, sender: i32) -> Option<Signal> {
     let from_kernel = code > 0;
     let own = [libc::SIGPIPE, libc::SIGXFSZ];

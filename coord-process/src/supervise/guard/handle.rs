@@ -150,9 +150,9 @@ impl Guard {
     ///
     /// # Errors
     /// Those of `execve(2)`, for which [`Error::status`] is 126 or 127. Otherwise the status is
-    /// 125: no process could be started or set up for it, the guard was killed (`ESRCH`, or
-    /// `EPIPE` or `ECONNRESET` if it was before this), or has not reported in time for the deadline or because a debugger
-    /// holds it (`ETIMEDOUT`). A CMD that has started by then is ended.
+    /// 125: no process could be started or set up for it, the guard was killed (`ESRCH`; `EPIPE` or
+    /// `ECONNRESET` if it was before this), or did not report in time for the deadline or because a
+    /// debugger holds it (`ETIMEDOUT`). A CMD that has started by then is ended.
     pub fn spawn<K: Into<OsString>, V: Into<OsString>>(
         self,
         vars: impl IntoIterator<Item = (K, V)>,
@@ -255,9 +255,9 @@ impl Handle {
         sent
     }
 
-    /// Waits for the next report, sends the orders that there was no room for, and continues a guard
-    /// that was stopped. Fails if it has died, cannot be continued (a traced one), or half of the
-    /// margin before the deadline comes first.
+    /// Waits for the next report, sends the orders that there was no room for, and continues a
+    /// guard that was stopped. Fails if it has died, cannot be continued (a traced one), or half of
+    /// the margin before the deadline comes first.
     fn await_report(&self, margin: Duration) -> Result<Report, Error> {
         let mut continued = 0;
         loop {
