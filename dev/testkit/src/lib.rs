@@ -1,7 +1,8 @@
 //! Helpers that the tests of several crates share.
 //!
 //! [`process`] handles children, [`refusal`] refuses system calls to them, and [`WallClocks`] give
-//! them wrong clocks. [`Random`] numbers can be repeated. [`Postgres`](postgres::Postgres) is a database.
+//! them wrong clocks. [`Random`] numbers can be repeated. [`Postgres`](postgres::Postgres) is a
+//! database.
 
 mod clocks;
 pub mod postgres;
