@@ -63,7 +63,16 @@ impl Link {
 
     /// The next order, or `None` when the client has closed its end.
     pub(crate) fn next_order(&self) -> io::Result<Option<Order>> {
-        let packet = self.receive(MsgFlags::empty())?;
+        self.receive_order(MsgFlags::empty())
+    }
+
+    /// The same without blocking: the error `EAGAIN` if there is none yet.
+    pub(crate) fn try_next_order(&self) -> io::Result<Option<Order>> {
+        self.receive_order(MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn receive_order(&self, flags: MsgFlags) -> io::Result<Option<Order>> {
+        let packet = self.receive(flags)?;
         Ok(packet.map(|(packet, fd)| Order::read(&packet, fd)))
     }
 
@@ -97,7 +106,7 @@ impl Link {
 
     /// Refuses orders from now on, with `EPIPE`. Those that were sent before can still be read.
     pub(crate) fn refuse_orders(&self) {
-        // It fails only for a socket that is not connected.
+        // It fails for a socket that is not connected, or if a filter forbids it.
         let _ = socket::shutdown(self.socket.as_raw_fd(), Shutdown::Read);
     }
 

@@ -342,7 +342,7 @@ impl Process {
         self.cmd = None;
         self.is_over = true;
         self.link.refuse_orders();
-        while let Ok(Some(order)) = self.link.next_order() {
+        while let Ok(Some(order)) = self.link.try_next_order() {
             if let Order::Signal { number, .. } = order {
                 let _ = self.link.report(&Report::Unsent(number));
             }

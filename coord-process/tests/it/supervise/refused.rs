@@ -9,7 +9,7 @@ use testkit::refusal::{Call, refuse};
 use super::{example, fifo, sleeps, unique};
 
 /// The call, its name in an error, and whether an error is expected.
-const TABLE: [(libc::c_long, &str, bool); 15] = [
+const TABLE: [(libc::c_long, &str, bool); 16] = [
     (libc::SYS_pidfd_open, "pidfd_open", false),
     (libc::SYS_pidfd_send_signal, "pidfd_send_signal", false),
     (libc::SYS_timerfd_create, "timerfd_create", false),
@@ -19,6 +19,7 @@ const TABLE: [(libc::c_long, &str, bool); 15] = [
     (libc::SYS_setpgid, "setpgid", true),
     (libc::SYS_prctl, "prctl", true),
     (libc::SYS_socketpair, "socketpair", true),
+    (libc::SYS_shutdown, "shutdown", false),
     (libc::SYS_pipe2, "pipe2", true),
     (libc::SYS_wait4, "waitpid", true),
     (libc::SYS_ppoll, "poll", true),
