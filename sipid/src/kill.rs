@@ -126,7 +126,7 @@ impl PidFile {
             if locked {
                 return self.remove_locked(file);
             }
-            // Nor has a lock an owner that was released just now, so it is tried once more.
+            // A lock that was released just now has no owner either, so it is tried once more.
             let is_ownerless = !procfs::is_locked_by_its_owner(metadata.ino());
             if (is_inherited && is_ownerless) || Instant::now() >= patience {
                 return Err(pid.map_or(Kind::Locked, |pid| survivors(pid, &metadata)));

@@ -1,3 +1,5 @@
+//! Random numbers for tests.
+
 /// Random numbers that can be repeated with a seed. A test that fails shows its seed.
 #[derive(Debug)]
 pub struct Random(u64);

@@ -23,9 +23,9 @@ const STOPS: [libc::c_long; 6] = [
 /// How many of them only look, or are tried again and again.
 const LOOKS: usize = 2;
 
-/// At most one leads, and one does if none is killed. Each has a file of its own or not. A process
-/// that is no leader may have locked the directory, at first or all the time. `TEST_SEED` repeats
-/// the turns, and `TEST_ROUNDS` plays more.
+/// At most one leads. One does if none is killed, unless one without a file of its own begins
+/// beside a lock: a process that is no leader may have locked the directory, at first or all the
+/// time. `TEST_SEED` repeats the turns, and `TEST_ROUNDS` plays more.
 // Holds exitdir-10.
 #[test]
 fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
@@ -63,7 +63,6 @@ fn of_three_leaders_at_most_one_leads_whatever_their_turns() {
         }
         let at = format!("round {round}: {files:?}, locked: {is_locked}, killed: {killed}");
         assert!(leaders.len() <= 1, "{at}");
-        // A contender without a file does not lead beside a lock.
         is_locked &= files.contains(&false);
         assert!(leaders.len() == 1 || killed > 0 || is_locked, "{at}");
         drop((leaders, lock));

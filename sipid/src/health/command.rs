@@ -131,8 +131,8 @@ impl Running {
         loop {
             if let Some(status) = self.child.try_wait()? {
                 self.is_over = true;
-                // Others may still write, without end.
-                (0..PARTS).for_each(|_| self.read_output());
+                // Other processes may still write, endlessly.
+                let _ = (0..PARTS).all(|_| self.read_output());
                 return Ok(Some(status));
             }
             if Instant::now() >= until || watch.is_gone() {
@@ -153,21 +153,26 @@ impl Running {
         }
     }
 
-    /// Keeps the end of the output so far.
-    fn read_output(&mut self) {
+    /// Reads a part of the output, and keeps the end of it. Returns false if there was nothing. It
+    /// reads one part only, since a command that writes endlessly must not keep us from checking the
+    /// time.
+    fn read_output(&mut self) -> bool {
         let mut some = [0; 4096];
-        while let Some(output) = &mut self.output {
-            match output.read(&mut some) {
-                Ok(0) => self.output = None,
-                Ok(count) => {
-                    self.kept.extend_from_slice(&some[..count]);
-                    let surplus = self.kept.len().saturating_sub(MOST_KEPT);
-                    self.kept.drain(..surplus);
-                    // A command that writes endlessly must not keep us from checking the time.
-                    return;
-                }
-                Err(_) => return,
+        let Some(output) = &mut self.output else {
+            return false;
+        };
+        match output.read(&mut some) {
+            Ok(0) => {
+                self.output = None;
+                false
             }
+            Ok(count) => {
+                self.kept.extend_from_slice(&some[..count]);
+                let surplus = self.kept.len().saturating_sub(MOST_KEPT);
+                self.kept.drain(..surplus);
+                true
+            }
+            Err(_) => false,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::IpAddr};
 
+use coord_core::text::decimal;
+
 use super::url::Url;
 
 /// Proxies from environment variables, and the hosts that are contacted directly.
@@ -149,21 +151,17 @@ fn address(text: &str) -> Option<IpAddr> {
 /// A port follows a colon, unless that is one of many in an IPv6 address.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     match entry.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            match coord_core::text::decimal(port) {
-                Some(port) => (host, Some(port)),
-                None => (entry, None),
-            }
-        }
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match decimal(port) {
+            Some(port) => (host, Some(port)),
+            None => (entry, None),
+        },
         _ => (entry, None),
     }
 }
 
 /// Whether an address is in a network such as `10.0.0.0/8`.
 fn is_in_network(own: IpAddr, network: &str) -> bool {
-    let parse = |(address, bits): (&str, &str)| {
-        Some((self::address(address)?, coord_core::text::decimal(bits)?))
-    };
+    let parse = |(address, bits): (&str, &str)| Some((self::address(address)?, decimal(bits)?));
     let Some((network, bits)) = network.split_once('/').and_then(parse) else {
         return false;
     };
